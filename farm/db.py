@@ -1,0 +1,97 @@
+"""The database: one engine for each process, sessions, and the migrations' state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from farm.errors import DatabaseOutOfDate
+from farm.settings import settings
+
+MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+BUSY_MILLISECONDS = 5000  # a SQLite writer waits this long for another
+
+
+@lru_cache
+def engine() -> Engine:
+    """This process's engine, made at first use, so that a forked or spawned child makes its own."""
+    url = make_url(settings().database_url)
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    if url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    made = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000})
+    event.listen(made, "connect", _prepare_sqlite)
+    event.listen(made, "begin", _begin_immediate)
+    return made
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Write-ahead log, so that readers and one writer do not wait for each other."""
+    connection.isolation_level = None  # SQLAlchemy's `begin` event begins, not the driver
+    for pragma in (
+        "journal_mode=WAL",
+        f"busy_timeout={BUSY_MILLISECONDS}",
+        "foreign_keys=ON",
+        "synchronous=NORMAL",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Any) -> None:
+    """Readers begin deferred; a session that will write takes the lock first, or two that read and
+    then write would fail each other."""
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that only reads."""
+    with Session(engine(), expire_on_commit=False) as session:
+        yield session
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A session that writes: committed at the end, rolled back on an error. Keep it short."""
+    writer = engine().execution_options(writes=True)
+    with Session(writer, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration; `migrations/env.py` takes the URL from the settings."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def upgrade() -> None:
+    """Bring the tables to this version of the farm."""
+    command.upgrade(alembic_config(), "head")
+
+
+def check_version() -> None:
+    """Raises:
+    DatabaseOutOfDate: the tables are behind or ahead; says what to type.
+    """
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    with engine().connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found != head:
+        raise DatabaseOutOfDate(
+            f"The database is at revision {found or 'none'}, this version of the farm needs {head}: "
+            "run `farm db upgrade` (or install the newer version if the database is ahead)."
+        )

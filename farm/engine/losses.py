@@ -1,0 +1,117 @@
+"""The objective's terms. Each is a ratio to its target's own energy, so 1 means "all wrong".
+
+    alpha * content + beta * sum_l w_l * style_l + gamma * tv        (Gatys et al. 2016, eq. 7)
+
+Differs from Gatys et al.: every term is a mean over positions divided by the mean energy of its target.
+So a weight means the same at every size, in every layer, and in every network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from farm.engine.statistics import Moments
+
+SMALL = 1e-12  # keeps a ratio finite when its target is all zero
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The objective at one picture; weighted terms are already multiplied by their weights.
+
+    content, style, tv: the unweighted terms (layers weighted, summing to 1). total: what is minimised.
+    """
+
+    content: float
+    style: float
+    tv: float
+    total: float
+
+
+def content_loss(features: Tensor, target: Tensor) -> Tensor:
+    """Squared distance of features (1, C, h, w) to the photograph's, over the photograph's energy."""
+    target = target.to(torch.promote_types(features.dtype, torch.float32))
+    return (features - target).square().sum() / (target.square().sum() + SMALL)
+
+
+def gram_loss(moments: Moments, target: Moments) -> Tensor:
+    """Squared Frobenius distance of Gram matrices (Gatys et al. 2016, eq. 5), over the target's."""
+    return (moments.gram - target.gram).square().sum() / (target.gram.square().sum() + SMALL)
+
+
+class WassersteinLoss:
+    """Squared 2-Wasserstein distance of the Gaussians with these moments, over the target's energy.
+
+    |m - t|^2 + tr S + tr T - 2 tr (T^1/2 S T^1/2)^1/2, with means m, t and covariances S, T
+    (Dowson and Landau 1982, doi 10.1016/0047-259X(82)90077-X). The target's root is taken once.
+    """
+
+    def __init__(self, target: Moments) -> None:
+        self.mean = target.mean
+        self.covariance = target.covariance
+        self.root = matrix_root(self.covariance)
+        self.energy = target.gram.trace() + SMALL
+
+    def __call__(self, moments: Moments) -> Tensor:
+        S = moments.covariance
+        cross: Tensor = _TraceOfRoot.apply(self.root @ S @ self.root)
+        means = (moments.mean - self.mean).square().sum()
+        return (means + S.trace() + self.covariance.trace() - 2 * cross) / self.energy
+
+
+class _TraceOfRoot(torch.autograd.Function):
+    """tr M^1/2 of a symmetric positive semi-definite M, with gradient M^-1/2 / 2, by one eigh.
+
+    The differentiable eigh of torch divides by differences of eigenvalues; the trace does not need
+    them. Directions with no variance get no gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, M: Tensor) -> Tensor:
+        values, vectors = _eigh(M)
+        floor = values[-1].clamp(min=SMALL) * torch.finfo(M.dtype).eps * M.shape[0]
+        kept = values > floor
+        roots = torch.where(kept, values.clamp(min=0).sqrt(), 0)
+        inverse = torch.where(kept, values.clamp(min=SMALL).rsqrt(), 0)
+        ctx.save_for_backward(vectors, inverse)
+        return roots.sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        vectors: Tensor
+        vectors, inverse = ctx.saved_tensors
+        return gradients[0] / 2 * (vectors * inverse) @ vectors.T
+
+
+def matrix_root(M: Tensor) -> Tensor:
+    """The symmetric root of a symmetric positive semi-definite (C, C) matrix."""
+    values, vectors = _eigh(M)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+def _eigh(M: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (C,), ascending, and vectors (C, C) of a symmetric matrix, found in float64:
+    in float32 LAPACK does not converge on the covariance of fewer positions than channels."""
+    values, vectors = torch.linalg.eigh((M + M.T).double() / 2)
+    return values.to(M.dtype), vectors.to(M.dtype)
+
+
+def style_loss(kind: str, target: Moments) -> Callable[[Moments], Tensor]:
+    """The distance of a picture's moments to a painting's: `gram` or `wasserstein`."""
+    if kind == "wasserstein":
+        return WassersteinLoss(target)
+    return lambda moments: gram_loss(moments, target)
+
+
+def tv_loss(picture: Tensor) -> Tensor:
+    """Total variation of (1, 3, H, W) in [0, 1]: mean squared difference of neighbours, summed over
+    the two directions (Mahendran and Vedaldi 2015, arXiv 1412.0035, with beta = 2)."""
+    across = picture[..., :, 1:] - picture[..., :, :-1]
+    down = picture[..., 1:, :] - picture[..., :-1, :]
+    terms = [d.square().mean() for d in (across, down) if d.numel()]
+    return sum(terms, start=picture.new_zeros(()))

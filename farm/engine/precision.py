@@ -1,0 +1,77 @@
+"""Which number format the convolutions use, and the loss scale that float16 needs.
+
+Statistics, losses and the picture stay float32 whatever this says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from farm.errors import InvalidInput, Problem
+
+
+@dataclass(frozen=True)
+class Format:
+    """The convolutions' dtype, and its name for people."""
+
+    dtype: torch.dtype
+    name: str
+
+
+FLOAT32 = Format(torch.float32, "float32")
+BFLOAT16 = Format(torch.bfloat16, "mixed (bfloat16)")
+FLOAT16 = Format(torch.float16, "mixed (float16)")
+
+
+def choose(precision: str, device: torch.device) -> Format:
+    """`auto`, `float32` or `mixed` -> a format this device is fast in.
+
+    CUDA: bfloat16 where the card has it, else float16. CPU: bfloat16 where the processor has
+    AVX512-BF16 or AMX (elsewhere it is emulated, at a tenth of float32's speed), else float32.
+
+    Raises:
+        InvalidInput: `mixed` on a CPU that has no fast half precision.
+    """
+    if precision == "float32":
+        return FLOAT32
+    if device.type == "cuda":
+        return BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else FLOAT16
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return BFLOAT16
+    if precision == "mixed":
+        message = "mixed needs a GPU or a processor with AVX512-BF16 or AMX; use auto or float32"
+        raise InvalidInput(Problem("precision", message))
+    return FLOAT32
+
+
+class LossScale:
+    """Dynamic loss scaling for float16 (Micikevicius et al. 2017, arXiv 1710.03740, section 3.2).
+
+    Small gradients vanish in float16; so the loss is multiplied before the backward pass and the
+    gradient divided after. A step whose gradient overflowed is skipped and the scale halved; after
+    200 good steps it doubles. Other formats keep a scale of 1.
+    """
+
+    GROW_AFTER = 200  # good steps
+
+    def __init__(self, form: Format) -> None:
+        self.adapts = form is FLOAT16
+        self.value = 2.0**10 if self.adapts else 1.0
+        self._good = 0
+
+    def update(self, finite: bool) -> None:
+        """Adapt to whether the last gradient was finite."""
+        if not self.adapts:
+            return
+        self._good = self._good + 1 if finite else 0
+        if not finite:
+            self.value /= 2
+        elif self._good == self.GROW_AFTER:
+            self.value, self._good = self.value * 2, 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no scale is left to try: the gradient is not finite for another reason."""
+        return not self.adapts or self.value < 2.0**-10

@@ -1,0 +1,81 @@
+"""The levels a picture grows through, and resizing between them.
+
+Coarse to fine, as in Gatys et al. 2017 (arXiv 1611.07865, section 5): the small levels lay out the large
+shapes that VGG's receptive field could not see at the final size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from farm.errors import InvalidInput, Problem
+from farm.recipe import PRESETS, Recipe
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of the pyramid: height and width in px, and its number of iterations."""
+
+    height: int
+    width: int
+    iterations: int
+
+    @property
+    def size(self) -> int:
+        """Longest side, px."""
+        return max(self.height, self.width)
+
+
+def levels(recipe: Recipe, height: int, width: int) -> list[Level]:
+    """The levels for a content picture of this size, smallest first; the last is the result's size.
+
+    Raises:
+        InvalidInput: if `iterations` lists another number of levels than there are.
+    """
+    sizes = level_sizes(recipe.start_size, recipe.size, PRESETS[recipe.preset].growth)
+    iterations = recipe.iterations or PRESETS[recipe.preset].iterations(len(sizes))
+    if len(iterations) == 1:
+        iterations *= len(sizes)
+    if len(iterations) != len(sizes):
+        message = f"lists {len(iterations)} levels; there are {len(sizes)}: {sizes}"
+        raise InvalidInput(Problem("iterations", message))
+    pictures = [recipe.model_copy(update={"size": size}).picture_size(height, width) for size in sizes]
+    return [Level(h, w, n) for (h, w), n in zip(pictures, iterations, strict=True)]
+
+
+def level_sizes(start: int, end: int, growth: float) -> list[int]:
+    """Longest sides from about `start` to exactly `end`, each about `growth` times the one before."""
+    steps = max(0, round(math.log(end / start, growth))) if start < end else 0
+    return [round(end / growth**k) for k in range(steps, -1, -1)]
+
+
+def resize(picture: Tensor, height: int, width: int) -> Tensor:
+    """(N, C, H, W) -> (N, C, height, width), bicubic, low-passed when shrinking."""
+    if picture.shape[-2:] == (height, width):
+        return picture
+    return F.interpolate(
+        picture, size=(height, width), mode="bicubic", align_corners=False, antialias=True
+    )
+
+
+def resize_style(picture: Tensor, level: Level, scale: float) -> Tensor:
+    """A painting (1, 3, H, W) at the area of a level times `scale`**2, never enlarged.
+
+    The same area, not the same side, so that strokes of a portrait painting come out as large as
+    those of a landscape one.
+    """
+    H, W = picture.shape[-2:]
+    factor = min(1.0, scale * math.sqrt(level.height * level.width / (H * W)))
+    smallest = 32 / min(H, W)  # below it the deepest layers see next to nothing
+    factor = max(factor, min(1.0, smallest))
+    return resize(picture, round(H * factor), round(W * factor)).clamp(0, 1)
+
+
+def to_tensor(picture: object, device: torch.device) -> Tensor:
+    """float32 numpy (H, W, 3) in [0, 1] -> float32 (1, 3, H, W) on the device."""
+    return torch.as_tensor(picture, dtype=torch.float32).permute(2, 0, 1)[None].to(device)

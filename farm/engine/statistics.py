@@ -1,0 +1,58 @@
+"""Style statistics of features: sums over positions, normalised once, at the end.
+
+The Gram matrix of Gatys et al. 2016 (arXiv 1508.06576), and mean and covariance for the Gaussian
+distance. Sums add, so a picture's statistics are the sum of its parts' and a blend of paintings is a
+weighted sum of theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """First and second moments of C channels over a number of positions.
+
+    count: positions. total: (C,) sum of the feature vectors. outer: (C, C) sum of their outer
+    products. float32 at least: a Gram sum overflows float16 beyond 65504.
+    """
+
+    count: float
+    total: Tensor
+    outer: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> Moments:
+        """Of features (1, C, H, W)."""
+        _, C, H, W = features.shape
+        flat = features[0].reshape(C, H * W)  # (C, HW)
+        if flat.dtype != torch.float64:
+            flat = flat.float()
+        return cls(H * W, flat.sum(dim=1), flat @ flat.T)
+
+    def __add__(self, other: Moments) -> Moments:
+        return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)
+
+    def weighted(self, weight: float) -> Moments:
+        """As if there were `weight` positions in all; with a sum of 1, blends are weighted means."""
+        scale = weight / self.count
+        return Moments(weight, self.total * scale, self.outer * scale)
+
+    @property
+    def mean(self) -> Tensor:
+        """(C,)."""
+        return self.total / self.count
+
+    @property
+    def gram(self) -> Tensor:
+        """(C, C), G_ij = mean over positions of F_i F_j."""
+        return self.outer / self.count
+
+    @property
+    def covariance(self) -> Tensor:
+        """(C, C), the centred Gram matrix."""
+        return self.gram - torch.outer(self.mean, self.mean)

@@ -1,0 +1,89 @@
+"""Every error the farm raises on purpose, in one tree. The docstring is the default message.
+
+FarmError
+├── InvalidInput            422  something a person sent; names each field and its limit
+│   ├── TooLarge            413
+│   └── NotAPicture         415
+├── NotFound                404
+├── WrongState              409
+├── WeightsUnavailable           no network weights in the cache and none to be had
+├── RenderFailed                 the engine cannot go on
+│   └── DoesNotFit               the picture needs more memory than the device has
+├── AttemptLost                  another attempt owns the job now; stop at once
+└── DatabaseOutOfDate            migrations and tables disagree
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one field, in words a person can act on."""
+
+    field: str
+    message: str
+
+
+class FarmError(Exception):
+    """Something went wrong in the farm."""
+
+    status = 500
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+
+
+class InvalidInput(FarmError):
+    """Something sent is not valid."""
+
+    status = 422
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{p.field}: {p.message}" for p in problems) or None)
+
+
+class TooLarge(InvalidInput):
+    """The upload is larger than the farm accepts."""
+
+    status = 413
+
+
+class NotAPicture(InvalidInput):
+    """The upload is not a picture the farm can read."""
+
+    status = 415
+
+
+class NotFound(FarmError):
+    """There is no such thing here."""
+
+    status = 404
+
+
+class WrongState(FarmError):
+    """The job's state does not allow this."""
+
+    status = 409
+
+
+class WeightsUnavailable(FarmError):
+    """The network's weights are not in the cache and could not be fetched."""
+
+
+class RenderFailed(FarmError):
+    """The rendering stopped."""
+
+
+class DoesNotFit(RenderFailed):
+    """The picture needs more memory than this device has."""
+
+
+class AttemptLost(FarmError):
+    """Another attempt owns the job now."""
+
+
+class DatabaseOutOfDate(FarmError):
+    """The database's tables are not those this version of the farm expects."""

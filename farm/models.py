@@ -1,0 +1,244 @@
+"""The tables. Only `farm/jobs.py` changes a job's state."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy import Enum as SQLEnum
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class State(enum.StrEnum):
+    """Where a job is. `farm.jobs.MOVES` says which moves are allowed."""
+
+    QUEUED = "queued"  # waits for a worker
+    RUNNING = "running"  # an attempt renders it
+    CANCELLING = "cancelling"  # a person wants it to stop; its attempt has not yet noticed
+    SUCCEEDED = "succeeded"  # the result is in storage
+    FAILED = "failed"  # `error` says why, for a person
+    CANCELLED = "cancelled"  # stopped by a person
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens unless a person asks for it."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class WorkClass(enum.StrEnum):
+    """Kinds of tickets, by the size of the picture, so that a quick look need not wait for an 8K."""
+
+    PREVIEW = "preview"  # up to 384 px
+    STANDARD = "standard"  # up to 2048 px
+    LARGE = "large"  # beyond
+
+    @classmethod
+    def of(cls, size: int) -> WorkClass:
+        """For a picture whose longest side is `size` px."""
+        if size <= 384:
+            return cls.PREVIEW
+        return cls.STANDARD if size <= 2048 else cls.LARGE
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+class UTCTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite, which forgets time zones, gives it back with one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UTCTime(), dict[str, Any]: JSON()}  # noqa: RUF012
+
+
+def _enum(kind: type[enum.StrEnum]) -> SQLEnum:
+    """Stored as its value in a string, so that a new member needs no migration of a type."""
+    return SQLEnum(
+        kind,
+        native_enum=False,
+        create_constraint=False,
+        length=16,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class Upload(Base):
+    """A picture someone sent, stored once under the SHA-256 of its bytes."""
+
+    __tablename__ = "uploads"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    width: Mapped[int]  # px, after EXIF orientation
+    height: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    @property
+    def key(self) -> str:
+        """Where its bytes lie in storage."""
+        return f"uploads/{self.sha256}"
+
+    @property
+    def thumbnail_key(self) -> str:
+        """Where a small JPEG of it lies in storage."""
+        return f"uploads/{self.sha256}.thumbnail.jpg"
+
+
+class Job(Base):
+    """One picture to be made."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("progress >= 0 AND progress <= 1", name="progress_is_a_share"),
+        Index("ix_jobs_waiting", "state", "work_class", "priority", "created_at"),
+        Index("ix_jobs_newest", "created_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
+    name: Mapped[str] = mapped_column(String(120))
+    state: Mapped[State] = mapped_column(_enum(State), default=State.QUEUED)
+    work_class: Mapped[WorkClass] = mapped_column(_enum(WorkClass))
+    priority: Mapped[int] = mapped_column(default=0)  # higher goes first
+    recipe: Mapped[dict[str, Any]]
+    content_sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"))
+    width: Mapped[int]  # of the result, px
+    height: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]  # of the latest attempt
+    finished_at: Mapped[datetime | None]
+    ticket_at: Mapped[datetime | None]  # when a ticket was last sent for it
+
+    attempt: Mapped[int] = mapped_column(default=0)  # number of the latest; 0: none yet
+    lease_until: Mapped[datetime | None]  # the worker is taken for lost after it
+    progress: Mapped[float] = mapped_column(default=0.0)  # 0..1, by work, not by iterations
+    level: Mapped[int] = mapped_column(default=0)
+    levels: Mapped[int] = mapped_column(default=0)
+    iteration: Mapped[int] = mapped_column(default=0)  # over all levels
+    iterations: Mapped[int] = mapped_column(default=0)
+    eta_seconds: Mapped[float | None]
+    preview_version: Mapped[int] = mapped_column(default=0)  # 0: none yet; grows with each preview
+
+    features: Mapped[str | None] = mapped_column(String(32))  # the network that was taken
+    metrics: Mapped[dict[str, Any] | None]  # farm.engine.quality.Quality, seconds, peak memory
+    error: Mapped[str | None]  # for a person
+
+    content: Mapped[Upload] = relationship(lazy="joined", innerjoin=True)
+    styles: Mapped[list[JobStyle]] = relationship(
+        lazy="selectin", order_by="JobStyle.position", cascade="all, delete-orphan"
+    )
+    attempts: Mapped[list[Attempt]] = relationship(
+        order_by="Attempt.number", cascade="all, delete-orphan"
+    )
+    events: Mapped[list[Event]] = relationship(order_by="Event.id", cascade="all, delete-orphan")
+    loss_points: Mapped[list[LossPoint]] = relationship(
+        order_by="LossPoint.id", cascade="all, delete-orphan"
+    )
+
+    @property
+    def result_key(self) -> str:
+        """Where the result lies in storage: under its attempt, so a stale one cannot replace it."""
+        return f"jobs/{self.id}/{self.attempt}/result.png"
+
+    @property
+    def preview_key(self) -> str:
+        """Where the newest preview lies in storage; after success, a small copy of the result."""
+        return f"jobs/{self.id}/{self.attempt}/preview.jpg"
+
+
+class JobStyle(Base):
+    """One of a job's paintings."""
+
+    __tablename__ = "job_styles"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"))
+
+    upload: Mapped[Upload] = relationship(lazy="joined", innerjoin=True)
+
+
+class Attempt(Base):
+    """One worker's go at a job. Its number is the fence: writes that name an old one are refused."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("job_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    worker: Mapped[str] = mapped_column(String(120))
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]
+    outcome: Mapped[str | None] = mapped_column(String(32))  # a state, or "worker lost"
+
+
+class Event(Base):
+    """Something that happened to a job, for its timeline: each move of its state is one."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    state: Mapped[State] = mapped_column(_enum(State))
+    message: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class LossPoint(Base):
+    """The losses after one iteration, about one a second, for the curve."""
+
+    __tablename__ = "loss_points"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    level: Mapped[int]
+    iteration: Mapped[int]  # over all levels
+    content: Mapped[float]
+    style: Mapped[float]
+    tv: Mapped[float]
+
+
+class Worker(Base):
+    """A process that renders. Seen lately, it is alive."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(120), primary_key=True)
+    device: Mapped[str] = mapped_column(String(120))
+    memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    seen_at: Mapped[datetime] = mapped_column(default=now)

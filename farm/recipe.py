@@ -1,0 +1,219 @@
+"""Recipe: all that a picture depends on besides pixels, and the only place its defaults are written.
+
+The form, the command line, the API and the workers read names, limits and defaults from here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from farm.errors import InvalidInput, Problem
+
+Preset = Literal["draft", "standard", "fine"]
+Features = Literal["auto", "vgg19", "vgg16-bsds"]
+Precision = Literal["auto", "float32", "mixed"]
+StyleLoss = Literal["gram", "wasserstein"]
+Init = Literal["content", "noise", "gray"]
+
+SMALLEST_SIZE = 64  # px, longest side
+LARGEST_SIZE = 7680  # px, longest side
+MOST_PIXELS = 7680 * 4320
+MOST_STYLES = 8
+MOST_ITERATIONS = 5000  # in one level
+SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 sees one point
+
+CONVOLUTIONS = {"vgg19": (2, 2, 4, 4, 4), "vgg16-bsds": (2, 2, 3, 3, 3)}  # in each block
+
+
+def layer_names(features: str) -> tuple[str, ...]:
+    """`relu1_1` .. of one network, shallow to deep; `auto` may become either, so both's."""
+    if features == "auto":
+        return tuple(name for name in layer_names("vgg19") if name in layer_names("vgg16-bsds"))
+    return tuple(
+        f"relu{block}_{index}"
+        for block, count in enumerate(CONVOLUTIONS[features], start=1)
+        for index in range(1, count + 1)
+    )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a preset works on each level.
+
+    first: iterations on the first level. last: iterations on the last one; the levels between are
+    spaced geometrically, because an iteration costs in proportion to the pixels and the large
+    levels only refine what the small ones decided. growth: a level's size over the one before.
+    """
+
+    first: int
+    last: int
+    growth: float
+
+    def iterations(self, levels: int) -> tuple[int, ...]:
+        """One number for each of `levels` levels."""
+        if levels == 1:
+            return (self.first,)
+        ratio = (self.last / self.first) ** (1 / (levels - 1))
+        return tuple(round(self.first * ratio**k) for k in range(levels))
+
+
+# Chosen by measurement: docs/why.md, "Presets", from benchmarks/presets.py.
+PRESETS: dict[str, Schedule] = {
+    "draft": Schedule(first=60, last=12, growth=2.0),
+    "standard": Schedule(first=200, last=60, growth=math.sqrt(2)),
+    "fine": Schedule(first=400, last=200, growth=math.sqrt(2)),
+}
+
+
+def _pairs(value: Any) -> Any:
+    """`"relu1_1=4,relu2_1"` as it is typed -> `{"relu1_1": 4.0, "relu2_1": 1.0}`."""
+    if not isinstance(value, str):
+        return value
+    pairs = (part.partition("=") for part in value.replace(" ", "").split(",") if part)
+    return {name: weight or 1.0 for name, _, weight in pairs}
+
+
+def _numbers(value: Any) -> Any:
+    """`"200,100"` or `200` as it is typed -> `(200, 100)` or `(200,)`."""
+    if isinstance(value, str):
+        return tuple(part for part in value.replace(" ", "").split(",") if part) or None
+    return (value,) if isinstance(value, int | float) else value
+
+
+Finite = Field(allow_inf_nan=False)
+Weight = Annotated[float, Field(ge=0, le=1e6), Finite]
+LayerWeights = Annotated[dict[str, Weight], BeforeValidator(_pairs)]
+
+
+class Recipe(BaseModel):
+    """Validated settings of one picture. Frozen; `model_dump_json` and back is the identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: int = Field(
+        512, ge=SMALLEST_SIZE, le=LARGEST_SIZE, description="Longest side of the picture, px."
+    )
+    preset: Preset = Field("standard", description="How many iterations each level gets.")
+    content_weight: Weight = Field(0.05, description="alpha: how much of the photograph stays.")
+    style_weight: Weight = Field(1.0, description="beta: how much of the paintings comes.")
+    tv_weight: Weight = Field(0.05, description="gamma: total variation; higher is smoother.")
+    content_layers: LayerWeights = Field(
+        {"relu4_2": 1.0}, description="Layers that hold the photograph, with weights."
+    )
+    style_layers: LayerWeights = Field(
+        {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
+        description="Layers that hold the style, with weights.",
+    )
+    style_loss: StyleLoss = Field(
+        "wasserstein", description="Distance between style statistics of picture and painting."
+    )
+    style_scale: float = Field(
+        1.0, ge=0.1, le=4.0, description="Size of the paintings relative to the picture."
+    )
+    blend: Annotated[tuple[Weight, ...] | None, BeforeValidator(_numbers)] = Field(
+        None, description="One weight for each painting; equal when left out."
+    )
+    start_size: int = Field(
+        128, ge=32, le=LARGEST_SIZE, description="Longest side of the first level, px."
+    )
+    iterations: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MOST_ITERATIONS)], ...] | None,
+        BeforeValidator(_numbers),
+    ] = Field(None, description="For all levels, or one for each; the preset's when left out.")
+    init: Init = Field("content", description="What the first level starts from.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Of everything random.")
+    precision: Precision = Field("auto", description="Number format of the convolutions.")
+    features: Features = Field("auto", description="The network whose features are compared.")
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> Self:
+        known = layer_names(self.features)
+        for field, layers in (("content", self.content_layers), ("style", self.style_layers)):
+            unknown = [name for name in layers if name not in known]
+            if unknown:
+                raise ValueError(
+                    f"{field}_layers: {', '.join(unknown)} is not a layer of {self.features}; "
+                    f"there are {', '.join(known)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if not self.style_weight or not sum(self.style_layers.values()):
+            raise ValueError("style_weight: the style weights must not all be 0")
+        if self.blend is not None and not sum(self.blend):
+            raise ValueError("blend: the weights must not all be 0")
+        return self
+
+    @classmethod
+    def parse(cls, values: Any) -> Self:
+        """A recipe from untrusted values.
+
+        Raises:
+            InvalidInput: naming each field that is wrong and its limit.
+        """
+        try:
+            if isinstance(values, str | bytes):
+                return cls.model_validate_json(values)
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InvalidInput(*problems(error)) from None
+
+    def blend_of(self, styles: int) -> tuple[float, ...]:
+        """The paintings' weights, summing to 1.
+
+        Raises:
+            InvalidInput: when `blend` does not have one weight for each of `styles` paintings.
+        """
+        weights = self.blend or (1.0,) * styles
+        if len(weights) != styles:
+            message = f"has {len(weights)} weights for {styles} style pictures"
+            raise InvalidInput(Problem("blend", message))
+        return tuple(weight / sum(weights) for weight in weights)
+
+    def picture_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the result for a content picture of this size, in px.
+
+        Raises:
+            InvalidInput: when the result would have more pixels than 8K has, or no height.
+        """
+        scale = self.size / max(height, width)
+        out = max(1, round(height * scale)), max(1, round(width * scale))
+        if out[0] * out[1] > MOST_PIXELS:
+            fits = math.floor(self.size * math.sqrt(MOST_PIXELS / (out[0] * out[1])))
+            message = (
+                f"{self.size} makes {out[1]} x {out[0]} = {out[0] * out[1] / 1e6:.1f} megapixels "
+                f"of this photograph; the limit is {MOST_PIXELS / 1e6:.1f} (7680 x 4320), "
+                f"which is size {fits}"
+            )
+            raise InvalidInput(Problem("size", message))
+        return out
+
+
+def problems(error: ValidationError) -> tuple[Problem, ...]:
+    """pydantic's findings, one `Problem` each, without its wording for programmers."""
+    found = []
+    for item in error.errors():
+        message = item["msg"].removeprefix("Value error, ")
+        field = ".".join(str(part) for part in item["loc"])
+        if not field:  # from a model validator, which writes "field: message"
+            field, _, message = message.partition(": ")
+        message = message[:1].lower() + message[1:]
+        given = item.get("input")
+        if isinstance(given, int | float | str) and item["type"] != "extra_forbidden":
+            message += f" (got {str(given)[:80]!r})" if isinstance(given, str) else f" (got {given})"
+        if item["type"] == "extra_forbidden":
+            message = "is not a setting of a recipe"
+        if item["type"] == "json_invalid":
+            field = "recipe"
+        found.append(Problem(field or "recipe", message))
+    return tuple(found)
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """The words a Literal allows."""
+    return get_args(kind)

@@ -1,0 +1,107 @@
+"""The environment, typed. This is the only file that reads it.
+
+Every setting has a default under which `farm up` works on one machine with nothing else installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import tempfile
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LONGEST_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
+
+
+class Settings(BaseSettings):
+    """What an operator can set, each by the environment variable named in `validation_alias`."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    home: Path = Field(default=Path("var"), validation_alias="FARM_HOME")
+    host: str = Field(default="127.0.0.1", validation_alias="HOST")
+    port: int = Field(default=8000, ge=1, le=65535, validation_alias="PORT")
+    database_url: str = Field(default="", validation_alias="DATABASE_URL")
+    redis_url: str = Field(default="", validation_alias="REDIS_URL")
+    storage: str = Field(default="", validation_alias="FARM_STORAGE")
+    weights_dir: Path = Field(
+        default=Path("~/.cache/style-farm/weights"), validation_alias="FARM_WEIGHTS_DIR"
+    )
+    max_upload_mb: int = Field(default=64, ge=1, validation_alias="FARM_MAX_UPLOAD_MB")
+    max_upload_megapixels: int = Field(default=100, ge=1, validation_alias="FARM_MAX_UPLOAD_MEGAPIXELS")
+    web_threads: int = Field(default=16, ge=1, validation_alias="FARM_WEB_THREADS")
+    lease_seconds: int = Field(default=60, ge=3, validation_alias="FARM_LEASE_SECONDS")
+    log_format: Literal["console", "json"] = Field(default="console", validation_alias="FARM_LOG_FORMAT")
+
+    @model_validator(mode="after")
+    def _fill_in_the_embedded_default(self) -> Self:
+        """What is not set points into `home`."""
+        home = self.home.expanduser().resolve()
+        filled = {
+            "home": home,
+            "weights_dir": self.weights_dir.expanduser().resolve(),
+            "database_url": self.database_url or f"sqlite:///{home / 'farm.db'}",
+            "storage": self.storage or f"file://{home / 'storage'}",
+        }
+        for name, value in filled.items():
+            object.__setattr__(self, name, value)
+        if self.database_url.startswith("postgres://"):
+            object.__setattr__(self, "database_url", "postgresql" + self.database_url[8:])
+        if self.database_url.startswith("postgresql://"):
+            object.__setattr__(self, "database_url", "postgresql+psycopg" + self.database_url[10:])
+        return self
+
+    @property
+    def embedded_redis(self) -> bool:
+        """Whether the farm runs a private Redis-protocol server of its own."""
+        return not self.redis_url
+
+    @property
+    def redis_socket(self) -> Path:
+        """The private server's socket: in `home`, or where that path is too long, in /tmp."""
+        path = self.home / "redis.sock"
+        if len(str(path).encode()) <= LONGEST_SOCKET_PATH:
+            return path
+        short = hashlib.sha256(str(self.home).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"farm-{short}" / "redis.sock"
+
+    @property
+    def broker_url(self) -> str:
+        """What Celery connects to."""
+        return self.redis_url or f"redis+socket://{self.redis_socket}"
+
+    @cached_property
+    def secret_key(self) -> str:
+        """Signs the form's CSRF tokens; made once and kept in `home`, readable by its owner."""
+        path = self.home / "secret_key"
+        self.home.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(path, "x", opener=_owner_only) as file:
+                file.write(secrets.token_urlsafe(32))
+        except FileExistsError:
+            pass
+        return path.read_text()
+
+
+def _owner_only(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+class SettingsInvalid(SystemExit):
+    """Raised at start-up: one line for each environment variable that is wrong."""
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise SettingsInvalid("The environment is not valid:\n  " + "\n  ".join(lines)) from None

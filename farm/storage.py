@@ -1,0 +1,84 @@
+"""Files by key behind one URL (FARM_STORAGE): uploads, previews, results. A file is whole or absent."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from typing import BinaryIO, cast
+
+from fsspec.core import url_to_fs
+
+from farm.errors import NotFound
+from farm.settings import settings
+
+
+class Storage:
+    """Keys are relative paths of the farm's own making, never a user's."""
+
+    def __init__(self, url: str) -> None:
+        self._fs, self._root = url_to_fs(url, auto_mkdir=True) if _is_local(url) else url_to_fs(url)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store; a reader sees the old file or the new one, never a part.
+
+        Local: a temporary name beside it, then a rename. Object stores: one put is already whole.
+        """
+        path = self._path(key)
+        if "file" not in self._fs.protocol:
+            self._fs.pipe_file(path, data)
+            return
+        part = f"{path}.{uuid.uuid4().hex}.part"
+        try:
+            with self._fs.open(part, "wb") as file:
+                file.write(data)
+            self._fs.mv(part, path)
+        except BaseException:
+            if self._fs.exists(part):
+                self._fs.rm_file(part)
+            raise
+
+    def get(self, key: str) -> bytes:
+        """The whole file.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self.open(key) as file:
+            return file.read()
+
+    def open(self, key: str) -> BinaryIO:
+        """For reading, to be closed by the caller.
+
+        Raises:
+            NotFound: there is none.
+        """
+        try:
+            return cast(BinaryIO, self._fs.open(self._path(key), "rb"))
+        except FileNotFoundError:
+            raise NotFound("This file is no longer in storage.") from None
+
+    def exists(self, key: str) -> bool:
+        """Whether there is such a file."""
+        return bool(self._fs.exists(self._path(key)))
+
+    def delete(self, key: str) -> None:
+        """Remove a file; one that is not there is fine."""
+        with suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(key))
+
+    def keys(self) -> list[str]:
+        """Every key, sorted."""
+        prefix = len(self._root) + 1
+        return sorted(path[prefix:] for path in self._fs.find(self._root))
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}"
+
+
+def _is_local(url: str) -> bool:
+    return "://" not in url or url.startswith("file://")
+
+
+def storage() -> Storage:
+    """The storage of the settings."""
+    return Storage(settings().storage)

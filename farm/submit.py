@@ -1,0 +1,96 @@
+"""From files and settings to a queued job: checked pictures -> storage -> row, committed -> ticket.
+
+The form and the API both come through here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from farm import db, images, jobs
+from farm.errors import InvalidInput, Problem
+from farm.models import Job, Upload
+from farm.queue import send_ticket
+from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
+from farm.settings import settings
+from farm.storage import storage
+
+NAME_LENGTH = 120
+PRIORITIES = range(-100, 101)
+
+
+def submit(
+    content: bytes, styles: Sequence[bytes], recipe: Recipe, *, name: str = "", priority: int = 0
+) -> Job:
+    """Check everything, then store, then commit the row, then send a ticket.
+
+    A ticket that cannot be sent is the janitor's to send later: the job is accepted all the same.
+
+    Raises:
+        InvalidInput and its kin: the first field that is wrong; nothing was stored.
+    """
+    name = " ".join(name.split())
+    if len(name) > NAME_LENGTH:
+        raise InvalidInput(Problem("name", f"has {len(name)} characters; the limit is {NAME_LENGTH}"))
+    if priority not in PRIORITIES:
+        raise InvalidInput(Problem("priority", "must be between -100 and 100"))
+    if not styles:
+        raise InvalidInput(Problem("style", "is missing; send at least one painting"))
+    if len(styles) > MOST_STYLES:
+        message = f"has {len(styles)} paintings; the limit is {MOST_STYLES}"
+        raise InvalidInput(Problem("style", message))
+    recipe.blend_of(len(styles))
+
+    limit = settings().max_upload_megapixels
+    pictures = [(content, images.check(content, "content", limit))]
+    recipe.picture_size(pictures[0][1].height, pictures[0][1].width)
+    for style in styles:
+        pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
+
+    uploads = [_store(data, checked) for data, checked in pictures]
+    with db.writing() as session:
+        rows = [_row(session, upload) for upload in uploads]
+        job = jobs.create(
+            session,
+            name=name or "Untitled",
+            recipe=recipe,
+            content=rows[0],
+            styles=rows[1:],
+            priority=priority,
+        )
+    wake(job)
+    return job
+
+
+def wake(job: Job) -> None:
+    """Send a ticket for a job that waits, and remember that it was sent."""
+    if send_ticket(job.work_class):
+        with db.writing() as session:
+            jobs.ticket_sent(session, job.id)
+
+
+def _store(data: bytes, checked: images.Checked) -> Upload:
+    """Store a picture and its thumbnail under its SHA-256, if they are not there yet."""
+    upload = Upload(
+        sha256=hashlib.sha256(data).hexdigest(),
+        width=checked.width,
+        height=checked.height,
+        size_bytes=len(data),
+    )
+    store = storage()
+    for key, file in ((upload.key, data), (upload.thumbnail_key, checked.thumbnail)):
+        if not store.exists(key):
+            store.put(key, file)
+    return upload
+
+
+def _row(session: Session, upload: Upload) -> Upload:
+    """The picture's row: the one that is there, or this one."""
+    found = session.get(Upload, upload.sha256)
+    if found is None:
+        session.add(found := upload)
+        session.flush()
+    return found

@@ -1,0 +1,45 @@
+"""Alembic's environment: the URL comes from the farm's settings, the tables from its models."""
+
+from alembic import context
+from sqlalchemy import Enum, text
+
+from farm import db
+from farm.models import Base, UTCTime
+
+
+def render(kind: str, item: object, _context: object) -> str | bool:
+    """Migrations name SQLAlchemy's types alone, so that later changes of the models leave them be."""
+    if kind == "type" and isinstance(item, UTCTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, Enum):
+        return f"sa.String(length={item.length})"
+    return False
+
+
+def run() -> None:
+    """Upgrade or downgrade online, in one transaction for each migration."""
+    engine = db.engine()
+    sqlite = engine.dialect.name == "sqlite"
+    with engine.connect() as connection:
+        if sqlite:  # a table made anew in batch mode would delete its children
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            connection.rollback()
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            render_as_batch=sqlite,
+            transaction_per_migration=True,
+            compare_type=True,
+            render_item=render,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+        if sqlite:
+            broken = connection.execute(text("PRAGMA foreign_key_check")).all()
+            connection.rollback()
+            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+            if broken:
+                raise RuntimeError(f"The migration left {len(broken)} rows without their parents")
+
+
+run()
