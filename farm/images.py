@@ -23,6 +23,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 ACCEPTED = "JPEG, PNG, WebP or TIFF"
 LONGEST_SIDE = 30_000  # px; what libraries below Pillow are sure to hold
 LONGEST_RATIO = 20  # of the sides; beyond it, a level would be less than a pixel high
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 THUMBNAIL = 480  # px, longest side
 RECIPE_TAG = "style-farm recipe"  # PNG text keyword
 EXIF_DESCRIPTION = 0x010E
@@ -55,13 +56,13 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = 16) -> Check
     return Checked(image.width, image.height, encode_jpeg(thumbnail, quality=85))
 
 
-def decode(data: bytes, field: str = "picture", megapixels: int = 100) -> Picture:
+def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:
     """float32 (H, W, 3) sRGB in [0, 1], upright, its transparency over white.
 
     Raises:
         NotAPicture, TooLarge, InvalidInput: as `check`.
     """
-    image = _open(data, field, megapixels, shortest=1)
+    image = _open(data, field, megapixels, shortest)
     return np.asarray(image, dtype=np.float32) / np.float32(255)
 
 
@@ -70,15 +71,25 @@ def to_image(picture: Picture) -> Image.Image:
     return Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
 
 
+def check_suffix(suffix: str) -> None:
+    """Raises:
+    InvalidInput: no format is written under this ending.
+    """
+    if suffix.lower() not in SUFFIXES:
+        message = f"ends in {suffix or 'nothing'}; it must be one of {', '.join(SUFFIXES)}"
+        raise InvalidInput(Problem("output", message))
+
+
 def encode(image: Image.Image, suffix: str, recipe: str | None = None) -> bytes:
     """A file with an sRGB profile and, if given, the recipe (JSON) as PNG text or EXIF description.
 
     Args:
-        suffix: `.png`, `.jpg`, `.jpeg`, `.webp`, `.tif` or `.tiff`.
+        suffix: one of `SUFFIXES`.
 
     Raises:
         InvalidInput: another suffix.
     """
+    check_suffix(suffix)
     buffer = io.BytesIO()
     exif = Image.Exif()
     if recipe:
@@ -95,9 +106,6 @@ def encode(image: Image.Image, suffix: str, recipe: str | None = None) -> bytes:
             image.save(buffer, "WEBP", quality=92, icc_profile=SRGB, exif=exif)
         case ".tif" | ".tiff":
             image.save(buffer, "TIFF", compression="tiff_lzw", icc_profile=SRGB, exif=exif)
-        case _:
-            message = f"{suffix or 'a name without ending'} is not .png, .jpg, .webp or .tif"
-            raise InvalidInput(Problem("output", message))
     return buffer.getvalue()
 
 

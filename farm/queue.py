@@ -34,6 +34,7 @@ def celery() -> Celery:
         worker_proc_alive_timeout=180,  # a child imports torch before it says it is alive
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

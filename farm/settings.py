@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import secrets
 import tempfile
 from functools import cached_property, lru_cache
@@ -36,6 +37,9 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(default=64, ge=1, validation_alias="FARM_MAX_UPLOAD_MB")
     max_upload_megapixels: int = Field(default=100, ge=1, validation_alias="FARM_MAX_UPLOAD_MEGAPIXELS")
     web_threads: int = Field(default=16, ge=1, validation_alias="FARM_WEB_THREADS")
+    worker_name: str = Field(
+        default_factory=lambda: f"worker@{platform.node()}", validation_alias="FARM_WORKER_NAME"
+    )
     lease_seconds: int = Field(default=60, ge=3, validation_alias="FARM_LEASE_SECONDS")
     log_format: Literal["console", "json"] = Field(default="console", validation_alias="FARM_LOG_FORMAT")
 

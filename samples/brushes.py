@@ -52,12 +52,6 @@ def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
     return rows, columns
 
 
-def resize(field: Array, shape: tuple[int, int]) -> Array:
-    """Stretch a field to another shape with a bicubic filter."""
-    size = (shape[1], shape[0])
-    return np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BICUBIC))
-
-
 def halve(picture: Array) -> Array:
     """Average blocks of 2 x 2 pixels: the last step of drawing at double size."""
     h, w = picture.shape[0] // 2, picture.shape[1] // 2

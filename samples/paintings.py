@@ -3,6 +3,9 @@
 Each works on a canvas of twice the final size, which `halve` turns into smooth edges.
 """
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 from brushes import (
     Array,
@@ -18,12 +21,13 @@ from brushes import (
     mix,
     octave,
     relief_light,
-    resize,
     rgb,
     sample,
     smoothstep,
 )
 from numpy.typing import NDArray
+
+Points = tuple[tuple[float, float], ...]
 
 # ---------------------------------------------------------------- oil brushwork
 
@@ -46,20 +50,22 @@ OIL_HILLS = (  # base row, slope, bump height, colours from ridge to foot
     (660, 50, 30, ((0, "3f9a4c"), (0.5, "1f6b52"), (1, "123f52"))),
 )
 OIL_CROWNS = (  # row, column, radius of the clumps of the red tree
-    (330, 190, 92),
-    (255, 250, 84),
-    (395, 285, 78),
-    (300, 330, 66),
-    (410, 120, 64),
-    (215, 175, 58),
+    (395, 120, 66),
+    (410, 275, 72),
+    (330, 345, 56),
+    (330, 175, 86),
+    (265, 285, 80),
+    (225, 190, 66),
+    (290, 100, 50),
 )
 OIL_LEAVES = ((0.0, "ffb13b"), (0.3, "ee5a2b"), (0.6, "b3213f"), (1.0, "4a1a4e"))
-OIL_SWIRLS = ((150, 420, 1.0), (110, 900, -1.0), (330, 560, -0.7), (60, 120, 0.8), OIL_SUN + (1.3,))
+OIL_SWIRLS = ((150, 420, 1.0), (110, 900, -1.0), (330, 560, -0.7), (60, 120, 0.8), (*OIL_SUN, 1.3))
 OIL_PASSES = (  # half width and length in canvas pixels, strokes, share kept to the details
     (30, 300, 1300, 0.0),
     (17, 190, 3400, 0.0),
     (10, 120, 5200, 0.3),
     (5.5, 64, 6000, 0.75),
+    (3.5, 30, 16000, 0.97),
 )
 
 
@@ -131,12 +137,13 @@ def oil_tree(picture: Array, angle: Array, rng: Rng) -> None:
         picture[trunk] = gradient(((-1, "2a1638"), (1, "b0583f")), (x - middle) / flare)[trunk]
         angle[trunk] = np.pi / 2 - 0.1
     ragged = 0.2 * fractal(OIL_SHAPE, 55, rng, 4)
+    leafy = fractal(OIL_SHAPE, 45, rng, 2)
     for row, column, radius in OIL_CROWNS:
         dy, dx = (y - row) / radius, (x - column) / radius
         crown = np.hypot(dy, dx) + ragged < 1
-        lit = 0.5 + 0.42 * (dy * 0.75 - dx * 0.65) + 0.9 * ragged
+        lit = 0.45 + 0.42 * (dy * 0.75 - dx * 0.65) + 0.9 * ragged
         picture[crown] = gradient(OIL_LEAVES, lit)[crown]
-        angle[crown] = (np.arctan2(dx, -dy) + 0.4)[crown]
+        angle[crown] = (np.arctan2(dx, -dy) + 0.9 * leafy)[crown]
 
 
 def follow(angle: Array, start: tuple[float, float], length: float, nodes: int = 9) -> Array:
@@ -183,15 +190,18 @@ def brushwork() -> Array:
             if rng.random() < fussy * (1 - detail[int(y), int(x)]):
                 continue
             colour = guide[int(y), int(x)] * rng.uniform(0.84, 1.16) + rng.normal(0, 0.03, 3)
-            path = follow(angle, (2 * y, 2 * x), length * rng.uniform(0.6, 1.3))
+            path = follow(
+                angle,
+                (2 * y, 2 * x),
+                length * rng.uniform(0.6, 1.3) * (1 - 0.45 * detail[int(y), int(x)]),
+            )
             path += (2 * y, 2 * x) - path[len(path) // 2]
             ribbon = Ribbon(path, width * rng.uniform(0.7, 1.2) * taper, streaks, rng)
             oil_stroke(canvas, height, ribbon, colour.astype(np.float32), rng)
     light = relief_light(blur(height, 1))
     shine = smoothstep(0.25, 0.9, light)
-    return halve(
-        canvas * (1 + 0.42 * np.clip(light, -0.9, 0.9)[..., None]) + 0.2 * shine[..., None]
-    )
+    lit = canvas * (0.97 + 0.7 * np.clip(light, -0.8, 0.8))[..., None]
+    return halve(lit + 0.22 * shine[..., None])
 
 
 # ---------------------------------------------------------------- ink wash
@@ -201,18 +211,27 @@ PAPER = "f0e6d2"
 INK_ABSORBS = np.array([1.0, 0.97, 0.90], np.float32)  # a warm black
 SEAL = "b3271e"
 PEAKS = (  # strength, fade length, then (column, top row, half width) of each hump
-    (0.26, 330, ((260, 470, 120), (520, 330, 105), (700, 520, 140), (1250, 560, 170))),
-    (0.5, 300, ((150, 700, 130), (420, 560, 110), (610, 800, 120), (960, 860, 150))),
-    (0.95, 260, ((40, 960, 150), (250, 880, 105), (430, 1090, 130))),
+    (0.34, 330, ((260, 470, 120), (520, 330, 105), (700, 520, 140), (1250, 560, 170))),
+    (0.64, 300, ((150, 700, 130), (420, 560, 110), (610, 800, 120), (960, 860, 150))),
+    (1.35, 300, ((40, 960, 150), (250, 880, 105), (430, 1090, 130))),
 )
-BLOOMS = ((1010, 820, 150, 0.13), (1260, 380, 190, 0.12), (300, 1000, 210, 0.07))
+BLOOMS = (  # row, column, radius, darkness of the rim
+    (1150, 760, 170, 0.11),
+    (1290, 330, 220, 0.11),
+    (240, 880, 230, 0.035),
+    (1900, 1050, 240, 0.13),
+    (1740, 700, 130, 0.06),
+)
 CANES = (  # foot and top as (row, column), half width, darkness
     ((2120, 1230), (-60, 1120), 15, 0.45),
     ((2120, 1400), (-60, 1330), 27, 1.25),
     ((2120, 1130), (420, 1010), 9, 0.7),
 )
 LEAF_CLUSTERS = (  # row, column, leaves, length, darkness
-    (330, 1120, 7, 260, 1.5),
+    (330, 1120, 8, 260, 1.5),
+    (250, 1340, 9, 290, 0.45),
+    (820, 1370, 9, 310, 0.5),
+    (1400, 1400, 8, 270, 1.3),
     (560, 1330, 8, 300, 2.0),
     (700, 1040, 6, 210, 0.9),
     (180, 1370, 7, 260, 0.6),
@@ -245,13 +264,14 @@ def ink_mountains(density: Array, grain: Array, rng: Rng) -> None:
         density += 0.75 * strength * mist * dry * np.exp(-np.clip(below, 0, None) / (0.6 * fade))
 
 
-def ink_bloom(density: Array, row: float, column: float, radius: float, dark: float, rng: Rng):
+def ink_bloom(density: Array, row: float, column: float, radius: float, dark: float, rng: Rng) -> None:
     """Let a drop of water push the pigment outwards into a feathered, dark-edged bloom."""
     y, x = grid(INK_SHAPE)
     r = np.hypot((y - row) * 1.25, x - column) / radius
     r += 0.16 * fractal(INK_SHAPE, 130, rng, 7, 0.62)
-    rim = np.exp(-(((r - 1) / 0.05) ** 2)) * (r < 1) + np.exp(-(((r - 1) / 0.012) ** 2)) * (r >= 1)
-    density += dark * (rim + 0.55 * smoothstep(1.0, 0.3, r))
+    inner, outer = 0.16, 0.03
+    rim = np.exp(-(((r - 1) / np.where(r < 1, inner, outer)) ** 2))
+    density += dark * (rim - 0.75 * smoothstep(1.0, 0.4, r))
 
 
 def ink_stroke(density: Array, grain: Array, ribbon: Ribbon, dark: float, dryness: float) -> None:
@@ -273,7 +293,7 @@ def bamboo(density: Array, grain: Array, rng: Rng) -> None:
         cane = curve((foot, bend, top), 600)
         joints = np.linspace(0, 599, 9).astype(int) + rng.integers(-10, 10, 9)
         joints = np.clip(joints, 0, 599)
-        for a, b in zip(joints[:-1], joints[1:], strict=True):
+        for a, b in pairwise(joints):
             part = cane[a + 4 : b - 3]
             ends = 1 + 0.22 * np.abs(np.linspace(-1, 1, len(part))) ** 7
             ink_stroke(density, grain, Ribbon(part, width * ends, streaks, rng), dark, 0.9)
@@ -281,22 +301,24 @@ def bamboo(density: Array, grain: Array, rng: Rng) -> None:
             node = curve(((y + 4, x - width * 1.3), (y - 2, x), (y + 4, x + width * 1.3)), 9)
             ink_stroke(density, grain, Ribbon(node, width * 0.17, streaks, rng), dark * 1.7, 0.2)
     for row, column, count, length, dark in LEAF_CLUSTERS:
-        for heading in np.linspace(0.25, 2.9, count) + rng.normal(0, 0.14, count):
-            reach = length * rng.uniform(0.65, 1.15)
+        lean = rng.choice((0.75, 2.3)) + rng.normal(0, 0.2)
+        for heading in lean + rng.normal(0, 0.66, count):
+            reach = length * rng.uniform(0.5, 1.2)
             dy, dx = reach * np.sin(heading), reach * np.cos(heading)
             middle = (row + 0.5 * dy - 0.1 * abs(dx), column + 0.5 * dx)
             leaf = curve(((row, column), middle, (row + dy, column + dx)), 30)
             t = np.linspace(0, 1, 30)
-            width = reach * 0.085 * np.sin(np.pi * t**0.6) ** 0.9 + 0.8
-            tone = dark * rng.uniform(0.7, 1.1)
-            ink_stroke(density, grain, Ribbon(leaf, width, streaks, rng), tone, 0.55)
+            width = (9 + reach * 0.045) * np.sin(np.pi * t**0.55) ** 0.9 + 0.8
+            tone = dark * rng.uniform(0.55, 1.15)
+            dryness = rng.choice((0.1, 0.25, 0.8))
+            ink_stroke(density, grain, Ribbon(leaf, width, streaks, rng), tone, dryness)
 
 
 def ink_water(density: Array, grain: Array, rng: Rng) -> None:
-    """Add a few ripples, a small boat with its sail-less boatman, and a flight of birds."""
+    """Add a few ripples, a small boat with its boatman, and a flight of birds."""
     streaks = bristle_streaks(rng)
 
-    def line(points: tuple, width: Array | float, dark: float, dryness: float = 0.3) -> None:
+    def line(points: Points, width: Array | float, dark: float, dryness: float = 0.3) -> None:
         ink_stroke(density, grain, Ribbon(curve(points), width, streaks, rng), dark, dryness)
 
     for _ in range(16):
@@ -304,13 +326,13 @@ def ink_water(density: Array, grain: Array, rng: Rng) -> None:
         reach = rng.uniform(60, 260)
         points = ((row, column), (row - 5, column + reach / 2), (row + 2, column + reach))
         line(points, 2.2, rng.uniform(0.12, 0.3), 1.0)
-    swell = 9 * np.sin(np.linspace(0.1, np.pi - 0.1, 40)) + 1
+    swell = 13 * np.sin(np.linspace(0.1, np.pi - 0.1, 40)) + 1
     line(((1548, 430), (1572, 540), (1546, 668)), swell, 1.7, 0.25)
     line(((1566, 420), (1590, 540), (1574, 690)), 3.0, 0.35, 1.1)
     line(((1560, 600), (1520, 604), (1498, 598)), swell * 1.2, 1.5)
     line(((1490, 572), (1474, 598), (1492, 628)), swell * 0.55, 1.9)
     line(((1440, 655), (1520, 618), (1640, 560)), 1.7, 1.2)
-    for row, column, size in ((420, 860, 34), (372, 930, 26), (455, 950, 22), (350, 820, 18)):
+    for row, column, size in ((330, 770, 34), (282, 840, 26), (352, 880, 22), (250, 790, 18)):
         for side in (-1, 1):
             tip = (row - size * 0.45, column + side * size)
             line(((row, column), (row - size * 0.5, column + side * size * 0.5), tip), 2.4, 0.9)
@@ -333,10 +355,10 @@ def seal(shape: tuple[int, int], rng: Rng) -> Array:
 def ink_wash() -> Array:
     """Misty peaks, a boat and bamboo in black ink on grained paper, with one red seal."""
     rng = np.random.default_rng(23)
-    fibres = fractal(INK_SHAPE, (3, 26), rng, 2) + fractal(INK_SHAPE, (22, 3), rng, 2)
+    fibres = fractal(INK_SHAPE, (4, 40), rng, 3)
     grain = 0.6 * fractal(INK_SHAPE, 5, rng, 2) + 0.4 * fibres
     grain /= grain.std()
-    density = 0.05 + 0.03 * fractal(INK_SHAPE, 420, rng, 4)
+    density = 0.02 + 0.03 * fractal(INK_SHAPE, 420, rng, 4)
     ink_mountains(density, grain, rng)
     for bloom in BLOOMS:
         ink_bloom(density, *bloom, rng)
@@ -346,9 +368,7 @@ def ink_wash() -> Array:
     bleed = np.clip(fractal(INK_SHAPE, 200, rng, 3), 0, 1)
     density += blur(lines, 1) + 0.35 * bleed * blur(lines, 9)
     density = np.clip(density, 0, None) * (1 + 0.10 * grain)
-    paper = rgb(PAPER) * (
-        1 + 0.014 * grain[..., None] + 0.02 * resize(fibres[:64, :48], INK_SHAPE)[..., None] * 0.3
-    )
+    paper = rgb(PAPER) * (1 + 0.014 * grain)[..., None]
     picture = paper * np.exp(-density[..., None] * INK_ABSORBS)
     return halve(mix(picture, rgb(SEAL) * paper, 0.92 * seal(INK_SHAPE, rng)))
 
@@ -378,7 +398,7 @@ STONES = {  # the stones of each region: a few colours that its tiles are drawn 
     "border": ("7d2b2b", "8c3530", "6f2428"),
 }
 NAMES = tuple(STONES)
-FISH = ((800, 215), (600, 300), (455, 440), (430, 600), (540, 745))
+FISH = ((790, 195), (590, 255), (430, 420), (425, 590), (565, 735))
 FISH_WIDTHS = (14, 52, 92, 98, 66, 8)
 
 
@@ -387,7 +407,7 @@ def mosaic_cartoon() -> Array:
     y, x = grid((MOSAIC_SIZE, MOSAIC_SIZE))
     cartoon = np.zeros(y.shape, np.int64)
 
-    def fill(name: str, where: Array) -> None:
+    def fill(name: str, where: NDArray[np.bool_]) -> None:
         cartoon[where] = NAMES.index(name)
 
     r = np.hypot(y - 265, x - 735)
@@ -412,19 +432,18 @@ def mosaic_cartoon() -> Array:
     inset = np.minimum(np.minimum(x, y), MOSAIC_SIZE - 1 - np.maximum(x, y))
     fill("dark", inset < 58)
     fill("border", inset < 47)
-    fill("gold", inset < 14)
+    fill("gold", inset < 20)
     return cartoon
 
 
-def draw_fish(fill) -> None:
+def draw_fish(fill: Callable[[str, NDArray[np.bool_]], None]) -> None:
     """Fill in the leaping fish: fins and tail first, then the body in lengthwise bands."""
     flat, rng = np.zeros((8, 8), np.float32), np.random.default_rng(0)
     spine = curve(FISH, 60)
     fins = (
-        (curve(((800, 215), (850, 150), (900, 130)), 20), np.linspace(8, 62, 20)),
-        (curve(((800, 215), (835, 270), (850, 330)), 20), np.linspace(8, 50, 20)),
-        (curve(((470, 400), (370, 440), (330, 420)), 20), np.linspace(60, 14, 20)),
-        (curve(((520, 560), (610, 530), (660, 560)), 20), np.linspace(12, 44, 20)),
+        (curve(((500, 350), (385, 345), (318, 400)), 20), np.linspace(70, 4, 20)),
+        (curve(((420, 480), (330, 470), (300, 500)), 20), np.linspace(50, 4, 20)),
+        (curve(((500, 540), (590, 525), (665, 455)), 20), np.linspace(36, 5, 20)),
     )
     masks = np.zeros((MOSAIC_SIZE, MOSAIC_SIZE, 2), np.float32)
     masks[:] = np.nan
@@ -435,19 +454,21 @@ def draw_fish(fill) -> None:
         fill("fin", inside)
     widths = np.interp(np.linspace(0, 1, 60), (0, 0.2, 0.45, 0.65, 0.88, 1), FISH_WIDTHS)
     body = Ribbon(spine, widths, flat, rng)
-    masks[body.rows, body.columns, 0] = body.along
-    masks[body.rows, body.columns, 1] = body.across
+    for down, right in ((1, 0), (0, 1), (0, 0)):  # the outer side of a bend has gaps
+        spot = body.rows + down, body.columns + right
+        masks[(*spot, 0)] = body.along
+        masks[(*spot, 1)] = body.across
     along, across = masks[..., 0], masks[..., 1]
     fill("back", across < 2)
     fill("flank", across > -0.35)
     fill("gold", (across > -0.35) & (across < -0.18))
     fill("belly", across > 0.4)
-    scale = np.abs((along * 11) % 1 - 0.5 + 0.25 * across)
-    fill("fin", (across < -0.35) & (scale < 0.13) & (along < 0.72) & (along > 0.1))
+    scale = np.abs((along * 8 + 0.5 * across) % 1 - 0.5)
+    fill("fin", (across < -0.35) & (scale < 0.19) & (along < 0.74) & (along > 0.1))
     fill("gold", (along > 0.76) & (along < 0.8))
     fill("flank", along > 0.8)
     y, x = grid(masks.shape[:2])
-    eye = np.hypot(y - 490, x - 702)
+    eye = np.hypot(y - 488, x - 672)
     for name, radius in (("crest", 26), ("dark", 14)):
         fill(name, eye < radius)
 
@@ -487,7 +508,7 @@ def lay_tiles(
         dy, dx = (dy - y) / size, (dx - x) / size
         c, s = np.cos(turns[i]), np.sin(turns[i])
         u, v = np.abs(c * dx + s * dy), np.abs(c * dy - s * dx)
-        far = np.maximum(u, v) + 0.12 * (u + v) + 1.2 * (regions[window] != homes[i])
+        far = np.maximum(u, v) + 0.06 * (u + v) + 1.2 * (regions[window] != homes[i])
         nearer = far < best[window]
         best[window][nearer] = far[nearer]
         owner[window][nearer] = i
@@ -537,8 +558,8 @@ def light_tiles(owner: NDArray[np.int64], regions: NDArray[np.int64], rng: Rng) 
     colours = stones[regions, rng.integers(0, 3, count)]
     colours = colours * rng.normal(1, 0.085, (count, 1)) + rng.normal(0, 0.018, (count, 3))
     gold = np.isin(regions, [NAMES.index("gold"), NAMES.index("sun")])
-    tilt = rng.normal(0, 1, count)
-    colours += (0.05 + 0.16 * gold * np.abs(tilt))[:, None] * tilt[:, None]
+    tilt = np.clip(rng.normal(0, 1, count), -1.3, 2.2)
+    colours = colours * (1 + (0.04 + 0.17 * gold) * tilt)[:, None] + (0.03 * gold * tilt)[:, None]
     light = relief_light(3.2 * height) + 0.03 * fractal(shape, 5, rng, 2)
     face = colours[owner].astype(np.float32) * (1 + 0.05 * fractal(shape, 9, rng, 3))[..., None]
     face = face * (1 + 0.55 * np.clip(light, -0.8, 0.9))[..., None]

@@ -1,0 +1,1 @@
+"""The workers: processes that take tickets, render, and report; and the janitor that tidies."""

@@ -85,7 +85,8 @@ class _TraceOfRoot(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         vectors: Tensor
         vectors, inverse = ctx.saved_tensors
-        return gradients[0] / 2 * (vectors * inverse) @ vectors.T
+        slope: Tensor = gradients[0] / 2 * (vectors * inverse) @ vectors.T
+        return slope
 
 
 def matrix_root(M: Tensor) -> Tensor:

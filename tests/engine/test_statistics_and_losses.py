@@ -1,0 +1,99 @@
+"""Statistics and losses on inputs whose answer is known, and gradients against independent ones."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from farm.engine.losses import WassersteinLoss, content_loss, gram_loss, matrix_root, tv_loss
+from farm.engine.statistics import Moments
+
+
+def features(*shape: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(1, *shape, generator=generator, dtype=torch.float64)
+
+
+def test_the_gram_matrix_of_ones_is_ones() -> None:
+    moments = Moments.of(torch.ones(1, 3, 5, 7))
+    assert torch.equal(moments.gram, torch.ones(3, 3))
+    assert torch.equal(moments.covariance, torch.zeros(3, 3))
+
+
+def test_the_gram_matrix_of_one_hot_features_is_diagonal() -> None:
+    # Given channel 0 on in 3 of 4 positions and channel 1 in the fourth
+    one_hot = torch.tensor([[1.0, 1, 1, 0], [0, 0, 0, 1]]).reshape(1, 2, 2, 2)
+    assert torch.equal(Moments.of(one_hot).gram, torch.diag(torch.tensor([0.75, 0.25])))
+
+
+def test_statistics_of_parts_add_to_those_of_the_whole() -> None:
+    whole = features(4, 9, 7)
+    parts = Moments.of(whole[..., :3]) + Moments.of(whole[..., 3:])
+    torch.testing.assert_close(parts.gram, Moments.of(whole).gram)
+    torch.testing.assert_close(parts.mean, Moments.of(whole).mean)
+
+
+def test_gram_sums_of_half_precision_features_do_not_overflow() -> None:
+    loud = torch.full((1, 2, 64, 64), 100.0, dtype=torch.float16)  # the sum is 4e7, past 65504
+    assert Moments.of(loud).gram.tolist() == [[1e4, 1e4], [1e4, 1e4]]
+
+
+def test_a_blend_is_the_weighted_mean_of_its_paintings() -> None:
+    one, other = features(3, 8, 8), features(3, 2, 2, seed=1)
+    blend = Moments.of(one).weighted(0.25) + Moments.of(other).weighted(0.75)
+    expected = 0.25 * Moments.of(one).gram + 0.75 * Moments.of(other).gram
+    torch.testing.assert_close(blend.gram, expected)
+
+
+@pytest.mark.parametrize("distance", [lambda m, t: gram_loss(m, t), lambda m, t: WassersteinLoss(t)(m)])
+def test_a_style_distance_to_itself_is_zero_and_to_silence_is_one(distance) -> None:
+    target = Moments.of(features(6, 10, 10))
+    silence = Moments.of(torch.zeros(1, 6, 10, 10, dtype=torch.float64))
+    assert float(distance(target, target)) == pytest.approx(0, abs=1e-10)
+    assert float(distance(silence, target)) == pytest.approx(1, abs=1e-6)
+
+
+def test_the_wasserstein_distance_of_gaussians_in_one_dimension_is_the_textbook_one() -> None:
+    # Given channels with mean 1, variance 4 and mean 3, variance 1
+    one = torch.tensor([-1.0, 3.0], dtype=torch.float64).reshape(1, 1, 1, 2)
+    other = torch.tensor([2.0, 4.0], dtype=torch.float64).reshape(1, 1, 1, 2)
+    loss = WassersteinLoss(Moments.of(other))
+    # Then W2^2 = (1 - 3)^2 + (2 - 1)^2 = 5, over the target's energy 3^2 + 1^2 = 10
+    assert float(loss(Moments.of(one))) == pytest.approx(5 / 10)
+
+
+def test_the_wasserstein_gradient_is_the_closed_form_of_the_bures_distance() -> None:
+    # Given full-rank covariances; d/dSigma = I - C^1/2 (C^1/2 Sigma C^1/2)^-1/2 C^1/2
+    target = Moments.of(features(5, 12, 12, seed=1))
+    loss = WassersteinLoss(target)
+    S = Moments.of(features(5, 12, 12)).covariance.requires_grad_()
+    moments = Moments(1.0, torch.zeros(5, dtype=torch.float64), S)
+    (found,) = torch.autograd.grad(loss(moments), S)
+    root = matrix_root(target.covariance)
+    inner = torch.linalg.inv(matrix_root(root @ S.detach() @ root))
+    expected = (torch.eye(5, dtype=torch.float64) - root @ inner @ root) / loss.energy
+    torch.testing.assert_close((found + found.T) / 2, expected)
+
+
+def test_the_wasserstein_loss_bears_fewer_positions_than_channels() -> None:
+    # Given covariances of rank 5 in 64 channels, on which float32 LAPACK has failed
+    few = torch.relu(torch.randn(1, 64, 2, 3, generator=torch.Generator().manual_seed(3)))
+    few.requires_grad_()
+    target = Moments.of(torch.relu(torch.randn(1, 64, 3, 2, generator=torch.Generator().manual_seed(4))))
+    (gradient,) = torch.autograd.grad(WassersteinLoss(target)(Moments.of(few)), few)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0
+
+
+def test_the_content_loss_of_nothing_is_one() -> None:
+    target = features(4, 6, 6)
+    assert float(content_loss(target, target)) == 0
+    assert float(content_loss(torch.zeros_like(target), target)) == pytest.approx(1)
+
+
+def test_the_total_variation_of_a_checkerboard_is_the_largest() -> None:
+    rows, columns = torch.meshgrid(torch.arange(6), torch.arange(8), indexing="ij")
+    board = ((rows + columns) % 2).float().expand(1, 3, 6, 8)
+    assert float(tv_loss(board)) == 2  # each neighbour differs by 1, in both directions
+    assert float(tv_loss(torch.ones(1, 3, 6, 8))) == 0
+    assert float(tv_loss(torch.ones(1, 3, 1, 1))) == 0

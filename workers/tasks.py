@@ -1,0 +1,62 @@
+"""The Celery app and its one task. The parent process stays light; a child renders.
+
+Run by `farm worker` as `celery --app workers.tasks worker`.
+"""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from typing import Any
+
+import psutil
+from celery.exceptions import SecurityWarning
+from celery.signals import worker_process_init, worker_shutting_down
+
+from farm import db, jobs, log
+from farm.models import WorkClass
+from farm.queue import TASK, celery
+from farm.settings import settings
+from workers.heartbeat import Heartbeat
+
+app = celery()
+_heartbeat: Heartbeat | None = None
+
+# It warns that root should not unpickle; tickets are JSON, and a container's root is often all there is.
+warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
+@worker_process_init.connect
+def prepare_child(**_: Any) -> None:
+    """In the child, before its first ticket: load torch, say that the worker is there, and turn a
+    request to stop into a flag, so that a running job is given back and not torn apart."""
+    global _heartbeat
+    log.configure()
+    from workers import render
+
+    _heartbeat = Heartbeat(settings().worker_name, *render.device_and_memory())
+    _heartbeat.start()
+    signal.signal(signal.SIGTERM, lambda *_: render.stopping.set())
+
+
+@worker_shutting_down.connect
+def stop_child(**_: Any) -> None:
+    """In the parent, which now waits for the task at hand: have the child give its job back."""
+    for child in psutil.Process().children():
+        child.terminate()
+
+
+@app.task(name=TASK)
+def render_next(work_class: str) -> None:
+    """One ticket: claim the best waiting job of this class and render it; if there is none, done."""
+    from workers import render
+
+    assert _heartbeat is not None, "prepare_child runs first"
+    if render.stopping.is_set():
+        return  # the janitor sends another ticket
+    with db.writing() as session:
+        claim = jobs.claim(session, WorkClass(work_class), settings().worker_name)
+    if claim is None:
+        return
+    with _heartbeat.of(claim):
+        render.render(claim)
