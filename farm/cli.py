@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from farm import client, db
+from farm import client, db, jobs
 from farm.errors import FarmError
 from farm.recipe import Recipe, choices
 from farm.settings import settings
@@ -175,12 +175,24 @@ def web() -> None:
 @click.option("--queues", default="preview,standard,large", show_default=True)
 def worker(queues: str) -> None:
     """One worker, on the first GPU it may see or the CPU."""
+    from farm.up import bring_weights
+
     db.check_version()
+    bring_weights(settings())
     name = settings().worker_name
     os.environ["FARM_WORKER_NAME"] = name
     options = ["--hostname", name, "--queues", queues, "--loglevel", "WARNING"]
     options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     _become("celery", "--quiet", "--app", "workers.tasks", "worker", *options)
+
+
+@main.command("worker-alive")
+def worker_alive() -> None:
+    """Exit status 1 unless the worker FARM_WORKER_NAME was seen lately; for health checks."""
+    with db.reading() as session:
+        alive = [worker.name for worker in jobs.workers_alive(session)]
+    if settings().worker_name not in alive:
+        raise click.ClickException(f"{settings().worker_name} was not seen lately.")
 
 
 @main.command()
@@ -245,18 +257,18 @@ def submit(
 def status(job_id: str | None, as_json: bool, url: str) -> None:
     """How a job stands; without JOB_ID, the newest jobs."""
     farm = client.Client(url)
-    jobs = [farm.job(job_id)] if job_id else farm.jobs()
+    found = [farm.job(job_id)] if job_id else farm.jobs()
     if as_json:
-        click.echo(json.dumps(jobs[0] if job_id else jobs))
+        click.echo(json.dumps(found[0] if job_id else found))
         return
     table = Table("id", "name", "state", "done", "level", "left", box=None)
-    for job in jobs:
+    for job in found:
         left = "" if job["eta_seconds"] is None else f"{job['eta_seconds']:.0f} s"
         done, level = f"{job['progress']:.0%}", f"{job['level']}/{job['levels']}"
         table.add_row(job["id"], job["name"], job["state"], done, level, left)
     Console().print(table)
-    if job_id and jobs[0]["error"]:
-        raise click.ClickException(jobs[0]["error"])
+    if job_id and found[0]["error"]:
+        raise click.ClickException(found[0]["error"])
 
 
 @main.command()

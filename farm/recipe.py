@@ -98,9 +98,9 @@ class Recipe(BaseModel):
         512, ge=SMALLEST_SIZE, le=LARGEST_SIZE, description="Longest side of the picture, px."
     )
     preset: Preset = Field("standard", description="How many iterations each level gets.")
-    content_weight: Weight = Field(0.05, description="alpha: how much of the photograph stays.")
+    content_weight: Weight = Field(0.1, description="alpha: how much of the photograph stays.")
     style_weight: Weight = Field(1.0, description="beta: how much of the paintings comes.")
-    tv_weight: Weight = Field(0.05, description="gamma: total variation; higher is smoother.")
+    tv_weight: Weight = Field(2.0, description="gamma: total variation; higher is smoother.")
     content_layers: LayerWeights = Field(
         {"relu4_2": 1.0}, description="Layers that hold the photograph, with weights."
     )

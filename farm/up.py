@@ -98,7 +98,7 @@ def up() -> None:
     wanted.home.mkdir(parents=True, exist_ok=True)
     with _only_one(wanted.home):
         _check_port(wanted)
-        _bring_weights(wanted)
+        bring_weights(wanted)
         db.upgrade()
         family = children(wanted)
         stop = _catch_signals()
@@ -216,8 +216,13 @@ def _check_port(wanted: Settings) -> None:
             raise click.ClickException(f"{message} Choose another with PORT=... or HOST=...") from None
 
 
-def _bring_weights(wanted: Settings) -> None:
-    """In a process of its own, so that this one never holds torch."""
+def bring_weights(wanted: Settings) -> None:
+    """Fetch a network's weights if there are none, in a process of its own, so that this one never
+    holds torch.
+
+    Raises:
+        ClickException: there are none to be had.
+    """
     if any(wanted.weights_dir.glob("*.safetensors")):
         return
     command = [sys.executable, "-m", "farm.cli", "weights", "fetch", "auto"]

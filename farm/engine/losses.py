@@ -48,18 +48,21 @@ class WassersteinLoss:
     """Squared 2-Wasserstein distance of the Gaussians with these moments, over the target's energy.
 
     |m - t|^2 + tr S + tr T - 2 tr (T^1/2 S T^1/2)^1/2, with means m, t and covariances S, T
-    (Dowson and Landau 1982, doi 10.1016/0047-259X(82)90077-X). The target's root is taken once.
+    (Dowson and Landau 1982, doi 10.1016/0047-259X(82)90077-X). With any T = L L', L' S L has the same
+    non-zero eigenvalues as T^1/2 S T^1/2; L has as many columns as T has rank, which on small levels
+    is a fraction of the channels, and is found once. The root is taken in float64: its argument holds
+    squares of variances, of which float32 would lose the smaller half.
     """
 
     def __init__(self, target: Moments) -> None:
         self.mean = target.mean
         self.covariance = target.covariance
-        self.root = matrix_root(self.covariance)
+        self.factor = low_rank_factor(self.covariance.double())  # (C, rank)
         self.energy = target.gram.trace() + SMALL
 
     def __call__(self, moments: Moments) -> Tensor:
         S = moments.covariance
-        cross: Tensor = _TraceOfRoot.apply(self.root @ S @ self.root)
+        cross: Tensor = _TraceOfRoot.apply(self.factor.T @ S.double() @ self.factor)
         means = (moments.mean - self.mean).square().sum()
         return (means + S.trace() + self.covariance.trace() - 2 * cross) / self.energy
 
@@ -73,9 +76,8 @@ class _TraceOfRoot(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, M: Tensor) -> Tensor:
-        values, vectors = _eigh(M)
-        floor = values[-1].clamp(min=SMALL) * torch.finfo(M.dtype).eps * M.shape[0]
-        kept = values > floor
+        values, vectors = torch.linalg.eigh((M + M.T) / 2)
+        kept = values > 1e-12 * values[-1].clamp(min=SMALL)  # below it, rounding
         roots = torch.where(kept, values.clamp(min=0).sqrt(), 0)
         inverse = torch.where(kept, values.clamp(min=SMALL).rsqrt(), 0)
         ctx.save_for_backward(vectors, inverse)
@@ -89,17 +91,15 @@ class _TraceOfRoot(torch.autograd.Function):
         return slope
 
 
-def matrix_root(M: Tensor) -> Tensor:
-    """The symmetric root of a symmetric positive semi-definite (C, C) matrix."""
-    values, vectors = _eigh(M)
-    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+def low_rank_factor(M: Tensor) -> Tensor:
+    """L (C, rank) with L @ L.T = M for a symmetric positive semi-definite M (C, C), float64.
 
-
-def _eigh(M: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (C,), ascending, and vectors (C, C) of a symmetric matrix, found in float64:
-    in float32 LAPACK does not converge on the covariance of fewer positions than channels."""
-    values, vectors = torch.linalg.eigh((M + M.T).double() / 2)
-    return values.to(M.dtype), vectors.to(M.dtype)
+    Directions with less than a millionth of the largest variance are rounding, and left out.
+    """
+    values, vectors = torch.linalg.eigh((M + M.T) / 2)
+    kept = values > 1e-6 * values[-1].clamp(min=SMALL)
+    factor: Tensor = vectors[:, kept] * values[kept].sqrt()
+    return factor
 
 
 def style_loss(kind: str, target: Moments) -> Callable[[Moments], Tensor]:

@@ -194,9 +194,12 @@ def finite_gradient(
         RenderFailed: they stay infinite or not a number.
     """
     while True:
-        losses, slope = objective(image, scale.value)
-        slope = slope / scale.value
-        finite = bool(torch.isfinite(slope).all())
+        try:
+            losses, slope = objective(image, scale.value)
+            slope = slope / scale.value
+            finite = bool(torch.isfinite(slope).all())
+        except torch.linalg.LinAlgError:  # what eigh makes of a NaN
+            finite = False
         scale.update(finite)
         if finite:
             return losses, slope

@@ -65,7 +65,7 @@ def test_the_gradient_is_the_slope_of_the_losses(
     ahead = objective.losses(picture + step * direction).total
     behind = objective.losses(picture - step * direction).total
     # Then the losses change as the gradient says
-    assert (ahead - behind) / (2 * step) == pytest.approx(float((slope * direction).sum()), rel=1e-4)
+    assert (ahead - behind) / (2 * step) == pytest.approx(float((slope * direction).sum()), rel=5e-4)
 
 
 def test_a_weight_of_zero_takes_its_term_away(engine: Engine) -> None:
@@ -229,8 +229,8 @@ def test_the_loss_scale_grows_again_after_good_steps() -> None:
 def test_a_picture_compared_with_itself_is_perfect(engine, lake) -> None:
     figures = quality.measure(lake, lake, [lake], Recipe(), engine)
     assert figures.ssim == pytest.approx(1)
-    assert figures.gram_cosine == pytest.approx(1)
-    assert figures.gram_cosine_centred == pytest.approx(1)
+    assert figures.gram_cosine == pytest.approx(1, abs=1e-4)
+    assert figures.gram_cosine_centred == pytest.approx(1, abs=1e-4)
     assert figures.content_loss == pytest.approx(0, abs=1e-6)
     assert figures.style_loss == pytest.approx(0, abs=1e-4)
 
