@@ -20,8 +20,7 @@ StyleLoss = Literal["gram", "wasserstein"]
 Init = Literal["content", "noise", "gray"]
 
 SMALLEST_SIZE = 64  # px, longest side
-LARGEST_SIZE = 7680  # px, longest side
-MOST_PIXELS = 7680 * 4320
+LARGEST_SIZE = 7680  # px, longest side: 8K
 MOST_STYLES = 8
 MOST_ITERATIONS = 5000  # in one level
 SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 sees one point
@@ -122,6 +121,7 @@ class Recipe(BaseModel):
     )
     iterations: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MOST_ITERATIONS)], ...] | None,
+        Field(min_length=1, max_length=20),
         BeforeValidator(_numbers),
     ] = Field(None, description="For all levels, or one for each; the preset's when left out.")
     init: Init = Field("content", description="What the first level starts from.")
@@ -176,22 +176,9 @@ class Recipe(BaseModel):
         return tuple(weight / sum(weights) for weight in weights)
 
     def picture_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the result for a content picture of this size, in px.
-
-        Raises:
-            InvalidInput: when the result would have more pixels than 8K has, or no height.
-        """
+        """(height, width) of the result for a content picture of this size, in px."""
         scale = self.size / max(height, width)
-        out = max(1, round(height * scale)), max(1, round(width * scale))
-        if out[0] * out[1] > MOST_PIXELS:
-            fits = math.floor(self.size * math.sqrt(MOST_PIXELS / (out[0] * out[1])))
-            message = (
-                f"{self.size} makes {out[1]} x {out[0]} = {out[0] * out[1] / 1e6:.1f} megapixels "
-                f"of this photograph; the limit is {MOST_PIXELS / 1e6:.1f} (7680 x 4320), "
-                f"which is size {fits}"
-            )
-            raise InvalidInput(Problem("size", message))
-        return out
+        return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def problems(error: ValidationError) -> tuple[Problem, ...]:
@@ -200,17 +187,20 @@ def problems(error: ValidationError) -> tuple[Problem, ...]:
     for item in error.errors():
         message = item["msg"].removeprefix("Value error, ")
         field = ".".join(str(part) for part in item["loc"])
+        if item["type"] in ("json_invalid", "model_type"):
+            field = "recipe"
         if not field:  # from a model validator, which writes "field: message"
             field, _, message = message.partition(": ")
         message = message[:1].lower() + message[1:]
         given = item.get("input")
-        if isinstance(given, int | float | str) and item["type"] != "extra_forbidden":
+        if isinstance(given, int | float | str) and item["type"] not in (
+            "extra_forbidden",
+            "json_invalid",
+        ):
             message += f" (got {str(given)[:80]!r})" if isinstance(given, str) else f" (got {given})"
         if item["type"] == "extra_forbidden":
             message = "is not a setting of a recipe"
-        if item["type"] == "json_invalid":
-            field = "recipe"
-        found.append(Problem(field or "recipe", message))
+        found.append(Problem(field, message))
     return tuple(found)
 
 

@@ -46,7 +46,6 @@ def submit(
 
     limit = settings().max_upload_megapixels
     pictures = [(content, images.check(content, "content", limit))]
-    recipe.picture_size(pictures[0][1].height, pictures[0][1].width)
     for style in styles:
         pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
 

@@ -198,7 +198,7 @@ def finite_gradient(
             losses, slope = objective(image, scale.value)
             slope = slope / scale.value
             finite = bool(torch.isfinite(slope).all())
-        except torch.linalg.LinAlgError:  # what eigh makes of a NaN
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # what eigh makes of a NaN
             finite = False
         scale.update(finite)
         if finite:

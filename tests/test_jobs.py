@@ -1,0 +1,321 @@
+"""Jobs on both databases: every move of a state, and who wins when two want the same."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from itertools import product
+
+import pytest
+
+from farm import db, jobs
+from farm.errors import AttemptLost, InvalidInput, NotFound, WrongState
+from farm.models import Job, State, Upload, WorkClass, now
+from farm.recipe import Recipe
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def make_job(name: str = "picture", size: int = 256, priority: int = 0) -> str:
+    """A queued job; returns its id."""
+    with db.writing() as session:
+        picture = session.merge(Upload(sha256="c" * 64, width=400, height=300, size_bytes=1))
+        job = jobs.create(
+            session,
+            name=name,
+            recipe=Recipe(size=size),
+            content=picture,
+            styles=[picture],
+            priority=priority,
+        )
+        return job.id
+
+
+def claim(work_class: WorkClass = WorkClass.PREVIEW) -> jobs.Claim | None:
+    with db.writing() as session:
+        return jobs.claim(session, work_class, "worker@test")
+
+
+def state(job_id: str) -> State:
+    with db.reading() as session:
+        return jobs.get(session, job_id).state
+
+
+def progress(share: float = 0.5) -> jobs.Progress:
+    return jobs.Progress(share, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01)
+
+
+def to_state(wanted: State) -> str:
+    """A job brought to a state by the farm's own moves."""
+    job_id = make_job()
+    if wanted is State.QUEUED:
+        return job_id
+    assert claim() is not None
+    with db.writing() as session:
+        match wanted:
+            case State.SUCCEEDED:
+                jobs.succeed(session, job_id, 1, {"ssim": 0.5})
+            case State.FAILED:
+                jobs.fail(session, job_id, 1, "it broke")
+            case State.CANCELLING | State.CANCELLED:
+                jobs.cancel(session, job_id)
+    if wanted is State.CANCELLED:
+        with db.writing() as session:
+            jobs.stopped(session, job_id, 1)
+    assert state(job_id) is wanted
+    return job_id
+
+
+def test_a_job_walks_from_the_queue_to_its_result() -> None:
+    # Given a queued job
+    job_id = make_job()
+    # When a worker takes it, reports, and finishes
+    taken = claim()
+    assert taken is not None
+    assert (taken.job.id, taken.attempt) == (job_id, 1)
+    with db.writing() as session:
+        assert jobs.report(session, job_id, 1, progress()) is State.RUNNING
+        jobs.preview_stored(session, job_id, 1)
+        jobs.set_features(session, job_id, 1, "vgg16-bsds")
+        jobs.succeed(session, job_id, 1, {"ssim": 0.5})
+    # Then the row tells the whole story
+    with db.reading() as session:
+        job = jobs.get_with_history(session, job_id)
+        points = jobs.losses(session, job)
+    assert (job.state, job.progress, job.features, job.metrics) == (
+        State.SUCCEEDED,
+        1.0,
+        "vgg16-bsds",
+        {"ssim": 0.5},
+    )
+    assert [event.state.value for event in job.events] == ["queued", "running", "succeeded"]
+    assert [(a.number, a.worker, a.outcome) for a in job.attempts] == [(1, "worker@test", "succeeded")]
+    assert [(p.iteration, p.style) for p in points] == [(40, 0.1)]
+    assert job.finished_at is not None
+    assert job.finished_at.tzinfo is not None
+
+
+def test_only_the_moves_of_the_table_are_made() -> None:
+    for start, to in product(State, State):
+        job_id = to_state(start)
+        allowed = to in jobs.MOVES[start]
+        with db.writing() as session:
+            if allowed:
+                assert jobs._move(session, job_id, start, to, "by a test")
+            else:
+                with pytest.raises(WrongState):
+                    jobs._move(session, job_id, start, to, "by a test")
+            session.get_one(Job, job_id).work_class = WorkClass.LARGE  # out of the next one's way
+        assert state(job_id) is (to if allowed else start)
+
+
+def test_higher_priority_goes_first_and_then_the_older() -> None:
+    old, new, urgent = make_job("old"), make_job("new"), make_job("urgent", priority=5)
+    taken = [claim() for _ in range(4)]
+    assert [c.job.id if c else None for c in taken] == [urgent, old, new, None]
+
+
+def test_a_ticket_of_one_class_takes_no_job_of_another() -> None:
+    make_job(size=1024)
+    assert claim(WorkClass.PREVIEW) is None
+    assert claim(WorkClass.LARGE) is None
+    assert claim(WorkClass.STANDARD) is not None
+
+
+def test_twenty_claims_at_once_take_each_job_once() -> None:
+    ids = {make_job(f"{i}") for i in range(8)}
+    taken: list[jobs.Claim | None] = []
+    threads = [threading.Thread(target=lambda: taken.append(claim())) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    won = [c.job.id for c in taken if c]
+    assert len(taken) == 20
+    assert sorted(won) == sorted(ids)
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_stays_so() -> None:
+    job_id = make_job()
+    with db.writing() as session:
+        assert jobs.cancel(session, job_id).state is State.CANCELLED
+    assert claim() is None
+    with db.writing() as session:
+        assert jobs.cancel(session, job_id).state is State.CANCELLED  # again is harmless
+
+
+def test_a_running_job_learns_of_its_cancellation_at_the_next_report() -> None:
+    job_id = to_state(State.CANCELLING)
+    with db.writing() as session:
+        assert jobs.report(session, job_id, 1, progress()) is State.CANCELLING
+        assert jobs.heartbeat(session, job_id, 1) is State.CANCELLING
+        jobs.stopped(session, job_id, 1)
+    assert state(job_id) is State.CANCELLED
+
+
+@pytest.mark.parametrize("ended", [State.SUCCEEDED, State.FAILED])
+def test_what_has_ended_is_not_cancelled(ended: State) -> None:
+    job_id = to_state(ended)
+    with db.writing() as session, pytest.raises(WrongState, match=ended.value):
+        jobs.cancel(session, job_id)
+
+
+def test_a_result_that_comes_after_a_cancellation_is_refused() -> None:
+    job_id = to_state(State.CANCELLING)
+    with pytest.raises(AttemptLost), db.writing() as session:
+        jobs.succeed(session, job_id, 1, {})
+    assert state(job_id) is State.CANCELLING
+
+
+def test_a_failed_job_is_retried_as_a_new_attempt_without_the_old_ones_traces() -> None:
+    job_id = to_state(State.FAILED)
+    with db.writing() as session:
+        assert jobs.retry(session, job_id).error is None
+    taken = claim()
+    assert taken is not None
+    assert taken.attempt == 2
+    with db.reading() as session:
+        job = jobs.get_with_history(session, job_id)
+    assert [a.outcome for a in job.attempts] == ["failed", None]
+
+
+@pytest.mark.parametrize("wrong", [State.QUEUED, State.RUNNING, State.CANCELLING, State.SUCCEEDED])
+def test_only_failed_and_cancelled_jobs_are_retried(wrong: State) -> None:
+    job_id = to_state(wrong)
+    with db.writing() as session, pytest.raises(WrongState, match=wrong.value):
+        jobs.retry(session, job_id)
+
+
+def test_every_write_of_a_stale_attempt_is_refused() -> None:
+    # Given a job that a second attempt has taken over
+    job_id = to_state(State.RUNNING)
+    with db.writing() as session:
+        jobs.give_back(session, job_id, 1, "stopped")
+    assert claim() is not None
+    # Then nothing the first one writes is taken
+    for write in (
+        lambda s: jobs.report(s, job_id, 1, progress()),
+        lambda s: jobs.heartbeat(s, job_id, 1),
+        lambda s: jobs.preview_stored(s, job_id, 1),
+        lambda s: jobs.set_features(s, job_id, 1, "x"),
+        lambda s: jobs.succeed(s, job_id, 1, {}),
+        lambda s: jobs.fail(s, job_id, 1, "no"),
+        lambda s: jobs.give_back(s, job_id, 1, "no"),
+    ):
+        with pytest.raises(AttemptLost), db.writing() as session:
+            write(session)
+    with db.reading() as session:
+        job = jobs.get(session, job_id)
+    assert (job.state, job.attempt, job.progress) == (State.RUNNING, 2, 0.0)
+
+
+def lapse(job_id: str) -> None:
+    with db.writing() as session:
+        job = session.get_one(Job, job_id)
+        job.lease_until = now() - timedelta(seconds=1)
+
+
+def test_a_job_whose_worker_was_lost_waits_again() -> None:
+    job_id = to_state(State.RUNNING)
+    with db.writing() as session:
+        assert jobs.requeue_lost(session) == []
+    lapse(job_id)
+    with db.writing() as session:
+        assert jobs.requeue_lost(session) == [job_id]
+    assert state(job_id) is State.QUEUED
+
+
+def test_a_cancelled_job_whose_worker_was_lost_is_cancelled() -> None:
+    job_id = to_state(State.CANCELLING)
+    lapse(job_id)
+    with db.writing() as session:
+        jobs.requeue_lost(session)
+    assert state(job_id) is State.CANCELLED
+
+
+def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
+    job_id = make_job()
+    for _ in range(jobs.WORKER_LOST_CAP):
+        assert claim() is not None
+        lapse(job_id)
+        with db.writing() as session:
+            jobs.requeue_lost(session)
+    with db.reading() as session:
+        job = jobs.get(session, job_id)
+    assert job.state is State.FAILED
+    assert "5 workers were lost" in (job.error or "")
+
+
+def test_a_waiting_job_gets_one_ticket_and_later_another() -> None:
+    make_job()
+    make_job(size=7680)
+    with db.writing() as session:
+        assert sorted(jobs.tickets_due(session, 60)) == [WorkClass.LARGE, WorkClass.PREVIEW]
+        assert jobs.tickets_due(session, 60) == []
+        assert len(jobs.tickets_due(session, -1)) == 2
+
+
+def test_pages_follow_each_other_without_gap_or_overlap() -> None:
+    ids = [make_job(f"{i}") for i in range(7)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        with db.reading() as session:
+            page, cursor = jobs.newest(session, cursor=cursor, limit=3)
+        seen += [job.id for job in page]
+        if cursor is None:
+            break
+    assert seen == ids[::-1]
+
+
+def test_a_list_can_show_one_state() -> None:
+    failed, queued = to_state(State.FAILED), make_job()
+    with db.reading() as session:
+        assert [j.id for j in jobs.newest(session, state=State.QUEUED)[0]] == [queued]
+        assert [j.id for j in jobs.newest(session, state=State.FAILED)[0]] == [failed]
+        assert jobs.counts(session)[State.FAILED] == 1
+        assert jobs.counts(session)[State.RUNNING] == 0
+
+
+@pytest.mark.parametrize("cursor", ["x", "%%%", "eA", "AAAA"])
+def test_a_made_up_cursor_is_refused(cursor: str) -> None:
+    with db.reading() as session, pytest.raises(InvalidInput, match="cursor"):
+        jobs.newest(session, cursor=cursor)
+
+
+def test_an_unknown_job_is_not_found() -> None:
+    for ask in (jobs.get, jobs.cancel, jobs.retry, jobs.get_with_history):
+        with db.writing() as session, pytest.raises(NotFound):
+            ask(session, "no such id")
+
+
+def test_a_waiting_job_says_why_it_waits() -> None:
+    first, second = make_job(), make_job()
+    with db.writing() as session:
+        assert "No worker is running" in str(jobs.waits_for(session, jobs.get(session, second)))
+        jobs.worker_seen(session, "worker@test", "CPU", 10**9)
+        assert jobs.waits_for(session, jobs.get(session, first)) == "Next in line for a free worker."
+        assert jobs.waits_for(session, jobs.get(session, second)) == "1 job is ahead of it."
+    assert claim() is not None
+    with db.reading() as session:
+        assert jobs.waits_for(session, jobs.get(session, first)) is None
+
+
+def test_a_worker_seen_twice_is_one_worker() -> None:
+    for device in ("CPU", "GPU"):
+        with db.writing() as session:
+            jobs.worker_seen(session, "a", device, 10**12)
+    with db.reading() as session:
+        assert [(w.name, w.device) for w in jobs.workers_alive(session)] == [("a", "GPU")]
+
+
+def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
+    job_id = to_state(State.RUNNING)
+    with db.writing() as session:
+        for iteration in range(1000):
+            values = jobs.Progress(0.1, 1, 1, iteration, 1000, 1.0, 1, 1, 1)
+            jobs.report(session, job_id, 1, values)
+    with db.reading() as session:
+        points = jobs.losses(session, jobs.get(session, job_id))
+    assert 300 < len(points) <= jobs.LOSS_POINTS_SHOWN
+    assert points[-1].iteration == 999

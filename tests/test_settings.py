@@ -1,0 +1,48 @@
+"""The environment: read in one place, loud when wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farm.settings import LONGEST_SOCKET_PATH, SettingsInvalid
+from tests.conftest import fresh_settings
+
+
+def test_with_nothing_set_everything_lies_in_home(farm_home: Path) -> None:
+    found = fresh_settings()
+    assert found.database_url == f"sqlite:///{farm_home}/farm.db"
+    assert found.storage == f"file://{farm_home}/storage"
+    assert found.embedded_redis
+
+
+def test_a_wrong_value_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "eighty")
+    with pytest.raises(SettingsInvalid, match="PORT"):
+        fresh_settings()
+    monkeypatch.delenv("PORT")
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_a_postgresql_url_gets_the_driver_that_is_installed(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}://farm:secret@db/farm")
+    assert fresh_settings().database_url == "postgresql+psycopg://farm:secret@db/farm"
+
+
+def test_a_long_home_still_has_a_socket_that_fits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FARM_HOME", str(tmp_path / ("long" * 40)))
+    path = fresh_settings().redis_socket
+    assert len(str(path)) <= LONGEST_SOCKET_PATH
+    assert path == fresh_settings().redis_socket
+
+
+def test_the_secret_key_is_made_once_and_for_its_owner_alone(farm_home: Path) -> None:
+    key = fresh_settings().secret_key
+    assert len(key) >= 32
+    assert fresh_settings().secret_key == key
+    assert (farm_home / "secret_key").stat().st_mode & 0o077 == 0
