@@ -210,4 +210,11 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
         return None
 
 
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+def _srgb_profile() -> bytes:
+    """An sRGB profile without the moment it was made (header bytes 24 to 35, ICC.1:2010, 7.2.1), so
+    that the same picture gives the same file."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:24] + bytes(12) + profile[36:]
+
+
+SRGB = _srgb_profile()

@@ -1,0 +1,44 @@
+"""The web part: pages for people, a REST API for programs, one health check. Knows nothing of torch."""
+
+from __future__ import annotations
+
+from apiflask import APIFlask
+from flask_bootstrap import Bootstrap5
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.routing import BaseConverter
+
+from farm.settings import settings
+from web import api, errors, health, jobs, openapi, pictures, present, security
+
+MOST_FORM_PARTS = 40  # every setting, eight paintings, and some room
+
+
+class _JobId(BaseConverter):
+    """What a job's id can look like; anything else is no page of ours and never reaches a query."""
+
+    regex = "[0-9a-f]{32}"
+
+
+def create_app() -> APIFlask:
+    """A new application, with the settings of the environment."""
+    app = APIFlask(
+        __name__, title="Style Farm", version="1", docs_path=None, json_errors=False, spec_path=None
+    )
+    app.config.update(
+        SECRET_KEY=settings().secret_key,
+        SESSION_COOKIE_NAME="style_farm",
+        SESSION_COOKIE_SAMESITE="Lax",
+        MAX_CONTENT_LENGTH=settings().max_upload_mb * 1_000_000,
+        MAX_FORM_PARTS=MOST_FORM_PARTS,
+        WTF_CSRF_TIME_LIMIT=None,  # a form may stay open all day; the token lives with the session
+        BOOTSTRAP_SERVE_LOCAL=True,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.url_map.converters["job_id"] = _JobId
+    Bootstrap5(app)
+    CSRFProtect(app).exempt(api.blueprint)
+    for part in (jobs, pictures, api, health, openapi):
+        app.register_blueprint(part.blueprint)
+    for part in (errors, security, openapi, present):
+        part.init_app(app)
+    return app

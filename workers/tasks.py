@@ -28,15 +28,13 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 
 @worker_process_init.connect
 def prepare_child(**_: Any) -> None:
-    """In the child, before its first ticket: load torch, say that the worker is there, and turn a
-    request to stop into a flag, so that a running job is given back and not torn apart."""
+    """In the child, before its first ticket: load torch, and say that the worker is there."""
     global _heartbeat
     log.configure()
     from workers import render
 
     _heartbeat = Heartbeat(settings().worker_name, *render.device_and_memory())
     _heartbeat.start()
-    signal.signal(signal.SIGTERM, lambda *_: render.stopping.set())
 
 
 @worker_shutting_down.connect
@@ -52,8 +50,9 @@ def render_next(work_class: str) -> None:
     from workers import render
 
     assert _heartbeat is not None, "prepare_child runs first"
-    if render.stopping.is_set():
-        return  # the janitor sends another ticket
+    # The pool sets its own handler after `prepare_child`; while a job is at hand it is ours, so that
+    # the job is given back and not torn apart.
+    signal.signal(signal.SIGTERM, lambda *_: render.stopping.set())
     with db.writing() as session:
         claim = jobs.claim(session, WorkClass(work_class), settings().worker_name)
     if claim is None:

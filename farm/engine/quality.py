@@ -7,7 +7,6 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from farm.engine.gradient import Objective
 from farm.engine.optimise import Engine, Picture
@@ -42,6 +41,9 @@ def measure(
     picture: Picture, content: Picture, styles: list[Picture], recipe: Recipe, engine: Engine
 ) -> Quality:
     """Of a result (H, W, 3) against its photograph and paintings, all float32 sRGB in [0, 1]."""
+    # Imported here: it takes longer to load than torch itself, and the first iteration need not wait.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     height, width = picture.shape[:2]
     level = Level(height, width, 1)
     result = to_tensor(picture, engine.device)

@@ -1,0 +1,123 @@
+"""The command line: the engine alone, and a running farm."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from farm import images
+from farm.recipe import Recipe
+from tests.processes import FARM, SAMPLES, RunningFarm
+
+LAKE, STROKES = str(SAMPLES / "mountain_lake.jpg"), str(SAMPLES / "brushwork.jpg")
+QUICK = ["--size", "64", "--start-size", "48", "--iterations", "3,2"]
+
+
+def farm_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*FARM, *arguments], env=os.environ | environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_render_writes_the_same_file_twice_and_its_figures(tmp_path: Path, weights_dir: Path) -> None:
+    one, other = tmp_path / "one.png", tmp_path / "other.png"
+    done = farm_command("render", LAKE, STROKES, "-o", str(one), *QUICK, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert report["size"] == 64
+    assert report["levels"] == 2
+    assert report["iterations"] == [3, 2]
+    assert report["features"] == "vgg16-bsds"
+    assert report["seconds"] > 0
+    assert report["peak_memory_bytes"] > 10**8
+    assert set(report["metrics"]) == {
+        "ssim",
+        "gram_cosine",
+        "gram_cosine_centred",
+        "content_loss",
+        "style_loss",
+        "tv_loss",
+    }
+    assert farm_command("render", LAKE, STROKES, "-o", str(other), *QUICK).returncode == 0
+    assert one.read_bytes() == other.read_bytes()
+    recipe = Recipe.parse(images.embedded_recipe(one.read_bytes()))
+    assert (recipe.iterations, recipe.features, recipe.precision) == ((3, 2), "vgg16-bsds", "float32")
+
+
+def test_render_writes_the_format_of_the_ending(tmp_path: Path, weights_dir: Path) -> None:
+    path = tmp_path / "picture.webp"
+    assert farm_command("render", LAKE, STROKES, "-o", str(path), *QUICK).returncode == 0
+    with Image.open(path) as picture:
+        assert (picture.format, picture.size) == ("WEBP", (64, 43))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--size", "100000"], "size: input should be less than or equal to 7680"),
+        (["--style-layers", "relu9_9"], "style_layers: relu9_9 is not a layer"),
+        (["--content-weight", "-2"], "content_weight: input should be greater than or equal to 0"),
+        (["--iterations", "1,2,3,4,5,6"], "iterations: lists 6 levels; there are 5"),
+        (["-o", "picture.bmp"], "output: ends in .bmp"),
+        (["-o", "/nowhere/picture.png"], "output: /nowhere is not a folder"),
+        (["--blend", "1,2,3"], "blend: has 3 weights for 1 style pictures"),
+    ],
+)
+def test_a_wrong_argument_is_one_clear_line(
+    tmp_path: Path, weights_dir: Path, arguments: list[str], says: str
+) -> None:
+    done = farm_command("render", LAKE, STROKES, "-o", str(tmp_path / "x.png"), *arguments)
+    assert done.returncode == 1
+    assert says in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.glob("*.png")) == []
+
+
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path, weights_dir: Path) -> None:
+    letter = tmp_path / "letter.jpg"
+    letter.write_text("Dear farm")
+    done = farm_command("render", str(letter), STROKES, "-o", str(tmp_path / "x.png"))
+    assert done.returncode == 1
+    assert "letter.jpg: is not a JPEG, PNG, WebP or TIFF picture" in " ".join(done.stderr.split())
+
+
+def test_submit_status_fetch_and_cancel_talk_to_a_farm(farm: RunningFarm, tmp_path: Path) -> None:
+    # When a job is submitted
+    done = farm_command("submit", LAKE, STROKES, *QUICK, "--name", "by hand", "--url", farm.url)
+    assert done.returncode == 0, done.stderr
+    job_id = done.stdout.strip()
+    farm.wait_for_state(job_id, "succeeded")
+    # Then its status is told, for people and for scripts
+    assert "by hand" in farm_command("status", FARM_URL=farm.url).stdout
+    status = json.loads(farm_command("status", job_id, "--json", FARM_URL=farm.url).stdout)
+    assert status["state"] == "succeeded"
+    # And its picture comes
+    path = tmp_path / "fetched.png"
+    assert farm_command("fetch", job_id, "-o", str(path), FARM_URL=farm.url).returncode == 0
+    with Image.open(path) as picture:
+        assert picture.size == (64, 43)
+    # And cancelling it now is refused with the reason
+    refused = farm_command("cancel", job_id, FARM_URL=farm.url)
+    assert refused.returncode == 1
+    assert "already succeeded" in refused.stderr
+
+
+def test_a_farm_that_is_not_there_is_said_so() -> None:
+    done = farm_command("status", FARM_URL="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "Is the farm running?" in done.stderr
+
+
+def test_the_web_part_runs_where_torch_is_not_installed() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['torchvision'] = None\n"
+        "import web, workers.janitor\n"
+        "assert web.create_app() is not None"
+    )
+    done = subprocess.run([FARM[0], "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

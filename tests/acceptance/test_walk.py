@@ -1,0 +1,91 @@
+"""The walk: form -> row -> queue -> worker -> optimiser -> progress -> page, with real processes."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from farm import images
+from farm.recipe import Recipe
+from tests.processes import RunningFarm
+
+pytestmark = pytest.mark.browser
+
+
+def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) -> None:
+    # Given the form with a sample photograph, a sample painting and a small size
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(farm.url)
+    page.get_by_label("Name", exact=False).first.fill("Lake at dusk")
+    page.locator("input[name=content_pick][value=mountain_lake]").check(force=True)
+    page.locator("input[name=style_pick][value=brushwork]").check(force=True)
+    page.locator("[name=size]").first.fill("96")
+    page.locator("input[name=preset][value=draft]").check(force=True)
+
+    # When it is sent
+    page.locator("form button[type=submit]").first.click()
+
+    # Then the job's page follows it to its end by itself
+    page.wait_for_url("**/jobs/*")
+    job_id = page.url.rstrip("/").rpartition("/")[2]
+    expect(page.get_by_role("heading", name="Lake at dusk")).to_be_visible()
+    job = farm.wait_for_state(job_id, "succeeded", "failed")
+    assert job["error"] is None
+    expect(page.get_by_role("slider").first).to_be_visible(timeout=20_000)
+
+    # And the picture that is downloaded is the photograph's shape, new, and carries its recipe
+    with page.expect_download() as download:
+        page.locator("a[href$='/result']").first.click()
+    data = download.value.path().read_bytes()
+    with Image.open(io.BytesIO(data)) as result:
+        assert result.format == "PNG"
+        assert result.size == (job["width"], job["height"]) == (96, 64)
+        assert np.asarray(result).std() > 10
+    recipe = Recipe.parse(images.embedded_recipe(data))
+    assert (recipe.size, recipe.preset, recipe.features) == (96, "draft", "vgg16-bsds")
+    assert job["metrics"]["ssim"] < 0.99
+    assert job["metrics"]["style_loss"] > 0
+
+    # And no request left this machine
+    assert [url for url in requests if not url.startswith((farm.url, "blob:", "data:"))] == []
+
+
+def test_a_running_job_grows_on_the_page_and_is_cancelled_there(farm: RunningFarm, page: Page) -> None:
+    job_id = farm.submit(size=256, iterations=[2000])
+    page.goto(f"{farm.url}/jobs/{job_id}")
+    farm.wait_for_state(job_id, "running")
+    # The preview appears without a reload
+    preview = page.locator("img[src*='/preview']").first
+    expect(preview).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("progressbar").first).to_be_visible()
+    page.get_by_role("button", name="Cancel").first.click()
+    assert farm.wait_for_state(job_id, "cancelled")["state"] == "cancelled"
+
+
+def test_without_javascript_the_form_still_makes_a_job(farm: RunningFarm, browser) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(farm.url)
+    page.locator("input[name=content_pick][value=street]").check(force=True)
+    page.locator("input[name=style_pick][value=mosaic]").check(force=True)
+    page.locator("[name=size]").first.fill("64")
+    page.locator("input[name=preset][value=draft]").check(force=True)
+    page.locator("form button[type=submit]").first.click()
+    job_id = page.url.rstrip("/").rpartition("/")[2]
+    farm.wait_for_state(job_id, "succeeded")
+    page.goto(f"{farm.url}/jobs/{job_id}")
+    expect(page.locator("img").first).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_page_is_wider_than_its_window(farm: RunningFarm, page: Page, path: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(farm.url + path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

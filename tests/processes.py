@@ -1,0 +1,142 @@
+"""Real processes for tests: a whole farm, or one command of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+FARM = [sys.executable, "-m", "farm.cli"]
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60, pause: float = 0.2) -> Any:
+    """The first true answer.
+
+    Raises:
+        AssertionError: none came in time.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = what()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain; last answer: {answer!r}"
+        time.sleep(pause)
+
+
+@dataclass
+class RunningFarm:
+    """`farm up` in a folder of its own."""
+
+    url: str
+    home: Path
+    process: subprocess.Popen[str]
+    log: Path
+
+    def api(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return httpx.request(method, f"{self.url}/api/v1{path}", timeout=30, **options)
+
+    def submit(self, **recipe: Any) -> str:
+        """A sample pair; returns the job's id."""
+        response = self.api("POST", "/jobs", files=sample_files(), data={"recipe": as_json(recipe)})
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(self.api("GET", f"/jobs/{job_id}").json())
+
+    def wait_for_state(self, job_id: str, *states: str, seconds: float = 120) -> dict[str, Any]:
+        return wait_for(lambda: (job := self.job(job_id))["state"] in states and job, seconds)
+
+    def children(self) -> dict[str, psutil.Process]:
+        """The farm's own processes by what they run."""
+        named = {}
+        for child in psutil.Process(self.process.pid).children():
+            try:
+                line = " ".join(child.cmdline())
+            except psutil.NoSuchProcess:  # it has just died
+                continue
+            for name in ("valkey-server", "gunicorn", "celery", "workers.janitor"):
+                if name in line:
+                    named[name] = child
+        return named
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(90)
+
+
+def as_json(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def sample_files(content: str = "mountain_lake", style: str = "brushwork") -> list[tuple[str, Any]]:
+    """Multipart files of a sample pair."""
+    return [
+        ("content", (f"{content}.jpg", (SAMPLES / f"{content}.jpg").read_bytes())),
+        ("style", (f"{style}.jpg", (SAMPLES / f"{style}.jpg").read_bytes())),
+    ]
+
+
+@contextmanager
+def farm_up(home: Path, **environment: str) -> Iterator[RunningFarm]:
+    """A farm that answers; stopped at the end if it still runs."""
+    port = free_port()
+    log = home.parent / f"{home.name}.log"
+    with log.open("a") as file:
+        process = subprocess.Popen(
+            [*FARM, "up"],
+            env=os.environ | {"FARM_HOME": str(home), "PORT": str(port)} | environment,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    farm = RunningFarm(f"http://127.0.0.1:{port}", home, process, log)
+    try:
+        wait_for(lambda: process.poll() is not None or answers(farm.url))
+        assert process.poll() is None, log.read_text()
+        yield farm
+    finally:
+        if process.poll() is None:
+            farm.stop()
+
+
+def answers(url: str) -> bool:
+    """Whether a farm is there and well."""
+    try:
+        return httpx.get(f"{url}/healthz", timeout=2).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def chromium() -> str:
+    """The browser's path; without one the test is skipped, and in CI it fails."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    if os.environ.get("CI"):
+        pytest.fail("There is no Chromium, and in CI there must be one.")
+    pytest.skip("There is no Chromium: install the package `chromium`.")

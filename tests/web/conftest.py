@@ -1,0 +1,174 @@
+"""One farm with a database and storage of its own for each test, and clients for its pages and API."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import bad_pictures
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from farm import db, jobs, queue, submit
+from farm.jobs import Progress
+from farm.models import Job, State
+from farm.recipe import Recipe
+from farm.settings import settings
+from farm.storage import storage
+from web import create_app
+
+BROKER = "memory://"  # tickets go to a queue of this process; nobody takes them
+
+
+@pytest.fixture(scope="session")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with tables and nothing in them, to be copied."""
+    home = tmp_path_factory.mktemp("tables")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FARM_HOME", str(home))
+        _forget()
+        db.upgrade()
+        _forget()
+    return home / "farm.db"
+
+
+@pytest.fixture
+def home(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("FARM_HOME", str(tmp_path))
+    monkeypatch.setenv("FARM_MAX_UPLOAD_MB", "2")
+    monkeypatch.setenv("REDIS_URL", BROKER)
+    for name in ("DATABASE_URL", "FARM_STORAGE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "farm.db").write_bytes(tables.read_bytes())
+    _forget()
+    yield tmp_path
+    _forget()
+
+
+def _forget() -> None:
+    if db.engine.cache_info().currsize:
+        db.engine().dispose()
+    for cached in (db.engine, settings, queue.celery):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def app(home: Path) -> Flask:
+    return create_app()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def post_api(client: FlaskClient) -> Callable[..., TestResponse]:
+    """Submit through the API: a good job, but for what a test says."""
+
+    def post(
+        content: bytes | None = None, styles: list[bytes] | None = None, **fields: Any
+    ) -> TestResponse:
+        recipe = fields.pop("recipe", {"size": 96, "preset": "draft"})
+        data: dict[str, Any] = {"recipe": recipe if isinstance(recipe, str) else json.dumps(recipe)}
+        return client.post("/api/v1/jobs", data=data | fields | _files(content, styles))
+
+    return post
+
+
+@pytest.fixture
+def post_form(client: FlaskClient) -> Callable[..., TestResponse]:
+    """Submit through the form, with its CSRF token: a good job, but for what a test says."""
+
+    def post(
+        content: bytes | None = None, styles: list[bytes] | None = None, **fields: Any
+    ) -> TestResponse:
+        data = {"csrf_token": token(client), "size": "96", "preset": "draft"}
+        return client.post("/", data=data | fields | _files(content, styles))
+
+    return post
+
+
+def _files(content: bytes | None, styles: list[bytes] | None) -> dict[str, Any]:
+    """None: a good one."""
+    content = bad_pictures.photo() if content is None else content
+    styles = [bad_pictures.photo(100, 100)] if styles is None else styles
+    return {
+        "content": (io.BytesIO(content), "photo.jpg"),
+        "style": [(io.BytesIO(style), "painting.jpg") for style in styles],
+    }
+
+
+def token(client: FlaskClient) -> str:
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/").text)
+    assert found
+    return found[1]
+
+
+@pytest.fixture
+def make_job(home: Path) -> Callable[..., Job]:
+    """A job in storage and database, in any state."""
+
+    def make(state: State = State.QUEUED, name: str = "Bridge at dusk", **recipe: Any) -> Job:
+        settings_ = Recipe.parse({"size": 96, "preset": "draft"} | recipe)
+        styles = [bad_pictures.photo(100, 100), bad_pictures.photo(110, 100)]
+        job = submit.submit(bad_pictures.photo(), styles, settings_, name=name)
+        _bring_to(job, state)
+        with db.reading() as session:
+            return jobs.get(session, job.id)
+
+    return make
+
+
+def _bring_to(job: Job, state: State) -> None:
+    if state is State.QUEUED:
+        return
+    if state is State.CANCELLED:
+        with db.writing() as session:
+            jobs.cancel(session, job.id)
+        return
+    attempt = paint(job)
+    with db.writing() as session:
+        if state is State.CANCELLING:
+            jobs.cancel(session, job.id)
+        if state is State.FAILED:
+            jobs.fail(session, job.id, attempt, "The device has too little memory.")
+        if state is State.SUCCEEDED:
+            claimed = jobs.get(session, job.id)
+            png = bad_pictures.encoded(bad_pictures.picture(96, 72), "PNG")
+            storage().put(claimed.result_key, png)
+            jobs.succeed(session, job.id, attempt, {"ssim": 0.5, "seconds": 61.0, "precision": "mixed"})
+
+
+def paint(job: Job) -> int:
+    """A worker takes it, reports twice, stores a preview."""
+    with db.writing() as session:
+        claim = jobs.claim(session, job.work_class, "worker-1")
+        assert claim
+        assert claim.job.id == job.id
+        for iteration in (10, 30):
+            progress = Progress(iteration / 72, 1, 2, iteration, 72, 9.0, 0.1, 2.0 / iteration, 0.01)
+            jobs.report(session, job.id, claim.attempt, progress)
+    storage().put(claim.job.preview_key, bad_pictures.photo(96, 72))
+    with db.writing() as session:
+        jobs.preview_stored(session, job.id, claim.attempt)
+    return claim.attempt
+
+
+@pytest.fixture
+def nothing_left(home: Path) -> Callable[[], None]:
+    """Whether a refused submission left neither file nor row."""
+
+    def check() -> None:
+        with db.reading() as session:
+            assert list(session.scalars(select(Job))) == []
+        assert storage().keys() == []
+
+    return check

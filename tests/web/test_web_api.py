@@ -1,0 +1,263 @@
+"""The REST API: what programs rely on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from farm import db, jobs, queue
+from farm.models import Job, State
+from farm.settings import settings
+from farm.storage import storage
+
+MakeJob = Callable[..., Job]
+Post = Callable[..., TestResponse]
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+NO_JOB = "0" * 32
+
+
+def test_a_submission_is_accepted_and_says_where_it_is(post_api: Post, client: FlaskClient) -> None:
+    response = post_api(name="Bridge", priority="5", recipe={"size": 128, "blend": [2]})
+
+    assert response.status_code == 202
+    job = response.get_json()
+    assert response.headers["Location"] == job["links"]["self"] == f"/api/v1/jobs/{job['id']}"
+    assert (job["name"], job["state"], job["priority"], job["width"]) == ("Bridge", "queued", 5, 128)
+    assert job["recipe"]["size"] == 128
+    assert RFC3339.fullmatch(job["created_at"])
+    assert client.get(job["links"]["self"]).get_json()["id"] == job["id"]
+
+
+def test_without_a_recipe_the_default_is_taken(post_api: Post) -> None:
+    assert post_api(recipe="").get_json()["recipe"]["size"] == 512
+
+
+def test_without_a_broker_a_submission_is_accepted_all_the_same(
+    post_api: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis+socket:///nonexistent/redis.sock")
+    for cached in (settings, queue.celery):
+        cached.cache_clear()
+
+    assert post_api().status_code == 202
+
+
+def test_a_waiting_job_says_why(make_job: MakeJob, client: FlaskClient) -> None:
+    job = client.get(f"/api/v1/jobs/{make_job().id}").get_json()
+
+    assert job["waiting_for"].startswith("No worker is running")
+    assert job["links"]["preview"] is job["links"]["result"] is None
+    assert job["links"]["cancel"] == f"/api/v1/jobs/{job['id']}/cancel"
+
+
+def test_a_running_job_tells_its_progress(make_job: MakeJob, client: FlaskClient) -> None:
+    job = client.get(f"/api/v1/jobs/{make_job(State.RUNNING).id}").get_json()
+
+    assert (job["state"], job["level"], job["levels"]) == ("running", 1, 2)
+    assert (job["iteration"], job["iterations"], job["eta_seconds"]) == (30, 72, 9.0)
+    assert job["progress"] == pytest.approx(30 / 72)
+    assert job["waiting_for"] is None
+    assert client.get(job["links"]["preview"]).content_type == "image/jpeg"
+
+
+def test_an_unchanged_job_is_not_sent_twice(make_job: MakeJob, client: FlaskClient) -> None:
+    # Given a program that knows the job as it is
+    job = make_job(State.RUNNING)
+    first = client.get(f"/api/v1/jobs/{job.id}")
+    known = {"If-None-Match": first.headers["ETag"]}
+
+    # When nothing happens, it hears nothing
+    assert client.get(f"/api/v1/jobs/{job.id}", headers=known).status_code == 304
+
+    # When something happens, it hears of it
+    with db.writing() as session:
+        jobs.preview_stored(session, job.id, 1)
+    later = client.get(f"/api/v1/jobs/{job.id}", headers=known)
+    assert later.status_code == 200
+    assert later.get_json()["preview_version"] == 2
+
+
+def test_a_finished_job_has_a_result(make_job: MakeJob, client: FlaskClient) -> None:
+    job = client.get(f"/api/v1/jobs/{make_job(State.SUCCEEDED).id}").get_json()
+    response = client.get(job["links"]["result"])
+
+    assert job["metrics"]["ssim"] == 0.5
+    assert job["links"]["cancel"] is None
+    assert RFC3339.fullmatch(job["finished_at"])
+    assert response.data.startswith(b"\x89PNG")
+    assert response.content_length == len(response.data)
+    part = client.get(job["links"]["result"], headers={"Range": "bytes=1-3"})
+    assert (part.status_code, part.data) == (206, b"PNG")
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED, State.CANCELLED])
+def test_the_result_of_an_unfinished_job_is_a_conflict(
+    state: State, make_job: MakeJob, client: FlaskClient
+) -> None:
+    response = client.get(f"/api/v1/jobs/{make_job(state).id}/result")
+
+    assert response.status_code == 409
+    assert state.value in response.get_json()["detail"]
+
+
+def test_a_result_that_is_gone_from_storage_is_not_found(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.SUCCEEDED)
+    storage().delete(job.result_key)
+
+    response = client.get(f"/api/v1/jobs/{job.id}/result")
+
+    assert response.status_code == 404
+    assert "no longer in storage" in response.get_json()["detail"]
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_again_harmlessly(
+    make_job: MakeJob, client: FlaskClient
+) -> None:
+    job = make_job()
+
+    for _ in range(2):
+        response = client.post(f"/api/v1/jobs/{job.id}/cancel")
+        assert (response.status_code, response.get_json()["state"]) == (200, "cancelled")
+
+
+def test_a_running_job_is_cancelled_by_its_worker(make_job: MakeJob, client: FlaskClient) -> None:
+    response = client.post(f"/api/v1/jobs/{make_job(State.RUNNING).id}/cancel")
+
+    assert response.get_json()["state"] == "cancelling"
+
+
+def test_a_finished_job_is_not_cancelled(make_job: MakeJob, client: FlaskClient) -> None:
+    assert client.post(f"/api/v1/jobs/{make_job(State.SUCCEEDED).id}/cancel").status_code == 409
+
+
+def test_a_failed_job_is_retried(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.FAILED)
+
+    assert client.post(f"/api/v1/jobs/{job.id}/retry").get_json()["state"] == "queued"
+    assert client.post(f"/api/v1/jobs/{job.id}/retry").status_code == 409
+
+
+def test_the_list_is_paged_by_cursor(make_job: MakeJob, client: FlaskClient) -> None:
+    # Given five jobs
+    made = [make_job(name=f"Job {number}").id for number in range(5)]
+
+    # When pages of two are followed to the end
+    seen, cursor = [], None
+    while cursor or not seen:
+        page = client.get("/api/v1/jobs", query_string={"limit": 2, "cursor": cursor}).get_json()
+        seen += [job["id"] for job in page["items"]]
+        cursor = page["next_cursor"]
+
+    # Then each came once, newest first
+    assert seen == made[::-1]
+
+
+def test_the_list_shows_one_state(make_job: MakeJob, client: FlaskClient) -> None:
+    make_job(State.CANCELLED)
+    waiting = make_job()
+
+    items = client.get("/api/v1/jobs?state=queued").get_json()["items"]
+
+    assert [job["id"] for job in items] == [waiting.id]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("cursor=nonsense", "cursor"),
+        ("cursor=%C3%A9", "cursor"),
+        ("cursor=eA", "cursor"),
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=all", "limit"),
+        ("state=lost", "state"),
+        ("sort=name", "sort"),
+    ],
+)
+def test_a_bad_question_is_named(query: str, field: str, client: FlaskClient) -> None:
+    response = client.get(f"/api/v1/jobs?{query}")
+
+    assert response.status_code == 422
+    assert response.content_type == "application/problem+json"
+    assert [error["field"] for error in response.get_json()["errors"]] == [field]
+
+
+@pytest.mark.parametrize("job_id", [NO_JOB, "1", "..", "%2e%2e%2fetc%2fpasswd", "%00" * 16, "Ä" * 32])
+@pytest.mark.parametrize("tail", ["", "/result", "/preview"])
+def test_an_unknown_job_is_not_found(job_id: str, tail: str, client: FlaskClient) -> None:
+    response = client.get(f"/api/v1/jobs/{job_id}{tail}")
+
+    assert response.status_code == 404
+    assert response.content_type == "application/problem+json"
+
+
+def test_a_wrong_method_is_a_problem_too(client: FlaskClient) -> None:
+    response = client.delete("/api/v1/jobs")
+
+    assert response.status_code == 405
+    assert "POST" in response.headers["Allow"]
+    assert response.content_type == "application/problem+json"
+
+
+def test_workers_that_are_alive_are_told(client: FlaskClient, home: object) -> None:
+    with db.writing() as session:
+        jobs.worker_seen(session, "attic", "CPU", 16_000_000_000)
+
+    (worker,) = client.get("/api/v1/workers").get_json()["items"]
+
+    assert (worker["name"], worker["device"]) == ("attic", "CPU")
+    assert RFC3339.fullmatch(worker["seen_at"])
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://elsewhere.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_a_page_of_another_site_may_not_change_anything(
+    headers: dict[str, str], make_job: MakeJob, client: FlaskClient
+) -> None:
+    job = make_job()
+
+    response = client.post(f"/api/v1/jobs/{job.id}/cancel", headers=headers)
+
+    assert response.status_code == 403
+    assert response.content_type == "application/problem+json"
+    assert client.get(f"/api/v1/jobs/{job.id}", headers=headers).get_json()["state"] == "queued"
+
+
+def test_our_own_pages_may(make_job: MakeJob, client: FlaskClient) -> None:
+    headers = {"Sec-Fetch-Site": "same-origin", "Origin": "http://localhost"}
+
+    assert client.post(f"/api/v1/jobs/{make_job().id}/cancel", headers=headers).status_code == 200
+
+
+def test_the_document_describes_every_address(client: FlaskClient) -> None:
+    document = client.get("/openapi.json").get_json()
+
+    assert set(document["paths"]) == {
+        "/api/v1/jobs",
+        "/api/v1/jobs/{job_id}",
+        "/api/v1/jobs/{job_id}/cancel",
+        "/api/v1/jobs/{job_id}/retry",
+        "/api/v1/jobs/{job_id}/result",
+        "/api/v1/jobs/{job_id}/preview",
+        "/api/v1/workers",
+    }
+    body = document["paths"]["/api/v1/jobs"]["post"]["requestBody"]["content"]
+    assert set(body["multipart/form-data"]["schema"]["properties"]) == {
+        "content",
+        "style",
+        "recipe",
+        "name",
+        "priority",
+    }
+    assert client.get("/docs").status_code == 404

@@ -1,0 +1,221 @@
+"""Every bad submission is refused by form and API alike: right status, named field, nothing left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import bad_pictures as bad
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+Post = Callable[..., TestResponse]
+
+BAD_PICTURES: dict[str, tuple[dict[str, Any], int, str]] = {
+    "text named .jpg": ({"content": bad.TEXT}, 415, "content"),
+    "a truncated JPEG": ({"content": bad.truncated_photo()}, 415, "content"),
+    "60000 x 60000 in few bytes": ({"content": bad.huge_png()}, 413, "content"),
+    "an animated GIF": ({"content": bad.animated("GIF")}, 415, "content"),
+    "an animated WebP": ({"content": bad.animated("WEBP")}, 422, "content"),
+    "an animated PNG": ({"content": bad.animated("PNG")}, 422, "content"),
+    "an empty photograph": ({"content": b""}, 422, "content"),
+    "an empty painting": ({"styles": [b""]}, 422, "style"),
+    "text as a painting": ({"styles": [bad.photo(), bad.TEXT]}, 415, "style"),
+    "a painting of 20 x 20": ({"styles": [bad.photo(20, 20)]}, 422, "style"),
+    "no painting": ({"styles": []}, 422, "style"),
+    "nine paintings": ({"styles": [bad.photo()] * 9}, 422, "style"),
+    "a long name": ({"name": "a" * 121}, 422, "name"),
+}
+BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "size 100000": ({"size": 100_000}, "size"),
+    "a size in words": ({"size": "large"}, "size"),
+    "a negative weight": ({"tv_weight": -1}, "tv_weight"),
+    "an infinite weight": ({"style_weight": "inf"}, "style_weight"),
+    "an unknown layer": ({"style_layers": "relu9_1=1"}, "style_layers"),
+    "a negative layer weight": ({"style_layers": "relu1_1=-1"}, "style_layers"),
+    "an unknown preset": ({"preset": "perfect"}, "preset"),
+    "a blend for three of one": ({"blend": "1,2,3"}, "blend"),
+    "no style at all": ({"style_weight": 0}, "style_weight"),
+    "too many iterations": ({"iterations": "9999"}, "iterations"),
+}
+
+
+def api_fields(response: TestResponse) -> list[str]:
+    """The fields that a problem names, each once, without what follows a dot."""
+    assert response.content_type == "application/problem+json"
+    problem = response.get_json()
+    assert set(problem) == {"type", "title", "status", "detail", "errors"}
+    assert problem["status"] == response.status_code
+    return list(dict.fromkeys(error["field"].partition(".")[0] for error in problem["errors"]))
+
+
+def form_fields(response: TestResponse) -> list[str]:
+    """The fields beside which the page shows an error."""
+    return re.findall(r'data-errors="(\w+)"><p>', response.text)
+
+
+@pytest.mark.parametrize("case", BAD_PICTURES)
+def test_the_api_refuses_a_bad_picture(case: str, post_api: Post, nothing_left: Callable) -> None:
+    fields, status, field = BAD_PICTURES[case]
+
+    response = post_api(**fields)
+
+    assert (response.status_code, api_fields(response)) == (status, [field])
+    nothing_left()
+
+
+@pytest.mark.parametrize("case", BAD_PICTURES)
+def test_the_form_refuses_a_bad_picture(case: str, post_form: Post, nothing_left: Callable) -> None:
+    fields, status, field = BAD_PICTURES[case]
+
+    response = post_form(**fields)
+
+    assert (response.status_code, form_fields(response)) == (status, [field])
+    nothing_left()
+
+
+@pytest.mark.parametrize("case", BAD_SETTINGS)
+def test_the_api_refuses_a_bad_setting(case: str, post_api: Post, nothing_left: Callable) -> None:
+    recipe, field = BAD_SETTINGS[case]
+
+    response = post_api(recipe=recipe)
+
+    assert (response.status_code, api_fields(response)) == (422, [field])
+    nothing_left()
+
+
+@pytest.mark.parametrize("case", BAD_SETTINGS)
+def test_the_form_refuses_a_bad_setting(case: str, post_form: Post, nothing_left: Callable) -> None:
+    recipe, field = BAD_SETTINGS[case]
+
+    response = post_form(**{name: str(value) for name, value in recipe.items()})
+
+    assert (response.status_code, form_fields(response)) == (422, [field])
+    nothing_left()
+
+
+@pytest.mark.parametrize("recipe", ["{", "[]", '"fast"', "null", "\x00", "{" * 5000])
+def test_a_malformed_recipe_is_named(recipe: str, post_api: Post, nothing_left: Callable) -> None:
+    response = post_api(recipe=recipe)
+
+    assert (response.status_code, api_fields(response)) == (422, ["recipe"])
+    nothing_left()
+
+
+def test_an_unknown_setting_is_named(post_api: Post, nothing_left: Callable) -> None:
+    response = post_api(recipe={"size": 96, "speed": 11})
+
+    assert (response.status_code, api_fields(response)) == (422, ["speed"])
+    nothing_left()
+
+
+def test_an_unknown_field_of_the_api_is_named(post_api: Post, nothing_left: Callable) -> None:
+    response = post_api(colour="blue")
+
+    assert (response.status_code, api_fields(response)) == (422, ["colour"])
+    nothing_left()
+
+
+def test_an_unknown_field_of_the_form_is_named(post_form: Post, nothing_left: Callable) -> None:
+    response = post_form(colour="blue")
+
+    assert response.status_code == 422
+    assert "colour: is not a field of this form" in response.text
+    nothing_left()
+
+
+def test_a_missing_photograph_is_named(client: FlaskClient, nothing_left: Callable) -> None:
+    response = client.post("/api/v1/jobs", data={"name": "x"})
+
+    assert (response.status_code, api_fields(response)) == (422, ["content"])
+    nothing_left()
+
+
+@pytest.mark.parametrize("priority", ["101", "-101", "high", "1.5"])
+def test_a_bad_priority_is_named(priority: str, post_api: Post, nothing_left: Callable) -> None:
+    response = post_api(priority=priority)
+
+    assert (response.status_code, api_fields(response)) == (422, ["priority"])
+    nothing_left()
+
+
+@pytest.mark.parametrize("balance", ["9", "nan", "middle"])
+def test_a_bad_balance_is_named(balance: str, post_form: Post, nothing_left: Callable) -> None:
+    response = post_form(balance=balance)
+
+    assert (response.status_code, form_fields(response)) == (422, ["balance"])
+    nothing_left()
+
+
+@pytest.mark.parametrize("pick", ["../../etc/passwd", "kept", "mosaic"])
+def test_a_photograph_that_is_not_offered_is_refused(
+    pick: str, post_form: Post, nothing_left: Callable
+) -> None:
+    response = post_form(content=b"", content_pick=pick, from_job="")
+    if pick == "kept":  # of no job: as if nothing had been chosen
+        assert "is empty" in response.text
+
+    assert (response.status_code, form_fields(response)) == (422, ["content"])
+    nothing_left()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/"])
+def test_a_body_over_the_limit_is_refused(
+    path: str, client: FlaskClient, nothing_left: Callable
+) -> None:
+    multipart = "multipart/form-data; boundary=x"
+
+    response = client.post(path, data=bytes(2_000_001), content_type=multipart)
+
+    assert response.status_code == 413
+    assert "larger than 2 MB" in response.text
+    if path != "/":
+        assert api_fields(response) == ["body"]
+    nothing_left()
+
+
+def test_a_form_of_too_many_parts_is_refused(post_api: Post, nothing_left: Callable) -> None:
+    response = post_api(**{f"extra{number}": "x" for number in range(50)})
+
+    assert response.status_code == 413
+    assert "40 parts" in response.get_json()["detail"]
+    nothing_left()
+
+
+def test_the_form_keeps_what_was_typed(post_form: Post) -> None:
+    response = post_form(styles=[], name="My <bridge>", size="640", preset="fine", seed="7")
+
+    assert response.status_code == 422
+    assert 'value="My &lt;bridge&gt;"' in response.text
+    assert re.search(r'name="size"[^>]*value="640"', response.text)
+    assert re.search(r'checked[^>]*value="fine"|value="fine"[^>]*checked', response.text)
+    assert "Browsers do not keep files" in response.text
+
+
+def test_the_form_says_all_that_is_wrong_at_once(post_form: Post) -> None:
+    response = post_form(styles=[], size="1", tv_weight="-1")
+
+    assert set(form_fields(response)) == {"size", "tv_weight", "style"}
+
+
+GOOD_PICTURES = {
+    "CMYK JPEG": (bad.encoded(bad.picture(mode="CMYK")), (96, 72)),
+    "16-bit grey PNG": (bad.grey_16_bit(), (96, 72)),
+    "RGBA PNG": (bad.encoded(bad.picture(mode="RGBA"), "PNG"), (96, 72)),
+    "palette PNG": (bad.encoded(bad.picture(mode="P"), "PNG"), (96, 72)),
+    "WebP": (bad.encoded(bad.picture(), "WEBP"), (96, 72)),
+    "TIFF": (bad.encoded(bad.picture(), "TIFF"), (96, 72)),
+    "a photo turned by EXIF": (bad.rotated_photo(), (72, 96)),
+}
+
+
+@pytest.mark.parametrize("case", GOOD_PICTURES)
+def test_unusual_pictures_are_taken_upright(case: str, post_api: Post) -> None:
+    content, size = GOOD_PICTURES[case]
+
+    response = post_api(content=content)
+
+    assert response.status_code == 202
+    assert (response.get_json()["width"], response.get_json()["height"]) == size

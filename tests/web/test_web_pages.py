@@ -1,0 +1,338 @@
+"""The pages: what people see, and what they may do."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import bad_pictures as bad
+import pytest
+from conftest import token
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from farm import db, jobs
+from farm.models import Job, State
+from farm.recipe import Recipe
+from farm.storage import storage
+from web import chart, samples
+
+MakeJob = Callable[..., Job]
+Post = Callable[..., TestResponse]
+NO_JOB = "0" * 32
+
+
+def all_jobs() -> list[Job]:
+    with db.reading() as session:
+        return list(session.scalars(select(Job).order_by(Job.created_at)).unique())
+
+
+def test_the_form_shows_every_setting_with_its_default_and_limits(client: FlaskClient) -> None:
+    page = client.get("/").text
+
+    for name in Recipe.model_fields:
+        assert f'name="{name}"' in page, name
+    size = re.search(r"<input[^>]*name=\"size\"[^>]*>", page)
+    assert size
+    assert 'value="512"' in size[0]
+    assert 'min="64"' in size[0]
+    assert 'max="7680"' in size[0]
+
+
+def test_a_good_form_leads_to_the_job(post_form: Post, client: FlaskClient) -> None:
+    response = post_form(name="Bridge", balance="0", tv_weight="0.2", iterations="20,10")
+
+    (job,) = all_jobs()
+    assert response.status_code == 303
+    assert response.headers["Location"] == f"/jobs/{job.id}"
+    assert (job.name, job.recipe["tv_weight"], job.recipe["iterations"]) == ("Bridge", 0.2, [20, 10])
+    assert job.recipe["content_weight"] == Recipe().content_weight
+    assert "Bridge" in client.get(response.headers["Location"]).text
+
+
+@pytest.mark.parametrize(("balance", "factor"), [("-4", 16), ("4", 1 / 16), ("1", 1 / 2)])
+def test_the_balance_sets_the_photographs_weight(balance: str, factor: float, post_form: Post) -> None:
+    post_form(balance=balance)
+
+    assert all_jobs()[0].recipe["content_weight"] == pytest.approx(Recipe().content_weight * factor)
+
+
+def test_a_typed_content_weight_goes_before_the_balance(post_form: Post) -> None:
+    post_form(balance="4", content_weight="0.3")
+
+    assert all_jobs()[0].recipe["content_weight"] == 0.3
+
+
+@pytest.mark.skipif(not samples.offered(samples.CONTENTS), reason="the samples are not there")
+def test_samples_can_be_used_without_any_file(client: FlaskClient) -> None:
+    data = {"csrf_token": token(client), "size": "96", "content_pick": "street"}
+    response = client.post("/", data=data | {"style_pick": ["mosaic", "ink_wash"]})
+
+    assert response.status_code == 303
+    assert len(all_jobs()[0].styles) == 2
+    assert client.get("/samples/street").content_type == "image/jpeg"
+
+
+def test_a_job_is_made_again_with_changes_from_the_same_pictures(
+    make_job: MakeJob, client: FlaskClient
+) -> None:
+    # Given a job of two paintings with settings of its own
+    first = make_job(
+        content_weight=2 * Recipe().content_weight, seed=7, style_layers={"relu1_1": 2.0, "relu3_1": 0.5}
+    )
+
+    # When its form is opened again
+    page = client.get(f"/?from={first.id}&size=128").text
+    assert 'value="relu1_1=2,relu3_1=0.5"' in page
+    assert re.search(r'name="size"[^>]*value="128"', page)
+    assert re.search(r'name="balance"[^>]*value="-1"', page)
+
+    # When it is sent with one painting left out
+    data = {"csrf_token": token(client), "from_job": first.id, "size": "128", "balance": "-1"}
+    data |= {"content_pick": "kept", "style_pick": "kept-1"}
+    assert client.post("/", data=data).status_code == 303
+
+    # Then the new job has the same photograph and the other painting
+    again = all_jobs()[-1]
+    assert again.content_sha256 == first.content_sha256
+    assert [style.sha256 for style in again.styles] == [first.styles[1].sha256]
+    assert again.width == 128
+
+
+def test_a_kept_picture_that_is_gone_is_named(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job()
+    storage().delete(job.content.key)
+    data = {"csrf_token": token(client), "from_job": job.id, "content_pick": "kept"}
+
+    response = client.post("/", data=data | {"style_pick": "kept-0"})
+
+    assert response.status_code == 422
+    assert "no longer in storage" in response.text
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_job_page_shows_every_state(state: State, make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(state, name="<b>Bridge</b>")
+
+    response = client.get(f"/jobs/{job.id}")
+
+    assert response.status_code == 200
+    assert "&lt;b&gt;Bridge&lt;/b&gt;" in response.text
+    assert f'data-state="{state.value}"' in response.text
+    assert ('http-equiv="refresh"' in response.text) is not state.ended
+    assert ("/cancel" in response.text) is (state in (State.QUEUED, State.RUNNING))
+    assert ("/retry" in response.text) is (state in (State.FAILED, State.CANCELLED))
+    assert ("Download PNG" in response.text) is (state is State.SUCCEEDED)
+    assert 'role="img"' in response.text or state in (State.QUEUED, State.CANCELLED)
+
+
+def test_the_loss_curve_is_one_drawing(make_job: MakeJob, client: FlaskClient) -> None:
+    response = client.get(f"/jobs/{make_job(State.RUNNING).id}/losses.svg")
+
+    assert response.mimetype == "image/svg+xml"
+    assert response.text.count("<polyline") == 3
+    assert "style=" not in response.text
+
+
+def test_no_points_make_no_curve() -> None:
+    assert chart.losses([]) == ""
+
+
+def test_a_person_cancels_and_retries(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job()
+    data = {"csrf_token": token(client)}
+
+    assert client.post(f"/jobs/{job.id}/cancel", data=data).status_code == 303
+    assert all_jobs()[0].state is State.CANCELLED
+    assert client.post(f"/jobs/{job.id}/retry", data=data).status_code == 303
+    assert all_jobs()[0].state is State.QUEUED
+
+
+def test_cancelling_what_has_just_finished_is_explained(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.SUCCEEDED)
+    data = {"csrf_token": token(client)}
+
+    response = client.post(f"/jobs/{job.id}/cancel", data=data, follow_redirects=True)
+
+    assert response.status_code == 200
+    assert "already succeeded" in response.text
+
+
+def test_changes_without_a_token_are_refused(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job()
+
+    for path in ("/", f"/jobs/{job.id}/cancel", f"/jobs/{job.id}/retry"):
+        assert client.post(path, data={"csrf_token": "forged"}).status_code == 400
+    assert [job.state for job in all_jobs()] == [State.QUEUED]
+
+
+def test_the_list_shows_jobs_and_counts(make_job: MakeJob, client: FlaskClient) -> None:
+    make_job(State.SUCCEEDED, name="Done one")
+    make_job(name="Waiting one")
+
+    everything = client.get("/jobs").text
+    waiting = client.get("/jobs?state=queued").text
+
+    assert "Done one" in everything
+    assert "Waiting one" in everything
+    assert "All <span>2</span>" in everything
+    assert "Done one" not in waiting
+    assert "Waiting one" in waiting
+
+
+def test_the_empty_list_invites(client: FlaskClient) -> None:
+    assert "Make the first picture" in client.get("/jobs").text
+
+
+@pytest.mark.parametrize("query", ["state=lost", "cursor=nonsense"])
+def test_a_bad_list_is_explained(query: str, client: FlaskClient) -> None:
+    assert client.get(f"/jobs?{query}").status_code == 422
+
+
+def test_the_list_has_pages(make_job: MakeJob, client: FlaskClient, monkeypatch) -> None:
+    monkeypatch.setattr("web.jobs.PAGE", 1)
+    make_job(name="First one")
+    make_job(name="Second one")
+
+    link = re.search(r'href="([^"]*cursor=[^"]*)"', client.get("/jobs").text)
+
+    assert link
+    assert "First one" in client.get(link[1].replace("&amp;", "&")).text
+
+
+def test_workers_are_shown(client: FlaskClient) -> None:
+    assert "Nobody is painting" in client.get("/workers").text
+    with db.writing() as session:
+        jobs.worker_seen(session, "attic", "NVIDIA H100", 85_000_000_000)
+
+    page = client.get("/workers").text
+
+    assert "NVIDIA H100" in page
+    assert "85 GB" in page
+
+
+def test_a_preview_is_kept_by_version(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.RUNNING)
+    address = f"/jobs/{job.id}/preview"
+
+    first = client.get(address)
+    known = {"If-None-Match": first.headers["ETag"]}
+
+    assert "no-cache" in first.headers["Cache-Control"]
+    assert client.get(address, headers=known).status_code == 304
+    assert "immutable" in client.get(f"{address}?v=1-1").headers["Cache-Control"]
+    with db.writing() as session:
+        jobs.preview_stored(session, job.id, 1)
+    assert client.get(address, headers=known).status_code == 200
+
+
+def test_a_download_is_named_by_us(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.SUCCEEDED, name='Brücke "../../x"\r\nSet-Cookie: a=b')
+
+    response = client.get(f"/jobs/{job.id}/result")
+
+    name = f"brucke-x-set-cookie-a-b-{job.id[:8]}.png"
+    assert response.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert "immutable" in response.headers["Cache-Control"]
+
+
+def test_pictures_that_are_not_there_are_not_found(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.SUCCEEDED)
+    for key in storage().keys():  # noqa: SIM118
+        storage().delete(key)
+
+    for tail in ("preview", "content", "styles/0", "styles/9", "styles/-1", "result"):
+        assert client.get(f"/jobs/{job.id}/{tail}").status_code == 404, tail
+    for name in ("..%2fmake.py", "nobody", "make"):
+        assert client.get(f"/samples/{name}").status_code == 404, name
+
+
+@pytest.mark.parametrize("job_id", [NO_JOB, "1", "..%2f..%2fetc", "%00" * 16])
+@pytest.mark.parametrize("tail", ["", "/preview", "/content", "/styles/0", "/result", "/losses.svg"])
+def test_an_unknown_job_is_a_page_not_found(job_id: str, tail: str, client: FlaskClient) -> None:
+    response = client.get(f"/jobs/{job_id}{tail}")
+
+    assert response.status_code == 404
+    assert "Style Farm" in response.text
+
+
+def test_security_headers_are_on_everything(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.SUCCEEDED)
+    paths = ["/", "/jobs", f"/jobs/{job.id}", "/workers", "/nowhere", "/healthz", "/openapi.json"]
+    paths += [f"/jobs/{job.id}/result", "/static/site.css", "/bootstrap/static/css/bootstrap.min.css"]
+    paths += ["/api/v1/jobs", "/api/v1/nowhere"]
+
+    for path in paths:
+        with client.get(path) as response:
+            headers = response.headers
+        assert "default-src 'self'" in headers["Content-Security-Policy"], path
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], path
+        assert headers["X-Content-Type-Options"] == "nosniff", path
+        assert headers["Referrer-Policy"] == "same-origin", path
+
+
+def test_pages_hold_nothing_inline_and_nothing_foreign(make_job: MakeJob, client: FlaskClient) -> None:
+    paths = [f"/jobs/{make_job(state).id}" for state in reversed(State)]
+
+    for path in [*paths, "/", f"/?from={paths[0][6:]}", "/jobs", "/workers", "/nowhere"]:
+        page = client.get(path).text
+        assert not re.search(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son\w+=", page), path
+        assert not re.search(r'(src|href|action)="(https?:)?//', page), path
+
+
+def test_a_broken_page_tells_no_secrets(app: Flask) -> None:
+    @app.get("/broken")
+    @app.get("/api/broken")
+    def broken() -> str:
+        raise RuntimeError("the secret")
+
+    for path in ("/broken", "/api/broken"):
+        response = app.test_client().get(path)
+        assert response.status_code == 500
+        assert "secret" not in response.text
+        assert "Traceback" not in response.text
+
+
+def test_health_tells_of_database_and_workers(client: FlaskClient, home: Path) -> None:
+    assert client.get("/healthz").get_json() == {"status": "ok", "database": "ok", "workers": 0}
+
+    # When the database is damaged
+    db.engine().dispose()
+    (home / "farm.db").write_bytes(b"no database" * 500)
+
+    response = client.get("/healthz")
+    assert response.status_code == 503
+    assert response.get_json()["database"] == "unavailable"
+    assert client.get("/api/v1/jobs").status_code in (500, 503)
+
+
+def test_a_database_without_tables_is_a_page(client: FlaskClient, home: Path) -> None:
+    db.engine().dispose()
+    for file in home.glob("farm.db*"):
+        file.unlink()
+
+    response = client.get("/jobs")
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+
+
+def test_the_web_part_needs_no_torch() -> None:
+    code = (
+        "import sys, web; sys.exit(any(m in sys.modules for m in ('torch', 'workers', 'farm.engine')))"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_photograph_is_shown_without_its_metadata(post_form: Post, client: FlaskClient) -> None:
+    post_form(content=bad.rotated_photo())
+
+    thumbnail = client.get(f"/jobs/{all_jobs()[0].id}/content").data
+
+    assert b"Exif" not in thumbnail

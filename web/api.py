@@ -1,0 +1,169 @@
+"""The REST API, for programs. It takes no cookies, so it needs no token; errors are RFC 9457."""
+
+from __future__ import annotations
+
+from apiflask import APIBlueprint, FileSchema
+from flask import Response, jsonify, request, url_for
+from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, ConfigDict, Field
+
+import farm.jobs
+from farm import db
+from farm.errors import InvalidInput, Problem
+from farm.models import Job, State
+from farm.recipe import Recipe
+from farm.submit import submit, wake
+from web.pictures import send_preview, send_result
+from web.present import JobOut, JobPage, Workers
+from web.security import refuse_other_sites
+
+MOST_ITEMS = 200  # in one page
+FIELDS = frozenset({"content", "style", "recipe", "name", "priority"})
+GONE = {404: "No such job."}
+FILE = FileSchema(type="string", format="binary")
+
+blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="Jobs")
+
+
+class JobQuery(BaseModel):
+    """What a list can be asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: State | None = None
+    cursor: str | None = Field(None, max_length=200)
+    limit: int = Field(farm.jobs.PAGE, ge=1, le=MOST_ITEMS)
+
+
+@blueprint.before_request
+def _same_site_only() -> None:
+    refuse_other_sites(request)
+
+
+@blueprint.post("/jobs")
+@blueprint.output(JobOut, 202, description="Accepted; it waits for a worker.")
+@blueprint.doc(
+    responses={
+        403: "Sent by another site's page.",
+        413: "Too large.",
+        415: "Not a picture.",
+        422: "Not valid.",
+    }
+)
+def create() -> ResponseReturnValue:
+    """Submit a job: a photograph, paintings, and the recipe if it is not to be the default one."""
+    _refuse_unknown_fields()
+    recipe = Recipe.parse(request.form["recipe"]) if request.form.get("recipe") else Recipe()
+    content = request.files.get("content")
+    if content is None:
+        raise InvalidInput(Problem("content", "is missing; send one photograph"))
+    job = submit(
+        content.read(),
+        [style.read() for style in request.files.getlist("style")],
+        recipe,
+        name=request.form.get("name", ""),
+        priority=_priority(),
+    )
+    response = _job_json(job)
+    response.status_code = 202
+    response.headers["Location"] = url_for("api.job", job_id=job.id)
+    return response
+
+
+@blueprint.get("/jobs")
+@blueprint.input(JobQuery, location="query")
+@blueprint.output(JobPage)
+def index(query_data: JobQuery) -> JobPage:
+    """Jobs, newest first."""
+    with db.reading() as session:
+        found, cursor = farm.jobs.newest(
+            session, cursor=query_data.cursor, limit=query_data.limit, state=query_data.state
+        )
+    return JobPage(items=[JobOut.of(job) for job in found], next_cursor=cursor)
+
+
+@blueprint.get("/jobs/<job_id:job_id>")
+@blueprint.output(JobOut)
+@blueprint.doc(responses=GONE)
+def job(job_id: str) -> Response:
+    """One job. Send its ETag back in If-None-Match to be told only of a change."""
+    with db.reading() as session:
+        found = farm.jobs.get(session, job_id)
+        waiting_for = farm.jobs.waits_for(session, found)
+    return _job_json(found, waiting_for)
+
+
+@blueprint.post("/jobs/<job_id:job_id>/cancel")
+@blueprint.output(JobOut)
+@blueprint.doc(responses=GONE | {409: "It has already ended."})
+def cancel(job_id: str) -> Response:
+    """Stop a job: at once if it waits, soon if it runs. Again is harmless."""
+    with db.writing() as session:
+        found = farm.jobs.cancel(session, job_id)
+    return _job_json(found)
+
+
+@blueprint.post("/jobs/<job_id:job_id>/retry")
+@blueprint.output(JobOut)
+@blueprint.doc(responses=GONE | {409: "It has neither failed nor been cancelled."})
+def retry(job_id: str) -> Response:
+    """Let a failed or cancelled job wait again."""
+    with db.writing() as session:
+        found = farm.jobs.retry(session, job_id)
+    wake(found)
+    return _job_json(found)
+
+
+@blueprint.get("/jobs/<job_id:job_id>/result")
+@blueprint.output(FILE, content_type="image/png")
+@blueprint.doc(responses=GONE | {409: "It has not finished."})
+def result(job_id: str) -> Response:
+    """The finished picture, PNG. Ranges are served."""
+    with db.reading() as session:
+        found = farm.jobs.get(session, job_id)
+    return send_result(found, as_attachment=True)
+
+
+@blueprint.get("/jobs/<job_id:job_id>/preview")
+@blueprint.output(FILE, content_type="image/jpeg")
+@blueprint.doc(responses=GONE)
+def preview(job_id: str) -> Response:
+    """The newest preview, JPEG."""
+    with db.reading() as session:
+        found = farm.jobs.get(session, job_id)
+    return send_preview(found)
+
+
+@blueprint.get("/workers")
+@blueprint.output(Workers)
+@blueprint.doc(tags=["Workers"])
+def workers() -> Workers:
+    """The workers that are alive."""
+    with db.reading() as session:
+        return Workers.of(farm.jobs.workers_alive(session))
+
+
+def _job_json(job: Job, waiting_for: str | None = None) -> Response:
+    response = jsonify(JobOut.of(job, waiting_for).model_dump(mode="json"))
+    response.cache_control.private = True
+    response.cache_control.no_cache = True
+    response.add_etag()
+    if request.method == "GET":
+        response.make_conditional(request)
+    return response
+
+
+def _refuse_unknown_fields() -> None:
+    unknown = sorted(({*request.form} | {*request.files}) - FIELDS)
+    if unknown:
+        known = ", ".join(sorted(FIELDS))
+        raise InvalidInput(
+            *(Problem(name[:80], f"is not a field; there are {known}") for name in unknown)
+        )
+
+
+def _priority() -> int:
+    try:
+        return int(request.form.get("priority") or 0)
+    except ValueError:
+        raise InvalidInput(Problem("priority", "must be a whole number")) from None

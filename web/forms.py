@@ -1,0 +1,215 @@
+"""The submit form. Names, limits, defaults and descriptions of settings come from the recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, get_args, get_origin
+
+from flask_wtf import FlaskForm
+from pydantic.fields import FieldInfo
+from wtforms import (
+    Field,
+    FileField,
+    HiddenField,
+    MultipleFileField,
+    RadioField,
+    SelectChoice,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+)
+from wtforms.widgets import NumberInput, RangeInput
+
+from farm.errors import InvalidInput, Problem
+from farm.images import ACCEPTED
+from farm.models import Job
+from farm.recipe import LARGEST_SIZE, PRESETS, Recipe
+from farm.submit import NAME_LENGTH
+from web.present import typed
+from web.samples import CONTENTS, STYLES, offered
+
+SIZES = {
+    256: "a quick look",
+    512: "small",
+    768: "medium",
+    1024: "for a screen",
+    1536: "large",
+    2048: "2K",
+    3072: "3K, an A4 print",
+    4096: "4K",
+    5120: "5K",
+    7680: "8K",
+}
+PRESET_WORDS = {
+    "draft": "A first impression, soon",
+    "standard": "Worth hanging up",
+    "fine": "Every stroke, slowly",
+}
+STOPS = 4  # the balance goes from 1/2**STOPS to 2**STOPS times the default weight
+STOP = 0.25
+CONTENT_WEIGHT: float = Recipe.model_fields["content_weight"].default
+PROMINENT = ("size", "preset")  # of the recipe; the others are folded away
+ADVANCED = (
+    "content_weight",
+    "style_weight",
+    "style_scale",
+    "blend",
+    "tv_weight",
+    "style_loss",
+    "style_layers",
+    "content_layers",
+    "init",
+    "start_size",
+    "iterations",
+    "seed",
+    "precision",
+    "features",
+)
+KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
+PICTURE_TYPES = "image/jpeg,image/png,image/webp,image/tiff"
+
+
+class _Choices(SelectMultipleField):
+    """Checkboxes whose values are judged by the page that knows what was offered."""
+
+    def pre_validate(self, form: Any) -> None:
+        pass
+
+
+class _Form(FlaskForm):
+    content = FileField("Photograph", render_kw={"accept": PICTURE_TYPES})
+    style = MultipleFileField("Paintings", render_kw={"accept": PICTURE_TYPES})
+    content_pick = StringField("Sample photograph")
+    style_pick = _Choices("Sample paintings", choices=[])
+    from_job = HiddenField()
+    name = StringField("Name", render_kw={"maxlength": NAME_LENGTH, "placeholder": "Untitled"})
+    balance = StringField("Balance", default="0", widget=RangeInput())
+
+
+def _setting(name: str) -> Field:
+    """The form field of one setting of the recipe."""
+    info = Recipe.model_fields[name]
+    options: dict[str, Any] = {"description": info.description, "default": typed(info.default)}
+    if name == "content_weight":  # the balance sets it, unless it is typed in
+        options["default"] = ""
+    title = name.replace("_", " ").capitalize()
+    if name == "preset":
+        return RadioField(
+            title, choices=[SelectChoice(c, c.capitalize()) for c in _literal(info)], **options
+        )
+    if _literal(info):
+        return SelectField(title, choices=[SelectChoice(c, c) for c in _literal(info)], **options)
+    if info.annotation in (int, float):
+        return StringField(title, widget=NumberInput(), render_kw=_limits(info), **options)
+    return StringField(title, render_kw={"spellcheck": "false", "autocapitalize": "off"}, **options)
+
+
+def _literal(info: FieldInfo) -> tuple[str, ...]:
+    return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+
+
+def _limits(info: FieldInfo) -> dict[str, Any]:
+    """What the browser may check before it sends."""
+    found: dict[str, Any] = {"step": "1" if info.annotation is int else "any"}
+    for limit in info.metadata:
+        for theirs, ours in (("ge", "min"), ("le", "max")):
+            if getattr(limit, theirs, None) is not None:
+                found[ours] = typed(getattr(limit, theirs))
+    return found
+
+
+PictureForm = type("PictureForm", (_Form,), {name: _setting(name) for name in (*PROMINENT, *ADVANCED)})
+
+
+def fields_of(form: FlaskForm, names: Iterable[str]) -> list[Field]:
+    """These fields, in this order."""
+    return [form[name] for name in names]
+
+
+def recipe_of(form: FlaskForm) -> Recipe:
+    """The settings that were typed; what is left empty takes its default.
+
+    Raises:
+        InvalidInput: each setting that is wrong.
+    """
+    values = {name: form[name].data.strip() for name in (*PROMINENT, *ADVANCED) if form[name].data}
+    values = {name: text for name, text in values.items() if text}
+    if "content_weight" not in values:
+        values["content_weight"] = _weight_of(form.balance.data or "0")
+    return Recipe.parse(values)
+
+
+def _weight_of(balance: str) -> str:
+    """One stop to the right halves the photograph's weight."""
+    try:
+        stops = float(balance)
+    except ValueError:
+        stops = math.nan
+    if not -STOPS <= stops <= STOPS:
+        raise InvalidInput(Problem("balance", f"must be a number from -{STOPS} to {STOPS}"))
+    return f"{CONTENT_WEIGHT * 2**-stops:.6g}"
+
+
+def _balance_of(weight: float) -> str | None:
+    """The inverse, if the slider has such a stop."""
+    if weight <= 0:
+        return None
+    stops = round(-math.log2(weight / CONTENT_WEIGHT) / STOP) * STOP
+    if abs(stops) > STOPS or not math.isclose(weight, CONTENT_WEIGHT * 2**-stops, rel_tol=1e-4):
+        return None
+    return typed(stops)
+
+
+def values_of(job: Job) -> dict[str, Any]:
+    """What the form shows so that sending it makes the same picture again."""
+    recipe = Recipe.model_validate(job.recipe)
+    values: dict[str, Any] = {name: typed(getattr(recipe, name)) for name in (*PROMINENT, *ADVANCED)}
+    balance = _balance_of(recipe.content_weight)
+    if balance is not None:
+        values |= {"balance": balance, "content_weight": ""}
+    kept = [f"{KEPT}-{style.position}" for style in job.styles]
+    return values | {"name": job.name, "from_job": job.id, "content_pick": KEPT, "style_pick": kept}
+
+
+def larger(job: Job) -> int | None:
+    """The next usual size."""
+    return next((size for size in SIZES if size > max(job.width, job.height)), None)
+
+
+def unknown_fields(form: FlaskForm, sent: Iterable[str]) -> Iterator[Problem]:
+    """Fields that this form does not have."""
+    for name in sorted(set(sent) - {field.name for field in form}):
+        yield Problem(name[:80], "is not a field of this form")
+
+
+def show(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:
+    """Put each problem beside its field; returns all as (field's id or "", what to say)."""
+    said = []
+    for problem in problems:
+        name = problem.field.partition(".")[0]
+        if name == "content_weight" and not form.content_weight.data:
+            name = "balance"
+        field = form._fields.get(name)
+        message = problem.message.removeprefix("input ")
+        if field is not None:
+            field.errors = [*field.errors, message]
+        title = field.label.text if field is not None else problem.field
+        said.append((name if field is not None else "", f"{title}: {message}"))
+    return said
+
+
+def choices_shown() -> dict[str, Any]:
+    """What the page needs besides the form."""
+    return {
+        "sample_contents": offered(CONTENTS),
+        "sample_styles": offered(STYLES),
+        "sizes": SIZES,
+        "largest": LARGEST_SIZE,
+        "presets": {name: (PRESET_WORDS[name], PRESETS[name]) for name in PRESETS},
+        "balance_stops": STOPS,
+        "balance_stop": STOP,
+        "content_weight": CONTENT_WEIGHT,
+        "accepted": ACCEPTED,
+        "advanced": ADVANCED,
+    }

@@ -1,0 +1,22 @@
+"""`/healthz`, for whoever watches over the farm."""
+
+from __future__ import annotations
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import SQLAlchemyError
+
+from farm import db, jobs
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> ResponseReturnValue:
+    """Whether the database answers, and how many workers are alive. No worker is no illness."""
+    try:
+        with db.reading() as session:
+            workers = len(jobs.workers_alive(session))
+    except SQLAlchemyError:
+        return jsonify(status="unavailable", database="unavailable", workers=None), 503
+    return jsonify(status="ok", database="ok", workers=workers)

@@ -1,0 +1,246 @@
+"""The pages: a new picture, one job, all jobs, the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import structlog
+from flask import Blueprint, Response, current_app, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from markupsafe import Markup
+from werkzeug.datastructures import FileStorage
+
+import farm.jobs
+from farm import db
+from farm.errors import InvalidInput, NotFound, Problem, WrongState
+from farm.models import Job, State, Upload
+from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
+from farm.settings import settings
+from farm.storage import storage
+from farm.submit import submit, wake
+from web import chart, present, samples
+from web.forms import (
+    KEPT,
+    PictureForm,
+    choices_shown,
+    larger,
+    recipe_of,
+    show,
+    unknown_fields,
+    values_of,
+)
+
+PAGE = 24  # jobs in one list
+
+blueprint = Blueprint("pages", __name__)
+log = structlog.get_logger()
+
+
+# A new picture ----------------------------------------------------------------------------------
+
+
+@blueprint.get("/")
+def new() -> str:
+    """The form; `?from=<job>` fills it in from that job, `&size=` with another size."""
+    kept = _kept_job(request.args.get("from", ""))
+    form = PictureForm(formdata=None, data=values_of(kept) if kept else None)
+    if kept and request.args.get("size", "").isdecimal():
+        form.size.data = request.args["size"]
+    return _form_page(form, kept)
+
+
+@blueprint.post("/")
+def create() -> ResponseReturnValue:
+    """Submit; on success to the job's page, else the form again with what is wrong."""
+    form = PictureForm()
+    try:
+        kept = _kept_job(form.from_job.data or "")
+    except NotFound:
+        kept, form.from_job.data = None, ""
+    try:
+        job = _submitted(form, kept)
+    except InvalidInput as error:
+        log.info("form refused", problems=[problem.field for problem in error.problems])
+        return _form_page(form, kept, show(form, error.problems)), error.status
+    return redirect(url_for("pages.job", job_id=job.id), 303)
+
+
+def _kept_job(job_id: str) -> Job | None:
+    """The job whose pictures are used again."""
+    if not job_id:
+        return None
+    with db.reading() as session:
+        return farm.jobs.get(session, job_id)
+
+
+def _form_page(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | None = None) -> str:
+    return render_template(
+        "new.html",
+        form=form,
+        kept=kept,
+        said=said or [],
+        megabytes=settings().max_upload_mb,
+        body_limit=current_app.config["MAX_CONTENT_LENGTH"],
+        most_styles=MOST_STYLES,
+        smallest_style=SMALLEST_STYLE,
+        **choices_shown(),
+    )
+
+
+def _submitted(form: FlaskForm, kept: Job | None) -> Job:
+    """Raises:
+    InvalidInput: all that can be said before the pictures are read, or the first wrong picture.
+    """
+    problems = list(unknown_fields(form, [*request.form, *request.files]))
+    recipe = Recipe()
+    try:
+        recipe = recipe_of(form)
+    except InvalidInput as error:
+        problems += error.problems
+    content = next(_contents(form, kept, problems), None)
+    styles = list(_styles(form, kept, problems))
+    if content is None and not any(p.field == "content" for p in problems):
+        problems.append(Problem("content", "is missing; choose a photograph"))
+    if not styles and not any(p.field == "style" for p in problems):
+        problems.append(Problem("style", "is missing; choose at least one painting"))
+    if problems:
+        raise InvalidInput(*problems)
+    assert content is not None
+    return submit(content, styles, recipe, name=form["name"].data or "")
+
+
+def _contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
+    """The photograph: a file if there is one, else what was picked."""
+    if _chosen(form.content.data):
+        yield form.content.data.read()
+        return
+    pick = form.content_pick.data
+    if pick == KEPT and kept:
+        yield from _stored(kept.content, "content", problems)
+    elif pick:
+        yield from _sample(pick, samples.CONTENTS, "content", problems)
+
+
+def _styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
+    """The paintings: what was picked, then the files."""
+    uploads = {f"{KEPT}-{style.position}": style.upload for style in kept.styles} if kept else {}
+    for pick in form.style_pick.data or []:
+        if pick in uploads:
+            yield from _stored(uploads[pick], "style", problems)
+        else:
+            yield from _sample(pick, samples.STYLES, "style", problems)
+    yield from (file.read() for file in form.style.data or [] if _chosen(file))
+
+
+def _chosen(file: object) -> bool:
+    """Browsers send a nameless part for an empty file input."""
+    return isinstance(file, FileStorage) and bool(file.filename)
+
+
+def _stored(upload: Upload, field: str, problems: list[Problem]) -> Iterator[bytes]:
+    try:
+        yield storage().get(upload.key)
+    except NotFound:
+        problems.append(Problem(field, "is no longer in storage; choose the file again"))
+
+
+def _sample(
+    name: str, offered: tuple[samples.Sample, ...], field: str, problems: list[Problem]
+) -> Iterator[bytes]:
+    found = next((sample for sample in samples.offered(offered) if sample.name == name), None)
+    if found is None:
+        problems.append(Problem(field, "is not one of the pictures offered here"))
+    else:
+        yield found.path.read_bytes()
+
+
+# One job ----------------------------------------------------------------------------------------
+
+
+@blueprint.get("/jobs/<job_id:job_id>")
+def job(job_id: str) -> str:
+    """Everything about one job."""
+    with db.reading() as session:
+        found = farm.jobs.get_with_history(session, job_id)
+        waiting_for = farm.jobs.waits_for(session, found)
+        points = farm.jobs.losses(session, found)
+    recipe = {name: present.typed(value) for name, value in found.recipe.items()}
+    return render_template(
+        "job.html",
+        job=found,
+        waiting_for=waiting_for,
+        curve=Markup(chart.losses(points)),  # noqa: S704  numbers and words of our own
+        figures=present.figures(found.metrics),
+        recipe=recipe,
+        descriptions={name: info.description for name, info in Recipe.model_fields.items()},
+        larger=larger(found),
+    )
+
+
+@blueprint.get("/jobs/<job_id:job_id>/losses.svg")
+def losses(job_id: str) -> Response:
+    """The loss curve, newer."""
+    with db.reading() as session:
+        points = farm.jobs.losses(session, farm.jobs.get(session, job_id))
+    response = Response(chart.losses(points), mimetype="image/svg+xml")
+    response.cache_control.no_cache = True
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+@blueprint.post("/jobs/<job_id:job_id>/cancel")
+def cancel(job_id: str) -> ResponseReturnValue:
+    """Stop it."""
+    try:
+        with db.writing() as session:
+            farm.jobs.cancel(session, job_id)
+    except WrongState as error:
+        flash(str(error))
+    return redirect(url_for("pages.job", job_id=job_id), 303)
+
+
+@blueprint.post("/jobs/<job_id:job_id>/retry")
+def retry(job_id: str) -> ResponseReturnValue:
+    """Let it wait again."""
+    try:
+        with db.writing() as session:
+            found = farm.jobs.retry(session, job_id)
+        wake(found)
+    except WrongState as error:
+        flash(str(error))
+    return redirect(url_for("pages.job", job_id=job_id), 303)
+
+
+# All jobs, and who paints -----------------------------------------------------------------------
+
+
+@blueprint.get("/jobs")
+def index() -> str:
+    """Jobs, newest first; `?state=` of one state only."""
+    state = _asked_state(request.args.get("state", ""))
+    with db.reading() as session:
+        found, cursor = farm.jobs.newest(
+            session, cursor=request.args.get("cursor"), limit=PAGE, state=state
+        )
+        counts = farm.jobs.counts(session)
+        workers = farm.jobs.workers_alive(session)
+    return render_template(
+        "jobs.html", jobs=found, next_cursor=cursor, state=state, counts=counts, workers=workers
+    )
+
+
+def _asked_state(text: str) -> State | None:
+    try:
+        return State(text) if text else None
+    except ValueError:
+        raise InvalidInput(Problem("state", f"is one of {', '.join(State)}")) from None
+
+
+@blueprint.get("/workers")
+def workers() -> str:
+    """Who paints."""
+    with db.reading() as session:
+        found = farm.jobs.workers_alive(session)
+    return render_template("workers.html", workers=found)

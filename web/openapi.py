@@ -1,0 +1,86 @@
+"""`/openapi.json`: what the framework cannot see for itself is described here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIFlask
+from flask import Blueprint, Response, current_app, jsonify
+
+from farm.recipe import MOST_STYLES, Recipe
+from farm.submit import NAME_LENGTH, PRIORITIES
+
+blueprint = Blueprint("openapi_document", __name__)
+
+PROBLEM = {
+    "type": "object",
+    "description": "Problem details, RFC 9457.",
+    "required": ["type", "title", "status", "detail", "errors"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+PICTURE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or TIFF."}
+SUBMISSION = {
+    "type": "object",
+    "required": ["content", "style"],
+    "additionalProperties": False,
+    "properties": {
+        "content": PICTURE,
+        "style": {"type": "array", "minItems": 1, "maxItems": MOST_STYLES, "items": PICTURE},
+        "recipe": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Recipe"},
+        },
+        "name": {"type": "string", "maxLength": NAME_LENGTH},
+        "priority": {"type": "integer", "minimum": PRIORITIES[0], "maximum": PRIORITIES[-1]},
+    },
+}
+
+
+def init_app(app: APIFlask) -> None:
+    """Complete this application's document."""
+    app.config["OPENAPI_VERSION"] = "3.1.0"
+    app.spec_processor(_complete)
+
+
+@blueprint.get("/openapi.json")
+def document() -> Response:
+    """The API, for programs."""
+    return jsonify(current_app.spec)  # type: ignore[attr-defined]
+
+
+def _complete(spec: dict[str, Any]) -> dict[str, Any]:
+    schemas = spec.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = PROBLEM
+    schemas["Recipe"] = Recipe.model_json_schema()
+    spec["paths"]["/api/v1/jobs"]["post"]["requestBody"] = {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": SUBMISSION}},
+    }
+    for path in spec["paths"].values():
+        for operation in path.values():
+            _name_problems(operation)
+    return spec
+
+
+def _name_problems(operation: Any) -> None:
+    """Every refusal has the same form."""
+    if not isinstance(operation, dict):
+        return
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    for status, response in operation.get("responses", {}).items():
+        if status[0] in "45":
+            response["content"] = {"application/problem+json": schema}

@@ -1,0 +1,128 @@
+"""Pictures as files: small JPEGs for pages, and the finished PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import NotFound
+from werkzeug.wsgi import wrap_file
+
+from farm import db, images, jobs
+from farm.errors import WrongState
+from farm.models import Job, State
+from farm.storage import storage
+from web import present, samples
+
+A_YEAR = 365 * 24 * 3600  # s
+A_DAY = 24 * 3600  # s
+LONGEST_SLUG = 40
+
+blueprint = Blueprint("pictures", __name__)
+
+
+@blueprint.get("/jobs/<job_id:job_id>/preview")
+def preview(job_id: str) -> Response:
+    """The newest preview. Under its own version's address it never changes; else ask again."""
+    return send_preview(_job(job_id))
+
+
+@blueprint.get("/jobs/<job_id:job_id>/content")
+def content(job_id: str) -> Response:
+    """The photograph, small."""
+    upload = _job(job_id).content
+    return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
+
+
+@blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>")
+def style(job_id: str, number: int) -> Response:
+    """One of the paintings, from 0, small."""
+    styles = _job(job_id).styles
+    if number >= len(styles):
+        raise NotFound
+    upload = styles[number].upload
+    return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
+
+
+@blueprint.get("/jobs/<job_id:job_id>/result")
+def result(job_id: str) -> Response:
+    """The finished picture as a download; with `?view` in the browser."""
+    return send_result(_job(job_id), as_attachment="view" not in request.args)
+
+
+@blueprint.get("/samples/<name>")
+def sample(name: str) -> Response:
+    """A sample, small."""
+    found = samples.find(name)
+    if found is None:
+        raise NotFound
+    small = images.check(found.path.read_bytes(), "sample", megapixels=100).thumbnail
+    return _jpeg(small, f"sample-{found.path.stat().st_mtime_ns}", A_DAY)
+
+
+def send_preview(job: Job) -> Response:
+    """The newest preview, revalidated by version."""
+    if not job.preview_version:
+        raise NotFound("There is no preview yet.")
+    tag = present.preview_tag(job)
+    return _send_jpeg(job.preview_key, tag, A_YEAR if request.args.get("v") == tag else 0)
+
+
+def send_result(job: Job, as_attachment: bool) -> Response:
+    """The PNG from storage, piece by piece, so that an 8K picture takes no memory here.
+
+    Raises:
+        WrongState: the job has not finished. farm.errors.NotFound: its file is gone.
+    """
+    if job.state is not State.SUCCEEDED:
+        raise WrongState(f"This job is {job.state.value}; there is no result.")
+    file = storage().open(job.result_key)
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    response = Response(wrap_file(request.environ, file), mimetype="image/png", direct_passthrough=True)
+    response.call_on_close(file.close)
+    response.content_length = size
+    kind = "attachment" if as_attachment else "inline"
+    response.headers["Content-Disposition"] = f'{kind}; filename="{file_name(job)}"'
+    _cache(response, f"{job.id}-{job.attempt}", A_YEAR)
+    response.make_conditional(request, accept_ranges=True, complete_length=size)
+    return response
+
+
+def file_name(job: Job) -> str:
+    """For a download: of our own characters only, whatever the job's name holds."""
+    plain = unicodedata.normalize("NFKD", job.name).encode("ascii", "ignore").decode().lower()
+    slug = re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_SLUG].strip("-")
+    return f"{slug or 'picture'}-{job.id[:8]}.png"
+
+
+def _job(job_id: str) -> Job:
+    with db.reading() as session:
+        return jobs.get(session, job_id)
+
+
+def _send_jpeg(key: str, tag: str, seconds: int) -> Response:
+    """From storage, unless the browser has it already."""
+    if request.if_none_match.contains(tag):
+        return _jpeg(b"", tag, seconds)
+    return _jpeg(storage().get(key), tag, seconds)
+
+
+def _jpeg(data: bytes, tag: str, seconds: int) -> Response:
+    response = Response(data, mimetype="image/jpeg")
+    _cache(response, tag, seconds)
+    response.make_conditional(request)
+    return response
+
+
+def _cache(response: Response, tag: str, seconds: int) -> None:
+    """Kept by browsers only; for `seconds` without asking again, 0: ask each time."""
+    response.set_etag(tag)
+    response.cache_control.private = True
+    if seconds:
+        response.cache_control.max_age = seconds
+        response.cache_control.immutable = seconds == A_YEAR
+    else:
+        response.cache_control.no_cache = True

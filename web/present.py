@@ -1,0 +1,234 @@
+"""What pages and API show of a job: its JSON, and words for its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from flask import Flask, url_for
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from farm.models import Job, State, Worker, now
+
+STATES = {
+    State.QUEUED: "Waiting",
+    State.RUNNING: "Painting",
+    State.CANCELLING: "Stopping",
+    State.SUCCEEDED: "Finished",
+    State.FAILED: "Failed",
+    State.CANCELLED: "Cancelled",
+}
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC, ending in Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+Moment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+
+
+class Links(BaseModel):
+    """Where to go from a job; null where there is nothing (yet)."""
+
+    self: str
+    page: str
+    preview: str | None
+    result: str | None
+    cancel: str | None
+
+
+class JobOut(BaseModel):
+    """A job as the API tells it. `waiting_for` is told by the job itself, and null in lists."""
+
+    id: str
+    name: str
+    state: State
+    progress: float
+    level: int
+    levels: int
+    iteration: int
+    iterations: int
+    eta_seconds: float | None
+    attempt: int
+    priority: int
+    width: int
+    height: int
+    created_at: Moment
+    started_at: Moment | None
+    finished_at: Moment | None
+    recipe: dict[str, Any]
+    features: str | None
+    metrics: dict[str, Any] | None
+    error: str | None
+    waiting_for: str | None
+    preview_version: int
+    links: Links
+
+    @classmethod
+    def of(cls, job: Job, waiting_for: str | None = None) -> JobOut:
+        """From its row."""
+        own = {name: getattr(job, name) for name in cls.model_fields if name not in _NOT_IN_ROW}
+        return cls(**own, waiting_for=waiting_for, links=links(job))
+
+
+_NOT_IN_ROW = frozenset({"waiting_for", "links"})
+
+
+class JobPage(BaseModel):
+    """A page of jobs, newest first; `next_cursor` asks for the next, null at the end."""
+
+    items: list[JobOut]
+    next_cursor: str | None
+
+
+class WorkerOut(BaseModel):
+    """A worker seen lately."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    device: str
+    memory_bytes: int
+    started_at: Moment
+    seen_at: Moment
+
+
+class Workers(BaseModel):
+    """All workers that are alive."""
+
+    items: list[WorkerOut]
+
+    @classmethod
+    def of(cls, workers: list[Worker]) -> Workers:
+        """From their rows."""
+        return cls(items=[WorkerOut.model_validate(worker) for worker in workers])
+
+
+def links(job: Job) -> Links:
+    """The job's addresses."""
+    running = job.state in (State.QUEUED, State.RUNNING)
+    return Links(
+        self=url_for("api.job", job_id=job.id),
+        page=url_for("pages.job", job_id=job.id),
+        preview=preview_url(job),
+        result=url_for("api.result", job_id=job.id) if job.state is State.SUCCEEDED else None,
+        cancel=url_for("api.cancel", job_id=job.id) if running else None,
+    )
+
+
+def preview_tag(job: Job) -> str:
+    """Changes with every new preview; versions begin anew with each attempt."""
+    return f"{job.attempt}-{job.preview_version}"
+
+
+def preview_url(job: Job) -> str | None:
+    """The newest preview's own address, None before the first."""
+    if not job.preview_version:
+        return None
+    return url_for("pictures.preview", job_id=job.id, v=preview_tag(job))
+
+
+def picture_url(job: Job) -> str:
+    """What stands for a job in a list: its preview, or before there is one, the photograph."""
+    return preview_url(job) or url_for("pictures.content", job_id=job.id)
+
+
+# Words ------------------------------------------------------------------------------------------
+
+
+def duration(seconds: float | None) -> str:
+    """`8 s`, `3 min 20 s`, `2 h 5 min`: two units at most."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return f"{rest} s"
+
+
+def ago(moment: datetime) -> str:
+    """`just now`, `5 minutes ago`, `3 days ago`."""
+    seconds = (now() - moment).total_seconds()
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def gigabytes(count: float) -> str:
+    """Bytes as a person counts memory: `512 MB`, `80 GB`."""
+    if count < 1e9:
+        return f"{count / 1e6:.0f} MB"
+    return f"{count / 1e9:.1f} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
+
+
+def three_digits(value: float) -> str:
+    """`0.0123`, `45.6`: three significant digits."""
+    return f"{value:.3g}"
+
+
+def _two_places(value: float) -> str:
+    return f"{value:.2f}"
+
+
+FIGURES: dict[str, tuple[str, Callable[[float], str], str]] = {
+    "ssim": (
+        "Structure kept",
+        _two_places,
+        "Likeness to the photograph (SSIM). 1 is the same picture, near 0 unrelated.",
+    ),
+    "gram_cosine_centred": (
+        "Style reached",
+        _two_places,
+        "Likeness of textures and colours to the paintings (centred Gram cosine). 1 is theirs exactly.",
+    ),
+    "gram_cosine": (
+        "Style, uncentred",
+        _two_places,
+        "The same with averages left in (Gram cosine). High for any two pictures.",
+    ),
+    "content_loss": ("Content loss", three_digits, "Distance from the photograph. Lower is closer."),
+    "style_loss": ("Style loss", three_digits, "Distance from the paintings. Lower is closer."),
+    "tv_loss": (
+        "Roughness",
+        three_digits,
+        "Total variation between neighbouring points. Lower is smoother.",
+    ),
+    "seconds": ("Time", duration, "That the worker painted."),
+    "peak_memory_bytes": ("Memory", gigabytes, "The most that was in use at once."),
+}
+
+
+def figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+    """(title, value, meaning) of each figure that the worker measured."""
+    found = metrics or {}
+    return [
+        (title, words(found[name]), meaning)
+        for name, (title, words, meaning) in FIGURES.items()
+        if isinstance(found.get(name), int | float)
+    ]
+
+
+def typed(value: Any) -> str:
+    """A setting as a person types it into the form: `relu1_1=1,relu2_1=0.5`, `200,100`."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={typed(weight)}" for name, weight in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(typed(part) for part in value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def init_app(app: Flask) -> None:
+    """Make the words known to the templates."""
+    for filter_ in (duration, ago, gigabytes, rfc3339, typed, picture_url, preview_url, preview_tag):
+        app.add_template_filter(filter_)
+    app.jinja_env.globals.update(STATES=STATES, State=State)

@@ -1,0 +1,41 @@
+"""The pictures that come with the farm, for a first try. Asked for by name, never by path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import farm
+
+FOLDER = Path(farm.__file__).resolve().parent.parent / "samples"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture, as a photograph to paint or a painting to learn from."""
+
+    name: str
+    title: str
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return FOLDER / f"{self.name}.jpg"
+
+
+CONTENTS = (Sample("mountain_lake", "Mountain lake"), Sample("street", "Street"))
+STYLES = (
+    Sample("brushwork", "Brushwork"),
+    Sample("ink_wash", "Ink wash"),
+    Sample("mosaic", "Mosaic"),
+)
+
+
+def offered(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Those that are there: a package without them still works."""
+    return tuple(sample for sample in samples if sample.path.is_file())
+
+
+def find(name: str) -> Sample | None:
+    """The sample of this name, if it is offered."""
+    return next((sample for sample in offered(CONTENTS + STYLES) if sample.name == name), None)
