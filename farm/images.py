@@ -24,7 +24,7 @@ ACCEPTED = "JPEG, PNG, WebP or TIFF"
 LONGEST_SIDE = 30_000  # px; what libraries below Pillow are sure to hold
 LONGEST_RATIO = 20  # of the sides; beyond it, a level would be less than a pixel high
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-THUMBNAIL = 480  # px, longest side
+THUMBNAIL = 960  # px, longest side
 RECIPE_TAG = "style-farm recipe"  # PNG text keyword
 EXIF_DESCRIPTION = 0x010E
 

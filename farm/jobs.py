@@ -7,6 +7,7 @@ attempt) it starts from; the row count says who won. Each move leaves an event.
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -440,7 +441,7 @@ def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         moment, _, job_id = text.partition(" ")
-        return datetime.fromisoformat(moment), job_id
+        return datetime.fromisoformat(moment), uuid.UUID(job_id).hex
     except ValueError:
         raise InvalidInput(Problem("cursor", "is not one that this farm gave out")) from None
 

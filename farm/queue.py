@@ -43,6 +43,7 @@ def celery() -> Celery:
             "socket_timeout": BROKER_TIMEOUT_SECONDS,
             "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
             "global_keyprefix": "farm:",
+            "max_retries": 0,  # of sending a ticket: the janitor tries again, a person need not wait
         },
     )
     return app

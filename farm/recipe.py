@@ -62,9 +62,9 @@ class Schedule:
 
 # Chosen by measurement: docs/why.md, "Presets", from benchmarks/presets.py.
 PRESETS: dict[str, Schedule] = {
-    "draft": Schedule(first=60, last=12, growth=2.0),
-    "standard": Schedule(first=200, last=60, growth=math.sqrt(2)),
-    "fine": Schedule(first=400, last=200, growth=math.sqrt(2)),
+    "draft": Schedule(first=50, last=10, growth=math.sqrt(2)),
+    "standard": Schedule(first=150, last=40, growth=math.sqrt(2)),
+    "fine": Schedule(first=300, last=120, growth=math.sqrt(2)),
 }
 
 
@@ -77,10 +77,10 @@ def _pairs(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    """`"200,100"` or `200` as it is typed -> `(200, 100)` or `(200,)`."""
+    """`"200,100"` or `200` as it is typed -> `(200, 100)` or `(200,)`; none at all -> None."""
     if isinstance(value, str):
-        return tuple(part for part in value.replace(" ", "").split(",") if part) or None
-    return (value,) if isinstance(value, int | float) else value
+        value = tuple(part for part in value.replace(" ", "").split(",") if part)
+    return (value,) if isinstance(value, int | float) else value or None
 
 
 Finite = Field(allow_inf_nan=False)
@@ -121,7 +121,7 @@ class Recipe(BaseModel):
     )
     iterations: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MOST_ITERATIONS)], ...] | None,
-        Field(min_length=1, max_length=20),
+        Field(max_length=20),
         BeforeValidator(_numbers),
     ] = Field(None, description="For all levels, or one for each; the preset's when left out.")
     init: Init = Field("content", description="What the first level starts from.")

@@ -33,6 +33,8 @@ def submit(
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
     """
     name = " ".join(name.split())
+    if not name.isprintable():
+        raise InvalidInput(Problem("name", "has characters that cannot be shown"))
     if len(name) > NAME_LENGTH:
         raise InvalidInput(Problem("name", f"has {len(name)} characters; the limit is {NAME_LENGTH}"))
     if priority not in PRIORITIES:

@@ -30,7 +30,7 @@ def test_json_there_and_back_is_the_identity() -> None:
         ({"style_weight": 0}, "style_weight", "must not all be 0"),
         ({"blend": (0, 0)}, "blend", "must not all be 0"),
         ({"iterations": (0,)}, "iterations.0", "greater than or equal to 1"),
-        ({"iterations": ()}, "iterations", "at least"),
+        ({"iterations": (1,) * 21}, "iterations", "at most 20"),
         ({"preset": "quick"}, "preset", "draft"),
         ({"seed": -1}, "seed", "greater than or equal to 0"),
         ({"colour": 1}, "colour", "not a setting of a recipe"),
@@ -50,6 +50,10 @@ def test_what_is_typed_on_a_command_line_is_understood() -> None:
     assert recipe.style_layers == {"relu1_1": 4.0, "relu2_1": 1.0}
     assert recipe.iterations == (30, 20)
     assert recipe.blend_of(2) == (0.25, 0.75)
+
+
+def test_an_empty_list_is_as_good_as_none() -> None:
+    assert Recipe.parse({"iterations": [], "blend": ""}) == Recipe()
 
 
 def test_a_blend_for_another_number_of_paintings_is_refused() -> None:

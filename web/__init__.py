@@ -7,6 +7,7 @@ from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.routing import BaseConverter
 
+from farm import log
 from farm.settings import settings
 from web import api, errors, health, jobs, openapi, pictures, present, security
 
@@ -21,6 +22,7 @@ class _JobId(BaseConverter):
 
 def create_app() -> APIFlask:
     """A new application, with the settings of the environment."""
+    log.configure()
     app = APIFlask(
         __name__, title="Style Farm", version="1", docs_path=None, json_errors=False, spec_path=None
     )

@@ -32,7 +32,8 @@ Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
 LEARNING_RATE = 0.02
 BETA_1, BETA_2 = 0.9, 0.99
 EPSILON = 1e-8
-AVERAGE_DECAY = 0.99
+AVERAGED_SHARE = 0.25  # of a level's iterations: about as many of the last ones make its mean
+LONGEST_AVERAGE = 100  # iterations
 MEMORY_SHARE = 0.85  # of the device; the rest is the system's and the allocator's
 
 
@@ -100,16 +101,17 @@ class Engine:
 class State:
     """What the optimiser carries: the picture, Adam's moments and the running mean of iterates.
 
-    All (1, 3, H, W) float32. steps: since the start, for the moments' bias. averaged: the weight
-    gathered by the running mean in this level.
+    All (1, 3, H, W) float32. steps: since the start, for the moments' bias. decay: of the running
+    mean in this level. averaged: the weight it has gathered.
     """
 
-    def __init__(self, image: Tensor) -> None:
+    def __init__(self, image: Tensor, level: Level) -> None:
         self.image = image
         self.first = torch.zeros_like(image)
         self.second = torch.zeros_like(image)
         self.average = torch.zeros_like(image)
         self.averaged = 0.0
+        self.decay = _decay(level)
         self.steps = 0
 
     def grow(self, level: Level) -> None:
@@ -119,6 +121,7 @@ class State:
         self.first = resize(self.first, *size)
         self.second = resize(self.second, *size).clamp(min=0)
         self.average, self.averaged = torch.zeros_like(self.image), 0.0
+        self.decay = _decay(level)
 
     def step(self, gradient: Tensor) -> None:
         """One step of Adam, clamped, and averaged."""
@@ -128,12 +131,17 @@ class State:
         rate = LEARNING_RATE / (1 - BETA_1**self.steps)
         root = (self.second / (1 - BETA_2**self.steps)).sqrt_().add_(EPSILON)
         self.image.addcdiv_(self.first, root, value=-rate).clamp_(0, 1)
-        self.average.lerp_(self.image, 1 - AVERAGE_DECAY)
-        self.averaged += (1 - AVERAGE_DECAY) * (1 - self.averaged)
+        self.average.lerp_(self.image, 1 - self.decay)
+        self.averaged += (1 - self.decay) * (1 - self.averaged)
 
     def picture(self) -> Tensor:
         """(1, 3, H, W): the mean of this level's iterates; before the first one, the start."""
         return self.average / self.averaged if self.averaged else self.image
+
+
+def _decay(level: Level) -> float:
+    window = min(LONGEST_AVERAGE, AVERAGED_SHARE * level.iterations)
+    return max(0.0, 1 - 1 / window)
 
 
 def stylize(content: Picture, styles: list[Picture], recipe: Recipe, engine: Engine) -> Iterator[Step]:
@@ -155,7 +163,7 @@ def stylize(content: Picture, styles: list[Picture], recipe: Recipe, engine: Eng
     device = engine.device
     photograph = to_tensor(content, device)
     paintings = [to_tensor(style, device) for style in styles]
-    state = State(initial(recipe, photograph, plan[0]))
+    state = State(initial(recipe, photograph, plan[0]), plan[0])
     scale = LossScale(engine.form)
     work = sum(level.iterations * level.height * level.width for level in plan)
     total = sum(level.iterations for level in plan)

@@ -26,7 +26,7 @@ function showProgress(job) {
   live("percent").textContent = percent;
   live("eta").textContent = job.eta_seconds === null ? "" : `${duration(job.eta_seconds)} to go`;
   live("steps").textContent = job.levels
-    ? `Size ${job.level} of ${job.levels} · iteration ${job.iteration} of ${job.iterations}`
+    ? `Level ${job.level} of ${job.levels} · iteration ${job.iteration} of ${job.iterations}`
     : "";
   live("waiting").textContent = job.waiting_for ?? "";
   document.title = `${percent} · ${job.name} · Style Farm`;

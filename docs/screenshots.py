@@ -1,0 +1,85 @@
+"""Pictures of the farm for README and docs, made by the farm itself.
+
+    python docs/screenshots.py [--size 512] [--preset standard]
+
+Starts a farm in a folder of its own, submits the samples, and photographs form, running job, finished
+job and list in a real browser: wide, narrow and dark. Also stores the finished picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.processes import RunningFarm, as_json, chromium, farm_up, sample_files, wait_for
+
+OUT = Path(__file__).parent / "pictures"
+VIEWS = {
+    "wide": {"viewport": {"width": 1280, "height": 900}},
+    "narrow": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2},
+    "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
+}
+JPEG_QUALITY = 82
+
+
+def submit(farm: RunningFarm, content: str, style: str, name: str, **recipe: object) -> str:
+    """A named job on a sample pair; returns its id."""
+    data = {"recipe": as_json(recipe), "name": name}
+    answer = farm.api("POST", "/jobs", files=sample_files(content, style), data=data)
+    return str(answer.raise_for_status().json()["id"])
+
+
+def shoot(browser: Browser, url: str, name: str, *, whole: bool = False) -> None:
+    """One page in every view."""
+    for view, options in VIEWS.items():
+        context = browser.new_context(**options)
+        page = context.new_page()
+        page.goto(url, wait_until="networkidle")
+        image = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB")
+        image.save(OUT / f"{name}-{view}.jpg", quality=JPEG_QUALITY, optimize=True)
+        context.close()
+
+
+def main() -> None:
+    """Run the farm, render, photograph."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--preset", default="standard")
+    asked = parser.parse_args()
+    OUT.mkdir(exist_ok=True)
+    recipe = {"size": asked.size, "preset": asked.preset}
+    folder = tempfile.TemporaryDirectory()
+    with folder as home, farm_up(Path(home) / "home") as farm, sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        small = [
+            submit(farm, "street", "mosaic", "Street in tiles", size=256, preset="draft"),
+            submit(farm, "street", "ink_wash", "Street in ink", size=256, preset="draft"),
+        ]
+        shoot(browser, farm.url, "form")
+        for job in small:
+            farm.wait_for_state(job, "succeeded", seconds=600)
+        large = submit(farm, "mountain_lake", "brushwork", "Lake, in long strokes", **recipe)
+        waiting = submit(farm, "street", "brushwork", "Street, in long strokes", size=512)
+        wait_for(lambda: farm.job(large)["progress"] > 0.3, 1800, pause=1)
+        shoot(browser, f"{farm.url}/jobs/{large}", "running")
+        shoot(browser, f"{farm.url}/jobs", "list")
+        farm.api("POST", f"/jobs/{waiting}/cancel")
+        farm.wait_for_state(large, "succeeded", seconds=3600)
+        shoot(browser, f"{farm.url}/jobs/{large}", "finished")
+        shoot(browser, f"{farm.url}/jobs/{large}", "finished-whole", whole=True)
+        result = Image.open(io.BytesIO(farm.api("GET", f"/jobs/{large}/result").content))
+        result.convert("RGB").save(OUT / "result.jpg", quality=90)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
