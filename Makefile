@@ -18,7 +18,7 @@ $(SET_UP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: PYTHON=python3.x make $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --progress-bar on --disable-pip-version-check -q -e '.[worker,embedded]'
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[worker,embedded]'
 	@touch $@
 
 $(SET_UP_TEST): $(SET_UP) pyproject.toml

@@ -1,0 +1,1 @@
+"""Style Farm: everything that web and workers share."""

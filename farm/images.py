@@ -186,10 +186,12 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """16-bit grey rescaled (Pillow's own conversion clips it), palettes resolved."""
-    if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        top = 65535.0 if image.mode != "F" else max(1.0, float(finite.max(initial=0.0)))
+    if image.mode.startswith("I"):
+        values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.mode == "F":  # TIFF: white is 1, or whatever is brightest
+        finite = np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
+        top = max(1.0, float(finite.max(initial=0.0)))
         return Image.fromarray((np.clip(finite / top, 0, 1) * 255 + 0.5).astype(np.uint8))
     if image.mode == "P":
         return image.convert("RGBA" if "transparency" in image.info else "RGB")

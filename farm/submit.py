@@ -6,8 +6,10 @@ The form and the API both come through here.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from farm import db, images, jobs
@@ -20,6 +22,8 @@ from farm.storage import storage
 
 NAME_LENGTH = 120
 PRIORITIES = range(-100, 101)
+
+_decoding = threading.BoundedSemaphore(2)  # a picture of 100 megapixels takes 300 MB while it is read
 
 
 def submit(
@@ -47,9 +51,10 @@ def submit(
     recipe.blend_of(len(styles))
 
     limit = settings().max_upload_megapixels
-    pictures = [(content, images.check(content, "content", limit))]
-    for style in styles:
-        pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
+    with _decoding:
+        pictures = [(content, images.check(content, "content", limit))]
+        for style in styles:
+            pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
 
     uploads = [_store(data, checked) for data, checked in pictures]
     with db.writing() as session:
@@ -89,9 +94,12 @@ def _store(data: bytes, checked: images.Checked) -> Upload:
 
 
 def _row(session: Session, upload: Upload) -> Upload:
-    """The picture's row: the one that is there, or this one."""
-    found = session.get(Upload, upload.sha256)
-    if found is None:
-        session.add(found := upload)
-        session.flush()
-    return found
+    """The picture's row: the one that is there, or this one, whoever else adds it at this moment."""
+    if found := session.get(Upload, upload.sha256):
+        return found
+    try:
+        with session.begin_nested():
+            session.add(upload)
+        return upload
+    except IntegrityError:
+        return session.get_one(Upload, upload.sha256)

@@ -1,0 +1,83 @@
+"""Submission on both databases: everything is checked before anything is kept."""
+
+from __future__ import annotations
+
+import io
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import func, select
+
+from farm import db, jobs
+from farm.errors import InvalidInput
+from farm.models import Job, State, Upload, WorkClass
+from farm.recipe import Recipe
+from farm.storage import storage
+from farm.submit import submit
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def picture(seed: int, side: int = 80) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def rows(table: type) -> int:
+    with db.reading() as session:
+        return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_a_job_is_accepted_while_the_queue_is_away_and_its_ticket_is_due() -> None:
+    job = submit(picture(0), [picture(1)], Recipe(size=200), name="  two   words ")
+    assert (job.state, job.name, job.width, job.height) == (State.QUEUED, "two words", 200, 200)
+    assert storage().get(job.content.key) == picture(0)
+    with db.writing() as session:
+        assert jobs.tickets_due(session, 60) == [WorkClass.PREVIEW]
+
+
+@pytest.mark.parametrize(
+    ("styles", "options", "field"),
+    [
+        ([], {}, "style"),
+        ([b"no picture"], {}, "style"),
+        ([picture(1, 20)], {}, "style"),
+        ([picture(1)] * 9, {}, "style"),
+        ([picture(1)], {"recipe": Recipe(blend=(1, 1))}, "blend"),
+        ([picture(1)], {"name": "x" * 121}, "name"),
+        ([picture(1)], {"name": "nul\x00"}, "name"),
+        ([picture(1)], {"priority": 1000}, "priority"),
+    ],
+)
+def test_what_is_wrong_leaves_no_row_and_no_file(
+    styles: list[bytes], options: dict[str, object], field: str
+) -> None:
+    options = dict(options)
+    recipe = options.pop("recipe", Recipe())
+    with pytest.raises(InvalidInput) as caught:
+        submit(picture(0), styles, recipe, **options)  # type: ignore[arg-type]
+    assert [problem.field for problem in caught.value.problems] == [field]
+    assert (rows(Job), rows(Upload), storage().keys()) == (0, 0, [])
+
+
+def test_the_same_pictures_at_once_are_kept_once() -> None:
+    failed: list[BaseException] = []
+
+    def one() -> None:
+        try:
+            submit(picture(0), [picture(1)], Recipe())
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert (rows(Job), rows(Upload)) == (8, 2)
+    assert len(storage().keys()) == 4  # two pictures and their thumbnails
