@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from farm import client, db, jobs
+from farm import board, client, db
 from farm.errors import FarmError
 from farm.recipe import Recipe, choices
 from farm.settings import settings
@@ -190,7 +190,7 @@ def worker(queues: str) -> None:
 def worker_alive() -> None:
     """Exit status 1 unless the worker FARM_WORKER_NAME was seen lately; for health checks."""
     with db.reading() as session:
-        alive = [worker.name for worker in jobs.workers_alive(session)]
+        alive = [worker.name for worker in board.workers_alive(session)]
     if settings().worker_name not in alive:
         raise click.ClickException(f"{settings().worker_name} was not seen lately.")
 

@@ -1,4 +1,4 @@
-"""Every change of a job's state, and what the pages ask about jobs.
+"""Every change of a job's state. What the pages ask about jobs is in `board.py`.
 
 The row is the truth. A move is one conditional UPDATE that names the state (and, for a worker, the
 attempt) it starts from; the row count says who won. Each move leaves an event.
@@ -6,17 +6,15 @@ attempt) it starts from; the row count says who won. Each move leaves an event.
 
 from __future__ import annotations
 
-import base64
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, func, select, tuple_, update
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy.orm import Session
 
-from farm.errors import AttemptLost, InvalidInput, NotFound, Problem, WrongState
+from farm.errors import AttemptLost, NotFound, WrongState
 from farm.models import Attempt, Event, Job, JobStyle, LossPoint, State, Upload, WorkClass, Worker
 from farm.models import now as clock
 from farm.recipe import Recipe
@@ -33,11 +31,8 @@ MOVES: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset({State.QUEUED}),
 }
 WORKER_LOST_CAP = 5  # attempts whose worker vanished before the job is given up
-PAGE = 50  # jobs in one list
-ALIVE_SECONDS = 60  # a worker seen within this is alive
 
 LOST = "worker lost"  # an attempt's outcome
-LOSS_POINTS_SHOWN = 400
 
 
 @dataclass(frozen=True)
@@ -386,9 +381,6 @@ def _lease() -> datetime:
     return clock() + timedelta(seconds=settings().lease_seconds)
 
 
-# Questions --------------------------------------------------------------------------------------
-
-
 def get(session: Session, job_id: str) -> Job:
     """One job with its pictures, as the database has it now.
 
@@ -402,97 +394,6 @@ def get(session: Session, job_id: str) -> Job:
     return job
 
 
-def get_with_history(session: Session, job_id: str) -> Job:
-    """One job with its attempts and events as well.
-
-    Raises:
-        NotFound: no such job.
-    """
-    job = get(session, job_id)
-    session.refresh(job, ["attempts", "events"])
-    return job
-
-
-def newest(
-    session: Session, *, cursor: str | None = None, limit: int = PAGE, state: State | None = None
-) -> tuple[list[Job], str | None]:
-    """A page of jobs, newest first, and the cursor of the next page, None at the end.
-
-    Raises:
-        InvalidInput: the cursor is not one of ours.
-    """
-    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)
-    if state is not None:
-        query = query.where(Job.state == state)
-    if cursor:
-        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(*_read_cursor(cursor)))
-    found = list(session.scalars(query.options(joinedload(Job.content))).unique())
-    more = len(found) > limit
-    page = found[:limit]
-    return page, _write_cursor(page[-1]) if more else None
-
-
-def _write_cursor(job: Job) -> str:
-    text = f"{job.created_at.isoformat()} {job.id}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        moment, _, job_id = text.partition(" ")
-        return datetime.fromisoformat(moment), uuid.UUID(job_id).hex
-    except ValueError:
-        raise InvalidInput(Problem("cursor", "is not one that this farm gave out")) from None
-
-
-def counts(session: Session) -> dict[State, int]:
-    """How many jobs are in each state."""
-    rows = session.execute(select(Job.state, func.count()).group_by(Job.state)).all()
-    return {state: dict(rows).get(state, 0) for state in State}
-
-
-def losses(session: Session, job: Job) -> list[LossPoint]:
-    """The loss curve of the latest attempt, thinned to what a chart can show."""
-    points = list(
-        session.scalars(
-            select(LossPoint)
-            .where(LossPoint.job_id == job.id, LossPoint.attempt == job.attempt)
-            .order_by(LossPoint.id)
-        )
-    )
-    stride = -(-len(points) // LOSS_POINTS_SHOWN) or 1
-    return points[::-stride][::-1]
-
-
-def waits_for(session: Session, job: Job) -> str | None:
-    """Why a queued job has not started, for a person; None for one that is not queued."""
-    if job.state is not State.QUEUED:
-        return None
-    ahead = session.scalar(
-        select(func.count()).where(
-            Job.state == State.QUEUED,
-            Job.work_class == job.work_class,
-            (Job.priority > job.priority)
-            | ((Job.priority == job.priority) & (Job.created_at < job.created_at)),
-        )
-    )
-    if not workers_alive(session):
-        return "No worker is running. It starts as soon as there is one."
-    if ahead:
-        return f"{ahead} {'job is' if ahead == 1 else 'jobs are'} ahead of it."
-    return "Next in line for a free worker."
-
-
-# Workers ----------------------------------------------------------------------------------------
-
-
 def worker_seen(session: Session, name: str, device: str, memory_bytes: int) -> None:
     """A worker says that it is there."""
     session.merge(Worker(name=name, device=device, memory_bytes=memory_bytes, seen_at=clock()))
-
-
-def workers_alive(session: Session) -> list[Worker]:
-    """Workers seen lately."""
-    lately = clock() - timedelta(seconds=ALIVE_SECONDS)
-    return list(session.scalars(select(Worker).where(Worker.seen_at > lately).order_by(Worker.name)))

@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from farm import db, jobs
+from farm import board, db, jobs
 from farm.errors import AttemptLost, InvalidInput, NotFound, WrongState
 from farm.models import Job, State, Upload, WorkClass, now
 from farm.recipe import Recipe
@@ -80,8 +80,8 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
         jobs.succeed(session, job_id, 1, {"ssim": 0.5})
     # Then the row tells the whole story
     with db.reading() as session:
-        job = jobs.get_with_history(session, job_id)
-        points = jobs.losses(session, job)
+        job = board.get_with_history(session, job_id)
+        points = board.losses(session, job)
     assert (job.state, job.progress, job.features, job.metrics) == (
         State.SUCCEEDED,
         1.0,
@@ -175,7 +175,7 @@ def test_a_failed_job_is_retried_as_a_new_attempt_without_the_old_ones_traces() 
     assert taken is not None
     assert taken.attempt == 2
     with db.reading() as session:
-        job = jobs.get_with_history(session, job_id)
+        job = board.get_with_history(session, job_id)
     assert [a.outcome for a in job.attempts] == ["failed", None]
 
 
@@ -261,7 +261,7 @@ def test_pages_follow_each_other_without_gap_or_overlap() -> None:
     cursor = None
     while True:
         with db.reading() as session:
-            page, cursor = jobs.newest(session, cursor=cursor, limit=3)
+            page, cursor = board.newest(session, cursor=cursor, limit=3)
         seen += [job.id for job in page]
         if cursor is None:
             break
@@ -271,20 +271,20 @@ def test_pages_follow_each_other_without_gap_or_overlap() -> None:
 def test_a_list_can_show_one_state() -> None:
     failed, queued = to_state(State.FAILED), make_job()
     with db.reading() as session:
-        assert [j.id for j in jobs.newest(session, state=State.QUEUED)[0]] == [queued]
-        assert [j.id for j in jobs.newest(session, state=State.FAILED)[0]] == [failed]
-        assert jobs.counts(session)[State.FAILED] == 1
-        assert jobs.counts(session)[State.RUNNING] == 0
+        assert [j.id for j in board.newest(session, state=State.QUEUED)[0]] == [queued]
+        assert [j.id for j in board.newest(session, state=State.FAILED)[0]] == [failed]
+        assert board.counts(session)[State.FAILED] == 1
+        assert board.counts(session)[State.RUNNING] == 0
 
 
 @pytest.mark.parametrize("cursor", ["x", "%%%", "eA", "AAAA"])
 def test_a_made_up_cursor_is_refused(cursor: str) -> None:
     with db.reading() as session, pytest.raises(InvalidInput, match="cursor"):
-        jobs.newest(session, cursor=cursor)
+        board.newest(session, cursor=cursor)
 
 
 def test_an_unknown_job_is_not_found() -> None:
-    for ask in (jobs.get, jobs.cancel, jobs.retry, jobs.get_with_history):
+    for ask in (jobs.get, jobs.cancel, jobs.retry, board.get_with_history):
         with db.writing() as session, pytest.raises(NotFound):
             ask(session, "no such id")
 
@@ -292,13 +292,13 @@ def test_an_unknown_job_is_not_found() -> None:
 def test_a_waiting_job_says_why_it_waits() -> None:
     first, second = make_job(), make_job()
     with db.writing() as session:
-        assert "No worker is running" in str(jobs.waits_for(session, jobs.get(session, second)))
+        assert "No worker is running" in str(board.waits_for(session, jobs.get(session, second)))
         jobs.worker_seen(session, "worker@test", "CPU", 10**9)
-        assert jobs.waits_for(session, jobs.get(session, first)) == "Next in line for a free worker."
-        assert jobs.waits_for(session, jobs.get(session, second)) == "1 job is ahead of it."
+        assert board.waits_for(session, jobs.get(session, first)) == "Next in line for a free worker."
+        assert board.waits_for(session, jobs.get(session, second)) == "1 job is ahead of it."
     assert claim() is not None
     with db.reading() as session:
-        assert jobs.waits_for(session, jobs.get(session, first)) is None
+        assert board.waits_for(session, jobs.get(session, first)) is None
 
 
 def test_a_worker_seen_twice_is_one_worker() -> None:
@@ -306,7 +306,7 @@ def test_a_worker_seen_twice_is_one_worker() -> None:
         with db.writing() as session:
             jobs.worker_seen(session, "a", device, 10**12)
     with db.reading() as session:
-        assert [(w.name, w.device) for w in jobs.workers_alive(session)] == [("a", "GPU")]
+        assert [(w.name, w.device) for w in board.workers_alive(session)] == [("a", "GPU")]
 
 
 def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
@@ -316,6 +316,6 @@ def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
             values = jobs.Progress(0.1, 1, 1, iteration, 1000, 1.0, 1, 1, 1)
             jobs.report(session, job_id, 1, values)
     with db.reading() as session:
-        points = jobs.losses(session, jobs.get(session, job_id))
-    assert 300 < len(points) <= jobs.LOSS_POINTS_SHOWN
+        points = board.losses(session, jobs.get(session, job_id))
+    assert 300 < len(points) <= board.LOSS_POINTS_SHOWN
     assert points[-1].iteration == 999

@@ -7,6 +7,7 @@ from flask import Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field
 
+import farm.board
 import farm.jobs
 from farm import db
 from farm.errors import InvalidInput, Problem
@@ -32,7 +33,7 @@ class JobQuery(BaseModel):
 
     state: State | None = None
     cursor: str | None = Field(None, max_length=200)
-    limit: int = Field(farm.jobs.PAGE, ge=1, le=MOST_ITEMS)
+    limit: int = Field(farm.board.PAGE, ge=1, le=MOST_ITEMS)
 
 
 @blueprint.before_request
@@ -76,7 +77,7 @@ def create() -> ResponseReturnValue:
 def index(query_data: JobQuery) -> JobPage:
     """Jobs, newest first."""
     with db.reading() as session:
-        found, cursor = farm.jobs.newest(
+        found, cursor = farm.board.newest(
             session, cursor=query_data.cursor, limit=query_data.limit, state=query_data.state
         )
     return JobPage(items=[JobOut.of(job) for job in found], next_cursor=cursor)
@@ -89,7 +90,7 @@ def job(job_id: str) -> Response:
     """One job. Send its ETag back in If-None-Match to be told only of a change."""
     with db.reading() as session:
         found = farm.jobs.get(session, job_id)
-        waiting_for = farm.jobs.waits_for(session, found)
+        waiting_for = farm.board.waits_for(session, found)
     return _job_json(found, waiting_for)
 
 
@@ -140,7 +141,7 @@ def preview(job_id: str) -> Response:
 def workers() -> Workers:
     """The workers that are alive."""
     with db.reading() as session:
-        return Workers.of(farm.jobs.workers_alive(session))
+        return Workers.of(farm.board.workers_alive(session))
 
 
 def _job_json(job: Job, waiting_for: str | None = None) -> Response:

@@ -11,6 +11,7 @@ from flask_wtf import FlaskForm
 from markupsafe import Markup
 from werkzeug.datastructures import FileStorage
 
+import farm.board
 import farm.jobs
 from farm import db
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
@@ -162,9 +163,9 @@ def _sample(
 def job(job_id: str) -> str:
     """Everything about one job."""
     with db.reading() as session:
-        found = farm.jobs.get_with_history(session, job_id)
-        waiting_for = farm.jobs.waits_for(session, found)
-        points = farm.jobs.losses(session, found)
+        found = farm.board.get_with_history(session, job_id)
+        waiting_for = farm.board.waits_for(session, found)
+        points = farm.board.losses(session, found)
     recipe = {name: present.typed(value) for name, value in found.recipe.items()}
     return render_template(
         "job.html",
@@ -182,7 +183,7 @@ def job(job_id: str) -> str:
 def losses(job_id: str) -> Response:
     """The loss curve, newer."""
     with db.reading() as session:
-        points = farm.jobs.losses(session, farm.jobs.get(session, job_id))
+        points = farm.board.losses(session, farm.jobs.get(session, job_id))
     response = Response(chart.losses(points), mimetype="image/svg+xml")
     response.cache_control.no_cache = True
     response.add_etag()
@@ -221,11 +222,11 @@ def index() -> str:
     """Jobs, newest first; `?state=` of one state only."""
     state = _asked_state(request.args.get("state", ""))
     with db.reading() as session:
-        found, cursor = farm.jobs.newest(
+        found, cursor = farm.board.newest(
             session, cursor=request.args.get("cursor"), limit=PAGE, state=state
         )
-        counts = farm.jobs.counts(session)
-        workers = farm.jobs.workers_alive(session)
+        counts = farm.board.counts(session)
+        workers = farm.board.workers_alive(session)
     return render_template(
         "jobs.html", jobs=found, next_cursor=cursor, state=state, counts=counts, workers=workers
     )
@@ -242,5 +243,5 @@ def _asked_state(text: str) -> State | None:
 def workers() -> str:
     """Who paints."""
     with db.reading() as session:
-        found = farm.jobs.workers_alive(session)
+        found = farm.board.workers_alive(session)
     return render_template("workers.html", workers=found)
