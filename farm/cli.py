@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from farm import board, client, db
 from farm.errors import FarmError
@@ -261,7 +261,9 @@ def status(job_id: str | None, as_json: bool, url: str) -> None:
     if as_json:
         click.echo(json.dumps(found[0] if job_id else found))
         return
-    table = Table("id", "name", "state", "done", "level", "left", box=None)
+    table = Table(
+        Column("id", no_wrap=True, min_width=32), "name", "state", "done", "level", "left", box=None
+    )
     for job in found:
         left = "" if job["eta_seconds"] is None else f"{job['eta_seconds']:.0f} s"
         done, level = f"{job['progress']:.0%}", f"{job['level']}/{job['levels']}"
@@ -286,6 +288,8 @@ def cancel(job_id: str, url: str) -> None:
 def fetch(job_id: str, output: Path | None, url: str) -> None:
     """Download a finished picture (PNG)."""
     path = output or Path(f"{job_id}.png")
+    if not path.parent.is_dir():
+        raise click.ClickException(f"{path.parent} is not a folder.")
     path.write_bytes(client.Client(url).result(job_id))
     click.echo(str(path))
 

@@ -71,7 +71,7 @@ def create(
     priority: int = 0,
 ) -> Job:
     """A new job, queued. Its uploads are in the session already."""
-    height, width = recipe.picture_size(content.height, content.width)
+    height, width = recipe.result_size(content.height, content.width)
     job = Job(
         name=name,
         state=State.QUEUED,

@@ -22,7 +22,10 @@ Init = Literal["content", "noise", "gray"]
 SMALLEST_SIZE = 64  # px, longest side
 LARGEST_SIZE = 7680  # px, longest side: 8K
 MOST_STYLES = 8
+MOST_PROBLEMS = 20  # told at once
+LONGEST_NAME = 80  # characters of what was sent that a message repeats
 MOST_ITERATIONS = 5000  # in one level
+SHORTEST_RESULT = 16  # px, shortest side; below it there is nothing to compare
 SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 sees one point
 
 CONVOLUTIONS = {"vgg19": (2, 2, 4, 4, 4), "vgg16-bsds": (2, 2, 3, 3, 3)}  # in each block
@@ -133,12 +136,19 @@ class Recipe(BaseModel):
     def _layers_exist(self) -> Self:
         known = layer_names(self.features)
         for field, layers in (("content", self.content_layers), ("style", self.style_layers)):
-            unknown = [name for name in layers if name not in known]
+            unknown = [name[:LONGEST_NAME] or "a nameless one" for name in layers if name not in known]
             if unknown:
-                raise ValueError(
-                    f"{field}_layers: {', '.join(unknown)} is not a layer of {self.features}; "
-                    f"there are {', '.join(known)}"
-                )
+                named = ", ".join(unknown[:MOST_PROBLEMS])
+                message = f"{named} is not a layer of {self.features}; there are {', '.join(known)}"
+                raise ValueError(f"{field}_layers: {message}")
+        return self
+
+    @model_validator(mode="after")
+    def _iterations_for_each_level(self) -> Self:
+        listed = self.iterations or (1,)
+        if len(listed) not in (1, len(sizes := self.level_sizes)):
+            found = ", ".join(str(size) for size in sizes)
+            raise ValueError(f"iterations: lists {len(listed)} levels; there are {len(sizes)}: {found}")
         return self
 
     @model_validator(mode="after")
@@ -175,29 +185,54 @@ class Recipe(BaseModel):
             raise InvalidInput(Problem("blend", message))
         return tuple(weight / sum(weights) for weight in weights)
 
+    @property
+    def level_sizes(self) -> list[int]:
+        """Longest sides from about `start_size` to exactly `size`, px."""
+        return level_sizes(self.start_size, self.size, PRESETS[self.preset].growth)
+
+    def result_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the result for a content picture of this size, in px.
+
+        Raises:
+            InvalidInput: the result would be too narrow.
+        """
+        out = self.picture_size(height, width)
+        if min(out) < SHORTEST_RESULT:
+            message = f"{self.size} makes {out[1]} x {out[0]} px of this photograph"
+            raise InvalidInput(Problem("size", f"{message}; each side needs {SHORTEST_RESULT}"))
+        return out
+
     def picture_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the result for a content picture of this size, in px."""
+        """(height, width) of a level `size` px long, in px."""
         scale = self.size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
 
+def level_sizes(start: int, end: int, growth: float) -> list[int]:
+    """Longest sides from about `start` to exactly `end`, each about `growth` times the one before."""
+    steps = max(0, round(math.log(end / start, growth))) if start < end else 0
+    return [round(end / growth**k) for k in range(steps, -1, -1)]
+
+
 def problems(error: ValidationError) -> tuple[Problem, ...]:
-    """pydantic's findings, one `Problem` each, without its wording for programmers."""
+    """pydantic's first findings, one `Problem` each, without its wording for programmers."""
     found = []
-    for item in error.errors():
-        message = item["msg"].removeprefix("Value error, ")
-        field = ".".join(str(part) for part in item["loc"])
+    for item in error.errors()[:MOST_PROBLEMS]:
+        own = item["msg"].startswith("Value error, ")
+        message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
+        field = ".".join(str(part)[:LONGEST_NAME] for part in item["loc"])
         if item["type"] in ("json_invalid", "model_type"):
             field = "recipe"
         if not field:  # from a model validator, which writes "field: message"
             field, _, message = message.partition(": ")
-        message = message[:1].lower() + message[1:]
+        message = message if own else message[:1].lower() + message[1:]
         given = item.get("input")
         if isinstance(given, int | float | str) and item["type"] not in (
             "extra_forbidden",
             "json_invalid",
         ):
-            message += f" (got {str(given)[:80]!r})" if isinstance(given, str) else f" (got {given})"
+            shown = repr(given) if isinstance(given, str) else str(given)
+            message += f" (got {shown[:LONGEST_NAME]})"
         if item["type"] == "extra_forbidden":
             message = "is not a setting of a recipe"
         found.append(Problem(field, message))

@@ -35,6 +35,7 @@ def render_files(
     if not output.parent.is_dir():
         raise InvalidInput(Problem("output", f"{output.parent} is not a folder"))
     photograph = _decode(content, shortest=1)
+    recipe.result_size(*photograph.shape[:2])
     paintings = [_decode(style, SMALLEST_STYLE) for style in styles]
     engine = Engine.ready(recipe.features, recipe.precision, settings().weights_dir, say)
     say(f"{device.describe(engine.device)}, {engine.form.name}")

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     )
     max_upload_mb: int = Field(default=64, ge=1, validation_alias="FARM_MAX_UPLOAD_MB")
     max_upload_megapixels: int = Field(default=100, ge=1, validation_alias="FARM_MAX_UPLOAD_MEGAPIXELS")
+    trusted_hosts: str = Field(default="", validation_alias="FARM_TRUSTED_HOSTS")
     web_threads: int = Field(default=16, ge=1, validation_alias="FARM_WEB_THREADS")
     worker_name: str = Field(
         default_factory=lambda: f"worker@{platform.node()}", validation_alias="FARM_WORKER_NAME"
@@ -60,6 +61,18 @@ class Settings(BaseSettings):
         if self.database_url.startswith("postgresql://"):
             object.__setattr__(self, "database_url", "postgresql+psycopg" + self.database_url[10:])
         return self
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """Host names under which the web part answers; None: any.
+
+        On loopback, this machine's names alone, so that a page elsewhere whose name was pointed at
+        127.0.0.1 cannot use the farm through a visitor's browser.
+        """
+        loopback = {"127.0.0.1", "localhost", "[::1]"}
+        if self.trusted_hosts:
+            return frozenset({*self.trusted_hosts.lower().replace(" ", "").split(","), *loopback})
+        return frozenset(loopback) if self.host in ("127.0.0.1", "localhost", "::1") else None
 
     @property
     def embedded_redis(self) -> bool:

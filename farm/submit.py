@@ -53,6 +53,7 @@ def submit(
     limit = settings().max_upload_megapixels
     with _decoding:
         pictures = [(content, images.check(content, "content", limit))]
+        recipe.result_size(pictures[0][1].height, pictures[0][1].width)
         for style in styles:
             pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
 

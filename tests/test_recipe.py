@@ -9,7 +9,9 @@ from farm.recipe import PRESETS, Recipe, layer_names
 
 
 def test_json_there_and_back_is_the_identity() -> None:
-    recipe = Recipe(size=700, iterations=(3, 4), blend=(0.2, 0.8), style_layers={"relu3_1": 2.0})
+    recipe = Recipe(
+        size=700, start_size=495, iterations=(3, 4), blend=(0.2, 0.8), style_layers={"relu3_1": 2.0}
+    )
     assert Recipe.parse(recipe.model_dump_json()) == recipe
     assert Recipe.parse(recipe.model_dump(mode="json")) == recipe
 
@@ -29,6 +31,8 @@ def test_json_there_and_back_is_the_identity() -> None:
         ({"style_layers": {}}, "style_weight", "must not all be 0"),
         ({"style_weight": 0}, "style_weight", "must not all be 0"),
         ({"blend": (0, 0)}, "blend", "must not all be 0"),
+        ({"size": 64, "iterations": (1, 2)}, "iterations", "lists 2 levels; there are 1: 64"),
+        ({"style_layers": "relu1_1=1,,=,"}, "style_layers", "a nameless one is not a layer"),
         ({"iterations": (0,)}, "iterations.0", "greater than or equal to 1"),
         ({"iterations": (1,) * 21}, "iterations", "at most 20"),
         ({"preset": "quick"}, "preset", "draft"),
@@ -46,9 +50,11 @@ def test_what_is_wrong_names_the_field_and_the_limit(values: object, field: str,
 
 
 def test_what_is_typed_on_a_command_line_is_understood() -> None:
-    recipe = Recipe.parse({"style_layers": "relu1_1=4, relu2_1", "iterations": "30,20", "blend": "1,3"})
+    recipe = Recipe.parse(
+        {"style_layers": "relu1_1=4, relu2_1", "iterations": "30,20,9,9,9", "blend": "1,3"}
+    )
     assert recipe.style_layers == {"relu1_1": 4.0, "relu2_1": 1.0}
-    assert recipe.iterations == (30, 20)
+    assert recipe.iterations == (30, 20, 9, 9, 9)
     assert recipe.blend_of(2) == (0.25, 0.75)
 
 

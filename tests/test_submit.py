@@ -20,8 +20,9 @@ from farm.submit import submit
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def picture(seed: int, side: int = 80) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8)
+def picture(seed: int, width: int = 80, height: int | None = None) -> bytes:
+    shape = (height or width, width, 3)
+    pixels = np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
@@ -51,6 +52,7 @@ def test_a_job_is_accepted_while_the_queue_is_away_and_its_ticket_is_due() -> No
         ([picture(1)], {"name": "x" * 121}, "name"),
         ([picture(1)], {"name": "nul\x00"}, "name"),
         ([picture(1)], {"priority": 1000}, "priority"),
+        ([picture(1)], {"content": picture(0, 640, 32), "recipe": Recipe(size=64)}, "size"),
     ],
 )
 def test_what_is_wrong_leaves_no_row_and_no_file(
@@ -59,7 +61,7 @@ def test_what_is_wrong_leaves_no_row_and_no_file(
     options = dict(options)
     recipe = options.pop("recipe", Recipe())
     with pytest.raises(InvalidInput) as caught:
-        submit(picture(0), styles, recipe, **options)  # type: ignore[arg-type]
+        submit(options.pop("content", picture(0)), styles, recipe, **options)  # type: ignore[arg-type]
     assert [problem.field for problem in caught.value.problems] == [field]
     assert (rows(Job), rows(Upload), storage().keys()) == (0, 0, [])
 

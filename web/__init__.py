@@ -11,7 +11,7 @@ from farm import log
 from farm.settings import settings
 from web import api, errors, health, jobs, openapi, pictures, present, security
 
-MOST_FORM_PARTS = 40  # every setting, eight paintings, and some room
+MOST_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
 
 
 class _JobId(BaseConverter):

@@ -6,6 +6,7 @@ from apiflask import APIBlueprint, FileSchema
 from flask import Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.exceptions import UnsupportedMediaType
 
 import farm.board
 import farm.jobs
@@ -19,7 +20,8 @@ from web.present import JobOut, JobPage, Workers
 from web.security import refuse_other_sites
 
 MOST_ITEMS = 200  # in one page
-FIELDS = frozenset({"content", "style", "recipe", "name", "priority"})
+FILES = ("content", "style")
+TEXTS = ("recipe", "name", "priority")
 GONE = {404: "No such job."}
 FILE = FileSchema(type="string", format="binary")
 
@@ -53,7 +55,7 @@ def _same_site_only() -> None:
 )
 def create() -> ResponseReturnValue:
     """Submit a job: a photograph, paintings, and the recipe if it is not to be the default one."""
-    _refuse_unknown_fields()
+    _refuse_misplaced_fields()
     recipe = Recipe.parse(request.form["recipe"]) if request.form.get("recipe") else Recipe()
     content = request.files.get("content")
     if content is None:
@@ -154,13 +156,23 @@ def _job_json(job: Job, waiting_for: str | None = None) -> Response:
     return response
 
 
-def _refuse_unknown_fields() -> None:
-    unknown = sorted(({*request.form} | {*request.files}) - FIELDS)
-    if unknown:
-        known = ", ".join(sorted(FIELDS))
-        raise InvalidInput(
-            *(Problem(name[:80], f"is not a field; there are {known}") for name in unknown)
-        )
+def _refuse_misplaced_fields() -> None:
+    """Whatever would be ignored is an error: the picture would not be the one that was meant."""
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaType("Send multipart/form-data with the pictures as files.")
+    wrong = []
+    for sent, right, hint in (
+        (request.form, TEXTS, "is not a text field"),
+        (request.files, FILES, "is not a file field"),
+    ):
+        for name in sorted(sent):
+            if name not in right:
+                message = f"{hint}; files are {', '.join(FILES)}, texts are {', '.join(TEXTS)}"
+                wrong.append(Problem(name[:80], message))
+            elif name != "style" and len(sent.getlist(name)) > 1:
+                wrong.append(Problem(name, "was sent more than once"))
+    if wrong:
+        raise InvalidInput(*wrong)
 
 
 def _priority() -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+import re
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Request, Response
 from werkzeug.exceptions import Forbidden
+
+from farm.settings import settings
 
 POLICY = "; ".join(
     (
@@ -25,11 +29,30 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+HOST = re.compile(r"([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")  # and its port
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class OnlyOurHosts:
+    """WSGI middleware: answers only under the farm's own names, before anything reads the Host."""
+
+    def __init__(self, inner: WSGIApplication, hosts: frozenset[str] | None) -> None:
+        self._inner, self._hosts = inner, hosts
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "").lower()
+        if HOST.fullmatch(host) and self._knows(HOST.sub(r"\1", host)):
+            return self._inner(environ, start_response)
+        text = "This farm does not answer under that name. Its operator can set FARM_TRUSTED_HOSTS.\n"
+        return Response(text, 400, HEADERS, mimetype="text/plain")(environ, start_response)
+
+    def _knows(self, name: str) -> bool:
+        return self._hosts is None or name in self._hosts
 
 
 def init_app(app: Flask) -> None:
     """Put the headers on every answer of this application, errors and static files included."""
+    app.wsgi_app = OnlyOurHosts(app.wsgi_app, settings().hosts)  # type: ignore[method-assign]
     app.after_request(_add_headers)
 
 
@@ -51,5 +74,5 @@ def refuse_other_sites(request: Request) -> None:
         return
     origin = request.headers.get("Origin")
     foreign = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-    if foreign or (origin is not None and urlsplit(origin).netloc != request.host):
+    if foreign or (origin is not None and origin.partition("://")[2] != request.host):
         raise Forbidden("A page of another site may not change anything here.")

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from farm.errors import InvalidInput, Problem
 from farm.recipe import PRESETS, Recipe
 
 
@@ -32,26 +31,13 @@ class Level:
 
 
 def levels(recipe: Recipe, height: int, width: int) -> list[Level]:
-    """The levels for a content picture of this size, smallest first; the last is the result's size.
-
-    Raises:
-        InvalidInput: if `iterations` lists another number of levels than there are.
-    """
-    sizes = level_sizes(recipe.start_size, recipe.size, PRESETS[recipe.preset].growth)
+    """The levels for a content picture of this size, smallest first; the last is the result's size."""
+    sizes = recipe.level_sizes
     iterations = recipe.iterations or PRESETS[recipe.preset].iterations(len(sizes))
     if len(iterations) == 1:
         iterations *= len(sizes)
-    if len(iterations) != len(sizes):
-        message = f"lists {len(iterations)} levels; there are {len(sizes)}: {sizes}"
-        raise InvalidInput(Problem("iterations", message))
     pictures = [recipe.model_copy(update={"size": size}).picture_size(height, width) for size in sizes]
     return [Level(h, w, n) for (h, w), n in zip(pictures, iterations, strict=True)]
-
-
-def level_sizes(start: int, end: int, growth: float) -> list[int]:
-    """Longest sides from about `start` to exactly `end`, each about `growth` times the one before."""
-    steps = max(0, round(math.log(end / start, growth))) if start < end else 0
-    return [round(end / growth**k) for k in range(steps, -1, -1)]
 
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:

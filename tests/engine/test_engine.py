@@ -12,9 +12,9 @@ from farm.engine import device, precision, quality
 from farm.engine.gradient import Objective
 from farm.engine.optimise import Engine, Step, finite_gradient, stylize
 from farm.engine.precision import FLOAT16, FLOAT32, LossScale
-from farm.engine.pyramid import Level, level_sizes, levels, resize_style
+from farm.engine.pyramid import Level, levels, resize_style
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
-from farm.recipe import Recipe
+from farm.recipe import Recipe, level_sizes
 from tests.conftest import load_sample
 
 CPU = torch.device("cpu")
@@ -93,7 +93,7 @@ def test_levels_keep_the_photographs_proportions() -> None:
 
 def test_iterations_for_another_number_of_levels_are_refused() -> None:
     with pytest.raises(InvalidInput, match="iterations: lists 2 levels; there are 5"):
-        levels(Recipe(size=512, iterations=(3, 4)), 768, 1024)
+        Recipe.parse({"size": 512, "iterations": (3, 4)})
 
 
 def test_a_painting_is_scaled_to_the_levels_area_and_never_enlarged() -> None:

@@ -127,7 +127,7 @@ def test_an_unknown_field_of_the_form_is_named(post_form: Post, nothing_left: Ca
 
 
 def test_a_missing_photograph_is_named(client: FlaskClient, nothing_left: Callable) -> None:
-    response = client.post("/api/v1/jobs", data={"name": "x"})
+    response = client.post("/api/v1/jobs", data={"name": "x"}, content_type="multipart/form-data")
 
     assert (response.status_code, api_fields(response)) == (422, ["content"])
     nothing_left()
@@ -177,10 +177,10 @@ def test_a_body_over_the_limit_is_refused(
 
 
 def test_a_form_of_too_many_parts_is_refused(post_api: Post, nothing_left: Callable) -> None:
-    response = post_api(**{f"extra{number}": "x" for number in range(50)})
+    response = post_api(**{f"extra{number}": "x" for number in range(110)})
 
     assert response.status_code == 413
-    assert "40 parts" in response.get_json()["detail"]
+    assert "100 parts" in response.get_json()["detail"]
     nothing_left()
 
 

@@ -45,6 +45,9 @@ function makeDrop(box) {
     );
     box.classList.toggle("has-files", files.length > 0);
     if (files.length) showErrors(input.name, []);
+    if (input.multiple && list.length > files.length) {
+      showErrors(input.name, [`Only the first ${files.length} are kept: that is the most.`]);
+    }
     checkWeight();
   }
 

@@ -1,0 +1,47 @@
+"""The log: for people, and safe to look at."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import structlog
+
+from farm import log
+from tests.conftest import fresh_settings
+
+
+def test_what_a_stranger_sent_cannot_steer_the_operators_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure()
+    structlog.get_logger().info("refused", path="/jobs/\x1b[31mRED\x00\x9b")
+    said = capsys.readouterr().err
+    assert "RED" in said
+    assert not {"\x1b", "\x00", "\x9b"} & set(said)
+
+
+def test_a_traceback_is_in_the_log_without_the_values_of_variables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure()
+    secret = "hunter2"  # noqa: F841
+    try:
+        raise RuntimeError("it broke")
+    except RuntimeError:
+        structlog.get_logger().exception("failed")
+    said = capsys.readouterr().err
+    assert "RuntimeError: it broke" in said
+    assert "hunter2" not in said
+    assert len(said.splitlines()) < 20
+
+
+def test_json_lines_are_one_object_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_LOG_FORMAT", "json")
+    fresh_settings()
+    log.configure()
+    structlog.get_logger().info("two\nlines", job="a")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["job"] == "a"
