@@ -37,13 +37,13 @@ def submit(farm: RunningFarm, content: str, style: str, name: str, **recipe: obj
     return str(answer.raise_for_status().json()["id"])
 
 
-def shoot(browser: Browser, url: str, name: str, *, whole: bool = False) -> None:
+def shoot(browser: Browser, url: str, name: str) -> None:
     """One page in every view."""
     for view, options in VIEWS.items():
         context = browser.new_context(**options)
         page = context.new_page()
         page.goto(url, wait_until="networkidle")
-        image = Image.open(io.BytesIO(page.screenshot(full_page=whole))).convert("RGB")
+        image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         image.save(OUT / f"{name}-{view}.jpg", quality=JPEG_QUALITY, optimize=True)
         context.close()
 
@@ -75,7 +75,6 @@ def main() -> None:
         farm.api("POST", f"/jobs/{waiting}/cancel")
         farm.wait_for_state(large, "succeeded", seconds=3600)
         shoot(browser, f"{farm.url}/jobs/{large}", "finished")
-        shoot(browser, f"{farm.url}/jobs/{large}", "finished-whole", whole=True)
         result = Image.open(io.BytesIO(farm.api("GET", f"/jobs/{large}/result").content))
         result.convert("RGB").save(OUT / "result.jpg", quality=90)
         browser.close()
