@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from farm import log
 from tests.conftest import fresh_settings
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """What these tests configure writes to a stream that ends with them."""
+    yield
+    structlog.reset_defaults()
 
 
 def test_what_a_stranger_sent_cannot_steer_the_operators_terminal(
