@@ -65,7 +65,7 @@ class Schedule:
 
 # Chosen by measurement: docs/why.md, "Presets", from benchmarks/presets.py.
 PRESETS: dict[str, Schedule] = {
-    "draft": Schedule(first=50, last=10, growth=math.sqrt(2)),
+    "draft": Schedule(first=45, last=9, growth=math.sqrt(2)),
     "standard": Schedule(first=150, last=40, growth=math.sqrt(2)),
     "fine": Schedule(first=300, last=120, growth=math.sqrt(2)),
 }

@@ -20,7 +20,7 @@ from farm import db, jobs
 from farm.models import Job, State
 from farm.recipe import Recipe
 from farm.storage import storage
-from web import chart, samples
+from web import chart
 
 MakeJob = Callable[..., Job]
 Post = Callable[..., TestResponse]
@@ -68,7 +68,6 @@ def test_a_typed_content_weight_goes_before_the_balance(post_form: Post) -> None
     assert all_jobs()[0].recipe["content_weight"] == 0.3
 
 
-@pytest.mark.skipif(not samples.offered(samples.CONTENTS), reason="the samples are not there")
 def test_samples_can_be_used_without_any_file(client: FlaskClient) -> None:
     data = {"csrf_token": token(client), "size": "96", "content_pick": "street"}
     response = client.post("/", data=data | {"style_pick": ["mosaic", "ink_wash"]})
