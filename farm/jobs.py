@@ -173,11 +173,6 @@ def heartbeat(session: Session, job_id: str, attempt: int) -> State:
     return _state(session, job_id)
 
 
-def note(session: Session, job_id: str, attempt: int, message: str) -> None:
-    """A line on the job's timeline."""
-    session.add(Event(job_id=job_id, attempt=attempt, state=_state(session, job_id), message=message))
-
-
 def set_features(session: Session, job_id: str, attempt: int, features: str) -> None:
     """Which network this attempt took.
 

@@ -162,9 +162,6 @@ class Job(Base):
         order_by="Attempt.number", cascade="all, delete-orphan"
     )
     events: Mapped[list[Event]] = relationship(order_by="Event.id", cascade="all, delete-orphan")
-    loss_points: Mapped[list[LossPoint]] = relationship(
-        order_by="LossPoint.id", cascade="all, delete-orphan"
-    )
 
     @property
     def result_key(self) -> str:
