@@ -81,7 +81,7 @@ def measure(
     steps = list(stylize(content, [style], recipe, engine))
     last = steps[-1]
     result = last.picture()
-    (out / f"{name.replace(' ', '_')}.png").write_bytes(images.encode(images.to_image(result), ".png"))
+    (out / f"{name.replace(' ', '_')}.png").write_bytes(images.encode(result, "png"))
     figures = quality.measure(result, content, [style], Recipe(size=size), engine).as_dict()
     iterations = [step.iterations for step in steps if step.iteration == step.iterations]
     return {"schedule": name, "iterations": iterations, "seconds": round(last.seconds, 1), **figures}

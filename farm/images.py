@@ -2,29 +2,36 @@
 
 Decoding believes nothing: the size is checked from the header before a pixel is read, only four
 formats are tried, and a picture is decoded to its end before it is accepted.
+
+An 8K picture is 400 MB as float32. All that is done to one is done strip by strip, so that besides
+it there is at most one picture of 8 bits.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from farm import sixteen
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
+from farm.formats import Format
 
 Picture = NDArray[np.float32]
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
+READ = ("JPEG", "PNG", "WEBP", "TIFF")  # Pillow's names
 ACCEPTED = "JPEG, PNG, WebP or TIFF"
 LONGEST_SIDE = 30_000  # px; what libraries below Pillow are sure to hold
 LONGEST_RATIO = 20  # of the sides; beyond it, a level would be less than a pixel high
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 THUMBNAIL = 960  # px, longest side
+PREVIEW_PIXELS = 1280  # longest side
+STRIP = 64  # rows that are worked on at once
 RECIPE_TAG = "style-farm recipe"  # PNG text keyword
 EXIF_DESCRIPTION = 0x010E
 
@@ -53,7 +60,7 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = 16) -> Check
     """
     image = _open(data, field, megapixels, shortest)
     thumbnail = ImageOps.contain(image, (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    return Checked(image.width, image.height, encode_jpeg(thumbnail, quality=85))
+    return Checked(image.width, image.height, _small_jpeg(thumbnail, quality=85))
 
 
 def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:
@@ -63,70 +70,98 @@ def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Pictu
         NotAPicture, TooLarge, InvalidInput: as `check`.
     """
     image = _open(data, field, megapixels, shortest)
-    return np.asarray(image, dtype=np.float32) / np.float32(255)
+    width, height = image.size
+    picture = np.empty((height, width, 3), np.float32)
+    for top in range(0, height, STRIP):
+        rows = np.asarray(image.crop((0, top, width, min(top + STRIP, height))))
+        np.divide(rows, np.float32(255), out=picture[top : top + STRIP])
+    return picture
 
 
-def to_image(picture: Picture) -> Image.Image:
-    """float32 (H, W, 3) in [0, 1] -> 8 bit, rounded to nearest."""
-    return Image.fromarray((np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8))
+def to_image(picture: Picture, shrink: int = 1) -> Image.Image:
+    """float32 (H, W, 3) in [0, 1] -> 8 bit, rounded to nearest, each side `shrink` times smaller."""
+    height, width, _ = picture.shape
+    image = Image.new("RGB", (-(-width // shrink), -(-height // shrink)))
+    for number, strip in enumerate(_strips(picture, STRIP * shrink, np.uint8)):
+        rows = Image.fromarray(strip)
+        image.paste(rows.reduce(shrink) if shrink > 1 else rows, (0, number * STRIP))
+    return image
 
 
-def check_suffix(suffix: str) -> None:
-    """Raises:
-    InvalidInput: no format is written under this ending.
-    """
-    if suffix.lower() not in SUFFIXES:
-        message = f"ends in {suffix or 'nothing'}; it must be one of {', '.join(SUFFIXES)}"
-        raise InvalidInput(Problem("output", message))
+def _strips(picture: Picture, rows: int, kind: type[np.unsignedinteger[Any]]) -> Iterator[NDArray[Any]]:
+    """float32 (H, W, 3) in [0, 1] as (`rows`, W, 3) of all that `kind` holds, rounded to nearest."""
+    for top in range(0, len(picture), rows):
+        strip = np.clip(picture[top : top + rows], 0, 1)
+        strip *= np.iinfo(kind).max
+        strip += 0.5
+        yield strip.astype(kind)
 
 
-def encode(image: Image.Image, suffix: str, recipe: str | None = None) -> bytes:
-    """A file with an sRGB profile and, if given, the recipe (JSON) as PNG text or EXIF description.
+def encode(picture: Picture, format: Format, recipe: str | None = None) -> bytes:
+    """The file that `write` writes."""
+    buffer = io.BytesIO()
+    write(picture, format, buffer, recipe)
+    return buffer.getvalue()
+
+
+def write(picture: Picture, format: Format, file: BinaryIO, recipe: str | None = None) -> None:
+    """A file with an sRGB profile and, if given, the recipe (JSON): PNG text, EXIF or TIFF description.
 
     Args:
-        suffix: one of `SUFFIXES`.
-
-    Raises:
-        InvalidInput: another suffix.
+        picture: float32 (H, W, 3) sRGB in [0, 1]; rounded to the nearest value that the format has.
+        file: seekable for TIFF.
     """
-    check_suffix(suffix)
-    buffer = io.BytesIO()
+    height, width, _ = picture.shape
     exif = Image.Exif()
     if recipe:
         exif[EXIF_DESCRIPTION] = recipe
-    match suffix.lower():
-        case ".png":
-            text = PngImagePlugin.PngInfo()
-            if recipe:
-                text.add_itxt(RECIPE_TAG, recipe)
-            image.save(buffer, "PNG", pnginfo=text, icc_profile=SRGB, compress_level=4)
-        case ".jpg" | ".jpeg":
-            image.save(buffer, "JPEG", quality=95, subsampling=0, icc_profile=SRGB, exif=exif)
-        case ".webp":
-            image.save(buffer, "WEBP", quality=92, icc_profile=SRGB, exif=exif)
-        case ".tif" | ".tiff":
-            image.save(buffer, "TIFF", compression="tiff_lzw", icc_profile=SRGB, exif=exif)
-    return buffer.getvalue()
+    text = {RECIPE_TAG: recipe} if recipe else {}
+    match format:
+        case "png":
+            info = PngImagePlugin.PngInfo()
+            for keyword, value in text.items():
+                info.add_itxt(keyword, value)
+            to_image(picture).save(file, "PNG", pnginfo=info, icc_profile=SRGB, compress_level=4)
+        case "jpeg":
+            write_jpeg(to_image(picture), file, quality=95, subsampling=0, exif=exif)
+        case "webp":
+            to_image(picture).save(file, "WEBP", quality=92, icc_profile=SRGB, exif=exif)
+        case "png16":
+            strips = _strips(picture, STRIP, np.uint16)
+            sixteen.write_png(file, width, height, strips, SRGB, text)
+        case "tiff16":
+            strips = _strips(picture, STRIP, np.uint16)
+            sixteen.write_tiff(file, width, height, strips, STRIP, SRGB, recipe or "")
 
 
-def encode_jpeg(image: Image.Image, quality: int) -> bytes:
-    """A JPEG for a page."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=quality, optimize=True, icc_profile=SRGB)
-    return buffer.getvalue()
+def write_jpeg(image: Image.Image, file: BinaryIO, quality: int, **options: Any) -> None:
+    """A JPEG with an sRGB profile; `options` are Pillow's."""
+    image.save(file, "JPEG", quality=quality, icc_profile=SRGB, **options)
 
 
-def preview(picture: Picture, longest: int) -> bytes:
+def view(picture: Picture, file: BinaryIO) -> None:
+    """A JPEG at full size, to be looked at: a tenth of the PNG's bytes and the same to the eye."""
+    write_jpeg(to_image(picture), file, quality=90)
+
+
+def preview(picture: Picture, longest: int = PREVIEW_PIXELS) -> bytes:
     """A JPEG of at most `longest` px for the page, from float32 (H, W, 3) in [0, 1]."""
-    image = to_image(picture)
+    image = to_image(picture, max(1, max(picture.shape) // (2 * longest)))
     if max(image.size) > longest:
         image = ImageOps.contain(image, (longest, longest), Image.Resampling.LANCZOS)
-    return encode_jpeg(image, quality=88)
+    return _small_jpeg(image, quality=88)
+
+
+def _small_jpeg(image: Image.Image, quality: int) -> bytes:
+    """A JPEG for a page."""
+    buffer = io.BytesIO()
+    write_jpeg(image, buffer, quality, optimize=True)
+    return buffer.getvalue()
 
 
 def embedded_recipe(data: bytes) -> str | None:
     """The recipe a file of ours carries, as JSON."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=READ) as image:
         if image.format == "PNG":
             image.load()
             return cast(str | None, image.info.get(RECIPE_TAG))
@@ -140,10 +175,11 @@ def _open(data: bytes, field: str, megapixels: int, shortest: int) -> Image.Imag
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd but readable metadata
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=READ) as image:
                 _check_header(image, field, megapixels, shortest)
                 image.load()
-                return _to_srgb(ImageOps.exif_transpose(image))
+                ImageOps.exif_transpose(image, in_place=True)
+                return _to_srgb(image)
     except InvalidInput:
         raise
     except UnidentifiedImageError:
@@ -178,7 +214,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     rgb = _apply_profile(image, profile) if profile else None
     if rgb is None:
-        rgb = image.convert("RGB")
+        rgb = image if image.mode == "RGB" else image.convert("RGB")  # which copies even RGB
     if alpha is not None:
         rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
     return rgb
@@ -187,27 +223,47 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """16-bit grey rescaled (Pillow's own conversion clips it), palettes resolved."""
     if image.mode.startswith("I"):
-        values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+        return _grey(image, lambda values: (np.clip(values, 0, 65535).astype(np.uint32) + 128) // 257)
     if image.mode == "F":  # TIFF: white is 1, or whatever is brightest
-        finite = np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0)
-        top = max(1.0, float(finite.max(initial=0.0)))
-        return Image.fromarray((np.clip(finite / top, 0, 1) * 255 + 0.5).astype(np.uint8))
+        top = max(1.0, *(float(_finite(values).max(initial=0.0)) for values in _rows(image)))
+        return _grey(image, lambda values: np.clip(_finite(values) / top, 0, 1) * 255 + 0.5)
     if image.mode == "P":
         return image.convert("RGBA" if "transparency" in image.info else "RGB")
     return image
 
 
+def _rows(image: Image.Image) -> Iterator[NDArray[Any]]:
+    """One channel in strips (rows, W)."""
+    for top in range(0, image.height, STRIP):
+        yield np.asarray(image.crop((0, top, image.width, min(top + STRIP, image.height))))
+
+
+def _grey(image: Image.Image, to_bytes: Callable[[NDArray[Any]], NDArray[Any]]) -> Image.Image:
+    """8-bit grey of one channel of anything."""
+    grey = Image.new("L", image.size)
+    for number, values in enumerate(_rows(image)):
+        grey.paste(Image.fromarray(to_bytes(values).astype(np.uint8)), (0, number * STRIP))
+    return grey
+
+
+def _finite(values: NDArray[Any]) -> NDArray[Any]:
+    return np.where(np.isfinite(values), values, 0)
+
+
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The picture's colours in sRGB; None if the profile is broken or for another mode."""
+    """The picture's colours in sRGB, in place if it is RGB; None if the profile is broken or for
+    another mode."""
     source = image.convert("RGB") if image.mode == "RGBA" else image
+    in_place = source.mode == "RGB"
     try:
-        return ImageCms.profileToProfile(
+        converted = ImageCms.profileToProfile(
             source,
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.createProfile("sRGB"),
             outputMode="RGB",
+            inPlace=in_place,
         )
+        return source if in_place else converted
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
 

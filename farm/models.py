@@ -23,6 +23,9 @@ from sqlalchemy import (
 from sqlalchemy import Enum as SQLEnum
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from farm.formats import FORMATS, FileFormat
+from farm.images import PREVIEW_PIXELS
+
 
 class State(enum.StrEnum):
     """Where a job is. `farm.jobs.MOVES` says which moves are allowed."""
@@ -164,14 +167,31 @@ class Job(Base):
     events: Mapped[list[Event]] = relationship(order_by="Event.id", cascade="all, delete-orphan")
 
     @property
+    def format(self) -> FileFormat:
+        """Of the result; jobs older than this setting are PNGs."""
+        return FORMATS[self.recipe.get("format", "png")]
+
+    @property
     def result_key(self) -> str:
         """Where the result lies in storage: under its attempt, so a stale one cannot replace it."""
-        return f"jobs/{self.id}/{self.attempt}/result.png"
+        return f"jobs/{self.id}/{self.attempt}/result{self.format.suffix}"
 
     @property
     def preview_key(self) -> str:
         """Where the newest preview lies in storage; after success, a small copy of the result."""
         return f"jobs/{self.id}/{self.attempt}/preview.jpg"
+
+    @property
+    def has_view(self) -> bool:
+        """Whether a JPEG of full size is kept for browsers: not if the preview or the result is one."""
+        return max(self.width, self.height) > PREVIEW_PIXELS and not self.format.light
+
+    @property
+    def view_key(self) -> str:
+        """Where what a browser shows at full size lies in storage."""
+        if self.has_view:
+            return f"jobs/{self.id}/{self.attempt}/view.jpg"
+        return self.result_key if self.format.light else self.preview_key
 
 
 class JobStyle(Base):

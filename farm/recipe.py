@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from farm.errors import InvalidInput, Problem
+from farm.formats import Format
 
 Preset = Literal["draft", "standard", "fine"]
 Features = Literal["auto", "vgg19", "vgg16-bsds"]
@@ -100,6 +101,7 @@ class Recipe(BaseModel):
         512, ge=SMALLEST_SIZE, le=LARGEST_SIZE, description="Longest side of the picture, px."
     )
     preset: Preset = Field("standard", description="How many iterations each level gets.")
+    format: Format = Field("png", description="File format of the result.")
     content_weight: Weight = Field(0.1, description="alpha: how much of the photograph stays.")
     style_weight: Weight = Field(1.0, description="beta: how much of the paintings comes.")
     tv_weight: Weight = Field(2.0, description="gamma: total variation; higher is smoother.")

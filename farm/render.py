@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from farm import images
+from farm import formats, images
 from farm.engine import device, quality
 from farm.engine.optimise import Engine, Step, stylize
 from farm.errors import InvalidInput, Problem
@@ -26,12 +26,13 @@ def render_files(
     """Render, write the picture with its recipe embedded, and return the figures.
 
     Args:
-        output: its ending chooses the format. say: told one line now and then. show: told each step.
+        output: its ending chooses the format, unless the recipe names one. say: told one line
+            now and then. show: told each step.
 
     Raises:
         InvalidInput: a file or a setting is wrong. RenderFailed: the engine could not go on.
     """
-    images.check_suffix(output.suffix)
+    recipe = _with_format_of(output, recipe)
     if not output.parent.is_dir():
         raise InvalidInput(Problem("output", f"{output.parent} is not a folder"))
     photograph = _decode(content, shortest=1)
@@ -46,7 +47,8 @@ def render_files(
         show(step)
     picture = step.picture()
     text = engine.settled(recipe).model_dump_json()
-    output.write_bytes(images.encode(images.to_image(picture), output.suffix, text))
+    with output.open("wb") as file:
+        images.write(picture, recipe.format, file, text)
     return {
         "size": recipe.size,
         "width": step.width,
@@ -60,6 +62,12 @@ def render_files(
         "precision": engine.form.name,
         "metrics": quality.measure(picture, photograph, paintings, recipe, engine).as_dict(),
     }
+
+
+def _with_format_of(output: Path, recipe: Recipe) -> Recipe:
+    """The format that was given if the ending agrees; if none was, the ending's."""
+    given = recipe.format if "format" in recipe.model_fields_set else None
+    return recipe.model_copy(update={"format": formats.of_ending(output.suffix, given).name})
 
 
 def _decode(path: Path, shortest: int) -> images.Picture:

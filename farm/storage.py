@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, cast
 
 from fsspec.core import url_to_fs
@@ -19,18 +21,32 @@ class Storage:
         self._fs, self._root = url_to_fs(url, auto_mkdir=True) if _is_local(url) else url_to_fs(url)
 
     def put(self, key: str, data: bytes) -> None:
-        """Store; a reader sees the old file or the new one, never a part.
+        """Store; a reader sees the old file or the new one, never a part."""
+        if "file" not in self._fs.protocol:
+            self._fs.pipe_file(self._path(key), data)
+            return
+        with self.writing(key) as file:
+            file.write(data)
 
-        Local: a temporary name beside it, then a rename. Object stores: one put is already whole.
+    @contextmanager
+    def writing(self, key: str) -> Iterator[BinaryIO]:
+        """A seekable file to write into, for what is too large to be held as bytes. It is stored when
+        the block ends well; else nothing happened.
+
+        Local: a temporary name beside it, then a rename. Object stores: a temporary file here, then one
+        put, which is whole by itself.
         """
         path = self._path(key)
         if "file" not in self._fs.protocol:
-            self._fs.pipe_file(path, data)
+            with tempfile.NamedTemporaryFile() as here:
+                yield cast(BinaryIO, here)
+                here.flush()
+                self._fs.put_file(here.name, path)
             return
         part = f"{path}.{uuid.uuid4().hex}.part"
         try:
             with self._fs.open(part, "wb") as file:
-                file.write(data)
+                yield file
             self._fs.mv(part, path)
         except BaseException:
             if self._fs.exists(part):

@@ -23,7 +23,7 @@ from farm.storage import storage
 NAME_LENGTH = 120
 PRIORITIES = range(-100, 101)
 
-_decoding = threading.BoundedSemaphore(2)  # a picture of 100 megapixels takes 300 MB while it is read
+_decoding = threading.BoundedSemaphore(2)  # a picture of 100 megapixels takes 400 MB while it is read
 
 
 def submit(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from numpy.typing import NDArray
 from PIL import Image
 
-from farm import images
+from farm import formats, images
 from farm.errors import InvalidInput, NotAPicture, TooLarge
+from farm.formats import FORMATS, Format
 from farm.recipe import Recipe
 
 
@@ -141,19 +146,161 @@ def test_a_small_style_is_refused_with_the_limit() -> None:
         images.check(save(Image.new("RGB", (20, 20)), "PNG"), "style", 100, shortest=64)
 
 
-@pytest.mark.parametrize("suffix", images.SUFFIXES)
-def test_every_format_carries_the_recipe_and_the_profile(suffix: str) -> None:
-    recipe = Recipe(size=300).model_dump_json()
-    data = images.encode(Image.new("RGB", (30, 20), "teal"), suffix, recipe)
+def random_picture(height: int, width: int) -> images.Picture:
+    return np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
+
+
+def png_values(data: bytes) -> NDArray[np.integer]:
+    """uint16 (H, W, 3) of a 16-bit RGB PNG whose rows are filtered by Sub: the plainest reader."""
+    at, header, packed = 8, b"", b""
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        (checksum,) = struct.unpack(">I", data[at + 8 + length : at + 12 + length])
+        assert checksum == zlib.crc32(kind + body)
+        header = body if kind == b"IHDR" else header
+        packed += body if kind == b"IDAT" else b""
+        at += 12 + length
+    width, height, bits, colour = struct.unpack(">IIBB", header[:10])
+    assert (bits, colour) == (16, 2)
+    rows = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + 6 * width)
+    assert (rows[:, 0] == 1).all()
+    values = rows[:, 1:].reshape(height, width, 6).cumsum(axis=1, dtype=np.uint8)
+    return np.ascontiguousarray(values).view(">u2")
+
+
+def values_of(data: bytes, format: Format) -> NDArray[np.integer]:
+    """What a file holds, by a reader that did not write it."""
+    if format == "png16":
+        return png_values(data)
+    if format == "tiff16":
+        return tifffile.imread(io.BytesIO(data))
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)
+
+
+# One row, one column, a whole strip, a strip and a row, odd sizes.
+SIZES = [(1, 7), (7, 1), (images.STRIP, 20), (images.STRIP + 1, 33), (131, 67)]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("format", ["png", "png16", "tiff16"])
+def test_what_is_lossless_comes_back_within_one_quantum(format: Format, height: int, width: int) -> None:
+    picture = random_picture(height, width)
+    top = 2 ** FORMATS[format].bits - 1
+    values = values_of(images.encode(picture, format), format)
+    assert values.shape == (height, width, 3)
+    assert np.abs(values - picture.astype(np.float64) * top).max() <= 0.51
+
+
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_what_is_not_lossless_comes_back_nearly(format: Format) -> None:
+    y, x = np.mgrid[0:131, 0:67] / np.float32(131)
+    picture = np.stack([y, x, 1 - y], axis=-1).astype(np.float32)
+    values = values_of(images.encode(picture, format), format)
+    assert np.abs(values / 255 - picture).mean() < 0.01
+
+
+@pytest.mark.parametrize("format", ["png16", "tiff16"])
+@pytest.mark.parametrize("rows", [1, 2, 1000])
+def test_strips_may_have_any_number_of_rows(
+    format: Format, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = random_picture(5, 9)
+    expected = values_of(images.encode(picture, format), format)
+    monkeypatch.setattr(images, "STRIP", rows)
+    assert np.array_equal(values_of(images.encode(picture, format), format), expected)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_carries_the_recipe_and_the_profile(format: Format) -> None:
+    recipe = Recipe(size=300, format=format).model_dump_json()
+    data = images.encode(random_picture(20, 30), format, recipe)
     assert images.embedded_recipe(data) == recipe
     with Image.open(io.BytesIO(data)) as image:
         assert image.info["icc_profile"] == images.SRGB
+        assert (image.get_format_mimetype(), image.size) == (FORMATS[format].mime, (30, 20))
 
 
-def test_the_same_picture_gives_the_same_file() -> None:
-    picture = np.random.default_rng(0).random((20, 30, 3), dtype=np.float32)
-    one, other = (images.encode(images.to_image(picture), ".png", "{}") for _ in range(2))
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_can_be_sent_to_a_farm_again(format: Format) -> None:
+    picture = np.full((20, 30, 3), 0.5, np.float32)
+    again = decode(images.encode(picture, format))
+    assert np.abs(again - picture).max() <= 1.5 / 255
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_without_a_recipe_nothing_is_embedded(format: Format) -> None:
+    assert images.embedded_recipe(images.encode(random_picture(20, 30), format)) is None
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_same_picture_gives_the_same_file(format: Format) -> None:
+    one, other = (images.encode(random_picture(20, 30), format, "{}") for _ in range(2))
     assert one == other
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_large_picture_is_encoded_without_a_copy_of_it(format: Format, tmp_path: Path) -> None:
+    # Given a picture of 50 MB, whose size in 16 bits is 25
+    picture = np.broadcast_to(np.linspace(0, 1, 4096, dtype=np.float32)[:, None], (1024, 4096, 3))
+    picture = np.ascontiguousarray(picture)
+
+    # When it is written to a file
+    with (tmp_path / "picture").open("w+b") as file:
+        tracemalloc.start()
+        images.write(picture, format, file, "{}")
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    # Then NumPy and Python held a few strips, never a picture (Pillow's own 8 bits are not counted)
+    assert most < picture.nbytes / 4
+
+
+def test_a_large_picture_is_decoded_into_itself_and_strips() -> None:
+    data = save(Image.new("RGB", (4096, 1024), "teal"), "PNG")
+    tracemalloc.start()
+    picture = decode(data)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.1 * picture.nbytes
+
+
+@pytest.mark.parametrize(
+    ("ending", "wanted", "chosen"),
+    [
+        (".png", None, "png"),
+        (".png", "png16", "png16"),
+        (".TIF", None, "tiff16"),
+        (".tiff", "tiff16", "tiff16"),
+        (".jpeg", None, "jpeg"),
+        (".webp", "webp", "webp"),
+    ],
+)
+def test_the_ending_chooses_the_format(ending: str, wanted: Format | None, chosen: str) -> None:
+    assert formats.of_ending(ending, wanted).name == chosen
+
+
+@pytest.mark.parametrize(
+    ("ending", "wanted", "says"),
+    [
+        (".bmp", None, "output: ends in .bmp; it must be one of .png, .jpg, .jpeg, .webp, .tif, .tiff"),
+        ("", "png", "output: ends in nothing"),
+        (".jpg", "png16", "format: png16 goes into a file that ends in .png; the output ends in .jpg"),
+        (".png", "tiff16", "format: tiff16 goes into a file that ends in .tif or .tiff"),
+    ],
+)
+def test_an_ending_that_contradicts_is_named(ending: str, wanted: Format | None, says: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        formats.of_ending(ending, wanted)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("format", ["png16", "tiff16"])
+def test_sixteen_bit_colours_are_read_as_eight(format: Format) -> None:
+    ramp = np.linspace(0, 1, 20 * 30 * 3, dtype=np.float32).reshape(20, 30, 3)
+    picture = decode(images.encode(ramp, format))
+    assert np.abs(picture - ramp).max() <= 1 / 255
 
 
 def test_rounding_is_to_nearest() -> None:
@@ -161,7 +308,28 @@ def test_rounding_is_to_nearest() -> None:
     assert np.asarray(images.to_image(picture)).tolist() == [[[0, 255, 128], [0, 255, 255]]]
 
 
-def test_a_preview_is_no_larger_than_asked_for() -> None:
-    picture = np.zeros((300, 600, 3), dtype=np.float32)
+@pytest.mark.parametrize(("height", "width"), [(300, 600), (900, 1801), (150, 300), (1303, 2605)])
+def test_a_preview_is_no_larger_than_asked_for(height: int, width: int) -> None:
+    # Given a picture that is dark on the left and bright on the right
+    picture = np.zeros((height, width, 3), dtype=np.float32)
+    picture[:, width // 2 :] = 1
     with Image.open(io.BytesIO(images.preview(picture, 200))) as image:
         assert image.size == (200, 100)
+        values = np.asarray(image)
+    assert values[:, :95].max() < 20
+    assert values[:, 105:].min() > 235
+
+
+def test_shrinking_averages_squares_of_pixels() -> None:
+    picture = np.zeros((images.STRIP * 3 + 1, 7, 3), dtype=np.float32)
+    picture[::3, ::3] = 1
+    values = np.asarray(images.to_image(picture, 3))
+    assert values.shape == (images.STRIP + 1, 3, 3)
+    assert (values[:-1, :-1] == 28).all()  # 255 / 9
+
+
+def test_a_picture_is_viewed_at_its_full_size() -> None:
+    buffer = io.BytesIO()
+    images.view(random_picture(131, 67), buffer)
+    with Image.open(buffer) as image:
+        assert (image.format, image.size, image.info["icc_profile"]) == ("JPEG", (67, 131), images.SRGB)

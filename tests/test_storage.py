@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from farm import images
 from farm.errors import NotFound
+from farm.formats import FORMATS, Format
 from farm.storage import Storage
 
 
@@ -30,6 +33,32 @@ def test_a_second_put_replaces_the_first(store: Storage) -> None:
     store.put("a", b"new")
     assert store.get("a") == b"new"
     assert store.keys() == ["a"]
+
+
+def test_a_large_file_is_written_piece_by_piece(store: Storage) -> None:
+    with store.writing("jobs/1/result.tif") as file:
+        file.write(b"....picture")
+        file.seek(0)
+        file.write(b"some")
+        assert not store.exists("jobs/1/result.tif")
+    assert store.get("jobs/1/result.tif") == b"somepicture"
+    assert store.keys() == ["jobs/1/result.tif"]
+
+
+def test_a_large_file_that_breaks_off_leaves_the_old_one(store: Storage) -> None:
+    store.put("a", b"old")
+    with pytest.raises(TypeError), store.writing("a") as file:
+        file.write(b"new" + "not bytes")  # type: ignore[operator]
+    assert store.get("a") == b"old"
+    assert store.keys() == ["a"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_is_written_straight_into_storage(store: Storage, format: Format) -> None:
+    picture = np.full((20, 30, 3), 0.5, np.float32)
+    with store.writing("a") as file:
+        images.write(picture, format, file, "{}")
+    assert store.get("a") == images.encode(picture, format, "{}")
 
 
 def test_a_missing_file_is_a_clear_error(store: Storage) -> None:

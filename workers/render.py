@@ -24,7 +24,6 @@ from farm.storage import Storage, storage
 REPORT_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0
 PREVIEW_SHARE = 0.05  # of the time may go into previews, so large pictures get them less often
-PREVIEW_PIXELS = 1280  # longest side
 
 stopping = threading.Event()  # the operator wants this process to end
 log = structlog.get_logger()
@@ -106,9 +105,13 @@ def _finish(
     figures: quality.Quality,
 ) -> None:
     """Store the result under the attempt's key, then make it the job's by the row."""
-    store.put(job.preview_key, images.preview(picture, PREVIEW_PIXELS))
+    store.put(job.preview_key, images.preview(picture))
     text = ready.settled(recipe).model_dump_json()
-    store.put(job.result_key, images.encode(images.to_image(picture), ".png", text))
+    with store.writing(job.result_key) as file:
+        images.write(picture, recipe.format, file, text)
+    if job.has_view:
+        with store.writing(job.view_key) as file:
+            images.view(picture, file)
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
         "peak_memory_bytes": device.peak_memory_bytes(ready.device),
@@ -154,7 +157,7 @@ class _Reporter:
 
     def _preview(self, step: Step) -> None:
         began = time.monotonic()
-        jpeg = images.preview(step.picture(), PREVIEW_PIXELS)
+        jpeg = images.preview(step.picture())
         self._store.put(self._job.preview_key, jpeg)
         with db.writing() as session:
             jobs.preview_stored(session, self._job.id, self._attempt)
