@@ -286,12 +286,10 @@ def cancel(job_id: str, url: str) -> None:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path))
 @url_option
 def fetch(job_id: str, output: Path | None, url: str) -> None:
-    """Download a finished picture (PNG)."""
-    path = output or Path(f"{job_id}.png")
-    if not path.parent.is_dir():
-        raise click.ClickException(f"{path.parent} is not a folder.")
-    path.write_bytes(client.Client(url).result(job_id))
-    click.echo(str(path))
+    """Download a finished picture, in the format of its recipe."""
+    if output and not output.parent.is_dir():
+        raise click.ClickException(f"{output.parent} is not a folder.")
+    click.echo(str(client.Client(url).fetch(job_id, output)))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from farm import formats
 from farm.errors import FarmError
 from farm.recipe import Recipe
 
@@ -49,18 +52,41 @@ class Client:
         """Ask for a job to stop."""
         return self._json(self._ask("POST", f"/jobs/{job_id}/cancel"))
 
-    def result(self, job_id: str) -> bytes:
-        """The finished picture, PNG."""
-        return self._ask("GET", f"/jobs/{job_id}/result").content
+    def fetch(self, job_id: str, output: Path | None) -> Path:
+        """Download the finished picture, piece by piece; returns where it is.
+
+        Args:
+            output: the file; None: named for the job, with its format's ending, in this folder.
+        """
+        with self._answer("GET", f"/jobs/{job_id}/result") as response:
+            suffix = formats.suffix_of(response.headers.get("content-type", ""))
+            path = output or Path(f"{job_id}{suffix}")
+            part = path.with_name(f"{path.name}.part")
+            try:
+                with part.open("wb") as file:
+                    for piece in response.iter_bytes():
+                        file.write(piece)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        return path
 
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        with self._answer(method, path, **options) as response:
+            response.read()
+        return response
+
+    @contextmanager
+    def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """A good answer whose body is not read yet."""
         try:
-            response = self._http.request(method, path, **options)
+            with self._http.stream(method, path, **options) as response:
+                if not response.is_success:
+                    response.read()
+                    raise Refused(_reason(response))
+                yield response
         except httpx.HTTPError as error:
             raise Refused(f"No answer from {self.url}: {error}. Is the farm running?") from error
-        if response.is_success:
-            return response
-        raise Refused(_reason(response))
 
     @staticmethod
     def _json(response: httpx.Response) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Real parts for every test: a farm in a folder of its own, SQLite and PostgreSQL, real weights."""
+"""Real parts for every test: a farm in a folder of its own, two databases, real weights, a browser."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, text
 
 from farm import db, images
 from farm.queue import celery
 from farm.settings import Settings, settings
+from tests.processes import chromium
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
@@ -92,6 +94,28 @@ def weights_dir() -> Path:
     folder = settings().weights_dir
     weights.resolve("vgg16-bsds", folder, print)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page; whatever a script throws fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    thrown: list[str] = []
+    page.on("pageerror", lambda error: thrown.append(str(error)))
+    yield page
+    context.close()
+    assert thrown == []
 
 
 def load_sample(name: str, longest: int) -> images.Picture:

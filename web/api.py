@@ -121,10 +121,10 @@ def retry(job_id: str) -> Response:
 @blueprint.output(FILE, content_type="image/png")
 @blueprint.doc(responses=GONE | {409: "It has not finished."})
 def result(job_id: str) -> Response:
-    """The finished picture, PNG. Ranges are served."""
+    """The finished picture, in the format of its recipe. Ranges are served."""
     with db.reading() as session:
         found = farm.jobs.get(session, job_id)
-    return send_result(found, as_attachment=True)
+    return send_result(found)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/preview")

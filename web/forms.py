@@ -22,6 +22,7 @@ from wtforms import (
 from wtforms.widgets import NumberInput, RangeInput
 
 from farm.errors import InvalidInput, Problem
+from farm.formats import FORMATS
 from farm.images import ACCEPTED
 from farm.models import Job
 from farm.recipe import LARGEST_SIZE, PRESETS, Recipe
@@ -51,6 +52,7 @@ STOP = 0.25
 CONTENT_WEIGHT: float = Recipe.model_fields["content_weight"].default
 PROMINENT = ("size", "preset")  # of the recipe; the others are folded away
 ADVANCED = (
+    "format",
     "content_weight",
     "style_weight",
     "style_scale",
@@ -99,7 +101,9 @@ def _setting(name: str) -> Field:
             title, choices=[SelectChoice(c, c.capitalize()) for c in _literal(info)], **options
         )
     if _literal(info):
-        return SelectField(title, choices=[SelectChoice(c, c) for c in _literal(info)], **options)
+        words = {known.name: known.title for known in FORMATS.values()} if name == "format" else {}
+        choices = [SelectChoice(c, words.get(c, c)) for c in _literal(info)]
+        return SelectField(title, choices=choices, **options)
     if info.annotation in (int, float):
         return StringField(title, widget=NumberInput(), render_kw=_limits(info), **options)
     return StringField(title, render_kw={"spellcheck": "false", "autocapitalize": "off"}, **options)

@@ -179,6 +179,16 @@ def job(job_id: str) -> str:
     )
 
 
+@blueprint.get("/jobs/<job_id:job_id>/view")
+def view(job_id: str) -> ResponseReturnValue:
+    """The finished picture in the whole window; before it is finished, the job's page."""
+    with db.reading() as session:
+        found = farm.jobs.get(session, job_id)
+    if found.state is not State.SUCCEEDED:
+        return redirect(url_for("pages.job", job_id=job_id), 303)
+    return render_template("view.html", job=found)
+
+
 @blueprint.get("/jobs/<job_id:job_id>/losses.svg")
 def losses(job_id: str) -> Response:
     """The loss curve, newer."""

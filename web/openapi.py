@@ -7,6 +7,7 @@ from typing import Any
 from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, jsonify
 
+from farm.formats import FORMATS
 from farm.recipe import MOST_STYLES, Recipe
 from farm.submit import NAME_LENGTH, PRIORITIES
 
@@ -70,6 +71,9 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
         "required": True,
         "content": {"multipart/form-data": {"schema": SUBMISSION}},
     }
+    result = spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]
+    (schema,) = result["content"].values()
+    result["content"] = {known.mime: schema for known in FORMATS.values()}
     for path in spec["paths"].values():
         for operation in path.values():
             _name_problems(operation)

@@ -1,4 +1,4 @@
-"""Pictures as files: small JPEGs for pages, and the finished PNG."""
+"""Pictures as files: small JPEGs for pages, the finished picture to be looked at, and its file."""
 
 from __future__ import annotations
 
@@ -48,8 +48,19 @@ def style(job_id: str, number: int) -> Response:
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
 def result(job_id: str) -> Response:
-    """The finished picture as a download; with `?view` in the browser."""
-    return send_result(_job(job_id), as_attachment="view" not in request.args)
+    """The finished picture's file, as a download."""
+    return send_result(_job(job_id))
+
+
+@blueprint.get("/jobs/<job_id:job_id>/full")
+def full(job_id: str) -> Response:
+    """The finished picture at full size, as a browser shows it."""
+    job = _job(job_id)
+    _must_be_finished(job)
+    tag = f"{job.id}-{job.attempt}-full"
+    if job.format.light or not storage().exists(job.view_key):  # older pictures have no JPEG beside them
+        return _send_file(job.result_key, job.format.mime, tag)
+    return _send_file(job.view_key, "image/jpeg", tag)
 
 
 @blueprint.get("/samples/<name>")
@@ -70,23 +81,36 @@ def send_preview(job: Job) -> Response:
     return _send_jpeg(job.preview_key, tag, A_YEAR if request.args.get("v") == tag else 0)
 
 
-def send_result(job: Job, as_attachment: bool) -> Response:
-    """The PNG from storage, piece by piece, so that an 8K picture takes no memory here.
+def send_result(job: Job) -> Response:
+    """The result's file, to be kept under a name of its own.
 
     Raises:
         WrongState: the job has not finished. farm.errors.NotFound: its file is gone.
     """
+    _must_be_finished(job)
+    response = _send_file(job.result_key, job.format.mime, f"{job.id}-{job.attempt}")
+    response.headers["Content-Disposition"] = f'attachment; filename="{file_name(job)}"'
+    return response
+
+
+def _must_be_finished(job: Job) -> None:
     if job.state is not State.SUCCEEDED:
         raise WrongState(f"This job is {job.state.value}; there is no result.")
-    file = storage().open(job.result_key)
+
+
+def _send_file(key: str, mime: str, tag: str) -> Response:
+    """From storage piece by piece, so that an 8K picture takes no memory here; ranges are served.
+
+    Raises:
+        farm.errors.NotFound: the file is gone.
+    """
+    file = storage().open(key)
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
-    response = Response(wrap_file(request.environ, file), mimetype="image/png", direct_passthrough=True)
+    response = Response(wrap_file(request.environ, file), mimetype=mime, direct_passthrough=True)
     response.call_on_close(file.close)
     response.content_length = size
-    kind = "attachment" if as_attachment else "inline"
-    response.headers["Content-Disposition"] = f'{kind}; filename="{file_name(job)}"'
-    _cache(response, f"{job.id}-{job.attempt}", A_YEAR)
+    _cache(response, tag, A_YEAR)
     response.make_conditional(request, accept_ranges=True, complete_length=size)
     return response
 
@@ -95,7 +119,7 @@ def file_name(job: Job) -> str:
     """For a download: of our own characters only, whatever the job's name holds."""
     plain = unicodedata.normalize("NFKD", job.name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_SLUG].strip("-")
-    return f"{slug or 'picture'}-{job.id[:8]}.png"
+    return f"{slug or 'picture'}-{job.id[:8]}{job.format.suffix}"
 
 
 def _job(job_id: str) -> Job:

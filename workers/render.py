@@ -105,13 +105,7 @@ def _finish(
     figures: quality.Quality,
 ) -> None:
     """Store the result under the attempt's key, then make it the job's by the row."""
-    store.put(job.preview_key, images.preview(picture))
-    text = ready.settled(recipe).model_dump_json()
-    with store.writing(job.result_key) as file:
-        images.write(picture, recipe.format, file, text)
-    if job.has_view:
-        with store.writing(job.view_key) as file:
-            images.view(picture, file)
+    store_pictures(job, store, picture, ready.settled(recipe).model_dump_json())
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
         "peak_memory_bytes": device.peak_memory_bytes(ready.device),
@@ -120,6 +114,16 @@ def _finish(
     }
     with db.writing() as session:
         jobs.succeed(session, job.id, attempt, metrics)
+
+
+def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> None:
+    """The preview, the result with its recipe (JSON) and, where browsers need one, the view."""
+    store.put(job.preview_key, images.preview(picture))
+    with store.writing(job.result_key) as file:
+        images.write(picture, job.format.name, file, recipe)
+    if job.has_view:
+        with store.writing(job.view_key) as file:
+            images.view(picture, file)
 
 
 class _Reporter:

@@ -50,10 +50,11 @@ def test_render_writes_the_same_file_twice_and_its_figures(tmp_path: Path, weigh
 
 
 def test_render_writes_the_format_of_the_ending(tmp_path: Path, weights_dir: Path) -> None:
-    path = tmp_path / "picture.webp"
+    path = tmp_path / "picture.tif"
     assert farm_command("render", LAKE, STROKES, "-o", str(path), *QUICK).returncode == 0
     with Image.open(path) as picture:
-        assert (picture.format, picture.size) == ("WEBP", (64, 43))
+        assert (picture.format, picture.size) == ("TIFF", (64, 43))
+    assert Recipe.parse(images.embedded_recipe(path.read_bytes())).format == "tiff16"
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,7 @@ def test_render_writes_the_format_of_the_ending(tmp_path: Path, weights_dir: Pat
         (["--content-weight", "-2"], "content_weight: input should be greater than or equal to 0"),
         (["--iterations", "1,2,3,4,5,6"], "iterations: lists 6 levels; there are 5"),
         (["-o", "picture.bmp"], "output: ends in .bmp"),
+        (["--format", "tiff16"], "format: tiff16 goes into a file that ends in .tif or .tiff"),
         (["-o", "/nowhere/picture.png"], "output: /nowhere is not a folder"),
         (["--blend", "1,2,3"], "blend: has 3 weights for 1 style pictures"),
     ],
@@ -86,9 +88,12 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path, weights_dir: Path) -
     assert "letter.jpg: is not a JPEG, PNG, WebP or TIFF picture" in " ".join(done.stderr.split())
 
 
-def test_submit_status_fetch_and_cancel_talk_to_a_farm(farm: RunningFarm, tmp_path: Path) -> None:
+def test_submit_status_fetch_and_cancel_talk_to_a_farm(
+    farm: RunningFarm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # When a job is submitted
-    done = farm_command("submit", LAKE, STROKES, *QUICK, "--name", "by hand", "--url", farm.url)
+    words = ["--name", "by hand", "--format", "tiff16", "--url", farm.url]
+    done = farm_command("submit", LAKE, STROKES, *QUICK, *words)
     assert done.returncode == 0, done.stderr
     job_id = done.stdout.strip()
     farm.wait_for_state(job_id, "succeeded")
@@ -96,11 +101,15 @@ def test_submit_status_fetch_and_cancel_talk_to_a_farm(farm: RunningFarm, tmp_pa
     assert "by hand" in farm_command("status", FARM_URL=farm.url).stdout
     status = json.loads(farm_command("status", job_id, "--json", FARM_URL=farm.url).stdout)
     assert status["state"] == "succeeded"
-    # And its picture comes
-    path = tmp_path / "fetched.png"
+    # And its picture comes, under the name that was said or with the ending of its format
+    path = tmp_path / "fetched.tif"
     assert farm_command("fetch", job_id, "-o", str(path), FARM_URL=farm.url).returncode == 0
     with Image.open(path) as picture:
-        assert picture.size == (64, 43)
+        assert (picture.format, picture.size) == ("TIFF", (64, 43))
+    monkeypatch.chdir(tmp_path)
+    assert farm_command("fetch", job_id, FARM_URL=farm.url).stdout.strip() == f"{job_id}.tif"
+    assert Path(f"{job_id}.tif").read_bytes() == path.read_bytes()
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([path.name, f"{job_id}.tif"])
     # And cancelling it now is refused with the reason
     refused = farm_command("cancel", job_id, FARM_URL=farm.url)
     assert refused.returncode == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
-from farm import db, jobs, queue, submit
+from farm import db, images, jobs, queue, submit
 from farm.jobs import Progress
 from farm.models import Job, State
 from farm.recipe import Recipe
@@ -70,6 +72,18 @@ def client(app: Flask) -> FlaskClient:
 
 
 @pytest.fixture
+def served(app: Flask) -> Iterator[str]:
+    """The address at which a browser finds this test's farm."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
 def post_api(client: FlaskClient) -> Callable[..., TestResponse]:
     """Submit through the API: a good job, but for what a test says."""
 
@@ -116,10 +130,15 @@ def token(client: FlaskClient) -> str:
 def make_job(home: Path) -> Callable[..., Job]:
     """A job in storage and database, in any state."""
 
-    def make(state: State = State.QUEUED, name: str = "Bridge at dusk", **recipe: Any) -> Job:
+    def make(
+        state: State = State.QUEUED,
+        name: str = "Bridge at dusk",
+        content: tuple[int, int] = (160, 120),  # px
+        **recipe: Any,
+    ) -> Job:
         settings_ = Recipe.parse({"size": 96, "preset": "draft"} | recipe)
         styles = [bad_pictures.photo(100, 100), bad_pictures.photo(110, 100)]
-        job = submit.submit(bad_pictures.photo(), styles, settings_, name=name)
+        job = submit.submit(bad_pictures.photo(*content), styles, settings_, name=name)
         _bring_to(job, state)
         with db.reading() as session:
             return jobs.get(session, job.id)
@@ -142,8 +161,8 @@ def _bring_to(job: Job, state: State) -> None:
             jobs.fail(session, job.id, attempt, "The device has too little memory.")
         if state is State.SUCCEEDED:
             claimed = jobs.get(session, job.id)
-            png = bad_pictures.encoded(bad_pictures.picture(96, 72), "PNG")
-            storage().put(claimed.result_key, png)
+            result = images.decode(bad_pictures.photo(96, 72), "result", 1)
+            storage().put(claimed.result_key, images.encode(result, claimed.format.name))
             jobs.succeed(session, job.id, attempt, {"ssim": 0.5, "seconds": 61.0, "precision": "mixed"})
 
 

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from farm import db, jobs, queue
+from farm.formats import FORMATS
 from farm.models import Job, State
 from farm.settings import settings
 from farm.storage import storage
@@ -92,6 +93,25 @@ def test_a_finished_job_has_a_result(make_job: MakeJob, client: FlaskClient) -> 
     assert response.content_length == len(response.data)
     part = client.get(job["links"]["result"], headers={"Range": "bytes=1-3"})
     assert (part.status_code, part.data) == (206, b"PNG")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_result_comes_in_the_format_of_its_recipe(
+    format: str, make_job: MakeJob, client: FlaskClient
+) -> None:
+    job = make_job(State.SUCCEEDED, format=format)
+
+    with client.get(f"/api/v1/jobs/{job.id}/result") as response:
+        data = response.data
+    assert job.result_key.endswith(FORMATS[format].suffix)
+    assert data == storage().get(job.result_key)
+    assert response.content_type == FORMATS[format].mime
+    assert response.content_length == len(data)
+    assert response.headers["Content-Disposition"].endswith(f'{FORMATS[format].suffix}"')
+    with client.get(f"/jobs/{job.id}/result", headers={"Range": "bytes=2-5"}) as part:
+        assert (part.status_code, part.data) == (206, data[2:6])
+    known = {"If-None-Match": response.headers["ETag"]}
+    assert client.get(f"/jobs/{job.id}/result", headers=known).status_code == 304
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED, State.CANCELLED])
@@ -260,4 +280,6 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
         "name",
         "priority",
     }
+    answers = document["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]
+    assert set(answers["200"]["content"]) == {"image/png", "image/jpeg", "image/webp", "image/tiff"}
     assert client.get("/docs").status_code == 404

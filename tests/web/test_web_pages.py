@@ -240,19 +240,54 @@ def test_a_download_is_named_by_us(make_job: MakeJob, client: FlaskClient) -> No
     assert "immutable" in response.headers["Cache-Control"]
 
 
+@pytest.mark.parametrize(
+    ("format", "size", "key", "mime"),
+    [
+        ("png", 96, "preview.jpg", "image/jpeg"),
+        ("tiff16", 2048, "view.jpg", "image/jpeg"),
+        ("webp", 2048, "result.webp", "image/webp"),
+        ("jpeg", 96, "result.jpg", "image/jpeg"),
+    ],
+)
+def test_a_page_shows_the_lightest_file_of_full_size(
+    format: str, size: int, key: str, mime: str, make_job: MakeJob, client: FlaskClient
+) -> None:
+    job = make_job(State.SUCCEEDED, format=format, size=size)
+    storage().put(f"jobs/{job.id}/1/{key}", b"the picture")
+
+    with client.get(f"/jobs/{job.id}/full") as response:
+        assert (response.data, response.content_type) == (b"the picture", mime)
+    assert "attachment" not in response.headers.get("Content-Disposition", "")
+    assert "immutable" in response.headers["Cache-Control"]
+
+
+def test_a_large_picture_from_before_there_were_views_is_shown_itself(
+    make_job: MakeJob, client: FlaskClient
+) -> None:
+    job = make_job(State.SUCCEEDED, size=2048)
+    with client.get(f"/jobs/{job.id}/full") as response:
+        assert response.content_type == "image/png"
+
+
+def test_a_picture_that_is_not_finished_has_no_full_size(make_job: MakeJob, client: FlaskClient) -> None:
+    assert client.get(f"/jobs/{make_job(State.RUNNING).id}/full").status_code == 409
+
+
 def test_pictures_that_are_not_there_are_not_found(make_job: MakeJob, client: FlaskClient) -> None:
     job = make_job(State.SUCCEEDED)
     for key in storage().keys():  # noqa: SIM118
         storage().delete(key)
 
-    for tail in ("preview", "content", "styles/0", "styles/9", "styles/-1", "result"):
+    for tail in ("preview", "content", "styles/0", "styles/9", "styles/-1", "result", "full"):
         assert client.get(f"/jobs/{job.id}/{tail}").status_code == 404, tail
     for name in ("..%2fmake.py", "nobody", "make"):
         assert client.get(f"/samples/{name}").status_code == 404, name
 
 
 @pytest.mark.parametrize("job_id", [NO_JOB, "1", "..%2f..%2fetc", "%00" * 16])
-@pytest.mark.parametrize("tail", ["", "/preview", "/content", "/styles/0", "/result", "/losses.svg"])
+@pytest.mark.parametrize(
+    "tail", ["", "/preview", "/content", "/styles/0", "/result", "/view", "/losses.svg"]
+)
 def test_an_unknown_job_is_a_page_not_found(job_id: str, tail: str, client: FlaskClient) -> None:
     response = client.get(f"/jobs/{job_id}{tail}")
 
@@ -263,6 +298,7 @@ def test_an_unknown_job_is_a_page_not_found(job_id: str, tail: str, client: Flas
 def test_security_headers_are_on_everything(make_job: MakeJob, client: FlaskClient) -> None:
     job = make_job(State.SUCCEEDED)
     paths = ["/", "/jobs", f"/jobs/{job.id}", "/workers", "/nowhere", "/healthz", "/openapi.json"]
+    paths += [f"/jobs/{job.id}/view", f"/jobs/{job.id}/full"]
     paths += [f"/jobs/{job.id}/result", "/static/site.css", "/bootstrap/static/css/bootstrap.min.css"]
     paths += ["/api/v1/jobs", "/api/v1/nowhere"]
 
@@ -277,6 +313,8 @@ def test_security_headers_are_on_everything(make_job: MakeJob, client: FlaskClie
 
 def test_pages_hold_nothing_inline_and_nothing_foreign(make_job: MakeJob, client: FlaskClient) -> None:
     paths = [f"/jobs/{make_job(state).id}" for state in reversed(State)]
+
+    paths.append(f"/jobs/{make_job(State.SUCCEEDED).id}/view")
 
     for path in [*paths, "/", f"/?from={paths[0][6:]}", "/jobs", "/workers", "/nowhere"]:
         page = client.get(path).text

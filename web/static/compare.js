@@ -36,7 +36,7 @@ handle.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 box.addEventListener("pointerdown", (event) => {
-  if (event.button !== 0) return;
+  if (event.button !== 0 || event.target.closest("a")) return;
   event.preventDefault(); // no dragging of the image itself
   box.setPointerCapture(event.pointerId);
   handle.focus({ preventScroll: true });

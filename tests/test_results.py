@@ -1,0 +1,46 @@
+"""What a worker leaves in storage when a picture is finished."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from farm import images
+from farm.formats import FORMATS
+from farm.images import PREVIEW_PIXELS
+from farm.models import Job
+from farm.storage import Storage
+from workers.render import store_pictures
+
+
+def stored(folder: Path, width: int, height: int, recipe: dict[str, str]) -> Storage:
+    """After the first attempt of a job has made a picture of this size."""
+    picture = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
+    store = Storage(f"file://{folder}")
+    store_pictures(
+        Job(id="1", attempt=1, width=width, height=height, recipe=recipe), store, picture, "{}"
+    )
+    return store
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_large_picture_has_a_light_copy_unless_it_is_light_itself(tmp_path: Path, format: str) -> None:
+    store = stored(tmp_path, 30, PREVIEW_PIXELS + 1, {"format": format})
+    light = format in ("jpeg", "webp")
+    names = ["preview.jpg", f"result{FORMATS[format].suffix}"] + ["view.jpg"] * (not light)
+    assert store.keys() == [f"jobs/1/1/{name}" for name in names]
+    assert images.embedded_recipe(store.get(store.keys()[1])) == "{}"
+    with Image.open(io.BytesIO(store.get(store.keys()[-1]))) as shown:
+        assert shown.size == (30, PREVIEW_PIXELS + 1)
+        assert shown.format in ("JPEG", "WEBP")
+
+
+def test_of_a_small_picture_the_preview_is_enough(tmp_path: Path) -> None:
+    store = stored(tmp_path, PREVIEW_PIXELS, 30, {})
+    assert store.keys() == ["jobs/1/1/preview.jpg", "jobs/1/1/result.png"]
+    with Image.open(io.BytesIO(store.get("jobs/1/1/preview.jpg"))) as shown:
+        assert shown.size == (PREVIEW_PIXELS, 30)
