@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.console import Console
@@ -15,8 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Column, Table
 
 from farm import board, client, db
-from farm.errors import FarmError
-from farm.recipe import Recipe, choices
+from farm.errors import FarmError, InvalidInput, Problem
+from farm.plan import SMALLEST_TILE
+from farm.recipe import LARGEST_SIZE, LONGEST_NAME, Recipe, choices
 from farm.settings import settings
 
 console = Console(stderr=True, highlight=False)
@@ -58,6 +59,18 @@ def read_recipe(given: dict[str, Any]) -> Recipe:
     return Recipe.parse({name: value for name, value in given.items() if value is not None})
 
 
+def read_tile(text: str) -> int | Literal["auto"] | None:
+    """`auto`, `whole` (None) or a side in px."""
+    if text in ("auto", "whole"):
+        return "auto" if text == "auto" else None
+    if text.isdigit() and SMALLEST_TILE <= int(text) <= LARGEST_SIZE:
+        return int(text)
+    limits = f"{SMALLEST_TILE} to {LARGEST_SIZE}"
+    raise InvalidInput(
+        Problem("tile", f"must be auto, whole or {limits} px (got {text[:LONGEST_NAME]!r})")
+    )
+
+
 # The engine alone -------------------------------------------------------------------------------
 
 
@@ -66,10 +79,37 @@ def read_recipe(given: dict[str, Any]) -> Recipe:
 @click.argument("styles", type=EXISTING, nargs=-1, required=True)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
 @click.option("--json", "as_json", is_flag=True, help="Last line of stdout: one JSON object.")
+@click.option(
+    "--tile",
+    default="auto",
+    metavar="auto|whole|N",
+    help="How much of the picture is worked on at once, px; the result is the same.  [default: auto]",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Written now and then; the same command goes on from it after a break.",
+)
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(min=0),
+    default=300,
+    help="Between two checkpoints inside a level.  [default: 300]",
+)
 @recipe_options
-def render(content: Path, styles: tuple[Path, ...], output: Path, as_json: bool, **given: Any) -> None:
+def render(
+    content: Path,
+    styles: tuple[Path, ...],
+    output: Path,
+    as_json: bool,
+    tile: str,
+    checkpoint: Path | None,
+    checkpoint_seconds: float,
+    **given: Any,
+) -> None:
     """Render CONTENT in the manner of STYLES, here and now, without a farm."""
     recipe = read_recipe(given)
+    side = read_tile(tile)
     from farm.render import render_files  # brings torch, which other commands do without
 
     columns = (
@@ -93,7 +133,17 @@ def render(content: Path, styles: tuple[Path, ...], output: Path, as_json: bool,
                 losses=f"content {terms.content:.3f} style {terms.style:.4f}",
             )
 
-        report = render_files(content, list(styles), output, recipe, say=console.print, show=show)
+        report = render_files(
+            content,
+            list(styles),
+            output,
+            recipe,
+            tile=side,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            say=console.print,
+            show=show,
+        )
     console.print(f"[green]{output}[/] {report['width']} x {report['height']}, {report['seconds']} s")
     if as_json:
         click.echo(json.dumps(report))

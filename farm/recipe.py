@@ -16,8 +16,9 @@ from farm.formats import Format
 
 Preset = Literal["draft", "standard", "fine"]
 Features = Literal["auto", "vgg19", "vgg16-bsds"]
-Precision = Literal["auto", "float32", "mixed"]
+Precision = Literal["auto", "float32", "winograd", "mixed"]
 StyleLoss = Literal["gram", "wasserstein"]
+Optimizer = Literal["adam", "lbfgs"]
 Init = Literal["content", "noise", "gray"]
 
 SMALLEST_SIZE = 64  # px, longest side
@@ -129,6 +130,13 @@ class Recipe(BaseModel):
         Field(max_length=20),
         BeforeValidator(_numbers),
     ] = Field(None, description="For all levels, or one for each; the preset's when left out.")
+    tolerance: float = Field(
+        0.0,
+        ge=0,
+        le=0.1,
+        description="Leave a level when an iteration gains less than this share; 0: never.",
+    )
+    optimizer: Optimizer = Field("adam", description="What turns gradients into steps.")
     init: Init = Field("content", description="What the first level starts from.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of everything random.")
     precision: Precision = Field("auto", description="Number format of the convolutions.")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from farm import formats, images
 from farm.engine import device, quality
+from farm.engine.checkpoint import read
 from farm.engine.optimise import Engine, Step, stylize
 from farm.errors import InvalidInput, Problem
 from farm.recipe import SMALLEST_STYLE, Recipe
@@ -20,48 +23,106 @@ def render_files(
     output: Path,
     recipe: Recipe,
     *,
+    tile: int | Literal["auto"] | None = "auto",
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 300,
     say: Callable[[str], None],
     show: Callable[[Step], None],
 ) -> dict[str, Any]:
     """Render, write the picture with its recipe embedded, and return the figures.
 
     Args:
-        output: its ending chooses the format, unless the recipe names one. say: told one line
-            now and then. show: told each step.
+        output: its ending chooses the format, unless the recipe names one. tile: see
+            `optimise.stylize`. checkpoint: written at each level's end and every `checkpoint_seconds`;
+            if it is there already, the rendering goes on from it. say: told one line now and then.
+            show: told each step.
 
     Raises:
         InvalidInput: a file or a setting is wrong. RenderFailed: the engine could not go on.
     """
     recipe = _with_format_of(output, recipe)
-    if not output.parent.is_dir():
-        raise InvalidInput(Problem("output", f"{output.parent} is not a folder"))
+    for field, path in (("output", output), ("checkpoint", checkpoint)):
+        if path is not None and not path.parent.is_dir():
+            raise InvalidInput(Problem(field, f"{path.parent} is not a folder"))
+    resume = read(checkpoint) if checkpoint is not None and checkpoint.exists() else None
     photograph = _decode(content, shortest=1)
     recipe.result_size(*photograph.shape[:2])
     paintings = [_decode(style, SMALLEST_STYLE) for style in styles]
-    engine = Engine.ready(recipe.features, recipe.precision, settings().weights_dir, say)
+    given = settings()
+    engine = Engine.ready(
+        recipe.features, recipe.precision, given.weights_dir, say, memory_gb=given.memory_gb
+    )
     say(f"{device.describe(engine.device)}, {engine.form.name}")
-    device.reset_peak_memory(engine.device)
-    iterations: dict[int, int] = {}
-    for step in stylize(photograph, paintings, recipe, engine):
-        iterations[step.level] = step.iterations
+    if resume is not None:
+        say(f"going on from level {resume.facts.level}, iteration {resume.facts.iteration}")
+    log: list[LevelDone] = []
+    saved, entered = time.monotonic(), resume.facts.seconds if resume else 0.0
+    for step in stylize(photograph, paintings, recipe, engine, tile=tile, resume=resume):
         show(step)
+        if step.ends_level:
+            log.append(LevelDone.of(step, entered))
+            say(str(log[-1]))
+            entered = step.seconds
+        due = step.ends_level or time.monotonic() - saved >= checkpoint_seconds
+        if checkpoint is not None and due and step.progress < 1:
+            step.checkpoint().write(checkpoint)
+            saved = time.monotonic()
     picture = step.picture()
     text = engine.settled(recipe).model_dump_json()
-    with output.open("wb") as file:
+    part = output.with_name(f".{output.name}.part")
+    with part.open("wb") as file:
         images.write(picture, recipe.format, file, text)
+    part.replace(output)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     return {
         "size": recipe.size,
         "width": step.width,
         "height": step.height,
         "levels": step.levels,
-        "iterations": list(iterations.values()),
+        "iterations": [level.iterations for level in log],
         "seconds": round(step.seconds, 2),
         "seconds_per_iteration": round(step.seconds / step.total, 4),
-        "peak_memory_bytes": step.peak_memory_bytes,
+        "peak_memory_bytes": max(level.peak_memory_bytes for level in log),
+        "log": [asdict(level) for level in log],
         "features": engine.vgg.features,
         "precision": engine.form.name,
         "metrics": quality.measure(picture, photograph, paintings, recipe, engine).as_dict(),
     }
+
+
+@dataclass(frozen=True)
+class LevelDone:
+    """What a level took, since this process began."""
+
+    level: int
+    levels: int
+    width: int
+    height: int
+    iterations: int
+    seconds: float
+    peak_memory_bytes: int
+    plan: str
+
+    @classmethod
+    def of(cls, step: Step, entered: float) -> LevelDone:
+        """At a level's last step; entered: `Step.seconds` at its beginning."""
+        return cls(
+            level=step.level,
+            levels=step.levels,
+            width=step.width,
+            height=step.height,
+            iterations=step.iteration,
+            seconds=round(step.seconds - entered, 2),
+            peak_memory_bytes=step.peak_memory_bytes,
+            plan=step.plan.describe(),
+        )
+
+    def __str__(self) -> str:
+        size = f"{self.width} x {self.height}"
+        took = f"{self.iterations} iterations, {self.seconds:.1f} s"
+        peak = f"peak {self.peak_memory_bytes / 1e9:.2f} GB"
+        return f"level {self.level}/{self.levels}, {size}: {took}, {peak}; {self.plan}"
 
 
 def _with_format_of(output: Path, recipe: Recipe) -> Recipe:

@@ -45,7 +45,8 @@ def device_and_memory() -> tuple[str, int]:
 @lru_cache(maxsize=1)
 def engine(features: str, form: str) -> Engine:
     """The last network stays loaded, so that the next job starts at once."""
-    return Engine.ready(features, form, settings().weights_dir, log.info)
+    given = settings()
+    return Engine.ready(features, form, given.weights_dir, log.info, memory_gb=given.memory_gb)
 
 
 def render(claim: jobs.Claim) -> None:
@@ -147,7 +148,7 @@ class _Reporter:
         if step.level != self._level[0]:
             self._level = (step.level, step.seconds, step.progress)
         now = time.monotonic()
-        last_of_level = step.iteration == step.iterations
+        last_of_level = step.ends_level
         if now - self._reported < REPORT_SECONDS and not last_of_level:
             return
         self._reported = now

@@ -1,6 +1,17 @@
-"""Value and gradient of the objective at a picture. The only place that knows how they are computed.
+"""Value and exact gradient of the objective at a picture of any size, in bounded memory.
 
-Here: one pass over the whole picture by autograd, which keeps every activation.
+All that couples distant pixels are sums over positions: moments for the style, squared distances for
+the content. Between two poolings VGG sees only 2 to 4 pixels far. So, with the network cut into
+segments of one or two blocks:
+
+1. Upwards, segment by segment and in each tile by tile (`tiles.py`): add the tile's share to the sums,
+   write its pooled output into the next segment's input, and leave a tape (`tape.py`).
+2. From the sums, the losses' slopes by the moments: one small matrix a layer.
+3. Downwards, last segment first, tile by tile: from the slopes, the tape and the gradient by the
+   segment's output to the gradient by its input, added up where tiles overlap.
+
+The result is that of one pass over the whole picture, which is the case of one tile. What lies on the
+tapes, how large tiles are and which blocks share a segment is the plan's choice (`farm.plan`).
 """
 
 from __future__ import annotations
@@ -8,13 +19,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from farm.engine.losses import Losses, content_loss, style_loss, tv_loss
+from farm.engine.losses import ContentLoss, Losses, Slope, slope_by_features, style_loss, tv_loss
 from farm.engine.pyramid import Level, resize, resize_style
+from farm.engine.segment import Look, Push, Segment
 from farm.engine.statistics import Moments
+from farm.engine.tape import Tape
+from farm.engine.tiles import Region, block_sizes, tiles
 from farm.engine.vgg import VGG
+from farm.plan import CHANNELS, WHOLE, Plan, block_of
 from farm.recipe import Recipe
-
-FLOATS_A_PIXEL = 700  # autograd keeps about 300 to relu5_1 and as many ReLU outputs; 690 measured
 
 
 class Objective:
@@ -26,67 +39,210 @@ class Objective:
         content: (1, 3, H, W) RGB in [0, 1], the photograph at any size.
         styles: the paintings, (1, 3, h, w) each.
         level: the size of the picture to come.
+        plan: how the network is worked through; any gives the same but for rounding.
     """
 
     def __init__(
-        self, vgg: VGG, recipe: Recipe, content: Tensor, styles: list[Tensor], level: Level
+        self,
+        vgg: VGG,
+        recipe: Recipe,
+        content: Tensor,
+        styles: list[Tensor],
+        level: Level,
+        plan: Plan = WHOLE,
     ) -> None:
         self.vgg = vgg
         self.recipe = recipe
-        self.content_layers = _shares(recipe.content_layers)
+        self.plan = plan
+        self.content_layers = _shares(recipe.content_layers) if recipe.content_weight else {}
         self.style_layers = _shares(recipe.style_layers)
-        self.wanted = {*self.content_layers, *self.style_layers}
-        with torch.no_grad():
-            resized = resize(content, level.height, level.width).clamp(0, 1)
-            self.content = vgg(resized, self.content_layers) if self.content_layers else {}
-            self.style = {
-                layer: style_loss(recipe.style_loss, target)
-                for layer, target in self._targets(styles, level).items()
-            }
+        self._content = self._content_losses(content, level) if self.content_layers else {}
+        self._style = {
+            layer: style_loss(recipe.style_loss, target)
+            for layer, target in self._targets(styles, level).items()
+        }
+
+    def _content_losses(self, content: Tensor, level: Level) -> dict[str, ContentLoss]:
+        sizes = block_sizes(level.height, level.width, 5)
+        target: dict[str, Tensor] = {}
+        energy = dict.fromkeys(self.content_layers, 0.0)
+
+        def look(layer: str, where: Region, features: Tensor) -> None:
+            if layer not in target:
+                shape = (*sizes[block_of(layer)], features.shape[2])
+                target[layer] = features.new_empty(shape)
+            where.of(target[layer]).copy_(features)
+            energy[layer] += float(_precise(features).square().sum(dtype=torch.float64))
+
+        resized = resize(content, level.height, level.width).clamp_(0, 1)
+        Pass(self.vgg, frozenset(self.content_layers), self.plan, resized).forward(look)
+        return {layer: ContentLoss(target[layer], energy[layer]) for layer in target}
 
     def _targets(self, styles: list[Tensor], level: Level) -> dict[str, Moments]:
         """The paintings' moments in each style layer, blended."""
         blended: dict[str, Moments] = {}
         for style, weight in zip(styles, self.recipe.blend_of(len(styles)), strict=True):
             painting = resize_style(style, level, self.recipe.style_scale)
-            for layer, features in self.vgg(painting, self.style_layers).items():
-                moments = Moments.of(features).weighted(weight)
-                blended[layer] = blended[layer] + moments if layer in blended else moments
+            for layer, sums in moments(
+                self.vgg, painting, frozenset(self.style_layers), self.plan
+            ).items():
+                part = sums.weighted(weight)
+                blended[layer] = blended[layer] + part if layer in blended else part
         return blended
 
     def __call__(self, picture: Tensor, scale: float = 1.0) -> tuple[Losses, Tensor]:
         """Losses at picture (1, 3, H, W), and d(total)/d(picture) * scale, of the same shape."""
-        x = picture.detach().requires_grad_()
-        terms = self._terms(x)
-        (gradient,) = torch.autograd.grad(terms[-1] * scale, x)
-        return Losses(*(term.item() for term in terms)), gradient
+        both = self._forward(picture, taped=True)
+        slopes: dict[str, Slope] = {}
+        style = 0.0
+        for layer, weight in self.style_layers.items():
+            value, slope = slope_by_features(self._style[layer], both.moments.pop(layer))
+            style += weight * value
+            slopes[layer] = slope.scaled(self.recipe.style_weight * weight * scale)
+
+        def push(layer: str, where: Region, features: Tensor, d: Tensor) -> None:
+            if layer in slopes:
+                d += slopes[layer].at(features)
+            if layer in self._content:
+                weight = self.recipe.content_weight * self.content_layers[layer] * scale
+                d += self._content[layer].gradient(where, features).mul_(weight)
+
+        gradient = both.run.backward(push)
+        tv = tv_loss(picture, gradient, self.recipe.tv_weight * scale)
+        return self._weighed(both.content, style, tv), gradient
 
     def losses(self, picture: Tensor) -> Losses:
         """Losses alone at picture (1, 3, H, W)."""
-        with torch.no_grad():
-            return Losses(*(term.item() for term in self._terms(picture)))
+        both = self._forward(picture, taped=False)
+        style = sum(
+            w * float(self._style[layer](both.moments[layer])) for layer, w in self.style_layers.items()
+        )
+        return self._weighed(both.content, style, tv_loss(picture))
 
-    def _terms(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Content, style, total variation, and their weighted sum."""
-        features = self.vgg(x, self.wanted)
-        zero = x.new_zeros(())
-        content = style = zero
-        for layer, weight in self.content_layers.items():
-            content = content + weight * content_loss(features[layer], self.content[layer])
-        for layer, weight in self.style_layers.items():
-            style = style + weight * self.style[layer](Moments.of(features[layer]))
-        tv = tv_loss(x)
+    def _weighed(self, content: float, style: float, tv: float) -> Losses:
         r = self.recipe
         total = r.content_weight * content + r.style_weight * style + r.tv_weight * tv
-        return content, style, tv, total
+        return Losses(content, style, tv, total)
+
+    def _forward(self, picture: Tensor, *, taped: bool) -> _Sums:
+        layers = frozenset({*self.content_layers, *self.style_layers})
+        sums = _Sums(Pass(self.vgg, layers, self.plan, picture))
+
+        def look(layer: str, where: Region, features: Tensor) -> None:
+            if layer in self.style_layers:
+                sums.add(layer, features)
+            if layer in self._content:
+                sums.content += self.content_layers[layer] * self._content[layer].value(where, features)
+
+        sums.run.forward(look, taped=taped)
+        return sums
+
+
+class _Sums:
+    """What the way up adds together: moments by layer, and the content loss."""
+
+    def __init__(self, run: Pass) -> None:
+        self.run = run
+        self.moments: dict[str, Moments] = {}
+        self.content = 0.0
+
+    def add(self, layer: str, features: Tensor) -> None:
+        part = Moments.of(features)
+        self.moments[layer] = self.moments[layer] + part if layer in self.moments else part
+
+
+class Pass:
+    """Up the network over a picture, and down again.
+
+    Args:
+        layers: those that the losses look at. picture: (1, 3, H, W) RGB in [0, 1].
+    """
+
+    def __init__(self, vgg: VGG, layers: frozenset[str], plan: Plan, picture: Tensor) -> None:
+        self.vgg = vgg
+        self.picture = picture
+        deepest = max(block_of(layer) for layer in layers)
+        self.sizes = block_sizes(picture.shape[2], picture.shape[3], deepest + 1)
+        used = [s for s in plan.segments if s[0] <= deepest]
+        self.segments = [
+            Segment(vgg, tuple(b for b in blocks if b <= deepest), layers, kept, top=blocks is used[-1])
+            for blocks, kept in zip(used, plan.kept, strict=False)
+        ]
+        self.tiles = [
+            tiles(s.blocks, self.sizes, vgg.convolutions, plan.tile_of(s.blocks[-1]))
+            for s in self.segments
+        ]
+        self._inputs: list[Tensor | None] = [None] * len(self.segments)
+        self._tapes: list[list[Tape]] = [[] for _ in self.segments]
+
+    @torch.no_grad()
+    def forward(self, look: Look, *, taped: bool = False) -> None:
+        """Shows every layer's features, tile by tile, and keeps what `backward` needs."""
+        x: Tensor | None = None
+        for number, segment in enumerate(self.segments):
+            out: Tensor | None = None
+            for tile in self.tiles[number]:
+                part, tape = segment.forward(
+                    self._cut(x, tile[segment.blocks[0]].outer), tile, look, taped=taped
+                )
+                if taped:
+                    self._tapes[number].append(tape)
+                if segment.pools_out:
+                    if out is None:
+                        out = part.new_empty(*self.sizes[segment.blocks[-1] + 1], part.shape[2])
+                    tile[segment.blocks[-1]].inner.pooled().of(out).copy_(part)
+            if taped and segment.needs_input:
+                self._inputs[number] = x
+            x = out
+
+    @torch.no_grad()
+    def backward(self, push: Push) -> Tensor:
+        """The gradient of all that `push` adds, by the picture: (1, 3, H, W) float32 at least.
+
+        Uses up what `forward` kept, so that memory falls as it goes down.
+        """
+        d: Tensor | None = None
+        for number in reversed(range(len(self.segments))):
+            segment, x = self.segments[number], self._inputs[number]
+            self._inputs[number] = None
+            gradient = self._blank(number)
+            for tile, tape in zip(self.tiles[number], self._tapes[number], strict=True):
+                first, last = tile[segment.blocks[0]], tile[segment.blocks[-1]]
+                cut = self._cut(x, first.outer) if segment.needs_input else None
+                above = last.inner.pooled().of(d) if d is not None else None
+                first.outer.of(gradient).add_(segment.backward(cut, tile, tape, above, push))
+            self._tapes[number] = []
+            d = gradient
+        assert d is not None
+        return d.permute(2, 0, 1)[None]
+
+    def _cut(self, x: Tensor | None, region: Region) -> Tensor:
+        """A segment's input in a region, (h, w, C) contiguous, in the network's number format."""
+        source = self.picture[0].permute(1, 2, 0) if x is None else x
+        return region.of(source).to(self.vgg.dtype).contiguous()
+
+    def _blank(self, number: int) -> Tensor:
+        """Zeros for the gradient by a segment's input."""
+        block = self.segments[number].blocks[0]
+        if number == 0:
+            return torch.zeros(*self.sizes[1], 3, dtype=self.picture.dtype, device=self.picture.device)
+        below = CHANNELS[block - 2]
+        return torch.zeros(*self.sizes[block], below, dtype=self.vgg.dtype, device=self.picture.device)
+
+
+def moments(vgg: VGG, picture: Tensor, layers: frozenset[str], plan: Plan) -> dict[str, Moments]:
+    """The moments of a picture (1, 3, H, W) in these layers."""
+    sums = _Sums(Pass(vgg, layers, plan, picture))
+    sums.run.forward(lambda layer, where, features: sums.add(layer, features))
+    return sums.moments
+
+
+def _precise(x: Tensor) -> Tensor:
+    """In float32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _shares(weights: dict[str, float]) -> dict[str, float]:
     """Layer weights that sum to 1, without those that are 0."""
     whole = sum(weights.values())
     return {layer: weight / whole for layer, weight in weights.items() if weight}
-
-
-def estimated_bytes(height: int, width: int, dtype: torch.dtype) -> int:
-    """Memory the gradient of a picture of this size needs beyond the network itself."""
-    return height * width * FLOATS_A_PIXEL * dtype.itemsize

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from farm.engine.statistics import Moments
+from farm.engine.tiles import Region
 
 SMALL = 1e-12  # keeps a ratio finite when its target is all zero
+STRIP_PIXELS = 1 << 20  # of the picture at once, in total variation
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,27 @@ class Losses:
     total: float
 
 
-def content_loss(features: Tensor, target: Tensor) -> Tensor:
-    """Squared distance of features (1, C, h, w) to the photograph's, over the photograph's energy."""
-    target = target.to(torch.promote_types(features.dtype, torch.float32))
-    return (features - target).square().sum() / (target.square().sum() + SMALL)
+class ContentLoss:
+    """Squared distance of features to the photograph's, over the photograph's energy; part by part.
+
+    target: (H, W, C), the photograph's features.
+    """
+
+    def __init__(self, target: Tensor, energy: float) -> None:
+        self._target = target
+        self._energy = energy + SMALL
+
+    def value(self, where: Region, features: Tensor) -> float:
+        """The share of features (h, w, C), which lie at `where`, in the loss."""
+        return float(self._apart(where, features).square().sum(dtype=torch.float64)) / self._energy
+
+    def gradient(self, where: Region, features: Tensor) -> Tensor:
+        """The loss's slope by these features, of their shape."""
+        return self._apart(where, features).mul_(2 / self._energy)
+
+    def _apart(self, where: Region, features: Tensor) -> Tensor:
+        precise = torch.promote_types(features.dtype, torch.float32)
+        return features.to(precise) - where.of(self._target)
 
 
 def gram_loss(moments: Moments, target: Moments) -> Tensor:
@@ -57,12 +76,12 @@ class WassersteinLoss:
     def __init__(self, target: Moments) -> None:
         self.mean = target.mean
         self.covariance = target.covariance
-        self.factor = low_rank_factor(self.covariance.double())  # (C, rank)
+        self.factor = low_rank_factor(self.covariance)  # (C, rank)
         self.energy = target.gram.trace() + SMALL
 
     def __call__(self, moments: Moments) -> Tensor:
         S = moments.covariance
-        cross: Tensor = _TraceOfRoot.apply(self.factor.T @ S.double() @ self.factor)
+        cross: Tensor = _TraceOfRoot.apply(self.factor.T @ S @ self.factor)
         means = (moments.mean - self.mean).square().sum()
         return (means + S.trace() + self.covariance.trace() - 2 * cross) / self.energy
 
@@ -77,7 +96,7 @@ class _TraceOfRoot(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, M: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh((M + M.T) / 2)
-        kept = values > 1e-12 * values[-1].clamp(min=SMALL)  # below it, rounding
+        kept = values > 1e-11 * values[-1].clamp(min=SMALL)  # below it, rounding
         roots = torch.where(kept, values.clamp(min=0).sqrt(), 0)
         inverse = torch.where(kept, values.clamp(min=SMALL).rsqrt(), 0)
         ctx.save_for_backward(vectors, inverse)
@@ -109,10 +128,58 @@ def style_loss(kind: str, target: Moments) -> Callable[[Moments], Tensor]:
     return lambda moments: gram_loss(moments, target)
 
 
-def tv_loss(picture: Tensor) -> Tensor:
+def slope_by_features(loss: Callable[[Moments], Tensor], moments: Moments) -> tuple[float, Slope]:
+    """A style loss at these moments, and its slope by any of the features they are sums of."""
+    total, outer = moments.total.requires_grad_(), moments.outer.requires_grad_()
+    with torch.enable_grad():
+        value = loss(Moments(moments.count, total, outer))
+        by_total, by_outer = torch.autograd.grad(value, (total, outer), materialize_grads=True)
+    return value.item(), Slope(by_outer + by_outer.T, by_total)
+
+
+@dataclass(frozen=True)
+class Slope:
+    """dL/dF = F A + b at every position, as outer is the sum of F'F and total that of F."""
+
+    A: Tensor  # (C, C)
+    b: Tensor  # (C,)
+
+    def at(self, features: Tensor) -> Tensor:
+        """For features (h, w, C), of their shape, float32 at least."""
+        precise = torch.promote_types(features.dtype, torch.float32)
+        flat = features.reshape(-1, features.shape[2]).to(precise)
+        return torch.addmm(self.b.to(flat), flat, self.A.to(flat)).view(features.shape)
+
+    def scaled(self, factor: float) -> Slope:
+        """Of the loss times `factor`."""
+        return Slope(self.A * factor, self.b * factor)
+
+
+def tv_loss(picture: Tensor, gradient: Tensor | None = None, weight: float = 1.0) -> float:
     """Total variation of (1, 3, H, W) in [0, 1]: mean squared difference of neighbours, summed over
-    the two directions (Mahendran and Vedaldi 2015, arXiv 1412.0035, with beta = 2)."""
-    across = picture[..., :, 1:] - picture[..., :, :-1]
-    down = picture[..., 1:, :] - picture[..., :-1, :]
-    terms = [d.square().mean() for d in (across, down) if d.numel()]
-    return sum(terms, start=picture.new_zeros(()))
+    the two directions (Mahendran and Vedaldi 2015, arXiv 1412.0035, with beta = 2).
+
+    gradient: of the picture's shape; the loss's slope times `weight` is added to it. Strip by strip,
+    so that a large picture needs no second one.
+    """
+    H, W = picture.shape[-2:]
+    value = 0.0
+    strip = max(1, STRIP_PIXELS // W)
+    across, down = 3 * H * max(1, W - 1), 3 * max(1, H - 1) * W  # how many neighbours there are
+    for top in range(0, H, strip):
+        bottom = min(H, top + strip)
+        rows = picture[..., top:bottom, :]
+        d = rows[..., 1:] - rows[..., :-1]
+        value += float(d.square().sum(dtype=torch.float64)) / across
+        if gradient is not None:
+            d *= 2 * weight / across
+            gradient[..., top:bottom, 1:] += d
+            gradient[..., top:bottom, :-1] -= d
+        last = min(H, bottom + 1)
+        d = picture[..., top + 1 : last, :] - picture[..., top : last - 1, :]
+        value += float(d.square().sum(dtype=torch.float64)) / down
+        if gradient is not None:
+            d *= 2 * weight / down
+            gradient[..., top + 1 : last, :] += d
+            gradient[..., top : last - 1, :] -= d
+    return value

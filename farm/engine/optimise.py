@@ -1,40 +1,41 @@
-"""The optimiser: a picture that grows level by level until it has the paintings' statistics.
+"""The course of a rendering: a picture that grows level by level until it has the paintings' statistics.
 
-Gatys et al. 2016 (arXiv 1508.06576) with Adam (Kingma and Ba 2014, arXiv 1412.6980) for L-BFGS.
-Differs from Gatys et al.: coarse to fine with Adam's moments carried to the next level; the picture
-is clamped to [0, 1] after each step; the result is a bias-corrected running mean of the iterates,
-which has less noise than the last of them.
+Gatys et al. 2016 (arXiv 1508.06576), coarse to fine: each level starts from the one before it. The
+gradient is `gradient.py`'s, the step `optimisers.py`'s, the memory `farm.plan`'s; here they are brought
+together, watched, and put down in checkpoints.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from farm.engine import checkpoint, precision, weights
 from farm.engine import device as devices
-from farm.engine import gradient, precision, weights
+from farm.engine.checkpoint import Checkpoint
+from farm.engine.gradient import Objective
 from farm.engine.losses import Losses
+from farm.engine.optimisers import OPTIMISERS, STATE_FLOATS, Optimiser
 from farm.engine.precision import LossScale
 from farm.engine.pyramid import Level, levels, resize, to_tensor
 from farm.engine.vgg import VGG
-from farm.errors import DoesNotFit, RenderFailed
+from farm.errors import InvalidInput, Problem, RenderFailed
+from farm.plan import Plan, Work, choose, default_tile, peak_bytes
 from farm.recipe import Recipe
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
 
-LEARNING_RATE = 0.02
-BETA_1, BETA_2 = 0.9, 0.99
-EPSILON = 1e-8
-AVERAGED_SHARE = 0.25  # of a level's iterations: about as many of the last ones make its mean
-LONGEST_AVERAGE = 100  # iterations
-MEMORY_SHARE = 0.85  # of the device; the rest is the system's and the allocator's
+MEMORY_SHARE = 0.75  # of the device, unless a budget is given
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,18 @@ class Step:
     """What one iteration did.
 
     level, iteration: counted from 1. levels, iterations: how many there are, of iterations in this
-    level. done, total: iterations over all levels. height, width: of this level, px. seconds: since
-    the start. peak_memory_bytes: so far. picture: makes the picture as it stands, on demand.
+    level. ends_level: no iteration of this level follows. done, total: iterations over all levels.
+    progress: share of the work, 0..1. height, width: of this level, px. seconds: since the start,
+    over all runs. peak_memory_bytes: in this level. plan: how its gradient was computed. picture,
+    checkpoint: make the picture, or all that is needed to go on from here, on demand; before the
+    next step.
     """
 
     level: int
     levels: int
     iteration: int
     iterations: int
+    ends_level: bool
     done: int
     total: int
     progress: float
@@ -58,7 +63,9 @@ class Step:
     losses: Losses
     seconds: float
     peak_memory_bytes: int
+    plan: Plan
     picture: Callable[[], Picture]
+    checkpoint: Callable[[], Checkpoint]
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,8 @@ class Engine:
     vgg: VGG
     device: torch.device
     form: precision.Format
+    folder: Path
+    budget_bytes: int
 
     @classmethod
     def ready(
@@ -77,134 +86,314 @@ class Engine:
         folder: Path,
         say: weights.Say,
         device: torch.device | None = None,
+        memory_gb: float = 0,
     ) -> Engine:
         """Weights resolved and loaded, device and number format chosen.
 
         Args:
-            features: a network's name, or auto. wanted: auto, float32 or mixed.
+            features: a network's name, or auto. wanted: auto, float32, winograd or mixed.
             folder: the weights' cache. say: told which network was taken, and why.
+            memory_gb: what a rendering may use; 0: three quarters of what the device has.
 
         Raises:
             WeightsUnavailable, InvalidInput: see `weights.resolve` and `precision.choose`.
         """
         device = device or devices.choose()
+        devices.keep_freed_memory(device)
         form = precision.choose(wanted, device)
         name = weights.resolve(features, folder, say)
-        return cls(VGG(name, weights.load(name, folder), device, form.dtype), device, form)
+        budget = int(memory_gb * 1e9) or int(devices.memory_bytes(device) * MEMORY_SHARE)
+        return cls._loaded(name, device, form, folder, budget)
+
+    @classmethod
+    def _loaded(
+        cls, name: str, device: torch.device, form: precision.Format, folder: Path, budget: int
+    ) -> Engine:
+        vgg = VGG(name, weights.load(name, folder), device, form.dtype, form.winograd)
+        return cls(vgg, device, form, folder, budget)
+
+    def in_float32(self) -> Engine:
+        """The same in plain float32."""
+        return self._loaded(
+            self.vgg.features, self.device, precision.FLOAT32, self.folder, self.budget_bytes
+        )
 
     def settled(self, recipe: Recipe) -> Recipe:
         """The recipe with what `auto` chose here, as a result carries it."""
-        precise = "float32" if self.form is precision.FLOAT32 else "mixed"
-        return recipe.model_copy(update={"features": self.vgg.features, "precision": precise})
+        return recipe.model_copy(update={"features": self.vgg.features, "precision": self.form.setting})
+
+    def plan(self, recipe: Recipe, height: int, width: int) -> Plan:
+        """What suits a picture of this size.
+
+        Raises:
+            DoesNotFit: none does.
+        """
+        return choose(self.work(recipe), height, width, self.budget_bytes, self.tile)
+
+    @property
+    def tile(self) -> int:
+        """Side of the tiles that suit the device, px."""
+        return default_tile(self.device.type, self.form.dtype.itemsize)
+
+    def work(self, recipe: Recipe) -> Work:
+        """What the planner asks."""
+        return Work(
+            features=self.vgg.features,
+            content=frozenset(n for n, w in recipe.content_layers.items() if w * recipe.content_weight),
+            style=frozenset(n for n, w in recipe.style_layers.items() if w),
+            itemsize=self.form.dtype.itemsize,
+            winograd=self.form.winograd,
+            state_floats=STATE_FLOATS[recipe.optimizer],
+            device=self.device.type,
+        )
 
 
-class State:
-    """What the optimiser carries: the picture, Adam's moments and the running mean of iterates.
+class Plateau:
+    """Whether a level still gets anywhere: its loss smoothed, and how often it hardly fell.
 
-    All (1, 3, H, W) float32. steps: since the start, for the moments' bias. decay: of the running
-    mean in this level. averaged: the weight it has gathered.
+    A level is left when the smoothed loss has fallen by less than a share `tolerance` of itself in
+    `PATIENCE` iterations in a row.
     """
 
-    def __init__(self, image: Tensor, level: Level) -> None:
-        self.image = image
-        self.first = torch.zeros_like(image)
-        self.second = torch.zeros_like(image)
-        self.average = torch.zeros_like(image)
-        self.averaged = 0.0
-        self.decay = _decay(level)
-        self.steps = 0
+    SMOOTHING = 0.8
+    PATIENCE = 5  # iterations
 
-    def grow(self, level: Level) -> None:
-        """To the next level: it starts from the mean of the iterates; the moments come along."""
-        size = (level.height, level.width)
-        self.image = resize(self.picture(), *size).clamp(0, 1)
-        self.first = resize(self.first, *size)
-        self.second = resize(self.second, *size).clamp(min=0)
-        self.average, self.averaged = torch.zeros_like(self.image), 0.0
-        self.decay = _decay(level)
+    def __init__(self, tolerance: float, memory: list[float] | None = None) -> None:
+        self._tolerance = tolerance
+        self.memory = memory or []  # the smoothed loss and the count
 
-    def step(self, gradient: Tensor) -> None:
-        """One step of Adam, clamped, and averaged."""
-        self.steps += 1
-        self.first.lerp_(gradient, 1 - BETA_1)
-        self.second.lerp_(gradient.square(), 1 - BETA_2)
-        rate = LEARNING_RATE / (1 - BETA_1**self.steps)
-        root = (self.second / (1 - BETA_2**self.steps)).sqrt_().add_(EPSILON)
-        self.image.addcdiv_(self.first, root, value=-rate).clamp_(0, 1)
-        self.average.lerp_(self.image, 1 - self.decay)
-        self.averaged += (1 - self.decay) * (1 - self.averaged)
+    def saw(self, total: float) -> None:
+        """After each iteration."""
+        if not self.memory:
+            self.memory = [total, 0.0]
+            return
+        before, flat = self.memory
+        now = self.SMOOTHING * before + (1 - self.SMOOTHING) * total
+        self.memory = [now, flat + 1 if before - now < self._tolerance * abs(now) else 0.0]
 
-    def picture(self) -> Tensor:
-        """(1, 3, H, W): the mean of this level's iterates; before the first one, the start."""
-        return self.average / self.averaged if self.averaged else self.image
+    @property
+    def reached(self) -> bool:
+        """Whether to leave the level."""
+        return self._tolerance > 0 and len(self.memory) == 2 and self.memory[1] >= self.PATIENCE
 
 
-def _decay(level: Level) -> float:
-    window = min(LONGEST_AVERAGE, AVERAGED_SHARE * level.iterations)
-    return max(0.0, 1 - 1 / window)
+class Slopes:
+    """Gradients of one level after another, through whatever can be mended.
+
+    Chooses each level's plan; a smaller one when memory runs out; float32 when half precision has
+    no finite loss left.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        recipe: Recipe,
+        photograph: Tensor,
+        paintings: list[Tensor],
+        budget: int,
+        tile: int | None,
+    ) -> None:
+        self.engine, self.recipe = engine, recipe
+        self.photograph, self.paintings = photograph, paintings
+        self.budget, self.tile = budget, tile
+        self.scale = LossScale(engine.form)
+        self.plan: Plan
+        self._objective: Objective | None = None
+
+    def enter(self, level: Level) -> None:
+        """Chooses a plan for a level.
+
+        Raises:
+            DoesNotFit: none fits.
+        """
+        self._level, self._objective = level, None
+        self.plan = choose(
+            self.engine.work(self.recipe), level.height, level.width, self.budget, self.tile
+        )
+
+    def at(self, image: Tensor) -> tuple[Losses, Tensor]:
+        """Losses and gradient at an image (1, 3, H, W) of this level.
+
+        Raises:
+            DoesNotFit: memory ran out under the smallest plan. RenderFailed: not finite, for good.
+        """
+        while True:
+            try:
+                return finite_gradient(self._open(), image, self.scale)
+            except (MemoryError, RuntimeError) as error:
+                if not devices.is_out_of_memory(error):
+                    raise
+            except NotFinite:
+                if self.engine.form is precision.FLOAT32:
+                    raise
+                self.engine = self.engine.in_float32()
+                self.scale = LossScale(self.engine.form)
+                self.enter(self._level)
+                continue
+            self._shrink()
+
+    def _open(self) -> Objective:
+        if self._objective is None:
+            args = (self.recipe, self.photograph, self.paintings, self._level, self.plan)
+            self._objective = Objective(self.engine.vgg, *args)
+        return self._objective
+
+    def _shrink(self) -> None:
+        """To a plan that needs a fifth less, for this level and all after it."""
+        level = self._level
+        needed = peak_bytes(self.plan, self.engine.work(self.recipe), level.height, level.width)
+        devices.release(self.engine.device)
+        self.budget = int(needed * 0.8)
+        self.enter(level)
 
 
-def stylize(content: Picture, styles: list[Picture], recipe: Recipe, engine: Engine) -> Iterator[Step]:
+def stylize(
+    content: Picture,
+    styles: list[Picture],
+    recipe: Recipe,
+    engine: Engine,
+    *,
+    tile: int | Literal["auto"] | None = "auto",
+    resume: Checkpoint | None = None,
+) -> Iterator[Step]:
     """Render `content` in the manner of `styles`; yields a `Step` after each iteration.
 
     The last step's `picture()` is the result. Leaving the loop is cancellation. On a CPU the same
-    arguments give the same bits.
+    arguments give the same bits, with a pause at any checkpoint or without.
 
     Args:
         content, styles: (H, W, 3) float32 sRGB in [0, 1]; any sizes.
+        tile: side of the gradient's tiles, px; None: the whole picture at once; auto: what suits the
+            device. resume: of the same recipe and pictures; the run goes on after it, with its tile.
 
     Raises:
-        InvalidInput: the recipe does not go with these pictures or this network.
+        InvalidInput: the recipe does not go with these pictures, this network or this checkpoint.
         DoesNotFit: before the first iteration, if the largest level needs more memory than there is.
         RenderFailed: a loss is not finite and no remedy is left.
     """
-    plan = levels(recipe, *content.shape[:2])
-    _refuse_what_cannot_fit(plan[-1], engine)
-    device = engine.device
-    photograph = to_tensor(content, device)
-    paintings = [to_tensor(style, device) for style in styles]
-    state = State(initial(recipe, photograph, plan[0]), plan[0])
-    scale = LossScale(engine.form)
-    work = sum(level.iterations * level.height * level.width for level in plan)
-    total = sum(level.iterations for level in plan)
-    began, done, worked = time.perf_counter(), 0, 0
-    for number, level in enumerate(plan, start=1):
-        if number > 1:
-            state.grow(level)
-        objective = gradient.Objective(engine.vgg, recipe, photograph, paintings, level)
-        for iteration in range(1, level.iterations + 1):
-            losses, slope = finite_gradient(objective, state.image, scale)
-            state.step(slope)
-            done, worked = done + 1, worked + level.height * level.width
+    course = levels(recipe, *content.shape[:2])
+    if recipe.optimizer == "lbfgs" and engine.form is precision.FLOAT16:
+        message = "lbfgs compares gradients, which float16's loss scale disturbs; use adam or float32"
+        raise InvalidInput(Problem("optimizer", message))
+    inputs = checkpoint.digest([content, *styles])
+    side = engine.tile if tile == "auto" else tile
+    budget = engine.budget_bytes
+    if resume is not None:
+        resume.goes_with(engine.settled(recipe), inputs)
+        side, budget = resume.facts.tile, min(budget, resume.facts.budget_bytes)
+    photograph = to_tensor(content, engine.device)
+    paintings = [to_tensor(style, engine.device) for style in styles]
+    slopes = Slopes(engine, recipe, photograph, paintings, budget, side)
+    slopes.enter(course[-1])  # refuses what cannot fit
+    yield from _descend(course, slopes, inputs, resume)
+
+
+def _descend(
+    course: list[Level], slopes: Slopes, inputs: str, resume: Checkpoint | None
+) -> Iterator[Step]:
+    """From level to level, and in each from iteration to iteration."""
+    recipe, settled = slopes.recipe, slopes.engine.settled(slopes.recipe)
+    work = sum(level.iterations * level.height * level.width for level in course)
+    total = sum(level.iterations for level in course)
+    plateau = Plateau(recipe.tolerance)
+    start, done_there, earlier = 1, 0, 0.0
+    optimiser = _optimiser(recipe, slopes, course[0])
+    if resume is not None:
+        facts = resume.facts
+        start, done_there, earlier = facts.level, facts.iteration, facts.seconds
+        tensors = checkpoint.on(optimiser.image.device, resume.tensors)
+        optimiser = optimiser.restore(tensors, facts.scalars)
+        plateau = Plateau(recipe.tolerance, list(facts.plateau))
+        slopes.scale.value, slopes.scale.good = facts.scale, facts.good
+    began = time.perf_counter()
+    for number, level in enumerate(course[start - 1 :], start=start):
+        if number > start:
+            optimiser.grow(level)
+            plateau, done_there = Plateau(recipe.tolerance), 0
+        before = course[: number - 1]
+        done_before = sum(each.iterations for each in before)
+        worked = sum(each.iterations * each.height * each.width for each in before)
+        slopes.enter(level)
+        devices.reset_peak_memory(slopes.engine.device)
+        for iteration in range(done_there + 1, level.iterations + 1):
+            if plateau.reached:
+                break
+            losses, slope = slopes.at(optimiser.image.to(slopes.engine.device))
+            optimiser.step(slope.to(optimiser.image.device), losses.total)
+            del slope
+            plateau.saw(losses.total)
+            ends = plateau.reached or iteration == level.iterations
+            reached = level.iterations if ends else iteration
+            seconds = earlier + time.perf_counter() - began
+            put_down = partial(
+                _checkpoint, optimiser, slopes, settled, inputs, number, iteration, plateau, seconds
+            )
             yield Step(
                 level=number,
-                levels=len(plan),
+                levels=len(course),
                 iteration=iteration,
                 iterations=level.iterations,
-                done=done,
+                ends_level=ends,
+                done=done_before + reached,
                 total=total,
-                progress=worked / work,
+                progress=(worked + reached * level.height * level.width) / work,
                 height=level.height,
                 width=level.width,
                 losses=losses,
-                seconds=time.perf_counter() - began,
-                peak_memory_bytes=devices.peak_memory_bytes(device),
-                picture=lambda: to_numpy(state.picture()),
+                seconds=seconds,
+                peak_memory_bytes=devices.peak_memory_bytes(slopes.engine.device),
+                plan=slopes.plan,
+                picture=lambda: to_numpy(optimiser.picture()),
+                checkpoint=put_down,
             )
 
 
-def finite_gradient(
-    objective: gradient.Objective, image: Tensor, scale: LossScale
-) -> tuple[Losses, Tensor]:
+def _optimiser(recipe: Recipe, slopes: Slopes, level: Level) -> Optimiser:
+    """Fresh, where the largest level's plan wants its state."""
+    image = initial(recipe, slopes.photograph, level)
+    return OPTIMISERS[recipe.optimizer](image.cpu() if slopes.plan.offload else image, level)
+
+
+def _checkpoint(
+    optimiser: Optimiser,
+    slopes: Slopes,
+    settled: Recipe,
+    inputs: str,
+    level: int,
+    iteration: int,
+    plateau: Plateau,
+    seconds: float,
+) -> Checkpoint:
+    facts = checkpoint.Facts(
+        recipe=json.loads(settled.model_dump_json()),
+        inputs=inputs,
+        level=level,
+        iteration=iteration,
+        seconds=seconds,
+        budget_bytes=slopes.budget,
+        tile=slopes.tile,
+        scalars=optimiser.scalars,
+        scale=slopes.scale.value,
+        good=slopes.scale.good,
+        plateau=plateau.memory,
+    )
+    return Checkpoint(facts, optimiser.tensors())
+
+
+class NotFinite(RenderFailed):
+    """The losses are no longer finite. Try precision float32, or smaller weights."""
+
+
+def finite_gradient(objective: Objective, image: Tensor, scale: LossScale) -> tuple[Losses, Tensor]:
     """Losses and gradient at `image`; lowers a float16 loss scale until they are finite.
 
     Raises:
-        RenderFailed: they stay infinite or not a number.
+        NotFinite: they stay infinite or not a number.
     """
     while True:
         try:
             losses, slope = objective(image, scale.value)
-            slope = slope / scale.value
+            slope /= scale.value
             finite = bool(torch.isfinite(slope).all())
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # what eigh makes of a NaN
             finite = False
@@ -212,9 +401,7 @@ def finite_gradient(
         if finite:
             return losses, slope
         if scale.exhausted:
-            raise RenderFailed(
-                "The losses are no longer finite. Try precision float32, or smaller weights."
-            )
+            raise NotFinite
 
 
 def initial(recipe: Recipe, photograph: Tensor, level: Level) -> Tensor:
@@ -231,14 +418,3 @@ def initial(recipe: Recipe, photograph: Tensor, level: Level) -> Tensor:
 def to_numpy(picture: Tensor) -> Picture:
     """(1, 3, H, W) on any device -> (H, W, 3) float32 in [0, 1]."""
     return picture[0].permute(1, 2, 0).clamp(0, 1).float().cpu().contiguous().numpy()
-
-
-def _refuse_what_cannot_fit(largest: Level, engine: Engine) -> None:
-    needed = gradient.estimated_bytes(largest.height, largest.width, engine.form.dtype)
-    there = devices.memory_bytes(engine.device) * MEMORY_SHARE
-    if needed > there:
-        raise DoesNotFit(
-            f"{largest.width} x {largest.height} needs about {needed / 1e9:.0f} GB; "
-            f"{devices.describe(engine.device)} has {there / 1e9:.0f} GB to give. "
-            f"Largest size that fits here: {largest.size * (there / needed) ** 0.5:.0f}."
-        )

@@ -14,28 +14,33 @@ from farm.errors import InvalidInput, Problem
 
 @dataclass(frozen=True)
 class Format:
-    """The convolutions' dtype, and its name for people."""
+    """The convolutions' dtype, whether they go after Winograd, the name for people, and the setting
+    of a recipe that asks for it."""
 
     dtype: torch.dtype
+    winograd: bool
     name: str
+    setting: str
 
 
-FLOAT32 = Format(torch.float32, "float32")
-BFLOAT16 = Format(torch.bfloat16, "mixed (bfloat16)")
-FLOAT16 = Format(torch.float16, "mixed (float16)")
+FLOAT32 = Format(torch.float32, False, "float32", "float32")
+WINOGRAD = Format(torch.float32, True, "float32 (Winograd)", "winograd")
+BFLOAT16 = Format(torch.bfloat16, False, "mixed (bfloat16)", "mixed")
+FLOAT16 = Format(torch.float16, False, "mixed (float16)", "mixed")
 
 
 def choose(precision: str, device: torch.device) -> Format:
-    """`auto`, `float32` or `mixed` -> a format this device is fast in.
+    """A recipe's precision -> a format; for `auto` the one this device is fastest in.
 
     CUDA: bfloat16 where the card has it, else float16. CPU: bfloat16 where the processor has
-    AVX512-BF16 or AMX (elsewhere it is emulated, at a tenth of float32's speed), else float32.
+    AVX512-BF16 or AMX (elsewhere it is emulated, at a tenth of float32's speed), else float32 after
+    Winograd.
 
     Raises:
         InvalidInput: `mixed` on a CPU that has no fast half precision.
     """
-    if precision == "float32":
-        return FLOAT32
+    if precision in ("float32", "winograd"):
+        return FLOAT32 if precision == "float32" else WINOGRAD
     if device.type == "cuda":
         return BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else FLOAT16
     if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
@@ -43,7 +48,7 @@ def choose(precision: str, device: torch.device) -> Format:
     if precision == "mixed":
         message = "mixed needs a GPU or a processor with AVX512-BF16 or AMX; use auto or float32"
         raise InvalidInput(Problem("precision", message))
-    return FLOAT32
+    return WINOGRAD
 
 
 class LossScale:
@@ -59,17 +64,17 @@ class LossScale:
     def __init__(self, form: Format) -> None:
         self.adapts = form is FLOAT16
         self.value = 2.0**10 if self.adapts else 1.0
-        self._good = 0
+        self.good = 0
 
     def update(self, finite: bool) -> None:
         """Adapt to whether the last gradient was finite."""
         if not self.adapts:
             return
-        self._good = self._good + 1 if finite else 0
+        self.good = self.good + 1 if finite else 0
         if not finite:
             self.value /= 2
-        elif self._good == self.GROW_AFTER:
-            self.value, self._good = self.value * 2, 0
+        elif self.good == self.GROW_AFTER:
+            self.value, self.good = self.value * 2, 0
 
     @property
     def exhausted(self) -> bool:

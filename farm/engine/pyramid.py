@@ -16,6 +16,9 @@ from torch import Tensor
 from farm.recipe import PRESETS, Recipe
 
 
+MOST_ENLARGED = 4.0  # of a painting's sides
+
+
 @dataclass(frozen=True)
 class Level:
     """One size of the pyramid: height and width in px, and its number of iterations."""
@@ -50,16 +53,18 @@ def resize(picture: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_style(picture: Tensor, level: Level, scale: float) -> Tensor:
-    """A painting (1, 3, H, W) at the area of a level times `scale`**2, never enlarged.
+    """A painting (1, 3, H, W) at the area of a level times `scale`**2, enlarged `MOST_ENLARGED`-fold
+    at most.
 
     The same area, not the same side, so that strokes of a portrait painting come out as large as
-    those of a landscape one.
+    those of a landscape one. Enlarged where the painting is smaller than the level, so that its strokes
+    keep their share of the picture however large that grows.
     """
     H, W = picture.shape[-2:]
-    factor = min(1.0, scale * math.sqrt(level.height * level.width / (H * W)))
+    factor = min(MOST_ENLARGED, scale * math.sqrt(level.height * level.width / (H * W)))
     smallest = 32 / min(H, W)  # below it the deepest layers see next to nothing
     factor = max(factor, min(1.0, smallest))
-    return resize(picture, round(H * factor), round(W * factor)).clamp(0, 1)
+    return resize(picture, round(H * factor), round(W * factor)).clamp_(0, 1)
 
 
 def to_tensor(picture: object, device: torch.device) -> Tensor:

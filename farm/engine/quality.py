@@ -8,18 +8,21 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from farm.engine.gradient import Objective
+from farm.engine.gradient import Objective, moments
 from farm.engine.optimise import Engine, Picture
 from farm.engine.pyramid import Level, resize, resize_style, to_tensor
-from farm.engine.statistics import Moments
+from farm.plan import Plan
 from farm.recipe import Recipe
+
+SSIM_PIXELS = 2048  # longest side; larger pictures are compared at the size a screen shows them in
 
 
 @dataclass(frozen=True)
 class Quality:
     """ssim: of the picture against the photograph (Wang et al. 2004, doi 10.1109/TIP.2003.819861),
-    -1..1, 1 the same. gram_cosine: cosine between the Gram matrices of picture and paintings, mean
-    over the style layers, 0..1; features are non-negative, so it is high for any two pictures.
+    -1..1, 1 the same, both at most 2048 px. gram_cosine: cosine between the Gram matrices of picture
+    and paintings, mean over the style layers, 0..1; features are non-negative, so it is high for any
+    two pictures.
     gram_cosine_centred: the same of covariances, -1..1, which tells pictures apart. content_loss,
     style_loss, tv_loss: the unweighted terms of the objective at the picture.
     """
@@ -49,23 +52,25 @@ def measure(
     result = to_tensor(picture, engine.device)
     photograph = to_tensor(content, engine.device)
     paintings = [to_tensor(style, engine.device) for style in styles]
-    losses = Objective(engine.vgg, recipe, photograph, paintings, level).losses(result)
-    resized = resize(photograph, height, width).clamp(0, 1)
-    ssim = cast(Tensor, structural_similarity_index_measure(result, resized, data_range=1.0))
-    raw, centred = _cosines(result, paintings, recipe, engine, level)
+    plan = engine.plan(recipe, height, width)
+    losses = Objective(engine.vgg, recipe, photograph, paintings, level, plan).losses(result)
+    shown = min(1.0, SSIM_PIXELS / max(height, width))
+    ours, theirs = (resize(x, round(height * shown), round(width * shown)) for x in (result, photograph))
+    ssim = cast(Tensor, structural_similarity_index_measure(ours, theirs, data_range=1.0))
+    raw, centred = _cosines(result, paintings, recipe, engine, level, plan)
     return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv)
 
 
 def _cosines(
-    result: Tensor, paintings: list[Tensor], recipe: Recipe, engine: Engine, level: Level
+    result: Tensor, paintings: list[Tensor], recipe: Recipe, engine: Engine, level: Level, plan: Plan
 ) -> tuple[float, float]:
-    layers = [layer for layer, weight in recipe.style_layers.items() if weight]
-    reached = engine.vgg(result, layers)
+    layers = frozenset(layer for layer, weight in recipe.style_layers.items() if weight)
+    reached = moments(engine.vgg, result, layers, plan)
     raw = centred = 0.0
     for painting, weight in zip(paintings, recipe.blend_of(len(paintings)), strict=True):
-        wanted = engine.vgg(resize_style(painting, level, recipe.style_scale), layers)
-        for layer in layers:
-            ours, theirs = Moments.of(reached[layer]), Moments.of(wanted[layer])
+        scaled = resize_style(painting, level, recipe.style_scale)
+        for layer, theirs in moments(engine.vgg, scaled, layers, plan).items():
+            ours = reached[layer]
             raw += weight / len(layers) * _cosine(ours.gram, theirs.gram)
             centred += weight / len(layers) * _cosine(ours.covariance, theirs.covariance)
     return raw, centred

@@ -18,7 +18,7 @@ class Moments:
     """First and second moments of C channels over a number of positions.
 
     count: positions. total: (C,) sum of the feature vectors. outer: (C, C) sum of their outer
-    products. float32 at least: a Gram sum overflows float16 beyond 65504.
+    products. float64, because the tiles of a large picture add up to tens of millions of positions.
     """
 
     count: float
@@ -27,12 +27,12 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> Moments:
-        """Of features (1, C, H, W)."""
-        _, C, H, W = features.shape
-        flat = features[0].reshape(C, H * W)  # (C, HW)
+        """Of features (H, W, C). Products in float32 at least: float16 overflows beyond 65504."""
+        H, W, C = features.shape
+        flat = features.reshape(H * W, C)
         if flat.dtype != torch.float64:
             flat = flat.float()
-        return cls(H * W, flat.sum(dim=1), flat @ flat.T)
+        return cls(H * W, flat.sum(dim=0).double(), (flat.T @ flat).double())
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)

@@ -1,27 +1,32 @@
-"""VGG's convolutions as a function from a picture to the features of named layers.
+"""VGG's convolutions, one at a time, upwards and back.
 
 Simonyan and Zisserman 2014 (arXiv 1409.1556). Differs from the paper: no classifier; the first
 convolution pads by replicating the border, so that the frame of the picture is not darkened; and the
 input normalisation is folded into its weights (see `weights.py`), so that pictures go in as they are.
+
+Activations are (H, W, C), contiguous: neighbouring numbers are the channels of one position, which is
+what convolutions, Gram matrices and cutting out tiles all like best.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from farm.errors import InvalidInput, Problem
-from farm.recipe import layer_names
+from farm.engine.convolution import Kernel, adjoint, as_hwc, as_nchw, kernel
+from farm.engine.tiles import pooled
+from farm.recipe import CONVOLUTIONS, layer_names
 
 
 class VGG:
     """The convolutions of one network on one device. Nothing in it is trained or changed.
 
     features: the network's name. tensors: `conv1_1.weight` (out, in, 3, 3), `conv1_1.bias` (out,) ..
-    as `weights.load` gives them. dtype: of weights and activations.
+    as `weights.load` gives them. dtype: of weights and activations. winograd: whether wide layers are
+    convolved after Winograd.
     """
 
     def __init__(
@@ -30,49 +35,69 @@ class VGG:
         tensors: Mapping[str, Tensor],
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        winograd: bool = False,
     ) -> None:
         self.features = features
+        self.device = device
         self.dtype = dtype
+        self.winograd = winograd
         self.layers = layer_names(features)
-        self._convolutions = {
-            layer: (
-                tensors[f"conv{layer[4:]}.weight"]
-                .to(device, dtype)
-                .contiguous(memory_format=torch.channels_last),
-                tensors[f"conv{layer[4:]}.bias"].to(device, dtype),
-            )
-            for layer in self.layers
+        self.convolutions = dict(enumerate(CONVOLUTIONS[features], start=1))
+        self._weight = {
+            layer: tensors[f"conv{layer[4:]}.weight"].to(device, dtype) for layer in self.layers
         }
+        self._bias = {layer: tensors[f"conv{layer[4:]}.bias"].to(device, dtype) for layer in self.layers}
+        self._kernels: dict[tuple[str, bool], Kernel] = {}
 
-    def __call__(self, picture: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
-        """Features of the wanted layers.
+    def is_last_of_block(self, layer: str) -> bool:
+        """Whether pooling follows."""
+        return int(layer[6:]) == self.convolutions[int(layer[4])]
 
-        Args:
-            picture: (1, 3, H, W) RGB, nominally in [0, 1], any float type.
-            wanted: layer names such as `relu4_2`.
+    def convolve(self, layer: str, x: Tensor) -> Tensor:
+        """The layer's convolution and ReLU: (H, W, C) -> (H, W, O)."""
+        if layer == "relu1_1":
+            padded = F.pad(as_nchw(x), (1, 1, 1, 1), mode="replicate")
+            return as_hwc(F.conv2d(padded, self._weight[layer], self._bias[layer])).relu_()
+        return self._kernel(layer, back=False)(x, self._bias[layer])
 
-        Returns:
-            For each wanted layer (1, C, h, w), non-negative, in `self.dtype`, h = H // 2**(block - 1).
+    def convolve_back(self, layer: str, d: Tensor) -> Tensor:
+        """The adjoint of the layer's convolution: (H, W, O) -> (H, W, C)."""
+        if layer == "relu1_1":
+            padded = F.conv2d(as_nchw(d), adjoint(self._weight[layer]), padding=2)
+            return _fold_the_border(as_hwc(padded))
+        return self._kernel(layer, back=True)(d)
 
-        Raises:
-            InvalidInput: if a layer is not one of this network's.
-        """
-        unknown = set(wanted) - set(self.layers)
-        if unknown:
-            message = f"{self.features} has no {', '.join(sorted(unknown))}"
-            raise InvalidInput(Problem("layers", message))
-        found: dict[str, Tensor] = {}
-        x = picture.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        for layer, (weight, bias) in self._convolutions.items():
-            if len(found) == len(wanted):
-                break
-            if layer == "relu1_1":
-                x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
-            else:
-                if layer.endswith("_1"):  # a new block
-                    x = F.max_pool2d(x, 2, ceil_mode=min(x.shape[-2:]) < 2)
-                x = F.conv2d(x, weight, bias, padding=1)
-            x = F.relu(x)
-            if layer in wanted:
-                found[layer] = x
-        return found
+    def _kernel(self, layer: str, *, back: bool) -> Kernel:
+        """Made when it is first wanted: most recipes do without the deepest layers."""
+        key = (layer, back)
+        if key not in self._kernels:
+            weight = self._weight[layer]
+            self._kernels[key] = kernel(adjoint(weight) if back else weight, self.winograd)
+        return self._kernels[key]
+
+
+def _fold_the_border(d: Tensor) -> Tensor:
+    """The adjoint of padding by replication: (H + 2, W + 2, C) -> (H, W, C)."""
+    d[1] += d[0]
+    d[-2] += d[-1]
+    d[:, 1] += d[:, 0]
+    d[:, -2] += d[:, -1]
+    return d[1:-1, 1:-1].contiguous()
+
+
+def pool(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Max pooling 2 x 2 of (H, W, C): values (H // 2, W // 2, C), and for each where in its plane it
+    was. A side of one pixel stays as it is."""
+    H, W, _ = x.shape
+    window = (min(2, H), min(2, W))
+    values, places = F.max_pool2d(as_nchw(x), window, return_indices=True)
+    return as_hwc(values), as_hwc(places)
+
+
+def pool_back(d: Tensor, places: Tensor, height: int, width: int) -> Tensor:
+    """The adjoint of `pool` at these places: (h, w, C) -> (height, width, C)."""
+    window = (min(2, height), min(2, width))
+    assert d.shape[:2] == (pooled(height), pooled(width))
+    like = as_nchw(d.new_empty(1).expand(height, width, d.shape[2]))
+    back = torch.ops.aten.max_pool2d_with_indices_backward
+    return as_hwc(back(as_nchw(d), like, window, window, (0, 0), (1, 1), False, as_nchw(places)))

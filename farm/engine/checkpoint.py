@@ -1,0 +1,125 @@
+"""A rendering put down in a file, to be taken up again as if nothing had happened.
+
+A safetensors file: the optimiser's tensors, and one JSON text of all else. It appears under its name by
+rename, so that there is always a whole one: the old or the new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from farm.errors import InvalidInput, Problem, RenderFailed
+from farm.recipe import Recipe
+
+VERSION = 1
+KEY = "style-farm checkpoint"
+
+
+class Facts(BaseModel):
+    """All but the tensors.
+
+    version: of this layout. recipe: with what `auto` chose. inputs: digest of the pictures. level,
+    iteration: the last one done, from 1. seconds: worked so far. budget_bytes, tile: what the plans of
+    this and the coming levels follow from. scalars: the optimiser's. scale: of a float16 loss.
+    good: iterations since it last changed. plateau: see `optimise.Plateau`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int = VERSION
+    recipe: dict[str, Any]
+    inputs: str
+    level: int
+    iteration: int
+    seconds: float
+    budget_bytes: int
+    tile: int | None
+    scalars: dict[str, Any]
+    scale: float
+    good: int
+    plateau: list[float]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A rendering as it stood after an iteration. tensors: the optimiser's, by name."""
+
+    facts: Facts
+    tensors: dict[str, Tensor]
+
+    def write(self, path: Path) -> None:
+        """To a file, whole or not at all.
+
+        Raises:
+            RenderFailed: it cannot be written; an older file of that name is as it was.
+        """
+        part = path.with_name(f".{path.name}.part")
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        try:
+            save_file(tensors, part, metadata={KEY: self.facts.model_dump_json()})
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+        except (OSError, SafetensorError) as error:
+            part.unlink(missing_ok=True)
+            raise RenderFailed(f"The checkpoint {path} could not be written: {error}.") from error
+
+    def goes_with(self, recipe: Recipe, inputs: str) -> None:
+        """Raises InvalidInput if it is of another rendering than this recipe (settled) and pictures."""
+        ours = json.loads(recipe.model_dump_json())
+        theirs = self.facts.recipe
+        differ = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
+        if differ:
+            told = "; ".join(f"{n} was {theirs.get(n)} and is {ours.get(n)}" for n in differ[:4])
+            raise _unusable(f"is of another recipe: {told}")
+        if inputs != self.facts.inputs:
+            raise _unusable("is of other pictures than these")
+
+
+def read(path: Path) -> Checkpoint:
+    """From a file.
+
+    Raises:
+        InvalidInput: it is no checkpoint, not whole, or of a newer version; `checkpoint` is its field.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+            if text is None:
+                raise _unusable(f"{path} is not a checkpoint of this farm")
+            version = json.loads(text).get("version")
+            if version != VERSION:
+                raise _unusable(f"{path} has layout {version}; this version of the farm reads {VERSION}")
+            facts = Facts.model_validate_json(text)
+            return Checkpoint(facts, {k: file.get_tensor(k).clone() for k in file.keys()})  # noqa: SIM118
+    except (OSError, SafetensorError, ValidationError, json.JSONDecodeError) as error:
+        raise _unusable(f"{path} is damaged or not whole ({error}); delete it to start anew") from error
+
+
+def digest(pictures: list[Any]) -> str:
+    """Of the input pictures, float32 (H, W, 3) each."""
+    whole = hashlib.sha256()
+    for picture in pictures:
+        whole.update(str(picture.shape).encode())
+        whole.update(memoryview(picture).cast("B"))
+    return whole.hexdigest()
+
+
+def on(device: torch.device, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on a device."""
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
+
+
+def _unusable(message: str) -> InvalidInput:
+    return InvalidInput(Problem("checkpoint", message))

@@ -1,0 +1,84 @@
+"""What a tile's forward pass leaves for its backward pass, as small as it can be.
+
+The slope of a ReLU network at a picture needs no activations: one bit for each ReLU says whether it
+passes, two bits for each pooled value say where it came from. Only where a loss looks at features does
+the backward pass need the numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+SPREAD = 0x0101010101010101  # a byte into all eight bytes of a word
+GATHER = 0x0102040810204080  # eight bytes of 0 or 1 into the word's top byte, the first lowest
+ONE_BIT_EACH = 0x8040201008040201 - (1 << 64)  # of byte i, bit i
+
+
+@dataclass
+class Pooling:
+    """How one block was pooled: where each value came from, and whether it is above zero."""
+
+    places: Tensor  # packed, 2 bits each
+    alive: Tensor  # packed, 1 bit each
+    height: int  # before pooling
+    width: int
+
+    @classmethod
+    def of(cls, values: Tensor, places: Tensor, height: int, width: int) -> Pooling:
+        """Of `vgg.pool`'s values and places (h, w, C) for a picture of this size."""
+        return cls(_pack_places(places, width), pack(values > 0), height, width)
+
+    def open(self, channels: int) -> tuple[Tensor, Tensor]:
+        """Places and alive, each (h, w, C), as they went in."""
+        shape = (max(1, self.height // 2), max(1, self.width // 2), channels)
+        return _unpack_places(self.places, shape, self.width), unpack(self.alive, shape)
+
+
+@dataclass
+class Tape:
+    """By layer: features (H, W, C), or packed signs; by block: how it was pooled."""
+
+    features: dict[str, Tensor] = field(default_factory=dict)
+    signs: dict[str, Tensor] = field(default_factory=dict)
+    poolings: dict[int, Pooling] = field(default_factory=dict)
+
+
+def pack(mask: Tensor) -> Tensor:
+    """A bool mask, a multiple of 8 long -> uint8, one bit each."""
+    words = mask.view(-1).view(torch.int64)
+    return words.mul(GATHER).bitwise_right_shift_(56).to(torch.uint8)
+
+
+def unpack(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The mask of this shape that `pack` was given."""
+    words = packed.to(torch.int64).mul_(SPREAD).bitwise_and_(ONE_BIT_EACH)
+    return words.view(torch.uint8).clamp_(max=1).view(torch.bool).view(shape)
+
+
+def _origins(h: int, w: int, width: int, device: torch.device) -> Tensor:
+    """(h, w, 1): place of each window's first pixel in a plane `width` px wide."""
+    rows = torch.arange(h, device=device).mul_(2 * width)
+    columns = torch.arange(w, device=device).mul_(2)
+    return (rows[:, None] + columns)[..., None]
+
+
+def _pack_places(places: Tensor, width: int) -> Tensor:
+    """(h, w, C) places in planes `width` px wide -> uint8, four to a byte."""
+    h, w, _ = places.shape
+    offsets = places - _origins(h, w, width, places.device)  # 0, 1, width, width + 1
+    below = (offsets >= width).long()
+    codes = offsets.sub_(below.mul_(width - 2)).to(torch.uint8)  # row of the window, column of it
+    words = codes.view(-1).view(torch.int32)
+    words = words | words >> 6 | words >> 12 | words >> 18
+    return words.to(torch.uint8)
+
+
+def _unpack_places(packed: Tensor, shape: tuple[int, int, int], width: int) -> Tensor:
+    words = packed.to(torch.int32).mul_(0x1001)
+    words = (words | words << 6).bitwise_and_(0x03030303)
+    codes = words.view(torch.uint8).view(shape).to(torch.int64)
+    below = codes >> 1
+    return codes.add_(below.mul_(width - 2)).add_(_origins(shape[0], shape[1], width, packed.device))
