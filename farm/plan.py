@@ -46,12 +46,15 @@ class Plan(BaseModel):
     kept: tuple[bool, ...]
     offload: bool = False
 
-    def tile_of(self, block: int) -> int | None:
-        """Side of a tile in this block, px of this block, even."""
+    def tile_of(self, segment: Sequence[int]) -> int | None:
+        """Side of a tile in the segment's last block, px of that block, even."""
         if self.tile is None:
             return None
-        narrower = math.sqrt(CHANNELS[0] / CHANNELS[block - 1])
-        return max(2, 2 * round(self.tile * narrower / 2))
+        sides = [
+            self.tile * math.sqrt(CHANNELS[0] / CHANNELS[block - 1]) / 2 ** (segment[-1] - block)
+            for block in segment
+        ]
+        return max(2, 2 * round(min(sides) / 2))
 
     def describe(self) -> str:
         """For the log."""

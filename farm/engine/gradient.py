@@ -169,8 +169,7 @@ class Pass:
             for blocks, kept in zip(used, plan.kept, strict=False)
         ]
         self.tiles = [
-            tiles(s.blocks, self.sizes, vgg.convolutions, plan.tile_of(s.blocks[-1]))
-            for s in self.segments
+            tiles(s.blocks, self.sizes, vgg.convolutions, plan.tile_of(s.blocks)) for s in self.segments
         ]
         self._inputs: list[Tensor | None] = [None] * len(self.segments)
         self._tapes: list[list[Tape]] = [[] for _ in self.segments]

@@ -96,7 +96,7 @@ class _TraceOfRoot(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, M: Tensor) -> Tensor:
         values, vectors = torch.linalg.eigh((M + M.T) / 2)
-        kept = values > 1e-11 * values[-1].clamp(min=SMALL)  # below it, rounding
+        kept = values > 1e-10 * values[-1].clamp(min=SMALL)  # below it, rounding
         roots = torch.where(kept, values.clamp(min=0).sqrt(), 0)
         inverse = torch.where(kept, values.clamp(min=SMALL).rsqrt(), 0)
         ctx.save_for_backward(vectors, inverse)
