@@ -51,7 +51,7 @@ class Plan(BaseModel):
         if self.tile is None:
             return None
         sides = [
-            self.tile * math.sqrt(CHANNELS[0] / CHANNELS[block - 1]) / 2 ** (segment[-1] - block)
+            self.tile * math.sqrt(CHANNELS[0] / CHANNELS[block - 1]) / 2.0 ** (segment[-1] - block)
             for block in segment
         ]
         return max(2, 2 * round(min(sides) / 2))

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from farm.recipe import PRESETS, Recipe
 
-
 MOST_ENLARGED = 4.0  # of a painting's sides
 
 

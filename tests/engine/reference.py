@@ -45,39 +45,51 @@ def moments(x: Tensor) -> Moments:
     return Moments(flat.shape[1], flat.sum(dim=1).double(), (flat @ flat.T).double())
 
 
-def objective(
-    name: str,
-    tensors: Mapping[str, Tensor],
-    recipe: Recipe,
-    content: Tensor,
-    styles: list[Tensor],
-    level: Level,
-    picture: Tensor,
-) -> tuple[float, Tensor]:
-    """Total loss at the picture, and its gradient."""
-    shares = lambda weights: {k: v / sum(weights.values()) for k, v in weights.items()}  # noqa: E731
-    in_content, in_style = shares(recipe.content_layers), shares(recipe.style_layers)
-    with torch.no_grad():
-        wanted = features(
-            name, tensors, resize(content, level.height, level.width).clamp(0, 1), in_content
-        )
-        targets: dict[str, Moments] = {}
-        for style, weight in zip(styles, recipe.blend_of(len(styles)), strict=True):
-            painting = resize_style(style, level, recipe.style_scale)
-            for layer, x in features(name, tensors, painting, in_style).items():
-                part = moments(x).weighted(weight)
-                targets[layer] = targets[layer] + part if layer in targets else part
-    x = picture.clone().requires_grad_()
-    found = features(name, tensors, x, {*in_content, *in_style})
-    total = torch.zeros((), dtype=torch.float64)
-    for layer, share in in_content.items():
-        apart = (found[layer] - wanted[layer]).double().square().sum()
-        total = total + recipe.content_weight * share * apart / wanted[layer].double().square().sum()
-    for layer, share in in_style.items():
-        loss = style_loss(recipe.style_loss, targets[layer])(moments(found[layer]))
-        total = total + recipe.style_weight * share * loss
-    across, down = (x[..., 1:] - x[..., :-1]), (x[..., 1:, :] - x[..., :-1, :])
-    tv = sum(d.double().square().mean() for d in (across, down) if d.numel())
-    total = total + recipe.tv_weight * tv
-    (gradient,) = torch.autograd.grad(total, x)
-    return total.item(), gradient
+class Reference:
+    """Total loss and gradient at a picture, for fixed targets."""
+
+    def __init__(
+        self,
+        name: str,
+        tensors: Mapping[str, Tensor],
+        recipe: Recipe,
+        content: Tensor,
+        styles: list[Tensor],
+        level: Level,
+    ) -> None:
+        self.name, self.tensors, self.recipe = name, tensors, recipe
+        self.content, self.style = _shares(recipe.content_layers), _shares(recipe.style_layers)
+        with torch.no_grad():
+            photograph = resize(content, level.height, level.width).clamp(0, 1)
+            self.wanted = features(name, tensors, photograph, self.content)
+            self.targets: dict[str, Moments] = {}
+            for style, weight in zip(styles, recipe.blend_of(len(styles)), strict=True):
+                painting = resize_style(style, level, recipe.style_scale)
+                for layer, x in features(name, tensors, painting, self.style).items():
+                    part = moments(x).weighted(weight)
+                    old = self.targets.get(layer)
+                    self.targets[layer] = part if old is None else old + part
+
+    def __call__(self, picture: Tensor) -> tuple[float, Tensor]:
+        """At a picture (1, 3, H, W)."""
+        x = picture.clone().requires_grad_()
+        found = features(self.name, self.tensors, x, {*self.content, *self.style})
+        r = self.recipe
+        total = torch.zeros((), dtype=torch.float64, device=picture.device)
+        for layer, share in self.content.items():
+            apart = (found[layer] - self.wanted[layer]).square().sum()
+            total = total + r.content_weight * share * apart / self.wanted[layer].square().sum()
+        for layer, share in self.style.items():
+            loss = style_loss(r.style_loss, self.targets[layer])(moments(found[layer]))
+            total = total + r.style_weight * share * loss
+        across, down = (x[..., 1:] - x[..., :-1]), (x[..., 1:, :] - x[..., :-1, :])
+        for difference in (across, down):
+            if difference.numel():
+                total = total + r.tv_weight * difference.square().mean()
+        (gradient,) = torch.autograd.grad(total, x)
+        return total.item(), gradient
+
+
+def _shares(weights: Mapping[str, float]) -> dict[str, float]:
+    whole = sum(weights.values())
+    return {layer: weight / whole for layer, weight in weights.items()}

@@ -1,0 +1,379 @@
+"""What the engine takes, side by side in one run: JSON lines, and a plot.
+
+    python benchmarks/engine.py [--only tiled precision ...] [--largest 7680] [--out build/engine]
+
+tiled       the tiled gradient against one pass of plain autograd: error, seconds, memory
+precision   number formats against float32 contiguous: seconds, memory, gradient, where a run ends
+multiscale  coarse to fine against the last level alone: seconds to the same loss
+gram        the batched Gram matrix against a loop over channel pairs
+scaling     seconds a megapixel as pictures grow, and the share of the raw rate of convolutions
+presets     seconds and distances of the presets
+
+Each measurement is a process of its own, so that none inherits the other's memory. Ratios within one
+run mean something; seconds are this machine's. On CUDA events measure time and the allocator memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from farm import images
+from farm.engine import device, precision, quality, weights
+from farm.engine.convolution import Direct
+from farm.engine.gradient import Objective
+from farm.engine.optimise import Engine, stylize
+from farm.engine.pyramid import Level, resize, to_tensor
+from farm.engine.statistics import Moments
+from farm.plan import CHANNELS, block_of, layers_of
+from farm.recipe import Recipe, level_sizes
+from farm.settings import settings
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+from tests.engine.reference import Reference  # noqa: E402 - the plain way is written once, there
+
+SAMPLES = ROOT / "samples"
+PARTS = ("tiled", "precision", "multiscale", "gram", "scaling", "presets")
+FORMATS = {f.setting: f for f in (precision.FLOAT32, precision.WINOGRAD, precision.BFLOAT16)}
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Run the parts asked for, print a line for each measurement, plot."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--content", default=str(SAMPLES / "street.jpg"))
+    parser.add_argument("--style", default=str(SAMPLES / "brushwork.jpg"))
+    parser.add_argument("--largest", type=int, default=7680, help="of `scaling`, px")
+    parser.add_argument("--out", type=Path, default=Path("build/engine"))
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # one measurement, in this process
+    asked = parser.parse_args()
+    if asked.one:
+        print(json.dumps(measure(**json.loads(asked.one))))
+        return
+    asked.out.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    with (asked.out / "engine.jsonl").open("w") as file:
+        for part in asked.only:
+            for spec in specs(part, asked.largest):
+                row = apart(part=part, content=asked.content, style=asked.style, **spec)
+                print(json.dumps(row), flush=True)
+                file.write(json.dumps(row) + "\n")
+                file.flush()
+                rows.append(row)
+    plot(rows, asked.out / "engine.png")
+
+
+def specs(part: str, largest: int) -> list[Row]:
+    """The measurements of a part."""
+    half = ["mixed"] if precision.choose("auto", device.choose()) is not precision.WINOGRAD else []
+    fast = [*half, "winograd"] if device.choose().type == "cpu" else half
+    if part == "tiled":
+        ways = ["autograd", "float32", *fast]
+        return [{"size": s, "way": way} for s in (512, 1024, 1536, 2048) for way in ways]
+    if part == "precision":
+        return [{"way": way} for way in ("contiguous", "float32", *fast)]
+    if part == "multiscale":
+        return [{"way": way} for way in ("single", "multi")]
+    if part == "scaling":
+        sizes = [s for s in (512, 1024, 2048, 4096) if s < largest]
+        return [{"size": 0, "way": "raw"}, *({"size": s, "way": "auto"} for s in [*sizes, largest])]
+    if part == "presets":
+        return [{"way": preset} for preset in ("draft", "standard")]
+    return [{"way": way} for way in ("batched", "loop")]
+
+
+def apart(**spec: Any) -> Row:
+    """A measurement in a process of its own."""
+    command = [sys.executable, __file__, "--one", json.dumps(spec)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    row: Row = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def measure(part: str, way: str, content: str, style: str, size: int = 0) -> Row:
+    """One measurement: its name and its figures."""
+    photograph, painting = (images.decode(Path(p).read_bytes(), p, 100) for p in (content, style))
+    function: Callable[..., Row] = globals()[f"_{part}"]
+    return {"part": part, "way": way, "size": size} | function(way, photograph, painting, size)
+
+
+def _engine(way: str) -> Engine:
+    """Loaded, in a format that is forced even where it is slow."""
+    wanted = way if way in FORMATS or way == "auto" else "float32"
+    if wanted == "mixed":
+        engine = Engine.ready("auto", "float32", settings().weights_dir, quiet)
+        return engine._loaded(
+            engine.vgg.features, engine.device, FORMATS["mixed"], engine.folder, engine.budget_bytes
+        )
+    return Engine.ready("auto", wanted, settings().weights_dir, quiet)
+
+
+def quiet(text: str) -> None:
+    """Say nothing."""
+
+
+class Problem:
+    """A picture half way between photograph and painting, and both ways to its gradient."""
+
+    def __init__(self, engine: Engine, photograph: Any, painting: Any, size: int) -> None:
+        height, width = photograph.shape[:2]
+        self.level = Level(round(height * size / max(height, width)), size, 1)
+        self.lake, self.strokes = (to_tensor(p, engine.device) for p in (photograph, painting))
+        there = (self.level.height, self.level.width)
+        self.picture = 0.6 * resize(self.lake, *there) + 0.4 * resize(self.strokes, *there)
+        self.picture.clamp_(0, 1)
+        self.engine, self.recipe = engine, Recipe()
+
+    def tiled(self) -> Callable[[], tuple[float, Tensor]]:
+        """The engine's."""
+        plan = self.engine.plan(self.recipe, self.level.height, self.level.width)
+        objective = Objective(self.engine.vgg, self.recipe, self.lake, [self.strokes], self.level, plan)
+
+        def gradient() -> tuple[float, Tensor]:
+            losses, slope = objective(self.picture)
+            return losses.total, slope
+
+        return gradient
+
+    def plain(self) -> Callable[[], tuple[float, Tensor]]:
+        """Autograd's, over the whole picture."""
+        name, folder = self.engine.vgg.features, self.engine.folder
+        tensors = {k: v.to(self.engine.device) for k, v in weights.load(name, folder).items()}
+        reference = Reference(name, tensors, self.recipe, self.lake, [self.strokes], self.level)
+        return lambda: reference(self.picture)
+
+
+def timed(function: Callable[[], Any], where: torch.device, repeats: int) -> tuple[float, int, Any]:
+    """Least seconds of some calls after a first; bytes beyond what was held before; the last result."""
+    before = resident(where)
+    device.reset_peak_memory(where)
+    result = function()
+    seconds = []
+    for _ in range(repeats):
+        del result
+        began = clock(where)
+        result = function()
+        seconds.append(clock(where) - began)
+    return min(seconds), device.peak_memory_bytes(where) - before, result
+
+
+def clock(where: torch.device) -> float:
+    """Seconds; on a card when all that was asked of it is done."""
+    if where.type == "cuda":
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        event.synchronize()
+        return float(ZERO.elapsed_time(event)) / 1000
+    return time.perf_counter()
+
+
+if torch.cuda.is_available():
+    ZERO = torch.cuda.Event(enable_timing=True)
+    ZERO.record()
+
+
+def resident(where: torch.device) -> int:
+    """Bytes held now."""
+    if where.type == "cuda":
+        return int(torch.cuda.memory_allocated(where))
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+# The parts ----------------------------------------------------------------------------------------
+
+
+def _tiled(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    engine = _engine(way)
+    problem = Problem(engine, photograph, painting, size)
+    gradient = problem.plain() if way == "autograd" else problem.tiled()
+    seconds, held, (_, slope) = timed(gradient, engine.device, 1 if size > 1024 else 2)
+    saved = Path(f"build/engine/slope-{size}.pt")
+    row = {"seconds": seconds, "bytes": held}
+    if way == "autograd":
+        torch.save(slope, saved)
+        return row
+    expected = torch.load(saved)
+    return row | {"relative_error": float((slope - expected).norm() / expected.norm())}
+
+
+def _precision(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    engine = _engine(way)
+    problem = Problem(engine, photograph, painting, 768)
+    exact = Problem(_engine("float32"), photograph, painting, 768).tiled()()[1]
+    gradient = problem.plain() if way == "contiguous" else problem.tiled()
+    seconds, held, (_, slope) = timed(gradient, engine.device, 2)
+    cosine = torch.cosine_similarity(slope.flatten(), exact.flatten(), dim=0)
+    row = {"seconds": seconds, "bytes": held, "gradient_cosine": float(cosine)}
+    if way == "contiguous":
+        return row
+    recipe = Recipe(size=256, iterations=(30,))
+    *_, last = stylize(photograph, [painting], recipe, engine)
+    measured = quality.measure(last.picture(), photograph, [painting], recipe, _engine("float32"))
+    return row | {"final_style": measured.style_loss, "final_content": measured.content_loss}
+
+
+def _multiscale(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    """`multi` takes the seconds of the first schedule whose picture is as good as `single`'s."""
+    engine = _engine("auto")
+    recipe = Recipe(size=362, start_size=362 if way == "single" else 128, iterations=(100,))
+    scored: Row = {}
+    schedules = [(100,)] if way == "single" else [(40, 20, 10, 6), (60, 30, 15, 9), (90, 50, 25, 15)]
+    for iterations in schedules:
+        tried = recipe.model_copy(update={"iterations": iterations})
+        *_, last = stylize(photograph, [painting], tried, engine)
+        found = quality.measure(last.picture(), photograph, [painting], recipe, engine)
+        r = recipe
+        total = r.content_weight * found.content_loss + r.style_weight * found.style_loss
+        total += r.tv_weight * found.tv_loss
+        scored = {"seconds": last.seconds, "total": total, "iterations": iterations}
+        saved = Path("build/engine/single.json")
+        if way == "single":
+            saved.write_text(json.dumps(scored))
+        elif total <= json.loads(saved.read_text())["total"]:
+            break
+    return scored
+
+
+def _gram(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    where = device.choose()
+    features = torch.rand(64, 64, 256, device=where)
+    flat = features.reshape(-1, 256).T.contiguous()
+
+    def loop() -> Tensor:
+        return torch.stack([torch.stack([(a * b).sum() for b in flat]) for a in flat[:16]])
+
+    if way == "batched":
+        return {"seconds": timed(lambda: Moments.of(features), where, 5)[0]}
+    return {"seconds": timed(loop, where, 1)[0] * 256 / 16, "note": "16 of 256 rows, times 16"}
+
+
+def _scaling(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    engine = _engine("auto")
+    if way == "raw":
+        return {"flops_per_second": raw_rate(engine)}
+    problem = Problem(engine, photograph[: photograph.shape[1] * 9 // 16], painting, size)
+    megapixels = problem.level.height * problem.level.width / 1e6
+    device.reset_peak_memory(engine.device)
+    gradient = problem.tiled()
+    seconds = (
+        timed(gradient, engine.device, 3 if size <= 1024 else 1)[0] if size <= 4096 else once(gradient)
+    )
+    useful = 2 * flops_a_pixel(engine) * megapixels * 1e6
+    return {
+        "megapixels": round(megapixels, 2),
+        "seconds_per_megapixel": seconds / megapixels,
+        "flops_per_second": useful / seconds,
+        "peak_bytes": device.peak_memory_bytes(engine.device),
+        "plan": engine.plan(problem.recipe, problem.level.height, problem.level.width).describe(),
+    }
+
+
+def once(function: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def used_layers(engine: Engine) -> list[str]:
+    """Up to relu5_1."""
+    layers = layers_of(engine.vgg.features, (1, 2, 3, 4, 5))
+    return layers[: layers.index("relu5_1") + 1]
+
+
+def shape_of(layer: str) -> tuple[int, int]:
+    """Channels in and out."""
+    block = block_of(layer)
+    before = CHANNELS[max(0, block - 2)] if layer.endswith("_1") else CHANNELS[block - 1]
+    return (3 if layer == "relu1_1" else before), CHANNELS[block - 1]
+
+
+def flops_a_pixel(engine: Engine) -> float:
+    """Of one pass forward, counted as direct convolutions."""
+    return float(
+        sum(
+            2 * 9 * c * o / 4 ** (block_of(layer) - 1)
+            for layer in used_layers(engine)
+            for c, o in [shape_of(layer)]
+        )
+    )
+
+
+def raw_rate(engine: Engine) -> float:
+    """Flops a second of the layers' own convolutions, direct, channels last, on tiles, in the
+    engine's number format: the ceiling of what the processor's library gives."""
+    seconds = 0.0
+    for layer in used_layers(engine)[1:]:
+        c, o = shape_of(layer)
+        side = 512 // 2 ** (block_of(layer) - 1)
+        weight = torch.randn(o, c, 3, 3, device=engine.device).to(engine.form.dtype)
+        x = torch.randn(side, side, c, device=engine.device).to(engine.form.dtype)
+        convolve = Direct(weight)
+        with torch.no_grad():
+            seconds += timed(lambda convolve=convolve, x=x: convolve(x), engine.device, 4)[0]
+    first = 2 * 9 * 3 * 64
+    return (flops_a_pixel(engine) - first) * 512 * 512 / seconds
+
+
+def _presets(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    engine = _engine("auto")
+    recipe = Recipe.parse({"size": 256, "preset": way})
+    *_, last = stylize(photograph, [painting], recipe, engine)
+    found = quality.measure(last.picture(), photograph, [painting], recipe, engine)
+    sizes = level_sizes(recipe.start_size, recipe.size, 2**0.5)
+    return {"seconds": last.seconds, "levels": sizes} | found.as_dict()
+
+
+# The plot -----------------------------------------------------------------------------------------
+
+
+def plot(rows: list[Row], path: Path) -> None:
+    """Four panels of what was measured."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
+    tiled = [row for row in rows if row["part"] == "tiled"]
+    for way in dict.fromkeys(row["way"] for row in tiled):
+        mine = [row for row in tiled if row["way"] == way]
+        label = "plain autograd, whole picture" if way == "autograd" else f"tiled, {way}"
+        sizes = [row["size"] for row in mine]
+        axes[0, 0].plot(sizes, [row["seconds"] for row in mine], "o-", label=label)
+        axes[0, 1].plot(sizes, [row["bytes"] / 1e9 for row in mine], "o-", label=label)
+    axes[0, 0].set(title="one gradient", xlabel="longest side, px", ylabel="seconds")
+    axes[0, 1].set(title="memory beyond the idle process", xlabel="longest side, px", ylabel="GB")
+    scaling = [row for row in rows if row["part"] == "scaling" and row["size"]]
+    raw = next((r["flops_per_second"] for r in rows if r["part"] == "scaling" and not r["size"]), None)
+    megapixels = [row["megapixels"] for row in scaling]
+    axes[1, 0].plot(megapixels, [row["seconds_per_megapixel"] for row in scaling], "o-")
+    axes[1, 0].set(
+        title="as pictures grow", xlabel="megapixels", xscale="log", ylabel="seconds a megapixel"
+    )
+    axes[1, 0].set_ylim(bottom=0)
+    if raw:
+        shares = [row["flops_per_second"] / raw for row in scaling]
+        axes[1, 1].plot(megapixels, shares, "o-")
+        axes[1, 1].axhline(1, color="grey", linewidth=1)
+    axes[1, 1].set(title="share of the raw rate of convolutions", xlabel="megapixels", xscale="log")
+    axes[1, 1].set_ylim(bottom=0)
+    for axis in axes.flat:
+        axis.grid(alpha=0.3)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Checkpoints: bit for bit, whole or not there, and refused by name when they do not fit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from farm.engine import checkpoint
+from farm.engine.checkpoint import KEY, Checkpoint, read
+from farm.engine.optimise import Engine, Step, stylize
+from farm.errors import InvalidInput, RenderFailed
+from farm.recipe import Recipe
+from tests.conftest import load_sample
+
+SETTINGS = {"size": 64, "start_size": 32, "iterations": (7, 5, 4)}
+
+
+@pytest.fixture(scope="module")
+def engine(weights_dir: Path) -> Engine:
+    return Engine.ready("vgg16-bsds", "winograd", weights_dir, print)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[np.ndarray, list[np.ndarray]]:
+    return load_sample("mountain_lake", 96), [load_sample("brushwork", 96)]
+
+
+def run(engine: Engine, pictures, resume: Checkpoint | None = None, **settings: object) -> list[Step]:
+    recipe = Recipe.parse(SETTINGS | settings)
+    return list(stylize(*pictures, recipe, engine, resume=resume))
+
+
+def stopped_after(
+    engine: Engine, pictures, iterations: int, path: Path, **settings: object
+) -> Checkpoint:
+    """Rendered for some iterations, put into a file, and read back."""
+    for step in stylize(*pictures, Recipe.parse(SETTINGS | settings), engine):
+        if step.done == iterations:
+            step.checkpoint().write(path)
+            return read(path)
+    raise AssertionError("it ended before")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("iterations", [1, 7, 9, 12, 15])
+def test_a_resumed_rendering_is_the_uninterrupted_one_bit_for_bit(
+    engine, pictures, tmp_path: Path, optimizer: str, iterations: int
+) -> None:
+    whole = run(engine, pictures, optimizer=optimizer)
+    saved = stopped_after(engine, pictures, iterations, tmp_path / "c", optimizer=optimizer)
+    rest = run(engine, pictures, saved, optimizer=optimizer)
+    assert [step.done for step in rest] == list(range(iterations + 1, 17))
+    assert [step.losses for step in rest] == [step.losses for step in whole[iterations:]]
+    assert np.array_equal(rest[-1].picture(), whole[-1].picture())
+
+
+def test_a_level_that_was_left_early_stays_left(engine, pictures, tmp_path: Path) -> None:
+    settings = {"tolerance": 0.1, "iterations": (60, 5, 4)}
+    whole = run(engine, pictures, **settings)
+    left = next(step for step in whole if step.ends_level)
+    assert left.iteration < 60
+    saved = stopped_after(engine, pictures, 60, tmp_path / "c", **settings)  # a left level counts whole
+    assert (saved.facts.level, saved.facts.iteration) == (1, left.iteration)
+    assert np.array_equal(run(engine, pictures, saved, **settings)[-1].picture(), whole[-1].picture())
+
+
+def test_a_resumed_rendering_keeps_its_tile_and_budget(engine, pictures, tmp_path: Path) -> None:
+    small = replace(engine, budget_bytes=1_500_000_000)
+    recipe = Recipe.parse(SETTINGS)
+    first = next(stylize(*pictures, recipe, small, tile=64))
+    first.checkpoint().write(tmp_path / "c")
+    step = next(stylize(*pictures, recipe, engine, resume=read(tmp_path / "c")))
+    assert step.plan == first.plan
+    assert step.checkpoint().facts.budget_bytes == small.budget_bytes
+
+
+def test_seconds_count_over_all_runs(engine, pictures, tmp_path: Path) -> None:
+    saved = stopped_after(engine, pictures, 9, tmp_path / "c")
+    assert run(engine, pictures, saved)[0].seconds > saved.facts.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"style_weight": 3.0}, "another recipe: style_weight was 1.0 and is 3.0"),
+        (
+            {"seed": 9, "size": 48, "iterations": 5},
+            "another recipe: iterations was .* size was 64 and is 48",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_recipe_is_refused(
+    engine, pictures, tmp_path: Path, settings: dict[str, object], told: str
+) -> None:
+    saved = stopped_after(engine, pictures, 3, tmp_path / "c")
+    with pytest.raises(InvalidInput, match=f"checkpoint: is of {told}"):
+        run(engine, pictures, saved, **settings)
+
+
+def test_a_checkpoint_of_other_pictures_is_refused(engine, pictures, tmp_path: Path) -> None:
+    saved = stopped_after(engine, pictures, 3, tmp_path / "c")
+    other = (pictures[0][:, ::-1].copy(), pictures[1])
+    with pytest.raises(InvalidInput, match="checkpoint: is of other pictures"):
+        run(engine, other, saved)
+
+
+def test_a_truncated_checkpoint_is_refused(engine, pictures, tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    stopped_after(engine, pictures, 3, path)
+    whole = path.read_bytes()
+    for length in (0, 5, 100, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(InvalidInput, match=r"checkpoint: .*damaged or not whole"):
+            read(path)
+
+
+def test_a_file_of_another_kind_is_no_checkpoint(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "c")
+    with pytest.raises(InvalidInput, match="not a checkpoint of this farm"):
+        read(tmp_path / "c")
+
+
+def test_a_checkpoint_of_a_newer_version_is_refused(engine, pictures, tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    saved = stopped_after(engine, pictures, 3, path)
+    facts = json.loads(saved.facts.model_dump_json()) | {"version": 2, "something_new": 1}
+    save_file(load_file(path), path, metadata={KEY: json.dumps(facts)})
+    with pytest.raises(InvalidInput, match="has layout 2; this version of the farm reads 1"):
+        read(path)
+
+
+def test_when_the_disk_is_full_the_old_checkpoint_stays_whole(
+    engine, pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a whole checkpoint, and a disk that is full after half of the next one
+    path = tmp_path / "c"
+    saved = stopped_after(engine, pictures, 3, path)
+    before = path.read_bytes()
+
+    def full(tensors, file, metadata):
+        Path(file).write_bytes(before[: len(before) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(RenderFailed, match=r"checkpoint .* could not be written: .*No space left"):
+        saved.write(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["c"]

@@ -1,0 +1,141 @@
+"""The gradient against plain autograd over the whole picture, under every kind of plan."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from farm.engine import weights
+from farm.engine.gradient import Objective
+from farm.engine.pyramid import Level, resize, to_tensor
+from farm.engine.vgg import VGG
+from farm.plan import WHOLE, Plan, ladder
+from farm.recipe import Recipe
+from tests.conftest import load_sample
+from tests.engine.reference import Reference
+
+CPU = torch.device("cpu")
+TILED = ladder(64)
+KEPT, JOINED, SMALLEST = TILED[0], TILED[4], TILED[-1].model_copy(update={"tile": 22})
+# Height and width: smaller than a tile, no multiple of 16, odd, prime, a narrow rest beyond a tile,
+# portrait and landscape, and so flat that the deep blocks are one pixel high.
+AWKWARD = [
+    (16, 16),
+    (33, 47),
+    (61, 17),
+    (64, 64),
+    (65, 129),
+    (66, 131),
+    (97, 83),
+    (16, 203),
+    (150, 37),
+    (113, 127),
+    (128, 66),
+    (131, 257),
+]
+
+
+@cache
+def tensors(folder: Path) -> dict[str, Tensor]:
+    return weights.load("vgg16-bsds", folder)
+
+
+def pictures(height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Photograph, painting, and a picture on its way from one to the other."""
+    lake = to_tensor(load_sample("mountain_lake", 160), CPU).to(dtype)
+    strokes = to_tensor(load_sample("brushwork", 96), CPU).to(dtype)
+    between = 0.6 * resize(lake, height, width) + 0.4 * resize(strokes, height, width)
+    return lake, strokes, between.clamp(0, 1)
+
+
+def relative_error(
+    folder: Path, recipe: Recipe, size: tuple[int, int], plan: Plan, dtype: torch.dtype
+) -> float:
+    lake, strokes, picture = pictures(*size, dtype)
+    level = Level(*size, 1)
+    plain = Reference("vgg16-bsds", tensors(folder), recipe, lake, [strokes], level)
+    total, expected = plain(picture)
+    vgg = VGG("vgg16-bsds", tensors(folder), CPU, dtype)
+    losses, found = Objective(vgg, recipe, lake, [strokes], level, plan)(picture)
+    assert losses.total == pytest.approx(total, rel=1e-5)
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("size", AWKWARD)
+@pytest.mark.parametrize("plan", [WHOLE, KEPT, JOINED], ids=["whole", "kept", "joined"])
+def test_the_gradient_is_that_of_plain_autograd(
+    weights_dir: Path, size: tuple[int, int], plan: Plan
+) -> None:
+    for style_loss in ("gram", "wasserstein"):
+        recipe = Recipe(style_loss=style_loss)
+        assert relative_error(weights_dir, recipe, size, plan, torch.float64) < 1e-10
+
+
+@pytest.mark.parametrize("size", AWKWARD)
+def test_the_gradient_in_float32_is_that_of_plain_autograd(
+    weights_dir: Path, size: tuple[int, int]
+) -> None:
+    recipe = Recipe(style_loss="gram")
+    assert relative_error(weights_dir, recipe, size, JOINED, torch.float32) < 1e-5
+
+
+@pytest.mark.parametrize("plan", [*TILED, SMALLEST], ids=lambda plan: plan.describe())
+def test_every_plan_gives_the_same_gradient(weights_dir: Path, plan: Plan) -> None:
+    assert relative_error(weights_dir, Recipe(), (131, 77), plan, torch.float64) < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("content", "style"),
+    [
+        ("relu2_2", "relu1_2,relu3_3"),  # at a block's end, before pooling
+        ("relu1_1", "relu1_1"),  # the first layer alone, for both
+        ("relu4_2,relu3_1=2", "relu2_1,relu2_2,relu5_3=0.5"),  # several in one block, and the last
+    ],
+)
+def test_any_layers_may_be_looked_at(weights_dir: Path, content: str, style: str) -> None:
+    settings = {"content_layers": content, "style_layers": style, "features": "vgg16-bsds"}
+    for plan in (WHOLE, KEPT, JOINED):
+        recipe = Recipe.parse(settings | {"style_loss": "gram"})
+        assert relative_error(weights_dir, recipe, (83, 66), plan, torch.float64) < 1e-10
+
+
+def test_winograds_gradient_differs_by_rounding_alone(weights_dir: Path) -> None:
+    lake, strokes, picture = pictures(113, 127, torch.float32)
+    level = Level(113, 127, 1)
+    found = [
+        Objective(
+            VGG("vgg16-bsds", tensors(weights_dir), CPU, winograd=w), Recipe(), lake, [strokes], level
+        )(picture)
+        for w in (False, True)
+    ]
+    (plain, expected), (fast, close) = found
+    assert fast.total == pytest.approx(plain.total, rel=1e-5)
+    # A ReLU whose input rounds to the other side of zero changes its whole slope, so not 1e-6.
+    assert float((close - expected).norm() / expected.norm()) < 1e-2
+    assert float(torch.cosine_similarity(close.flatten(), expected.flatten(), dim=0)) > 0.9999
+
+
+def test_the_losses_alone_are_those_with_the_gradient(weights_dir: Path) -> None:
+    lake, strokes, picture = pictures(66, 131, torch.float32)
+    vgg = VGG("vgg16-bsds", tensors(weights_dir), CPU)
+    objective = Objective(vgg, Recipe(), lake, [strokes], Level(66, 131, 1), JOINED)
+    assert objective.losses(picture).total == pytest.approx(objective(picture)[0].total)
+
+
+def test_a_scaled_gradient_is_the_gradient_times_the_scale(weights_dir: Path) -> None:
+    lake, strokes, picture = pictures(40, 48, torch.float64)
+    vgg = VGG("vgg16-bsds", tensors(weights_dir), CPU, torch.float64)
+    objective = Objective(vgg, Recipe(), lake, [strokes], Level(40, 48, 1))
+    torch.testing.assert_close(objective(picture, 1024.0)[1], objective(picture)[1] * 1024)
+
+
+def test_a_weight_of_zero_takes_its_term_away(weights_dir: Path) -> None:
+    lake, strokes, picture = pictures(48, 48, torch.float32)
+    vgg = VGG("vgg16-bsds", tensors(weights_dir), CPU)
+    recipe = Recipe(content_weight=0, tv_weight=0)
+    losses = Objective(vgg, recipe, lake, [strokes], Level(48, 48, 1)).losses(picture)
+    assert losses.total == pytest.approx(losses.style)
