@@ -6,7 +6,7 @@ BIN := .venv/bin
 SET_UP := .venv/.farm
 SET_UP_TEST := .venv/.test
 
-.PHONY: up setup test lint format samples screenshots bench-presets clean
+.PHONY: up setup test lint format samples screenshots bench-engine bench-presets clean
 
 up: setup
 	@exec $(BIN)/farm up
@@ -44,6 +44,9 @@ samples: $(SET_UP)
 
 screenshots: $(SET_UP_TEST)
 	$(BIN)/python docs/screenshots.py
+
+bench-engine: $(SET_UP_TEST)
+	$(BIN)/python benchmarks/engine.py $(ARGS)
 
 bench-presets: $(SET_UP_TEST)
 	$(BIN)/python benchmarks/presets.py

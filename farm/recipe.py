@@ -139,7 +139,7 @@ class Recipe(BaseModel):
     optimizer: Optimizer = Field("adam", description="What turns gradients into steps.")
     init: Init = Field("content", description="What the first level starts from.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of everything random.")
-    precision: Precision = Field("auto", description="Number format of the convolutions.")
+    precision: Precision = Field("auto", description="How convolutions are computed.")
     features: Features = Field("auto", description="The network whose features are compared.")
 
     @model_validator(mode="after")

@@ -65,6 +65,8 @@ ADVANCED = (
     "start_size",
     "iterations",
     "seed",
+    "tolerance",
+    "optimizer",
     "precision",
     "features",
 )

@@ -74,7 +74,7 @@ class Objective:
             where.of(target[layer]).copy_(features)
             energy[layer] += float(_precise(features).square().sum(dtype=torch.float64))
 
-        resized = resize(content, level.height, level.width).clamp_(0, 1)
+        resized = resize(content, level.height, level.width).clamp(0, 1)
         Pass(self.vgg, frozenset(self.content_layers), self.plan, resized).forward(look)
         return {layer: ContentLoss(target[layer], energy[layer]) for layer in target}
 

@@ -123,6 +123,7 @@ class LBFGS:
         LBFGS.__init__(self, image, level)
 
     def step(self, gradient: Tensor, total: float) -> None:
+        gradient = gradient.contiguous()  # as a checkpoint will keep it
         if self.scalars["last"] is not None and total > self.scalars["last"]:
             self._pairs.clear()
         elif self._before is not None:

@@ -43,12 +43,13 @@ def levels(recipe: Recipe, height: int, width: int) -> list[Level]:
 
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:
-    """(N, C, H, W) -> (N, C, height, width), bicubic, low-passed when shrinking."""
+    """(N, C, H, W) -> (N, C, height, width), bicubic, low-passed when shrinking; contiguous, because
+    sums over another layout would differ in their last bits after a checkpoint."""
     if picture.shape[-2:] == (height, width):
-        return picture
-    return F.interpolate(
-        picture, size=(height, width), mode="bicubic", align_corners=False, antialias=True
-    )
+        return picture.contiguous()
+    size = (height, width)
+    grown = F.interpolate(picture, size=size, mode="bicubic", align_corners=False, antialias=True)
+    return grown.contiguous()
 
 
 def resize_style(picture: Tensor, level: Level, scale: float) -> Tensor:
@@ -63,7 +64,7 @@ def resize_style(picture: Tensor, level: Level, scale: float) -> Tensor:
     factor = min(MOST_ENLARGED, scale * math.sqrt(level.height * level.width / (H * W)))
     smallest = 32 / min(H, W)  # below it the deepest layers see next to nothing
     factor = max(factor, min(1.0, smallest))
-    return resize(picture, round(H * factor), round(W * factor)).clamp_(0, 1)
+    return resize(picture, round(H * factor), round(W * factor)).clamp(0, 1)
 
 
 def to_tensor(picture: object, device: torch.device) -> Tensor:

@@ -36,12 +36,10 @@ def run(engine: Engine, pictures, resume: Checkpoint | None = None, **settings: 
     return list(stylize(*pictures, recipe, engine, resume=resume))
 
 
-def stopped_after(
-    engine: Engine, pictures, iterations: int, path: Path, **settings: object
-) -> Checkpoint:
+def stopped_after(engine: Engine, pictures, done: int, path: Path, **settings: object) -> Checkpoint:
     """Rendered for some iterations, put into a file, and read back."""
     for step in stylize(*pictures, Recipe.parse(SETTINGS | settings), engine):
-        if step.done == iterations:
+        if step.done == done:
             step.checkpoint().write(path)
             return read(path)
     raise AssertionError("it ended before")
