@@ -206,16 +206,20 @@ def peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     return int(lasting + max(gradient, step) + work.fixed_bytes + base)
 
 
-def choose(work: Work, height: int, width: int, budget: int, tile: int | None) -> Plan:
+def choose(work: Work, height: int, width: int, budget: int, tile: int | None, lowered: int = 0) -> Plan:
     """The fastest plan for a picture of this size that holds at most `budget` bytes.
+
+    lowered: how many plans further down to go, because memory ran out in spite of the arithmetic.
 
     Raises:
         DoesNotFit: not even the smallest does; with the numbers.
     """
     plans = ladder(tile, offload=work.device != "cpu")
-    for plan in plans:
-        if peak_bytes(plan, work, height, width) <= budget:
-            return plan
+    fitting = [plan for plan in plans if peak_bytes(plan, work, height, width) <= budget]
+    if len(fitting) > lowered:
+        return fitting[lowered]
+    if fitting:
+        raise DoesNotFit(f"Memory ran out at {width} x {height}, even with the smallest plan.")
     needed = peak_bytes(plans[-1], work, height, width)
     fixed = peak_bytes(plans[-1], work, 1, 1)
     shrink = math.sqrt(max(0, budget - fixed) / (needed - fixed))

@@ -32,6 +32,14 @@ def test_with_enough_memory_the_fastest_plan_is_taken() -> None:
     assert choose(WORK, 512, 512, budget=10**10, tile=512) == ladder(512)[0]
 
 
+def test_a_lowered_plan_is_the_next_smaller_one_until_none_is_left() -> None:
+    plans = ladder(128)
+    found = [choose(WORK, 512, 512, 10**10, 128, lowered=n) for n in range(len(plans))]
+    assert found == plans
+    with pytest.raises(DoesNotFit, match="Memory ran out at 512 x 512, even with the smallest plan"):
+        choose(WORK, 512, 512, 10**10, 128, lowered=len(plans))
+
+
 def test_half_precision_takes_less() -> None:
     half = Work("vgg16-bsds", WORK.content, STYLE, 2, False, 12, "cpu")
     assert peak_bytes(ladder(512)[0], half, *UHD) < 0.7 * peak_bytes(ladder(512)[0], WORK, *UHD)

@@ -30,9 +30,9 @@ class Facts(BaseModel):
     """All but the tensors.
 
     version: of this layout. recipe: with what `auto` chose. inputs: digest of the pictures. level,
-    iteration: the last one done, from 1. seconds: worked so far. budget_bytes, tile: what the plans of
-    this and the coming levels follow from. scalars: the optimiser's. scale: of a float16 loss.
-    good: iterations since it last changed. plateau: see `optimise.Plateau`.
+    iteration: the last one done, from 1. seconds: worked so far. budget_bytes, tile, lowered:
+    what the plans of this and the coming levels follow from. scalars: the optimiser's. scale: of a
+    float16 loss. good: iterations since it last changed. plateau: see `optimise.Plateau`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +45,7 @@ class Facts(BaseModel):
     seconds: float
     budget_bytes: int
     tile: int | None
+    lowered: int
     scalars: dict[str, Any]
     scale: float
     good: int

@@ -54,7 +54,7 @@ class Objective:
         self.vgg = vgg
         self.recipe = recipe
         self.plan = plan
-        self.content_layers = _shares(recipe.content_layers) if recipe.content_weight else {}
+        self.content_layers = _shares(recipe.content_layers)
         self.style_layers = _shares(recipe.style_layers)
         self._content = self._content_losses(content, level) if self.content_layers else {}
         self._style = {

@@ -30,7 +30,7 @@ from farm.engine.precision import LossScale
 from farm.engine.pyramid import Level, levels, resize, to_tensor
 from farm.engine.vgg import VGG
 from farm.errors import InvalidInput, Problem, RenderFailed
-from farm.plan import Plan, Work, choose, default_tile, peak_bytes
+from farm.plan import Plan, Work, choose, default_tile
 from farm.recipe import Recipe
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
@@ -139,7 +139,7 @@ class Engine:
         """What the planner asks."""
         return Work(
             features=self.vgg.features,
-            content=frozenset(n for n, w in recipe.content_layers.items() if w * recipe.content_weight),
+            content=frozenset(n for n, w in recipe.content_layers.items() if w),
             style=frozenset(n for n, w in recipe.style_layers.items() if w),
             itemsize=self.form.dtype.itemsize,
             winograd=self.form.winograd,
@@ -195,7 +195,7 @@ class Slopes:
     ) -> None:
         self.engine, self.recipe = engine, recipe
         self.photograph, self.paintings = photograph, paintings
-        self.budget, self.tile = budget, tile
+        self.budget, self.tile, self.lowered = budget, tile, 0
         self.scale = LossScale(engine.form)
         self.plan: Plan
         self._objective: Objective | None = None
@@ -207,9 +207,8 @@ class Slopes:
             DoesNotFit: none fits.
         """
         self._level, self._objective = level, None
-        self.plan = choose(
-            self.engine.work(self.recipe), level.height, level.width, self.budget, self.tile
-        )
+        work, size = self.engine.work(self.recipe), (level.height, level.width)
+        self.plan = choose(work, *size, self.budget, self.tile, self.lowered)
 
     def at(self, image: Tensor) -> tuple[Losses, Tensor]:
         """Losses and gradient at an image (1, 3, H, W) of this level.
@@ -239,12 +238,11 @@ class Slopes:
         return self._objective
 
     def _shrink(self) -> None:
-        """To a plan that needs a fifth less, for this level and all after it."""
-        level = self._level
-        needed = peak_bytes(self.plan, self.engine.work(self.recipe), level.height, level.width)
+        """To the next smaller plan, for this level and all after it."""
+        self._objective = None
         devices.release(self.engine.device)
-        self.budget = int(needed * 0.8)
-        self.enter(level)
+        self.lowered += 1
+        self.enter(self._level)
 
 
 def stylize(
@@ -305,6 +303,7 @@ def _descend(
         optimiser = optimiser.restore(tensors, facts.scalars)
         plateau = Plateau(recipe.tolerance, list(facts.plateau))
         slopes.scale.value, slopes.scale.good = facts.scale, facts.good
+        slopes.lowered = facts.lowered
     began = time.perf_counter()
     for number, level in enumerate(course[start - 1 :], start=start):
         if number > start:
@@ -372,6 +371,7 @@ def _checkpoint(
         seconds=seconds,
         budget_bytes=slopes.budget,
         tile=slopes.tile,
+        lowered=slopes.lowered,
         scalars=optimiser.scalars,
         scale=slopes.scale.value,
         good=slopes.scale.good,

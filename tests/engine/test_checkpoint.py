@@ -88,8 +88,8 @@ def test_seconds_count_over_all_runs(engine, pictures, tmp_path: Path) -> None:
     [
         ({"style_weight": 3.0}, "another recipe: style_weight was 1.0 and is 3.0"),
         (
-            {"seed": 9, "size": 48, "iterations": 5},
-            "another recipe: iterations was .* size was 64 and is 48",
+            {"seed": 9, "size": 72, "iterations": 5},
+            "another recipe: iterations was .* size was 64 and is 72",
         ),
     ],
 )
