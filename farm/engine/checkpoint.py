@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -115,11 +114,6 @@ def digest(pictures: list[Any]) -> str:
         whole.update(str(picture.shape).encode())
         whole.update(memoryview(picture).cast("B"))
     return whole.hexdigest()
-
-
-def on(device: torch.device, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors on a device."""
-    return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
 def _unusable(message: str) -> InvalidInput:

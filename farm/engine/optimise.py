@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -283,101 +282,116 @@ def stylize(
     paintings = [to_tensor(style, engine.device) for style in styles]
     slopes = Slopes(engine, recipe, photograph, paintings, budget, side)
     slopes.enter(course[-1])  # refuses what cannot fit
-    yield from _descend(course, slopes, inputs, resume)
-
-
-def _descend(
-    course: list[Level], slopes: Slopes, inputs: str, resume: Checkpoint | None
-) -> Iterator[Step]:
-    """From level to level, and in each from iteration to iteration."""
-    recipe, settled = slopes.recipe, slopes.engine.settled(slopes.recipe)
-    work = sum(level.iterations * level.height * level.width for level in course)
-    total = sum(level.iterations for level in course)
-    plateau = Plateau(recipe.tolerance)
-    start, done_there, earlier = 1, 0, 0.0
-    optimiser = _optimiser(recipe, slopes, course[0])
+    rendering = Rendering(course, slopes, inputs)
     if resume is not None:
-        facts = resume.facts
-        start, done_there, earlier = facts.level, facts.iteration, facts.seconds
-        tensors = checkpoint.on(optimiser.image.device, resume.tensors)
-        optimiser = optimiser.restore(tensors, facts.scalars)
-        plateau = Plateau(recipe.tolerance, list(facts.plateau))
-        slopes.scale.value, slopes.scale.good = facts.scale, facts.good
-        slopes.lowered = facts.lowered
-    began = time.perf_counter()
-    for number, level in enumerate(course[start - 1 :], start=start):
-        if number > start:
-            optimiser.grow(level)
-            plateau, done_there = Plateau(recipe.tolerance), 0
-        before = course[: number - 1]
-        done_before = sum(each.iterations for each in before)
-        worked = sum(each.iterations * each.height * each.width for each in before)
-        slopes.enter(level)
-        devices.reset_peak_memory(slopes.engine.device)
-        for iteration in range(done_there + 1, level.iterations + 1):
-            if plateau.reached:
-                break
-            losses, slope = slopes.at(optimiser.image.to(slopes.engine.device))
-            optimiser.step(slope.to(optimiser.image.device), losses.total)
-            del slope
-            plateau.saw(losses.total)
-            ends = plateau.reached or iteration == level.iterations
-            reached = level.iterations if ends else iteration
-            seconds = earlier + time.perf_counter() - began
-            put_down = partial(
-                _checkpoint, optimiser, slopes, settled, inputs, number, iteration, plateau, seconds
-            )
-            yield Step(
-                level=number,
-                levels=len(course),
-                iteration=iteration,
-                iterations=level.iterations,
-                ends_level=ends,
-                done=done_before + reached,
-                total=total,
-                progress=(worked + reached * level.height * level.width) / work,
-                height=level.height,
-                width=level.width,
-                losses=losses,
-                seconds=seconds,
-                peak_memory_bytes=devices.peak_memory_bytes(slopes.engine.device),
-                plan=slopes.plan,
-                picture=lambda: to_numpy(optimiser.picture()),
-                checkpoint=put_down,
-            )
+        rendering.take_up(resume)
+    yield from rendering.run()
 
 
-def _optimiser(recipe: Recipe, slopes: Slopes, level: Level) -> Optimiser:
-    """Fresh, where the largest level's plan wants its state."""
-    image = initial(recipe, slopes.photograph, level)
-    return OPTIMISERS[recipe.optimizer](image.cpu() if slopes.plan.offload else image, level)
+class Rendering:
+    """One picture on its way: which level and iteration it is at, and what has to be put down.
+
+    course: the levels. slopes: gradients in them; it has entered the last level, so its plan tells where
+    the optimiser's state has to lie. inputs: digest of the pictures.
+    """
+
+    def __init__(self, course: list[Level], slopes: Slopes, inputs: str) -> None:
+        self._course, self._slopes, self._inputs = course, slopes, inputs
+        self._recipe = slopes.engine.settled(slopes.recipe)
+        image = initial(self._recipe, slopes.photograph, course[0])
+        make = OPTIMISERS[self._recipe.optimizer]
+        self._optimiser: Optimiser = make(image.cpu() if slopes.plan.offload else image, course[0])
+        self._plateau = Plateau(self._recipe.tolerance)
+        self._level, self._iteration = 1, 0  # in which, and how many of its iterations are done
+        self._earlier = 0.0  # seconds of runs before this one
+        self._began = time.perf_counter()
+
+    def take_up(self, saved: Checkpoint) -> None:
+        """Go on after a checkpoint."""
+        facts = saved.facts
+        device = self._optimiser.image.device
+        tensors = {name: tensor.to(device) for name, tensor in saved.tensors.items()}
+        self._optimiser = self._optimiser.restore(tensors, facts.scalars)
+        self._plateau = Plateau(self._recipe.tolerance, list(facts.plateau))
+        self._level, self._iteration, self._earlier = facts.level, facts.iteration, facts.seconds
+        self._slopes.scale.value, self._slopes.scale.good = facts.scale, facts.good
+        self._slopes.lowered = facts.lowered
+
+    def run(self) -> Iterator[Step]:
+        """To the end: from level to level, and in each from iteration to iteration."""
+        while True:
+            self._slopes.enter(self._here)
+            devices.reset_peak_memory(self._slopes.engine.device)
+            while not self._level_ended:
+                yield self._step()
+            if self._level == len(self._course):
+                return
+            self._level, self._iteration = self._level + 1, 0
+            self._plateau = Plateau(self._recipe.tolerance)
+            self._optimiser.grow(self._here)
+
+    @property
+    def _here(self) -> Level:
+        return self._course[self._level - 1]
+
+    @property
+    def _level_ended(self) -> bool:
+        return self._plateau.reached or self._iteration == self._here.iterations
+
+    def _step(self) -> Step:
+        """One iteration."""
+        device, home = self._slopes.engine.device, self._optimiser.image.device
+        losses, slope = self._slopes.at(self._optimiser.image.to(device))
+        self._optimiser.step(slope.to(home), losses.total)
+        del slope
+        self._plateau.saw(losses.total)
+        self._iteration += 1
+        level, before = self._here, self._course[: self._level - 1]
+        reached = level.iterations if self._level_ended else self._iteration
+        return Step(
+            level=self._level,
+            levels=len(self._course),
+            iteration=self._iteration,
+            iterations=level.iterations,
+            ends_level=self._level_ended,
+            done=sum(each.iterations for each in before) + reached,
+            total=sum(each.iterations for each in self._course),
+            progress=(work(before) + reached * level.pixels) / work(self._course),
+            height=level.height,
+            width=level.width,
+            losses=losses,
+            seconds=self._seconds,
+            peak_memory_bytes=devices.peak_memory_bytes(device),
+            plan=self._slopes.plan,
+            picture=lambda: to_numpy(self._optimiser.picture()),
+            checkpoint=self._put_down,
+        )
+
+    @property
+    def _seconds(self) -> float:
+        return self._earlier + time.perf_counter() - self._began
+
+    def _put_down(self) -> Checkpoint:
+        facts = checkpoint.Facts(
+            recipe=json.loads(self._recipe.model_dump_json()),
+            inputs=self._inputs,
+            level=self._level,
+            iteration=self._iteration,
+            seconds=self._seconds,
+            budget_bytes=self._slopes.budget,
+            tile=self._slopes.tile,
+            lowered=self._slopes.lowered,
+            scalars=self._optimiser.scalars,
+            scale=self._slopes.scale.value,
+            good=self._slopes.scale.good,
+            plateau=self._plateau.memory,
+        )
+        return Checkpoint(facts, self._optimiser.tensors())
 
 
-def _checkpoint(
-    optimiser: Optimiser,
-    slopes: Slopes,
-    settled: Recipe,
-    inputs: str,
-    level: int,
-    iteration: int,
-    plateau: Plateau,
-    seconds: float,
-) -> Checkpoint:
-    facts = checkpoint.Facts(
-        recipe=json.loads(settled.model_dump_json()),
-        inputs=inputs,
-        level=level,
-        iteration=iteration,
-        seconds=seconds,
-        budget_bytes=slopes.budget,
-        tile=slopes.tile,
-        lowered=slopes.lowered,
-        scalars=optimiser.scalars,
-        scale=slopes.scale.value,
-        good=slopes.scale.good,
-        plateau=plateau.memory,
-    )
-    return Checkpoint(facts, optimiser.tensors())
+def work(course: list[Level]) -> int:
+    """Of these levels, in pixels times iterations."""
+    return sum(level.iterations * level.pixels for level in course)
 
 
 class NotFinite(RenderFailed):

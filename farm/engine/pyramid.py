@@ -31,6 +31,11 @@ class Level:
         """Longest side, px."""
         return max(self.height, self.width)
 
+    @property
+    def pixels(self) -> int:
+        """How many there are."""
+        return self.height * self.width
+
 
 def levels(recipe: Recipe, height: int, width: int) -> list[Level]:
     """The levels for a content picture of this size, smallest first; the last is the result's size."""
