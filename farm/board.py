@@ -10,9 +10,11 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session, joinedload
 
 from farm.errors import InvalidInput, Problem
+from farm.estimate import Estimate, estimate
 from farm.jobs import get
-from farm.models import Job, LossPoint, State, Worker
+from farm.models import Attempt, Job, LossPoint, State, Worker
 from farm.models import now as clock
+from farm.recipe import Recipe
 
 PAGE = 50  # jobs in one list
 ALIVE_SECONDS = 60  # a worker seen within this is alive
@@ -99,6 +101,21 @@ def waits_for(session: Session, job: Job) -> str | None:
     if ahead:
         return f"{ahead} {'job is' if ahead == 1 else 'jobs are'} ahead of it."
     return "Next in line for a free worker."
+
+
+def expected(session: Session, job: Job) -> Estimate | None:
+    """What a job will need: where it waits, on the best worker; where it runs, on its own, until it
+    has measured its time left. None: nothing to tell, or nobody to tell it."""
+    workers = workers_alive(session)
+    if job.state is State.RUNNING and job.eta_seconds is None:
+        mine = select(Attempt.worker).where(Attempt.job_id == job.id, Attempt.number == job.attempt)
+        name = session.scalar(mine)
+        workers = [worker for worker in workers if worker.name == name]
+    elif job.state is not State.QUEUED:
+        return None
+    photograph = job.content
+    recipe = Recipe.model_validate(job.recipe)
+    return estimate(recipe, photograph.height, photograph.width, workers, job.features)
 
 
 def workers_alive(session: Session) -> list[Worker]:

@@ -7,7 +7,7 @@ attempt) it starts from; the row count says who won. Each move leaves an event.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -56,6 +56,23 @@ class Progress:
     content_loss: float
     style_loss: float
     tv_loss: float
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a worker tells of itself.
+
+    device: for people. memory_bytes: all that the device has; budget_bytes: what a rendering may use
+    of it. device_kind: `cpu` or `cuda`. itemsize, winograd: bytes of an activation, and whether
+    convolutions go after Winograd, where a recipe leaves the precision to the device.
+    """
+
+    device: str
+    memory_bytes: int
+    device_kind: str
+    itemsize: int
+    winograd: bool
+    budget_bytes: int
 
 
 # Moves ------------------------------------------------------------------------------------------
@@ -389,6 +406,13 @@ def get(session: Session, job_id: str) -> Job:
     return job
 
 
-def worker_seen(session: Session, name: str, device: str, memory_bytes: int) -> None:
+def worker_seen(session: Session, name: str, machine: Machine) -> None:
     """A worker says that it is there."""
-    session.merge(Worker(name=name, device=device, memory_bytes=memory_bytes, seen_at=clock()))
+    session.merge(Worker(name=name, seen_at=clock(), **asdict(machine)))
+
+
+def worker_measured(session: Session, name: str, seconds_per_megapixel: float) -> None:
+    """How long one iteration took; the mean with what was known before, so that one slow hour fades."""
+    known = Worker.seconds_per_megapixel
+    smoothed = func.coalesce((known + seconds_per_megapixel) / 2, seconds_per_megapixel)
+    _rows(session, update(Worker).where(Worker.name == name).values(seconds_per_megapixel=smoothed))

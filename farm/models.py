@@ -257,5 +257,10 @@ class Worker(Base):
     name: Mapped[str] = mapped_column(String(120), primary_key=True)
     device: Mapped[str] = mapped_column(String(120))
     memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    device_kind: Mapped[str] = mapped_column(String(8))  # cpu or cuda
+    itemsize: Mapped[int]  # bytes of an activation, where a recipe leaves precision to the device
+    winograd: Mapped[bool]  # likewise: whether convolutions go after Winograd
+    budget_bytes: Mapped[int] = mapped_column(BigInteger)  # what a rendering may use
+    seconds_per_megapixel: Mapped[float | None]  # of one iteration, measured; None: not yet
     started_at: Mapped[datetime] = mapped_column(default=now)
     seen_at: Mapped[datetime] = mapped_column(default=now)

@@ -24,6 +24,9 @@ TILE_BYTES = {"cpu": 32 << 20, "cuda": 1 << 30}  # of a tile's widest activation
 SMALLEST_TILE = 64  # px; below it the halos cost more than the tiles
 
 GRADIENT_FLOATS = 3
+LBFGS_PAIRS = 8  # of its history
+# A pixel's floats of the optimiser's state between two steps, by name.
+STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS_PAIRS) * 3}
 STEP_FLOATS = 6  # what a step of the optimiser holds for a moment
 TILE_COPIES = 8  # buffers of a tile's widest layer alive at once, measured
 CPU_BASE_BYTES = 450_000_000  # Python, torch and its libraries, measured

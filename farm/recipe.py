@@ -224,6 +224,35 @@ def level_sizes(start: int, end: int, growth: float) -> list[int]:
     return [round(end / growth**k) for k in range(steps, -1, -1)]
 
 
+@dataclass(frozen=True)
+class Level:
+    """One size of the pyramid: height and width in px, and its number of iterations."""
+
+    height: int
+    width: int
+    iterations: int
+
+    @property
+    def size(self) -> int:
+        """Longest side, px."""
+        return max(self.height, self.width)
+
+    @property
+    def pixels(self) -> int:
+        """How many there are."""
+        return self.height * self.width
+
+
+def levels(recipe: Recipe, height: int, width: int) -> list[Level]:
+    """The levels for a content picture of this size, smallest first; the last is the result's size."""
+    sizes = recipe.level_sizes
+    iterations = recipe.iterations or PRESETS[recipe.preset].iterations(len(sizes))
+    if len(iterations) == 1:
+        iterations *= len(sizes)
+    pictures = [recipe.model_copy(update={"size": size}).picture_size(height, width) for size in sizes]
+    return [Level(h, w, n) for (h, w), n in zip(pictures, iterations, strict=True)]
+
+
 def problems(error: ValidationError) -> tuple[Problem, ...]:
     """pydantic's first findings, one `Problem` each, without its wording for programmers."""
     found = []

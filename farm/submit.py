@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from farm import db, images, jobs
+from farm import board, db, images, jobs
 from farm.errors import InvalidInput, Problem
+from farm.estimate import estimate
 from farm.models import Job, Upload
 from farm.queue import send_ticket
 from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
@@ -53,7 +54,7 @@ def submit(
     limit = settings().max_upload_megapixels
     with _decoding:
         pictures = [(content, images.check(content, "content", limit))]
-        recipe.result_size(pictures[0][1].height, pictures[0][1].width)
+        _fits_somewhere(recipe, pictures[0][1])
         for style in styles:
             pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
 
@@ -70,6 +71,19 @@ def submit(
         )
     wake(job)
     return job
+
+
+def _fits_somewhere(recipe: Recipe, photograph: images.Checked) -> None:
+    """While no worker is alive nobody can tell; the job may wait for a larger one.
+
+    Raises:
+        InvalidInput: no worker that is alive has memory enough, or the result would be too narrow.
+    """
+    with db.reading() as session:
+        workers = board.workers_alive(session)
+    best = estimate(recipe, photograph.height, photograph.width, workers)
+    if best and best.refusal:
+        raise InvalidInput(Problem("size", f"is too large for every worker: {best.refusal}"))
 
 
 def wake(job: Job) -> None:

@@ -31,6 +31,10 @@ def make_job(name: str = "picture", size: int = 256, priority: int = 0) -> str:
         return job.id
 
 
+def machine(device: str) -> jobs.Machine:
+    return jobs.Machine(device, 10**9, "cpu", 4, True, 10**9)
+
+
 def claim(work_class: WorkClass = WorkClass.PREVIEW) -> jobs.Claim | None:
     with db.writing() as session:
         return jobs.claim(session, work_class, "worker@test")
@@ -293,7 +297,7 @@ def test_a_waiting_job_says_why_it_waits() -> None:
     first, second = make_job(), make_job()
     with db.writing() as session:
         assert "No worker is running" in str(board.waits_for(session, jobs.get(session, second)))
-        jobs.worker_seen(session, "worker@test", "CPU", 10**9)
+        jobs.worker_seen(session, "worker@test", machine("CPU"))
         assert board.waits_for(session, jobs.get(session, first)) == "Next in line for a free worker."
         assert board.waits_for(session, jobs.get(session, second)) == "1 job is ahead of it."
     assert claim() is not None
@@ -304,9 +308,22 @@ def test_a_waiting_job_says_why_it_waits() -> None:
 def test_a_worker_seen_twice_is_one_worker() -> None:
     for device in ("CPU", "GPU"):
         with db.writing() as session:
-            jobs.worker_seen(session, "a", device, 10**12)
+            jobs.worker_seen(session, "a", machine(device))
     with db.reading() as session:
         assert [(w.name, w.device) for w in board.workers_alive(session)] == [("a", "GPU")]
+
+
+def test_a_workers_speed_is_smoothed_and_survives_its_heartbeat() -> None:
+    with db.writing() as session:
+        jobs.worker_seen(session, "a", machine("CPU"))
+        jobs.worker_seen(session, "b", machine("CPU"))
+    for seconds, known in ((8.0, 8.0), (4.0, 6.0), (6.0, 6.0), (10.0, 8.0)):
+        with db.writing() as session:
+            jobs.worker_measured(session, "a", seconds)
+            jobs.worker_seen(session, "a", machine("CPU"))
+        with db.reading() as session:
+            speeds = [worker.seconds_per_megapixel for worker in board.workers_alive(session)]
+        assert speeds == [pytest.approx(known), None]
 
 
 def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:

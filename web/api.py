@@ -12,14 +12,16 @@ import farm.board
 import farm.jobs
 from farm import db
 from farm.errors import InvalidInput, Problem
+from farm.estimate import Estimate, estimate
 from farm.models import Job, State
 from farm.recipe import Recipe
 from farm.submit import submit, wake
 from web.pictures import send_preview, send_result
-from web.present import JobOut, JobPage, Workers
+from web.present import EstimateOut, JobOut, JobPage, Workers, sized_need
 from web.security import refuse_other_sites
 
 MOST_ITEMS = 200  # in one page
+LONGEST_PHOTOGRAPH = 1_000_000  # px a side; uploads have limits of their own
 FILES = ("content", "style")
 TEXTS = ("recipe", "name", "priority")
 GONE = {404: "No such job."}
@@ -36,6 +38,13 @@ class JobQuery(BaseModel):
     state: State | None = None
     cursor: str | None = Field(None, max_length=200)
     limit: int = Field(farm.board.PAGE, ge=1, le=MOST_ITEMS)
+
+
+class Asked(Recipe):
+    """A recipe, and the photograph's size in px."""
+
+    width: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
+    height: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
 
 
 @blueprint.before_request
@@ -93,7 +102,8 @@ def job(job_id: str) -> Response:
     with db.reading() as session:
         found = farm.jobs.get(session, job_id)
         waiting_for = farm.board.waits_for(session, found)
-    return _job_json(found, waiting_for)
+        expected = farm.board.expected(session, found)
+    return _job_json(found, waiting_for, expected)
 
 
 @blueprint.post("/jobs/<job_id:job_id>/cancel")
@@ -137,6 +147,21 @@ def preview(job_id: str) -> Response:
     return send_preview(found)
 
 
+@blueprint.post("/estimate")
+@blueprint.input(Asked, location="json")
+@blueprint.output(EstimateOut)
+@blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
+def ask(json_data: Asked) -> EstimateOut:
+    """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
+    with db.reading() as session:
+        workers = farm.board.workers_alive(session)
+    found = estimate(json_data, json_data.height, json_data.width, workers)
+    if found is None:
+        height, width = json_data.picture_size(json_data.height, json_data.width)
+        return EstimateOut.unknown(width, height)
+    return EstimateOut.of(found, sized_need(found))
+
+
 @blueprint.get("/workers")
 @blueprint.output(Workers)
 @blueprint.doc(tags=["Workers"])
@@ -146,8 +171,8 @@ def workers() -> Workers:
         return Workers.of(farm.board.workers_alive(session))
 
 
-def _job_json(job: Job, waiting_for: str | None = None) -> Response:
-    response = jsonify(JobOut.of(job, waiting_for).model_dump(mode="json"))
+def _job_json(job: Job, waiting_for: str | None = None, expected: Estimate | None = None) -> Response:
+    response = jsonify(JobOut.of(job, waiting_for, expected).model_dump(mode="json"))
     response.cache_control.private = True
     response.cache_control.no_cache = True
     response.add_etag()

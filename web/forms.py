@@ -64,6 +64,8 @@ ADVANCED = (
     "init",
     "start_size",
     "iterations",
+    "tolerance",
+    "optimizer",
     "seed",
     "tolerance",
     "optimizer",
@@ -218,4 +220,5 @@ def choices_shown() -> dict[str, Any]:
         "content_weight": CONTENT_WEIGHT,
         "accepted": ACCEPTED,
         "advanced": ADVANCED,
+        "settings": (*PROMINENT, *ADVANCED),
     }

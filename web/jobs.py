@@ -165,12 +165,14 @@ def job(job_id: str) -> str:
     with db.reading() as session:
         found = farm.board.get_with_history(session, job_id)
         waiting_for = farm.board.waits_for(session, found)
+        expected = farm.board.expected(session, found)
         points = farm.board.losses(session, found)
     recipe = {name: present.typed(value) for name, value in found.recipe.items()}
     return render_template(
         "job.html",
         job=found,
         waiting_for=waiting_for,
+        needs=present.needs(found, expected) if expected else "",
         curve=Markup(chart.losses(points)),  # noqa: S704  numbers and words of our own
         figures=present.figures(found.metrics),
         recipe=recipe,

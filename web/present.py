@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 from flask import Flask, url_for
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
+from farm.estimate import Estimate
 from farm.models import Job, State, Worker, now
 
 STATES = {
@@ -39,8 +41,53 @@ class Links(BaseModel):
     cancel: str | None
 
 
+class EstimateOut(BaseModel):
+    """What a picture will need on the worker that suits it best; null where nothing is known.
+
+    `width`, `height`: of the result, px. `seconds`: null until that worker has measured its speed.
+    `fits`: null while no worker is alive; where false, `peak_memory_bytes` is what the smallest plan
+    would need. `message`: for a person.
+    """
+
+    width: int
+    height: int
+    peak_memory_bytes: int | None
+    seconds: float | None
+    worker: str | None
+    fits: bool | None
+    message: str
+
+    @classmethod
+    def of(cls, found: Estimate, message: str) -> EstimateOut:
+        """Told in these words."""
+        return cls(
+            width=found.width,
+            height=found.height,
+            peak_memory_bytes=found.peak_bytes,
+            seconds=found.seconds,
+            worker=found.worker,
+            fits=found.refusal is None,
+            message=message,
+        )
+
+    @classmethod
+    def unknown(cls, width: int, height: int) -> EstimateOut:
+        """While no worker is alive."""
+        message = f"{pixels(width, height)}: no worker is running, so nobody can tell what it needs"
+        return cls(
+            width=width,
+            height=height,
+            peak_memory_bytes=None,
+            seconds=None,
+            worker=None,
+            fits=None,
+            message=message,
+        )
+
+
 class JobOut(BaseModel):
-    """A job as the API tells it. `waiting_for` is told by the job itself, and null in lists."""
+    """A job as the API tells it. `waiting_for` and `estimate` are told by the job itself, and null in
+    lists; `estimate` is null, too, as soon as there is `eta_seconds`."""
 
     id: str
     name: str
@@ -63,17 +110,19 @@ class JobOut(BaseModel):
     metrics: dict[str, Any] | None
     error: str | None
     waiting_for: str | None
+    estimate: EstimateOut | None
     preview_version: int
     links: Links
 
     @classmethod
-    def of(cls, job: Job, waiting_for: str | None = None) -> JobOut:
+    def of(cls, job: Job, waiting_for: str | None = None, expected: Estimate | None = None) -> JobOut:
         """From its row."""
         own = {name: getattr(job, name) for name in cls.model_fields if name not in _NOT_IN_ROW}
-        return cls(**own, waiting_for=waiting_for, links=links(job))
+        estimate = EstimateOut.of(expected, needs(job, expected)) if expected else None
+        return cls(**own, waiting_for=waiting_for, estimate=estimate, links=links(job))
 
 
-_NOT_IN_ROW = frozenset({"waiting_for", "links"})
+_NOT_IN_ROW = frozenset({"waiting_for", "estimate", "links"})
 
 
 class JobPage(BaseModel):
@@ -167,6 +216,54 @@ def gigabytes(count: float) -> str:
     if count < 1e9:
         return f"{count / 1e6:.0f} MB"
     return f"{count / 1e9:.1f} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
+
+
+def pixels(width: int, height: int) -> str:
+    """`7680 × 4320 px (33 megapixels)`."""
+    megapixels = f"{width * height / 1e6:.2g}"
+    return f"{width} × {height} px ({megapixels} megapixel{'' if megapixels == '1' else 's'})"
+
+
+def about_time(seconds: float) -> str:
+    """`about 40 minutes`, `about 2 hours 40 minutes`: no finer than such an estimate is."""
+    if seconds < 60:
+        return "less than a minute"
+    minutes = seconds / 60
+    step = next(step for limit, step in ((10, 1), (60, 5), (600, 10), (math.inf, 60)) if minutes < limit)
+    hours, rest = divmod(round(minutes / step) * step, 60)
+    parts = [_counted(hours, "hour")] * bool(hours) + [_counted(rest, "minute")] * bool(rest)
+    return f"about {' '.join(parts)}"
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def about_memory(count: float) -> str:
+    """`about 7 GB`, `about 0.85 GB`: two digits."""
+    return f"about {count / 1e9:.2g} GB" if count < 9.95e9 else f"about {count / 1e9:.0f} GB"
+
+
+def need(found: Estimate, where: str) -> str:
+    """`about 7 GB, about 40 minutes on worker@host`, or why it fits nowhere."""
+    if found.refusal:
+        return f"Too large for every worker: {found.refusal}"
+    memory = about_memory(found.peak_bytes)
+    if found.seconds is None:
+        return f"{memory} on {where}, time unknown until this farm has rendered something"
+    return f"{memory}, {about_time(found.seconds)} on {where}"
+
+
+def sized_need(found: Estimate) -> str:
+    """The same for a picture that is not yet a job."""
+    text = need(found, found.worker)
+    return text if found.refusal else f"{pixels(found.width, found.height)}: {text}"
+
+
+def needs(job: Job, found: Estimate) -> str:
+    """On a job's page: a queued job's on the best worker, a running one's on its own."""
+    text = need(found, "this worker" if job.state is State.RUNNING else found.worker)
+    return text[0].upper() + text[1:]
 
 
 def three_digits(value: float) -> str:

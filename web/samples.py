@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from PIL import Image
 
 import farm
 
@@ -21,6 +24,17 @@ class Sample:
     def path(self) -> Path:
         """Its file."""
         return FOLDER / f"{self.name}.jpg"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, px."""
+        return _size(self.path)
+
+
+@cache
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        return image.size
 
 
 CONTENTS = (Sample("mountain_lake", "Mountain lake"), Sample("street", "Street"))

@@ -22,9 +22,9 @@ log = structlog.get_logger()
 class Heartbeat(threading.Thread):
     """Beats from the start of the process to its end; between `of` and its end, for a job too."""
 
-    def __init__(self, worker: str, device: str, memory_bytes: int) -> None:
+    def __init__(self, worker: str, machine: jobs.Machine) -> None:
         super().__init__(name="heartbeat", daemon=True)
-        self._worker = (worker, device, memory_bytes)
+        self._worker = (worker, machine)
         self._claim: jobs.Claim | None = None
         self._pause = min(LONGEST_PAUSE, settings().lease_seconds / BEATS_IN_A_LEASE)
 

@@ -13,8 +13,8 @@ import structlog
 import torch
 
 from farm import db, images, jobs
-from farm.engine import device, quality
-from farm.engine.optimise import Engine, Picture, Step, stylize
+from farm.engine import device, precision, quality
+from farm.engine.optimise import MEMORY_SHARE, Engine, Picture, Step, stylize
 from farm.errors import AttemptLost, FarmError
 from farm.models import Job, State
 from farm.recipe import Recipe
@@ -24,6 +24,7 @@ from farm.storage import Storage, storage
 REPORT_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0
 PREVIEW_SHARE = 0.05  # of the time may go into previews, so large pictures get them less often
+SMALLEST_MEASURED = 0.05  # megapixels; smaller levels are slower for their pixels
 
 stopping = threading.Event()  # the operator wants this process to end
 log = structlog.get_logger()
@@ -36,10 +37,19 @@ class _Stop(Exception):
         self.state = state
 
 
-def device_and_memory() -> tuple[str, int]:
-    """What this process renders on, for the list of workers."""
+def machine() -> jobs.Machine:
+    """What this process renders on, for the list of workers and for estimates."""
     chosen = device.choose()
-    return device.describe(chosen), device.memory_bytes(chosen)
+    form = precision.choose("auto", chosen)
+    memory = device.memory_bytes(chosen)
+    return jobs.Machine(
+        device=device.describe(chosen),
+        memory_bytes=memory,
+        device_kind=chosen.type,
+        itemsize=form.dtype.itemsize,
+        winograd=form.winograd,
+        budget_bytes=int(settings().memory_gb * 1e9) or int(memory * MEMORY_SHARE),
+    )
 
 
 @lru_cache(maxsize=1)
@@ -135,6 +145,7 @@ class _Reporter:
         self._reported = self._previewed = -1e9
         self._preview_took = 0.0
         self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
+        self._first = 0  # iteration seen of this level
 
     def saw(self, step: Step) -> None:
         """After each iteration.
@@ -147,6 +158,7 @@ class _Reporter:
             raise _Stop(State.QUEUED)
         if step.level != self._level[0]:
             self._level = (step.level, step.seconds, step.progress)
+            self._first = step.iteration
         now = time.monotonic()
         last_of_level = step.ends_level
         if now - self._reported < REPORT_SECONDS and not last_of_level:
@@ -154,6 +166,8 @@ class _Reporter:
         self._reported = now
         with db.writing() as session:
             state = jobs.report(session, self._job.id, self._attempt, self._progress(step))
+            if speed := self._speed(step):
+                jobs.worker_measured(session, settings().worker_name, speed)
         if state is State.CANCELLING:
             raise _Stop(state)
         pause = max(PREVIEW_SECONDS, self._preview_took / PREVIEW_SHARE)
@@ -181,6 +195,15 @@ class _Reporter:
             style_loss=step.losses.style,
             tv_loss=step.losses.tv,
         )
+
+    def _speed(self, step: Step) -> float | None:
+        """Seconds an iteration and megapixel over the level that ends; None: nothing to measure by.
+        Without the level's first iteration, which prepares the others."""
+        megapixels = step.height * step.width / 1e6
+        counted = step.iteration - self._first
+        if not step.ends_level or megapixels < SMALLEST_MEASURED or not counted:
+            return None
+        return (step.seconds - self._level[1]) / counted / megapixels
 
     def _eta(self, step: Step) -> float:
         """By this level's pace once it has one: small levels are slower for their pixels."""

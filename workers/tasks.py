@@ -33,7 +33,7 @@ def prepare_child(**_: Any) -> None:
     log.configure()
     from workers import render
 
-    _heartbeat = Heartbeat(settings().worker_name, *render.device_and_memory())
+    _heartbeat = Heartbeat(settings().worker_name, render.machine())
     _heartbeat.start()
 
 

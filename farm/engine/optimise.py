@@ -24,12 +24,12 @@ from farm.engine import device as devices
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.gradient import Objective
 from farm.engine.losses import Losses
-from farm.engine.optimisers import OPTIMISERS, STATE_FLOATS, Optimiser
+from farm.engine.optimisers import OPTIMISERS, Optimiser
 from farm.engine.precision import LossScale
 from farm.engine.pyramid import Level, levels, resize, to_tensor
 from farm.engine.vgg import VGG
 from farm.errors import InvalidInput, Problem, RenderFailed
-from farm.plan import Plan, Work, choose, default_tile
+from farm.plan import STATE_FLOATS, Plan, Work, choose, default_tile
 from farm.recipe import Recipe
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.pyramid import Level, resize
+from farm.plan import LBFGS_PAIRS
 
 AVERAGED_SHARE = 0.25  # of a level's iterations: about as many of the last ones make its mean
 LONGEST_AVERAGE = 100  # iterations
@@ -108,7 +109,7 @@ class LBFGS:
     there, is forgotten. A new level begins without history: curvature does not scale.
     """
 
-    HISTORY = 8  # pairs
+    HISTORY = LBFGS_PAIRS
     FIRST = 0.02  # how far the first step moves the pixel with the largest slope
     LONGEST = 0.1  # how far a pixel may move in one step
 
@@ -176,8 +177,6 @@ class LBFGS:
 
 
 OPTIMISERS: dict[str, type[Adam] | type[LBFGS]] = {"adam": Adam, "lbfgs": LBFGS}
-# Floats a pixel of the state between two steps, by name.
-STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS.HISTORY) * 3}
 
 
 def _decay(level: Level) -> float:

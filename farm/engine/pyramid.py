@@ -7,44 +7,15 @@ shapes that VGG's receptive field could not see at the final size.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from farm.recipe import PRESETS, Recipe
+from farm.recipe import Level as Level  # re-exported: the web part needs them without torch
+from farm.recipe import levels as levels
 
 MOST_ENLARGED = 4.0  # of a painting's sides
-
-
-@dataclass(frozen=True)
-class Level:
-    """One size of the pyramid: height and width in px, and its number of iterations."""
-
-    height: int
-    width: int
-    iterations: int
-
-    @property
-    def size(self) -> int:
-        """Longest side, px."""
-        return max(self.height, self.width)
-
-    @property
-    def pixels(self) -> int:
-        """How many there are."""
-        return self.height * self.width
-
-
-def levels(recipe: Recipe, height: int, width: int) -> list[Level]:
-    """The levels for a content picture of this size, smallest first; the last is the result's size."""
-    sizes = recipe.level_sizes
-    iterations = recipe.iterations or PRESETS[recipe.preset].iterations(len(sizes))
-    if len(iterations) == 1:
-        iterations *= len(sizes)
-    pictures = [recipe.model_copy(update={"size": size}).picture_size(height, width) for size in sizes]
-    return [Level(h, w, n) for (h, w), n in zip(pictures, iterations, strict=True)]
 
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from farm import db
 from farm.errors import DatabaseOutOfDate
@@ -28,6 +28,38 @@ def test_an_upgrade_with_jobs_in_place_keeps_them() -> None:
     job_id = make_job()
     db.upgrade()
     assert state(job_id).value == "queued"
+
+
+def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
+    # Given two workers from before anybody asked what they can do
+    config = db.alembic_config()
+    command.upgrade(config, "0001")
+    for name, device in (("a", "CPU, 2 threads"), ("b", "NVIDIA H100")):
+        with db.engine().begin() as connection:
+            row = {"name": name, "device": device, "moment": "2026-11-22 12:00:00+00:00"}
+            connection.execute(
+                text("INSERT INTO workers VALUES (:name, :device, 16000000000, :moment, :moment)"), row
+            )
+
+    # When the tables are brought up to date, they are told what is safe to say of them
+    command.upgrade(config, "0002")
+    columns = "name, device_kind, itemsize, winograd, budget_bytes, seconds_per_megapixel"
+    with db.engine().connect() as connection:
+        found = connection.execute(text(f"SELECT {columns} FROM workers ORDER BY name")).all()
+    assert [tuple(row) for row in found] == [
+        ("a", "cpu", 4, True, 12_000_000_000, None),
+        ("b", "cuda", 4, False, 12_000_000_000, None),
+    ]
+
+    # And the way back keeps them too
+    command.downgrade(config, "0001")
+    with db.engine().connect() as connection:
+        assert connection.execute(
+            text("SELECT name, memory_bytes FROM workers ORDER BY name")
+        ).all() == [
+            ("a", 16_000_000_000),
+            ("b", 16_000_000_000),
+        ]
 
 
 def test_a_downgrade_to_nothing_leaves_nothing() -> None:

@@ -19,6 +19,7 @@ MakeJob = Callable[..., Job]
 Post = Callable[..., TestResponse]
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NO_JOB = "0" * 32
+MACHINE = jobs.Machine("CPU", 16_000_000_000, "cpu", 4, True, 12_000_000_000)
 
 
 def test_a_submission_is_accepted_and_says_where_it_is(post_api: Post, client: FlaskClient) -> None:
@@ -225,7 +226,7 @@ def test_a_wrong_method_is_a_problem_too(client: FlaskClient) -> None:
 
 def test_workers_that_are_alive_are_told(client: FlaskClient, home: object) -> None:
     with db.writing() as session:
-        jobs.worker_seen(session, "attic", "CPU", 16_000_000_000)
+        jobs.worker_seen(session, "attic", MACHINE)
 
     (worker,) = client.get("/api/v1/workers").get_json()["items"]
 
@@ -270,6 +271,7 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
         "/api/v1/jobs/{job_id}/retry",
         "/api/v1/jobs/{job_id}/result",
         "/api/v1/jobs/{job_id}/preview",
+        "/api/v1/estimate",
         "/api/v1/workers",
     }
     body = document["paths"]["/api/v1/jobs"]["post"]["requestBody"]["content"]

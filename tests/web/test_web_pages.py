@@ -207,7 +207,8 @@ def test_the_list_has_pages(make_job: MakeJob, client: FlaskClient, monkeypatch)
 def test_workers_are_shown(client: FlaskClient) -> None:
     assert "Nobody is painting" in client.get("/workers").text
     with db.writing() as session:
-        jobs.worker_seen(session, "attic", "NVIDIA H100", 85_000_000_000)
+        card = jobs.Machine("NVIDIA H100", 85_000_000_000, "cuda", 2, False, 60_000_000_000)
+        jobs.worker_seen(session, "attic", card)
 
     page = client.get("/workers").text
 

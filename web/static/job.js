@@ -29,6 +29,7 @@ function showProgress(job) {
     ? `Level ${job.level} of ${job.levels} · iteration ${job.iteration} of ${job.iterations}`
     : "";
   live("waiting").textContent = job.waiting_for ?? "";
+  live("estimate").textContent = job.estimate?.message ?? "";
   document.title = `${percent} · ${job.name} · Style Farm`;
   if (Math.abs(job.progress - spoken) >= SPOKEN_SHARE) {
     spoken = job.progress;

@@ -1,0 +1,101 @@
+"""What a rendering will need, told before it starts: memory, time, and the worker that can do it.
+
+Arithmetic on the recipe and on what the workers tell of themselves; without torch, for the web part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from farm.errors import DoesNotFit
+from farm.models import Worker
+from farm.plan import STATE_FLOATS, Work, choose, default_tile, ladder, peak_bytes
+from farm.recipe import Level, Recipe, levels
+
+ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more than the other
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a rendering will need on the worker that suits it best.
+
+    height, width: of the result, px. worker: its name. peak_bytes: the most memory held in any level;
+    where it does not fit, what the smallest plan would need. seconds: None where no speed was measured
+    yet. refusal: why it fits no worker, with the numbers; None: it fits.
+    """
+
+    height: int
+    width: int
+    worker: str
+    peak_bytes: int
+    seconds: float | None
+    refusal: str | None = None
+
+
+def estimate(
+    recipe: Recipe, height: int, width: int, workers: Iterable[Worker], features: str | None = None
+) -> Estimate | None:
+    """The best of some workers for a photograph of `height` x `width` px; None: there are no workers.
+
+    Best is the one that is done first; where none has room, the one with the most.
+
+    Args:
+        features: the network that `auto` became, if that is known.
+
+    Raises:
+        InvalidInput: the result would be too narrow.
+    """
+    recipe.result_size(height, width)
+    course = levels(recipe, height, width)
+    found = [(_on(worker, recipe, course, features), worker.budget_bytes) for worker in workers]
+    return min(found, key=lambda pair: (*_order(pair[0]), -pair[1]))[0] if found else None
+
+
+def _order(found: Estimate) -> tuple[bool, bool, float]:
+    return found.refusal is not None, found.seconds is None, found.seconds or 0.0
+
+
+def _on(worker: Worker, recipe: Recipe, course: list[Level], features: str | None) -> Estimate:
+    """On one worker. Each level has a plan of its own, so the peak need not be the last one's."""
+    work = work_on(worker, recipe, features)
+    tile = default_tile(work.device, work.itemsize)
+    last = course[-1]
+    try:
+        peak = max(_peak(work, level, worker.budget_bytes, tile) for level in reversed(course))
+    except DoesNotFit as refusal:
+        smallest = ladder(tile, offload=work.device != "cpu")[-1]
+        needed = peak_bytes(smallest, work, last.height, last.width)
+        return Estimate(last.height, last.width, worker.name, needed, None, str(refusal))
+    speed = worker.seconds_per_megapixel
+    seconds = None if speed is None else speed * megapixel_iterations(course)
+    return Estimate(last.height, last.width, worker.name, peak, seconds)
+
+
+def _peak(work: Work, level: Level, budget: int, tile: int) -> int:
+    plan = choose(work, level.height, level.width, budget, tile)
+    return peak_bytes(plan, work, level.height, level.width)
+
+
+def megapixel_iterations(course: list[Level]) -> float:
+    """The work of all levels: each iteration costs in proportion to its pixels."""
+    return sum(level.iterations * level.height * level.width for level in course) / 1e6
+
+
+def work_on(worker: Worker, recipe: Recipe, features: str | None = None) -> Work:
+    """What the planner asks, as the engine on that worker will answer it."""
+    itemsize, winograd = {
+        "auto": (worker.itemsize, worker.winograd),
+        "float32": (4, False),
+        "winograd": (4, True),
+        "mixed": (2, False),
+    }[recipe.precision]
+    return Work(
+        features=(features or ASSUMED_FEATURES) if recipe.features == "auto" else recipe.features,
+        content=frozenset(n for n, w in recipe.content_layers.items() if w * recipe.content_weight),
+        style=frozenset(n for n, w in recipe.style_layers.items() if w),
+        itemsize=itemsize,
+        winograd=winograd,
+        state_floats=STATE_FLOATS[recipe.optimizer],
+        device=worker.device_kind,
+    )

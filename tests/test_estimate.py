@@ -1,0 +1,269 @@
+"""What a rendering will need, told beforehand: arithmetic at known numbers, and who is named."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select
+
+from farm import board, db, jobs
+from farm.errors import InvalidInput
+from farm.estimate import estimate, megapixel_iterations, work_on
+from farm.models import Upload, Worker
+from farm.plan import choose, default_tile, peak_bytes
+from farm.recipe import Level, Recipe, levels
+from farm.settings import settings
+from farm.storage import storage
+from farm.submit import submit
+from tests.test_submit import picture
+
+UHD = (4320, 7680)
+MACHINE = jobs.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
+
+
+def worker(name: str = "a", **values: Any) -> Worker:
+    """With 12 GB to use and no speed, but for what a test says."""
+    known = {"device_kind": "cpu", "itemsize": 4, "winograd": True, "budget_bytes": 12 * 10**9}
+    return Worker(name=name, **known | {"seconds_per_megapixel": None} | values)
+
+
+def seen(name: str, seconds: float | None = None, **values: Any) -> None:
+    """A worker that is alive."""
+    with db.writing() as session:
+        jobs.worker_seen(session, name, replace(MACHINE, **values))
+        if seconds:
+            jobs.worker_measured(session, name, seconds)
+
+
+# Arithmetic
+
+
+def test_the_work_is_iterations_times_megapixels_over_all_levels() -> None:
+    recipe = Recipe(size=2000, start_size=1000, preset="standard", iterations=(100, 50, 10))
+    course = levels(recipe, 500, 1000)
+    assert course == [Level(500, 1000, 100), Level(707, 1414, 50), Level(1000, 2000, 10)]
+    assert megapixel_iterations(course) == pytest.approx(50 + 50 * 0.999698 + 20)
+
+
+def test_the_time_is_the_work_at_the_workers_speed() -> None:
+    recipe = Recipe(size=1000, start_size=1000, iterations=(30,))
+    found = estimate(recipe, 500, 1000, [worker(seconds_per_megapixel=4.0)])
+    assert found is not None
+    assert (found.height, found.width, found.worker, found.refusal) == (500, 1000, "a", None)
+    assert found.seconds == 30 * 0.5 * 4
+
+
+def test_without_a_measured_speed_only_memory_is_told() -> None:
+    found = estimate(Recipe(), 300, 400, [worker()])
+    assert found is not None
+    assert found.seconds is None
+    assert found.peak_bytes > 0
+
+
+def test_the_peak_is_that_of_the_hungriest_level() -> None:
+    recipe, small = Recipe(size=7680), worker(budget_bytes=8 * 10**9)
+    work, tile = work_on(small, recipe), default_tile("cpu", 4)
+    each = [
+        peak_bytes(choose(work, at.height, at.width, 8 * 10**9, tile), work, at.height, at.width)
+        for at in levels(recipe, *UHD)
+    ]
+    found = estimate(recipe, *UHD, [small])
+    assert found is not None
+    assert max(each) == found.peak_bytes <= 8 * 10**9
+
+
+def test_a_network_that_is_not_yet_chosen_is_taken_for_the_larger_one() -> None:
+    assert work_on(worker(), Recipe()).features == "vgg19"
+    assert work_on(worker(), Recipe(), "vgg16-bsds").features == "vgg16-bsds"
+    assert work_on(worker(), Recipe(features="vgg16-bsds"), "vgg19").features == "vgg16-bsds"
+
+
+@pytest.mark.parametrize(
+    ("precision", "itemsize", "winograd"),
+    [("auto", 2, False), ("float32", 4, False), ("winograd", 4, True), ("mixed", 2, False)],
+)
+def test_a_recipe_that_asks_for_a_number_format_gets_it(
+    precision: str, itemsize: int, winograd: bool
+) -> None:
+    half = worker(itemsize=2, winograd=False, device_kind="cuda")
+    work = work_on(half, Recipe.parse({"precision": precision}))
+    assert (work.itemsize, work.winograd, work.device) == (itemsize, winograd, "cuda")
+
+
+def test_lbfgs_holds_its_history() -> None:
+    adam, lbfgs = (work_on(worker(), Recipe.parse({"optimizer": o})) for o in ("adam", "lbfgs"))
+    assert (adam.state_floats, lbfgs.state_floats) == (12, 57)
+
+
+# Which worker
+
+
+def test_of_two_workers_the_one_with_room_is_named() -> None:
+    small, large = worker("small", budget_bytes=3 * 10**9, seconds_per_megapixel=0.1), worker("large")
+    for workers in ([small, large], [large, small]):
+        found = estimate(Recipe(size=7680), *UHD, workers)
+        assert found is not None
+        assert (found.worker, found.refusal) == ("large", None)
+
+
+def test_of_workers_with_room_the_fastest_is_named_and_an_unknown_speed_comes_last() -> None:
+    workers = [
+        worker("new"),
+        worker("slow", seconds_per_megapixel=9),
+        worker("fast", seconds_per_megapixel=3),
+    ]
+    found = estimate(Recipe(), 300, 400, workers)
+    assert found is not None
+    assert found.worker == "fast"
+
+
+def test_what_fits_nowhere_is_refused_with_the_numbers_of_the_largest_worker() -> None:
+    workers = [worker("tiny", budget_bytes=10**9), worker("small", budget_bytes=3 * 10**9)]
+    found = estimate(Recipe(size=7680), *UHD, workers)
+    assert found is not None
+    assert (found.worker, found.seconds) == ("small", None)
+    assert found.refusal is not None
+    assert found.refusal.startswith("7680 x 4320 needs")
+    assert "3.0 GB may be used. The largest size that fits here is about" in found.refusal
+    assert found.peak_bytes > 3 * 10**9
+
+
+def test_without_workers_there_is_nothing_to_tell() -> None:
+    assert estimate(Recipe(), 300, 400, []) is None
+
+
+def test_a_result_that_is_too_narrow_is_named() -> None:
+    with pytest.raises(InvalidInput, match="each side needs 16"):
+        estimate(Recipe(size=64), 10, 1000, [worker()])
+
+
+# On both databases
+
+
+@pytest.mark.usefixtures("database")
+def test_a_submission_that_fits_no_worker_is_refused_and_leaves_nothing() -> None:
+    seen("small", budget_bytes=10**9)
+    with pytest.raises(InvalidInput) as caught:
+        submit(picture(0), [picture(1)], Recipe(size=7680))
+    (problem,) = caught.value.problems
+    assert problem.field == "size"
+    assert "7680 x 7680 needs" in problem.message
+    assert "1.0 GB may be used" in problem.message
+    with db.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Upload)) == 0
+    assert storage().keys() == []
+
+
+@pytest.mark.usefixtures("database")
+def test_a_submission_is_accepted_where_one_of_two_workers_has_room_or_nobody_is_there() -> None:
+    assert submit(picture(0), [picture(1)], Recipe(size=7680)).width == 7680
+    seen("small", budget_bytes=10**9)
+    seen("large", budget_bytes=60 * 10**9)
+    assert submit(picture(0), [picture(1)], Recipe(size=7680)).width == 7680
+
+
+@pytest.mark.usefixtures("database")
+def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -> None:
+    # Given a fast worker and a slow one
+    seen("fast", seconds=1.0)
+    seen("slow", seconds=10.0)
+    job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
+
+    def expected() -> str | None:
+        with db.reading() as session:
+            found = board.expected(session, jobs.get(session, job_id))
+        return found and found.worker
+
+    # When it waits
+    assert expected() == "fast"
+
+    # When the slow one has taken it
+    with db.writing() as session:
+        assert jobs.claim(session, jobs.get(session, job_id).work_class, "slow")
+    assert expected() == "slow"
+
+    # When it tells its own time left
+    with db.writing() as session:
+        jobs.report(session, job_id, 1, jobs.Progress(0.5, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01))
+    assert expected() is None
+
+
+# The worker's side
+
+
+def test_the_engine_asks_the_planner_what_the_estimate_asks(
+    weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from farm.engine.optimise import Engine
+    from workers import render
+
+    monkeypatch.setenv("FARM_MEMORY_GB", "5.5")
+    settings.cache_clear()
+    told = render.machine()
+    engine = Engine.ready("vgg16-bsds", "auto", weights_dir, logging.info, memory_gb=5.5)
+    alike = worker(device_kind=told.device_kind, itemsize=told.itemsize, winograd=told.winograd)
+    recipe = Recipe(content_weight=0, optimizer="lbfgs")
+    assert work_on(alike, recipe, "vgg16-bsds") == engine.work(recipe)
+    assert told.budget_bytes == engine.budget_bytes == 5_500_000_000
+    assert default_tile(told.device_kind, told.itemsize) == engine.tile
+
+
+def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
+    farm_home: Path,
+) -> None:
+    from workers.render import _Reporter
+
+    # Given a worker that has taken a job
+    db.upgrade()
+    name = settings().worker_name
+    seen(name)
+    job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
+    with db.writing() as session:
+        claim = jobs.claim(session, jobs.get(session, job_id).work_class, name)
+    assert claim is not None
+    reporter = _Reporter(claim.job, claim.attempt, storage())
+
+    def speed() -> float | None:
+        with db.reading() as session:
+            return session.get_one(Worker, name).seconds_per_megapixel
+
+    # When a small level ends, nothing is told by it
+    for iteration in (1, 2):
+        reporter.saw(step(1, iteration, 2, side=100, seconds=iteration))
+    assert speed() is None
+
+    # When a larger one ends, its pace after its first iteration is
+    for iteration, seconds in ((1, 10.0), (2, 12.0), (3, 14.0)):
+        reporter.saw(step(2, iteration, 3, side=500, seconds=seconds))
+    assert speed() == pytest.approx(2.0 / 0.25)
+
+
+def step(level: int, iteration: int, iterations: int, side: int, seconds: float) -> Any:
+    """One iteration, as the engine would tell it."""
+    from farm.engine.losses import Losses
+    from farm.engine.optimise import Step
+    from farm.plan import WHOLE
+
+    return Step(
+        level=level,
+        levels=2,
+        iteration=iteration,
+        iterations=iterations,
+        ends_level=iteration == iterations,
+        done=iteration,
+        total=5,
+        progress=0.1,
+        height=side,
+        width=side,
+        losses=Losses(0.5, 0.1, 0.01, 0.7),
+        seconds=seconds,
+        peak_memory_bytes=0,
+        plan=WHOLE,
+        picture=lambda: np.zeros((side, side, 3), dtype=np.float32),
+        checkpoint=lambda: pytest.fail("nobody asked for one"),
+    )
