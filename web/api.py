@@ -40,7 +40,7 @@ class JobQuery(BaseModel):
     limit: int = Field(farm.board.PAGE, ge=1, le=MOST_ITEMS)
 
 
-class Asked(Recipe):
+class EstimateQuery(Recipe):
     """A recipe, and the photograph's size in px."""
 
     width: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
@@ -148,10 +148,10 @@ def preview(job_id: str) -> Response:
 
 
 @blueprint.post("/estimate")
-@blueprint.input(Asked, location="json")
+@blueprint.input(EstimateQuery, location="json")
 @blueprint.output(EstimateOut)
 @blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
-def ask(json_data: Asked) -> EstimateOut:
+def ask(json_data: EstimateQuery) -> EstimateOut:
     """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
     with db.reading() as session:
         workers = farm.board.workers_alive(session)
