@@ -92,7 +92,7 @@ def work_on(worker: Worker, recipe: Recipe, features: str | None = None) -> Work
     }[recipe.precision]
     return Work(
         features=(features or ASSUMED_FEATURES) if recipe.features == "auto" else recipe.features,
-        content=frozenset(n for n, w in recipe.content_layers.items() if w * recipe.content_weight),
+        content=frozenset(n for n, w in recipe.content_layers.items() if w),
         style=frozenset(n for n, w in recipe.style_layers.items() if w),
         itemsize=itemsize,
         winograd=winograd,

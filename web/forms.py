@@ -64,8 +64,6 @@ ADVANCED = (
     "init",
     "start_size",
     "iterations",
-    "tolerance",
-    "optimizer",
     "seed",
     "tolerance",
     "optimizer",
