@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +211,19 @@ def test_the_engine_asks_the_planner_what_the_estimate_asks(
     assert work_on(alike, recipe, "vgg16-bsds") == engine.work(recipe)
     assert told.budget_bytes == engine.budget_bytes == 5_500_000_000
     assert default_tile(told.device_kind, told.itemsize) == engine.tile
+
+
+def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> None:
+    from workers import render
+    from workers.heartbeat import Heartbeat
+
+    db.upgrade()
+    told = render.machine()
+    Heartbeat("worker@test", told)._beat()
+    with db.reading() as session:
+        (found,) = board.workers_alive(session)
+    assert {name: getattr(found, name) for name in asdict(told)} == asdict(told)
+    assert 0 < told.budget_bytes <= told.memory_bytes * 3 / 4
 
 
 def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
