@@ -79,7 +79,7 @@ def _peak(work: Work, level: Level, budget: int, tile: int) -> int:
 
 def megapixel_iterations(course: list[Level]) -> float:
     """The work of all levels: each iteration costs in proportion to its pixels."""
-    return sum(level.iterations * level.height * level.width for level in course) / 1e6
+    return sum(level.iterations * level.pixels for level in course) / 1e6
 
 
 def work_on(worker: Worker, recipe: Recipe, features: str | None = None) -> Work:
