@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from farm.errors import DoesNotFit
 from farm.models import Worker
-from farm.plan import STATE_FLOATS, Work, choose, default_tile, ladder, peak_bytes
+from farm.plan import Work, choose, default_tile, ladder, peak_bytes
 from farm.recipe import Level, Recipe, levels
 
 ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more than the other
@@ -90,12 +90,5 @@ def work_on(worker: Worker, recipe: Recipe, features: str | None = None) -> Work
         "winograd": (4, True),
         "mixed": (2, False),
     }[recipe.precision]
-    return Work(
-        features=(features or ASSUMED_FEATURES) if recipe.features == "auto" else recipe.features,
-        content=frozenset(n for n, w in recipe.content_layers.items() if w),
-        style=frozenset(n for n, w in recipe.style_layers.items() if w),
-        itemsize=itemsize,
-        winograd=winograd,
-        state_floats=STATE_FLOATS[recipe.optimizer],
-        device=worker.device_kind,
-    )
+    network = (features or ASSUMED_FEATURES) if recipe.features == "auto" else recipe.features
+    return Work.of(recipe, network, itemsize, winograd, worker.device_kind)

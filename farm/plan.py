@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from farm.errors import DoesNotFit
-from farm.recipe import CONVOLUTIONS
+from farm.recipe import CONVOLUTIONS, Recipe
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
 BLOCKS = (1, 2, 3, 4, 5)
@@ -112,6 +112,19 @@ class Work:
     winograd: bool
     state_floats: int
     device: str
+
+    @classmethod
+    def of(cls, recipe: Recipe, features: str, itemsize: int, winograd: bool, device: str) -> Work:
+        """A recipe's, once the network and the number format are known."""
+        return cls(
+            features=features,
+            content=frozenset(name for name, weight in recipe.content_layers.items() if weight),
+            style=frozenset(name for name, weight in recipe.style_layers.items() if weight),
+            itemsize=itemsize,
+            winograd=winograd,
+            state_floats=STATE_FLOATS[recipe.optimizer],
+            device=device,
+        )
 
     @property
     def looked_at(self) -> frozenset[str]:

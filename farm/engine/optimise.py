@@ -29,7 +29,7 @@ from farm.engine.precision import LossScale
 from farm.engine.pyramid import Level, levels, resize, to_tensor
 from farm.engine.vgg import VGG
 from farm.errors import InvalidInput, Problem, RenderFailed
-from farm.plan import STATE_FLOATS, Plan, Work, choose, default_tile
+from farm.plan import Plan, Work, choose, default_tile
 from farm.recipe import Recipe
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
@@ -136,15 +136,8 @@ class Engine:
 
     def work(self, recipe: Recipe) -> Work:
         """What the planner asks."""
-        return Work(
-            features=self.vgg.features,
-            content=frozenset(n for n, w in recipe.content_layers.items() if w),
-            style=frozenset(n for n, w in recipe.style_layers.items() if w),
-            itemsize=self.form.dtype.itemsize,
-            winograd=self.form.winograd,
-            state_floats=STATE_FLOATS[recipe.optimizer],
-            device=self.device.type,
-        )
+        form = self.form
+        return Work.of(recipe, self.vgg.features, form.dtype.itemsize, form.winograd, self.device.type)
 
 
 class Plateau:
