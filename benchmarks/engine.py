@@ -154,13 +154,12 @@ class Problem:
         return lambda: reference(self.picture)
 
 
-def timed(function: Callable[[], Any], where: torch.device, repeats: int) -> tuple[float, int, Any]:
-    """Least seconds of some calls after a first; bytes beyond what was held before; the last result."""
+def timed(function: Callable[[], Any], where: torch.device, calls: int) -> tuple[float, int, Any]:
+    """Least seconds of some calls; bytes beyond what was held before; the last result."""
     before = resident(where)
     device.reset_peak_memory(where)
-    result = function()
-    seconds = []
-    for _ in range(repeats):
+    result, seconds = None, []
+    for _ in range(calls):
         del result
         began = clock(where)
         result = function()
@@ -199,7 +198,7 @@ def _tiled(way: str, photograph: Any, painting: Any, size: int) -> Row:
     engine = _engine(way)
     problem = Problem(engine, photograph, painting, size)
     gradient = problem.plain() if way == "autograd" else problem.tiled()
-    seconds, held, (_, slope) = timed(gradient, engine.device, 1 if size > 1024 else 2)
+    seconds, held, (_, slope) = timed(gradient, engine.device, 1 if size > 1024 else 3)
     saved = Path(f"build/engine/slope-{size}.pt")
     row = {"seconds": seconds, "bytes": held}
     if way == "autograd":
@@ -214,7 +213,7 @@ def _precision(way: str, photograph: Any, painting: Any, size: int) -> Row:
     problem = Problem(engine, photograph, painting, 768)
     exact = Problem(_engine("float32"), photograph, painting, 768).tiled()()[1]
     gradient = problem.plain() if way == "contiguous" else problem.tiled()
-    seconds, held, (_, slope) = timed(gradient, engine.device, 2)
+    seconds, held, (_, slope) = timed(gradient, engine.device, 3)
     cosine = torch.cosine_similarity(slope.flatten(), exact.flatten(), dim=0)
     row = {"seconds": seconds, "bytes": held, "gradient_cosine": float(cosine)}
     if way == "contiguous":
@@ -228,9 +227,9 @@ def _precision(way: str, photograph: Any, painting: Any, size: int) -> Row:
 def _multiscale(way: str, photograph: Any, painting: Any, size: int) -> Row:
     """`multi` takes the seconds of the first schedule whose picture is as good as `single`'s."""
     engine = _engine("auto")
-    recipe = Recipe(size=362, start_size=362 if way == "single" else 128, iterations=(100,))
+    recipe = Recipe(size=362, start_size=362 if way == "single" else 128, iterations=(60,))
     scored: Row = {}
-    schedules = [(100,)] if way == "single" else [(40, 20, 10, 6), (60, 30, 15, 9), (90, 50, 25, 15)]
+    schedules = [(60,)] if way == "single" else [(30, 15, 8, 4), (45, 25, 12, 6), (60, 40, 20, 12)]
     for iterations in schedules:
         tried = recipe.model_copy(update={"iterations": iterations})
         *_, last = stylize(photograph, [painting], tried, engine)
@@ -256,7 +255,7 @@ def _gram(way: str, photograph: Any, painting: Any, size: int) -> Row:
         return torch.stack([torch.stack([(a * b).sum() for b in flat]) for a in flat[:16]])
 
     if way == "batched":
-        return {"seconds": timed(lambda: Moments.of(features), where, 5)[0]}
+        return {"seconds": timed(lambda: Moments.of(features), where, 6)[0]}
     return {"seconds": timed(loop, where, 1)[0] * 256 / 16, "note": "16 of 256 rows, times 16"}
 
 
@@ -266,11 +265,8 @@ def _scaling(way: str, photograph: Any, painting: Any, size: int) -> Row:
         return {"flops_per_second": raw_rate(engine)}
     problem = Problem(engine, photograph[: photograph.shape[1] * 9 // 16], painting, size)
     megapixels = problem.level.height * problem.level.width / 1e6
-    device.reset_peak_memory(engine.device)
     gradient = problem.tiled()
-    seconds = (
-        timed(gradient, engine.device, 3 if size <= 1024 else 1)[0] if size <= 4096 else once(gradient)
-    )
+    seconds = timed(gradient, engine.device, 3 if size <= 1024 else 1)[0]
     useful = 2 * flops_a_pixel(engine) * megapixels * 1e6
     return {
         "megapixels": round(megapixels, 2),
@@ -279,13 +275,6 @@ def _scaling(way: str, photograph: Any, painting: Any, size: int) -> Row:
         "peak_bytes": device.peak_memory_bytes(engine.device),
         "plan": engine.plan(problem.recipe, problem.level.height, problem.level.width).describe(),
     }
-
-
-def once(function: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    began = time.perf_counter()
-    function()
-    return time.perf_counter() - began
 
 
 def used_layers(engine: Engine) -> list[str]:
@@ -323,7 +312,7 @@ def raw_rate(engine: Engine) -> float:
         x = torch.randn(side, side, c, device=engine.device).to(engine.form.dtype)
         convolve = Direct(weight)
         with torch.no_grad():
-            seconds += timed(lambda convolve=convolve, x=x: convolve(x), engine.device, 4)[0]
+            seconds += timed(lambda convolve=convolve, x=x: convolve(x), engine.device, 5)[0]
     first = 2 * 9 * 3 * 64
     return (flops_a_pixel(engine) - first) * 512 * 512 / seconds
 
