@@ -63,7 +63,7 @@ def read_tile(text: str) -> int | Literal["auto"] | None:
     """`auto`, `whole` (None) or a side in px."""
     if text in ("auto", "whole"):
         return "auto" if text == "auto" else None
-    if text.isdigit() and SMALLEST_TILE <= int(text) <= LARGEST_SIZE:
+    if text.isascii() and text.isdecimal() and SMALLEST_TILE <= int(text) <= LARGEST_SIZE:
         return int(text)
     limits = f"{SMALLEST_TILE} to {LARGEST_SIZE}"
     raise InvalidInput(
@@ -83,7 +83,7 @@ def read_tile(text: str) -> int | Literal["auto"] | None:
     "--tile",
     default="auto",
     metavar="auto|whole|N",
-    help="How much of the picture is worked on at once, px; the result is the same.  [default: auto]",
+    help="How much of the picture is worked on at once, px; only rounding differs.  [default: auto]",
 )
 @click.option(
     "--checkpoint",

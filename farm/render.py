@@ -41,9 +41,9 @@ def render_files(
         InvalidInput: a file or a setting is wrong. RenderFailed: the engine could not go on.
     """
     recipe = _with_format_of(output, recipe)
-    for field, path in (("output", output), ("checkpoint", checkpoint)):
-        if path is not None and not path.parent.is_dir():
-            raise InvalidInput(Problem(field, f"{path.parent} is not a folder"))
+    _check_writable("output", output, [content, *styles])
+    if checkpoint is not None:
+        _check_writable("checkpoint", checkpoint, [content, *styles, output])
     resume = read(checkpoint) if checkpoint is not None and checkpoint.exists() else None
     photograph = _decode(content, shortest=1)
     recipe.result_size(*photograph.shape[:2])
@@ -54,7 +54,8 @@ def render_files(
     )
     say(f"{device.describe(engine.device)}, {engine.form.name}")
     if resume is not None:
-        say(f"going on from level {resume.facts.level}, iteration {resume.facts.iteration}")
+        facts = resume.facts
+        say(f"going on from level {facts.level}, iteration {facts.iteration}, with its tile and budget")
     log: list[LevelDone] = []
     saved, entered = time.monotonic(), resume.facts.seconds if resume else 0.0
     for step in stylize(photograph, paintings, recipe, engine, tile=tile, resume=resume):
@@ -129,6 +130,26 @@ def _with_format_of(output: Path, recipe: Recipe) -> Recipe:
     """The format that was given if the ending agrees; if none was, the ending's."""
     given = recipe.format if "format" in recipe.model_fields_set else None
     return recipe.model_copy(update={"format": formats.of_ending(output.suffix, given).name})
+
+
+def _check_writable(field: str, path: Path, others: list[Path]) -> None:
+    """Before any work is done for it.
+
+    Raises:
+        InvalidInput: the file cannot be written there, or is another one of this command.
+    """
+    if any(path.resolve() == other.resolve() for other in others):
+        raise InvalidInput(Problem(field, f"{path} is used by this command already; name another file"))
+    if not path.parent.is_dir():
+        raise InvalidInput(Problem(field, f"{path.parent} is not a folder"))
+    trial = path.with_name(f".{path.name}.part")
+    try:
+        if path.exists() and not path.is_file():
+            raise InvalidInput(Problem(field, f"{path} is not a plain file"))
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise InvalidInput(Problem(field, f"{path} cannot be written: {error.strerror}")) from error
 
 
 def _decode(path: Path, shortest: int) -> images.Picture:

@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     worker_name: str = Field(
         default_factory=lambda: f"worker@{platform.node()}", validation_alias="FARM_WORKER_NAME"
     )
-    memory_gb: float = Field(default=0, ge=0, validation_alias="FARM_MEMORY_GB")
+    memory_gb: float = Field(default=0, ge=0, allow_inf_nan=False, validation_alias="FARM_MEMORY_GB")
     lease_seconds: int = Field(default=60, ge=3, validation_alias="FARM_LEASE_SECONDS")
     log_format: Literal["console", "json"] = Field(default="console", validation_alias="FARM_LOG_FORMAT")
 

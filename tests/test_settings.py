@@ -46,3 +46,11 @@ def test_the_secret_key_is_made_once_and_for_its_owner_alone(farm_home: Path) ->
     assert len(key) >= 32
     assert fresh_settings().secret_key == key
     assert (farm_home / "secret_key").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "much"])
+def test_a_memory_budget_that_is_no_amount_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("FARM_MEMORY_GB", value)
+    with pytest.raises(SettingsInvalid, match="FARM_MEMORY_GB"):
+        fresh_settings()
+    monkeypatch.delenv("FARM_MEMORY_GB")

@@ -40,6 +40,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPError, _invalid_query)
     app.register_error_handler(OperationalError, _database_away)
+    app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(Exception, _broken)
 
 
@@ -88,6 +89,11 @@ def _database_away(error: OperationalError) -> Response:
     response = _answer(503, DETAILS[503])
     response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
+
+
+def _too_deep(error: RecursionError) -> Response:
+    """JSON within JSON, thousands of levels deep."""
+    return _answer(400, DETAILS[400])
 
 
 def _broken(error: Exception) -> Response:

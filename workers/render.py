@@ -14,7 +14,7 @@ import torch
 
 from farm import db, images, jobs
 from farm.engine import device, precision, quality
-from farm.engine.optimise import MEMORY_SHARE, Engine, Picture, Step, stylize
+from farm.engine.optimise import Engine, Picture, Step, budget_bytes, stylize
 from farm.errors import AttemptLost, FarmError
 from farm.models import Job, State
 from farm.recipe import Recipe
@@ -48,7 +48,7 @@ def machine() -> jobs.Machine:
         device_kind=chosen.type,
         itemsize=form.dtype.itemsize,
         winograd=form.winograd,
-        budget_bytes=int(settings().memory_gb * 1e9) or int(memory * MEMORY_SHARE),
+        budget_bytes=budget_bytes(settings().memory_gb, memory),
     )
 
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from farm.errors import InvalidInput, Problem, RenderFailed
+from farm.plan import SMALLEST_TILE
 from farm.recipe import Recipe
 
 VERSION = 1
@@ -39,16 +40,16 @@ class Facts(BaseModel):
     version: int = VERSION
     recipe: dict[str, Any]
     inputs: str
-    level: int
-    iteration: int
-    seconds: float
-    budget_bytes: int
-    tile: int | None
-    lowered: int
+    level: int = Field(ge=1)
+    iteration: int = Field(ge=1)
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    budget_bytes: int = Field(ge=0)
+    tile: int | None = Field(ge=SMALLEST_TILE)
+    lowered: int = Field(ge=0)
     scalars: dict[str, Any]
-    scale: float
-    good: int
-    plateau: list[float]
+    scale: float = Field(gt=0, allow_inf_nan=False)
+    good: int = Field(ge=0)
+    plateau: list[float] = Field(max_length=2)
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ class Checkpoint:
         differ = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
         if differ:
             told = "; ".join(f"{n} was {theirs.get(n)} and is {ours.get(n)}" for n in differ[:4])
-            raise _unusable(f"is of another recipe: {told}")
+            raise unusable(f"is of another recipe: {told}")
         if inputs != self.facts.inputs:
-            raise _unusable("is of other pictures than these")
+            raise unusable("is of other pictures than these")
 
 
 def read(path: Path) -> Checkpoint:
@@ -97,14 +98,18 @@ def read(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)
             if text is None:
-                raise _unusable(f"{path} is not a checkpoint of this farm")
-            version = json.loads(text).get("version")
+                raise unusable(f"{path} is not a checkpoint of this farm")
+            whole = json.loads(text)
+            version = whole.get("version") if isinstance(whole, dict) else None
             if version != VERSION:
-                raise _unusable(f"{path} has layout {version}; this version of the farm reads {VERSION}")
+                raise unusable(f"{path} has layout {version}; this version of the farm reads {VERSION}")
             facts = Facts.model_validate_json(text)
             return Checkpoint(facts, {k: file.get_tensor(k).clone() for k in file.keys()})  # noqa: SIM118
-    except (OSError, SafetensorError, ValidationError, json.JSONDecodeError) as error:
-        raise _unusable(f"{path} is damaged or not whole ({error}); delete it to start anew") from error
+    except ValidationError as error:
+        wrong = ", ".join(str(item["loc"][0]) for item in error.errors()[:4])
+        raise unusable(f"{path} is damaged: {wrong} cannot be right") from error
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
+        raise unusable(f"{path} is damaged or not whole ({error})") from error
 
 
 def digest(pictures: list[Any]) -> str:
@@ -116,5 +121,6 @@ def digest(pictures: list[Any]) -> str:
     return whole.hexdigest()
 
 
-def _unusable(message: str) -> InvalidInput:
+def unusable(message: str) -> InvalidInput:
+    """What to raise of a checkpoint that cannot be gone on from."""
     return InvalidInput(Problem("checkpoint", message))

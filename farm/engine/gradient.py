@@ -19,6 +19,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from farm.engine.device import trim
 from farm.engine.losses import ContentLoss, Losses, Slope, slope_by_features, style_loss, tv_loss
 from farm.engine.pyramid import Level, resize, resize_style
 from farm.engine.segment import Look, Push, Segment
@@ -28,6 +29,8 @@ from farm.engine.tiles import Region, block_sizes, tiles
 from farm.engine.vgg import VGG
 from farm.plan import CHANNELS, WHOLE, Plan, block_of
 from farm.recipe import Recipe
+
+LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is given back at once
 
 
 class Objective:
@@ -193,6 +196,7 @@ class Pass:
             if taped and segment.needs_input:
                 self._inputs[number] = x
             x = out
+        self._trim()
 
     @torch.no_grad()
     def backward(self, push: Push) -> Tensor:
@@ -212,8 +216,13 @@ class Pass:
                 first.outer.of(gradient).add_(segment.backward(cut, tile, tape, above, push))
             self._tapes[number] = []
             d = gradient
+            self._trim()
         assert d is not None
         return d.permute(2, 0, 1)[None]
+
+    def _trim(self) -> None:
+        if self.picture.shape[2] * self.picture.shape[3] >= LARGE_PIXELS:
+            trim(self.picture.device)
 
     def _cut(self, x: Tensor | None, region: Region) -> Tensor:
         """A segment's input in a region, (h, w, C) contiguous, in the network's number format."""

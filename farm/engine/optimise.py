@@ -101,7 +101,7 @@ class Engine:
         devices.keep_freed_memory(device)
         form = precision.choose(wanted, device)
         name = weights.resolve(features, folder, say)
-        budget = int(memory_gb * 1e9) or int(devices.memory_bytes(device) * MEMORY_SHARE)
+        budget = budget_bytes(memory_gb, devices.memory_bytes(device))
         return cls._loaded(name, device, form, folder, budget)
 
     @classmethod
@@ -138,6 +138,11 @@ class Engine:
         """What the planner asks."""
         form = self.form
         return Work.of(recipe, self.vgg.features, form.dtype.itemsize, form.winograd, self.device.type)
+
+
+def budget_bytes(memory_gb: float, there: int) -> int:
+    """What a rendering may use: `memory_gb`, or where that is 0 a share of the bytes that are there."""
+    return int(memory_gb * 1e9 if memory_gb else there * MEMORY_SHARE)
 
 
 class Plateau:
@@ -254,7 +259,8 @@ def stylize(
     Args:
         content, styles: (H, W, 3) float32 sRGB in [0, 1]; any sizes.
         tile: side of the gradient's tiles, px; None: the whole picture at once; auto: what suits the
-            device. resume: of the same recipe and pictures; the run goes on after it, with its tile.
+            device. resume: of the same recipe and pictures; the run goes on after it, with its
+            tile; used up.
 
     Raises:
         InvalidInput: the recipe does not go with these pictures, this network or this checkpoint.
@@ -300,13 +306,20 @@ class Rendering:
         self._began = time.perf_counter()
 
     def take_up(self, saved: Checkpoint) -> None:
-        """Go on after a checkpoint."""
-        facts = saved.facts
-        device = self._optimiser.image.device
-        tensors = {name: tensor.to(device) for name, tensor in saved.tensors.items()}
-        self._optimiser = self._optimiser.restore(tensors, facts.scalars)
-        self._plateau = Plateau(self._recipe.tolerance, list(facts.plateau))
+        """Go on after a checkpoint, whose tensors become the optimiser's."""
+        facts, mine = saved.facts, self._optimiser.image
         self._level, self._iteration, self._earlier = facts.level, facts.iteration, facts.seconds
+        tensors = {name: tensor.to(mine.device) for name, tensor in saved.tensors.items()}
+        saved.tensors.clear()  # or the caller would hold them to the end
+        fits = facts.level <= len(self._course) and facts.iteration <= self._here.iterations
+        shapes = {tensor.shape for tensor in tensors.values()}
+        if not fits or shapes != {(1, 3, self._here.height, self._here.width)}:
+            raise checkpoint.unusable("does not agree with itself; it was not written by this farm")
+        try:
+            self._optimiser = self._optimiser.restore(tensors, facts.scalars)
+        except KeyError as error:
+            raise checkpoint.unusable(f"lacks {error}; it was not written by this farm") from error
+        self._plateau = Plateau(self._recipe.tolerance, list(facts.plateau))
         self._slopes.scale.value, self._slopes.scale.good = facts.scale, facts.good
         self._slopes.lowered = facts.lowered
 

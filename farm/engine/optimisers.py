@@ -40,7 +40,7 @@ class Optimiser(Protocol):
         """The state, by name."""
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> Self:
-        """Take on a saved state."""
+        """Take on a saved state; KeyError: something is missing."""
 
 
 class Adam:
@@ -97,7 +97,7 @@ class Adam:
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> Self:
         self.image, self._average = tensors["image"], tensors["average"]
         self._first, self._second = tensors["first"], tensors["second"]
-        self.scalars = dict(scalars)
+        self.scalars = {name: scalars[name] for name in self.scalars}
         return self
 
 
@@ -169,7 +169,8 @@ class LBFGS:
         return found
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> Self:
-        self.image, self.scalars = tensors["image"], dict(scalars)
+        self.image = tensors["image"]
+        self.scalars = {name: scalars[name] for name in self.scalars}
         if "image_before" in tensors:
             self._before = (tensors["image_before"], tensors["gradient_before"])
         self._pairs = [(tensors[f"s{i}"], tensors[f"y{i}"]) for i in range(scalars["pairs"])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -91,7 +92,26 @@ def test_a_checkpoint_that_does_not_fit_is_refused_by_name(tmp_path: Path, weigh
     assert state.read_bytes() == b"not a checkpoint"
 
 
-@pytest.mark.parametrize("tile", ["0", "63", "9999", "half", "-5"])
+def test_what_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    picture, pipe = tmp_path / "x.png", tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for output, state, told in (
+        (picture, picture, "checkpoint: .* used by this command already"),
+        (Path(LAKE), tmp_path / "state", "output: .* used by this command already"),
+        (picture, pipe, "checkpoint: .* is not a plain file"),
+        (tmp_path / ("a" * 300 + ".png"), tmp_path / "state", "output: .* cannot be written: File name"),
+        (picture, tmp_path / "none" / "state", "checkpoint: .*none is not a folder"),
+    ):
+        done = farm_command(
+            "render", LAKE, STROKES, "-o", str(output), *QUICK, "--checkpoint", str(state)
+        )
+        assert done.returncode == 1
+        assert re.search(told, " ".join(done.stderr.split()))
+        assert "Traceback" not in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.parametrize("tile", ["0", "63", "9999", "half", "-5", "²"])
 def test_a_tile_out_of_range_is_refused(tmp_path: Path, tile: str) -> None:
     done = farm_command("render", LAKE, STROKES, "-o", str(tmp_path / "x.png"), "--tile", tile)
     assert done.returncode == 1

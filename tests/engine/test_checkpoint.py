@@ -124,6 +124,31 @@ def test_a_file_of_another_kind_is_no_checkpoint(tmp_path: Path) -> None:
         read(tmp_path / "c")
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"level": 99},
+        {"level": -1},
+        {"iteration": 999},
+        {"tile": 0},
+        {"seconds": -1e300},
+        {"scalars": {}},
+        {"plateau": [1, 2, 3]},
+        {"level": 2},  # whose pictures have another size
+        [],
+        None,
+    ],
+)
+def test_a_forged_checkpoint_is_refused(engine, pictures, tmp_path: Path, forged: object) -> None:
+    path = tmp_path / "c"
+    saved = stopped_after(engine, pictures, 3, path)
+    whole = json.loads(saved.facts.model_dump_json())
+    facts = whole | forged if isinstance(forged, dict) else forged
+    save_file(load_file(path), path, metadata={KEY: json.dumps(facts)})
+    with pytest.raises(InvalidInput, match="checkpoint: "):
+        run(engine, pictures, read(path))
+
+
 def test_a_checkpoint_of_a_newer_version_is_refused(engine, pictures, tmp_path: Path) -> None:
     path = tmp_path / "c"
     saved = stopped_after(engine, pictures, 3, path)

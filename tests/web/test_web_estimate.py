@@ -113,7 +113,12 @@ def test_what_is_wrong_with_a_question_is_named(asked: dict[str, Any], field: st
 
 
 def test_what_is_not_json_is_a_problem(client: FlaskClient) -> None:
-    for data, content_type in ((b"{", "application/json"), (b"size=3", "text/plain")):
+    deep = b"[" * 200_000  # deeper than a parser goes
+    for data, content_type in (
+        (b"{", "application/json"),
+        (b"size=3", "text/plain"),
+        (deep, "application/json"),
+    ):
         response = client.post("/api/v1/estimate", data=data, content_type=content_type)
         assert response.status_code == 400
         assert response.content_type == "application/problem+json"
