@@ -22,6 +22,7 @@ def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) ->
     page.on("request", lambda request: requests.append(request.url))
     page.goto(farm.url)
     page.get_by_label("Name", exact=False).first.fill("Lake at dusk")
+    page.wait_for_load_state("networkidle")  # thumbnails that arrive later move what is ticked
     page.locator("input[name=content_pick][value=mountain_lake]").check(force=True)
     page.locator("input[name=style_pick][value=brushwork]").check(force=True)
     page.locator("[name=size]").first.fill("96")
@@ -71,6 +72,7 @@ def test_without_javascript_the_form_still_makes_a_job(farm: RunningFarm, browse
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(farm.url)
+    page.wait_for_load_state("networkidle")  # thumbnails that arrive later move what is ticked
     page.locator("input[name=content_pick][value=street]").check(force=True)
     page.locator("input[name=style_pick][value=mosaic]").check(force=True)
     page.locator("[name=size]").first.fill("64")

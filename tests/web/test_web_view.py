@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from farm.models import Job, State
 from farm.storage import storage
+from tests.processes import wait_for
 
 pytestmark = pytest.mark.browser
 
@@ -161,7 +162,7 @@ def test_escape_leads_to_the_job_from_a_bookmark_too(page: Page, served: str, jo
 def test_in_a_narrow_window_everything_fits_and_is_reached_by_tab(view: Page) -> None:
     view.set_viewport_size({"width": 390, "height": 844})
     assert view.evaluate("document.documentElement.scrollWidth") <= 390
-    assert box(view.locator("#sheet"))[2] == pytest.approx(390, abs=1)
+    wait_for(lambda: box(view.locator("#sheet"))[2] == pytest.approx(390, abs=1), 10)
     seen = []
     for _ in range(6):
         view.keyboard.press("Tab")
