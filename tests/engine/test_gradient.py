@@ -52,27 +52,31 @@ def pictures(height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tenso
     return lake, strokes, between.clamp(0, 1)
 
 
-def relative_error(
-    folder: Path, recipe: Recipe, size: tuple[int, int], plan: Plan, dtype: torch.dtype
-) -> float:
+def relative_errors(
+    folder: Path, recipe: Recipe, size: tuple[int, int], plans: list[Plan], dtype: torch.dtype
+) -> list[float]:
+    """Of the gradient under each plan."""
     lake, strokes, picture = pictures(*size, dtype)
     level = Level(*size, 1)
     plain = Reference("vgg16-bsds", tensors(folder), recipe, lake, [strokes], level)
     total, expected = plain(picture)
     vgg = VGG("vgg16-bsds", tensors(folder), CPU, dtype)
-    losses, found = Objective(vgg, recipe, lake, [strokes], level, plan)(picture)
-    assert losses.total == pytest.approx(total, rel=1e-5)
-    return float((found - expected).norm() / expected.norm())
+    errors = []
+    for plan in plans:
+        losses, found = Objective(vgg, recipe, lake, [strokes], level, plan)(picture)
+        assert losses.total == pytest.approx(total, rel=1e-5)
+        errors.append(float((found - expected).norm() / expected.norm()))
+    return errors
 
 
 @pytest.mark.parametrize("size", AWKWARD)
-@pytest.mark.parametrize("plan", [WHOLE, KEPT, JOINED], ids=["whole", "kept", "joined"])
+@pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
 def test_the_gradient_is_that_of_plain_autograd(
-    weights_dir: Path, size: tuple[int, int], plan: Plan
+    weights_dir: Path, size: tuple[int, int], style_loss: str
 ) -> None:
-    for style_loss in ("gram", "wasserstein"):
-        recipe = Recipe(style_loss=style_loss)
-        assert relative_error(weights_dir, recipe, size, plan, torch.float64) < 1e-10
+    recipe = Recipe.parse({"style_loss": style_loss})
+    plans = [WHOLE, KEPT, JOINED]
+    assert max(relative_errors(weights_dir, recipe, size, plans, torch.float64)) < 1e-10
 
 
 @pytest.mark.parametrize("size", AWKWARD)
@@ -80,12 +84,12 @@ def test_the_gradient_in_float32_is_that_of_plain_autograd(
     weights_dir: Path, size: tuple[int, int]
 ) -> None:
     recipe = Recipe(style_loss="gram")
-    assert relative_error(weights_dir, recipe, size, JOINED, torch.float32) < 1e-5
+    assert max(relative_errors(weights_dir, recipe, size, [JOINED], torch.float32)) < 1e-5
 
 
-@pytest.mark.parametrize("plan", [*TILED, SMALLEST], ids=lambda plan: plan.describe())
-def test_every_plan_gives_the_same_gradient(weights_dir: Path, plan: Plan) -> None:
-    assert relative_error(weights_dir, Recipe(), (131, 77), plan, torch.float64) < 1e-10
+def test_every_plan_gives_the_same_gradient(weights_dir: Path) -> None:
+    plans = [*TILED, SMALLEST]
+    assert max(relative_errors(weights_dir, Recipe(), (131, 77), plans, torch.float64)) < 1e-10
 
 
 @pytest.mark.parametrize(
@@ -98,9 +102,9 @@ def test_every_plan_gives_the_same_gradient(weights_dir: Path, plan: Plan) -> No
 )
 def test_any_layers_may_be_looked_at(weights_dir: Path, content: str, style: str) -> None:
     settings = {"content_layers": content, "style_layers": style, "features": "vgg16-bsds"}
-    for plan in (WHOLE, KEPT, JOINED):
-        recipe = Recipe.parse(settings | {"style_loss": "gram"})
-        assert relative_error(weights_dir, recipe, (83, 66), plan, torch.float64) < 1e-10
+    recipe = Recipe.parse(settings | {"style_loss": "gram"})
+    plans = [WHOLE, KEPT, JOINED]
+    assert max(relative_errors(weights_dir, recipe, (83, 66), plans, torch.float64)) < 1e-10
 
 
 def test_winograds_gradient_differs_by_rounding_alone(weights_dir: Path) -> None:
