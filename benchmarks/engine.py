@@ -31,8 +31,9 @@ from farm import images
 from farm.engine import device, precision, quality, weights
 from farm.engine.convolution import Direct
 from farm.engine.gradient import Objective
-from farm.engine.optimise import Engine, stylize
+from farm.engine.optimise import stylize
 from farm.engine.pyramid import Level, resize, to_tensor
+from farm.engine.ready import Engine
 from farm.engine.statistics import Moments
 from farm.plan import CHANNELS, block_of, layers_of
 from farm.recipe import Recipe, level_sizes

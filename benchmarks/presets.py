@@ -18,7 +18,8 @@ import matplotlib.pyplot as plt
 
 from farm import images
 from farm.engine import quality
-from farm.engine.optimise import Engine, stylize
+from farm.engine.optimise import stylize
+from farm.engine.ready import Engine
 from farm.recipe import PRESETS, Recipe, Schedule
 from farm.settings import settings
 

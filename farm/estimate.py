@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from farm.errors import DoesNotFit
 from farm.models import Worker
 from farm.plan import Work, choose, default_tile, ladder, peak_bytes
-from farm.recipe import Level, Recipe, levels
+from farm.recipe import Level, Recipe, levels, pixel_iterations
 
 ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more than the other
 
@@ -68,18 +68,13 @@ def _on(worker: Worker, recipe: Recipe, course: list[Level], features: str | Non
         needed = peak_bytes(smallest, work, last.height, last.width)
         return Estimate(last.height, last.width, worker.name, needed, None, str(refusal))
     speed = worker.seconds_per_megapixel
-    seconds = None if speed is None else speed * megapixel_iterations(course)
+    seconds = None if speed is None else speed * pixel_iterations(course) / 1e6
     return Estimate(last.height, last.width, worker.name, peak, seconds)
 
 
 def _peak(work: Work, level: Level, budget: int, tile: int) -> int:
     plan = choose(work, level.height, level.width, budget, tile)
     return peak_bytes(plan, work, level.height, level.width)
-
-
-def megapixel_iterations(course: list[Level]) -> float:
-    """The work of all levels: each iteration costs in proportion to its pixels."""
-    return sum(level.iterations * level.pixels for level in course) / 1e6
 
 
 def work_on(worker: Worker, recipe: Recipe, features: str | None = None) -> Work:

@@ -6,6 +6,7 @@ The form, the command line, the API and the workers read names, limits and defau
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -241,6 +242,11 @@ class Level:
     def pixels(self) -> int:
         """How many there are."""
         return self.height * self.width
+
+
+def pixel_iterations(course: Iterable[Level]) -> int:
+    """The work of these levels: an iteration costs in proportion to its pixels."""
+    return sum(level.iterations * level.pixels for level in course)
 
 
 def levels(recipe: Recipe, height: int, width: int) -> list[Level]:

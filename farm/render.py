@@ -11,7 +11,8 @@ from typing import Any, Literal
 from farm import formats, images
 from farm.engine import device, quality
 from farm.engine.checkpoint import read
-from farm.engine.optimise import Engine, Step, stylize
+from farm.engine.optimise import Step, stylize
+from farm.engine.ready import Engine
 from farm.errors import InvalidInput, Problem
 from farm.recipe import SMALLEST_STYLE, Recipe
 from farm.settings import settings

@@ -13,10 +13,10 @@ from sqlalchemy import func, select
 
 from farm import board, db, jobs
 from farm.errors import InvalidInput
-from farm.estimate import estimate, megapixel_iterations, work_on
+from farm.estimate import estimate, work_on
 from farm.models import Upload, Worker
 from farm.plan import choose, default_tile, peak_bytes
-from farm.recipe import Level, Recipe, levels
+from farm.recipe import Level, Recipe, levels, pixel_iterations
 from farm.settings import settings
 from farm.storage import storage
 from farm.submit import submit
@@ -47,7 +47,7 @@ def test_the_work_is_iterations_times_megapixels_over_all_levels() -> None:
     recipe = Recipe(size=2000, start_size=1000, preset="standard", iterations=(100, 50, 10))
     course = levels(recipe, 500, 1000)
     assert course == [Level(500, 1000, 100), Level(707, 1414, 50), Level(1000, 2000, 10)]
-    assert megapixel_iterations(course) == pytest.approx(50 + 50 * 0.999698 + 20)
+    assert pixel_iterations(course) / 1e6 == pytest.approx(50 + 50 * 0.999698 + 20)
 
 
 def test_the_time_is_the_work_at_the_workers_speed() -> None:
@@ -199,7 +199,7 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
 def test_the_engine_asks_the_planner_what_the_estimate_asks(
     weights_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from farm.engine.optimise import Engine
+    from farm.engine.ready import Engine
     from workers import render
 
     monkeypatch.setenv("FARM_MEMORY_GB", "5.5")

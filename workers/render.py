@@ -14,7 +14,8 @@ import torch
 
 from farm import db, images, jobs
 from farm.engine import device, precision, quality
-from farm.engine.optimise import Engine, Picture, Step, budget_bytes, stylize
+from farm.engine.optimise import Picture, Step, stylize
+from farm.engine.ready import Engine, budget_bytes
 from farm.errors import AttemptLost, FarmError
 from farm.models import Job, State
 from farm.recipe import Recipe

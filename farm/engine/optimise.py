@@ -1,8 +1,8 @@
 """The course of a rendering: a picture that grows level by level until it has the paintings' statistics.
 
 Gatys et al. 2016 (arXiv 1508.06576), coarse to fine: each level starts from the one before it. The
-gradient is `gradient.py`'s, the step `optimisers.py`'s, the memory `farm.plan`'s; here they are brought
-together, watched, and put down in checkpoints.
+gradient is `gradient.py`'s, mended on the way by `slopes.py`, and the step `optimisers.py`'s; here they
+are brought together, watched, and put down in checkpoints.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,22 +18,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from farm.engine import checkpoint, precision, weights
+from farm.engine import checkpoint, precision
 from farm.engine import device as devices
 from farm.engine.checkpoint import Checkpoint
-from farm.engine.gradient import Objective
 from farm.engine.losses import Losses
 from farm.engine.optimisers import OPTIMISERS, Optimiser
-from farm.engine.precision import LossScale
 from farm.engine.pyramid import Level, levels, resize, to_tensor
-from farm.engine.vgg import VGG
-from farm.errors import InvalidInput, Problem, RenderFailed
-from farm.plan import Plan, Work, choose, default_tile
-from farm.recipe import Recipe
+from farm.engine.ready import Engine
+from farm.engine.slopes import Slopes
+from farm.errors import InvalidInput, Problem
+from farm.plan import Plan
+from farm.recipe import Recipe, pixel_iterations
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
-
-MEMORY_SHARE = 0.75  # of the device, unless a budget is given
 
 
 @dataclass(frozen=True)
@@ -67,84 +63,6 @@ class Step:
     checkpoint: Callable[[], Checkpoint]
 
 
-@dataclass(frozen=True)
-class Engine:
-    """A network on a device, ready for any number of pictures."""
-
-    vgg: VGG
-    device: torch.device
-    form: precision.Format
-    folder: Path
-    budget_bytes: int
-
-    @classmethod
-    def ready(
-        cls,
-        features: str,
-        wanted: str,
-        folder: Path,
-        say: weights.Say,
-        device: torch.device | None = None,
-        memory_gb: float = 0,
-    ) -> Engine:
-        """Weights resolved and loaded, device and number format chosen.
-
-        Args:
-            features: a network's name, or auto. wanted: auto, float32, winograd or mixed.
-            folder: the weights' cache. say: told which network was taken, and why.
-            memory_gb: what a rendering may use; 0: three quarters of what the device has.
-
-        Raises:
-            WeightsUnavailable, InvalidInput: see `weights.resolve` and `precision.choose`.
-        """
-        device = device or devices.choose()
-        devices.keep_freed_memory(device)
-        form = precision.choose(wanted, device)
-        name = weights.resolve(features, folder, say)
-        budget = budget_bytes(memory_gb, devices.memory_bytes(device))
-        return cls._loaded(name, device, form, folder, budget)
-
-    @classmethod
-    def _loaded(
-        cls, name: str, device: torch.device, form: precision.Format, folder: Path, budget: int
-    ) -> Engine:
-        vgg = VGG(name, weights.load(name, folder), device, form.dtype, form.winograd)
-        return cls(vgg, device, form, folder, budget)
-
-    def in_float32(self) -> Engine:
-        """The same in plain float32."""
-        return self._loaded(
-            self.vgg.features, self.device, precision.FLOAT32, self.folder, self.budget_bytes
-        )
-
-    def settled(self, recipe: Recipe) -> Recipe:
-        """The recipe with what `auto` chose here, as a result carries it."""
-        return recipe.model_copy(update={"features": self.vgg.features, "precision": self.form.setting})
-
-    def plan(self, recipe: Recipe, height: int, width: int) -> Plan:
-        """What suits a picture of this size.
-
-        Raises:
-            DoesNotFit: none does.
-        """
-        return choose(self.work(recipe), height, width, self.budget_bytes, self.tile)
-
-    @property
-    def tile(self) -> int:
-        """Side of the tiles that suit the device, px."""
-        return default_tile(self.device.type, self.form.dtype.itemsize)
-
-    def work(self, recipe: Recipe) -> Work:
-        """What the planner asks."""
-        form = self.form
-        return Work.of(recipe, self.vgg.features, form.dtype.itemsize, form.winograd, self.device.type)
-
-
-def budget_bytes(memory_gb: float, there: int) -> int:
-    """What a rendering may use: `memory_gb`, or where that is 0 a share of the bytes that are there."""
-    return int(memory_gb * 1e9 if memory_gb else there * MEMORY_SHARE)
-
-
 class Plateau:
     """Whether a level still gets anywhere: its loss smoothed, and how often it hardly fell.
 
@@ -172,74 +90,6 @@ class Plateau:
     def reached(self) -> bool:
         """Whether to leave the level."""
         return self._tolerance > 0 and len(self.memory) == 2 and self.memory[1] >= self.PATIENCE
-
-
-class Slopes:
-    """Gradients of one level after another, through whatever can be mended.
-
-    Chooses each level's plan; a smaller one when memory runs out; float32 when half precision has
-    no finite loss left.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        recipe: Recipe,
-        photograph: Tensor,
-        paintings: list[Tensor],
-        budget: int,
-        tile: int | None,
-    ) -> None:
-        self.engine, self.recipe = engine, recipe
-        self.photograph, self.paintings = photograph, paintings
-        self.budget, self.tile, self.lowered = budget, tile, 0
-        self.scale = LossScale(engine.form)
-        self.plan: Plan
-        self._objective: Objective | None = None
-
-    def enter(self, level: Level) -> None:
-        """Chooses a plan for a level.
-
-        Raises:
-            DoesNotFit: none fits.
-        """
-        self._level, self._objective = level, None
-        work, size = self.engine.work(self.recipe), (level.height, level.width)
-        self.plan = choose(work, *size, self.budget, self.tile, self.lowered)
-
-    def at(self, image: Tensor) -> tuple[Losses, Tensor]:
-        """Losses and gradient at an image (1, 3, H, W) of this level.
-
-        Raises:
-            DoesNotFit: memory ran out under the smallest plan. RenderFailed: not finite, for good.
-        """
-        while True:
-            try:
-                return finite_gradient(self._open(), image, self.scale)
-            except (MemoryError, RuntimeError) as error:
-                if not devices.is_out_of_memory(error):
-                    raise
-            except NotFinite:
-                if self.engine.form is precision.FLOAT32:
-                    raise
-                self.engine = self.engine.in_float32()
-                self.scale = LossScale(self.engine.form)
-                self.enter(self._level)
-                continue
-            self._shrink()
-
-    def _open(self) -> Objective:
-        if self._objective is None:
-            args = (self.recipe, self.photograph, self.paintings, self._level, self.plan)
-            self._objective = Objective(self.engine.vgg, *args)
-        return self._objective
-
-    def _shrink(self) -> None:
-        """To the next smaller plan, for this level and all after it."""
-        self._objective = None
-        devices.release(self.engine.device)
-        self.lowered += 1
-        self.enter(self._level)
 
 
 def stylize(
@@ -354,6 +204,7 @@ class Rendering:
         self._iteration += 1
         level, before = self._here, self._course[: self._level - 1]
         reached = level.iterations if self._level_ended else self._iteration
+        worked = pixel_iterations(before) + reached * level.pixels
         return Step(
             level=self._level,
             levels=len(self._course),
@@ -362,7 +213,7 @@ class Rendering:
             ends_level=self._level_ended,
             done=sum(each.iterations for each in before) + reached,
             total=sum(each.iterations for each in self._course),
-            progress=(work(before) + reached * level.pixels) / work(self._course),
+            progress=worked / pixel_iterations(self._course),
             height=level.height,
             width=level.width,
             losses=losses,
@@ -393,35 +244,6 @@ class Rendering:
             plateau=self._plateau.memory,
         )
         return Checkpoint(facts, self._optimiser.tensors())
-
-
-def work(course: list[Level]) -> int:
-    """Of these levels, in pixels times iterations."""
-    return sum(level.iterations * level.pixels for level in course)
-
-
-class NotFinite(RenderFailed):
-    """The losses are no longer finite. Try precision float32, or smaller weights."""
-
-
-def finite_gradient(objective: Objective, image: Tensor, scale: LossScale) -> tuple[Losses, Tensor]:
-    """Losses and gradient at `image`; lowers a float16 loss scale until they are finite.
-
-    Raises:
-        NotFinite: they stay infinite or not a number.
-    """
-    while True:
-        try:
-            losses, slope = objective(image, scale.value)
-            slope /= scale.value
-            finite = bool(torch.isfinite(slope).all())
-        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # what eigh makes of a NaN
-            finite = False
-        scale.update(finite)
-        if finite:
-            return losses, slope
-        if scale.exhausted:
-            raise NotFinite
 
 
 def initial(recipe: Recipe, photograph: Tensor, level: Level) -> Tensor:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from farm.engine.gradient import Objective, moments
-from farm.engine.optimise import Engine, Picture
+from farm.engine.optimise import Picture
 from farm.engine.pyramid import Level, resize, resize_style, to_tensor
+from farm.engine.ready import Engine
 from farm.plan import Plan
 from farm.recipe import Recipe
 

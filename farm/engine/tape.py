@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from farm.engine.tiles import pooled
+
 SPREAD = 0x0101010101010101  # a byte into all eight bytes of a word
 GATHER = 0x0102040810204080  # eight bytes of 0 or 1 into the word's top byte, the first lowest
 ONE_BIT_EACH = 0x8040201008040201 - (1 << 64)  # of byte i, bit i
@@ -33,7 +35,7 @@ class Pooling:
 
     def open(self, channels: int) -> tuple[Tensor, Tensor]:
         """Places and alive, each (h, w, C), as they went in."""
-        shape = (max(1, self.height // 2), max(1, self.width // 2), channels)
+        shape = (pooled(self.height), pooled(self.width), channels)
         return _unpack_places(self.places, shape, self.width), unpack(self.alive, shape)
 
 

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from farm.engine import checkpoint
 from farm.engine.checkpoint import KEY, Checkpoint, read
-from farm.engine.optimise import Engine, Step, stylize
+from farm.engine.optimise import Step, stylize
+from farm.engine.ready import Engine
 from farm.errors import InvalidInput, RenderFailed
 from farm.recipe import Recipe
 from tests.conftest import load_sample

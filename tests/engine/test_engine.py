@@ -11,9 +11,11 @@ import torch
 
 from farm.engine import precision, quality
 from farm.engine.gradient import Objective
-from farm.engine.optimise import Engine, Step, finite_gradient, stylize
+from farm.engine.optimise import Step, stylize
 from farm.engine.precision import FLOAT16, WINOGRAD, LossScale
 from farm.engine.pyramid import Level, levels, resize_style
+from farm.engine.ready import Engine
+from farm.engine.slopes import finite_gradient
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
 from farm.plan import peak_bytes
 from farm.recipe import Recipe, level_sizes
