@@ -104,7 +104,7 @@ class Segment:
         """Pooled, and cut to what the next block needs."""
         values, places = pool(x)
         if tape is not None:
-            tape.poolings[block] = Pooling.of(values, places, *x.shape[:2])
+            tape.poolings[block] = Pooling.of(values, places, x.shape[1])
         return self._passed_on(tile, block).of(values).contiguous()
 
     def _passed_on(self, tile: Tile, block: int) -> Region:
@@ -115,10 +115,10 @@ class Segment:
 
     def _unpool(self, d: Tensor, tile: Tile, block: int, pooling: Pooling) -> Tensor:
         """From the gradient by what was passed on to that by the block's last layer."""
-        places, alive = pooling.open(d.shape[2])
-        whole = d.new_zeros(places.shape)
+        corners, alive = pooling.open()
+        whole = d.new_zeros(corners.shape)
         self._passed_on(tile, block).of(whole).copy_(d)
-        return pool_back(whole.mul_(alive), places, *tile[block].outer.size)
+        return pool_back(whole.mul_(alive), corners, *tile[block].outer.size)
 
     def _compute_again(self, x: Tensor, tile: Tile, tape: Tape) -> None:
         """Everything up to the last layer that is looked at, onto the tape as it is."""

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from farm.engine.tiles import pooled
-
 SPREAD = 0x0101010101010101  # a byte into all eight bytes of a word
 GATHER = 0x0102040810204080  # eight bytes of 0 or 1 into the word's top byte, the first lowest
 ONE_BIT_EACH = 0x8040201008040201 - (1 << 64)  # of byte i, bit i
@@ -23,20 +21,18 @@ ONE_BIT_EACH = 0x8040201008040201 - (1 << 64)  # of byte i, bit i
 class Pooling:
     """How one block was pooled: where each value came from, and whether it is above zero."""
 
-    places: Tensor  # packed, 2 bits each
+    corners: Tensor  # packed, 2 bits each
     alive: Tensor  # packed, 1 bit each
-    height: int  # before pooling
-    width: int
+    shape: tuple[int, ...]  # of the values
 
     @classmethod
-    def of(cls, values: Tensor, places: Tensor, height: int, width: int) -> Pooling:
-        """Of `vgg.pool`'s values and places (h, w, C) for a picture of this size."""
-        return cls(_pack_places(places, width), pack(values > 0), height, width)
+    def of(cls, values: Tensor, places: Tensor, width: int) -> Pooling:
+        """Of `vgg.pool`'s values and places (h, w, C) for a picture this wide before pooling."""
+        return cls(_pack_corners(places, width), pack(values > 0), tuple(values.shape))
 
-    def open(self, channels: int) -> tuple[Tensor, Tensor]:
-        """Places and alive, each (h, w, C), as they went in."""
-        shape = (pooled(self.height), pooled(self.width), channels)
-        return _unpack_places(self.places, shape, self.width), unpack(self.alive, shape)
+    def open(self) -> tuple[Tensor, Tensor]:
+        """Which corner of its window each value was, for `vgg.pool_back`, and alive: each (h, w, C)."""
+        return _unpack_corners(self.corners, self.shape), unpack(self.alive, self.shape)
 
 
 @dataclass
@@ -67,20 +63,18 @@ def _origins(h: int, w: int, width: int, device: torch.device) -> Tensor:
     return (rows[:, None] + columns)[..., None]
 
 
-def _pack_places(places: Tensor, width: int) -> Tensor:
+def _pack_corners(places: Tensor, width: int) -> Tensor:
     """(h, w, C) places in planes `width` px wide -> uint8, four to a byte."""
     h, w, _ = places.shape
     offsets = places - _origins(h, w, width, places.device)  # 0, 1, width, width + 1
     below = (offsets >= width).long()
-    codes = offsets.sub_(below.mul_(width - 2)).to(torch.uint8)  # row of the window, column of it
-    words = codes.view(-1).view(torch.int32)
+    corners = offsets.sub_(below.mul_(width - 2)).to(torch.uint8)  # row of the window, column of it
+    words = corners.view(-1).view(torch.int32)
     words = words | words >> 6 | words >> 12 | words >> 18
     return words.to(torch.uint8)
 
 
-def _unpack_places(packed: Tensor, shape: tuple[int, int, int], width: int) -> Tensor:
+def _unpack_corners(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
     words = packed.to(torch.int32).mul_(0x1001)
     words = (words | words << 6).bitwise_and_(0x03030303)
-    codes = words.view(torch.uint8).view(shape).to(torch.int64)
-    below = codes >> 1
-    return codes.add_(below.mul_(width - 2)).add_(_origins(shape[0], shape[1], width, packed.device))
+    return words.view(torch.uint8).view(shape)
