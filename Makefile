@@ -6,7 +6,7 @@ BIN := .venv/bin
 SET_UP := .venv/.farm
 SET_UP_TEST := .venv/.test
 
-.PHONY: up setup test lint format samples screenshots bench-engine bench-presets clean
+.PHONY: up setup test test-faults lint format samples screenshots bench-engine bench-presets clean
 
 up: setup
 	@exec $(BIN)/farm up
@@ -28,6 +28,9 @@ $(SET_UP_TEST): $(SET_UP) pyproject.toml
 test: $(SET_UP_TEST)
 	@sh tests/browser/install.sh
 	@$(BIN)/pytest $(ARGS)
+
+test-faults: $(SET_UP_TEST)
+	@$(BIN)/pytest -m faults --timeout 1200 --log-cli-level INFO tests/faults $(ARGS)
 
 lint: $(SET_UP_TEST)
 	$(BIN)/ruff format --check .

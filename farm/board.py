@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import base64
 import uuid
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session, joinedload
 
+from farm import machines
 from farm.errors import InvalidInput, Problem
 from farm.estimate import Estimate, estimate
 from farm.jobs import get
-from farm.models import Attempt, Job, LossPoint, State, Worker
-from farm.models import now as clock
+from farm.models import Attempt, Job, LossPoint, State
 from farm.recipe import Recipe
 
 PAGE = 50  # jobs in one list
-ALIVE_SECONDS = 60  # a worker seen within this is alive
 LOSS_POINTS_SHOWN = 400
 
 
@@ -72,14 +71,14 @@ def counts(session: Session) -> dict[State, int]:
 
 
 def losses(session: Session, job: Job) -> list[LossPoint]:
-    """The loss curve of the latest attempt, thinned to what a chart can show."""
-    points = list(
-        session.scalars(
-            select(LossPoint)
-            .where(LossPoint.job_id == job.id, LossPoint.attempt == job.attempt)
-            .order_by(LossPoint.id)
-        )
-    )
+    """The loss curve, thinned to what a chart can show: where an attempt went on from a checkpoint, its
+    points follow those of the attempts before it."""
+    points: list[LossPoint] = []
+    every = select(LossPoint).where(LossPoint.job_id == job.id)
+    for point in session.scalars(every.order_by(LossPoint.attempt, LossPoint.id)):
+        while points and points[-1].iteration >= point.iteration:
+            points.pop()
+        points.append(point)
     stride = -(-len(points) // LOSS_POINTS_SHOWN) or 1
     return points[::-stride][::-1]
 
@@ -96,7 +95,7 @@ def waits_for(session: Session, job: Job) -> str | None:
             | ((Job.priority == job.priority) & (Job.created_at < job.created_at)),
         )
     )
-    if not workers_alive(session):
+    if not machines.alive(session):
         return "No worker is running. It starts as soon as there is one."
     if ahead:
         return f"{ahead} {'job is' if ahead == 1 else 'jobs are'} ahead of it."
@@ -106,7 +105,7 @@ def waits_for(session: Session, job: Job) -> str | None:
 def expected(session: Session, job: Job) -> Estimate | None:
     """What a job will need: where it waits, on the best worker; where it runs, on its own, until it
     has measured its time left. None: nothing to tell, or nobody to tell it."""
-    workers = workers_alive(session)
+    workers = machines.alive(session)
     if job.state is State.RUNNING and job.eta_seconds is None:
         mine = select(Attempt.worker).where(Attempt.job_id == job.id, Attempt.number == job.attempt)
         name = session.scalar(mine)
@@ -116,9 +115,3 @@ def expected(session: Session, job: Job) -> Estimate | None:
     photograph = job.content
     recipe = Recipe.model_validate(job.recipe)
     return estimate(recipe, photograph.height, photograph.width, workers, job.features)
-
-
-def workers_alive(session: Session) -> list[Worker]:
-    """Workers seen lately."""
-    lately = clock() - timedelta(seconds=ALIVE_SECONDS)
-    return list(session.scalars(select(Worker).where(Worker.seen_at > lately).order_by(Worker.name)))

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from farm import board, client, db
+from farm import client, db, machines
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.plan import SMALLEST_TILE
 from farm.recipe import LARGEST_SIZE, LONGEST_NAME, Recipe, choices
@@ -240,7 +240,7 @@ def worker(queues: str) -> None:
 def worker_alive() -> None:
     """Exit status 1 unless the worker FARM_WORKER_NAME was seen lately; for health checks."""
     with db.reading() as session:
-        alive = [worker.name for worker in board.workers_alive(session)]
+        alive = [worker.name for worker in machines.alive(session)]
     if settings().worker_name not in alive:
         raise click.ClickException(f"{settings().worker_name} was not seen lately.")
 
@@ -329,6 +329,15 @@ def status(job_id: str | None, as_json: bool, url: str) -> None:
 def cancel(job_id: str, url: str) -> None:
     """Stop a job: at once if it waits, soon if it runs."""
     click.echo(client.Client(url).cancel(job_id)["state"])
+
+
+@main.command()
+@click.argument("job_id")
+@url_option
+def delete(job_id: str, url: str) -> None:
+    """Delete a job that has ended, and its pictures."""
+    client.Client(url).delete(job_id)
+    click.echo("deleted")
 
 
 @main.command()

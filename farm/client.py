@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,10 @@ TIMEOUT = httpx.Timeout(10.0, read=120.0)  # s; an answer to a large upload take
 
 class Refused(FarmError):
     """The farm said no, or nothing."""
+
+
+class AnswerLost(Refused):
+    """The request arrived, perhaps, but not its answer."""
 
 
 class Client:
@@ -38,7 +43,8 @@ class Client:
         files = [("content", (content.name, content.read_bytes()))]
         files += [("style", (style.name, style.read_bytes())) for style in styles]
         fields = {"recipe": recipe.model_dump_json(), "name": name, "priority": str(priority)}
-        return self._json(self._ask("POST", "/jobs", data=fields, files=files))
+        key = {"Idempotency-Key": uuid.uuid4().hex}
+        return self._json(self._twice("POST", "/jobs", data=fields, files=files, headers=key))
 
     def job(self, job_id: str) -> dict[str, Any]:
         """One job as it stands."""
@@ -51,6 +57,10 @@ class Client:
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Ask for a job to stop."""
         return self._json(self._ask("POST", f"/jobs/{job_id}/cancel"))
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, and its files."""
+        self._ask("DELETE", f"/jobs/{job_id}")
 
     def fetch(self, job_id: str, output: Path | None) -> Path:
         """Download the finished picture, piece by piece; returns where it is.
@@ -71,6 +81,13 @@ class Client:
                 part.unlink(missing_ok=True)
         return path
 
+    def _twice(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Asked again if the answer was lost on its way."""
+        try:
+            return self._ask(method, path, **options)
+        except AnswerLost:
+            return self._ask(method, path, **options)
+
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self._answer(method, path, **options) as response:
             response.read()
@@ -85,6 +102,8 @@ class Client:
                     response.read()
                     raise Refused(_reason(response))
                 yield response
+        except (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError) as error:
+            raise AnswerLost(f"{self.url} broke off: {error}.") from error
         except httpx.HTTPError as error:
             raise Refused(f"No answer from {self.url}: {error}. Is the farm running?") from error
 

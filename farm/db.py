@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import CursorResult, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -69,6 +70,24 @@ def writing() -> Iterator[Session]:
     writer = engine().execution_options(writes=True)
     with Session(writer, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+def changed(session: Session, statement: Any) -> int:
+    """Carry out an UPDATE or DELETE; how many rows it changed."""
+    options = {"synchronize_session": False}
+    result: CursorResult[Any] = session.execute(statement, execution_options=options)  # type: ignore[assignment]
+    return result.rowcount
+
+
+def clock(session: Session) -> datetime:
+    """The time, in UTC, by the database's clock, so that machines whose own differ agree on leases.
+
+    SQLite has none, but all that use it are on one machine.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return moment.astimezone(UTC)
 
 
 def alembic_config() -> Config:

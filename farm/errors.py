@@ -6,6 +6,7 @@ FarmError
 │   └── NotAPicture         415
 ├── NotFound                404
 ├── WrongState              409
+├── KeyReused               409
 ├── WeightsUnavailable           no network weights in the cache and none to be had
 ├── RenderFailed                 the engine cannot go on
 │   └── DoesNotFit               the picture needs more memory than the device has
@@ -65,6 +66,12 @@ class NotFound(FarmError):
 
 class WrongState(FarmError):
     """The job's state does not allow this."""
+
+    status = 409
+
+
+class KeyReused(FarmError):
+    """Idempotency-Key: this key came before with another request; send a new one with new content."""
 
     status = 409
 

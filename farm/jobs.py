@@ -1,4 +1,5 @@
-"""Every change of a job's state. What the pages ask about jobs is in `board.py`.
+"""Every change of a job's state. What a running attempt writes meanwhile is in `attempts.py`, what the
+pages ask about jobs in `board.py`.
 
 The row is the truth. A move is one conditional UPDATE that names the state (and, for a worker, the
 attempt) it starts from; the row count says who won. Each move leaves an event.
@@ -7,16 +8,17 @@ attempt) it starts from; the row count says who won. Each move leaves an event.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from farm import db
+from farm.db import clock
 from farm.errors import AttemptLost, NotFound, WrongState
-from farm.models import Attempt, Event, Job, JobStyle, LossPoint, State, Upload, WorkClass, Worker
-from farm.models import now as clock
+from farm.models import Attempt, Event, Job, JobStyle, State, Upload, WorkClass
 from farm.recipe import Recipe
 from farm.settings import settings
 
@@ -30,9 +32,16 @@ MOVES: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.QUEUED}),
     State.CANCELLED: frozenset({State.QUEUED}),
 }
-WORKER_LOST_CAP = 5  # attempts whose worker vanished before the job is given up
 
-LOST = "worker lost"  # an attempt's outcome
+# Outcomes of attempts that are not the job's own: it waits again, until there were too many of a kind
+# since a person last asked for it.
+LOST = "worker lost"
+OUT_OF_MEMORY = "out of memory"
+MOST = {LOST: 5, OUT_OF_MEMORY: 2}
+GIVEN_UP = {
+    LOST: "Given up: {most} workers were lost while rendering this job.",
+    OUT_OF_MEMORY: "Given up: {most} times a worker ran out of memory. Try a smaller size.",
+}
 
 
 @dataclass(frozen=True)
@@ -41,38 +50,6 @@ class Claim:
 
     job: Job
     attempt: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a worker reports about once a second."""
-
-    progress: float
-    level: int
-    levels: int
-    iteration: int
-    iterations: int
-    eta_seconds: float
-    content_loss: float
-    style_loss: float
-    tv_loss: float
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a worker tells of itself.
-
-    device: for people. memory_bytes: all that the device has; budget_bytes: what a rendering may use
-    of it. device_kind: `cpu` or `cuda`. itemsize, winograd: bytes of an activation, and whether
-    convolutions go after Winograd, where a recipe leaves the precision to the device.
-    """
-
-    device: str
-    memory_bytes: int
-    device_kind: str
-    itemsize: int
-    winograd: bool
-    budget_bytes: int
 
 
 # Moves ------------------------------------------------------------------------------------------
@@ -106,6 +83,12 @@ def create(
     return job
 
 
+def of_key(session: Session, key: str) -> Job | None:
+    """The job that a client submitted under this key; None if there is none."""
+    job_id = session.scalar(select(Job.id).where(Job.idempotency_key == key))
+    return get(session, job_id) if job_id else None
+
+
 def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
     """The best waiting job of a class becomes running, by this worker; None if there is none.
 
@@ -125,9 +108,10 @@ def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
             State.RUNNING,
             f"taken by {worker}",
             attempt=Job.attempt + 1,
-            started_at=clock(),
-            lease_until=_lease(),
+            started_at=clock(session),
+            lease_until=lease(session),
             **_BLANK,
+            **_PROGRESS_KEPT,
         )
         if taken:
             job = get(session, job_id)
@@ -137,11 +121,6 @@ def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
 
 
 _BLANK: dict[str, Any] = {
-    "progress": 0.0,
-    "level": 0,
-    "levels": 0,
-    "iteration": 0,
-    "iterations": 0,
     "eta_seconds": None,
     "preview_version": 0,
     "features": None,
@@ -149,63 +128,11 @@ _BLANK: dict[str, Any] = {
     "error": None,
     "finished_at": None,
 }
-
-
-def report(session: Session, job_id: str, attempt: int, progress: Progress) -> State:
-    """Record progress and the losses; returns the state, so that a worker learns of a cancellation.
-
-    Raises:
-        AttemptLost: the job is no longer this attempt's.
-    """
-    values = {
-        "progress": progress.progress,
-        "level": progress.level,
-        "levels": progress.levels,
-        "iteration": progress.iteration,
-        "iterations": progress.iterations,
-        "eta_seconds": progress.eta_seconds,
-    }
-    _write(session, job_id, attempt, **values)
-    session.add(
-        LossPoint(
-            job_id=job_id,
-            attempt=attempt,
-            level=progress.level,
-            iteration=progress.iteration,
-            content=progress.content_loss,
-            style=progress.style_loss,
-            tv=progress.tv_loss,
-        )
-    )
-    return _state(session, job_id)
-
-
-def heartbeat(session: Session, job_id: str, attempt: int) -> State:
-    """Renew the lease; returns the state.
-
-    Raises:
-        AttemptLost: the job is no longer this attempt's.
-    """
-    _write(session, job_id, attempt, lease_until=_lease())
-    return _state(session, job_id)
-
-
-def set_features(session: Session, job_id: str, attempt: int, features: str) -> None:
-    """Which network this attempt took.
-
-    Raises:
-        AttemptLost: the job is no longer this attempt's.
-    """
-    _write(session, job_id, attempt, features=features)
-
-
-def preview_stored(session: Session, job_id: str, attempt: int) -> None:
-    """A newer preview lies in storage.
-
-    Raises:
-        AttemptLost: the job is no longer this attempt's.
-    """
-    _write(session, job_id, attempt, preview_version=Job.preview_version + 1)
+_NO_PROGRESS = {"progress": 0.0, "level": 0, "levels": 0, "iteration": 0, "iterations": 0}
+_PROGRESS_KEPT = {  # where there is a checkpoint to go on from
+    name: case((Job.checkpoint_attempt.is_(None), none), else_=getattr(Job, name))
+    for name, none in _NO_PROGRESS.items()
+}
 
 
 def succeed(session: Session, job_id: str, attempt: int, metrics: dict[str, Any]) -> None:
@@ -229,7 +156,7 @@ def fail(session: Session, job_id: str, attempt: int, message: str) -> None:
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    if _state(session, job_id) is State.CANCELLING:
+    if state_of(session, job_id) is State.CANCELLING:
         stopped(session, job_id, attempt)
     else:
         _end(session, job_id, attempt, State.RUNNING, State.FAILED, message, error=message)
@@ -250,10 +177,35 @@ def give_back(session: Session, job_id: str, attempt: int, reason: str) -> None:
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    if _state(session, job_id) is State.CANCELLING:
+    if state_of(session, job_id) is State.CANCELLING:
         stopped(session, job_id, attempt)
     else:
-        _end(session, job_id, attempt, State.RUNNING, State.QUEUED, reason, ticket_at=None)
+        _end(session, job_id, attempt, State.RUNNING, State.QUEUED, reason)
+
+
+def broke_off(session: Session, job_id: str, attempt: int, outcome: str, message: str) -> None:
+    """The attempt ended by no fault of the job: it waits again, or fails after too many of these.
+
+    Args:
+        outcome: LOST or OUT_OF_MEMORY.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    start = state_of(session, job_id)
+    if start is State.CANCELLING:
+        _end(session, job_id, attempt, start, State.CANCELLED, message, outcome)
+        return
+    alike = select(func.count()).where(
+        Attempt.job_id == job_id,
+        Attempt.outcome == outcome,
+        Attempt.number > select(Job.counts_after).where(Job.id == job_id).scalar_subquery(),
+    )
+    if (session.scalar(alike) or 0) + 1 < MOST[outcome]:
+        _end(session, job_id, attempt, State.RUNNING, State.QUEUED, message, outcome)
+    else:
+        error = GIVEN_UP[outcome].format(most=MOST[outcome])
+        _end(session, job_id, attempt, State.RUNNING, State.FAILED, error, outcome, error=error)
 
 
 def cancel(session: Session, job_id: str) -> Job:
@@ -264,7 +216,7 @@ def cancel(session: Session, job_id: str) -> Job:
         WrongState: it has already succeeded or failed.
     """
     get(session, job_id)
-    waiting = _move(session, job_id, State.QUEUED, State.CANCELLED, "cancelled", finished_at=clock())
+    waiting = _move(session, job_id, State.QUEUED, State.CANCELLED, "cancelled")
     if not waiting:
         _move(session, job_id, State.RUNNING, State.CANCELLING, "cancellation asked for")
     job = get(session, job_id)
@@ -283,50 +235,67 @@ def retry(session: Session, job_id: str) -> Job:
     job = get(session, job_id)
     if State.QUEUED not in MOVES[job.state] or not job.state.ended:
         raise WrongState(f"This job is {job.state.value}; only a failed or cancelled one is retried.")
-    values = {**_BLANK, "started_at": None, "ticket_at": None}
+    values = {**_BLANK, **_NO_PROGRESS, "started_at": None, "counts_after": Job.attempt}
     if not _move(session, job_id, job.state, State.QUEUED, "retried", **values):
         raise WrongState("This job's state has just changed; look again.")
     return get(session, job_id)
 
 
-def requeue_lost(session: Session) -> list[str]:
-    """Attempts whose lease lapsed are lost: their jobs wait again, or fail after the cap.
+def delete_ended(session: Session, job_id: str) -> None:
+    """Forget a job. Its files are the caller's to remove, or the janitor's.
 
-    Returns the ids of the jobs that moved.
+    Raises:
+        NotFound: no such job.
+        WrongState: it has not ended.
     """
-    lapsed = select(Job.id, Job.attempt, Job.state).where(
-        Job.state.in_((State.RUNNING, State.CANCELLING)), Job.lease_until < clock()
+    job = get(session, job_id)
+    ended = [state for state in State if state.ended]
+    if not db.changed(session, delete(Job).where(Job.id == job_id, Job.state.in_(ended))):
+        raise WrongState(f"This job is {job.state.value}; cancel it first, then delete it.")
+
+
+def requeue_lapsed(session: Session) -> list[str]:
+    """Attempts whose lease lapsed are lost. Returns the ids of their jobs."""
+    return _requeue(session, "its worker was lost", Job.lease_until < clock(session))
+
+
+def requeue_of(session: Session, workers: Sequence[str]) -> list[str]:
+    """Attempts of these workers are lost: whoever asks knows that they are dead. Returns job ids."""
+    theirs = select(Attempt.id).where(
+        Attempt.job_id == Job.id, Attempt.number == Job.attempt, Attempt.worker.in_(workers)
     )
+    return _requeue(session, "its worker was killed", theirs.exists())
+
+
+def _requeue(session: Session, message: str, which: Any) -> list[str]:
+    held = Job.state.in_((State.RUNNING, State.CANCELLING))
+    found = session.execute(select(Job.id, Job.attempt).where(held, which)).all()
     moved = []
-    for job_id, attempt, state in session.execute(lapsed).all():
-        lost = select(func.count()).where(Attempt.job_id == job_id, Attempt.outcome == LOST)
-        message = "its worker was lost"
-        values: dict[str, Any] = {"ticket_at": None}
-        to = State.CANCELLED if state is State.CANCELLING else State.QUEUED
-        if to is State.QUEUED and (session.scalar(lost) or 0) + 1 >= WORKER_LOST_CAP:
-            to = State.FAILED
-            message = f"Given up: {WORKER_LOST_CAP} workers were lost while rendering this job."
-            values = {"error": message}
-        _end(session, job_id, attempt, state, to, message, outcome=LOST, **values)
+    for job_id, attempt in found:
+        try:
+            broke_off(session, job_id, attempt, LOST, message)
+        except AttemptLost:  # somebody else was quicker
+            continue
         moved.append(job_id)
     return moved
 
 
 def ticket_sent(session: Session, job_id: str) -> None:
     """A ticket for this job is on the queue, so the janitor need not send one soon."""
-    _rows(session, update(Job).where(Job.id == job_id).values(ticket_at=clock()))
+    db.changed(session, update(Job).where(Job.id == job_id).values(ticket_at=clock(session)))
 
 
 def tickets_due(session: Session, after_seconds: float) -> list[WorkClass]:
     """One class for each waiting job that had no ticket within `after_seconds`; marks them sent."""
+    moment = clock(session)
     due = select(Job.id, Job.work_class).where(
         Job.state == State.QUEUED,
-        (Job.ticket_at.is_(None)) | (Job.ticket_at < clock() - timedelta(seconds=after_seconds)),
+        (Job.ticket_at.is_(None)) | (Job.ticket_at < moment - timedelta(seconds=after_seconds)),
     )
     found = session.execute(due).all()
     if found:
         session.execute(
-            update(Job).where(Job.id.in_([row.id for row in found])).values(ticket_at=clock())
+            update(Job).where(Job.id.in_([row.id for row in found])).values(ticket_at=moment)
         )
     return [row.work_class for row in found]
 
@@ -336,9 +305,13 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
     if to not in MOVES[start]:
         raise WrongState(f"A job does not go from {start.value} to {to.value}.")
     moved = update(Job).where(Job.id == job_id, Job.state == start)
-    if attempt := values.pop("of_attempt", None):
+    if (attempt := values.pop("of_attempt", None)) is not None:
         moved = moved.where(Job.attempt == attempt)
-    if not _rows(session, moved.values(state=to, **values)):
+    if to is State.QUEUED:
+        values |= {"ticket_at": None}
+    if to.ended:
+        values |= {"finished_at": clock(session), "checkpoint_attempt": None}
+    if not db.changed(session, moved.values(state=to, **values)):
         return False
     number = session.scalar(select(Job.attempt).where(Job.id == job_id))
     session.add(Event(job_id=job_id, attempt=number, state=to, message=message))
@@ -357,40 +330,31 @@ def _end(
     **values: Any,
 ) -> None:
     """End an attempt: the job moves, if it is still this attempt's, and the attempt is closed."""
-    values["finished_at"] = clock() if to.ended else None
     values["lease_until"] = None
     if not _move(session, job_id, start, to, message, of_attempt=attempt, **values):
         raise AttemptLost()
     session.execute(
         update(Attempt)
         .where(Attempt.job_id == job_id, Attempt.number == attempt)
-        .values(finished_at=clock(), outcome=outcome or to.value)
+        .values(finished_at=clock(session), outcome=outcome or to.value)
     )
 
 
-def _write(session: Session, job_id: str, attempt: int, **values: Any) -> None:
-    """A running attempt's write, refused once the attempt is stale."""
-    mine = update(Job).where(
-        Job.id == job_id,
-        Job.attempt == attempt,
-        Job.state.in_((State.RUNNING, State.CANCELLING)),
-    )
-    if not _rows(session, mine.values(**values)):
+def state_of(session: Session, job_id: str) -> State:
+    """As the database has it now.
+
+    Raises:
+        AttemptLost: there is no such job any more.
+    """
+    state = session.scalar(select(Job.state).where(Job.id == job_id))
+    if state is None:
         raise AttemptLost()
+    return state
 
 
-def _rows(session: Session, statement: Any) -> int:
-    options = {"synchronize_session": False}
-    result: CursorResult[Any] = session.execute(statement, execution_options=options)  # type: ignore[assignment]
-    return result.rowcount
-
-
-def _state(session: Session, job_id: str) -> State:
-    return session.scalars(select(Job.state).where(Job.id == job_id)).one()
-
-
-def _lease() -> datetime:
-    return clock() + timedelta(seconds=settings().lease_seconds)
+def lease(session: Session) -> datetime:
+    """Until when a job is its worker's if it is not heard of again."""
+    return clock(session) + timedelta(seconds=settings().lease_seconds)
 
 
 def get(session: Session, job_id: str) -> Job:
@@ -404,15 +368,3 @@ def get(session: Session, job_id: str) -> Job:
     if job is None:
         raise NotFound("There is no job with this id.")
     return job
-
-
-def worker_seen(session: Session, name: str, machine: Machine) -> None:
-    """A worker says that it is there."""
-    session.merge(Worker(name=name, seen_at=clock(), **asdict(machine)))
-
-
-def worker_measured(session: Session, name: str, seconds_per_megapixel: float) -> None:
-    """How long one iteration took; the mean with what was known before, so that one slow hour fades."""
-    known = Worker.seconds_per_megapixel
-    smoothed = func.coalesce((known + seconds_per_megapixel) / 2, seconds_per_megapixel)
-    _rows(session, update(Worker).where(Worker.name == name).values(seconds_per_megapixel=smoothed))

@@ -107,6 +107,7 @@ class Upload(Base):
     height: Mapped[int]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    sent_at: Mapped[datetime] = mapped_column(default=now)  # last; it is kept for a while without a job
 
     @property
     def key(self) -> str:
@@ -135,6 +136,8 @@ class Job(Base):
     work_class: Mapped[WorkClass] = mapped_column(_enum(WorkClass))
     priority: Mapped[int] = mapped_column(default=0)  # higher goes first
     recipe: Mapped[dict[str, Any]]
+    idempotency_key: Mapped[str | None] = mapped_column(String(200), index=True, unique=True)
+    request_sha256: Mapped[str | None] = mapped_column(String(64))  # of what was sent with that key
     content_sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"))
     width: Mapped[int]  # of the result, px
     height: Mapped[int]
@@ -144,6 +147,8 @@ class Job(Base):
     ticket_at: Mapped[datetime | None]  # when a ticket was last sent for it
 
     attempt: Mapped[int] = mapped_column(default=0)  # number of the latest; 0: none yet
+    counts_after: Mapped[int] = mapped_column(default=0)  # lost workers are counted after this attempt
+    checkpoint_attempt: Mapped[int | None]  # whose checkpoint is the newest; None: there is none
     lease_until: Mapped[datetime | None]  # the worker is taken for lost after it
     progress: Mapped[float] = mapped_column(default=0.0)  # 0..1, by work, not by iterations
     level: Mapped[int] = mapped_column(default=0)
@@ -172,14 +177,24 @@ class Job(Base):
         return FORMATS[self.recipe.get("format", "png")]
 
     @property
+    def folder(self) -> str:
+        """Where all its files lie in storage, each under its attempt, so that a stale attempt replaces
+        nothing."""
+        return f"jobs/{self.id}"
+
+    @property
     def result_key(self) -> str:
-        """Where the result lies in storage: under its attempt, so a stale one cannot replace it."""
-        return f"jobs/{self.id}/{self.attempt}/result{self.format.suffix}"
+        """Where the result lies in storage."""
+        return f"{self.folder}/{self.attempt}/result{self.format.suffix}"
+
+    def checkpoint_key(self, attempt: int) -> str:
+        """Where an attempt's checkpoint lies in storage."""
+        return f"{self.folder}/{attempt}/checkpoint.safetensors"
 
     @property
     def preview_key(self) -> str:
         """Where the newest preview lies in storage; after success, a small copy of the result."""
-        return f"jobs/{self.id}/{self.attempt}/preview.jpg"
+        return f"{self.folder}/{self.attempt}/preview.jpg"
 
     @property
     def has_view(self) -> bool:
@@ -190,7 +205,7 @@ class Job(Base):
     def view_key(self) -> str:
         """Where what a browser shows at full size lies in storage."""
         if self.has_view:
-            return f"jobs/{self.id}/{self.attempt}/view.jpg"
+            return f"{self.folder}/{self.attempt}/view.jpg"
         return self.result_key if self.format.light else self.preview_key
 
 
@@ -218,7 +233,7 @@ class Attempt(Base):
     worker: Mapped[str] = mapped_column(String(120))
     started_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
-    outcome: Mapped[str | None] = mapped_column(String(32))  # a state, or "worker lost"
+    outcome: Mapped[str | None] = mapped_column(String(32))  # a state, or see farm.jobs.MOST
 
 
 class Event(Base):

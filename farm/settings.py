@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     )
     memory_gb: float = Field(default=0, ge=0, allow_inf_nan=False, validation_alias="FARM_MEMORY_GB")
     lease_seconds: int = Field(default=60, ge=3, validation_alias="FARM_LEASE_SECONDS")
+    stall_seconds: int = Field(default=600, ge=1, validation_alias="FARM_STALL_SECONDS")
+    checkpoint_seconds: int = Field(default=240, ge=1, validation_alias="FARM_CHECKPOINT_SECONDS")
     log_format: Literal["console", "json"] = Field(default="console", validation_alias="FARM_LOG_FORMAT")
 
     @model_validator(mode="after")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from fsspec.core import url_to_fs
@@ -33,8 +37,8 @@ class Storage:
         """A seekable file to write into, for what is too large to be held as bytes. It is stored when
         the block ends well; else nothing happened.
 
-        Local: a temporary name beside it, then a rename. Object stores: a temporary file here, then one
-        put, which is whole by itself.
+        Local: a temporary name beside it, on the disk for good before it is renamed. Object stores: a
+        temporary file here, then one put, which is whole by itself. Its `name` is a path in both.
         """
         path = self._path(key)
         if "file" not in self._fs.protocol:
@@ -47,7 +51,10 @@ class Storage:
         try:
             with self._fs.open(part, "wb") as file:
                 yield file
-            self._fs.mv(part, path)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(part).replace(path)
+            _sync_folder(Path(path).parent)
         except BaseException:
             if self._fs.exists(part):
                 self._fs.rm_file(part)
@@ -73,6 +80,23 @@ class Storage:
         except FileNotFoundError:
             raise NotFound("This file is no longer in storage.") from None
 
+    @contextmanager
+    def at_hand(self, key: str) -> Iterator[Path]:
+        """A file of this machine with the same bytes, while the block runs; it is not to be changed.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if "file" in self._fs.protocol:
+            if not self.exists(key):
+                raise NotFound("This file is no longer in storage.")
+            yield Path(self._path(key))
+            return
+        with tempfile.NamedTemporaryFile() as here, self.open(key) as file:
+            shutil.copyfileobj(file, here)
+            here.flush()
+            yield Path(here.name)
+
     def exists(self, key: str) -> bool:
         """Whether there is such a file."""
         return bool(self._fs.exists(self._path(key)))
@@ -82,13 +106,35 @@ class Storage:
         with suppress(FileNotFoundError):
             self._fs.rm_file(self._path(key))
 
-    def keys(self) -> list[str]:
-        """Every key, sorted."""
+    def delete_folder(self, key: str) -> None:
+        """Remove all keys that begin with `key/`; none is fine."""
+        with suppress(FileNotFoundError):
+            self._fs.rm(self._path(key), recursive=True)
+
+    def keys(self, folder: str = "") -> list[str]:
+        """Every key, or every one that begins with `folder/`; sorted."""
         prefix = len(self._root) + 1
-        return sorted(path[prefix:] for path in self._fs.find(self._root))
+        return sorted(path[prefix:] for path in self._fs.find(self._path(folder).rstrip("/")))
+
+    def age_seconds(self, key: str) -> float:
+        """Since it was written; 0 if it is not there (any more)."""
+        try:
+            written: datetime = self._fs.modified(self._path(key))
+        except FileNotFoundError:
+            return 0.0
+        return (datetime.now(UTC) - written).total_seconds()
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that a renamed file is still there after a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _is_local(url: str) -> bool:

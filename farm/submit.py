@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from farm import board, db, images, jobs
-from farm.errors import InvalidInput, Problem
+from farm import db, images, jobs, machines
+from farm.errors import InvalidInput, KeyReused, Problem
 from farm.estimate import estimate
 from farm.models import Job, Upload
 from farm.queue import send_ticket
@@ -22,21 +24,37 @@ from farm.settings import settings
 from farm.storage import storage
 
 NAME_LENGTH = 120
+KEY_LENGTH = 200
 PRIORITIES = range(-100, 101)
 
 _decoding = threading.BoundedSemaphore(2)  # a picture of 100 megapixels takes 400 MB while it is read
 
 
 def submit(
-    content: bytes, styles: Sequence[bytes], recipe: Recipe, *, name: str = "", priority: int = 0
+    content: bytes,
+    styles: Sequence[bytes],
+    recipe: Recipe,
+    *,
+    name: str = "",
+    priority: int = 0,
+    key: str | None = None,
 ) -> Job:
     """Check everything, then store, then commit the row, then send a ticket.
 
     A ticket that cannot be sent is the janitor's to send later: the job is accepted all the same.
 
+    Args:
+        key: of the client's own making. The same request with the same key again is the same job.
+
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
+        KeyReused: the key came before, with another request.
     """
+    request = (
+        _Request(key, _digest(content, styles, recipe, name, priority)) if key is not None else None
+    )
+    if request and (job := request.job()):
+        return job
     name = " ".join(name.split())
     if not name.isprintable():
         raise InvalidInput(Problem("name", "has characters that cannot be shown"))
@@ -58,19 +76,67 @@ def submit(
         for style in styles:
             pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
 
-    uploads = [_store(data, checked) for data, checked in pictures]
+    uploads = [_upload(data, checked) for data, checked in pictures]
     with db.writing() as session:
-        rows = [_row(session, upload) for upload in uploads]
-        job = jobs.create(
-            session,
-            name=name or "Untitled",
-            recipe=recipe,
-            content=rows[0],
-            styles=rows[1:],
-            priority=priority,
-        )
+        for upload in sorted(
+            uploads, key=lambda upload: upload.sha256
+        ):  # or two would wait for each other
+            _sent(session, upload)
+    for upload, (data, checked) in zip(uploads, pictures, strict=True):
+        _store(upload, data, checked)
+    try:
+        with db.writing() as session:
+            rows = [session.get_one(Upload, upload.sha256) for upload in uploads]
+            job = jobs.create(
+                session,
+                name=name or "Untitled",
+                recipe=recipe,
+                content=rows[0],
+                styles=rows[1:],
+                priority=priority,
+            )
+            if request:
+                job.idempotency_key, job.request_sha256 = request.key, request.digest
+    except IntegrityError:  # the same request twice at this moment; the other was quicker
+        if request and (job := request.job()):
+            return job
+        raise
     wake(job)
     return job
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a client sent under a key of its own."""
+
+    key: str
+    digest: str
+
+    def __post_init__(self) -> None:
+        if not (1 <= len(self.key) <= KEY_LENGTH and self.key.isascii() and self.key.isprintable()):
+            message = f"must have 1 to {KEY_LENGTH} printable ASCII characters"
+            raise InvalidInput(Problem("Idempotency-Key", message))
+
+    def job(self) -> Job | None:
+        """What it became before; None: it is new.
+
+        Raises:
+            KeyReused: another request had this key.
+        """
+        with db.reading() as session:
+            found = jobs.of_key(session, self.key)
+        if found and found.request_sha256 != self.digest:
+            raise KeyReused()
+        return found
+
+
+def _digest(content: bytes, styles: Sequence[bytes], recipe: Recipe, name: str, priority: int) -> str:
+    """SHA-256 of all that makes a request this one."""
+    parts = [content, *styles, recipe.model_dump_json().encode(), name.encode(), b"%d" % priority]
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(hashlib.sha256(part).digest())
+    return whole.hexdigest()
 
 
 def _fits_somewhere(recipe: Recipe, photograph: images.Checked) -> None:
@@ -80,7 +146,7 @@ def _fits_somewhere(recipe: Recipe, photograph: images.Checked) -> None:
         InvalidInput: no worker that is alive has memory enough, or the result would be too narrow.
     """
     with db.reading() as session:
-        workers = board.workers_alive(session)
+        workers = machines.alive(session)
     best = estimate(recipe, photograph.height, photograph.width, workers)
     if best and best.refusal:
         raise InvalidInput(Problem("size", f"is too large for every worker: {best.refusal}"))
@@ -93,28 +159,30 @@ def wake(job: Job) -> None:
             jobs.ticket_sent(session, job.id)
 
 
-def _store(data: bytes, checked: images.Checked) -> Upload:
-    """Store a picture and its thumbnail under its SHA-256, if they are not there yet."""
-    upload = Upload(
+def _upload(data: bytes, checked: images.Checked) -> Upload:
+    return Upload(
         sha256=hashlib.sha256(data).hexdigest(),
         width=checked.width,
         height=checked.height,
         size_bytes=len(data),
     )
+
+
+def _sent(session: Session, upload: Upload) -> None:
+    """The picture's row, the same one however often it is sent; from now on it is kept for a while."""
+    again = update(Upload).where(Upload.sha256 == upload.sha256).values(sent_at=db.clock(session))
+    while not db.changed(session, again):
+        try:
+            with session.begin_nested():
+                session.add(upload)
+            return
+        except IntegrityError:  # somebody else sends it at this moment
+            continue
+
+
+def _store(upload: Upload, data: bytes, checked: images.Checked) -> None:
+    """The picture and its thumbnail, if they are not there yet."""
     store = storage()
     for key, file in ((upload.key, data), (upload.thumbnail_key, checked.thumbnail)):
         if not store.exists(key):
             store.put(key, file)
-    return upload
-
-
-def _row(session: Session, upload: Upload) -> Upload:
-    """The picture's row: the one that is there, or this one, whoever else adds it at this moment."""
-    if found := session.get(Upload, upload.sha256):
-        return found
-    try:
-        with session.begin_nested():
-            session.add(upload)
-        return upload
-    except IntegrityError:
-        return session.get_one(Upload, upload.sha256)

@@ -26,7 +26,7 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
-from farm import db
+from farm import db, jobs
 from farm.settings import Settings, settings
 
 LONGEST_BACK_OFF = 30.0  # s
@@ -101,6 +101,8 @@ def up() -> None:
         bring_weights(wanted)
         db.upgrade()
         family = children(wanted)
+        if wanted.database_url.startswith("sqlite"):
+            _requeue(family)
         stop = _catch_signals()
         try:
             for child in family:
@@ -121,6 +123,14 @@ def up() -> None:
             console.print("stopped. Jobs and pictures are kept; `farm up` goes on with them.")
 
 
+def _requeue(family: list[Child]) -> None:
+    """Nobody else uses this database: what its workers were at when the farm was killed waits again."""
+    names = [child.environment["FARM_WORKER_NAME"] for child in family if child.environment]
+    with db.writing() as session:
+        for job_id in jobs.requeue_of(session, names):
+            console.print(f"job {job_id} was cut off; it goes on from its last checkpoint")
+
+
 def children(wanted: Settings) -> list[Child]:
     """The farm's processes in the order they start; they stop in the opposite one."""
     family = []
@@ -130,7 +140,9 @@ def children(wanted: Settings) -> list[Child]:
     for index, device in enumerate(_devices()):
         name = f"{device.replace(' ', '')}@{socket.gethostname()}"
         environment = {"FARM_WORKER_NAME": name}
-        if device != "cpu":
+        if device == "cpu":  # its threads sleep while they wait, or other programs would crawl
+            environment["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
+        else:
             environment["CUDA_VISIBLE_DEVICES"] = str(index)
         family.append(Child(f"worker {device}", device, [*farm, "worker"], environment, grace=60.0))
     family.append(Child("janitor", "", [*farm, "janitor"]))

@@ -1,7 +1,7 @@
 """Alembic's environment: the URL comes from the farm's settings, the tables from its models."""
 
 from alembic import context
-from sqlalchemy import Enum, text
+from sqlalchemy import Connection, Enum, text
 
 from farm import db
 from farm.models import Base, UTCTime
@@ -16,14 +16,20 @@ def render(kind: str, item: object, _context: object) -> str | bool:
     return False
 
 
+def _foreign_keys(connection: Connection, switch: str) -> None:
+    """Past SQLAlchemy, which would begin a transaction first; inside one SQLite ignores this."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute(f"PRAGMA foreign_keys={switch}")
+
+
 def run() -> None:
     """Upgrade or downgrade online, in one transaction for each migration."""
     engine = db.engine()
     sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
         if sqlite:  # a table made anew in batch mode would delete its children
-            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
-            connection.rollback()
+            _foreign_keys(connection, "OFF")
         context.configure(
             connection=connection,
             target_metadata=Base.metadata,
@@ -37,7 +43,7 @@ def run() -> None:
         if sqlite:
             broken = connection.execute(text("PRAGMA foreign_key_check")).all()
             connection.rollback()
-            connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+            _foreign_keys(connection, "ON")
             if broken:
                 raise RuntimeError(f"The migration left {len(broken)} rows without their parents")
 

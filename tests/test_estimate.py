@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from farm import board, db, jobs
+from farm import attempts, board, db, jobs, machines
 from farm.errors import InvalidInput
 from farm.estimate import estimate, work_on
 from farm.models import Upload, Worker
@@ -23,7 +23,7 @@ from farm.submit import submit
 from tests.test_submit import picture
 
 UHD = (4320, 7680)
-MACHINE = jobs.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
+MACHINE = machines.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 
 
 def worker(name: str = "a", **values: Any) -> Worker:
@@ -35,9 +35,9 @@ def worker(name: str = "a", **values: Any) -> Worker:
 def seen(name: str, seconds: float | None = None, **values: Any) -> None:
     """A worker that is alive."""
     with db.writing() as session:
-        jobs.worker_seen(session, name, replace(MACHINE, **values))
+        machines.seen(session, name, replace(MACHINE, **values))
         if seconds:
-            jobs.worker_measured(session, name, seconds)
+            machines.measured(session, name, seconds)
 
 
 # Arithmetic
@@ -189,7 +189,7 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
 
     # When it tells its own time left
     with db.writing() as session:
-        jobs.report(session, job_id, 1, jobs.Progress(0.5, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01))
+        attempts.report(session, job_id, 1, attempts.Progress(0.5, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01))
     assert expected() is None
 
 
@@ -221,7 +221,7 @@ def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> N
     told = render.machine()
     Heartbeat("worker@test", told)._beat()
     with db.reading() as session:
-        (found,) = board.workers_alive(session)
+        (found,) = machines.alive(session)
     assert {name: getattr(found, name) for name in asdict(told)} == asdict(told)
     assert 0 < told.budget_bytes <= told.memory_bytes * 3 / 4
 

@@ -8,9 +8,9 @@ from itertools import product
 
 import pytest
 
-from farm import board, db, jobs
+from farm import attempts, board, db, jobs, machines
 from farm.errors import AttemptLost, InvalidInput, NotFound, WrongState
-from farm.models import Job, State, Upload, WorkClass, now
+from farm.models import Event, Job, State, Upload, WorkClass, now
 from farm.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -31,8 +31,8 @@ def make_job(name: str = "picture", size: int = 256, priority: int = 0) -> str:
         return job.id
 
 
-def machine(device: str) -> jobs.Machine:
-    return jobs.Machine(device, 10**9, "cpu", 4, True, 10**9)
+def machine(device: str) -> machines.Machine:
+    return machines.Machine(device, 10**9, "cpu", 4, True, 10**9)
 
 
 def claim(work_class: WorkClass = WorkClass.PREVIEW) -> jobs.Claim | None:
@@ -45,8 +45,8 @@ def state(job_id: str) -> State:
         return jobs.get(session, job_id).state
 
 
-def progress(share: float = 0.5) -> jobs.Progress:
-    return jobs.Progress(share, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01)
+def progress(share: float = 0.5) -> attempts.Progress:
+    return attempts.Progress(share, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01)
 
 
 def to_state(wanted: State) -> str:
@@ -78,9 +78,9 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
     assert taken is not None
     assert (taken.job.id, taken.attempt) == (job_id, 1)
     with db.writing() as session:
-        assert jobs.report(session, job_id, 1, progress()) is State.RUNNING
-        jobs.preview_stored(session, job_id, 1)
-        jobs.set_features(session, job_id, 1, "vgg16-bsds")
+        assert attempts.report(session, job_id, 1, progress()) is State.RUNNING
+        attempts.preview_stored(session, job_id, 1)
+        attempts.set_features(session, job_id, 1, "vgg16-bsds")
         jobs.succeed(session, job_id, 1, {"ssim": 0.5})
     # Then the row tells the whole story
     with db.reading() as session:
@@ -151,8 +151,8 @@ def test_a_waiting_job_is_cancelled_at_once_and_stays_so() -> None:
 def test_a_running_job_learns_of_its_cancellation_at_the_next_report() -> None:
     job_id = to_state(State.CANCELLING)
     with db.writing() as session:
-        assert jobs.report(session, job_id, 1, progress()) is State.CANCELLING
-        assert jobs.heartbeat(session, job_id, 1) is State.CANCELLING
+        assert attempts.report(session, job_id, 1, progress()) is State.CANCELLING
+        assert attempts.heartbeat(session, job_id, 1) is State.CANCELLING
         jobs.stopped(session, job_id, 1)
     assert state(job_id) is State.CANCELLED
 
@@ -198,10 +198,13 @@ def test_every_write_of_a_stale_attempt_is_refused() -> None:
     assert claim() is not None
     # Then nothing the first one writes is taken
     for write in (
-        lambda s: jobs.report(s, job_id, 1, progress()),
-        lambda s: jobs.heartbeat(s, job_id, 1),
-        lambda s: jobs.preview_stored(s, job_id, 1),
-        lambda s: jobs.set_features(s, job_id, 1, "x"),
+        lambda s: attempts.report(s, job_id, 1, progress()),
+        lambda s: attempts.heartbeat(s, job_id, 1),
+        lambda s: attempts.preview_stored(s, job_id, 1),
+        lambda s: attempts.set_features(s, job_id, 1, "x"),
+        lambda s: attempts.checkpoint_stored(s, job_id, 1),
+        lambda s: attempts.note(s, job_id, 1, "x"),
+        lambda s: jobs.broke_off(s, job_id, 1, jobs.LOST, "x"),
         lambda s: jobs.succeed(s, job_id, 1, {}),
         lambda s: jobs.fail(s, job_id, 1, "no"),
         lambda s: jobs.give_back(s, job_id, 1, "no"),
@@ -222,10 +225,10 @@ def lapse(job_id: str) -> None:
 def test_a_job_whose_worker_was_lost_waits_again() -> None:
     job_id = to_state(State.RUNNING)
     with db.writing() as session:
-        assert jobs.requeue_lost(session) == []
+        assert jobs.requeue_lapsed(session) == []
     lapse(job_id)
     with db.writing() as session:
-        assert jobs.requeue_lost(session) == [job_id]
+        assert jobs.requeue_lapsed(session) == [job_id]
     assert state(job_id) is State.QUEUED
 
 
@@ -233,21 +236,107 @@ def test_a_cancelled_job_whose_worker_was_lost_is_cancelled() -> None:
     job_id = to_state(State.CANCELLING)
     lapse(job_id)
     with db.writing() as session:
-        jobs.requeue_lost(session)
+        jobs.requeue_lapsed(session)
     assert state(job_id) is State.CANCELLED
 
 
 def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
     job_id = make_job()
-    for _ in range(jobs.WORKER_LOST_CAP):
+    for _ in range(jobs.MOST[jobs.LOST]):
         assert claim() is not None
         lapse(job_id)
         with db.writing() as session:
-            jobs.requeue_lost(session)
+            jobs.requeue_lapsed(session)
     with db.reading() as session:
         job = jobs.get(session, job_id)
     assert job.state is State.FAILED
     assert "5 workers were lost" in (job.error or "")
+
+
+def lose(job_id: str, attempt: int, outcome: str = jobs.LOST) -> State:
+    with db.writing() as session:
+        jobs.broke_off(session, job_id, attempt, outcome, "broke off")
+    return state(job_id)
+
+
+def test_causes_are_counted_apart_and_anew_after_a_retry() -> None:
+    job_id = make_job()
+    causes = [jobs.LOST, jobs.OUT_OF_MEMORY, jobs.LOST, jobs.OUT_OF_MEMORY]
+    ends = []
+    for number, cause in enumerate(causes, start=1):
+        assert claim() is not None
+        ends.append(lose(job_id, number, cause))
+    assert ends == [State.QUEUED, State.QUEUED, State.QUEUED, State.FAILED]
+    with db.writing() as session:
+        assert "ran out of memory" in (jobs.get(session, job_id).error or "")
+        jobs.retry(session, job_id)
+    assert claim() is not None
+    assert lose(job_id, 5, jobs.OUT_OF_MEMORY) is State.QUEUED
+
+
+def test_who_knows_that_a_worker_is_dead_need_not_wait_for_the_lease() -> None:
+    job_id = to_state(State.RUNNING)
+    with db.writing() as session:
+        assert jobs.requeue_of(session, ["another@test"]) == []
+        assert jobs.requeue_of(session, ["worker@test"]) == [job_id]
+    assert state(job_id) is State.QUEUED
+
+
+def test_progress_stands_while_there_is_a_checkpoint_to_go_on_from() -> None:
+    # Given a job at half, with a checkpoint, whose worker is lost
+    job_id = to_state(State.RUNNING)
+    with db.writing() as session:
+        attempts.report(session, job_id, 1, progress(0.5))
+        attempts.checkpoint_stored(session, job_id, 1)
+    lose(job_id, 1)
+    # When another takes it
+    taken = claim()
+    # Then it is at half still, and says where to go on from
+    assert taken is not None
+    assert (taken.job.progress, taken.job.checkpoint_attempt) == (0.5, 1)
+    # And when it has ended and is retried, it begins anew
+    with db.writing() as session:
+        attempts.note(session, job_id, 2, "resumed at level 2, iteration 3")
+        jobs.fail(session, job_id, 2, "it broke")
+        jobs.retry(session, job_id)
+    taken = claim()
+    assert taken is not None
+    assert (taken.job.progress, taken.job.checkpoint_attempt) == (0.0, None)
+    with db.reading() as session:
+        told = [event.message for event in board.get_with_history(session, job_id).events]
+    assert "resumed at level 2, iteration 3" in told
+
+
+def test_the_loss_curve_goes_on_where_an_attempt_was_resumed() -> None:
+    job_id = make_job()
+    for number, iterations in enumerate([(1, 2, 3, 4), (3, 4, 5)], start=1):
+        assert claim() is not None
+        for i in iterations:
+            with db.writing() as session:
+                values = attempts.Progress(0.1, 1, 1, i, 9, 1.0, 1, number, 1)
+                attempts.report(session, job_id, number, values)
+        lose(job_id, number)
+    with db.reading() as session:
+        points = board.losses(session, jobs.get(session, job_id))
+    assert [(p.iteration, p.style) for p in points] == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]
+
+
+def test_only_what_has_ended_is_deleted_and_then_with_all_its_rows() -> None:
+    for start in State:
+        job_id = to_state(start)
+        if start.ended:
+            with db.writing() as session:
+                jobs.delete_ended(session, job_id)
+            with db.reading() as session, pytest.raises(NotFound):
+                jobs.get(session, job_id)
+        else:
+            with db.writing() as session, pytest.raises(WrongState, match="cancel it first"):
+                jobs.delete_ended(session, job_id)
+            with db.writing() as session:
+                session.get_one(Job, job_id).work_class = WorkClass.LARGE
+    with db.reading() as session:
+        left = {row.job_id for row in session.query(Event)}
+    assert len(left) == 3
 
 
 def test_a_waiting_job_gets_one_ticket_and_later_another() -> None:
@@ -297,7 +386,7 @@ def test_a_waiting_job_says_why_it_waits() -> None:
     first, second = make_job(), make_job()
     with db.writing() as session:
         assert "No worker is running" in str(board.waits_for(session, jobs.get(session, second)))
-        jobs.worker_seen(session, "worker@test", machine("CPU"))
+        machines.seen(session, "worker@test", machine("CPU"))
         assert board.waits_for(session, jobs.get(session, first)) == "Next in line for a free worker."
         assert board.waits_for(session, jobs.get(session, second)) == "1 job is ahead of it."
     assert claim() is not None
@@ -308,21 +397,21 @@ def test_a_waiting_job_says_why_it_waits() -> None:
 def test_a_worker_seen_twice_is_one_worker() -> None:
     for device in ("CPU", "GPU"):
         with db.writing() as session:
-            jobs.worker_seen(session, "a", machine(device))
+            machines.seen(session, "a", machine(device))
     with db.reading() as session:
-        assert [(w.name, w.device) for w in board.workers_alive(session)] == [("a", "GPU")]
+        assert [(w.name, w.device) for w in machines.alive(session)] == [("a", "GPU")]
 
 
 def test_a_workers_speed_is_smoothed_and_survives_its_heartbeat() -> None:
     with db.writing() as session:
-        jobs.worker_seen(session, "a", machine("CPU"))
-        jobs.worker_seen(session, "b", machine("CPU"))
+        machines.seen(session, "a", machine("CPU"))
+        machines.seen(session, "b", machine("CPU"))
     for seconds, known in ((8.0, 8.0), (4.0, 6.0), (6.0, 6.0), (10.0, 8.0)):
         with db.writing() as session:
-            jobs.worker_measured(session, "a", seconds)
-            jobs.worker_seen(session, "a", machine("CPU"))
+            machines.measured(session, "a", seconds)
+            machines.seen(session, "a", machine("CPU"))
         with db.reading() as session:
-            speeds = [worker.seconds_per_megapixel for worker in board.workers_alive(session)]
+            speeds = [worker.seconds_per_megapixel for worker in machines.alive(session)]
         assert speeds == [pytest.approx(known), None]
 
 
@@ -330,8 +419,8 @@ def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
     job_id = to_state(State.RUNNING)
     with db.writing() as session:
         for iteration in range(1000):
-            values = jobs.Progress(0.1, 1, 1, iteration, 1000, 1.0, 1, 1, 1)
-            jobs.report(session, job_id, 1, values)
+            values = attempts.Progress(0.1, 1, 1, iteration, 1000, 1.0, 1, 1, 1)
+            attempts.report(session, job_id, 1, values)
     with db.reading() as session:
         points = board.losses(session, jobs.get(session, job_id))
     assert 300 < len(points) <= board.LOSS_POINTS_SHOWN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from sqlalchemy import func, select
 
 from farm import db, jobs
-from farm.errors import InvalidInput
+from farm.errors import InvalidInput, KeyReused
 from farm.models import Job, State, Upload, WorkClass
 from farm.recipe import Recipe
 from farm.storage import storage
@@ -83,3 +84,37 @@ def test_the_same_pictures_at_once_are_kept_once() -> None:
     assert failed == []
     assert (rows(Job), rows(Upload)) == (8, 2)
     assert len(storage().keys()) == 4  # two pictures and their thumbnails
+
+
+def test_the_same_request_with_the_same_key_is_the_same_job_even_at_once() -> None:
+    ids: list[str] = []
+
+    def one() -> None:
+        ids.append(submit(picture(0), [picture(1)], Recipe(), name="a", key="mine").id)
+
+    threads = [threading.Thread(target=one) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 6
+    assert len(set(ids)) == 1
+    assert rows(Job) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"content": picture(2)}, {"styles": [picture(1)] * 2}, {"recipe": Recipe(seed=9)}, {"name": "b"}],
+)
+def test_another_request_with_the_same_key_is_refused(other: dict[str, Any]) -> None:
+    request = {"content": picture(0), "styles": [picture(1)], "recipe": Recipe(), "name": "a"}
+    submit(**request, key="mine")
+    with pytest.raises(KeyReused):
+        submit(**request | other, key="mine")
+    assert rows(Job) == 1
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "ö", "a\nb"])
+def test_a_key_that_is_none_is_refused(key: str) -> None:
+    with pytest.raises(InvalidInput, match="Idempotency-Key"):
+        submit(picture(0), [picture(1)], Recipe(), key=key)

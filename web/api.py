@@ -10,7 +10,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 import farm.board
 import farm.jobs
-from farm import db
+from farm import db, leftovers, machines
 from farm.errors import InvalidInput, Problem
 from farm.estimate import Estimate, estimate
 from farm.models import Job, State
@@ -57,13 +57,17 @@ def _same_site_only() -> None:
 @blueprint.doc(
     responses={
         403: "Sent by another site's page.",
+        409: "The idempotency key came before, with another request.",
         413: "Too large.",
         415: "Not a picture.",
         422: "Not valid.",
     }
 )
 def create() -> ResponseReturnValue:
-    """Submit a job: a photograph, paintings, and the recipe if it is not to be the default one."""
+    """Submit a job: a photograph, paintings, and the recipe if it is not to be the default one.
+
+    With a header `Idempotency-Key` of your own making, the same request sent again is the same job.
+    """
     _refuse_misplaced_fields()
     recipe = Recipe.parse(request.form["recipe"]) if request.form.get("recipe") else Recipe()
     content = request.files.get("content")
@@ -75,6 +79,7 @@ def create() -> ResponseReturnValue:
         recipe,
         name=request.form.get("name", ""),
         priority=_priority(),
+        key=request.headers.get("Idempotency-Key"),
     )
     response = _job_json(job)
     response.status_code = 202
@@ -113,6 +118,8 @@ def cancel(job_id: str) -> Response:
     """Stop a job: at once if it waits, soon if it runs. Again is harmless."""
     with db.writing() as session:
         found = farm.jobs.cancel(session, job_id)
+    if found.state.ended:
+        leftovers.remove_of(job_id)
     return _job_json(found)
 
 
@@ -125,6 +132,15 @@ def retry(job_id: str) -> Response:
         found = farm.jobs.retry(session, job_id)
     wake(found)
     return _job_json(found)
+
+
+@blueprint.delete("/jobs/<job_id:job_id>")
+@blueprint.output({}, 204, description="It is gone, with its pictures.")
+@blueprint.doc(responses=GONE | {409: "It has not ended."})
+def delete(job_id: str) -> ResponseReturnValue:
+    """Delete a job that has ended, and its files."""
+    leftovers.delete_job(job_id)
+    return "", 204
 
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
@@ -154,7 +170,7 @@ def preview(job_id: str) -> Response:
 def ask(json_data: EstimateQuery) -> EstimateOut:
     """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
     with db.reading() as session:
-        workers = farm.board.workers_alive(session)
+        workers = machines.alive(session)
     found = estimate(json_data, json_data.height, json_data.width, workers)
     if found is None:
         height, width = json_data.picture_size(json_data.height, json_data.width)
@@ -168,7 +184,7 @@ def ask(json_data: EstimateQuery) -> EstimateOut:
 def workers() -> Workers:
     """The workers that are alive."""
     with db.reading() as session:
-        return Workers.of(farm.board.workers_alive(session))
+        return Workers.of(machines.alive(session))
 
 
 def _job_json(job: Job, waiting_for: str | None = None, expected: Estimate | None = None) -> Response:

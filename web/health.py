@@ -6,7 +6,7 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
-from farm import board, db
+from farm import db, machines
 
 blueprint = Blueprint("health", __name__)
 
@@ -16,7 +16,7 @@ def healthz() -> ResponseReturnValue:
     """Whether the database answers, and how many workers are alive. No worker is no illness."""
     try:
         with db.reading() as session:
-            workers = len(board.workers_alive(session))
+            workers = len(machines.alive(session))
     except SQLAlchemyError:
         return jsonify(status="unavailable", database="unavailable", workers=None), 503
     return jsonify(status="ok", database="ok", workers=workers)

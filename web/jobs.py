@@ -13,7 +13,7 @@ from werkzeug.datastructures import FileStorage
 
 import farm.board
 import farm.jobs
-from farm import db
+from farm import db, leftovers, machines
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.models import Job, State, Upload
 from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
@@ -208,7 +208,9 @@ def cancel(job_id: str) -> ResponseReturnValue:
     """Stop it."""
     try:
         with db.writing() as session:
-            farm.jobs.cancel(session, job_id)
+            found = farm.jobs.cancel(session, job_id)
+        if found.state.ended:
+            leftovers.remove_of(job_id)
     except WrongState as error:
         flash(str(error))
     return redirect(url_for("pages.job", job_id=job_id), 303)
@@ -238,7 +240,7 @@ def index() -> str:
             session, cursor=request.args.get("cursor"), limit=PAGE, state=state
         )
         counts = farm.board.counts(session)
-        workers = farm.board.workers_alive(session)
+        workers = machines.alive(session)
     return render_template(
         "jobs.html", jobs=found, next_cursor=cursor, state=state, counts=counts, workers=workers
     )
@@ -255,5 +257,5 @@ def _asked_state(text: str) -> State | None:
 def workers() -> str:
     """Who paints."""
     with db.reading() as session:
-        found = farm.board.workers_alive(session)
+        found = machines.alive(session)
     return render_template("workers.html", workers=found)

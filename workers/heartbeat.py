@@ -1,20 +1,27 @@
-"""A thread of the rendering process that says it is alive and renews the lease of its job."""
+"""A thread of the rendering process that says it is alive and renews the lease of its job; and ends the
+process if the job gets no further."""
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from farm import db, jobs
+from farm import attempts, db, jobs, machines
 from farm.errors import AttemptLost
+from farm.models import Job
 from farm.settings import settings
 
 BEATS_IN_A_LEASE = 4
 LONGEST_PAUSE = 15.0  # s between beats
+SECONDS_PER_MEGAPIXEL = 120.0  # of patience; a slow CPU takes a tenth of that
+STUCK = "its worker got no further and was ended"
+EXIT_STUCK = 70
 
 log = structlog.get_logger()
 
@@ -22,20 +29,26 @@ log = structlog.get_logger()
 class Heartbeat(threading.Thread):
     """Beats from the start of the process to its end; between `of` and its end, for a job too."""
 
-    def __init__(self, worker: str, machine: jobs.Machine) -> None:
+    def __init__(self, worker: str, machine: machines.Machine) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._worker = (worker, machine)
         self._claim: jobs.Claim | None = None
+        self._moved = time.monotonic()
         self._pause = min(LONGEST_PAUSE, settings().lease_seconds / BEATS_IN_A_LEASE)
 
     @contextmanager
     def of(self, claim: jobs.Claim) -> Iterator[None]:
         """Renew this claim's lease while the block runs."""
+        self.progressed()
         self._claim = claim
         try:
             yield
         finally:
             self._claim = None
+
+    def progressed(self) -> None:
+        """The job got further, if only by an iteration."""
+        self._moved = time.monotonic()
 
     def run(self) -> None:
         wait = threading.Event().wait
@@ -45,12 +58,23 @@ class Heartbeat(threading.Thread):
 
     def _beat(self) -> None:
         claim = self._claim
+        stuck = claim is not None and time.monotonic() - self._moved > patience_seconds(claim.job)
         try:
             with db.writing() as session:
-                jobs.worker_seen(session, *self._worker)
-                if claim:
-                    jobs.heartbeat(session, claim.job.id, claim.attempt)
+                machines.seen(session, *self._worker)
+                if claim and stuck:
+                    jobs.broke_off(session, claim.job.id, claim.attempt, jobs.LOST, STUCK)
+                elif claim:
+                    attempts.heartbeat(session, claim.job.id, claim.attempt)
         except AttemptLost:
             pass  # the renderer learns of it at its next report
         except SQLAlchemyError as error:  # a database that is away is tried again
             log.warning("heartbeat failed", error=str(error))
+        if stuck:
+            log.critical("no progress; this process ends", job=claim.job.id if claim else None)
+            os._exit(EXIT_STUCK)
+
+
+def patience_seconds(job: Job) -> float:
+    """How long one iteration of a job may take before its process is taken for stuck."""
+    return settings().stall_seconds + SECONDS_PER_MEGAPIXEL * job.width * job.height / 1e6

@@ -1,4 +1,5 @@
-"""The janitor: sends tickets for waiting jobs that have none, and requeues what lost its worker.
+"""The janitor: sends tickets for waiting jobs that have none, requeues what lost its worker, and removes
+what nobody needs.
 
 Run by `farm janitor`; several at once do no harm.
 """
@@ -7,28 +8,55 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
-from farm import db, jobs, log
+from farm import db, jobs, leftovers, log, machines
 from farm.queue import send_ticket
+from farm.settings import settings
 
 ROUND_SECONDS = 5.0
 TICKET_SECONDS = 60.0  # a job that still waits after it gets another ticket, in case one was lost
+SWEEP_SECONDS = 3600.0
 
 logger = structlog.get_logger()
 
 
-def tidy() -> None:
-    """One round."""
-    with db.writing() as session:
-        for job_id in jobs.requeue_lost(session):
-            logger.warning("worker lost", job=job_id)
-    with db.writing() as session:
-        due = jobs.tickets_due(session, TICKET_SECONDS)
-    for work_class in due:
-        send_ticket(work_class)
+class Janitor:
+    """Remembers how long all has been well: while the database was away, no worker could say that it was
+    alive, so each gets the time of a lease to say so before it is judged."""
+
+    def __init__(self) -> None:
+        self._well_since: float | None = None
+        self._swept = -SWEEP_SECONDS
+
+    def round(self) -> None:
+        """What there is to do now. Raises nothing."""
+        now = time.monotonic()
+        try:
+            if self._well_since is None:
+                self._well_since = now
+            self._requeue(judging=now - self._well_since >= settings().lease_seconds)
+            if now - self._swept >= SWEEP_SECONDS:
+                self._swept = now
+                leftovers.sweep()
+        except OperationalError as error:
+            self._well_since = None
+            logger.warning("the database is away", error=str(error.orig))
+        except Exception:  # such as a storage that is away; the next round tries again
+            logger.exception("a round broke off")
+
+    def _requeue(self, *, judging: bool) -> None:
+        with db.writing() as session:
+            if judging:
+                for job_id in jobs.requeue_lapsed(session):
+                    logger.warning("worker lost", job=job_id)
+            machines.forget(session)
+            due = jobs.tickets_due(session, TICKET_SECONDS)
+        for work_class in due:
+            send_ticket(work_class)
 
 
 def main() -> None:
@@ -38,11 +66,9 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    janitor = Janitor()
     while not stop.is_set():
-        try:
-            tidy()
-        except SQLAlchemyError as error:
-            logger.warning("the database is away", error=str(error))
+        janitor.round()
         stop.wait(ROUND_SECONDS)
 
 

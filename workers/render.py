@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import structlog
 import torch
+from sqlalchemy.orm import Session
 
-from farm import db, images, jobs
+from farm import attempts, db, images, jobs, machines
 from farm.engine import device, precision, quality
+from farm.engine.checkpoint import Checkpoint
 from farm.engine.optimise import Picture, Step, stylize
 from farm.engine.ready import Engine, budget_bytes
-from farm.errors import AttemptLost, FarmError
+from farm.errors import AttemptLost, FarmError, InvalidInput, RenderFailed, WeightsUnavailable
 from farm.models import Job, State
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage, storage
+from workers import checkpoints, outage
+from workers.checkpoints import Checkpoints
 
 REPORT_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0
@@ -38,12 +43,12 @@ class _Stop(Exception):
         self.state = state
 
 
-def machine() -> jobs.Machine:
+def machine() -> machines.Machine:
     """What this process renders on, for the list of workers and for estimates."""
     chosen = device.choose()
     form = precision.choose("auto", chosen)
     memory = device.memory_bytes(chosen)
-    return jobs.Machine(
+    return machines.Machine(
         device=device.describe(chosen),
         memory_bytes=memory,
         device_kind=chosen.type,
@@ -60,13 +65,20 @@ def engine(features: str, form: str) -> Engine:
     return Engine.ready(features, form, given.weights_dir, log.info, memory_gb=given.memory_gb)
 
 
-def render(claim: jobs.Claim) -> None:
-    """Render a claimed job and move its row to where it ends. Raises nothing."""
+def render(claim: jobs.Claim, progressed: Callable[[], None]) -> bool:
+    """Render a claimed job and move its row to where it ends. Raises nothing.
+
+    Args:
+        progressed: called after each iteration.
+
+    Returns:
+        Whether this process ran out of memory, and another should go on.
+    """
     job, attempt = claim.job, claim.attempt
     logger = log.bind(job=job.id, attempt=attempt)
     logger.info("rendering", name=job.name, width=job.width, height=job.height)
     try:
-        _render(job, attempt)
+        _render(job, attempt, progressed)
         logger.info("finished")
     except AttemptLost:
         logger.warning("attempt lost; another owns the job, or it is gone")
@@ -76,34 +88,73 @@ def render(claim: jobs.Claim) -> None:
     except FarmError as error:
         logger.warning("failed", error=str(error))
         _fail(job, attempt, str(error))
+    except outage.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
+        logger.exception("the database stays away; given up")
     except (MemoryError, torch.OutOfMemoryError):
         logger.exception("out of memory")
-        size = f"{job.width} x {job.height}"
-        _fail(job, attempt, f"The worker ran out of memory at {size}. Try a smaller size.")
+        message = "its worker ran out of memory"
+        _end(job, lambda s: jobs.broke_off(s, job.id, attempt, jobs.OUT_OF_MEMORY, message))
+        return True
     except Exception:
         logger.exception("the renderer broke")
         message = "The renderer broke while making this picture. The worker's log says why, under"
         _fail(job, attempt, f"{message} job {job.id}, attempt {attempt}.")
+    return False
 
 
-def _render(job: Job, attempt: int) -> None:
+def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
     store = storage()
     recipe = Recipe.parse(job.recipe)
     limit = settings().max_upload_megapixels
     content = images.decode(store.get(job.content.key), "content", limit)
     styles = [images.decode(store.get(style.upload.key), "style", limit) for style in job.styles]
-    ready = engine(recipe.features, recipe.precision)
-    with db.writing() as session:
-        jobs.set_features(session, job.id, attempt, ready.vgg.features)
+    resume = checkpoints.newest(job, store)
+    try:
+        ready = engine(resume.features if resume else recipe.features, recipe.precision)
+    except WeightsUnavailable:
+        if resume is None:
+            raise
+        ready = engine(recipe.features, recipe.precision)  # and begin anew, see `_steps`
+    outage.write(lambda s: attempts.set_features(s, job.id, attempt, ready.vgg.features))
     device.reset_peak_memory(ready.device)
     reporter = _Reporter(job, attempt, store)
     step = None
-    for step in stylize(content, styles, recipe, ready):
+    for step in _steps(job, attempt, content, styles, recipe, ready, resume):
+        progressed()
         reporter.saw(step)
     assert step is not None, "a schedule has at least one iteration"
     picture = step.picture()
     figures = quality.measure(picture, content, styles, recipe, ready)
     _finish(job, attempt, store, picture, recipe, ready, step, figures)
+
+
+def _steps(
+    job: Job,
+    attempt: int,
+    content: Picture,
+    styles: list[Picture],
+    recipe: Recipe,
+    ready: Engine,
+    resume: Checkpoint | None,
+) -> Iterator[Step]:
+    """From the checkpoint on, if it is of any use; else from the beginning."""
+    if resume is not None:
+        facts = resume.facts
+        if recipe.precision == "auto":  # what suits this device, whatever the last one took
+            resume = resume.with_precision(ready.settled(recipe).precision)
+        steps = stylize(content, styles, recipe, ready, resume=resume)
+        try:
+            first = next(steps)
+        except InvalidInput as error:
+            log.warning("checkpoint not usable", job=job.id, error=str(error))
+            outage.write(lambda s: attempts.note(s, job.id, attempt, "began anew"))
+        else:
+            message = f"resumed at level {facts.level}, iteration {facts.iteration}"
+            outage.write(lambda s: attempts.note(s, job.id, attempt, message))
+            yield first
+            yield from steps
+            return
+    yield from stylize(content, styles, recipe, ready)
 
 
 def _finish(
@@ -117,15 +168,19 @@ def _finish(
     figures: quality.Quality,
 ) -> None:
     """Store the result under the attempt's key, then make it the job's by the row."""
-    store_pictures(job, store, picture, ready.settled(recipe).model_dump_json())
+    text = ready.settled(recipe).model_dump_json()
+    try:
+        outage.store(lambda: store_pictures(job, store, picture, text))
+    except Exception as error:
+        log.exception("result not stored", job=job.id)
+        raise RenderFailed(f"The finished picture could not be stored: {error}") from error
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
         "peak_memory_bytes": device.peak_memory_bytes(ready.device),
         "precision": ready.form.name,
         "device": device.describe(ready.device),
     }
-    with db.writing() as session:
-        jobs.succeed(session, job.id, attempt, metrics)
+    outage.write(lambda s: jobs.succeed(s, job.id, attempt, metrics))
 
 
 def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> None:
@@ -143,6 +198,7 @@ class _Reporter:
 
     def __init__(self, job: Job, attempt: int, store: Storage) -> None:
         self._job, self._attempt, self._store = job, attempt, store
+        self._checkpoints = Checkpoints(job, attempt, store)
         self._reported = self._previewed = -1e9
         self._preview_took = 0.0
         self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
@@ -155,37 +211,50 @@ class _Reporter:
             _Stop: a person cancelled the job, or this process shall end.
             AttemptLost: the job is another attempt's.
         """
-        if stopping.is_set():
+        if stopping.is_set() and step.progress < 1:
+            self._checkpoints.write(step)
             raise _Stop(State.QUEUED)
         if step.level != self._level[0]:
             self._level = (step.level, step.seconds, step.progress)
             self._first = step.iteration
         now = time.monotonic()
-        last_of_level = step.ends_level
-        if now - self._reported < REPORT_SECONDS and not last_of_level:
+        if now - self._reported >= REPORT_SECONDS or step.ends_level:
+            self._reported = now
+            self._report(step)
+            pause = max(PREVIEW_SECONDS, self._preview_took / PREVIEW_SHARE)
+            if now - self._previewed >= pause or step.ends_level:
+                self._preview(step)
+        self._checkpoints.saw(step)
+
+    def _report(self, step: Step) -> None:
+        """A report that the database does not take is left out; the next one says it all."""
+        try:
+            with db.writing() as session:
+                state = attempts.report(session, self._job.id, self._attempt, self._progress(step))
+                if speed := self._speed(step):
+                    machines.measured(session, settings().worker_name, speed)
+        except outage.DatabaseAway as error:
+            log.warning("not reported", job=self._job.id, error=str(error.orig))
             return
-        self._reported = now
-        with db.writing() as session:
-            state = jobs.report(session, self._job.id, self._attempt, self._progress(step))
-            if speed := self._speed(step):
-                jobs.worker_measured(session, settings().worker_name, speed)
         if state is State.CANCELLING:
             raise _Stop(state)
-        pause = max(PREVIEW_SECONDS, self._preview_took / PREVIEW_SHARE)
-        if now - self._previewed >= pause or last_of_level:
-            self._preview(step)
 
     def _preview(self, step: Step) -> None:
+        """One that cannot be stored is left out."""
         began = time.monotonic()
-        jpeg = images.preview(step.picture())
-        self._store.put(self._job.preview_key, jpeg)
-        with db.writing() as session:
-            jobs.preview_stored(session, self._job.id, self._attempt)
+        try:
+            self._store.put(self._job.preview_key, images.preview(step.picture()))
+            with db.writing() as session:
+                attempts.preview_stored(session, self._job.id, self._attempt)
+        except AttemptLost:
+            raise
+        except Exception as error:  # whatever a storage raises
+            log.warning("preview not stored", job=self._job.id, error=str(error))
         self._previewed = time.monotonic()
         self._preview_took = self._previewed - began
 
-    def _progress(self, step: Step) -> jobs.Progress:
-        return jobs.Progress(
+    def _progress(self, step: Step) -> attempts.Progress:
+        return attempts.Progress(
             progress=step.progress,
             level=step.level,
             levels=step.levels,
@@ -216,19 +285,22 @@ class _Reporter:
 
 
 def _leave(job: Job, attempt: int, state: State) -> None:
-    try:
-        with db.writing() as session:
-            if state is State.CANCELLING:
-                jobs.stopped(session, job.id, attempt)
-            else:
-                jobs.give_back(session, job.id, attempt, "its worker was stopped; waits for another")
-    except AttemptLost:
-        log.warning("attempt lost while leaving", job=job.id)
+    if state is State.CANCELLING:
+        _end(job, lambda s: jobs.stopped(s, job.id, attempt))
+    else:
+        reason = "its worker was stopped; waits for another"
+        _end(job, lambda s: jobs.give_back(s, job.id, attempt, reason))
 
 
 def _fail(job: Job, attempt: int, message: str) -> None:
+    _end(job, lambda s: jobs.fail(s, job.id, attempt, message))
+
+
+def _end(job: Job, move: Callable[[Session], None]) -> None:
+    """What cannot be told is left to the lease."""
     try:
-        with db.writing() as session:
-            jobs.fail(session, job.id, attempt, message)
+        outage.write(move)
     except AttemptLost:
-        log.warning("attempt lost while failing", job=job.id)
+        log.warning("attempt lost while ending", job=job.id)
+    except outage.DatabaseAway:
+        log.exception("the database stays away; the job's end is left to its lease", job=job.id)

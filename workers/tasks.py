@@ -5,6 +5,7 @@ Run by `farm worker` as `celery --app workers.tasks worker`.
 
 from __future__ import annotations
 
+import os
 import signal
 import warnings
 from typing import Any
@@ -13,11 +14,13 @@ import psutil
 from celery.exceptions import SecurityWarning
 from celery.signals import worker_process_init, worker_shutting_down
 
-from farm import db, jobs, log
+from farm import db, jobs, leftovers, log
 from farm.models import WorkClass
 from farm.queue import TASK, celery
 from farm.settings import settings
 from workers.heartbeat import Heartbeat
+
+EXIT_OUT_OF_MEMORY = 71
 
 app = celery()
 _heartbeat: Heartbeat | None = None
@@ -58,4 +61,7 @@ def render_next(work_class: str) -> None:
     if claim is None:
         return
     with _heartbeat.of(claim):
-        render.render(claim)
+        fresh_memory_wanted = render.render(claim, _heartbeat.progressed)
+    leftovers.remove_of(claim.job.id)
+    if fresh_memory_wanted:
+        os._exit(EXIT_OUT_OF_MEMORY)  # the parent starts another child

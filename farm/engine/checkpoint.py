@@ -59,6 +59,16 @@ class Checkpoint:
     facts: Facts
     tensors: dict[str, Tensor]
 
+    @property
+    def features(self) -> str:
+        """The network whose losses it goes down."""
+        return str(self.facts.recipe["features"])
+
+    def with_precision(self, precision: str) -> Checkpoint:
+        """The same, to be gone on from with other number formats: the last bits will differ."""
+        recipe = self.facts.recipe | {"precision": precision}
+        return Checkpoint(self.facts.model_copy(update={"recipe": recipe}), self.tensors)
+
     def write(self, path: Path) -> None:
         """To a file, whole or not at all.
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -32,9 +33,44 @@ def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, weigh
     with farm_up(home) as farm:
         assert farm.job(running)["state"] in ("queued", "running")
         assert farm.wait_for_state(running, "running")["attempt"] == 2
+        wait_for(lambda: "resumed at level 1, iteration" in page_of(farm, running))
         assert farm.api("POST", f"/jobs/{running}/cancel").status_code == 200
         assert farm.wait_for_state(waiting, "succeeded")["attempt"] == 1
         assert farm.job(running)["state"] == "cancelled"
+
+
+def test_a_killed_farm_goes_on_from_the_last_checkpoint_to_the_same_picture(
+    tmp_path: Path, weights_dir: Path
+) -> None:
+    # Given a farm in the middle of a job, with a checkpoint, that is killed with all its parts
+    home = tmp_path / "home"
+    recipe = {"size": 128, "iterations": [30, 60]}
+    with farm_up(home, FARM_CHECKPOINT_SECONDS="1") as farm:
+        job_id = farm.submit(**recipe)
+        wait_for(lambda: farm.job(job_id)["level"] == 2, pause=0.05)
+        root = psutil.Process(farm.process.pid)
+        for process in [root, *root.children(recursive=True)]:
+            process.kill()
+        farm.process.wait()
+    # When it is started again
+    with farm_up(home) as farm:
+        assert "was cut off; it goes on from its last checkpoint" in farm.log.read_text()
+        # Then the job goes on where it was, to what it would have been
+        assert farm.wait_for_state(job_id, "succeeded", "failed")["attempt"] == 2
+        assert "resumed at level" in page_of(farm, job_id)
+        undisturbed = farm.submit(**recipe)
+        farm.wait_for_state(undisturbed, "succeeded", "failed")
+        ours, theirs = (
+            farm.api("GET", f"/jobs/{each}/result").content for each in (job_id, undisturbed)
+        )
+        assert ours == theirs
+        # And nothing but its pictures is kept
+        folder = home / "storage" / "jobs" / job_id
+        wait_for(lambda: {path.name for path in folder.rglob("*.*")} == {"preview.jpg", "result.png"})
+
+
+def page_of(farm: RunningFarm, job_id: str) -> str:
+    return httpx.get(f"{farm.url}/jobs/{job_id}").text
 
 
 @pytest.mark.parametrize("name", ["valkey-server", "gunicorn", "celery", "workers.janitor"])

@@ -7,7 +7,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from farm import db
+from farm import board, db
 from farm.errors import DatabaseOutOfDate
 from tests.test_jobs import make_job, state
 
@@ -28,6 +28,20 @@ def test_an_upgrade_with_jobs_in_place_keeps_them() -> None:
     job_id = make_job()
     db.upgrade()
     assert state(job_id).value == "queued"
+
+
+def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> None:
+    db.upgrade()
+    job_id = make_job()
+    command.downgrade(db.alembic_config(), "0002")
+    with db.engine().connect() as connection:
+        for table in ("job_styles", "events"):
+            assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 1
+    db.upgrade()
+    with db.reading() as session:
+        job = board.get_with_history(session, job_id)
+    assert (len(job.styles), len(job.events), job.counts_after) == (1, 1, 0)
+    assert job.content.sent_at == job.content.created_at
 
 
 def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:

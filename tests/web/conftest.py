@@ -18,8 +18,8 @@ from sqlalchemy import select
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
-from farm import db, images, jobs, queue, submit
-from farm.jobs import Progress
+from farm import attempts, db, images, jobs, queue, submit
+from farm.attempts import Progress
 from farm.models import Job, State
 from farm.recipe import Recipe
 from farm.settings import settings
@@ -91,8 +91,10 @@ def post_api(client: FlaskClient) -> Callable[..., TestResponse]:
         content: bytes | None = None, styles: list[bytes] | None = None, **fields: Any
     ) -> TestResponse:
         recipe = fields.pop("recipe", {"size": 96, "preset": "draft"})
+        headers = fields.pop("headers", None)
         data: dict[str, Any] = {"recipe": recipe if isinstance(recipe, str) else json.dumps(recipe)}
-        return client.post("/api/v1/jobs", data=data | fields | _files(content, styles))
+        body = data | fields | _files(content, styles)
+        return client.post("/api/v1/jobs", data=body, headers=headers)
 
     return post
 
@@ -174,10 +176,10 @@ def paint(job: Job) -> int:
         assert claim.job.id == job.id
         for iteration in (10, 30):
             progress = Progress(iteration / 72, 1, 2, iteration, 72, 9.0, 0.1, 2.0 / iteration, 0.01)
-            jobs.report(session, job.id, claim.attempt, progress)
+            attempts.report(session, job.id, claim.attempt, progress)
     storage().put(claim.job.preview_key, bad_pictures.photo(96, 72))
     with db.writing() as session:
-        jobs.preview_stored(session, job.id, claim.attempt)
+        attempts.preview_stored(session, job.id, claim.attempt)
     return claim.attempt
 
 

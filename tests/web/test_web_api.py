@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from farm import db, jobs, queue
+from farm import attempts, db, machines, queue
 from farm.formats import FORMATS
 from farm.models import Job, State
 from farm.settings import settings
@@ -19,7 +19,7 @@ MakeJob = Callable[..., Job]
 Post = Callable[..., TestResponse]
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NO_JOB = "0" * 32
-MACHINE = jobs.Machine("CPU", 16_000_000_000, "cpu", 4, True, 12_000_000_000)
+MACHINE = machines.Machine("CPU", 16_000_000_000, "cpu", 4, True, 12_000_000_000)
 
 
 def test_a_submission_is_accepted_and_says_where_it_is(post_api: Post, client: FlaskClient) -> None:
@@ -46,6 +46,45 @@ def test_without_a_broker_a_submission_is_accepted_all_the_same(
         cached.cache_clear()
 
     assert post_api().status_code == 202
+
+
+def test_a_request_sent_twice_is_one_job(post_api: Post, client: FlaskClient) -> None:
+    # Given a client whose first answer was lost
+    key = {"Idempotency-Key": "order 7"}
+    first = post_api(headers=key)
+    # When it asks again, it is told of the same job; and of a new one without the key
+    again, other = post_api(headers=key), post_api()
+    assert (first.status_code, again.status_code, other.status_code) == (202, 202, 202)
+    assert again.get_json()["id"] == first.get_json()["id"] != other.get_json()["id"]
+    # When it sends something else under this key, it is told so
+    wrong = post_api(headers=key, name="another")
+    assert wrong.status_code == 409
+    assert "Idempotency-Key" in wrong.get_json()["detail"]
+    assert len(client.get("/api/v1/jobs").get_json()["items"]) == 2
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "caf\u00e9"])
+def test_a_key_that_is_none_is_named(key: str, post_api: Post) -> None:
+    response = post_api(headers={"Idempotency-Key": key})
+    assert response.status_code == 422
+    assert response.get_json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+def test_an_ended_job_is_deleted_with_its_pictures(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.SUCCEEDED)
+    assert storage().keys(job.folder)
+    assert client.delete(f"/api/v1/jobs/{job.id}").status_code == 204
+    assert storage().keys(job.folder) == []
+    assert client.get(f"/api/v1/jobs/{job.id}").status_code == 404
+    assert client.delete(f"/api/v1/jobs/{job.id}").status_code == 404
+
+
+def test_a_running_job_is_not_deleted(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.RUNNING)
+    refused = client.delete(f"/api/v1/jobs/{job.id}")
+    assert refused.status_code == 409
+    assert "cancel it first" in refused.get_json()["detail"]
+    assert client.get(f"/api/v1/jobs/{job.id}").status_code == 200
 
 
 def test_a_waiting_job_says_why(make_job: MakeJob, client: FlaskClient) -> None:
@@ -77,7 +116,7 @@ def test_an_unchanged_job_is_not_sent_twice(make_job: MakeJob, client: FlaskClie
 
     # When something happens, it hears of it
     with db.writing() as session:
-        jobs.preview_stored(session, job.id, 1)
+        attempts.preview_stored(session, job.id, 1)
     later = client.get(f"/api/v1/jobs/{job.id}", headers=known)
     assert later.status_code == 200
     assert later.get_json()["preview_version"] == 2
@@ -226,7 +265,7 @@ def test_a_wrong_method_is_a_problem_too(client: FlaskClient) -> None:
 
 def test_workers_that_are_alive_are_told(client: FlaskClient, home: object) -> None:
     with db.writing() as session:
-        jobs.worker_seen(session, "attic", MACHINE)
+        machines.seen(session, "attic", MACHINE)
 
     (worker,) = client.get("/api/v1/workers").get_json()["items"]
 

@@ -12,13 +12,13 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect
 from werkzeug.test import TestResponse
 
-from farm import db, jobs
+from farm import attempts, db, jobs, machines
 from farm.models import Job
 from web import present
 
 MakeJob = Callable[..., Job]
 Post = Callable[..., TestResponse]
-MACHINE = jobs.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
+MACHINE = machines.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def worker(home: object) -> Callable[..., None]:
 
     def seen(name: str = "worker@host", seconds: float | None = 9.0, **machine: Any) -> None:
         with db.writing() as session:
-            jobs.worker_seen(session, name, replace(MACHINE, **machine))
+            machines.seen(session, name, replace(MACHINE, **machine))
             if seconds:
-                jobs.worker_measured(session, name, seconds)
+                machines.measured(session, name, seconds)
 
     return seen
 
@@ -201,7 +201,7 @@ def test_a_waiting_job_tells_what_it_needs_until_it_tells_its_time_left(
 
     # When the job tells its own time left
     with db.writing() as session:
-        jobs.report(session, job.id, 1, jobs.Progress(0.5, 1, 1, 5, 10, 33.0, 0.5, 0.1, 0.01))
+        attempts.report(session, job.id, 1, attempts.Progress(0.5, 1, 1, 5, 10, 33.0, 0.5, 0.1, 0.01))
     message, page = told(job)
     assert message is None
     assert "33 s to go" in page

@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from farm import db, jobs
+from farm import attempts, db, machines
 from farm.models import Job, State
 from farm.recipe import Recipe
 from farm.storage import storage
@@ -207,8 +207,8 @@ def test_the_list_has_pages(make_job: MakeJob, client: FlaskClient, monkeypatch)
 def test_workers_are_shown(client: FlaskClient) -> None:
     assert "Nobody is painting" in client.get("/workers").text
     with db.writing() as session:
-        card = jobs.Machine("NVIDIA H100", 85_000_000_000, "cuda", 2, False, 60_000_000_000)
-        jobs.worker_seen(session, "attic", card)
+        card = machines.Machine("NVIDIA H100", 85_000_000_000, "cuda", 2, False, 60_000_000_000)
+        machines.seen(session, "attic", card)
 
     page = client.get("/workers").text
 
@@ -227,7 +227,7 @@ def test_a_preview_is_kept_by_version(make_job: MakeJob, client: FlaskClient) ->
     assert client.get(address, headers=known).status_code == 304
     assert "immutable" in client.get(f"{address}?v=1-1").headers["Cache-Control"]
     with db.writing() as session:
-        jobs.preview_stored(session, job.id, 1)
+        attempts.preview_stored(session, job.id, 1)
     assert client.get(address, headers=known).status_code == 200
 
 

@@ -1,0 +1,116 @@
+"""What a running attempt writes. Each write names the attempt and is refused once that is stale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from farm import db
+from farm.errors import AttemptLost
+from farm.jobs import lease, state_of
+from farm.models import Event, Job, LossPoint, State
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a worker reports about once a second."""
+
+    progress: float
+    level: int
+    levels: int
+    iteration: int
+    iterations: int
+    eta_seconds: float
+    content_loss: float
+    style_loss: float
+    tv_loss: float
+
+
+def report(session: Session, job_id: str, attempt: int, progress: Progress) -> State:
+    """Record progress and the losses; returns the state, so that a worker learns of a cancellation.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    values = {
+        "progress": progress.progress,
+        "level": progress.level,
+        "levels": progress.levels,
+        "iteration": progress.iteration,
+        "iterations": progress.iterations,
+        "eta_seconds": progress.eta_seconds,
+    }
+    _write(session, job_id, attempt, **values)
+    session.add(
+        LossPoint(
+            job_id=job_id,
+            attempt=attempt,
+            level=progress.level,
+            iteration=progress.iteration,
+            content=progress.content_loss,
+            style=progress.style_loss,
+            tv=progress.tv_loss,
+        )
+    )
+    return state_of(session, job_id)
+
+
+def heartbeat(session: Session, job_id: str, attempt: int) -> State:
+    """Renew the lease; returns the state.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    _write(session, job_id, attempt, lease_until=lease(session))
+    return state_of(session, job_id)
+
+
+def set_features(session: Session, job_id: str, attempt: int, features: str) -> None:
+    """Which network this attempt took.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    _write(session, job_id, attempt, features=features)
+
+
+def preview_stored(session: Session, job_id: str, attempt: int) -> None:
+    """A newer preview lies in storage.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    _write(session, job_id, attempt, preview_version=Job.preview_version + 1)
+
+
+def checkpoint_stored(session: Session, job_id: str, attempt: int) -> None:
+    """From now on the job is gone on with from this attempt's checkpoint, which lies in storage.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    _write(session, job_id, attempt, checkpoint_attempt=attempt)
+
+
+def note(session: Session, job_id: str, attempt: int, message: str) -> None:
+    """A line for the job's timeline.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    _write(session, job_id, attempt)
+    session.add(Event(job_id=job_id, attempt=attempt, state=state_of(session, job_id), message=message))
+
+
+def _write(session: Session, job_id: str, attempt: int, **values: Any) -> None:
+    """A running attempt's write, refused once the attempt is stale."""
+    mine = update(Job).where(
+        Job.id == job_id,
+        Job.attempt == attempt,
+        Job.state.in_((State.RUNNING, State.CANCELLING)),
+    )
+    if not db.changed(session, mine.values({"attempt": attempt} | values)):
+        raise AttemptLost()

@@ -1,0 +1,79 @@
+"""The janitor judges nobody who had no chance to say that it is alive."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from farm import db, machines
+from farm.models import State, Worker, now
+from farm.settings import settings
+from farm.storage import Storage
+from tests.conftest import fresh_settings
+from tests.test_jobs import lapse, state, to_state
+from workers.janitor import Janitor
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def long_well() -> Janitor:
+    """A janitor for whom all has been well for a lease and more."""
+    janitor = Janitor()
+    janitor.round()
+    assert janitor._well_since is not None
+    janitor._well_since -= settings().lease_seconds
+    return janitor
+
+
+def test_a_lapsed_lease_is_judged_once_all_was_well_for_a_lease() -> None:
+    job_id = to_state(State.RUNNING)
+    lapse(job_id)
+    Janitor().round()
+    assert state(job_id) is State.RUNNING
+    long_well().round()
+    assert state(job_id) is State.QUEUED
+
+
+def test_after_the_database_was_away_every_worker_gets_a_lease_to_say_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job_id = to_state(State.RUNNING)
+    janitor = long_well()
+    # Given a database that is away for a round
+    with monkeypatch.context() as away:
+        away.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+        fresh_settings()
+        janitor.round()
+    fresh_settings()
+    # When the lease has lapsed meanwhile
+    lapse(job_id)
+    janitor.round()
+    # Then the worker is not judged at once
+    assert state(job_id) is State.RUNNING
+    assert janitor._well_since is not None
+    janitor._well_since -= settings().lease_seconds
+    janitor.round()
+    assert state(job_id) is State.QUEUED
+
+
+def test_a_storage_that_is_away_stops_no_ticket(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_store: Storage, _folder: str = "") -> list[str]:
+        raise OSError("the storage is away")
+
+    monkeypatch.setattr(Storage, "keys", away)
+    job_id = to_state(State.RUNNING)
+    janitor = long_well()
+    lapse(job_id)
+    janitor.round()
+    assert state(job_id) is State.QUEUED
+
+
+def test_a_worker_that_was_not_seen_for_long_is_forgotten() -> None:
+    with db.writing() as session:
+        machines.seen(session, "old", machines.Machine("CPU", 1, "cpu", 4, True, 1))
+        machines.seen(session, "new", machines.Machine("CPU", 1, "cpu", 4, True, 1))
+        session.get_one(Worker, "old").seen_at = now() - timedelta(days=2)
+    Janitor().round()
+    with db.reading() as session:
+        assert [worker.name for worker in session.query(Worker)] == ["new"]

@@ -1,0 +1,123 @@
+"""What is no longer needed goes, and nothing else does."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from farm import attempts, db, jobs, leftovers
+from farm.errors import WrongState
+from farm.models import Job, Upload, now
+from farm.recipe import Recipe
+from farm.storage import Storage, storage
+from farm.submit import submit
+from tests.test_jobs import claim, lose
+from tests.test_submit import picture
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def twice_begun() -> str:
+    """A job whose second attempt runs, with files of both."""
+    job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
+    for number in (1, 2):
+        assert claim() is not None
+        for name in ("preview.jpg", "checkpoint.safetensors"):
+            storage().put(f"jobs/{job_id}/{number}/{name}", b"1")
+        with db.writing() as session:
+            attempts.checkpoint_stored(session, job_id, number)
+        if number == 1:
+            lose(job_id, 1)
+    return job_id
+
+
+def left(job_id: str) -> list[str]:
+    return [key.removeprefix(f"jobs/{job_id}/") for key in storage().keys(f"jobs/{job_id}")]
+
+
+def test_a_running_job_keeps_its_newest_checkpoint_alone() -> None:
+    job_id = twice_begun()
+    leftovers.sweep()
+    assert left(job_id) == ["2/checkpoint.safetensors", "2/preview.jpg"]
+
+
+def test_a_job_taken_again_keeps_the_checkpoint_it_goes_on_from() -> None:
+    job_id = twice_begun()
+    lose(job_id, 2)
+    assert claim() is not None
+    leftovers.remove_of(job_id)
+    assert left(job_id) == ["2/checkpoint.safetensors", "2/preview.jpg"]
+
+
+def test_an_ended_job_keeps_its_pictures_alone() -> None:
+    job_id = twice_begun()
+    storage().put(f"jobs/{job_id}/2/result.png", b"1")
+    with db.writing() as session:
+        jobs.succeed(session, job_id, 2, {})
+    leftovers.remove_of(job_id)
+    assert left(job_id) == ["2/preview.jpg", "2/result.png"]
+
+
+def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
+    job_id = twice_begun()
+    with pytest.raises(WrongState):
+        leftovers.delete_job(job_id)
+    with db.writing() as session:
+        jobs.fail(session, job_id, 2, "it broke")
+    leftovers.delete_job(job_id)
+    leftovers.sweep()
+    assert len(storage().keys()) == 4  # two pictures and their thumbnails
+    with db.writing() as session:
+        session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
+    leftovers.sweep()
+    assert storage().keys() == []
+
+
+def test_an_upload_of_a_job_stays_however_old_it_is() -> None:
+    submit(picture(0), [picture(1)], Recipe())
+    with db.writing() as session:
+        session.execute(update(Upload).values(sent_at=now() - timedelta(days=400)))
+    leftovers.sweep()
+    assert len(storage().keys()) == 4
+
+
+def test_files_of_a_job_that_is_gone_are_removed_and_what_is_not_ours_stays() -> None:
+    storage().put(f"jobs/{'a' * 32}/1/result.png", b"1")
+    storage().put("notes.txt", b"an operator's own")
+    storage().put("uploads/half.part", b"somebody may be writing this")
+    leftovers.sweep()
+    assert storage().keys() == ["notes.txt", "uploads/half.part"]
+
+
+def test_a_picture_sent_again_while_its_upload_is_removed_is_stored_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given an upload that has expired
+    job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
+    with db.writing() as session:
+        jobs.cancel(session, job_id)
+    leftovers.delete_job(job_id)
+    with db.writing() as session:
+        session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
+    # When somebody sends it while its row is gone and its file not yet
+    sent: list[Job] = []
+    sender = threading.Thread(
+        target=lambda: sent.append(submit(picture(0), [picture(1)], Recipe(size=256)))
+    )
+    remove = Storage.delete
+
+    def slowly(store: Storage, key: str) -> None:
+        if not sender.ident:
+            sender.start()
+            sender.join(0.5)
+        remove(store, key)
+
+    monkeypatch.setattr(Storage, "delete", slowly)
+    leftovers.sweep()
+    sender.join()
+    # Then the new job has its pictures
+    assert storage().get(sent[0].content.key) == picture(0)
+    assert storage().get(sent[0].styles[0].upload.key) == picture(1)

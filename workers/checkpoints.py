@@ -1,0 +1,70 @@
+"""Checkpoints of a job in storage, so that whichever machine takes it next goes on from there."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import structlog
+
+from farm import attempts
+from farm.engine import checkpoint
+from farm.engine.checkpoint import Checkpoint
+from farm.engine.optimise import Step
+from farm.errors import InvalidInput, NotFound
+from farm.models import Job
+from farm.settings import settings
+from farm.storage import Storage
+from workers import outage
+
+log = structlog.get_logger()
+
+
+def newest(job: Job, store: Storage) -> Checkpoint | None:
+    """What an earlier attempt left to go on from, if it can be read."""
+    if job.checkpoint_attempt is None:
+        return None
+    try:
+        with store.at_hand(job.checkpoint_key(job.checkpoint_attempt)) as path:
+            return checkpoint.read(path)
+    except (InvalidInput, NotFound) as error:
+        log.warning("checkpoint not usable", job=job.id, error=str(error))
+        return None
+
+
+class Checkpoints:
+    """Those that one attempt writes: at each level's end, and every few minutes."""
+
+    def __init__(self, job: Job, attempt: int, store: Storage) -> None:
+        self._job, self._attempt, self._store = job, attempt, store
+        self._older = job.checkpoint_attempt  # whose file is replaced by ours
+        self._written = time.monotonic()
+
+    def saw(self, step: Step) -> None:
+        """After each iteration. A checkpoint that cannot be stored is no reason to stop.
+
+        Raises:
+            AttemptLost: the job is another attempt's.
+        """
+        due = step.ends_level or time.monotonic() - self._written >= settings().checkpoint_seconds
+        if due and step.progress < 1:
+            self.write(step)
+
+    def write(self, step: Step) -> None:
+        """Now.
+
+        Raises:
+            AttemptLost: the job is another attempt's.
+        """
+        self._written = time.monotonic()
+        try:
+            with self._store.writing(self._job.checkpoint_key(self._attempt)) as file:
+                step.checkpoint().write(Path(file.name))
+        except Exception as error:  # whatever a storage raises
+            log.warning("checkpoint not stored", job=self._job.id, error=str(error))
+            return
+        mine = (self._job.id, self._attempt)
+        outage.write(lambda session: attempts.checkpoint_stored(session, *mine))
+        if self._older is not None:
+            self._store.delete(self._job.checkpoint_key(self._older))
+            self._older = None
