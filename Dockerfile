@@ -12,7 +12,7 @@ COPY samples samples
 ENV FARM_HOME=/var/lib/farm FARM_LOG_FORMAT=json
 
 FROM base AS web
-RUN pip install -e .
+RUN pip install -e '.[s3]'
 USER farm
 EXPOSE 8000
 CMD ["farm", "web"]
@@ -21,7 +21,7 @@ FROM base AS worker
 # cu130, cpu, rocm6.4 ..: which of PyTorch's builds the image gets; empty takes the index's default.
 ARG TORCH_INDEX=""
 RUN if [ -n "$TORCH_INDEX" ]; then pip install torch torchvision --extra-index-url "$TORCH_INDEX"; fi \
- && pip install -e '.[worker]'
+ && pip install -e '.[worker,s3]'
 ENV FARM_WEIGHTS_DIR=/var/lib/farm/weights
 USER farm
 CMD ["farm", "worker"]

@@ -22,7 +22,7 @@ $(SET_UP): pyproject.toml
 	@touch $@
 
 $(SET_UP_TEST): $(SET_UP) pyproject.toml
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[worker,embedded,test,lint]'
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[worker,embedded,s3,test,lint]'
 	@touch $@
 
 test: $(SET_UP_TEST)

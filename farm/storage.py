@@ -22,7 +22,9 @@ class Storage:
     """Keys are relative paths of the farm's own making, never a user's."""
 
     def __init__(self, url: str) -> None:
-        self._fs, self._root = url_to_fs(url, auto_mkdir=True) if _is_local(url) else url_to_fs(url)
+        # What other machines stored is seen at once: no listing is remembered.
+        options = {"auto_mkdir": True} if _is_local(url) else {"use_listings_cache": False}
+        self._fs, self._root = url_to_fs(url, **options)
 
     def put(self, key: str, data: bytes) -> None:
         """Store; a reader sees the old file or the new one, never a part."""

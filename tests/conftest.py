@@ -68,6 +68,32 @@ def postgres(postgres_server: str) -> Iterator[str]:
     admin.dispose()
 
 
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3 API on a socket; its address."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket, which the environment gives access to."""
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    name = f"test-{os.urandom(6).hex()}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}/farm"
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def empty_database(
     request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytest.MonkeyPatch
@@ -84,6 +110,17 @@ def database(empty_database: str) -> str:
     """A database with the farm's tables; the test runs once on each kind."""
     db.upgrade()
     return empty_database
+
+
+@pytest.fixture(params=["folder", "s3"])
+def any_storage(
+    request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """The test runs once on a local folder and once on a bucket."""
+    if request.param == "s3":
+        monkeypatch.setenv("FARM_STORAGE", request.getfixturevalue("bucket"))
+    fresh_settings()
+    return str(request.param)
 
 
 @pytest.fixture(scope="session")

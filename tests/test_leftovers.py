@@ -17,7 +17,7 @@ from farm.submit import submit
 from tests.test_jobs import claim, lose
 from tests.test_submit import picture
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = pytest.mark.usefixtures("any_storage", "database")
 
 
 def twice_begun() -> str:

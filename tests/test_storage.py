@@ -13,12 +13,12 @@ from farm.formats import FORMATS, Format
 from farm.storage import Storage
 
 
-@pytest.fixture(params=["folder", "object store"])
+@pytest.fixture(params=["folder", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    """A local folder, and fsspec's own object store in memory."""
+    """A local folder, and a bucket behind an S3 API on a socket."""
     if request.param == "folder":
         return Storage(f"file://{tmp_path}/storage")
-    return Storage(f"memory://{tmp_path.name}")
+    return Storage(request.getfixturevalue("bucket"))
 
 
 def test_what_was_put_is_got_again(store: Storage) -> None:
@@ -64,6 +64,31 @@ def test_every_format_is_written_straight_into_storage(store: Storage, format: F
 def test_a_missing_file_is_a_clear_error(store: Storage) -> None:
     with pytest.raises(NotFound, match="no longer in storage"):
         store.get("nothing")
+
+
+def test_a_file_is_at_hand_as_a_path_while_it_is_wanted(store: Storage) -> None:
+    with pytest.raises(NotFound), store.at_hand("a"):
+        pass
+    store.put("a", b"1234")
+    with store.at_hand("a") as path:
+        assert path.read_bytes() == b"1234"
+    assert store.get("a") == b"1234"
+
+
+def test_a_folder_is_listed_and_deleted_alone(store: Storage) -> None:
+    for key in ("jobs/1/a", "jobs/1/2/b", "jobs/12/c", "d"):
+        store.put(key, b"1")
+    assert store.keys("jobs/1") == ["jobs/1/2/b", "jobs/1/a"]
+    store.delete_folder("jobs/1")
+    store.delete_folder("jobs/1")
+    assert store.keys() == ["d", "jobs/12/c"]
+    assert store.keys("jobs/1") == []
+
+
+def test_the_age_of_a_file_is_since_it_was_written(store: Storage) -> None:
+    store.put("a", b"1")
+    assert 0 <= store.age_seconds("a") < 60
+    assert store.age_seconds("nothing") == 0
 
 
 def test_deleting_twice_is_fine(store: Storage) -> None:

@@ -18,7 +18,7 @@ from farm.recipe import Recipe
 from farm.storage import storage
 from farm.submit import submit
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = pytest.mark.usefixtures("any_storage", "database")
 
 
 def picture(seed: int, width: int = 80, height: int | None = None) -> bytes:
