@@ -10,6 +10,7 @@ FarmError
 ├── WeightsUnavailable           no network weights in the cache and none to be had
 ├── RenderFailed                 the engine cannot go on
 │   └── DoesNotFit               the picture needs more memory than the device has
+│       └── OutOfMemory          it had seemed to fit
 ├── AttemptLost                  another attempt owns the job now; stop at once
 └── DatabaseOutOfDate            migrations and tables disagree
 """
@@ -86,6 +87,10 @@ class RenderFailed(FarmError):
 
 class DoesNotFit(RenderFailed):
     """The picture needs more memory than this device has."""
+
+
+class OutOfMemory(DoesNotFit):
+    """Memory ran out, and no smaller plan is left."""
 
 
 class AttemptLost(FarmError):

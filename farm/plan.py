@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from farm.errors import DoesNotFit
+from farm.errors import DoesNotFit, OutOfMemory
 from farm.recipe import CONVOLUTIONS, Recipe
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
@@ -228,14 +228,14 @@ def choose(work: Work, height: int, width: int, budget: int, tile: int | None, l
     lowered: how many plans further down to go, because memory ran out in spite of the arithmetic.
 
     Raises:
-        DoesNotFit: not even the smallest does; with the numbers.
+        DoesNotFit: not even the smallest does; with the numbers. OutOfMemory: it had seemed to.
     """
     plans = ladder(tile, offload=work.device != "cpu")
     fitting = [plan for plan in plans if peak_bytes(plan, work, height, width) <= budget]
     if len(fitting) > lowered:
         return fitting[lowered]
     if fitting:
-        raise DoesNotFit(f"Memory ran out at {width} x {height}, even with the smallest plan.")
+        raise OutOfMemory(f"Memory ran out at {width} x {height}, even with the smallest plan.")
     needed = peak_bytes(plans[-1], work, height, width)
     fixed = peak_bytes(plans[-1], work, 1, 1)
     shrink = math.sqrt(max(0, budget - fixed) / (needed - fixed))

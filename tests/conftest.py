@@ -113,9 +113,7 @@ def database(empty_database: str) -> str:
 
 
 @pytest.fixture(params=["folder", "s3"])
-def any_storage(
-    request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
+def any_storage(request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The test runs once on a local folder and once on a bucket."""
     if request.param == "s3":
         monkeypatch.setenv("FARM_STORAGE", request.getfixturevalue("bucket"))

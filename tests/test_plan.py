@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from farm.errors import DoesNotFit
+from farm.errors import DoesNotFit, OutOfMemory
 from farm.plan import WHOLE, Work, choose, default_tile, gradient_bytes, ladder, peak_bytes
 
 STYLE = frozenset(f"relu{block}_1" for block in range(1, 6))
@@ -36,7 +36,7 @@ def test_a_lowered_plan_is_the_next_smaller_one_until_none_is_left() -> None:
     plans = ladder(128)
     found = [choose(WORK, 512, 512, 10**10, 128, lowered=n) for n in range(len(plans))]
     assert found == plans
-    with pytest.raises(DoesNotFit, match="Memory ran out at 512 x 512, even with the smallest plan"):
+    with pytest.raises(OutOfMemory, match="Memory ran out at 512 x 512, even with the smallest plan"):
         choose(WORK, 512, 512, 10**10, 128, lowered=len(plans))
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import structlog
-import torch
 from sqlalchemy.orm import Session
 
 from farm import attempts, db, images, jobs, machines
@@ -85,20 +84,22 @@ def render(claim: jobs.Claim, progressed: Callable[[], None]) -> bool:
     except _Stop as stop:
         _leave(job, attempt, stop.state)
         logger.info("stopped", state=stop.state.value)
-    except FarmError as error:
-        logger.warning("failed", error=str(error))
-        _fail(job, attempt, str(error))
     except outage.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
         logger.exception("the database stays away; given up")
-    except (MemoryError, torch.OutOfMemoryError):
-        logger.exception("out of memory")
-        message = "its worker ran out of memory"
-        _end(job, lambda s: jobs.broke_off(s, job.id, attempt, jobs.OUT_OF_MEMORY, message))
-        return True
-    except Exception:
-        logger.exception("the renderer broke")
-        message = "The renderer broke while making this picture. The worker's log says why, under"
-        _fail(job, attempt, f"{message} job {job.id}, attempt {attempt}.")
+    except Exception as error:
+        if device.is_out_of_memory(error):
+            logger.exception("out of memory")
+            message = "its worker ran out of memory"
+            _end(job, lambda s: jobs.broke_off(s, job.id, attempt, jobs.OUT_OF_MEMORY, message))
+            return True
+        if isinstance(error, FarmError):
+            logger.warning("failed", error=str(error))
+            message = str(error)
+        else:
+            logger.exception("the renderer broke")
+            message = "The renderer broke while making this picture. The worker's log says why, under"
+            message += f" job {job.id}, attempt {attempt}."
+        _end(job, lambda s: jobs.fail(s, job.id, attempt, message))
     return False
 
 
@@ -290,10 +291,6 @@ def _leave(job: Job, attempt: int, state: State) -> None:
     else:
         reason = "its worker was stopped; waits for another"
         _end(job, lambda s: jobs.give_back(s, job.id, attempt, reason))
-
-
-def _fail(job: Job, attempt: int, message: str) -> None:
-    _end(job, lambda s: jobs.fail(s, job.id, attempt, message))
 
 
 def _end(job: Job, move: Callable[[Session], None]) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import torch
 
+from farm.errors import OutOfMemory
+
 CLEAR_REFS = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
@@ -73,7 +75,7 @@ def release(device: torch.device) -> None:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether this is what torch or Python raise when an allocation fails; on a CPU torch has no
     class of its own for it."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | OutOfMemory):
         return True
     return "can't allocate memory" in str(error) or "not enough memory" in str(error)
 

