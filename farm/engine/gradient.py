@@ -16,6 +16,9 @@ tapes, how large tiles are and which blocks share a segment is the plan's choice
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -30,7 +33,9 @@ from farm.engine.vgg import VGG
 from farm.plan import CHANNELS, WHOLE, Plan, block_of
 from farm.recipe import Recipe
 
-LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is given back at once
+LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is given back
+TILES_AT_ONCE = 8  # after so many
+T = TypeVar("T")
 
 
 class Objective:
@@ -43,6 +48,9 @@ class Objective:
         styles: the paintings, (1, 3, h, w) each.
         level: the size of the picture to come.
         plan: how the network is worked through; any gives the same but for rounding.
+
+    Attributes:
+        paintings: each one's moments by style layer.
     """
 
     def __init__(
@@ -60,9 +68,13 @@ class Objective:
         self.content_layers = _shares(recipe.content_layers)
         self.style_layers = _shares(recipe.style_layers)
         self._content = self._content_losses(content, level) if self.content_layers else {}
+        layers = frozenset(self.style_layers)
+        self.paintings = [
+            moments(vgg, resize_style(style, level, recipe.style_scale), layers, plan)
+            for style in styles
+        ]
         self._style = {
-            layer: style_loss(recipe.style_loss, target)
-            for layer, target in self._targets(styles, level).items()
+            layer: style_loss(recipe.style_loss, self._blended(layer)) for layer in self.style_layers
         }
 
     def _content_losses(self, content: Tensor, level: Level) -> dict[str, ContentLoss]:
@@ -81,17 +93,14 @@ class Objective:
         Pass(self.vgg, frozenset(self.content_layers), self.plan, resized).forward(look)
         return {layer: ContentLoss(target[layer], energy[layer]) for layer in target}
 
-    def _targets(self, styles: list[Tensor], level: Level) -> dict[str, Moments]:
-        """The paintings' moments in each style layer, blended."""
-        blended: dict[str, Moments] = {}
-        for style, weight in zip(styles, self.recipe.blend_of(len(styles)), strict=True):
-            painting = resize_style(style, level, self.recipe.style_scale)
-            for layer, sums in moments(
-                self.vgg, painting, frozenset(self.style_layers), self.plan
-            ).items():
-                part = sums.weighted(weight)
-                blended[layer] = blended[layer] + part if layer in blended else part
-        return blended
+    def _blended(self, layer: str) -> Moments:
+        """Of all paintings together."""
+        shares = self.recipe.blend_of(len(self.paintings))
+        first, *others = (
+            painting[layer].weighted(share)
+            for painting, share in zip(self.paintings, shares, strict=True)
+        )
+        return sum(others, start=first)
 
     def __call__(self, picture: Tensor, scale: float = 1.0) -> tuple[Losses, Tensor]:
         """Losses at picture (1, 3, H, W), and d(total)/d(picture) * scale, of the same shape."""
@@ -114,13 +123,13 @@ class Objective:
         tv = tv_loss(picture, gradient, self.recipe.tv_weight * scale)
         return self._weighed(both.content, style, tv), gradient
 
-    def losses(self, picture: Tensor) -> Losses:
-        """Losses alone at picture (1, 3, H, W)."""
+    def measure(self, picture: Tensor) -> tuple[Losses, dict[str, Moments]]:
+        """Losses alone at picture (1, 3, H, W), and its moments by style layer."""
         both = self._forward(picture, taped=False)
         style = sum(
             w * float(self._style[layer](both.moments[layer])) for layer, w in self.style_layers.items()
         )
-        return self._weighed(both.content, style, tv_loss(picture))
+        return self._weighed(both.content, style, tv_loss(picture)), both.moments
 
     def _weighed(self, content: float, style: float, tv: float) -> Losses:
         r = self.recipe
@@ -183,7 +192,7 @@ class Pass:
         x: Tensor | None = None
         for number, segment in enumerate(self.segments):
             out: Tensor | None = None
-            for tile in self.tiles[number]:
+            for tile in self._one_by_one(self.tiles[number]):
                 part, tape = segment.forward(
                     self._cut(x, tile[segment.blocks[0]].outer), tile, look, taped=taped
                 )
@@ -196,7 +205,6 @@ class Pass:
             if taped and segment.needs_input:
                 self._inputs[number] = x
             x = out
-        self._trim()
 
     @torch.no_grad()
     def backward(self, push: Push) -> Tensor:
@@ -209,20 +217,25 @@ class Pass:
             segment, x = self.segments[number], self._inputs[number]
             self._inputs[number] = None
             gradient = self._blank(number)
-            for tile, tape in zip(self.tiles[number], self._tapes[number], strict=True):
+            taped = list(zip(self.tiles[number], self._tapes[number], strict=True))
+            self._tapes[number] = []
+            for tile, tape in self._one_by_one(taped):
                 first, last = tile[segment.blocks[0]], tile[segment.blocks[-1]]
                 cut = self._cut(x, first.outer) if segment.needs_input else None
                 above = last.inner.pooled().of(d) if d is not None else None
                 first.outer.of(gradient).add_(segment.backward(cut, tile, tape, above, push))
-            self._tapes[number] = []
             d = gradient
-            self._trim()
         assert d is not None
         return d.permute(2, 0, 1)[None]
 
-    def _trim(self) -> None:
-        if self.picture.shape[2] * self.picture.shape[3] >= LARGE_PIXELS:
-            trim(self.picture.device)
+    def _one_by_one(self, tiles: Sequence[T]) -> Iterator[T]:
+        """In a large picture, holes that freed buffers leave between lasting ones are given back now and
+        then, or they would add up to gigabytes."""
+        large = self.picture.shape[2] * self.picture.shape[3] >= LARGE_PIXELS
+        for number, tile in enumerate(tiles, start=1):
+            yield tile
+            if large and (number % TILES_AT_ONCE == 0 or number == len(tiles)):
+                trim(self.picture.device)
 
     def _cut(self, x: Tensor | None, region: Region) -> Tensor:
         """A segment's input in a region, (h, w, C) contiguous, in the network's number format."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from farm.engine.gradient import Objective, moments
+from farm.engine.gradient import Objective
 from farm.engine.optimise import Picture
-from farm.engine.pyramid import Level, resize, resize_style, to_tensor
+from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.ready import Engine
-from farm.plan import Plan
+from farm.engine.statistics import Moments
 from farm.recipe import Recipe
 
 SSIM_PIXELS = 2048  # longest side; larger pictures are compared at the size a screen shows them in
@@ -54,26 +55,25 @@ def measure(
     photograph = to_tensor(content, engine.device)
     paintings = [to_tensor(style, engine.device) for style in styles]
     plan = engine.plan(recipe, height, width)
-    losses = Objective(engine.vgg, recipe, photograph, paintings, level, plan).losses(result)
+    objective = Objective(engine.vgg, recipe, photograph, paintings, level, plan)
+    losses, reached = objective.measure(result)
     shown = min(1.0, SSIM_PIXELS / max(height, width))
     ours, theirs = (resize(x, round(height * shown), round(width * shown)) for x in (result, photograph))
     ssim = cast(Tensor, structural_similarity_index_measure(ours, theirs, data_range=1.0))
-    raw, centred = _cosines(result, paintings, recipe, engine, level, plan)
+    raw, centred = _cosines(reached, objective.paintings, recipe.blend_of(len(paintings)))
     return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv)
 
 
 def _cosines(
-    result: Tensor, paintings: list[Tensor], recipe: Recipe, engine: Engine, level: Level, plan: Plan
+    reached: dict[str, Moments], paintings: list[dict[str, Moments]], blend: Sequence[float]
 ) -> tuple[float, float]:
-    layers = frozenset(layer for layer, weight in recipe.style_layers.items() if weight)
-    reached = moments(engine.vgg, result, layers, plan)
+    """Of Gram matrices and of covariances: mean over layers, the paintings by their share."""
     raw = centred = 0.0
-    for painting, weight in zip(paintings, recipe.blend_of(len(paintings)), strict=True):
-        scaled = resize_style(painting, level, recipe.style_scale)
-        for layer, theirs in moments(engine.vgg, scaled, layers, plan).items():
+    for painting, weight in zip(paintings, blend, strict=True):
+        for layer, theirs in painting.items():
             ours = reached[layer]
-            raw += weight / len(layers) * _cosine(ours.gram, theirs.gram)
-            centred += weight / len(layers) * _cosine(ours.covariance, theirs.covariance)
+            raw += weight / len(painting) * _cosine(ours.gram, theirs.gram)
+            centred += weight / len(painting) * _cosine(ours.covariance, theirs.covariance)
     return raw, centred
 
 

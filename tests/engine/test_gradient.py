@@ -127,7 +127,7 @@ def test_the_losses_alone_are_those_with_the_gradient(weights_dir: Path) -> None
     lake, strokes, picture = pictures(66, 131, torch.float32)
     vgg = VGG("vgg16-bsds", tensors(weights_dir), CPU)
     objective = Objective(vgg, Recipe(), lake, [strokes], Level(66, 131, 1), JOINED)
-    assert objective.losses(picture).total == pytest.approx(objective(picture)[0].total)
+    assert objective.measure(picture)[0].total == pytest.approx(objective(picture)[0].total)
 
 
 def test_a_scaled_gradient_is_the_gradient_times_the_scale(weights_dir: Path) -> None:
@@ -141,5 +141,5 @@ def test_a_weight_of_zero_takes_its_term_away(weights_dir: Path) -> None:
     lake, strokes, picture = pictures(48, 48, torch.float32)
     vgg = VGG("vgg16-bsds", tensors(weights_dir), CPU)
     recipe = Recipe(content_weight=0, tv_weight=0)
-    losses = Objective(vgg, recipe, lake, [strokes], Level(48, 48, 1)).losses(picture)
+    losses = Objective(vgg, recipe, lake, [strokes], Level(48, 48, 1)).measure(picture)[0]
     assert losses.total == pytest.approx(losses.style)
