@@ -192,6 +192,9 @@ def test_submit_status_fetch_and_cancel_talk_to_a_farm(
     refused = farm_command("cancel", job_id, FARM_URL=farm.url)
     assert refused.returncode == 1
     assert "already succeeded" in refused.stderr
+    # And once deleted, it is gone
+    assert farm_command("delete", job_id, FARM_URL=farm.url).stdout == "deleted\n"
+    assert farm_command("fetch", job_id, FARM_URL=farm.url).returncode == 1
 
 
 def test_a_farm_that_is_not_there_is_said_so() -> None:
