@@ -11,10 +11,11 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from farm import db
+from farm.errors import FarmError
 
 LONGEST = 600.0  # s that a database may be away before what it should have been told is given up
 LONGEST_PAUSE = 15.0  # s
-STORE_PAUSES = (1.0, 5.0, 25.0)  # s between tries to store a result
+STORAGE_PAUSES = (1.0, 5.0, 25.0)  # s between tries
 
 T = TypeVar("T")
 DatabaseAway = (OperationalError, InterfaceError)
@@ -40,16 +41,18 @@ def write(what: Callable[[Session], T]) -> T:
         pause = min(LONGEST_PAUSE, 2 * pause)
 
 
-def store(what: Callable[[], None]) -> None:
-    """Carry out `what`, a few times if need be.
+def tried(what: Callable[[], T]) -> T:
+    """Carry out `what` with the storage, a few times if need be.
 
     Raises:
-        Exception: the last try's.
+        Exception: the last try's; one of the farm's own at once, as it would come again.
     """
-    for pause in STORE_PAUSES:
+    for pause in STORAGE_PAUSES:
         try:
             return what()
+        except FarmError:
+            raise
         except Exception as error:  # whatever a storage raises
-            log.warning("not stored", error=str(error), again_in_seconds=pause)
+            log.warning("the storage refused", error=str(error), again_in_seconds=pause)
         time.sleep(pause)
     return what()

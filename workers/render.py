@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 import structlog
@@ -19,7 +20,7 @@ from farm.engine.checkpoint import Checkpoint
 from farm.engine.optimise import Picture, Step, stylize
 from farm.engine.ready import Engine, budget_bytes
 from farm.errors import AttemptLost, FarmError, InvalidInput, RenderFailed, WeightsUnavailable
-from farm.models import Job, State
+from farm.models import Job, State, Upload
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage, storage
@@ -103,12 +104,30 @@ def render(claim: jobs.Claim, progressed: Callable[[], None]) -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What one attempt has at hand."""
+
+    job: Job
+    attempt: int
+    store: Storage
+    recipe: Recipe
+    content: Picture
+    styles: list[Picture]
+    ready: Engine
+
+    def note(self, message: str) -> None:
+        """For the job's timeline."""
+        outage.write(lambda s: attempts.note(s, self.job.id, self.attempt, message))
+
+
 def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
     store = storage()
     recipe = Recipe.parse(job.recipe)
-    limit = settings().max_upload_megapixels
-    content = images.decode(store.get(job.content.key), "content", limit)
-    styles = [images.decode(store.get(style.upload.key), "style", limit) for style in job.styles]
+    content, *styles = [
+        _decoded(store, upload, field)
+        for field, upload in (("content", job.content), *(("style", s.upload) for s in job.styles))
+    ]
     resume = checkpoints.newest(job, store)
     try:
         ready = engine(resume.features if resume else recipe.features, recipe.precision)
@@ -119,59 +138,49 @@ def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
     outage.write(lambda s: attempts.set_features(s, job.id, attempt, ready.vgg.features))
     device.reset_peak_memory(ready.device)
     reporter = _Reporter(job, attempt, store)
+    task = _Task(job, attempt, store, recipe, content, styles, ready)
     step = None
-    for step in _steps(job, attempt, content, styles, recipe, ready, resume):
+    for step in _steps(task, resume):
         progressed()
         reporter.saw(step)
     assert step is not None, "a schedule has at least one iteration"
-    picture = step.picture()
-    figures = quality.measure(picture, content, styles, recipe, ready)
-    _finish(job, attempt, store, picture, recipe, ready, step, figures)
+    _finish(task, step)
 
 
-def _steps(
-    job: Job,
-    attempt: int,
-    content: Picture,
-    styles: list[Picture],
-    recipe: Recipe,
-    ready: Engine,
-    resume: Checkpoint | None,
-) -> Iterator[Step]:
+def _decoded(store: Storage, upload: Upload, field: str) -> Picture:
+    data = outage.tried(lambda: store.get(upload.key))
+    return images.decode(data, field, settings().max_upload_megapixels)
+
+
+def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
     """From the checkpoint on, if it is of any use; else from the beginning."""
+    given = (task.content, task.styles, task.recipe, task.ready)
     if resume is not None:
         facts = resume.facts
-        if recipe.precision == "auto":  # what suits this device, whatever the last one took
-            resume = resume.with_precision(ready.settled(recipe).precision)
-        steps = stylize(content, styles, recipe, ready, resume=resume)
+        if task.recipe.precision == "auto":  # what suits this device, whatever the last one took
+            resume = resume.with_precision(task.ready.settled(task.recipe).precision)
+        steps = stylize(*given, resume=resume)
         try:
             first = next(steps)
         except InvalidInput as error:
-            log.warning("checkpoint not usable", job=job.id, error=str(error))
-            outage.write(lambda s: attempts.note(s, job.id, attempt, "began anew"))
+            log.warning("checkpoint not usable", job=task.job.id, error=str(error))
+            task.note("began anew: the checkpoint does not go with this worker")
         else:
-            message = f"resumed at level {facts.level}, iteration {facts.iteration}"
-            outage.write(lambda s: attempts.note(s, job.id, attempt, message))
+            task.note(f"resumed at level {facts.level}, iteration {facts.iteration}")
             yield first
             yield from steps
             return
-    yield from stylize(content, styles, recipe, ready)
+    yield from stylize(*given)
 
 
-def _finish(
-    job: Job,
-    attempt: int,
-    store: Storage,
-    picture: Picture,
-    recipe: Recipe,
-    ready: Engine,
-    step: Step,
-    figures: quality.Quality,
-) -> None:
+def _finish(task: _Task, step: Step) -> None:
     """Store the result under the attempt's key, then make it the job's by the row."""
-    text = ready.settled(recipe).model_dump_json()
+    job, ready = task.job, task.ready
+    picture = step.picture()
+    figures = quality.measure(picture, task.content, task.styles, task.recipe, ready)
+    text = ready.settled(task.recipe).model_dump_json()
     try:
-        outage.store(lambda: store_pictures(job, store, picture, text))
+        outage.tried(lambda: store_pictures(job, task.store, picture, text))
     except Exception as error:
         log.exception("result not stored", job=job.id)
         raise RenderFailed(f"The finished picture could not be stored: {error}") from error
@@ -181,7 +190,7 @@ def _finish(
         "precision": ready.form.name,
         "device": device.describe(ready.device),
     }
-    outage.write(lambda s: jobs.succeed(s, job.id, attempt, metrics))
+    outage.write(lambda s: jobs.succeed(s, job.id, task.attempt, metrics))
 
 
 def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> None:
