@@ -113,12 +113,14 @@ def measure(part: str, way: str, content: str, style: str, size: int = 0) -> Row
 def _engine(way: str) -> Engine:
     """Loaded, in a format that is forced even where it is slow."""
     wanted = way if way in FORMATS or way == "auto" else "float32"
+    given = settings()
+    loaded = "float32" if wanted == "mixed" else wanted
+    engine = Engine.ready("auto", loaded, given.weights_dir, quiet, memory_gb=given.memory_gb)
     if wanted == "mixed":
-        engine = Engine.ready("auto", "float32", settings().weights_dir, quiet)
         return engine._loaded(
             engine.vgg.features, engine.device, FORMATS["mixed"], engine.folder, engine.budget_bytes
         )
-    return Engine.ready("auto", wanted, settings().weights_dir, quiet)
+    return engine
 
 
 def quiet(text: str) -> None:
@@ -213,9 +215,9 @@ def _tiled(way: str, photograph: Any, painting: Any, size: int) -> Row:
 def _precision(way: str, photograph: Any, painting: Any, size: int) -> Row:
     engine = _engine(way)
     problem = Problem(engine, photograph, painting, 768)
-    exact = Problem(_engine("float32"), photograph, painting, 768).tiled()()[1]
     gradient = problem.plain() if way == "contiguous" else problem.tiled()
     seconds, held, (_, slope) = timed(gradient, engine.device, 3)
+    exact = Problem(_engine("float32"), photograph, painting, 768).tiled()()[1]
     cosine = torch.cosine_similarity(slope.flatten(), exact.flatten(), dim=0)
     row = {"seconds": seconds, "bytes": held, "gradient_cosine": float(cosine)}
     if way == "contiguous":
