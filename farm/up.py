@@ -128,7 +128,7 @@ def _requeue(family: list[Child]) -> None:
     names = [child.environment["FARM_WORKER_NAME"] for child in family if child.environment]
     with db.writing() as session:
         for job_id in jobs.requeue_of(session, names):
-            console.print(f"job {job_id} was cut off; it goes on from its last checkpoint")
+            console.print(f"job {job_id} was cut off, and goes on", soft_wrap=True)
 
 
 def children(wanted: Settings) -> list[Child]:

@@ -44,7 +44,7 @@ def test_a_killed_farm_goes_on_from_the_last_checkpoint_to_the_same_picture(
 ) -> None:
     # Given a farm in the middle of a job, with a checkpoint, that is killed with all its parts
     home = tmp_path / "home"
-    recipe = {"size": 128, "iterations": [30, 60]}
+    recipe = {"size": 128, "start_size": 96, "iterations": [30, 90]}
     with farm_up(home, FARM_CHECKPOINT_SECONDS="1") as farm:
         job_id = farm.submit(**recipe)
         wait_for(lambda: farm.job(job_id)["level"] == 2, pause=0.05)
@@ -54,7 +54,7 @@ def test_a_killed_farm_goes_on_from_the_last_checkpoint_to_the_same_picture(
         farm.process.wait()
     # When it is started again
     with farm_up(home) as farm:
-        assert "was cut off; it goes on from its last checkpoint" in farm.log.read_text()
+        assert f"job {job_id} was cut off, and goes on" in farm.log.read_text()
         # Then the job goes on where it was, to what it would have been
         assert farm.wait_for_state(job_id, "succeeded", "failed")["attempt"] == 2
         assert "resumed at level" in page_of(farm, job_id)
