@@ -62,7 +62,7 @@ def test_a_killed_rendering_goes_on_to_the_same_file(tmp_path: Path, weights_dir
     keep = ["--checkpoint", str(state), "--checkpoint-seconds", "0"]
     process = subprocess.Popen([*FARM, *command, *keep], stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: state.exists() and read(state).facts.level == 2, 60)
+        wait_for(lambda: state.exists() and read(state).facts.level == 2, 180)
         wait_for(lambda: read(state).facts.iteration >= 20, 60)
     finally:
         process.kill()
