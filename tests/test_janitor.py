@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
-from farm import db, machines
-from farm.models import State, Worker, now
+from farm.models import State
 from farm.settings import settings
 from farm.storage import Storage
 from tests.conftest import fresh_settings
@@ -67,13 +64,3 @@ def test_a_storage_that_is_away_stops_no_ticket(monkeypatch: pytest.MonkeyPatch)
     lapse(job_id)
     janitor.round()
     assert state(job_id) is State.QUEUED
-
-
-def test_a_worker_that_was_not_seen_for_long_is_forgotten() -> None:
-    with db.writing() as session:
-        machines.seen(session, "old", machines.Machine("CPU", 1, "cpu", 4, True, 1))
-        machines.seen(session, "new", machines.Machine("CPU", 1, "cpu", 4, True, 1))
-        session.get_one(Worker, "old").seen_at = now() - timedelta(days=2)
-    Janitor().round()
-    with db.reading() as session:
-        assert [worker.name for worker in session.query(Worker)] == ["new"]

@@ -394,27 +394,6 @@ def test_a_waiting_job_says_why_it_waits() -> None:
         assert board.waits_for(session, jobs.get(session, first)) is None
 
 
-def test_a_worker_seen_twice_is_one_worker() -> None:
-    for device in ("CPU", "GPU"):
-        with db.writing() as session:
-            machines.seen(session, "a", machine(device))
-    with db.reading() as session:
-        assert [(w.name, w.device) for w in machines.alive(session)] == [("a", "GPU")]
-
-
-def test_a_workers_speed_is_smoothed_and_survives_its_heartbeat() -> None:
-    with db.writing() as session:
-        machines.seen(session, "a", machine("CPU"))
-        machines.seen(session, "b", machine("CPU"))
-    for seconds, known in ((8.0, 8.0), (4.0, 6.0), (6.0, 6.0), (10.0, 8.0)):
-        with db.writing() as session:
-            machines.measured(session, "a", seconds)
-            machines.seen(session, "a", machine("CPU"))
-        with db.reading() as session:
-            speeds = [worker.seconds_per_megapixel for worker in machines.alive(session)]
-        assert speeds == [pytest.approx(known), None]
-
-
 def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
     job_id = to_state(State.RUNNING)
     with db.writing() as session:

@@ -41,6 +41,8 @@ class Janitor:
             self._requeue(judging=now - self._well_since >= settings().lease_seconds)
             if now - self._swept >= SWEEP_SECONDS:
                 self._swept = now
+                with db.writing() as session:
+                    machines.forget(session)
                 leftovers.sweep()
         except OperationalError as error:
             self._well_since = None
@@ -53,7 +55,6 @@ class Janitor:
             if judging:
                 for job_id in jobs.requeue_lapsed(session):
                     logger.warning("worker lost", job=job_id)
-            machines.forget(session)
             due = jobs.tickets_due(session, TICKET_SECONDS)
         for work_class in due:
             send_ticket(work_class)
