@@ -11,6 +11,7 @@ FarmError
 ├── RenderFailed                 the engine cannot go on
 │   └── DoesNotFit               the picture needs more memory than the device has
 │       └── OutOfMemory          it had seemed to fit
+├── StorageAway             503  the storage does not take or give files
 ├── AttemptLost                  another attempt owns the job now; stop at once
 └── DatabaseOutOfDate            migrations and tables disagree
 """
@@ -91,6 +92,12 @@ class DoesNotFit(RenderFailed):
 
 class OutOfMemory(DoesNotFit):
     """Memory ran out, and no smaller plan is left."""
+
+
+class StorageAway(FarmError):
+    """The storage does not take or give files."""
+
+    status = 503
 
 
 class AttemptLost(FarmError):

@@ -13,9 +13,11 @@ from typing import Any
 
 import structlog
 from sqlalchemy import delete, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from farm import db, jobs
+from farm.errors import StorageAway
 from farm.models import Job, JobStyle, Upload
 from farm.storage import Storage, storage
 
@@ -47,7 +49,7 @@ def remove_of(job_id: str) -> None:
         keys = store.keys(f"jobs/{job_id}")
         with db.reading() as session:
             _remove(session, store, {job_id: keys})
-    except Exception:  # whatever a storage raises: the job itself is fine
+    except (StorageAway, OperationalError):  # the job itself is fine
         log.exception("leftovers stay", job=job_id)
 
 

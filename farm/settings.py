@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(default=60, ge=3, validation_alias="FARM_LEASE_SECONDS")
     stall_seconds: int = Field(default=600, ge=1, validation_alias="FARM_STALL_SECONDS")
     checkpoint_seconds: int = Field(default=240, ge=1, validation_alias="FARM_CHECKPOINT_SECONDS")
+    outage_seconds: int = Field(default=300, ge=0, validation_alias="FARM_OUTAGE_SECONDS")
     log_format: Literal["console", "json"] = Field(default="console", validation_alias="FARM_LOG_FORMAT")
 
     @model_validator(mode="after")

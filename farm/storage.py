@@ -1,4 +1,7 @@
-"""Files by key behind one URL (FARM_STORAGE): uploads, previews, results. A file is whole or absent."""
+"""Files by key behind one URL (FARM_STORAGE): uploads, previews, results. A file is whole or absent.
+
+Any call may raise StorageAway: the disk is full, the object store fails or does not answer.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,19 @@ from typing import BinaryIO, cast
 
 from fsspec.core import url_to_fs
 
-from farm.errors import NotFound
+from farm.errors import NotFound, StorageAway
 from farm.settings import settings
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Whatever a storage raises, as one error; of a missing file the caller knows more."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise StorageAway(f"The storage refused: {error}") from error
 
 
 class Storage:
@@ -29,7 +43,8 @@ class Storage:
     def put(self, key: str, data: bytes) -> None:
         """Store; a reader sees the old file or the new one, never a part."""
         if "file" not in self._fs.protocol:
-            self._fs.pipe_file(self._path(key), data)
+            with _reaching():
+                self._fs.pipe_file(self._path(key), data)
             return
         with self.writing(key) as file:
             file.write(data)
@@ -47,7 +62,8 @@ class Storage:
             with tempfile.NamedTemporaryFile() as here:
                 yield cast(BinaryIO, here)
                 here.flush()
-                self._fs.put_file(here.name, path)
+                with _reaching():
+                    self._fs.put_file(here.name, path)
             return
         part = f"{path}.{uuid.uuid4().hex}.part"
         try:
@@ -57,9 +73,11 @@ class Storage:
                 os.fsync(file.fileno())
             Path(part).replace(path)
             _sync_folder(Path(path).parent)
-        except BaseException:
+        except BaseException as error:
             if self._fs.exists(part):
                 self._fs.rm_file(part)
+            if isinstance(error, OSError):
+                raise StorageAway(f"The storage refused: {error}") from error
             raise
 
     def get(self, key: str) -> bytes:
@@ -68,7 +86,7 @@ class Storage:
         Raises:
             NotFound: there is none.
         """
-        with self.open(key) as file:
+        with self.open(key) as file, _reaching():
             return file.read()
 
     def open(self, key: str) -> BinaryIO:
@@ -78,7 +96,8 @@ class Storage:
             NotFound: there is none.
         """
         try:
-            return cast(BinaryIO, self._fs.open(self._path(key), "rb"))
+            with _reaching():
+                return cast(BinaryIO, self._fs.open(self._path(key), "rb"))
         except FileNotFoundError:
             raise NotFound("This file is no longer in storage.") from None
 
@@ -95,29 +114,35 @@ class Storage:
             yield Path(self._path(key))
             return
         with tempfile.NamedTemporaryFile() as here, self.open(key) as file:
-            shutil.copyfileobj(file, here)
+            with _reaching():
+                shutil.copyfileobj(file, here)
             here.flush()
             yield Path(here.name)
 
+    @_reaching()
     def exists(self, key: str) -> bool:
         """Whether there is such a file."""
         return bool(self._fs.exists(self._path(key)))
 
+    @_reaching()
     def delete(self, key: str) -> None:
         """Remove a file; one that is not there is fine."""
         with suppress(FileNotFoundError):
             self._fs.rm_file(self._path(key))
 
+    @_reaching()
     def delete_folder(self, key: str) -> None:
         """Remove all keys that begin with `key/`; none is fine."""
         with suppress(FileNotFoundError):
             self._fs.rm(self._path(key), recursive=True)
 
+    @_reaching()
     def keys(self, folder: str = "") -> list[str]:
         """Every key, or every one that begins with `folder/`; sorted."""
         prefix = len(self._root) + 1
         return sorted(path[prefix:] for path in self._fs.find(self._path(folder).rstrip("/")))
 
+    @_reaching()
     def age_seconds(self, key: str) -> float:
         """Since it was written; 0 if it is not there (any more)."""
         try:

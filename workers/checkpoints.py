@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -11,7 +12,7 @@ from farm import attempts
 from farm.engine import checkpoint
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.optimise import Step
-from farm.errors import InvalidInput, NotFound
+from farm.errors import InvalidInput, NotFound, StorageAway
 from farm.models import Job
 from farm.settings import settings
 from farm.storage import Storage
@@ -21,15 +22,24 @@ log = structlog.get_logger()
 
 
 def newest(job: Job, store: Storage) -> Checkpoint | None:
-    """What an earlier attempt left to go on from, if it can be read."""
+    """What an earlier attempt left to go on from, if it can be read.
+
+    Raises:
+        StorageAway: it may be readable later.
+    """
     if job.checkpoint_attempt is None:
         return None
+    key = job.checkpoint_key(job.checkpoint_attempt)
     try:
-        with store.at_hand(job.checkpoint_key(job.checkpoint_attempt)) as path:
-            return checkpoint.read(path)
+        return outage.tried(lambda: _read(store, key))
     except (InvalidInput, NotFound) as error:
         log.warning("checkpoint not usable", job=job.id, error=str(error))
         return None
+
+
+def _read(store: Storage, key: str) -> Checkpoint:
+    with store.at_hand(key) as path:
+        return checkpoint.read(path)
 
 
 class Checkpoints:
@@ -66,5 +76,6 @@ class Checkpoints:
         mine = (self._job.id, self._attempt)
         outage.write(lambda session: attempts.checkpoint_stored(session, *mine))
         if self._older is not None:
-            self._store.delete(self._job.checkpoint_key(self._older))
+            with suppress(StorageAway):  # what is left is removed at the job's end
+                self._store.delete(self._job.checkpoint_key(self._older))
             self._older = None

@@ -1,4 +1,4 @@
-"""Going on while the database or the storage is away for a while."""
+"""Going on while the database or the storage is away for a while: FARM_OUTAGE_SECONDS at most."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from farm import db
-from farm.errors import FarmError
+from farm.errors import StorageAway
+from farm.settings import settings
 
-LONGEST = 600.0  # s that a database may be away before what it should have been told is given up
-LONGEST_PAUSE = 15.0  # s
-STORAGE_PAUSES = (1.0, 5.0, 25.0)  # s between tries
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # s
 
 T = TypeVar("T")
 DatabaseAway = (OperationalError, InterfaceError)
@@ -28,31 +27,32 @@ def write(what: Callable[[Session], T]) -> T:
     Raises:
         OperationalError, InterfaceError: it was away for too long.
     """
-    began, pause = time.monotonic(), 0.5
-    while True:
-        try:
-            with db.writing() as session:
-                return what(session)
-        except DatabaseAway as error:
-            if time.monotonic() - began > LONGEST:
-                raise
-            log.warning("the database is away", error=str(error.orig), again_in_seconds=pause)
-        time.sleep(pause)
-        pause = min(LONGEST_PAUSE, 2 * pause)
+
+    def once() -> T:
+        with db.writing() as session:
+            return what(session)
+
+    return _patiently(once, DatabaseAway)
 
 
 def tried(what: Callable[[], T]) -> T:
-    """Carry out `what` with the storage, a few times if need be.
+    """Carry out `what` with the storage, again and again while it is away.
 
     Raises:
-        Exception: the last try's; one of the farm's own at once, as it would come again.
+        StorageAway: it was away for too long.
     """
-    for pause in STORAGE_PAUSES:
+    return _patiently(what, (StorageAway,))
+
+
+def _patiently(what: Callable[[], T], away: tuple[type[Exception], ...]) -> T:
+    """The pauses grow; the last try's error is raised."""
+    began, pause = time.monotonic(), FIRST_PAUSE
+    while time.monotonic() - began < settings().outage_seconds:
         try:
             return what()
-        except FarmError:
-            raise
-        except Exception as error:  # whatever a storage raises
-            log.warning("the storage refused", error=str(error), again_in_seconds=pause)
+        except away as error:
+            reason = getattr(error, "orig", error)  # a database's own words, without the statement
+            log.warning("tried in vain", error=str(reason), again_in_seconds=pause)
         time.sleep(pause)
+        pause = min(LONGEST_PAUSE, 2 * pause)
     return what()

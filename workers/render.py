@@ -19,7 +19,14 @@ from farm.engine import device, precision, quality
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.optimise import Picture, Step, stylize
 from farm.engine.ready import Engine, budget_bytes
-from farm.errors import AttemptLost, FarmError, InvalidInput, RenderFailed, WeightsUnavailable
+from farm.errors import (
+    AttemptLost,
+    FarmError,
+    InvalidInput,
+    RenderFailed,
+    StorageAway,
+    WeightsUnavailable,
+)
 from farm.models import Job, State, Upload
 from farm.recipe import Recipe
 from farm.settings import settings
@@ -181,7 +188,7 @@ def _finish(task: _Task, step: Step) -> None:
     text = ready.settled(task.recipe).model_dump_json()
     try:
         outage.tried(lambda: store_pictures(job, task.store, picture, text))
-    except Exception as error:
+    except (StorageAway, OSError) as error:
         log.exception("result not stored", job=job.id)
         raise RenderFailed(f"The finished picture could not be stored: {error}") from error
     metrics = figures.as_dict() | {
@@ -256,9 +263,7 @@ class _Reporter:
             self._store.put(self._job.preview_key, images.preview(step.picture()))
             with db.writing() as session:
                 attempts.preview_stored(session, self._job.id, self._attempt)
-        except AttemptLost:
-            raise
-        except Exception as error:  # whatever a storage raises
+        except (StorageAway, *outage.DatabaseAway) as error:
             log.warning("preview not stored", job=self._job.id, error=str(error))
         self._previewed = time.monotonic()
         self._preview_took = self._previewed - began

@@ -359,6 +359,21 @@ def test_a_database_without_tables_is_a_page(client: FlaskClient, home: Path) ->
     assert response.headers["Retry-After"]
 
 
+def test_a_storage_that_refuses_is_said_in_words_and_loses_nothing(post_form: Post, home: Path) -> None:
+    (home / "storage").write_bytes(b"no folder")
+
+    response = post_form()
+
+    assert response.status_code == 503
+    assert "cannot store or fetch pictures just now" in response.text
+    assert response.headers["Retry-After"]
+    assert all_jobs() == []
+
+    # When there is a storage again
+    (home / "storage").unlink()
+    assert post_form().status_code == 303
+
+
 def test_the_web_part_needs_no_torch() -> None:
     code = (
         "import sys, web; sys.exit(any(m in sys.modules for m in ('torch', 'workers', 'farm.engine')))"

@@ -1,0 +1,17 @@
+"""What faults are compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.six_jobs import QUICK, RECIPES, results
+from tests.processes import farm_up
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, weights_dir: Path) -> list[str]:
+    """SHA-256 of the six results of a farm that is left in peace."""
+    with farm_up(tmp_path_factory.mktemp("peace") / "home", **QUICK) as farm:
+        return results(farm, [farm.submit(**recipe) for recipe in RECIPES])
