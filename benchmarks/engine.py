@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ from tests.engine.reference import Reference  # noqa: E402 - the plain way is wr
 SAMPLES = ROOT / "samples"
 PARTS = ("tiled", "precision", "multiscale", "gram", "scaling", "presets")
 FORMATS = {f.setting: f for f in (precision.FLOAT32, precision.WINOGRAD, precision.BFLOAT16)}
+WAYS = ("single", "multi")
 Row = dict[str, Any]
 
 
@@ -86,7 +88,7 @@ def specs(part: str, largest: int) -> list[Row]:
     if part == "precision":
         return [{"way": way} for way in ("contiguous", "float32", *fast)]
     if part == "multiscale":
-        return [{"way": way} for way in ("single", "multi")]
+        return [{"way": f"{way} from {init}"} for init in ("content", "noise") for way in WAYS]
     if part == "scaling":
         sizes = [s for s in (512, 1024, 2048, 4096) if s < largest]
         return [{"size": 0, "way": "raw"}, *({"size": s, "way": "auto"} for s in [*sizes, largest])]
@@ -232,15 +234,16 @@ def _multiscale(way: str, photograph: Any, painting: Any, size: int) -> Row:
     """`single` works 512 px alone; `multi` comes from 128 px, and stops in its last level as soon as its
     loss is `single`'s last."""
     engine = _engine("auto")
-    saved = Path("build/engine/single.json")
-    start, iterations = (512, (80,)) if way == "single" else (128, (80, 40, 20, 10, 80))
-    recipe = Recipe(size=512, start_size=start, iterations=iterations)
+    way, _, init = way.split()
+    saved = Path(f"build/engine/single-{init}.json")
+    start, iterations = (512, (80,)) if way == "single" else (128, (40, 30, 20, 10, 80))
+    recipe = Recipe.parse({"size": 512, "start_size": start, "iterations": iterations, "init": init})
     goal = 0.0 if way == "single" else json.loads(saved.read_text())["total"]
     for step in stylize(photograph, [painting], recipe, engine):
         reached = step.level == step.levels and step.losses.total <= goal
         if reached:
             break
-    row = {"seconds": step.seconds, "total": step.losses.total, "iterations_of_512_px": step.iteration}
+    row = {"seconds": step.seconds, "iterations_of_512_px": step.iteration} | asdict(step.losses)
     if way == "single":
         saved.write_text(json.dumps(row))
     return row

@@ -13,6 +13,8 @@ from typing import Any
 import psutil
 from celery.exceptions import SecurityWarning
 from celery.signals import worker_process_init, worker_shutting_down
+from celery.worker.request import Request
+from kombu.transport.virtual import QoS
 
 from farm import db, jobs, leftovers, log
 from farm.models import WorkClass
@@ -47,7 +49,19 @@ def stop_child(**_: Any) -> None:
         child.terminate()
 
 
-@app.task(name=TASK)
+class Ticket(Request):
+    """A ticket that Redis did not take back while it was away counts as at hand for good; the parent
+    takes one at a time, and would never take another. So it is forgotten here; should Redis send it
+    again a day later, it finds nothing to do."""
+
+    def acknowledge(self) -> None:
+        super().acknowledge()
+        message = self.message
+        if not message.acknowledged:
+            QoS.ack(message.channel.qos, message.delivery_tag)
+
+
+@app.task(name=TASK, Request=Ticket)
 def render_next(work_class: str) -> None:
     """One ticket: claim the best waiting job of this class and render it; if there is none, done."""
     from workers import render

@@ -48,7 +48,8 @@ class Adam:
 
     Differs from the paper: a bias-corrected running mean over about the last quarter of a level is
     shown and handed on, which has less noise than the last iterate; the moments go with it to the
-    next level.
+    next level, made smaller as its gradient is: losses are means over positions, so a picture of twice
+    the pixels has half the slope at each.
     """
 
     RATE = 0.02
@@ -65,10 +66,11 @@ class Adam:
 
     def grow(self, level: Level) -> None:
         size = (level.height, level.width)
+        slope = self.image.numel() / (self.image.shape[1] * level.pixels)
         self.image = resize(self.picture(), *size).clamp_(0, 1)
         self._average = torch.zeros_like(self.image)
-        self._first = resize(self._first, *size)
-        self._second = resize(self._second, *size).clamp_(min=0)
+        self._first = resize(self._first, *size).mul_(slope)
+        self._second = resize(self._second, *size).clamp_(min=0).mul_(slope**2)
         self.scalars |= {"averaged": 0.0, "decay": _decay(level)}
 
     def step(self, gradient: Tensor, total: float) -> None:

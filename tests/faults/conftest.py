@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 
 from tests.faults.six_jobs import QUICK, RECIPES, results
 from tests.processes import farm_up
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request would hide the measured
 
 
 @pytest.fixture(scope="session")

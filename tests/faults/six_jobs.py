@@ -14,7 +14,8 @@ import psutil
 from farm.storage import Storage
 from tests.processes import RunningFarm, farm_up, wait_for
 
-RECIPES = [{"size": 192, "iterations": [24, 16], "init": "noise", "seed": seed} for seed in range(6)]
+QUICK_RECIPE = {"start_size": 90, "size": 128, "iterations": [40, 30], "style_loss": "gram"}
+RECIPES = [QUICK_RECIPE | {"init": "noise", "seed": seed} for seed in range(6)]
 LEASE = 4  # s
 QUICK = {
     "FARM_LEASE_SECONDS": str(LEASE),
