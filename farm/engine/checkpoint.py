@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -114,12 +115,15 @@ def read(path: Path) -> Checkpoint:
             if version != VERSION:
                 raise unusable(f"{path} has layout {version}; this version of the farm reads {VERSION}")
             facts = Facts.model_validate_json(text)
-            return Checkpoint(facts, {k: file.get_tensor(k).clone() for k in file.keys()})  # noqa: SIM118
+            tensors = {k: file.get_tensor(k).clone() for k in file.keys()}  # noqa: SIM118
     except ValidationError as error:
         wrong = ", ".join(str(item["loc"][0]) for item in error.errors()[:4])
         raise unusable(f"{path} is damaged: {wrong} cannot be right") from error
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise unusable(f"{path} is damaged or not whole ({error})") from error
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise unusable(f"{path} is damaged: a number in it is not finite")
+    return Checkpoint(facts, tensors)
 
 
 def digest(pictures: list[Any]) -> str:

@@ -119,6 +119,16 @@ def test_a_truncated_checkpoint_is_refused(engine, pictures, tmp_path: Path) -> 
             read(path)
 
 
+def test_a_checkpoint_with_a_number_that_is_none_is_refused(engine, pictures, tmp_path: Path) -> None:
+    path = tmp_path / "c"
+    stopped_after(engine, pictures, 3, path)
+    saved = read(path)
+    saved.tensors["second"][0, 0, 0, 0] = float("nan")
+    saved.write(path)
+    with pytest.raises(InvalidInput, match=r"checkpoint: .*damaged: a number in it is not finite"):
+        read(path)
+
+
 def test_a_file_of_another_kind_is_no_checkpoint(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "c")
     with pytest.raises(InvalidInput, match="not a checkpoint of this farm"):
