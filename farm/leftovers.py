@@ -84,10 +84,11 @@ def _remove(session: Session, store: Storage, by_job: dict[str, list[str]]) -> N
 
 
 def _needless(keys: Iterable[str], attempts: set[int | None], ended: bool) -> Iterable[str]:
-    """Those of other attempts than these, and checkpoints of an ended job."""
+    """Those of other attempts than these, and checkpoints of an ended job; none that is not ours."""
     for key in keys:
         found = KEY.fullmatch(key)
-        assert found is not None, key
+        if found is None:  # such as what a file manager leaves in each folder it shows
+            continue
         of_the_past = int(found["attempt"]) not in attempts
         if of_the_past or (ended and found["name"].startswith("checkpoint")):
             yield key

@@ -52,13 +52,14 @@ def test_a_job_taken_again_keeps_the_checkpoint_it_goes_on_from() -> None:
     assert left(job_id) == ["2/checkpoint.safetensors", "2/preview.jpg"]
 
 
-def test_an_ended_job_keeps_its_pictures_alone() -> None:
+def test_an_ended_job_keeps_its_pictures_and_what_is_not_ours() -> None:
     job_id = twice_begun()
+    storage().put(f"jobs/{job_id}/.DS_Store", b"1")
     storage().put(f"jobs/{job_id}/2/result.png", b"1")
     with db.writing() as session:
         jobs.succeed(session, job_id, 2, {})
     leftovers.remove_of(job_id)
-    assert left(job_id) == ["2/preview.jpg", "2/result.png"]
+    assert left(job_id) == [".DS_Store", "2/preview.jpg", "2/result.png"]
 
 
 def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
