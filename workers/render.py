@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
@@ -197,7 +198,14 @@ def _finish(task: _Task, step: Step) -> None:
         "precision": ready.form.name,
         "device": device.describe(ready.device),
     }
-    outage.write(lambda s: jobs.succeed(s, job.id, task.attempt, metrics))
+    outage.write(lambda s: _succeed(s, task, metrics))
+
+
+def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
+    """Unless the job was cancelled while its picture was measured and stored."""
+    if attempts.heartbeat(session, task.job.id, task.attempt) is State.CANCELLING:
+        raise _Stop(State.CANCELLING)
+    jobs.succeed(session, task.job.id, task.attempt, metrics)
 
 
 def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> None:
