@@ -231,12 +231,12 @@ def _precision(way: str, photograph: Any, painting: Any, size: int) -> Row:
 
 
 def _multiscale(way: str, photograph: Any, painting: Any, size: int) -> Row:
-    """`single` works 512 px alone; `multi` comes from 128 px, and stops in its last level as soon as its
+    """`single` works 512 px alone; `multi` comes from 64 px, and stops in its last level as soon as its
     loss is `single`'s last."""
     engine = _engine("auto")
     way, _, init = way.split()
     saved = Path(f"build/engine/single-{init}.json")
-    start, iterations = (512, (80,)) if way == "single" else (128, (40, 30, 20, 10, 80))
+    start, iterations = (512, (80,)) if way == "single" else (64, (40, 30, 20, 16, 8, 4, 80))
     recipe = Recipe.parse({"size": 512, "start_size": start, "iterations": iterations, "init": init})
     goal = 0.0 if way == "single" else json.loads(saved.read_text())["total"]
     for step in stylize(photograph, [painting], recipe, engine):

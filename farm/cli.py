@@ -13,6 +13,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from farm import client, db, machines
 from farm.errors import FarmError, InvalidInput, Problem
@@ -32,6 +34,9 @@ class Farm(click.Group):
             return super().invoke(ctx)
         except FarmError as error:
             raise click.ClickException(str(error)) from error
+        except DBAPIError as error:
+            name = make_url(settings().database_url).render_as_string(hide_password=True)
+            raise click.ClickException(f"The database {name}: {str(error.orig).strip()}.") from error
 
 
 @click.group(cls=Farm, context_settings={"help_option_names": ["-h", "--help"]})
@@ -248,6 +253,7 @@ def worker_alive() -> None:
 @main.command()
 def janitor() -> None:
     """The janitor: tickets for waiting jobs, and jobs whose worker was lost."""
+    db.check_version()
     _become("workers.janitor")
 
 
@@ -264,8 +270,10 @@ def database() -> None:
 
 @database.command("upgrade")
 def database_upgrade() -> None:
-    """Bring the tables to this version of the farm."""
-    db.upgrade()
+    """Bring the tables to this version of the farm, and mark the storage as its own."""
+    from farm.install import install
+
+    install()
     click.echo("The database is up to date.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -31,7 +31,8 @@ def engine() -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # SQLite tells what is wrong
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     made = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000})
     event.listen(made, "connect", _prepare_sqlite)
     event.listen(made, "begin", _begin_immediate)
@@ -98,7 +99,12 @@ def alembic_config() -> Config:
 
 
 def upgrade() -> None:
-    """Bring the tables to this version of the farm."""
+    """Bring the tables to this version of the farm.
+
+    Raises:
+        DatabaseOutOfDate: they are of a newer one.
+    """
+    _revision()
     command.upgrade(alembic_config(), "head")
 
 
@@ -106,11 +112,29 @@ def check_version() -> None:
     """Raises:
     DatabaseOutOfDate: the tables are behind or ahead; says what to type.
     """
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    with engine().connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+    found, head = _revision(), _scripts().get_current_head()
     if found != head:
         raise DatabaseOutOfDate(
             f"The database is at revision {found or 'none'}, this version of the farm needs {head}: "
-            "run `farm db upgrade` (or install the newer version if the database is ahead)."
+            "run `farm db upgrade`."
         )
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config())
+
+
+def _revision() -> str | None:
+    """The database's; None: it has no tables yet.
+
+    Raises:
+        DatabaseOutOfDate: it is of a newer version of the farm.
+    """
+    with engine().connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found and found not in {script.revision for script in _scripts().walk_revisions()}:
+        raise DatabaseOutOfDate(
+            f"The database is ahead: this version of the farm does not know its revision {found}. "
+            "Install the newer version."
+        )
+    return found

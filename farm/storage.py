@@ -1,10 +1,12 @@
 """Files by key behind one URL (FARM_STORAGE): uploads, previews, results. A file is whole or absent.
 
-Any call may raise StorageAway: the disk is full, the object store fails or does not answer.
+Any call may raise StorageAway: the disk is full, the object store fails or does not answer, or there is
+no mark, a file by which a storage is told from an empty folder in whose place it should be mounted.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -17,8 +19,11 @@ from typing import BinaryIO, cast
 
 from fsspec.core import url_to_fs
 
-from farm.errors import NotFound, StorageAway
+from farm.errors import FarmError, NotFound, StorageAway
 from farm.settings import settings
+
+MARK = "style-farm-storage.txt"
+_MARK_SAYS = b"A farm keeps its pictures here, and uses this place as long as this file is in it.\n"
 
 
 @contextmanager
@@ -29,7 +34,7 @@ def _reaching() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise StorageAway(f"The storage refused: {error}") from error
+        raise _refused(error) from error
 
 
 class Storage:
@@ -40,9 +45,22 @@ class Storage:
         options = {"auto_mkdir": True} if _is_local(url) else {"use_listings_cache": False}
         self._fs, self._root = url_to_fs(url, **options)
 
+    def mark(self) -> None:
+        """From now on this place is the farm's."""
+        try:
+            with _reaching():
+                self._fs.pipe_file(self._path(MARK), _MARK_SAYS)
+        except FileNotFoundError as error:  # a bucket is not made by writing into it
+            raise StorageAway(f"There is no place {self._root} to store anything in.") from error
+
+    def is_marked(self) -> bool:
+        """Whether this is the farm's storage, and not an empty place."""
+        return self.exists(MARK)
+
     def put(self, key: str, data: bytes) -> None:
         """Store; a reader sees the old file or the new one, never a part."""
         if "file" not in self._fs.protocol:
+            self._must_be_marked()
             with _reaching():
                 self._fs.pipe_file(self._path(key), data)
             return
@@ -57,14 +75,23 @@ class Storage:
         Local: a temporary name beside it, on the disk for good before it is renamed. Object stores: a
         temporary file here, then one put, which is whole by itself. Its `name` is a path in both.
         """
+        self._must_be_marked()
         path = self._path(key)
-        if "file" not in self._fs.protocol:
+        try:
+            if "file" in self._fs.protocol:
+                with self._beside(path) as file:
+                    yield file
+                return
             with tempfile.NamedTemporaryFile() as here:
                 yield cast(BinaryIO, here)
                 here.flush()
                 with _reaching():
                     self._fs.put_file(here.name, path)
-            return
+        except OSError as error:
+            raise _refused(error) from error
+
+    @contextmanager
+    def _beside(self, path: str) -> Iterator[BinaryIO]:
         part = f"{path}.{uuid.uuid4().hex}.part"
         try:
             with self._fs.open(part, "wb") as file:
@@ -73,11 +100,9 @@ class Storage:
                 os.fsync(file.fileno())
             Path(part).replace(path)
             _sync_folder(Path(path).parent)
-        except BaseException as error:
+        except BaseException:
             if self._fs.exists(part):
                 self._fs.rm_file(part)
-            if isinstance(error, OSError):
-                raise StorageAway(f"The storage refused: {error}") from error
             raise
 
     def get(self, key: str) -> bytes:
@@ -89,6 +114,17 @@ class Storage:
         with self.open(key) as file, _reaching():
             return file.read()
 
+    def get_whole(self, key: str, sha256: str) -> bytes:
+        """The file that has this SHA-256.
+
+        Raises:
+            NotFound: there is none, or it has another.
+        """
+        data = self.get(key)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise NotFound("This file was damaged in storage.")
+        return data
+
     def open(self, key: str) -> BinaryIO:
         """For reading, to be closed by the caller.
 
@@ -99,7 +135,7 @@ class Storage:
             with _reaching():
                 return cast(BinaryIO, self._fs.open(self._path(key), "rb"))
         except FileNotFoundError:
-            raise NotFound("This file is no longer in storage.") from None
+            raise self._missing() from None
 
     @contextmanager
     def at_hand(self, key: str) -> Iterator[Path]:
@@ -110,7 +146,7 @@ class Storage:
         """
         if "file" in self._fs.protocol:
             if not self.exists(key):
-                raise NotFound("This file is no longer in storage.")
+                raise self._missing()
             yield Path(self._path(key))
             return
         with tempfile.NamedTemporaryFile() as here, self.open(key) as file:
@@ -140,7 +176,8 @@ class Storage:
     def keys(self, folder: str = "") -> list[str]:
         """Every key, or every one that begins with `folder/`; sorted."""
         prefix = len(self._root) + 1
-        return sorted(path[prefix:] for path in self._fs.find(self._path(folder).rstrip("/")))
+        found = (path[prefix:] for path in self._fs.find(self._path(folder).rstrip("/")))
+        return sorted(key for key in found if key != MARK)
 
     @_reaching()
     def age_seconds(self, key: str) -> float:
@@ -151,8 +188,23 @@ class Storage:
             return 0.0
         return (datetime.now(UTC) - written).total_seconds()
 
+    def _must_be_marked(self) -> None:
+        if not self.is_marked():
+            raise StorageAway(f"The storage is not there: it has no file {MARK}.")
+
+    def _missing(self) -> FarmError:
+        """What it means that a file is not there."""
+        self._must_be_marked()
+        return NotFound("This file is no longer in storage.")
+
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+
+def _refused(error: Exception) -> StorageAway:
+    """In words without addresses: people read them on a job's page, and the log has the rest."""
+    reason = getattr(error, "strerror", None) or type(error).__name__
+    return StorageAway(f"The storage refused: {reason}.")
 
 
 def _sync_folder(folder: Path) -> None:

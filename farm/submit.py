@@ -181,8 +181,7 @@ def _sent(session: Session, upload: Upload) -> None:
 
 
 def _store(upload: Upload, data: bytes, checked: images.Checked) -> None:
-    """The picture and its thumbnail, if they are not there yet."""
+    """The picture and its thumbnail. Also if they are there: what lies there may be damaged."""
     store = storage()
-    for key, file in ((upload.key, data), (upload.thumbnail_key, checked.thumbnail)):
-        if not store.exists(key):
-            store.put(key, file)
+    store.put(upload.key, data)
+    store.put(upload.thumbnail_key, checked.thumbnail)

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from farm import db, jobs
+from farm.install import install
 from farm.settings import Settings, settings
 
 LONGEST_BACK_OFF = 30.0  # s
@@ -95,11 +96,14 @@ class Child:
 def up() -> None:
     """Run the farm until Ctrl-C or SIGTERM."""
     wanted = settings()
-    wanted.home.mkdir(parents=True, exist_ok=True)
+    try:
+        wanted.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"FARM_HOME={wanted.home}: {error.strerror}.") from error
     with _only_one(wanted.home):
         _check_port(wanted)
         bring_weights(wanted)
-        db.upgrade()
+        install()
         family = children(wanted)
         if wanted.database_url.startswith("sqlite"):
             _requeue(family)

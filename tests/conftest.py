@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, text
 
 from farm import db, images
+from farm.install import install
 from farm.queue import celery
 from farm.settings import Settings, settings
 from tests.processes import chromium
@@ -113,8 +114,8 @@ def empty_database(
 
 @pytest.fixture
 def database(empty_database: str) -> str:
-    """A database with the farm's tables; the test runs once on each kind."""
-    db.upgrade()
+    """A database with the farm's tables, and a storage; the test runs once on each kind."""
+    install()
     return empty_database
 
 

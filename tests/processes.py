@@ -83,6 +83,12 @@ class RunningFarm:
                     named[name] = child
         return named
 
+    def renderer(self) -> psutil.Process:
+        """The worker's child that renders: the one that has torch in memory."""
+        parent = wait_for(lambda: self.children().get("celery"))
+        children = wait_for(lambda: parent.children(recursive=True))
+        return max(children, key=lambda child: child.memory_info().rss)
+
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
         self.process.wait(90)

@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from farm import attempts, board, db, jobs, machines
 from farm.errors import InvalidInput
 from farm.estimate import estimate, work_on
+from farm.install import install
 from farm.models import Upload, Worker
 from farm.plan import choose, default_tile, peak_bytes
 from farm.recipe import Level, Recipe, levels, pixel_iterations
@@ -217,7 +218,7 @@ def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> N
     from workers import render
     from workers.heartbeat import Heartbeat
 
-    db.upgrade()
+    install()
     told = render.machine()
     Heartbeat("worker@test", told)._beat()
     with db.reading() as session:
@@ -229,17 +230,17 @@ def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> N
 def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
     farm_home: Path,
 ) -> None:
-    from workers.render import _Reporter
+    from workers.reporter import Reporter
 
     # Given a worker that has taken a job
-    db.upgrade()
+    install()
     name = settings().worker_name
     seen(name)
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
     with db.writing() as session:
         claim = jobs.claim(session, jobs.get(session, job_id).work_class, name)
     assert claim is not None
-    reporter = _Reporter(claim.job, claim.attempt, storage())
+    reporter = Reporter(claim.job, claim.attempt, storage())
 
     def speed() -> float | None:
         with db.reading() as session:

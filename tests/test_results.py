@@ -21,6 +21,7 @@ def stored(folder: Path, width: int, height: int, recipe: dict[str, str]) -> Sto
     """After the first attempt of a job has made a picture of this size."""
     picture = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
     store = Storage(f"file://{folder}")
+    store.mark()
     store_pictures(
         Job(id="1", attempt=1, width=width, height=height, recipe=recipe), store, picture, "{}"
     )

@@ -16,9 +16,10 @@ from farm.storage import Storage
 @pytest.fixture(params=["folder", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """A local folder, and a bucket behind an S3 API on a socket."""
-    if request.param == "folder":
-        return Storage(f"file://{tmp_path}/storage")
-    return Storage(request.getfixturevalue("bucket"))
+    folder = f"file://{tmp_path}/storage"
+    store = Storage(folder if request.param == "folder" else request.getfixturevalue("bucket"))
+    store.mark()
+    return store
 
 
 def test_what_was_put_is_got_again(store: Storage) -> None:
@@ -100,6 +101,7 @@ def test_deleting_twice_is_fine(store: Storage) -> None:
 
 def test_a_write_that_breaks_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     store = Storage(f"file://{tmp_path}/storage")
+    store.mark()
     store.put("a", b"old")
     with pytest.raises(TypeError):
         store.put("a", "not bytes")  # type: ignore[arg-type]

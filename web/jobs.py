@@ -141,9 +141,9 @@ def _chosen(file: object) -> bool:
 
 def _stored(upload: Upload, field: str, problems: list[Problem]) -> Iterator[bytes]:
     try:
-        yield storage().get(upload.key)
+        yield storage().get_whole(upload.key, upload.sha256)
     except NotFound:
-        problems.append(Problem(field, "is no longer in storage; choose the file again"))
+        problems.append(Problem(field, "is no longer whole in storage; choose the file again"))
 
 
 def _sample(

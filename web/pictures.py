@@ -7,11 +7,10 @@ import re
 import unicodedata
 
 from flask import Blueprint, Response, request
-from werkzeug.exceptions import NotFound
 from werkzeug.wsgi import wrap_file
 
 from farm import db, images, jobs
-from farm.errors import WrongState
+from farm.errors import NotFound, WrongState
 from farm.models import Job, State
 from farm.storage import storage
 from web import present, samples
@@ -41,7 +40,7 @@ def style(job_id: str, number: int) -> Response:
     """One of the paintings, from 0, small."""
     styles = _job(job_id).styles
     if number >= len(styles):
-        raise NotFound
+        raise NotFound(f"This job has {len(styles)} paintings, counted from 0.")
     upload = styles[number].upload
     return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
 
@@ -68,7 +67,7 @@ def sample(name: str) -> Response:
     """A sample, small."""
     found = samples.find(name)
     if found is None:
-        raise NotFound
+        raise NotFound("There is no sample of this name.")
     small = images.check(found.path.read_bytes(), "sample", megapixels=100).thumbnail
     return _jpeg(small, f"sample-{found.path.stat().st_mtime_ns}", A_DAY)
 

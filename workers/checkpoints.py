@@ -12,7 +12,7 @@ from farm import attempts
 from farm.engine import checkpoint
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.optimise import Step
-from farm.errors import InvalidInput, NotFound, StorageAway
+from farm.errors import StorageAway
 from farm.models import Job
 from farm.settings import settings
 from farm.storage import Storage
@@ -22,23 +22,15 @@ log = structlog.get_logger()
 
 
 def newest(job: Job, store: Storage) -> Checkpoint | None:
-    """What an earlier attempt left to go on from, if it can be read.
+    """What an earlier attempt left to go on from; None: nothing.
 
     Raises:
+        InvalidInput, NotFound: it left a file that cannot be used, or that is gone.
         StorageAway: it may be readable later.
     """
     if job.checkpoint_attempt is None:
         return None
-    key = job.checkpoint_key(job.checkpoint_attempt)
-    try:
-        return outage.tried(lambda: _read(store, key))
-    except (InvalidInput, NotFound) as error:
-        log.warning("checkpoint not usable", job=job.id, error=str(error))
-        return None
-
-
-def _read(store: Storage, key: str) -> Checkpoint:
-    with store.at_hand(key) as path:
+    with store.at_hand(job.checkpoint_key(job.checkpoint_attempt)) as path:
         return checkpoint.read(path)
 
 

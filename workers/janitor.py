@@ -63,7 +63,6 @@ class Janitor:
 def main() -> None:
     """Tidy until told to stop."""
     log.configure()
-    db.check_version()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

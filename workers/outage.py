@@ -14,7 +14,7 @@ from farm import db
 from farm.errors import StorageAway
 from farm.settings import settings
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0  # s
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0  # s
 
 T = TypeVar("T")
 DatabaseAway = (OperationalError, InterfaceError)
@@ -35,16 +35,23 @@ def write(what: Callable[[Session], T]) -> T:
     return _patiently(once, DatabaseAway)
 
 
-def tried(what: Callable[[], T]) -> T:
+def tried(what: Callable[[], T], waiting: Callable[[], None] = lambda: None) -> T:
     """Carry out `what` with the storage, again and again while it is away.
+
+    Args:
+        waiting: called before each pause; what it raises ends the waiting.
 
     Raises:
         StorageAway: it was away for too long.
     """
-    return _patiently(what, (StorageAway,))
+    return _patiently(what, (StorageAway,), waiting)
 
 
-def _patiently(what: Callable[[], T], away: tuple[type[Exception], ...]) -> T:
+def _patiently(
+    what: Callable[[], T],
+    away: tuple[type[Exception], ...],
+    waiting: Callable[[], None] = lambda: None,
+) -> T:
     """The pauses grow; the last try's error is raised."""
     began, pause = time.monotonic(), FIRST_PAUSE
     while time.monotonic() - began < settings().outage_seconds:
@@ -53,6 +60,7 @@ def _patiently(what: Callable[[], T], away: tuple[type[Exception], ...]) -> T:
         except away as error:
             reason = getattr(error, "orig", error)  # a database's own words, without the statement
             log.warning("tried in vain", error=str(reason), again_in_seconds=pause)
+        waiting()
         time.sleep(pause)
         pause = min(LONGEST_PAUSE, 2 * pause)
     return what()

@@ -1,12 +1,7 @@
-"""One claimed job from its uploads to its result: the loop around the engine.
-
-Reports about once a second, stores a preview now and then, stops when a person or the operator asks.
-"""
+"""One claimed job from its uploads to its result: the loop around the engine."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +10,7 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from farm import attempts, db, images, jobs, machines
+from farm import attempts, images, jobs, machines
 from farm.engine import device, precision, quality
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.optimise import Picture, Step, stylize
@@ -24,6 +19,7 @@ from farm.errors import (
     AttemptLost,
     FarmError,
     InvalidInput,
+    NotFound,
     RenderFailed,
     StorageAway,
     WeightsUnavailable,
@@ -33,22 +29,12 @@ from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage, storage
 from workers import checkpoints, outage
-from workers.checkpoints import Checkpoints
+from workers.reporter import Reporter
+from workers.stop import Stop, Waits
 
-REPORT_SECONDS = 1.0
-PREVIEW_SECONDS = 3.0
-PREVIEW_SHARE = 0.05  # of the time may go into previews, so large pictures get them less often
-SMALLEST_MEASURED = 0.05  # megapixels; smaller levels are slower for their pixels
+AGAIN = "Send the same picture again, then retry this job."
 
-stopping = threading.Event()  # the operator wants this process to end
 log = structlog.get_logger()
-
-
-class _Stop(Exception):
-    """Leave the loop: `state` says who asked for it."""
-
-    def __init__(self, state: State) -> None:
-        self.state = state
 
 
 def machine() -> machines.Machine:
@@ -90,7 +76,7 @@ def render(claim: jobs.Claim, progressed: Callable[[], None]) -> bool:
         logger.info("finished")
     except AttemptLost:
         logger.warning("attempt lost; another owns the job, or it is gone")
-    except _Stop as stop:
+    except Stop as stop:
         _leave(job, attempt, stop.state)
         logger.info("stopped", state=stop.state.value)
     except outage.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
@@ -101,7 +87,10 @@ def render(claim: jobs.Claim, progressed: Callable[[], None]) -> bool:
             message = "its worker ran out of memory"
             _end(job, lambda s: jobs.broke_off(s, job.id, attempt, jobs.OUT_OF_MEMORY, message))
             return True
-        if isinstance(error, FarmError):
+        if isinstance(error, StorageAway):
+            logger.exception("the storage stays away")
+            message = f"{error} Once that is mended, retry this job."
+        elif isinstance(error, FarmError):
             logger.warning("failed", error=str(error))
             message = str(error)
         else:
@@ -119,24 +108,23 @@ class _Task:
     job: Job
     attempt: int
     store: Storage
+    waits: Waits
     recipe: Recipe
     content: Picture
     styles: list[Picture]
     ready: Engine
 
-    def note(self, message: str) -> None:
-        """For the job's timeline."""
-        outage.write(lambda s: attempts.note(s, self.job.id, self.attempt, message))
-
 
 def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
     store = storage()
     recipe = Recipe.parse(job.recipe)
-    content, *styles = [
-        _decoded(store, upload, field)
-        for field, upload in (("content", job.content), *(("style", s.upload) for s in job.styles))
+    waits = Waits(job.id, attempt)
+    content = _decoded(store, waits, job.content, "photograph")
+    styles = [
+        _decoded(store, waits, style.upload, f"painting {number}" if job.styles[1:] else "painting")
+        for number, style in enumerate(job.styles, 1)
     ]
-    resume = checkpoints.newest(job, store)
+    resume = _resume(store, waits, job, attempt)
     try:
         ready = engine(resume.features if resume else recipe.features, recipe.precision)
     except WeightsUnavailable:
@@ -145,8 +133,8 @@ def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
         ready = engine(recipe.features, recipe.precision)  # and begin anew, see `_steps`
     outage.write(lambda s: attempts.set_features(s, job.id, attempt, ready.vgg.features))
     device.reset_peak_memory(ready.device)
-    reporter = _Reporter(job, attempt, store)
-    task = _Task(job, attempt, store, recipe, content, styles, ready)
+    reporter = Reporter(job, attempt, store)
+    task = _Task(job, attempt, store, waits, recipe, content, styles, ready)
     step = None
     for step in _steps(task, resume):
         progressed()
@@ -155,9 +143,31 @@ def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
     _finish(task, step)
 
 
-def _decoded(store: Storage, upload: Upload, field: str) -> Picture:
-    data = outage.tried(lambda: store.get(upload.key))
-    return images.decode(data, field, settings().max_upload_megapixels)
+def _decoded(store: Storage, waits: Waits, upload: Upload, called: str) -> Picture:
+    """
+    Raises:
+        RenderFailed: what is stored is not what was sent, or it is gone.
+    """
+    try:
+        data = outage.tried(lambda: store.get_whole(upload.key, upload.sha256), waits)
+    except NotFound as error:
+        raise RenderFailed(f"{called.capitalize()}: {error} {AGAIN}") from error
+    return images.decode(data, called, settings().max_upload_megapixels)
+
+
+def _resume(store: Storage, waits: Waits, job: Job, attempt: int) -> Checkpoint | None:
+    """What there is to go on from."""
+    try:
+        return outage.tried(lambda: checkpoints.newest(job, store), waits)
+    except (InvalidInput, NotFound) as error:
+        log.warning("checkpoint not usable", job=job.id, error=str(error))
+        _note(job, attempt, "begins anew: what the last attempt left cannot be read")
+        return None
+
+
+def _note(job: Job, attempt: int, message: str) -> None:
+    """For the job's timeline."""
+    outage.write(lambda s: attempts.note(s, job.id, attempt, message))
 
 
 def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
@@ -172,9 +182,11 @@ def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
             first = next(steps)
         except InvalidInput as error:
             log.warning("checkpoint not usable", job=task.job.id, error=str(error))
-            task.note("began anew: the checkpoint does not go with this worker")
+            anew = "begins anew: what the last attempt left does not go with this worker"
+            _note(task.job, task.attempt, anew)
         else:
-            task.note(f"resumed at level {facts.level}, iteration {facts.iteration}")
+            resumed = f"resumed at level {facts.level}, iteration {facts.iteration}"
+            _note(task.job, task.attempt, resumed)
             yield first
             yield from steps
             return
@@ -187,11 +199,7 @@ def _finish(task: _Task, step: Step) -> None:
     picture = step.picture()
     figures = quality.measure(picture, task.content, task.styles, task.recipe, ready)
     text = ready.settled(task.recipe).model_dump_json()
-    try:
-        outage.tried(lambda: store_pictures(job, task.store, picture, text))
-    except (StorageAway, OSError) as error:
-        log.exception("result not stored", job=job.id)
-        raise RenderFailed(f"The finished picture could not be stored: {error}") from error
+    outage.tried(lambda: store_pictures(job, task.store, picture, text), task.waits)
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
         "peak_memory_bytes": device.peak_memory_bytes(ready.device),
@@ -204,7 +212,7 @@ def _finish(task: _Task, step: Step) -> None:
 def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
     """Unless the job was cancelled while its picture was measured and stored."""
     if attempts.heartbeat(session, task.job.id, task.attempt) is State.CANCELLING:
-        raise _Stop(State.CANCELLING)
+        raise Stop(State.CANCELLING)
     jobs.succeed(session, task.job.id, task.attempt, metrics)
 
 
@@ -216,95 +224,6 @@ def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> N
     if job.has_view:
         with store.writing(job.view_key) as file:
             images.view(picture, file)
-
-
-class _Reporter:
-    """Turns steps into rows and previews, not more often than is useful."""
-
-    def __init__(self, job: Job, attempt: int, store: Storage) -> None:
-        self._job, self._attempt, self._store = job, attempt, store
-        self._checkpoints = Checkpoints(job, attempt, store)
-        self._reported = self._previewed = -1e9
-        self._preview_took = 0.0
-        self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
-        self._first = 0  # iteration seen of this level
-
-    def saw(self, step: Step) -> None:
-        """After each iteration.
-
-        Raises:
-            _Stop: a person cancelled the job, or this process shall end.
-            AttemptLost: the job is another attempt's.
-        """
-        if stopping.is_set() and step.progress < 1:
-            self._checkpoints.write(step)
-            raise _Stop(State.QUEUED)
-        if step.level != self._level[0]:
-            self._level = (step.level, step.seconds, step.progress)
-            self._first = step.iteration
-        now = time.monotonic()
-        if now - self._reported >= REPORT_SECONDS or step.ends_level:
-            self._reported = now
-            self._report(step)
-            pause = max(PREVIEW_SECONDS, self._preview_took / PREVIEW_SHARE)
-            if now - self._previewed >= pause or step.ends_level:
-                self._preview(step)
-        self._checkpoints.saw(step)
-
-    def _report(self, step: Step) -> None:
-        """A report that the database does not take is left out; the next one says it all."""
-        try:
-            with db.writing() as session:
-                state = attempts.report(session, self._job.id, self._attempt, self._progress(step))
-                if speed := self._speed(step):
-                    machines.measured(session, settings().worker_name, speed)
-        except outage.DatabaseAway as error:
-            log.warning("not reported", job=self._job.id, error=str(error.orig))
-            return
-        if state is State.CANCELLING:
-            raise _Stop(state)
-
-    def _preview(self, step: Step) -> None:
-        """One that cannot be stored is left out."""
-        began = time.monotonic()
-        try:
-            self._store.put(self._job.preview_key, images.preview(step.picture()))
-            with db.writing() as session:
-                attempts.preview_stored(session, self._job.id, self._attempt)
-        except (StorageAway, *outage.DatabaseAway) as error:
-            log.warning("preview not stored", job=self._job.id, error=str(error))
-        self._previewed = time.monotonic()
-        self._preview_took = self._previewed - began
-
-    def _progress(self, step: Step) -> attempts.Progress:
-        return attempts.Progress(
-            progress=step.progress,
-            level=step.level,
-            levels=step.levels,
-            iteration=step.done,
-            iterations=step.total,
-            eta_seconds=self._eta(step),
-            content_loss=step.losses.content,
-            style_loss=step.losses.style,
-            tv_loss=step.losses.tv,
-        )
-
-    def _speed(self, step: Step) -> float | None:
-        """Seconds an iteration and megapixel over the level that ends; None: nothing to measure by.
-        Without the level's first iteration, which prepares the others."""
-        megapixels = step.height * step.width / 1e6
-        counted = step.iteration - self._first
-        if not step.ends_level or megapixels < SMALLEST_MEASURED or not counted:
-            return None
-        return (step.seconds - self._level[1]) / counted / megapixels
-
-    def _eta(self, step: Step) -> float:
-        """By this level's pace once it has one: small levels are slower for their pixels."""
-        _, began, at = self._level
-        pace = (step.progress - at) / max(step.seconds - began, 1e-6)
-        if step.iteration <= 2:
-            pace = step.progress / max(step.seconds, 1e-6)
-        return (1 - step.progress) / max(pace, 1e-9)
 
 
 def _leave(job: Job, attempt: int, state: State) -> None:

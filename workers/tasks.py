@@ -18,11 +18,13 @@ from kombu.transport.virtual import QoS
 
 from farm import db, jobs, leftovers, log
 from farm.models import WorkClass
-from farm.queue import TASK, celery
+from farm.queue import TASK, celery, send_ticket
 from farm.settings import settings
 from workers.heartbeat import Heartbeat
+from workers.stop import stopping
 
 EXIT_OUT_OF_MEMORY = 71
+EXIT_STOPPED = 72
 
 app = celery()
 _heartbeat: Heartbeat | None = None
@@ -67,9 +69,12 @@ def render_next(work_class: str) -> None:
     from workers import render
 
     assert _heartbeat is not None, "prepare_child runs first"
+    if stopping.is_set():  # somebody stopped this process alone, and it gave its job back
+        send_ticket(WorkClass(work_class))
+        os._exit(EXIT_STOPPED)  # the parent starts another child
     # The pool sets its own handler after `prepare_child`; while a job is at hand it is ours, so that
     # the job is given back and not torn apart.
-    signal.signal(signal.SIGTERM, lambda *_: render.stopping.set())
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     with db.writing() as session:
         claim = jobs.claim(session, WorkClass(work_class), settings().worker_name)
     if claim is None:

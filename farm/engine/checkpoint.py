@@ -23,17 +23,18 @@ from farm.errors import InvalidInput, Problem, RenderFailed
 from farm.plan import SMALLEST_TILE
 from farm.recipe import Recipe
 
-VERSION = 1
+VERSION = 2
 KEY = "style-farm checkpoint"
 
 
 class Facts(BaseModel):
     """All but the tensors.
 
-    version: of this layout. recipe: with what `auto` chose. inputs: digest of the pictures. level,
-    iteration: the last one done, from 1. seconds: worked so far. budget_bytes, tile, lowered:
-    what the plans of this and the coming levels follow from. scalars: the optimiser's. scale: of a
-    float16 loss. good: iterations since it last changed. plateau: see `optimise.Plateau`.
+    version: of this layout. recipe: with what `auto` chose. inputs: digest of the pictures. tensors:
+    digest of the tensors, set when they are written. level, iteration: the last one done, from 1.
+    seconds: worked so far. budget_bytes, tile, lowered: what the plans of this and the coming levels
+    follow from. scalars: the optimiser's. scale: of a float16 loss. good: iterations since it last
+    changed. plateau: see `optimise.Plateau`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +42,7 @@ class Facts(BaseModel):
     version: int = VERSION
     recipe: dict[str, Any]
     inputs: str
+    tensors: str = ""
     level: int = Field(ge=1)
     iteration: int = Field(ge=1)
     seconds: float = Field(ge=0, allow_inf_nan=False)
@@ -79,7 +81,8 @@ class Checkpoint:
         part = path.with_name(f".{path.name}.part")
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         try:
-            save_file(tensors, part, metadata={KEY: self.facts.model_dump_json()})
+            facts = self.facts.model_copy(update={"tensors": _digest_of(tensors)})
+            save_file(tensors, part, metadata={KEY: facts.model_dump_json()})
             with part.open("rb") as file:
                 os.fsync(file.fileno())
             part.replace(path)
@@ -121,8 +124,8 @@ def read(path: Path) -> Checkpoint:
         raise unusable(f"{path} is damaged: {wrong} cannot be right") from error
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise unusable(f"{path} is damaged or not whole ({error})") from error
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-        raise unusable(f"{path} is damaged: a number in it is not finite")
+    if _digest_of(tensors) != facts.tensors:
+        raise unusable(f"{path} is damaged: its numbers are not those that were written")
     return Checkpoint(facts, tensors)
 
 
@@ -132,6 +135,16 @@ def digest(pictures: list[Any]) -> str:
     for picture in pictures:
         whole.update(str(picture.shape).encode())
         whole.update(memoryview(picture).cast("B"))
+    return whole.hexdigest()
+
+
+def _digest_of(tensors: dict[str, Tensor]) -> str:
+    """Of contiguous tensors on the CPU, with their names, shapes and types."""
+    whole = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        numbers: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+        whole.update(numbers)
     return whole.hexdigest()
 
 

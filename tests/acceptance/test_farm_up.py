@@ -85,6 +85,19 @@ def test_a_child_that_dies_is_started_again(farm: RunningFarm, name: str) -> Non
     assert farm.wait_for_state(job_id, "succeeded", "failed", seconds=150)["state"] == "succeeded"
 
 
+def test_a_renderer_that_is_stopped_alone_gives_its_job_back_and_another_takes_it(
+    farm: RunningFarm,
+) -> None:
+    job_id = farm.submit(size=128, iterations=[200])
+    wait_for(lambda: farm.job(job_id)["iteration"] > 1, pause=0.05)
+    stopped = farm.renderer()
+    stopped.terminate()
+    job = farm.wait_for_state(job_id, "succeeded", "failed", seconds=150)
+    assert (job["state"], job["attempt"]) == ("succeeded", 2)
+    assert not stopped.is_running()
+    assert "resumed at level" in page_of(farm, job_id)
+
+
 def test_a_second_farm_on_the_same_folder_is_refused(farm: RunningFarm) -> None:
     environment = os.environ | {"FARM_HOME": str(farm.home), "PORT": "1"}
     second = subprocess.run([*FARM, "up"], env=environment, capture_output=True, text=True, timeout=60)

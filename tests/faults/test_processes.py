@@ -14,20 +14,13 @@ import pytest
 from celery import Celery
 
 from tests.faults.six_jobs import QUICK, RECIPES, at_work, in_the_middle, nothing_left, recovery, results
-from tests.processes import FARM, RunningFarm, farm_up, wait_for
+from tests.processes import FARM, RunningFarm, farm_up
 
 pytestmark = pytest.mark.faults
 
 
-def renderer(farm: RunningFarm) -> psutil.Process:
-    """The worker's child that renders: the one that has torch in memory."""
-    parent = wait_for(lambda: farm.children().get("celery"))
-    children = wait_for(lambda: parent.children(recursive=True))
-    return max(children, key=lambda child: child.memory_info().rss)
-
-
 def kill_the_renderer(farm: RunningFarm) -> None:
-    renderer(farm).kill()
+    farm.renderer().kill()
 
 
 def kill_the_worker(farm: RunningFarm) -> None:
@@ -36,7 +29,7 @@ def kill_the_worker(farm: RunningFarm) -> None:
 
 def stop_the_worker_past_its_lease(farm: RunningFarm) -> None:
     """And let it go on, believing that the job is still its own."""
-    child = renderer(farm)
+    child = farm.renderer()
     held = next(job for job in farm.api("GET", "/jobs?state=running").json()["items"])["id"]
     child.suspend()
     farm.wait_for_state(held, "queued", seconds=60)

@@ -50,6 +50,7 @@ def home(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "farm.db").write_bytes(tables.read_bytes())
     _forget()
+    storage().mark()
     yield tmp_path
     _forget()
 

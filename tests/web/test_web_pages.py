@@ -103,15 +103,19 @@ def test_a_job_is_made_again_with_changes_from_the_same_pictures(
     assert again.width == 128
 
 
-def test_a_kept_picture_that_is_gone_is_named(make_job: MakeJob, client: FlaskClient) -> None:
+@pytest.mark.parametrize("harm", ["gone", "damaged"])
+def test_a_kept_picture_that_is_gone_is_named(harm: str, make_job: MakeJob, client: FlaskClient) -> None:
     job = make_job()
-    storage().delete(job.content.key)
+    if harm == "gone":
+        storage().delete(job.content.key)
+    else:
+        storage().put(job.content.key, storage().get(job.content.key)[:-1])
     data = {"csrf_token": token(client), "from_job": job.id, "content_pick": "kept"}
 
     response = client.post("/", data=data | {"style_pick": "kept-0"})
 
     assert response.status_code == 422
-    assert "no longer in storage" in response.text
+    assert "no longer whole in storage" in response.text
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -1,0 +1,37 @@
+"""Leaving a job before it is done, because a person or the operator asks for it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+from farm import attempts, db
+from farm.models import State
+from workers import outage
+
+stopping = threading.Event()  # the operator wants this process to end
+
+
+class Stop(Exception):
+    """Leave the loop: `state` says who asked for it."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+
+class Waits:
+    """What an attempt does while it waits for the storage: says so once, and stops when it shall."""
+
+    def __init__(self, job_id: str, attempt: int) -> None:
+        self._attempt = (job_id, attempt)
+        self._said = False
+
+    def __call__(self) -> None:
+        if stopping.is_set():
+            raise Stop(State.QUEUED)
+        with suppress(*outage.DatabaseAway), db.writing() as session:
+            if attempts.heartbeat(session, *self._attempt) is State.CANCELLING:
+                raise Stop(State.CANCELLING)
+            if not self._said:
+                attempts.note(session, *self._attempt, "waits for the storage, which does not answer")
+                self._said = True
