@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm import attempts, db, jobs
-from farm.errors import AttemptLost
+from farm.errors import AttemptLost, InvalidInput, NotFound
 from farm.models import Job
 from farm.recipe import Recipe
 from farm.storage import storage
@@ -65,8 +65,8 @@ def test_a_stale_attempts_checkpoint_is_refused_and_the_newer_stays() -> None:
     assert third.facts.level == 2
 
 
-@pytest.mark.parametrize("harm", ["gone", "cut"])
-def test_a_checkpoint_that_cannot_be_read_is_left_and_the_job_begins_anew(harm: str) -> None:
+@pytest.mark.parametrize(("harm", "told"), [("gone", NotFound), ("cut", InvalidInput)])
+def test_a_checkpoint_that_cannot_be_read_is_told_of(harm: str, told: type[Exception]) -> None:
     submit(picture(0), [picture(1)], Recipe(size=256))
     first = taken()
     Checkpoints(first.job, 1, storage()).write(step(1, 1, 2, side=8, seconds=1))
@@ -76,7 +76,8 @@ def test_a_checkpoint_that_cannot_be_read_is_left_and_the_job_begins_anew(harm: 
     else:
         storage().put(key, storage().get(key)[:-5])
     lose(first.job.id, 1)
-    assert checkpoints.newest(taken().job, storage()) is None
+    with pytest.raises(told):
+        checkpoints.newest(taken().job, storage())
 
 
 def test_a_storage_that_refuses_stops_no_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -364,7 +364,7 @@ def test_a_database_without_tables_is_a_page(client: FlaskClient, home: Path) ->
 
 
 def test_a_storage_that_refuses_is_said_in_words_and_loses_nothing(post_form: Post, home: Path) -> None:
-    (home / "storage").write_bytes(b"no folder")
+    (home / "storage").rename(home / "unmounted")
 
     response = post_form()
 
@@ -374,7 +374,7 @@ def test_a_storage_that_refuses_is_said_in_words_and_loses_nothing(post_form: Po
     assert all_jobs() == []
 
     # When there is a storage again
-    (home / "storage").unlink()
+    (home / "unmounted").rename(home / "storage")
     assert post_form().status_code == 303
 
 
