@@ -79,7 +79,7 @@ class Checkpoint:
             RenderFailed: it cannot be written; an older file of that name is as it was.
         """
         part = path.with_name(f".{path.name}.part")
-        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors.items()}
         try:
             facts = self.facts.model_copy(update={"tensors": _digest_of(tensors)})
             save_file(tensors, part, metadata={KEY: facts.model_dump_json()})
