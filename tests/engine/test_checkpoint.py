@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from farm.engine import checkpoint
-from farm.engine.checkpoint import KEY, Checkpoint, read
+from farm.engine.checkpoint import KEY, VERSION, Checkpoint, read
 from farm.engine.optimise import Step, stylize
 from farm.engine.ready import Engine
 from farm.errors import InvalidInput, RenderFailed
@@ -163,9 +163,9 @@ def test_a_forged_checkpoint_is_refused(engine, pictures, tmp_path: Path, forged
 def test_a_checkpoint_of_a_newer_version_is_refused(engine, pictures, tmp_path: Path) -> None:
     path = tmp_path / "c"
     saved = stopped_after(engine, pictures, 3, path)
-    facts = json.loads(saved.facts.model_dump_json()) | {"version": 2, "something_new": 1}
+    facts = json.loads(saved.facts.model_dump_json()) | {"version": VERSION + 1, "something_new": 1}
     save_file(load_file(path), path, metadata={KEY: json.dumps(facts)})
-    with pytest.raises(InvalidInput, match="has layout 2; this version of the farm reads 1"):
+    with pytest.raises(InvalidInput, match=f"has layout {VERSION + 1}; this version of the farm reads {VERSION}"):
         read(path)
 
 
