@@ -165,7 +165,9 @@ def test_a_checkpoint_of_a_newer_version_is_refused(engine, pictures, tmp_path: 
     saved = stopped_after(engine, pictures, 3, path)
     facts = json.loads(saved.facts.model_dump_json()) | {"version": VERSION + 1, "something_new": 1}
     save_file(load_file(path), path, metadata={KEY: json.dumps(facts)})
-    with pytest.raises(InvalidInput, match=f"has layout {VERSION + 1}; this version of the farm reads {VERSION}"):
+    with pytest.raises(
+        InvalidInput, match=f"has layout {VERSION + 1}; this version of the farm reads {VERSION}"
+    ):
         read(path)
 
 
