@@ -54,8 +54,9 @@ def remove_of(job_id: str) -> None:
 
 
 def sweep() -> None:
-    """Remove all that is no longer needed."""
+    """Remove all that is no longer needed. Not while the storage is away: the rows would go alone."""
     store = storage()
+    store.must_be_marked()
     by_job: dict[str, list[str]] = defaultdict(list)
     for key in store.keys():  # noqa: SIM118 - not a dict
         if found := KEY.fullmatch(key):

@@ -57,10 +57,15 @@ class Storage:
         """Whether this is the farm's storage, and not an empty place."""
         return self.exists(MARK)
 
+    def must_be_marked(self) -> None:
+        """Raises StorageAway unless it is."""
+        if not self.is_marked():
+            raise StorageAway(f"The storage is not there: it has no file {MARK}.")
+
     def put(self, key: str, data: bytes) -> None:
         """Store; a reader sees the old file or the new one, never a part."""
         if "file" not in self._fs.protocol:
-            self._must_be_marked()
+            self.must_be_marked()
             with _reaching():
                 self._fs.pipe_file(self._path(key), data)
             return
@@ -75,7 +80,7 @@ class Storage:
         Local: a temporary name beside it, on the disk for good before it is renamed. Object stores: a
         temporary file here, then one put, which is whole by itself. Its `name` is a path in both.
         """
-        self._must_be_marked()
+        self.must_be_marked()
         path = self._path(key)
         try:
             if "file" in self._fs.protocol:
@@ -188,13 +193,9 @@ class Storage:
             return 0.0
         return (datetime.now(UTC) - written).total_seconds()
 
-    def _must_be_marked(self) -> None:
-        if not self.is_marked():
-            raise StorageAway(f"The storage is not there: it has no file {MARK}.")
-
     def _missing(self) -> FarmError:
         """What it means that a file is not there."""
-        self._must_be_marked()
+        self.must_be_marked()
         return NotFound("This file is no longer in storage.")
 
     def _path(self, key: str) -> str:

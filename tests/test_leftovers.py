@@ -6,13 +6,13 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from farm import attempts, db, jobs, leftovers
-from farm.errors import WrongState
+from farm.errors import StorageAway, WrongState
 from farm.models import Job, Upload, now
 from farm.recipe import Recipe
-from farm.storage import Storage, storage
+from farm.storage import MARK, Storage, storage
 from farm.submit import submit
 from tests.test_jobs import claim, lose
 from tests.test_submit import picture
@@ -91,6 +91,24 @@ def test_files_of_a_job_that_is_gone_are_removed_and_what_is_not_ours_stays() ->
     storage().put("uploads/half.part", b"somebody may be writing this")
     leftovers.sweep()
     assert storage().keys() == ["notes.txt", "uploads/half.part"]
+
+
+def test_while_the_storage_is_away_nothing_is_forgotten() -> None:
+    # Given uploads that have expired, in a storage that is not mounted
+    job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
+    with db.writing() as session:
+        jobs.cancel(session, job_id)
+        session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
+    leftovers.delete_job(job_id)
+    storage().delete(MARK)
+    with pytest.raises(StorageAway):
+        leftovers.sweep()
+    # Then they go when it is back, row and file
+    storage().mark()
+    leftovers.sweep()
+    assert storage().keys() == []
+    with db.reading() as session:
+        assert session.scalars(select(Upload)).all() == []
 
 
 def test_a_picture_sent_again_while_its_upload_is_removed_is_stored_anew(

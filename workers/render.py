@@ -118,7 +118,7 @@ class _Task:
 def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
     store = storage()
     recipe = Recipe.parse(job.recipe)
-    waits = Waits(job.id, attempt)
+    waits = Waits(job.id, attempt, progressed)
     content = _decoded(store, waits, job.content, "photograph")
     styles = [
         _decoded(store, waits, style.upload, f"painting {number}" if job.styles[1:] else "painting")

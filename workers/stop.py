@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from farm import attempts, db
@@ -20,13 +21,18 @@ class Stop(Exception):
 
 
 class Waits:
-    """What an attempt does while it waits for the storage: says so once, and stops when it shall."""
+    """What an attempt does while it waits for the storage: says so once, and stops when it shall.
 
-    def __init__(self, job_id: str, attempt: int) -> None:
+    progressed: called too, so that waiting is not taken for being stuck.
+    """
+
+    def __init__(self, job_id: str, attempt: int, progressed: Callable[[], None]) -> None:
         self._attempt = (job_id, attempt)
+        self._progressed = progressed
         self._said = False
 
     def __call__(self) -> None:
+        self._progressed()
         if stopping.is_set():
             raise Stop(State.QUEUED)
         with suppress(*outage.DatabaseAway), db.writing() as session:
