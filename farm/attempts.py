@@ -64,7 +64,7 @@ def heartbeat(session: Session, job_id: str, attempt: int) -> State:
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, job_id, attempt, lease_until=lease(session))
+    _write(session, job_id, attempt, shown=False, lease_until=lease(session))
     return state_of(session, job_id)
 
 
@@ -105,8 +105,13 @@ def note(session: Session, job_id: str, attempt: int, message: str) -> None:
     session.add(Event(job_id=job_id, attempt=attempt, state=state_of(session, job_id), message=message))
 
 
-def _write(session: Session, job_id: str, attempt: int, **values: Any) -> None:
-    """A running attempt's write, refused once the attempt is stale."""
+def _write(session: Session, job_id: str, attempt: int, *, shown: bool = True, **values: Any) -> None:
+    """A running attempt's write, refused once the attempt is stale.
+
+    shown: on pages, so that whoever watches the job looks again.
+    """
+    if shown:
+        values["version"] = Job.version + 1
     mine = update(Job).where(
         Job.id == job_id,
         Job.attempt == attempt,

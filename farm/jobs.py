@@ -72,6 +72,7 @@ def create(
         work_class=WorkClass.of(max(height, width)),
         priority=priority,
         recipe=recipe.model_dump(mode="json"),
+        look_sha256=recipe.look,
         content=content,
         styles=[JobStyle(position=i, upload=style) for i, style in enumerate(styles)],
         width=width,
@@ -122,6 +123,7 @@ def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
 
 _BLANK: dict[str, Any] = {
     "eta_seconds": None,
+    "eta_spread_seconds": None,
     "preview_version": 0,
     "features": None,
     "metrics": None,
@@ -311,7 +313,7 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
         values |= {"ticket_at": None}
     if to.ended:
         values |= {"finished_at": clock(session), "checkpoint_attempt": None}
-    if not db.changed(session, moved.values(state=to, **values)):
+    if not db.changed(session, moved.values(state=to, version=Job.version + 1, **values)):
         return False
     number = session.scalar(select(Job.attempt).where(Job.id == job_id))
     session.add(Event(job_id=job_id, attempt=number, state=to, message=message))

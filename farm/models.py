@@ -27,6 +27,9 @@ from farm.formats import FORMATS, FileFormat
 from farm.images import PREVIEW_PIXELS
 
 
+WEBHOOK_LENGTH = 1000  # characters of an address
+
+
 class State(enum.StrEnum):
     """Where a job is. `farm.jobs.MOVES` says which moves are allowed."""
 
@@ -127,7 +130,9 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint("progress >= 0 AND progress <= 1", name="progress_is_a_share"),
         Index("ix_jobs_waiting", "state", "work_class", "priority", "created_at"),
-        Index("ix_jobs_newest", "created_at", "id"),
+        Index("ix_jobs_newest", "exploration_id", "created_at", "id"),
+        Index("ix_jobs_of_state", "exploration_id", "state", "created_at", "id"),
+        Index("ix_jobs_by_name", "exploration_id", "name", "id"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
@@ -138,6 +143,10 @@ class Job(Base):
     recipe: Mapped[dict[str, Any]]
     idempotency_key: Mapped[str | None] = mapped_column(String(200), index=True, unique=True)
     request_sha256: Mapped[str | None] = mapped_column(String(64))  # of what was sent with that key
+    exploration_id: Mapped[str | None] = mapped_column(ForeignKey("explorations.id", ondelete="CASCADE"))
+    cell: Mapped[int | None]  # of the exploration's grid, row by row from 0
+    look_sha256: Mapped[str | None] = mapped_column(String(64), index=True)  # see Recipe.look
+    webhook_url: Mapped[str | None] = mapped_column(String(WEBHOOK_LENGTH))  # told of the job's end
     content_sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"))
     width: Mapped[int]  # of the result, px
     height: Mapped[int]
@@ -146,6 +155,7 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
     ticket_at: Mapped[datetime | None]  # when a ticket was last sent for it
 
+    version: Mapped[int] = mapped_column(default=0)  # grows with all that a page shows of the row
     attempt: Mapped[int] = mapped_column(default=0)  # number of the latest; 0: none yet
     counts_after: Mapped[int] = mapped_column(default=0)  # lost workers are counted after this attempt
     checkpoint_attempt: Mapped[int | None]  # whose checkpoint is the newest; None: there is none
@@ -156,6 +166,7 @@ class Job(Base):
     iteration: Mapped[int] = mapped_column(default=0)  # over all levels
     iterations: Mapped[int] = mapped_column(default=0)
     eta_seconds: Mapped[float | None]
+    eta_spread_seconds: Mapped[float | None]  # it may well be so much more or less
     preview_version: Mapped[int] = mapped_column(default=0)  # 0: none yet; grows with each preview
 
     features: Mapped[str | None] = mapped_column(String(32))  # the network that was taken
@@ -262,6 +273,76 @@ class LossPoint(Base):
     content: Mapped[float]
     style: Mapped[float]
     tv: Mapped[float]
+
+
+class LogLine(Base):
+    """What an attempt said of itself in the worker's log, for the job's page."""
+
+    __tablename__ = "log_lines"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Exploration(Base):
+    """A grid of small pictures, each a job of its own, in which one or two settings vary."""
+
+    __tablename__ = "explorations"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
+    name: Mapped[str] = mapped_column(String(120))
+    recipe: Mapped[dict[str, Any]]  # what the form said, at the size that is wanted in the end
+    across: Mapped[dict[str, Any]]  # farm.explore.Axis: what varies from column to column
+    down: Mapped[dict[str, Any]]  # and from row to row
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    cells: Mapped[list[Job]] = relationship(order_by="Job.cell", passive_deletes=True)
+
+
+class Rating(Base):
+    """How well somebody likes a finished picture."""
+
+    __tablename__ = "ratings"
+    __table_args__ = (
+        UniqueConstraint("job_id", "rater"),
+        CheckConstraint("stars >= 1 AND stars <= 5", name="one_to_five_stars"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    rater: Mapped[str] = mapped_column(String(64))  # an opaque mark of a browser, or a client's own
+    stars: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Delivery(Base):
+    """One webhook: somebody asked to be told how a job ended."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    state: Mapped[State] = mapped_column(_enum(State))  # that the job came to
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    due_at: Mapped[datetime | None] = mapped_column(default=now, index=True)  # None: settled
+    tries: Mapped[int] = mapped_column(default=0)
+    answer: Mapped[str | None] = mapped_column(String(200))  # to the latest try, for a person
+    delivered_at: Mapped[datetime | None]
+
+
+class Token(Base):
+    """What lets a program use the API, and a person the pages, where the farm asks for one."""
+
+    __tablename__ = "tokens"
+
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)  # whose it is
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)  # the token itself is not kept
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    used_at: Mapped[datetime | None]
 
 
 class Worker(Base):

@@ -5,6 +5,8 @@ The form, the command line, the API and the workers read names, limits and defau
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +32,8 @@ LONGEST_NAME = 80  # characters of what was sent that a message repeats
 MOST_ITERATIONS = 5000  # in one level
 SHORTEST_RESULT = 16  # px, shortest side; below it there is nothing to compare
 SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 sees one point
+
+NOT_ITS_LOOK = {"size", "preset", "format", "iterations", "tolerance", "precision", "features", "seed"}
 
 CONVOLUTIONS = {"vgg19": (2, 2, 4, 4, 4), "vgg16-bsds": (2, 2, 3, 3, 3)}  # in each block
 
@@ -195,6 +199,13 @@ class Recipe(BaseModel):
             message = f"has {len(weights)} weights for {styles} style pictures"
             raise InvalidInput(Problem("blend", message))
         return tuple(weight / sum(weights) for weight in weights)
+
+    @property
+    def look(self) -> str:
+        """SHA-256 of the settings that make the manner of a picture; the others make it larger, more
+        careful, or another file."""
+        manner = self.model_dump(mode="json", exclude=NOT_ITS_LOOK)
+        return hashlib.sha256(json.dumps(manner, sort_keys=True).encode()).hexdigest()
 
     @property
     def level_sizes(self) -> list[int]:
