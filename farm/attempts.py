@@ -35,7 +35,7 @@ def report(session: Session, job_id: str, attempt: int, progress: Progress) -> S
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    values = {
+    values: dict[str, Any] = {
         "progress": progress.progress,
         "level": progress.level,
         "levels": progress.levels,

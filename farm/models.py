@@ -26,7 +26,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from farm.formats import FORMATS, FileFormat
 from farm.images import PREVIEW_PIXELS
 
-
 WEBHOOK_LENGTH = 1000  # characters of an address
 
 

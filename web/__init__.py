@@ -9,7 +9,7 @@ from werkzeug.routing import BaseConverter
 
 from farm import log
 from farm.settings import settings
-from web import api, errors, health, jobs, openapi, pictures, present, security
+from web import api, errors, health, openapi, pages, pictures, present, security
 
 MOST_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
 
@@ -39,7 +39,7 @@ def create_app() -> APIFlask:
     app.url_map.converters["job_id"] = _JobId
     Bootstrap5(app)
     CSRFProtect(app).exempt(api.blueprint)
-    for part in (jobs, pictures, api, health, openapi):
+    for part in (pages, pictures, api, health, openapi):
         app.register_blueprint(part.blueprint)
     for part in (errors, security, openapi, present):
         part.init_app(app)

@@ -198,7 +198,7 @@ def test_a_bad_list_is_explained(query: str, client: FlaskClient) -> None:
 
 
 def test_the_list_has_pages(make_job: MakeJob, client: FlaskClient, monkeypatch) -> None:
-    monkeypatch.setattr("web.jobs.PAGE", 1)
+    monkeypatch.setattr("web.pages.jobs.PAGE", 1)
     make_job(name="First one")
     make_job(name="Second one")
 

@@ -1,44 +1,36 @@
-"""The pages: a new picture, one job, all jobs, the workers."""
+"""The form for a new picture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import structlog
-from flask import Blueprint, Response, current_app, flash, redirect, render_template, request, url_for
+from flask import current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
-from markupsafe import Markup
 from werkzeug.datastructures import FileStorage
 
-import farm.board
 import farm.jobs
-from farm import db, leftovers, machines
-from farm.errors import InvalidInput, NotFound, Problem, WrongState
-from farm.models import Job, State, Upload
+from farm import db
+from farm.errors import InvalidInput, NotFound, Problem
+from farm.models import Job, Upload
 from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
 from farm.settings import settings
 from farm.storage import storage
-from farm.submit import submit, wake
-from web import chart, present, samples
-from web.forms import (
+from farm.submit import submit
+from web import samples
+from web.pages import blueprint
+from web.pages.forms import (
     KEPT,
     PictureForm,
     choices_shown,
-    larger,
     recipe_of,
     show,
     unknown_fields,
     values_of,
 )
 
-PAGE = 24  # jobs in one list
-
-blueprint = Blueprint("pages", __name__)
 log = structlog.get_logger()
-
-
-# A new picture ----------------------------------------------------------------------------------
 
 
 @blueprint.get("/")
@@ -154,108 +146,3 @@ def _sample(
         problems.append(Problem(field, "is not one of the pictures offered here"))
     else:
         yield found.path.read_bytes()
-
-
-# One job ----------------------------------------------------------------------------------------
-
-
-@blueprint.get("/jobs/<job_id:job_id>")
-def job(job_id: str) -> str:
-    """Everything about one job."""
-    with db.reading() as session:
-        found = farm.board.get_with_history(session, job_id)
-        waiting_for = farm.board.waits_for(session, found)
-        expected = farm.board.expected(session, found)
-        points = farm.board.losses(session, found)
-    recipe = {name: present.typed(value) for name, value in found.recipe.items()}
-    return render_template(
-        "job.html",
-        job=found,
-        waiting_for=waiting_for,
-        needs=present.needs(found, expected) if expected else "",
-        curve=Markup(chart.losses(points)),  # noqa: S704  numbers and words of our own
-        figures=present.figures(found.metrics),
-        recipe=recipe,
-        descriptions={name: info.description for name, info in Recipe.model_fields.items()},
-        larger=larger(found),
-    )
-
-
-@blueprint.get("/jobs/<job_id:job_id>/view")
-def view(job_id: str) -> ResponseReturnValue:
-    """The finished picture in the whole window; before it is finished, the job's page."""
-    with db.reading() as session:
-        found = farm.jobs.get(session, job_id)
-    if found.state is not State.SUCCEEDED:
-        return redirect(url_for("pages.job", job_id=job_id), 303)
-    return render_template("view.html", job=found)
-
-
-@blueprint.get("/jobs/<job_id:job_id>/losses.svg")
-def losses(job_id: str) -> Response:
-    """The loss curve, newer."""
-    with db.reading() as session:
-        points = farm.board.losses(session, farm.jobs.get(session, job_id))
-    response = Response(chart.losses(points), mimetype="image/svg+xml")
-    response.cache_control.no_cache = True
-    response.add_etag()
-    response.make_conditional(request)
-    return response
-
-
-@blueprint.post("/jobs/<job_id:job_id>/cancel")
-def cancel(job_id: str) -> ResponseReturnValue:
-    """Stop it."""
-    try:
-        with db.writing() as session:
-            found = farm.jobs.cancel(session, job_id)
-        if found.state.ended:
-            leftovers.remove_of(job_id)
-    except WrongState as error:
-        flash(str(error))
-    return redirect(url_for("pages.job", job_id=job_id), 303)
-
-
-@blueprint.post("/jobs/<job_id:job_id>/retry")
-def retry(job_id: str) -> ResponseReturnValue:
-    """Let it wait again."""
-    try:
-        with db.writing() as session:
-            found = farm.jobs.retry(session, job_id)
-        wake(found)
-    except WrongState as error:
-        flash(str(error))
-    return redirect(url_for("pages.job", job_id=job_id), 303)
-
-
-# All jobs, and who paints -----------------------------------------------------------------------
-
-
-@blueprint.get("/jobs")
-def index() -> str:
-    """Jobs, newest first; `?state=` of one state only."""
-    state = _asked_state(request.args.get("state", ""))
-    with db.reading() as session:
-        found, cursor = farm.board.newest(
-            session, cursor=request.args.get("cursor"), limit=PAGE, state=state
-        )
-        counts = farm.board.counts(session)
-        workers = machines.alive(session)
-    return render_template(
-        "jobs.html", jobs=found, next_cursor=cursor, state=state, counts=counts, workers=workers
-    )
-
-
-def _asked_state(text: str) -> State | None:
-    try:
-        return State(text) if text else None
-    except ValueError:
-        raise InvalidInput(Problem("state", f"is one of {', '.join(State)}")) from None
-
-
-@blueprint.get("/workers")
-def workers() -> str:
-    """Who paints."""
-    with db.reading() as session:
-        found = machines.alive(session)
-    return render_template("workers.html", workers=found)

@@ -1,8 +1,8 @@
-"""The REST API, for programs. It takes no cookies, so it needs no token; errors are RFC 9457."""
+"""Jobs: submitted, watched, cancelled, tried again, deleted, fetched."""
 
 from __future__ import annotations
 
-from apiflask import APIBlueprint, FileSchema
+from apiflask import FileSchema
 from flask import Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,24 +10,21 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 import farm.board
 import farm.jobs
-from farm import db, leftovers, machines
+from farm import db, leftovers
 from farm.errors import InvalidInput, Problem
-from farm.estimate import Estimate, estimate
+from farm.estimate import Estimate
 from farm.models import Job, State
 from farm.recipe import Recipe
 from farm.submit import submit, wake
+from web.api import blueprint
 from web.pictures import send_preview, send_result
-from web.present import EstimateOut, JobOut, JobPage, Workers, sized_need
-from web.security import refuse_other_sites
+from web.present import JobOut, JobPage
 
 MOST_ITEMS = 200  # in one page
-LONGEST_PHOTOGRAPH = 1_000_000  # px a side; uploads have limits of their own
 FILES = ("content", "style")
 TEXTS = ("recipe", "name", "priority")
 GONE = {404: "No such job."}
 FILE = FileSchema(type="string", format="binary")
-
-blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="Jobs")
 
 
 class JobQuery(BaseModel):
@@ -38,18 +35,6 @@ class JobQuery(BaseModel):
     state: State | None = None
     cursor: str | None = Field(None, max_length=200)
     limit: int = Field(farm.board.PAGE, ge=1, le=MOST_ITEMS)
-
-
-class EstimateQuery(Recipe):
-    """A recipe, and the photograph's size in px."""
-
-    width: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
-    height: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
-
-
-@blueprint.before_request
-def _same_site_only() -> None:
-    refuse_other_sites(request)
 
 
 @blueprint.post("/jobs")
@@ -161,30 +146,6 @@ def preview(job_id: str) -> Response:
     with db.reading() as session:
         found = farm.jobs.get(session, job_id)
     return send_preview(found)
-
-
-@blueprint.post("/estimate")
-@blueprint.input(EstimateQuery, location="json")
-@blueprint.output(EstimateOut)
-@blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
-def ask(json_data: EstimateQuery) -> EstimateOut:
-    """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
-    with db.reading() as session:
-        workers = machines.alive(session)
-    found = estimate(json_data, json_data.height, json_data.width, workers)
-    if found is None:
-        height, width = json_data.picture_size(json_data.height, json_data.width)
-        return EstimateOut.unknown(width, height)
-    return EstimateOut.of(found, sized_need(found))
-
-
-@blueprint.get("/workers")
-@blueprint.output(Workers)
-@blueprint.doc(tags=["Workers"])
-def workers() -> Workers:
-    """The workers that are alive."""
-    with db.reading() as session:
-        return Workers.of(machines.alive(session))
 
 
 def _job_json(job: Job, waiting_for: str | None = None, expected: Estimate | None = None) -> Response:

@@ -1,0 +1,21 @@
+"""The REST API, for programs. It takes no cookies, so it needs no token; errors are RFC 9457.
+
+Each module adds its own addresses to the one blueprint.
+"""
+
+from __future__ import annotations
+
+from apiflask import APIBlueprint
+from flask import request
+
+from web.security import refuse_other_sites
+
+blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="Jobs")
+
+
+@blueprint.before_request
+def _same_site_only() -> None:
+    refuse_other_sites(request)
+
+
+from web.api import jobs, workers  # noqa: E402, F401

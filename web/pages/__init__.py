@@ -1,0 +1,9 @@
+"""The pages, for people. Each module adds its own to the one blueprint."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+blueprint = Blueprint("pages", __name__)
+
+from web.pages import job, jobs, new, workers  # noqa: E402, F401
