@@ -55,46 +55,13 @@ def submit(
     )
     if request and (job := request.job()):
         return job
-    name = " ".join(name.split())
-    if not name.isprintable():
-        raise InvalidInput(Problem("name", "has characters that cannot be shown"))
-    if len(name) > NAME_LENGTH:
-        raise InvalidInput(Problem("name", f"has {len(name)} characters; the limit is {NAME_LENGTH}"))
     if priority not in PRIORITIES:
         raise InvalidInput(Problem("priority", "must be between -100 and 100"))
-    if not styles:
-        raise InvalidInput(Problem("style", "is missing; send at least one painting"))
-    if len(styles) > MOST_STYLES:
-        message = f"has {len(styles)} paintings; the limit is {MOST_STYLES}"
-        raise InvalidInput(Problem("style", message))
-    recipe.blend_of(len(styles))
-
-    limit = settings().max_upload_megapixels
-    with _decoding:
-        pictures = [(content, images.check(content, "content", limit))]
-        _fits_somewhere(recipe, pictures[0][1])
-        for style in styles:
-            pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
-
-    uploads = [_upload(data, checked) for data, checked in pictures]
-    with db.writing() as session:
-        for upload in sorted(
-            uploads, key=lambda upload: upload.sha256
-        ):  # or two would wait for each other
-            _sent(session, upload)
-    for upload, (data, checked) in zip(uploads, pictures, strict=True):
-        _store(upload, data, checked)
+    sent = Submission.check(content, styles, recipe, name=name)
+    sent.store()
     try:
         with db.writing() as session:
-            rows = [session.get_one(Upload, upload.sha256) for upload in uploads]
-            job = jobs.create(
-                session,
-                name=name or "Untitled",
-                recipe=recipe,
-                content=rows[0],
-                styles=rows[1:],
-                priority=priority,
-            )
+            job = sent.job(session, recipe, priority)
             if request:
                 job.idempotency_key, job.request_sha256 = request.key, request.digest
     except IntegrityError:  # the same request twice at this moment; the other was quicker
@@ -103,6 +70,62 @@ def submit(
         raise
     wake(job)
     return job
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A name and pictures that were checked, on their way to one job or several.
+
+    pictures: the photograph, then the paintings; each file with what is known of it.
+    """
+
+    name: str
+    pictures: list[tuple[bytes, images.Checked]]
+    uploads: list[Upload]
+
+    @classmethod
+    def check(cls, content: bytes, styles: Sequence[bytes], recipe: Recipe, *, name: str) -> Submission:
+        """
+        Raises:
+            InvalidInput and its kin: the first field that is wrong.
+        """
+        name = " ".join(name.split())
+        if not name.isprintable():
+            raise InvalidInput(Problem("name", "has characters that cannot be shown"))
+        if len(name) > NAME_LENGTH:
+            raise InvalidInput(
+                Problem("name", f"has {len(name)} characters; the limit is {NAME_LENGTH}")
+            )
+        if not styles:
+            raise InvalidInput(Problem("style", "is missing; send at least one painting"))
+        if len(styles) > MOST_STYLES:
+            message = f"has {len(styles)} paintings; the limit is {MOST_STYLES}"
+            raise InvalidInput(Problem("style", message))
+        recipe.blend_of(len(styles))
+
+        limit = settings().max_upload_megapixels
+        with _decoding:
+            pictures = [(content, images.check(content, "content", limit))]
+            _fits_somewhere(recipe, pictures[0][1])
+            for style in styles:
+                pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
+        return cls(name or "Untitled", pictures, [_upload(*picture) for picture in pictures])
+
+    def store(self) -> None:
+        """The pictures' rows, so that no file lies in storage that no row knows; then their files."""
+        with db.writing() as session:
+            # In one order, or two submissions would wait for each other.
+            for upload in sorted(self.uploads, key=lambda upload: upload.sha256):
+                _sent(session, upload)
+        for upload, (data, checked) in zip(self.uploads, self.pictures, strict=True):
+            _store(upload, data, checked)
+
+    def job(self, session: Session, recipe: Recipe, priority: int = 0) -> Job:
+        """A job of these pictures, which are stored."""
+        content, *styles = [session.get_one(Upload, upload.sha256) for upload in self.uploads]
+        return jobs.create(
+            session, name=self.name, recipe=recipe, content=content, styles=styles, priority=priority
+        )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from typing import Any
 from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, jsonify
 
+from farm.explore import KINDS, MOST_VALUES
+from farm.explore import SIZE as CELL_SIZE
+from farm.explore import SIZES as CELL_SIZES
 from farm.formats import FORMATS
 from farm.recipe import MOST_STYLES, Recipe
 from farm.submit import NAME_LENGTH, PRIORITIES
@@ -33,20 +36,45 @@ PROBLEM = {
     },
 }
 PICTURE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or TIFF."}
+_PICTURES_AND_RECIPE = {
+    "content": PICTURE,
+    "style": {"type": "array", "minItems": 1, "maxItems": MOST_STYLES, "items": PICTURE},
+    "recipe": {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": "#/components/schemas/Recipe"},
+    },
+    "name": {"type": "string", "maxLength": NAME_LENGTH},
+}
 SUBMISSION = {
     "type": "object",
     "required": ["content", "style"],
     "additionalProperties": False,
-    "properties": {
-        "content": PICTURE,
-        "style": {"type": "array", "minItems": 1, "maxItems": MOST_STYLES, "items": PICTURE},
-        "recipe": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": "#/components/schemas/Recipe"},
+    "properties": _PICTURES_AND_RECIPE
+    | {"priority": {"type": "integer", "minimum": PRIORITIES[0], "maximum": PRIORITIES[-1]}},
+}
+_AXIS = {"type": "string", "enum": list(KINDS)}
+_VALUES = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "description": f"A list of up to {MOST_VALUES} values along the axis; the usual ones when left out.",
+}
+EXPLORATION = {
+    "type": "object",
+    "required": ["content", "style"],
+    "additionalProperties": False,
+    "properties": _PICTURES_AND_RECIPE
+    | {
+        "across": _AXIS | {"default": "balance"},
+        "across_values": _VALUES,
+        "down": _AXIS | {"default": "style_scale"},
+        "down_values": _VALUES,
+        "cell_size": {
+            "type": "integer",
+            "minimum": CELL_SIZES[0],
+            "maximum": CELL_SIZES[-1],
+            "default": CELL_SIZE,
         },
-        "name": {"type": "string", "maxLength": NAME_LENGTH},
-        "priority": {"type": "integer", "minimum": PRIORITIES[0], "maximum": PRIORITIES[-1]},
     },
 }
 
@@ -67,10 +95,11 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
     schemas = spec.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = PROBLEM
     schemas["Recipe"] = Recipe.model_json_schema()
-    spec["paths"]["/api/v1/jobs"]["post"]["requestBody"] = {
-        "required": True,
-        "content": {"multipart/form-data": {"schema": SUBMISSION}},
-    }
+    for path, schema in (("jobs", SUBMISSION), ("explorations", EXPLORATION)):
+        spec["paths"][f"/api/v1/{path}"]["post"]["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": schema}},
+        }
     result = spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]
     (schema,) = result["content"].values()
     result["content"] = {known.mime: schema for known in FORMATS.values()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -29,6 +29,7 @@ from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage, storage
 from workers import checkpoints, outage
+from workers.exhibits import Exhibits, exhibits
 from workers.reporter import Reporter
 from workers.stop import Stop, Waits
 
@@ -110,8 +111,7 @@ class _Task:
     store: Storage
     waits: Waits
     recipe: Recipe
-    content: Picture
-    styles: list[Picture]
+    exhibits: Exhibits
     ready: Engine
 
 
@@ -119,11 +119,7 @@ def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
     store = storage()
     recipe = Recipe.parse(job.recipe)
     waits = Waits(job.id, attempt, progressed)
-    content = _decoded(store, waits, job.content, "photograph")
-    styles = [
-        _decoded(store, waits, style.upload, f"painting {number}" if job.styles[1:] else "painting")
-        for number, style in enumerate(job.styles, 1)
-    ]
+    seen = exhibits(job, lambda upload, called: _decoded(store, waits, upload, called))
     resume = _resume(store, waits, job, attempt)
     try:
         ready = engine(resume.features if resume else recipe.features, recipe.precision)
@@ -134,7 +130,7 @@ def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
     outage.write(lambda s: attempts.set_features(s, job.id, attempt, ready.vgg.features))
     device.reset_peak_memory(ready.device)
     reporter = Reporter(job, attempt, store)
-    task = _Task(job, attempt, store, waits, recipe, content, styles, ready)
+    task = _Task(job, attempt, store, waits, recipe, seen, ready)
     step = None
     for step in _steps(task, resume):
         progressed()
@@ -172,12 +168,13 @@ def _note(job: Job, attempt: int, message: str) -> None:
 
 def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
     """From the checkpoint on, if it is of any use; else from the beginning."""
-    given = (task.content, task.styles, task.recipe, task.ready)
+    seen = task.exhibits
+    render = partial(stylize, seen.content, seen.styles, task.recipe, task.ready, memory=seen.memory)
     if resume is not None:
         facts = resume.facts
         if task.recipe.precision == "auto":  # what suits this device, whatever the last one took
             resume = resume.with_precision(task.ready.settled(task.recipe).precision)
-        steps = stylize(*given, resume=resume)
+        steps = render(resume=resume)
         try:
             first = next(steps)
         except InvalidInput as error:
@@ -190,14 +187,15 @@ def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
             yield first
             yield from steps
             return
-    yield from stylize(*given)
+    yield from render()
 
 
 def _finish(task: _Task, step: Step) -> None:
     """Store the result under the attempt's key, then make it the job's by the row."""
     job, ready = task.job, task.ready
     picture = step.picture()
-    figures = quality.measure(picture, task.content, task.styles, task.recipe, ready)
+    seen = task.exhibits
+    figures = quality.measure(picture, seen.content, seen.styles, task.recipe, ready, seen.memory)
     text = ready.settled(task.recipe).model_dump_json()
     outage.tried(lambda: store_pictures(job, task.store, picture, text), task.waits)
     metrics = figures.as_dict() | {

@@ -17,13 +17,23 @@ tapes, how large tiles are and which blocks share a segment is the plan's choice
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from farm.engine.device import trim
-from farm.engine.losses import ContentLoss, Losses, Slope, slope_by_features, style_loss, tv_loss
+from farm.engine.losses import (
+    ContentLoss,
+    Losses,
+    Slope,
+    StyleLoss,
+    slope_by_features,
+    style_loss,
+    tv_loss,
+)
+from farm.engine.memory import Memory
 from farm.engine.pyramid import Level, resize, resize_style
 from farm.engine.segment import Look, Push, Segment
 from farm.engine.statistics import Moments
@@ -48,6 +58,7 @@ class Objective:
         styles: the paintings, (1, 3, h, w) each.
         level: the size of the picture to come.
         plan: how the network is worked through; any gives the same but for rounding.
+        memory: of these pictures; what it holds is not computed again.
 
     Attributes:
         paintings: each one's moments by style layer.
@@ -61,23 +72,34 @@ class Objective:
         styles: list[Tensor],
         level: Level,
         plan: Plan = WHOLE,
+        memory: Memory | None = None,
     ) -> None:
+        memory = memory or Memory()
         self.vgg = vgg
         self.recipe = recipe
         self.plan = plan
         self.content_layers = _shares(recipe.content_layers)
         self.style_layers = _shares(recipe.style_layers)
-        self._content = self._content_losses(content, level) if self.content_layers else {}
-        layers = frozenset(self.style_layers)
+        contents = ("content", vgg, plan, tuple(self.content_layers))
+        self._content = memory.of(level, contents, lambda: self._content_losses(content, level))
+        scaled = (vgg, plan, tuple(self.style_layers), recipe.style_scale)
+
+        def look_at(style: Tensor) -> dict[str, Moments]:
+            resized = resize_style(style, level, recipe.style_scale)
+            return moments(vgg, resized, frozenset(self.style_layers), plan)
+
         self.paintings = [
-            moments(vgg, resize_style(style, level, recipe.style_scale), layers, plan)
-            for style in styles
+            memory.of(level, ("painting", number, *scaled), partial(look_at, style))
+            for number, style in enumerate(styles)
         ]
-        self._style = {
-            layer: style_loss(recipe.style_loss, self._blended(layer)) for layer in self.style_layers
-        }
+        shares = recipe.blend_of(len(styles))
+        self._style = memory.of(
+            level, ("style", *scaled, recipe.style_loss, shares), lambda: self._style_losses(shares)
+        )
 
     def _content_losses(self, content: Tensor, level: Level) -> dict[str, ContentLoss]:
+        if not self.content_layers:
+            return {}
         sizes = block_sizes(level.height, level.width, 5)
         target: dict[str, Tensor] = {}
         energy = dict.fromkeys(self.content_layers, 0.0)
@@ -93,9 +115,12 @@ class Objective:
         Pass(self.vgg, frozenset(self.content_layers), self.plan, resized).forward(look)
         return {layer: ContentLoss(target[layer], energy[layer]) for layer in target}
 
-    def _blended(self, layer: str) -> Moments:
+    def _style_losses(self, shares: Sequence[float]) -> dict[str, StyleLoss]:
+        kind = self.recipe.style_loss
+        return {layer: style_loss(kind, self._blended(layer, shares)) for layer in self.style_layers}
+
+    def _blended(self, layer: str, shares: Sequence[float]) -> Moments:
         """Of all paintings together."""
-        shares = self.recipe.blend_of(len(self.paintings))
         first, *others = (
             painting[layer].weighted(share)
             for painting, share in zip(self.paintings, shares, strict=True)

@@ -121,14 +121,17 @@ def low_rank_factor(M: Tensor) -> Tensor:
     return factor
 
 
-def style_loss(kind: str, target: Moments) -> Callable[[Moments], Tensor]:
+StyleLoss = Callable[[Moments], Tensor]
+
+
+def style_loss(kind: str, target: Moments) -> StyleLoss:
     """The distance of a picture's moments to a painting's: `gram` or `wasserstein`."""
     if kind == "wasserstein":
         return WassersteinLoss(target)
     return lambda moments: gram_loss(moments, target)
 
 
-def slope_by_features(loss: Callable[[Moments], Tensor], moments: Moments) -> tuple[float, Slope]:
+def slope_by_features(loss: StyleLoss, moments: Moments) -> tuple[float, Slope]:
     """A style loss at these moments, and its slope by any of the features they are sums of."""
     total, outer = moments.total.requires_grad_(), moments.outer.requires_grad_()
     with torch.enable_grad():

@@ -22,6 +22,7 @@ from farm.engine import checkpoint, precision
 from farm.engine import device as devices
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.losses import Losses
+from farm.engine.memory import Memory
 from farm.engine.optimisers import OPTIMISERS, Optimiser
 from farm.engine.pyramid import Level, levels, resize, to_tensor
 from farm.engine.ready import Engine
@@ -100,6 +101,7 @@ def stylize(
     *,
     tile: int | Literal["auto"] | None = "auto",
     resume: Checkpoint | None = None,
+    memory: Memory | None = None,
 ) -> Iterator[Step]:
     """Render `content` in the manner of `styles`; yields a `Step` after each iteration.
 
@@ -110,7 +112,7 @@ def stylize(
         content, styles: (H, W, 3) float32 sRGB in [0, 1]; any sizes.
         tile: side of the gradient's tiles, px; None: the whole picture at once; auto: what suits the
             device. resume: of the same recipe and pictures; the run goes on after it, with its
-            tile; used up.
+            tile; used up. memory: of the same pictures.
 
     Raises:
         InvalidInput: the recipe does not go with these pictures, this network or this checkpoint.
@@ -121,7 +123,8 @@ def stylize(
     if recipe.optimizer == "lbfgs" and engine.form is precision.FLOAT16:
         message = "lbfgs compares gradients, which float16's loss scale disturbs; use adam or float32"
         raise InvalidInput(Problem("optimizer", message))
-    inputs = checkpoint.digest([content, *styles])
+    memory = memory or Memory()
+    inputs = memory.always("inputs", lambda: checkpoint.digest([content, *styles]))
     side = engine.tile if tile == "auto" else tile
     budget = engine.budget_bytes
     if resume is not None:
@@ -129,7 +132,7 @@ def stylize(
         side, budget = resume.facts.tile, min(budget, resume.facts.budget_bytes)
     photograph = to_tensor(content, engine.device)
     paintings = [to_tensor(style, engine.device) for style in styles]
-    slopes = Slopes(engine, recipe, photograph, paintings, budget, side)
+    slopes = Slopes(engine, recipe, photograph, paintings, budget, side, memory)
     slopes.enter(course[-1])  # refuses what cannot fit
     rendering = Rendering(course, slopes, inputs)
     if resume is not None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.gradient import Objective
+from farm.engine.memory import Memory
 from farm.engine.optimise import Picture
 from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.ready import Engine
@@ -43,9 +44,17 @@ class Quality:
 
 @torch.no_grad()
 def measure(
-    picture: Picture, content: Picture, styles: list[Picture], recipe: Recipe, engine: Engine
+    picture: Picture,
+    content: Picture,
+    styles: list[Picture],
+    recipe: Recipe,
+    engine: Engine,
+    memory: Memory | None = None,
 ) -> Quality:
-    """Of a result (H, W, 3) against its photograph and paintings, all float32 sRGB in [0, 1]."""
+    """Of a result (H, W, 3) against its photograph and paintings, all float32 sRGB in [0, 1].
+
+    memory: of the same photograph and paintings.
+    """
     # Imported here: it takes longer to load than torch itself, and the first iteration need not wait.
     from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -55,7 +64,7 @@ def measure(
     photograph = to_tensor(content, engine.device)
     paintings = [to_tensor(style, engine.device) for style in styles]
     plan = engine.plan(recipe, height, width)
-    objective = Objective(engine.vgg, recipe, photograph, paintings, level, plan)
+    objective = Objective(engine.vgg, recipe, photograph, paintings, level, plan, memory)
     losses, reached = objective.measure(result)
     shown = min(1.0, SSIM_PIXELS / max(height, width))
     ours, theirs = (resize(x, round(height * shown), round(width * shown)) for x in (result, photograph))

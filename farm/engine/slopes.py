@@ -9,6 +9,7 @@ from farm.engine import device as devices
 from farm.engine import precision
 from farm.engine.gradient import Objective
 from farm.engine.losses import Losses
+from farm.engine.memory import Memory
 from farm.engine.precision import LossScale
 from farm.engine.pyramid import Level
 from farm.engine.ready import Engine
@@ -56,8 +57,9 @@ class Slopes:
         paintings: list[Tensor],
         budget: int,
         tile: int | None,
+        memory: Memory | None = None,
     ) -> None:
-        self.engine, self.recipe = engine, recipe
+        self.engine, self.recipe, self._memory = engine, recipe, memory
         self.photograph, self.paintings = photograph, paintings
         self.budget, self.tile, self.lowered = budget, tile, 0
         self.scale = LossScale(engine.form)
@@ -97,8 +99,15 @@ class Slopes:
 
     def _open(self) -> Objective:
         if self._objective is None:
-            args = (self.recipe, self.photograph, self.paintings, self._level, self.plan)
-            self._objective = Objective(self.engine.vgg, *args)
+            self._objective = Objective(
+                self.engine.vgg,
+                self.recipe,
+                self.photograph,
+                self.paintings,
+                self._level,
+                self.plan,
+                self._memory,
+            )
         return self._objective
 
     def _shrink(self) -> None:

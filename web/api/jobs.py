@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from apiflask import FileSchema
-from flask import Response, jsonify, request, url_for
+from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field
-from werkzeug.exceptions import UnsupportedMediaType
 
 import farm.board
 import farm.jobs
 from farm import db, leftovers
-from farm.errors import InvalidInput, Problem
 from farm.estimate import Estimate
 from farm.models import Job, State
-from farm.recipe import Recipe
 from farm.submit import submit, wake
 from web.api import blueprint
+from web.api.received import conditional, submission, whole_number
 from web.pictures import send_preview, send_result
 from web.present import JobOut, JobPage
 
 MOST_ITEMS = 200  # in one page
-FILES = ("content", "style")
 TEXTS = ("recipe", "name", "priority")
 GONE = {404: "No such job."}
 FILE = FileSchema(type="string", format="binary")
@@ -53,17 +50,13 @@ def create() -> ResponseReturnValue:
 
     With a header `Idempotency-Key` of your own making, the same request sent again is the same job.
     """
-    _refuse_misplaced_fields()
-    recipe = Recipe.parse(request.form["recipe"]) if request.form.get("recipe") else Recipe()
-    content = request.files.get("content")
-    if content is None:
-        raise InvalidInput(Problem("content", "is missing; send one photograph"))
+    content, styles, recipe = submission(TEXTS)
     job = submit(
-        content.read(),
-        [style.read() for style in request.files.getlist("style")],
+        content,
+        styles,
         recipe,
         name=request.form.get("name", ""),
-        priority=_priority(),
+        priority=whole_number("priority"),
         key=request.headers.get("Idempotency-Key"),
     )
     response = _job_json(job)
@@ -149,36 +142,4 @@ def preview(job_id: str) -> Response:
 
 
 def _job_json(job: Job, waiting_for: str | None = None, expected: Estimate | None = None) -> Response:
-    response = jsonify(JobOut.of(job, waiting_for, expected).model_dump(mode="json"))
-    response.cache_control.private = True
-    response.cache_control.no_cache = True
-    response.add_etag()
-    if request.method == "GET":
-        response.make_conditional(request)
-    return response
-
-
-def _refuse_misplaced_fields() -> None:
-    """Whatever would be ignored is an error: the picture would not be the one that was meant."""
-    if request.mimetype != "multipart/form-data":
-        raise UnsupportedMediaType("Send multipart/form-data with the pictures as files.")
-    wrong = []
-    for sent, right, hint in (
-        (request.form, TEXTS, "is not a text field"),
-        (request.files, FILES, "is not a file field"),
-    ):
-        for name in sorted(sent):
-            if name not in right:
-                message = f"{hint}; files are {', '.join(FILES)}, texts are {', '.join(TEXTS)}"
-                wrong.append(Problem(name[:80], message))
-            elif name != "style" and len(sent.getlist(name)) > 1:
-                wrong.append(Problem(name, "was sent more than once"))
-    if wrong:
-        raise InvalidInput(*wrong)
-
-
-def _priority() -> int:
-    try:
-        return int(request.form.get("priority") or 0)
-    except ValueError:
-        raise InvalidInput(Problem("priority", "must be a whole number")) from None
+    return conditional(JobOut.of(job, waiting_for, expected))

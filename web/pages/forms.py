@@ -22,6 +22,7 @@ from wtforms import (
 from wtforms.widgets import NumberInput, RangeInput
 
 from farm.errors import InvalidInput, Problem
+from farm.explore import KINDS
 from farm.formats import FORMATS
 from farm.images import ACCEPTED
 from farm.models import Job
@@ -70,6 +71,7 @@ ADVANCED = (
     "precision",
     "features",
 )
+AXES = [SelectChoice(name, kind.title) for name, kind in KINDS.items()]
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
 PICTURE_TYPES = "image/jpeg,image/png,image/webp,image/tiff"
 
@@ -89,6 +91,8 @@ class _Form(FlaskForm):
     from_job = HiddenField()
     name = StringField("Name", render_kw={"maxlength": NAME_LENGTH, "placeholder": "Untitled"})
     balance = StringField("Balance", default="0", widget=RangeInput())
+    across = SelectField("Across", choices=AXES, default="balance", validate_choice=False)
+    down = SelectField("Down", choices=AXES, default="style_scale", validate_choice=False)
 
 
 def _setting(name: str) -> Field:
@@ -167,9 +171,8 @@ def _balance_of(weight: float) -> str | None:
     return typed(stops)
 
 
-def values_of(job: Job) -> dict[str, Any]:
-    """What the form shows so that sending it makes the same picture again."""
-    recipe = Recipe.model_validate(job.recipe)
+def values_of(job: Job, recipe: Recipe) -> dict[str, Any]:
+    """What the form shows so that sending it makes a picture of this job's by this recipe."""
     values: dict[str, Any] = {name: typed(getattr(recipe, name)) for name in (*PROMINENT, *ADVANCED)}
     balance = _balance_of(recipe.content_weight)
     if balance is not None:

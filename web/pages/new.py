@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 from flask import current_app, redirect, render_template, request, url_for
@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage
 
+import farm.explore
 import farm.jobs
 from farm import db
 from farm.errors import InvalidInput, NotFound, Problem
@@ -37,26 +38,46 @@ log = structlog.get_logger()
 def new() -> str:
     """The form; `?from=<job>` fills it in from that job, `&size=` with another size."""
     kept = _kept_job(request.args.get("from", ""))
-    form = PictureForm(formdata=None, data=values_of(kept) if kept else None)
+    form = PictureForm(formdata=None, data=values_of(kept, _meant(kept)) if kept else None)
     if kept and request.args.get("size", "").isdecimal():
         form.size.data = request.args["size"]
     return _form_page(form, kept)
 
 
+def _meant(job: Job) -> Recipe:
+    """A job's recipe; of an exploration's cell, the one it stands for at full size."""
+    if job.exploration_id is None:
+        return Recipe.model_validate(job.recipe)
+    return farm.explore.chosen(farm.explore.get(job.exploration_id), job)
+
+
 @blueprint.post("/")
 def create() -> ResponseReturnValue:
     """Submit; on success to the job's page, else the form again with what is wrong."""
+    return _taken(_submitted)
+
+
+@blueprint.post("/explore")
+def explore() -> ResponseReturnValue:
+    """Submit a grid of small pictures around these settings; on success to its page."""
+    return _taken(_explored)
+
+
+def _taken(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturnValue:
+    """
+    Args:
+        take: what becomes of a form; returns where to go then.
+    """
     form = PictureForm()
     try:
         kept = _kept_job(form.from_job.data or "")
     except NotFound:
         kept, form.from_job.data = None, ""
     try:
-        job = _submitted(form, kept)
+        return redirect(take(form, kept), 303)
     except InvalidInput as error:
         log.info("form refused", problems=[problem.field for problem in error.problems])
         return _form_page(form, kept, show(form, error.problems)), error.status
-    return redirect(url_for("pages.job", job_id=job.id), 303)
 
 
 def _kept_job(job_id: str) -> Job | None:
@@ -81,9 +102,26 @@ def _form_page(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | 
     )
 
 
-def _submitted(form: FlaskForm, kept: Job | None) -> Job:
-    """Raises:
-    InvalidInput: all that can be said before the pictures are read, or the first wrong picture.
+def _submitted(form: FlaskForm, kept: Job | None) -> str:
+    content, styles, recipe = _received(form, kept)
+    job = submit(content, styles, recipe, name=form["name"].data or "")
+    return url_for("pages.job", job_id=job.id)
+
+
+def _explored(form: FlaskForm, kept: Job | None) -> str:
+    content, styles, recipe = _received(form, kept)
+    across, down = (
+        farm.explore.axis(field, form[field].data or "", recipe) for field in ("across", "down")
+    )
+    made = farm.explore.explore(content, styles, recipe, across, down, name=form["name"].data or "")
+    return url_for("pages.exploration", exploration_id=made.id)
+
+
+def _received(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], Recipe]:
+    """Photograph, paintings and recipe.
+
+    Raises:
+        InvalidInput: all that can be said before the pictures are looked at.
     """
     problems = list(unknown_fields(form, [*request.form, *request.files]))
     recipe = Recipe()
@@ -100,7 +138,7 @@ def _submitted(form: FlaskForm, kept: Job | None) -> Job:
     if problems:
         raise InvalidInput(*problems)
     assert content is not None
-    return submit(content, styles, recipe, name=form["name"].data or "")
+    return content, styles, recipe
 
 
 def _contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:

@@ -170,19 +170,20 @@ function notice(text) {
   return box;
 }
 
-function send() {
+function send(button) {
+  const target = new URL(button.getAttribute("formaction") ?? form.action, location.href);
   const request = new XMLHttpRequest(); // fetch does not tell how much was sent
   const sending = document.getElementById("sending");
-  const button = document.getElementById("send");
-  button.disabled = true;
+  const buttons = form.querySelectorAll("button[type=submit]");
+  for (const each of buttons) each.disabled = true;
   request.upload.addEventListener("progress", (event) => {
     const share = Math.round((event.loaded / event.total) * 100);
     sending.textContent = share < 100 ? `Sending, ${share} %` : "Looking at the pictures …";
   });
   request.addEventListener("loadend", () => {
-    button.disabled = false;
+    for (const each of buttons) each.disabled = false;
     checkWeight();
-    const arrived = new URL(request.responseURL || location.href).pathname !== new URL(form.action).pathname;
+    const arrived = new URL(request.responseURL || location.href).pathname !== target.pathname;
     if (request.status === 0) {
       document.getElementById("summary").replaceChildren(notice("The farm does not answer. Nothing is lost; try again."));
       document.getElementById("summary").focus();
@@ -192,13 +193,13 @@ function send() {
       showAnswer(new DOMParser().parseFromString(request.responseText, "text/html"));
     }
   });
-  request.open("POST", form.action);
+  request.open("POST", target);
   request.send(new FormData(form));
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (checkWeight()) send();
+  if (checkWeight()) send(event.submitter ?? document.getElementById("send"));
 });
 for (const box of form.querySelectorAll("[data-drop]")) makeDrop(box);
 sayBalance();

@@ -1,0 +1,246 @@
+"""Explorations: a grid of small pictures in which one setting varies across and another down.
+
+Try settings small, then render large. Each cell is a job of its own with all that a job has; a worker
+looks at the pictures once for all of them (`workers/exhibits.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import Session, selectinload
+
+from farm import db, jobs, leftovers
+from farm.errors import InvalidInput, NotFound, Problem, WrongState
+from farm.models import Exploration, Job
+from farm.recipe import Recipe
+from farm.submit import Submission, wake
+
+SIZES = range(64, 385)  # px, longest side of a cell: all are previews
+SIZE = 256
+MOST_VALUES = 6  # along one axis
+QUICK_LOOK = {"preset": "draft", "format": "jpeg", "iterations": None}  # every cell is a quick look
+
+AxisName = Literal["balance", "style_scale", "tv", "seed", "style_loss", "blend"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What varies along one side of the grid: a setting in words, and for each step its label and what
+    it sets in the recipe."""
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    settings: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How one axis is made: its title, the values it takes by itself, and what each is and sets."""
+
+    title: str
+    values: tuple[float | str, ...]
+    label: Callable[[Any], str]
+    setting: Callable[[Recipe, Any], dict[str, Any]]
+
+
+def _times(value: float) -> str:
+    return "as it is" if value == 1 else f"× {value:g}"
+
+
+def _balance(stops: float) -> str:
+    if not stops:
+        return "in balance"
+    return f"{abs(stops):g} more {'painting' if stops > 0 else 'photograph'}"
+
+
+KINDS: dict[str, _Kind] = {
+    "balance": _Kind(
+        "Balance",
+        (-1.5, 0.0, 1.5),
+        _balance,
+        lambda recipe, stops: {"content_weight": float(f"{recipe.content_weight * 2**-stops:.6g}")},
+    ),
+    "style_scale": _Kind(
+        "Size of strokes",
+        (0.5, 1.0, 2.0),
+        _times,
+        lambda recipe, factor: {"style_scale": recipe.style_scale * factor},
+    ),
+    "tv": _Kind(
+        "Smoothness",
+        (0.25, 1.0, 4.0),
+        _times,
+        lambda recipe, factor: {"tv_weight": recipe.tv_weight * factor},
+    ),
+    "seed": _Kind(
+        "Chance",
+        (0, 1, 2),
+        lambda step: f"seed + {step:g}" if step else "its seed",
+        lambda recipe, step: {"seed": recipe.seed + int(step), "init": "noise"},  # or all are alike
+    ),
+    "style_loss": _Kind(
+        "Style loss",
+        ("wasserstein", "gram"),
+        str,
+        lambda recipe, kind: {"style_loss": kind},
+    ),
+    "blend": _Kind(
+        "Blend",
+        (0.2, 0.5, 0.8),
+        lambda share: f"{1 - share:.0%} of the first",
+        lambda recipe, share: {"blend": (1 - share, share)},
+    ),
+}
+
+
+def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | None = None) -> Axis:
+    """One axis around a recipe.
+
+    Args:
+        field: `across` or `down`, for messages. values: along it; None: the usual ones.
+
+    Raises:
+        InvalidInput: there is no such axis, or a value makes no recipe.
+    """
+    if name not in KINDS:
+        raise InvalidInput(Problem(field, f"must be one of {', '.join(KINDS)} (got {name[:40]!r})"))
+    kind = KINDS[name]
+    taken = tuple(values or kind.values)
+    if len(taken) > MOST_VALUES:
+        raise InvalidInput(Problem(field, f"has {len(taken)} values; the limit is {MOST_VALUES}"))
+    if len(set(taken)) < len(taken):
+        raise InvalidInput(Problem(field, "has the same value twice"))
+    try:
+        labels = tuple(kind.label(value) for value in taken)
+        settings = tuple(kind.setting(recipe, value) for value in taken)
+    except (TypeError, ValueError, OverflowError):
+        wanted = "words" if isinstance(kind.values[0], str) else "numbers"
+        raise InvalidInput(Problem(field, f"takes {wanted} as values of {name}")) from None
+    return Axis(name, kind.title, labels, settings)
+
+
+def explore(
+    content: bytes,
+    styles: Sequence[bytes],
+    recipe: Recipe,
+    across: Axis,
+    down: Axis,
+    *,
+    name: str = "",
+    size: int = SIZE,
+) -> Exploration:
+    """Check everything, then store, then commit all cells, then send their tickets.
+
+    Args:
+        recipe: at the size that is wanted in the end. size: of each cell's longest side, px.
+
+    Raises:
+        InvalidInput and its kin: the first field that is wrong; nothing was stored.
+    """
+    if across.name == down.name:
+        raise InvalidInput(Problem("down", f"varies {down.name}, as across does; choose another"))
+    if "blend" in (across.name, down.name) and len(styles) != 2:
+        field = "across" if across.name == "blend" else "down"
+        raise InvalidInput(Problem(field, f"blend takes two paintings; there are {len(styles)}"))
+    if size not in SIZES:
+        raise InvalidInput(Problem("size", f"of a cell must be {SIZES[0]} to {SIZES[-1]} px"))
+    recipes = [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
+    sent = Submission.check(content, styles, recipes[0], name=name)
+    for each in recipes[1:]:
+        each.blend_of(len(styles))
+    sent.store()
+    with db.writing() as session:
+        made = Exploration(
+            name=sent.name,
+            recipe=recipe.model_dump(mode="json"),
+            across=asdict(across),
+            down=asdict(down),
+        )
+        session.add(made)
+        session.flush()
+        for number, each in enumerate(recipes):
+            job = sent.job(session, each)
+            job.exploration_id, job.cell = made.id, number
+        session.flush()
+        cells = list(made.cells)
+    for job in cells:
+        wake(job)
+    return get(made.id)
+
+
+def _cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]) -> Recipe:
+    """
+    Raises:
+        InvalidInput: a setting left its limits on the way.
+    """
+    start = min(recipe.start_size, size)
+    fixed = {**QUICK_LOOK, "size": size, "start_size": start}
+    return Recipe.parse(recipe.model_dump(mode="json") | fixed | row | column)
+
+
+def chosen(exploration: Exploration, job: Job) -> Recipe:
+    """The recipe that a cell stands for, at the size that is wanted in the end."""
+    width = len(exploration.across["settings"])
+    row, column = divmod(job.cell or 0, width)
+    varied = exploration.down["settings"][row] | exploration.across["settings"][column]
+    return Recipe.parse(exploration.recipe | varied)
+
+
+def get(exploration_id: str) -> Exploration:
+    """One exploration with its cells, row by row.
+
+    Raises:
+        NotFound: no such exploration.
+    """
+    with db.reading() as session:
+        query = _with_cells().where(Exploration.id == exploration_id)
+        found: Exploration | None = session.scalars(query).one_or_none()
+    if found is None:
+        raise NotFound("There is no exploration with this id.")
+    return found
+
+
+def newest(session: Session, limit: int) -> list[Exploration]:
+    """The latest explorations."""
+    query = _with_cells().order_by(Exploration.created_at.desc(), Exploration.id.desc()).limit(limit)
+    return list(session.scalars(query))
+
+
+def _with_cells() -> Select[Exploration]:
+    return select(Exploration).options(selectinload(Exploration.cells))
+
+
+def cancel(exploration_id: str) -> Exploration:
+    """Stop all cells that have not ended. Again is harmless.
+
+    Raises:
+        NotFound: no such exploration.
+    """
+    for job in get(exploration_id).cells:
+        if not job.state.ended:
+            with suppress(NotFound, WrongState), db.writing() as session:
+                jobs.cancel(session, job.id)
+    return get(exploration_id)
+
+
+def forget(exploration_id: str) -> None:
+    """Delete an exploration whose cells have all ended, with their pictures.
+
+    Raises:
+        NotFound: no such exploration.
+        WrongState: a cell has not ended.
+    """
+    cells = get(exploration_id).cells
+    with db.writing() as session:
+        for job in cells:
+            with suppress(NotFound):
+                jobs.delete_ended(session, job.id)
+        session.execute(delete(Exploration).where(Exploration.id == exploration_id))
+    for job in cells:
+        leftovers.remove_of(job.id)

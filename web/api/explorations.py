@@ -1,0 +1,208 @@
+"""Explorations: a grid of small pictures in which two settings vary, as one request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Response, request, url_for
+from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, Field
+
+import farm.explore
+from farm import db
+from farm.errors import InvalidInput, Problem
+from farm.models import Exploration, Job, State
+from farm.recipe import Recipe
+from web.api import blueprint
+from web.api.received import conditional, submission, whole_number
+from web.present import Moment, preview_url
+
+TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
+GONE = {404: "No such exploration."}
+MOST_LISTED = 100
+
+
+class ExplorationLinks(BaseModel):
+    """Where to go from an exploration; `cancel` is null once all of it has ended."""
+
+    self: str
+    page: str
+    cancel: str | None
+
+
+class AxisOut(BaseModel):
+    """What varies along one side: a label for each step, and what it sets in the recipe."""
+
+    name: str
+    title: str
+    labels: list[str]
+    settings: list[dict[str, Any]]
+
+
+class CellOut(BaseModel):
+    """One small picture. `job`: the address of its job; `form`: of the form, filled in with its
+    settings."""
+
+    row: int
+    column: int
+    id: str
+    state: State
+    progress: float
+    error: str | None
+    preview: str | None
+    job: str
+    form: str
+
+
+class ExplorationOut(BaseModel):
+    """An exploration: its recipe at the size that is wanted in the end, its axes, its cells row by
+    row."""
+
+    id: str
+    name: str
+    created_at: Moment
+    progress: float
+    recipe: dict[str, Any]
+    across: AxisOut
+    down: AxisOut
+    cells: list[CellOut]
+    links: ExplorationLinks
+
+    @classmethod
+    def of(cls, found: Exploration) -> ExplorationOut:
+        """From its row."""
+        across, down = AxisOut(**found.across), AxisOut(**found.down)
+        going = any(not job.state.ended for job in found.cells)
+        return cls(
+            id=found.id,
+            name=found.name,
+            created_at=found.created_at,
+            progress=progress(found),
+            recipe=found.recipe,
+            across=across,
+            down=down,
+            cells=[_cell(job, len(across.labels)) for job in found.cells],
+            links=ExplorationLinks(
+                self=url_for("api.exploration", exploration_id=found.id),
+                page=url_for("pages.exploration", exploration_id=found.id),
+                cancel=url_for("api.cancel_exploration", exploration_id=found.id) if going else None,
+            ),
+        )
+
+
+class Explorations(BaseModel):
+    """The latest explorations, newest first."""
+
+    items: list[ExplorationOut]
+
+
+class ExplorationsQuery(BaseModel):
+    """How many."""
+
+    limit: int = Field(20, ge=1, le=MOST_LISTED)
+
+
+def progress(found: Exploration) -> float:
+    """Share of an exploration that is done, 0..1."""
+    return sum(1.0 if job.state.ended else job.progress for job in found.cells) / len(found.cells or "1")
+
+
+def _cell(job: Job, columns: int) -> CellOut:
+    row, column = divmod(job.cell or 0, columns)
+    return CellOut(
+        row=row,
+        column=column,
+        id=job.id,
+        state=job.state,
+        progress=job.progress,
+        error=job.error,
+        preview=preview_url(job),
+        job=url_for("api.job", job_id=job.id),
+        form=url_for("pages.new", **{"from": job.id}),
+    )
+
+
+@blueprint.post("/explorations")
+@blueprint.output(ExplorationOut, 202, description="Accepted; its cells wait for a worker.")
+@blueprint.doc(
+    tags=["Explorations"],
+    responses={
+        403: "Sent by another site's page.",
+        413: "Too large.",
+        415: "Not a picture.",
+        422: "Not valid.",
+    },
+)
+def explore() -> ResponseReturnValue:
+    """Try settings small: a grid of pictures that differ in one setting across and in another down.
+
+    `recipe` is the one of the picture that is wanted in the end; the cells are drafts of it.
+    """
+    content, styles, recipe = submission(TEXTS)
+    made = farm.explore.explore(
+        content,
+        styles,
+        recipe,
+        _axis("across", "balance", recipe),
+        _axis("down", "style_scale", recipe),
+        name=request.form.get("name", ""),
+        size=whole_number("cell_size", farm.explore.SIZE),
+    )
+    response = _json(made)
+    response.status_code = 202
+    response.headers["Location"] = url_for("api.exploration", exploration_id=made.id)
+    return response
+
+
+def _axis(field: str, usual: str, recipe: Recipe) -> farm.explore.Axis:
+    """`across=balance`, and if they are not to be the usual ones `across_values=[-1, 0, 1]`."""
+    values = None
+    if text := request.form.get(f"{field}_values"):
+        try:
+            values = json.loads(text)
+        except ValueError:
+            values = None
+        if not isinstance(values, list) or not values:
+            raise InvalidInput(Problem(f"{field}_values", "must be a list in JSON, such as [-1, 0, 1]"))
+    return farm.explore.axis(field, request.form.get(field) or usual, recipe, values)
+
+
+@blueprint.get("/explorations")
+@blueprint.input(ExplorationsQuery, location="query")
+@blueprint.output(Explorations)
+@blueprint.doc(tags=["Explorations"])
+def explorations(query_data: ExplorationsQuery) -> Explorations:
+    """The latest explorations, newest first."""
+    with db.reading() as session:
+        found = farm.explore.newest(session, query_data.limit)
+    return Explorations(items=[ExplorationOut.of(each) for each in found])
+
+
+@blueprint.get("/explorations/<job_id:exploration_id>")
+@blueprint.output(ExplorationOut)
+@blueprint.doc(tags=["Explorations"], responses=GONE)
+def exploration(exploration_id: str) -> Response:
+    """One exploration with its cells. Send its ETag in If-None-Match to be told only of a change."""
+    return _json(farm.explore.get(exploration_id))
+
+
+@blueprint.post("/explorations/<job_id:exploration_id>/cancel")
+@blueprint.output(ExplorationOut)
+@blueprint.doc(tags=["Explorations"], responses=GONE)
+def cancel_exploration(exploration_id: str) -> Response:
+    """Stop all cells that have not ended. Again is harmless."""
+    return _json(farm.explore.cancel(exploration_id))
+
+
+@blueprint.delete("/explorations/<job_id:exploration_id>")
+@blueprint.output({}, 204, description="It is gone, with its pictures.")
+@blueprint.doc(tags=["Explorations"], responses=GONE | {409: "A cell has not ended."})
+def delete_exploration(exploration_id: str) -> ResponseReturnValue:
+    """Delete an exploration that has ended, and its pictures."""
+    farm.explore.forget(exploration_id)
+    return "", 204
+
+
+def _json(found: Exploration) -> Response:
+    return conditional(ExplorationOut.of(found))

@@ -1,0 +1,70 @@
+"""What the endpoints share: forms with files as they come in, JSON with an ETag as it goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask import Response, jsonify, request
+from pydantic import BaseModel
+from werkzeug.exceptions import UnsupportedMediaType
+
+from farm.errors import InvalidInput, Problem
+from farm.recipe import Recipe
+
+FILES = ("content", "style")
+
+
+def submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
+    """Photograph, paintings and recipe of a multipart request whose text fields are these.
+
+    Raises:
+        InvalidInput: a field that would be ignored, a wrong recipe, or no photograph.
+    """
+    _refuse_misplaced_fields(texts)
+    recipe = Recipe.parse(request.form["recipe"]) if request.form.get("recipe") else Recipe()
+    content = request.files.get("content")
+    if content is None:
+        raise InvalidInput(Problem("content", "is missing; send one photograph"))
+    return content.read(), [style.read() for style in request.files.getlist("style")], recipe
+
+
+def _refuse_misplaced_fields(texts: Sequence[str]) -> None:
+    """Whatever would be ignored is an error: the picture would not be the one that was meant."""
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaType("Send multipart/form-data with the pictures as files.")
+    wrong = []
+    for sent, right, hint in (
+        (request.form, texts, "is not a text field"),
+        (request.files, FILES, "is not a file field"),
+    ):
+        for name in sorted(sent):
+            if name not in right:
+                message = f"{hint}; files are {', '.join(FILES)}, texts are {', '.join(texts)}"
+                wrong.append(Problem(name[:80], message))
+            elif name != "style" and len(sent.getlist(name)) > 1:
+                wrong.append(Problem(name, "was sent more than once"))
+    if wrong:
+        raise InvalidInput(*wrong)
+
+
+def whole_number(field: str, usual: int = 0) -> int:
+    """A text field that holds a whole number.
+
+    Raises:
+        InvalidInput: it does not.
+    """
+    try:
+        return int(request.form.get(field) or usual)
+    except ValueError:
+        raise InvalidInput(Problem(field, "must be a whole number")) from None
+
+
+def conditional(found: BaseModel) -> Response:
+    """As JSON with an ETag; to whoever has it already, 304."""
+    response = jsonify(found.model_dump(mode="json"))
+    response.cache_control.private = True
+    response.cache_control.no_cache = True
+    response.add_etag()
+    if request.method == "GET":
+        response.make_conditional(request)
+    return response
