@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from farm import db
 from farm.errors import AttemptLost
 from farm.jobs import lease, state_of
-from farm.models import Event, Job, LossPoint, State
+from farm.models import Event, Job, LogLine, LossPoint, State
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Progress:
     content_loss: float
     style_loss: float
     tv_loss: float
+    eta_spread_seconds: float = 0.0
 
 
 def report(session: Session, job_id: str, attempt: int, progress: Progress) -> State:
@@ -42,6 +44,7 @@ def report(session: Session, job_id: str, attempt: int, progress: Progress) -> S
         "iteration": progress.iteration,
         "iterations": progress.iterations,
         "eta_seconds": progress.eta_seconds,
+        "eta_spread_seconds": progress.eta_spread_seconds,
     }
     _write(session, job_id, attempt, **values)
     session.add(
@@ -66,6 +69,16 @@ def heartbeat(session: Session, job_id: str, attempt: int) -> State:
     """
     _write(session, job_id, attempt, shown=False, lease_until=lease(session))
     return state_of(session, job_id)
+
+
+def say(session: Session, job_id: str, attempt: int, lines: Sequence[str]) -> None:
+    """Lines of the worker's log that tell a person how the job goes. Never a traceback.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    _write(session, job_id, attempt, shown=False)
+    session.add_all(LogLine(job_id=job_id, attempt=attempt, text=line) for line in lines)
 
 
 def set_features(session: Session, job_id: str, attempt: int, features: str) -> None:

@@ -13,11 +13,12 @@ from farm import machines
 from farm.errors import InvalidInput, Problem
 from farm.estimate import Estimate, estimate
 from farm.jobs import get
-from farm.models import Attempt, Job, LossPoint, State
+from farm.models import Attempt, Job, LogLine, LossPoint, State
 from farm.recipe import Recipe
 
 PAGE = 50  # jobs in one list
 LOSS_POINTS_SHOWN = 400
+LOG_LINES_SHOWN = 40
 
 
 def get_with_history(session: Session, job_id: str) -> Job:
@@ -81,6 +82,12 @@ def losses(session: Session, job: Job) -> list[LossPoint]:
         points.append(point)
     stride = -(-len(points) // LOSS_POINTS_SHOWN) or 1
     return points[::-stride][::-1]
+
+
+def log_tail(session: Session, job: Job) -> list[LogLine]:
+    """What its worker said last, oldest first."""
+    last = select(LogLine).where(LogLine.job_id == job.id).order_by(LogLine.id.desc())
+    return list(session.scalars(last.limit(LOG_LINES_SHOWN)))[::-1]
 
 
 def waits_for(session: Session, job: Job) -> str | None:

@@ -212,18 +212,7 @@ def up() -> None:
 def web() -> None:
     """The web part alone, in this process."""
     db.check_version()
-    wanted = settings()
-    host = f"[{wanted.host}]" if ":" in wanted.host else wanted.host
-    options = {
-        "--bind": f"{host}:{wanted.port}",
-        "--worker-class": "gthread",
-        "--workers": "1",
-        "--threads": str(wanted.web_threads),
-        "--graceful-timeout": "5",
-        "--timeout": "120",
-        "--log-level": "warning",
-    }
-    _become("gunicorn", *(part for pair in options.items() for part in pair), "web:create_app()")
+    _become("gunicorn", "--config", "python:web.server", "web:create_app()")
 
 
 @main.command()

@@ -49,39 +49,37 @@ class _Kind:
     setting: Callable[[Recipe, Any], dict[str, Any]]
 
 
-def _times(value: float) -> str:
-    return "as it is" if value == 1 else f"× {value:g}"
-
-
 def _balance(stops: float) -> str:
     if not stops:
         return "in balance"
-    return f"{abs(stops):g} more {'painting' if stops > 0 else 'photograph'}"
+    much = "much more" if abs(stops) > MUCH_STOPS else "more"
+    return f"{much} {'painting' if stops > 0 else 'photograph'}"
 
 
+MUCH_STOPS = 2  # of balance: four times the weight, or a quarter
 KINDS: dict[str, _Kind] = {
     "balance": _Kind(
         "Balance",
-        (-1.5, 0.0, 1.5),
+        (-2.0, 0.0, 2.0),
         _balance,
         lambda recipe, stops: {"content_weight": float(f"{recipe.content_weight * 2**-stops:.6g}")},
     ),
     "style_scale": _Kind(
         "Size of strokes",
         (0.5, 1.0, 2.0),
-        _times,
+        lambda factor: f"strokes × {factor:g}",
         lambda recipe, factor: {"style_scale": recipe.style_scale * factor},
     ),
     "tv": _Kind(
         "Smoothness",
         (0.25, 1.0, 4.0),
-        _times,
+        lambda factor: f"smoothness × {factor:g}",
         lambda recipe, factor: {"tv_weight": recipe.tv_weight * factor},
     ),
     "seed": _Kind(
         "Chance",
         (0, 1, 2),
-        lambda step: f"seed + {step:g}" if step else "its seed",
+        lambda step: f"throw {step + 1:g}",
         lambda recipe, step: {"seed": recipe.seed + int(step), "init": "noise"},  # or all are alike
     ),
     "style_loss": _Kind(
@@ -93,7 +91,7 @@ KINDS: dict[str, _Kind] = {
     "blend": _Kind(
         "Blend",
         (0.2, 0.5, 0.8),
-        lambda share: f"{1 - share:.0%} of the first",
+        lambda share: f"{1 - share:.0%} of painting 1",
         lambda recipe, share: {"blend": (1 - share, share)},
     ),
 }
@@ -117,12 +115,20 @@ def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | 
     if len(set(taken)) < len(taken):
         raise InvalidInput(Problem(field, "has the same value twice"))
     try:
-        labels = tuple(kind.label(value) for value in taken)
+        labels = _told_apart([kind.label(value) for value in taken], taken)
         settings = tuple(kind.setting(recipe, value) for value in taken)
     except (TypeError, ValueError, OverflowError):
         wanted = "words" if isinstance(kind.values[0], str) else "numbers"
         raise InvalidInput(Problem(field, f"takes {wanted} as values of {name}")) from None
     return Axis(name, kind.title, labels, settings)
+
+
+def _told_apart(labels: Sequence[str], values: Sequence[float | str]) -> tuple[str, ...]:
+    """With the value beside a label that others have, too."""
+    return tuple(
+        f"{label} ({value})" if labels.count(label) > 1 else label
+        for label, value in zip(labels, values, strict=True)
+    )
 
 
 def explore(

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     max_upload_megapixels: int = Field(default=100, ge=1, validation_alias="FARM_MAX_UPLOAD_MEGAPIXELS")
     trusted_hosts: str = Field(default="", validation_alias="FARM_TRUSTED_HOSTS")
     web_threads: int = Field(default=16, ge=1, validation_alias="FARM_WEB_THREADS")
+    web_streams: int = Field(default=64, ge=0, validation_alias="FARM_WEB_STREAMS")
     worker_name: str = Field(
         default_factory=lambda: f"worker@{platform.node()}", validation_alias="FARM_WORKER_NAME"
     )

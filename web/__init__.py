@@ -9,7 +9,7 @@ from werkzeug.routing import BaseConverter
 
 from farm import log
 from farm.settings import settings
-from web import api, errors, health, openapi, pages, pictures, present, security
+from web import api, errors, health, live, openapi, pages, pictures, present, security
 
 MOST_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
 
@@ -41,6 +41,6 @@ def create_app() -> APIFlask:
     CSRFProtect(app).exempt(api.blueprint)
     for part in (pages, pictures, api, health, openapi):
         app.register_blueprint(part.blueprint)
-    for part in (errors, security, openapi, present):
+    for part in (errors, security, openapi, present, live):
         part.init_app(app)
     return app

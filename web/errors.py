@@ -53,7 +53,7 @@ def _farm_error(error: FarmError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    own = error.description if error.code in (403, 415) else None
+    own = error.description if error.code in (403, 415, 503) else None
     status = error.code or 500
     response = _answer(status, own or DETAILS.get(status) or error.description or error.name)
     for name, value in error.get_headers():

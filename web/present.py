@@ -87,7 +87,8 @@ class EstimateOut(BaseModel):
 
 class JobOut(BaseModel):
     """A job as the API tells it. `waiting_for` and `estimate` are told by the job itself, and null in
-    lists; `estimate` is null, too, as soon as there is `eta_seconds`."""
+    lists; `estimate` is null, too, as soon as there is `eta_seconds`, of which `eta_spread_seconds` says
+    how much more or less it may well be."""
 
     id: str
     name: str
@@ -98,6 +99,7 @@ class JobOut(BaseModel):
     iteration: int
     iterations: int
     eta_seconds: float | None
+    eta_spread_seconds: float | None
     attempt: int
     priority: int
     width: int

@@ -130,6 +130,7 @@ def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
     outage.write(lambda s: attempts.set_features(s, job.id, attempt, ready.vgg.features))
     device.reset_peak_memory(ready.device)
     reporter = Reporter(job, attempt, store)
+    reporter.say(f"{ready.vgg.features} on {device.describe(ready.device)}, {ready.form.name}")
     task = _Task(job, attempt, store, waits, recipe, seen, ready)
     step = None
     for step in _steps(task, resume):

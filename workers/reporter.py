@@ -5,7 +5,10 @@ Here it also learns that it shall stop.
 
 from __future__ import annotations
 
+import math
 import time
+from itertools import pairwise
+from statistics import mean, stdev
 
 import structlog
 
@@ -13,6 +16,7 @@ from farm import attempts, db, images, machines
 from farm.engine.optimise import Step
 from farm.errors import StorageAway
 from farm.models import Job, State
+from farm.render import LevelDone
 from farm.settings import settings
 from farm.storage import Storage
 from workers import outage
@@ -37,6 +41,13 @@ class Reporter:
         self._preview_took = 0.0
         self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
         self._first = 0  # iteration seen of this level
+        self._pace = Pace()
+        self._lines: list[str] = []  # not told yet
+
+    def say(self, line: str) -> None:
+        """For the log, and with the next report for the job's page."""
+        log.info(line, job=self._job.id, attempt=self._attempt)
+        self._lines.append(line)
 
     def saw(self, step: Step) -> None:
         """After each iteration.
@@ -51,6 +62,9 @@ class Reporter:
         if step.level != self._level[0]:
             self._level = (step.level, step.seconds, step.progress)
             self._first = step.iteration
+            self._pace = Pace()
+        if step.ends_level:
+            self.say(str(LevelDone.of(step, self._level[1])))
         now = time.monotonic()
         if now - self._reported >= REPORT_SECONDS or step.ends_level:
             self._reported = now
@@ -67,9 +81,12 @@ class Reporter:
                 state = attempts.report(session, self._job.id, self._attempt, self._progress(step))
                 if speed := self._speed(step):
                     machines.measured(session, settings().worker_name, speed)
+                if self._lines:
+                    attempts.say(session, self._job.id, self._attempt, self._lines)
         except outage.DatabaseAway as error:
             log.warning("not reported", job=self._job.id, error=str(error.orig))
             return
+        self._lines.clear()
         if state is State.CANCELLING:
             raise Stop(state)
 
@@ -86,13 +103,16 @@ class Reporter:
         self._preview_took = self._previewed - began
 
     def _progress(self, step: Step) -> attempts.Progress:
+        self._pace.saw(step.progress, step.seconds)
+        left, spread = self._pace.left(later_levels=step.level < step.levels)
         return attempts.Progress(
             progress=step.progress,
             level=step.level,
             levels=step.levels,
             iteration=step.done,
             iterations=step.total,
-            eta_seconds=self._eta(step),
+            eta_seconds=left,
+            eta_spread_seconds=spread,
             content_loss=step.losses.content,
             style_loss=step.losses.style,
             tv_loss=step.losses.tv,
@@ -107,10 +127,37 @@ class Reporter:
             return None
         return (step.seconds - self._level[1]) / counted / megapixels
 
-    def _eta(self, step: Step) -> float:
-        """By this level's pace once it has one: small levels are slower for their pixels."""
-        _, began, at = self._level
-        pace = (step.progress - at) / max(step.seconds - began, 1e-6)
-        if step.iteration <= 2:
-            pace = step.progress / max(step.seconds, 1e-6)
-        return (1 - step.progress) / max(pace, 1e-9)
+
+class Pace:
+    """How fast a level goes, and so how long the rest will take. A level by itself, because small ones
+    are slower for their pixels."""
+
+    LATER_LEVELS = 0.15  # how far off their pace may be from this one's
+    AT_FIRST = 0.3  # how far off the first guesses may be
+    ENOUGH = 4  # measurements to judge their spread by
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, float]] = []  # progress, seconds
+
+    def saw(self, progress: float, seconds: float) -> None:
+        """At each report."""
+        self._seen.append((progress, seconds))
+
+    def left(self, *, later_levels: bool) -> tuple[float, float]:
+        """Seconds to the end, and how many more or less they may well be."""
+        progress, seconds = self._seen[-1]
+        first, began = self._seen[0] if len(self._seen) > 1 else (0.0, 0.0)
+        left = (1 - progress) * (seconds - began) / max(progress - first, 1e-9)
+        off = math.hypot(self._own_spread(), self.LATER_LEVELS if later_levels else 0.0)
+        return left, left * off
+
+    def _own_spread(self) -> float:
+        """Of the mean of the paces between reports, relative to it."""
+        gains = [
+            (after[0] - before[0]) / (after[1] - before[1])
+            for before, after in pairwise(self._seen)
+            if after[1] > before[1]
+        ]
+        if len(gains) < self.ENOUGH:
+            return self.AT_FIRST
+        return stdev(gains) / max(mean(gains), 1e-9) / math.sqrt(len(gains))

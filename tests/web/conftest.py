@@ -79,6 +79,7 @@ def served(app: Flask) -> Iterator[str]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
+    app.extensions["live"].stop()
     server.shutdown()
     thread.join()
     server.server_close()

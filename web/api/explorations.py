@@ -14,6 +14,7 @@ from farm import db
 from farm.errors import InvalidInput, Problem
 from farm.models import Exploration, Job, State
 from farm.recipe import Recipe
+from web import live
 from web.api import blueprint
 from web.api.received import conditional, submission, whole_number
 from web.present import Moment, preview_url
@@ -185,6 +186,21 @@ def explorations(query_data: ExplorationsQuery) -> Explorations:
 def exploration(exploration_id: str) -> Response:
     """One exploration with its cells. Send its ETag in If-None-Match to be told only of a change."""
     return _json(farm.explore.get(exploration_id))
+
+
+@blueprint.get("/explorations/<job_id:exploration_id>/stream")
+@blueprint.output({}, content_type="text/event-stream", description="Events `state`, `end`, `gone`.")
+@blueprint.doc(tags=["Explorations"], responses=GONE | {503: "As many streams as there may be."})
+def exploration_stream(exploration_id: str) -> Response:
+    """One exploration as its cells change, by server-sent events, like those of a job."""
+    cells = [job.id for job in farm.explore.get(exploration_id).cells]
+    return live.stream(cells, lambda: _told(exploration_id))
+
+
+def _told(exploration_id: str) -> live.Told:
+    found = farm.explore.get(exploration_id)
+    last = all(job.state.ended for job in found.cells)
+    return live.Told(ExplorationOut.of(found).model_dump_json(), last)
 
 
 @blueprint.post("/explorations/<job_id:exploration_id>/cancel")

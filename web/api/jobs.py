@@ -13,6 +13,7 @@ from farm import db, leftovers
 from farm.estimate import Estimate
 from farm.models import Job, State
 from farm.submit import submit, wake
+from web import live
 from web.api import blueprint
 from web.api.received import conditional, submission, whole_number
 from web.pictures import send_preview, send_result
@@ -20,6 +21,8 @@ from web.present import JobOut, JobPage
 
 MOST_ITEMS = 200  # in one page
 TEXTS = ("recipe", "name", "priority")
+ASK_AGAIN_SECONDS = 1  # whoever polls
+QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
 GONE = {404: "No such job."}
 FILE = FileSchema(type="string", format="binary")
 
@@ -81,12 +84,37 @@ def index(query_data: JobQuery) -> JobPage:
 @blueprint.output(JobOut)
 @blueprint.doc(responses=GONE)
 def job(job_id: str) -> Response:
-    """One job. Send its ETag back in If-None-Match to be told only of a change."""
+    """One job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says when
+    to ask again."""
+    found, waiting_for, expected = _standing(job_id)
+    response = _job_json(found, waiting_for, expected)
+    if not found.state.ended:
+        response.headers["Retry-After"] = str(ASK_AGAIN_SECONDS)
+    return response
+
+
+@blueprint.get("/jobs/<job_id:job_id>/stream")
+@blueprint.output({}, content_type="text/event-stream", description="Events `state`, `end`, `gone`.")
+@blueprint.doc(responses=GONE | {503: "As many streams as there may be."})
+def job_stream(job_id: str) -> Response:
+    """One job as it changes, by server-sent events: `state` holds the job as above, `end` follows the
+    last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
+    _standing(job_id)
+    return live.stream([job_id], lambda: _told(job_id))
+
+
+def _told(job_id: str) -> live.Told:
+    found, waiting_for, expected = _standing(job_id)
+    text = JobOut.of(found, waiting_for, expected).model_dump_json()
+    holds = QUEUE_SECONDS if found.state is State.QUEUED else live.HEARTBEAT_SECONDS
+    return live.Told(text, found.state.ended, holds)
+
+
+def _standing(job_id: str) -> tuple[Job, str | None, Estimate | None]:
+    """A job, why it waits, and what it will need."""
     with db.reading() as session:
         found = farm.jobs.get(session, job_id)
-        waiting_for = farm.board.waits_for(session, found)
-        expected = farm.board.expected(session, found)
-    return _job_json(found, waiting_for, expected)
+        return found, farm.board.waits_for(session, found), farm.board.expected(session, found)
 
 
 @blueprint.post("/jobs/<job_id:job_id>/cancel")

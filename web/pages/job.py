@@ -26,6 +26,7 @@ def job(job_id: str) -> str:
         waiting_for = farm.board.waits_for(session, found)
         expected = farm.board.expected(session, found)
         points = farm.board.losses(session, found)
+        log_lines = farm.board.log_tail(session, found)
     recipe = {name: present.typed(value) for name, value in found.recipe.items()}
     return render_template(
         "job.html",
@@ -37,7 +38,17 @@ def job(job_id: str) -> str:
         recipe=recipe,
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
         larger=larger(found),
+        log_lines=log_lines,
     )
+
+
+@blueprint.get("/jobs/<job_id:job_id>/history")
+def history(job_id: str) -> str:
+    """What happened to it, newer: a part of its page."""
+    with db.reading() as session:
+        found = farm.board.get_with_history(session, job_id)
+        log_lines = farm.board.log_tail(session, found)
+    return render_template("_history.html", job=found, log_lines=log_lines)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/view")

@@ -1,7 +1,6 @@
 // An exploration's page while its cells are painted: each is shown as it grows.
-import { poll } from "./poll.js";
+import { live } from "./live.js";
 
-const EVERY_MS = 1000;
 const ENDED = ["succeeded", "failed", "cancelled"];
 const WORDS = {
   queued: "Waiting",
@@ -32,11 +31,9 @@ function show(cell) {
   return showPicture(place, cell);
 }
 
-poll(
+live(
   page.dataset.url,
-  EVERY_MS,
-  async (response) => {
-    const found = await response.json();
+  async (found) => {
     await Promise.allSettled(found.cells.map(show));
     const finished = found.cells.filter((cell) => ENDED.includes(cell.state)).length;
     document.getElementById("progress").value = found.progress;
@@ -47,4 +44,5 @@ poll(
   (lost) => {
     document.getElementById("lost").hidden = !lost;
   },
+  () => location.reload(), // deleted: the farm says so
 );

@@ -1,14 +1,13 @@
-// A job's page while it waits or is painted: ask each second, show what changed, load anew at its end.
-import { poll } from "./poll.js";
+// A job's page while it waits or is painted: shows what changed, and loads anew at its end.
+import { live } from "./live.js";
 
-const EVERY_MS = 1000;
-const CURVE_MS = 4000;
+const DETAILS_MS = 4000; // between two looks at the loss curve, the timeline and the log
 const SPOKEN_SHARE = 0.1; // a screen reader hears of every tenth part
 const ENDED = ["succeeded", "failed", "cancelled"];
 
 const page = document.getElementById("job");
-const live = (name) => page.querySelector(`[data-live="${name}"]`);
-let curveAt = 0;
+const part = (name) => page.querySelector(`[data-live="${name}"]`);
+let detailsAt = 0;
 let spoken = 0;
 
 function duration(seconds) {
@@ -20,20 +19,26 @@ function duration(seconds) {
   return whole % 60 && minutes < 10 ? `${minutes} min ${whole % 60} s` : `${minutes} min`;
 }
 
+function eta(job) {
+  if (job.eta_seconds === null) return "";
+  const spread = Math.round(job.eta_spread_seconds ?? 0);
+  return `${duration(job.eta_seconds)}${spread ? ` ± ${duration(spread)}` : ""} to go`;
+}
+
 function showProgress(job) {
   const percent = `${Math.round(job.progress * 100)} %`;
-  live("progress").value = job.progress;
-  live("percent").textContent = percent;
-  live("eta").textContent = job.eta_seconds === null ? "" : `${duration(job.eta_seconds)} to go`;
-  live("steps").textContent = job.levels
+  part("progress").value = job.progress;
+  part("percent").textContent = percent;
+  part("eta").textContent = eta(job);
+  part("steps").textContent = job.levels
     ? `Level ${job.level} of ${job.levels} · iteration ${job.iteration} of ${job.iterations}`
     : "";
-  live("waiting").textContent = job.waiting_for ?? "";
-  live("estimate").textContent = job.estimate?.message ?? "";
+  part("waiting").textContent = job.waiting_for ?? "";
+  part("estimate").textContent = job.estimate?.message ?? "";
   document.title = `${percent} · ${job.name} · Style Farm`;
   if (Math.abs(job.progress - spoken) >= SPOKEN_SHARE) {
     spoken = job.progress;
-    live("spoken").textContent = `${percent} painted`;
+    part("spoken").textContent = `${percent} painted`;
   }
 }
 
@@ -50,31 +55,37 @@ async function showPreview(job) {
   shown.classList.remove("not-begun");
 }
 
-async function showCurve() {
-  if (Date.now() - curveAt < CURVE_MS) return;
-  const response = await fetch(page.dataset.losses);
+async function fetched(url, type) {
+  const response = await fetch(url);
   const text = await response.text();
-  if (!response.ok || !text) return;
-  curveAt = Date.now();
-  const drawing = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-  document.getElementById("losses").replaceChildren(document.importNode(drawing, true));
+  return response.ok && text ? new DOMParser().parseFromString(text, type) : null;
 }
 
-poll(
+async function showDetails() {
+  if (Date.now() - detailsAt < DETAILS_MS) return;
+  detailsAt = Date.now();
+  const [curve, history] = await Promise.all([
+    fetched(page.dataset.losses, "image/svg+xml"),
+    fetched(page.dataset.history, "text/html"),
+  ]);
+  if (curve) document.getElementById("losses").replaceChildren(document.importNode(curve.documentElement, true));
+  if (history) document.getElementById("history").replaceChildren(...history.body.children);
+}
+
+live(
   page.dataset.url,
-  EVERY_MS,
-  async (response) => {
-    const job = await response.json();
+  async (job) => {
     if (job.state !== page.dataset.state || String(job.attempt) !== page.dataset.attempt) {
       if (ENDED.includes(job.state)) await showPreview(job).catch(() => {});
-      location.reload(); // other buttons, a new line in the timeline
+      location.reload(); // other buttons
       return false;
     }
     showProgress(job);
-    await Promise.allSettled([showPreview(job), showCurve()]);
+    await Promise.allSettled([showPreview(job), showDetails()]);
     return true;
   },
   (lost) => {
-    live("lost").hidden = !lost;
+    part("lost").hidden = !lost;
   },
+  () => location.reload(), // deleted: the farm says so
 );

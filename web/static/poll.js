@@ -19,8 +19,9 @@ const pause = (ms) =>
  * @param {number} every milliseconds between two questions
  * @param {(response: Response) => Promise<boolean>} changed a new answer; returns whether to go on
  * @param {(lost: boolean) => void} connection told after every question
+ * @param {() => void} gone there is nothing at this address any more
  */
-export async function poll(url, every, changed, connection) {
+export async function poll(url, every, changed, connection, gone = () => {}) {
   let tag = null;
   let wait = every;
   for (;;) {
@@ -28,6 +29,7 @@ export async function poll(url, every, changed, connection) {
     try {
       const headers = tag ? { "If-None-Match": tag } : {};
       const response = await fetch(url, { headers, cache: "no-store", signal: AbortSignal.timeout(10000) });
+      if (response.status === 404) return gone();
       if (!response.ok && response.status !== 304) throw new Error(String(response.status));
       connection(false);
       wait = every;

@@ -1,0 +1,175 @@
+"""Live streams over a real socket: told of each change, resumed, ended, refused."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from flask import Flask
+
+from farm import attempts, db, jobs, leftovers, machines
+from farm.models import Job, State
+from tests.processes import wait_for
+from web import live
+
+pytestmark = pytest.mark.timeout(60)
+
+MakeJob = Callable[..., Job]
+Event = tuple[str, str, Any]  # name, id, data
+
+
+def events(answer: httpx.Response) -> Iterator[Event]:
+    """Those of a stream, one after another."""
+    name, number, data = "message", "", ""
+    for line in answer.iter_lines():
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "id":
+            number = value
+        elif field == "data":
+            data = value
+        elif not line and data:
+            yield name, number, json.loads(data)
+            name, data = "message", ""
+
+
+@contextmanager
+def listening(url: str, **headers: str) -> Iterator[Iterator[Event]]:
+    with httpx.stream("GET", url, headers=headers, timeout=20) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert "no-transform" in answer.headers["cache-control"]
+        yield events(answer)
+
+
+def stream_of(served: str, job: Job) -> str:
+    return f"{served}/api/v1/jobs/{job.id}/stream"
+
+
+def taken(job: Job) -> int:
+    with db.writing() as session:
+        claim = jobs.claim(session, job.work_class, "worker-1")
+    assert claim
+    return claim.attempt
+
+
+def report(job: Job, attempt: int, share: float) -> None:
+    with db.writing() as session:
+        progress = attempts.Progress(share, 1, 2, 10, 72, 9.0, 0.1, 0.2, 0.01, 1.5)
+        attempts.report(session, job.id, attempt, progress)
+
+
+def test_a_stream_tells_how_the_job_stands_then_each_change_and_its_end(
+    served: str, make_job: MakeJob
+) -> None:
+    job = make_job()
+    with listening(stream_of(served, job)) as told:
+        assert next(told)[2]["state"] == "queued"
+
+        attempt = taken(job)
+        assert next(told)[2]["state"] == "running"
+
+        report(job, attempt, 0.25)
+        found = next(told)[2]
+        assert (found["progress"], found["eta_seconds"], found["eta_spread_seconds"]) == (0.25, 9.0, 1.5)
+
+        with db.writing() as session:
+            jobs.fail(session, job.id, attempt, "No paint left.")
+        assert next(told)[2]["error"] == "No paint left."
+        assert next(told)[0] == "end"
+        assert next(told, None) is None
+
+
+def test_what_a_stream_tells_is_what_the_job_tells(served: str, make_job: MakeJob) -> None:
+    job = make_job(State.RUNNING)
+    with listening(stream_of(served, job)) as told:
+        assert next(told)[2] == httpx.get(f"{served}/api/v1/jobs/{job.id}").json()
+
+
+def test_whoever_comes_again_is_told_only_what_is_new(served: str, make_job: MakeJob) -> None:
+    # Given a client that knows how the job stands
+    job = make_job()
+    attempt = taken(job)
+    report(job, attempt, 0.25)
+    with listening(stream_of(served, job)) as told:
+        _, last, _ = next(told)
+
+    # When it comes again, nothing is told until something changes
+    with listening(stream_of(served, job), **{"Last-Event-ID": last}) as told:
+        threading.Timer(1.2, report, (job, attempt, 0.5)).start()
+        assert next(told)[2]["progress"] == 0.5
+
+
+def test_an_ended_job_is_told_once(served: str, make_job: MakeJob) -> None:
+    job = make_job(State.SUCCEEDED)
+    with listening(stream_of(served, job)) as told:
+        assert [name for name, _, _ in told] == ["state", "end"]
+
+
+def test_a_job_that_is_deleted_while_it_is_watched_is_gone(served: str, make_job: MakeJob) -> None:
+    job = make_job()
+    with listening(stream_of(served, job)) as told:
+        next(told)
+        with db.writing() as session:
+            jobs.cancel(session, job.id)
+            jobs.delete_ended(session, job.id)
+        leftovers.remove_of(job.id)
+        assert next(told)[0] == "gone"
+
+
+def test_a_waiting_job_is_told_that_its_place_changed(served: str, make_job: MakeJob) -> None:
+    # Given a worker, and two jobs
+    machine = machines.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
+    with db.writing() as session:
+        machines.seen(session, "worker-1", machine)
+    first, second = make_job(), make_job()
+
+    with listening(stream_of(served, second)) as told:
+        assert next(told)[2]["waiting_for"] == "1 job is ahead of it."
+        with db.writing() as session:
+            jobs.cancel(session, first.id)
+        assert next(told)[2]["waiting_for"] == "Next in line for a free worker."
+
+
+def test_there_is_no_stream_of_no_job(served: str) -> None:
+    answer = httpx.get(f"{served}/api/v1/jobs/{'0' * 32}/stream")
+    assert answer.status_code == 404
+    assert answer.json()["detail"]
+
+
+def test_beyond_the_most_streams_the_farm_says_when_to_come_again(
+    app: Flask, served: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job()
+    monkeypatch.setattr(app.extensions["live"], "_most", 1)
+    with listening(stream_of(served, job)) as told:
+        next(told)
+        refused = httpx.get(stream_of(served, job))
+        assert refused.status_code == 503
+        assert refused.headers["Retry-After"] == "5"
+        assert "live streams" in refused.json()["detail"]
+
+
+def test_a_client_that_left_gives_its_place_back(
+    app: Flask, served: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.2)
+    job = make_job()
+    taken(job)
+    with listening(stream_of(served, job)) as told:
+        next(told)
+        assert len(app.extensions["live"]._waiting) == 1
+    wait_for(lambda: not app.extensions["live"]._waiting, 20)
+
+
+def test_when_the_web_part_stops_its_streams_end(app: Flask, served: str, make_job: MakeJob) -> None:
+    job = make_job()
+    with listening(stream_of(served, job)) as told:
+        next(told)
+        app.extensions["live"].stop()
+        assert next(told, None) is None

@@ -1,0 +1,33 @@
+"""gunicorn's configuration: `gunicorn --config python:web.server 'web:create_app()'`.
+
+One process with threads: it is what SQLite likes best, and live streams need threads, not processes.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any
+
+from farm.settings import settings
+
+_wanted = settings()
+_host = f"[{_wanted.host}]" if ":" in _wanted.host else _wanted.host
+
+bind = f"{_host}:{_wanted.port}"
+worker_class = "gthread"
+workers = 1
+threads = _wanted.web_threads + _wanted.web_streams  # a live stream holds one
+graceful_timeout = 5
+timeout = 120
+loglevel = "warning"
+
+
+def post_worker_init(worker: Any) -> None:
+    """Told to stop, the streams end at once; what else is being answered has its grace."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        worker.wsgi.extensions["live"].stop()
+        worker.handle_exit(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
