@@ -56,12 +56,19 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
             f"--{name.replace('_', '-')}", name, type=kind, help=f"{field.description}{shown}"
         )
         command = option(command)
-    return command
+    kept = click.option(
+        "--recipe",
+        type=EXISTING,
+        help="A recipe in JSON, such as a job's page offers; other options change it.",
+    )
+    return kept(command)
 
 
 def read_recipe(given: dict[str, Any]) -> Recipe:
     """The recipe of the options that were given."""
-    return Recipe.parse({name: value for name, value in given.items() if value is not None})
+    path: Path | None = given.pop("recipe")
+    values = Recipe.parse(path.read_bytes()).model_dump(exclude_unset=True) if path else {}
+    return Recipe.parse(values | {name: value for name, value in given.items() if value is not None})
 
 
 def read_tile(text: str) -> int | Literal["auto"] | None:

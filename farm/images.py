@@ -112,26 +112,32 @@ def write(picture: Picture, format: Format, file: BinaryIO, recipe: str | None =
         file: seekable for TIFF.
     """
     height, width, _ = picture.shape
-    exif = Image.Exif()
-    if recipe:
-        exif[EXIF_DESCRIPTION] = recipe
-    text = {RECIPE_TAG: recipe} if recipe else {}
     match format:
-        case "png":
-            info = PngImagePlugin.PngInfo()
-            for keyword, value in text.items():
-                info.add_itxt(keyword, value)
-            to_image(picture).save(file, "PNG", pnginfo=info, icc_profile=SRGB, compress_level=4)
-        case "jpeg":
-            write_jpeg(to_image(picture), file, quality=95, subsampling=0, exif=exif)
-        case "webp":
-            to_image(picture).save(file, "WEBP", quality=92, icc_profile=SRGB, exif=exif)
         case "png16":
             strips = _strips(picture, STRIP, np.uint16)
+            text = {RECIPE_TAG: recipe} if recipe else {}
             sixteen.write_png(file, width, height, strips, SRGB, text)
         case "tiff16":
             strips = _strips(picture, STRIP, np.uint16)
             sixteen.write_tiff(file, width, height, strips, STRIP, SRGB, recipe or "")
+        case _:
+            write_eight(to_image(picture), format, file, recipe)
+
+
+def write_eight(image: Image.Image, format: str, file: BinaryIO, recipe: str | None = None) -> None:
+    """The same of 8-bit RGB in sRGB, for the formats of 8 bits."""
+    exif = Image.Exif()
+    info = PngImagePlugin.PngInfo()
+    if recipe:
+        exif[EXIF_DESCRIPTION] = recipe
+        info.add_itxt(RECIPE_TAG, recipe)
+    match format:
+        case "png":
+            image.save(file, "PNG", pnginfo=info, icc_profile=SRGB, compress_level=4)
+        case "jpeg":
+            write_jpeg(image, file, quality=95, subsampling=0, exif=exif)
+        case "webp":
+            image.save(file, "WEBP", quality=92, icc_profile=SRGB, exif=exif)
 
 
 def write_jpeg(image: Image.Image, file: BinaryIO, quality: int, **options: Any) -> None:
@@ -161,11 +167,15 @@ def _small_jpeg(image: Image.Image, quality: int) -> bytes:
 
 def embedded_recipe(data: bytes) -> str | None:
     """The recipe a file of ours carries, as JSON."""
-    with Image.open(io.BytesIO(data), formats=READ) as image:
-        if image.format == "PNG":
-            image.load()
-            return cast(str | None, image.info.get(RECIPE_TAG))
-        return cast(str | None, image.getexif().get(EXIF_DESCRIPTION))
+    return result(io.BytesIO(data))[1]
+
+
+def result(file: BinaryIO) -> tuple[Image.Image, str | None]:
+    """A file of ours, whatever its format, as 8-bit RGB, and the recipe (JSON) that it carries."""
+    with Image.open(file, formats=READ) as image:
+        image.load()
+        carried = image.info.get(RECIPE_TAG) if image.format == "PNG" else None
+        return image.convert("RGB"), cast(str | None, carried or image.getexif().get(EXIF_DESCRIPTION))
 
 
 def _open(data: bytes, field: str, megapixels: int, shortest: int) -> Image.Image:

@@ -9,8 +9,9 @@ import unicodedata
 from flask import Blueprint, Response, request
 from werkzeug.wsgi import wrap_file
 
-from farm import db, images, jobs
+from farm import convert, db, images, jobs
 from farm.errors import NotFound, WrongState
+from farm.formats import FileFormat
 from farm.models import Job, State
 from farm.storage import storage
 from web import present, samples
@@ -81,14 +82,16 @@ def send_preview(job: Job) -> Response:
 
 
 def send_result(job: Job) -> Response:
-    """The result's file, to be kept under a name of its own.
+    """The result's file, to be kept under a name of its own; `?format=` in another one.
 
     Raises:
-        WrongState: the job has not finished. farm.errors.NotFound: its file is gone.
+        WrongState: the job has not finished. InvalidInput: it cannot be had in this format.
+        farm.errors.NotFound: its file is gone.
     """
     _must_be_finished(job)
-    response = _send_file(job.result_key, job.format.mime, f"{job.id}-{job.attempt}")
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name(job)}"'
+    key, known = convert.result_as(job, request.args.get("format", job.format.name))
+    response = _send_file(key, known.mime, f"{job.id}-{job.attempt}-{known.name}")
+    response.headers["Content-Disposition"] = f'attachment; filename="{file_name(job, known)}"'
     return response
 
 
@@ -114,11 +117,11 @@ def _send_file(key: str, mime: str, tag: str) -> Response:
     return response
 
 
-def file_name(job: Job) -> str:
+def file_name(job: Job, format: FileFormat) -> str:
     """For a download: of our own characters only, whatever the job's name holds."""
     plain = unicodedata.normalize("NFKD", job.name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_SLUG].strip("-")
-    return f"{slug or 'picture'}-{job.id[:8]}{job.format.suffix}"
+    return f"{slug or 'picture'}-{job.id[:8]}{format.suffix}"
 
 
 def _job(job_id: str) -> Job:

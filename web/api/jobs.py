@@ -11,6 +11,7 @@ import farm.board
 import farm.jobs
 from farm import db, leftovers
 from farm.estimate import Estimate
+from farm.formats import Format
 from farm.models import Job, State
 from farm.submit import submit, wake
 from web import live
@@ -35,6 +36,14 @@ class JobQuery(BaseModel):
     state: State | None = None
     cursor: str | None = Field(None, max_length=200)
     limit: int = Field(farm.board.PAGE, ge=1, le=MOST_ITEMS)
+
+
+class ResultQuery(BaseModel):
+    """In which format; the recipe's when left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Format | None = None
 
 
 @blueprint.post("/jobs")
@@ -150,10 +159,11 @@ def delete(job_id: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
+@blueprint.input(ResultQuery, location="query")
 @blueprint.output(FILE, content_type="image/png")
 @blueprint.doc(responses=GONE | {409: "It has not finished."})
-def result(job_id: str) -> Response:
-    """The finished picture, in the format of its recipe. Ranges are served."""
+def result(job_id: str, query_data: ResultQuery) -> Response:
+    """The finished picture, in the format of its recipe or another of 8 bits. Ranges are served."""
     with db.reading() as session:
         found = farm.jobs.get(session, job_id)
     return send_result(found)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import secrets
+
 from flask import Response, flash, redirect, render_template, request, url_for
+from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 import farm.board
 import farm.jobs
-from farm import db, leftovers
-from farm.errors import WrongState
+from farm import convert, db, leftovers, ratings
+from farm.errors import InvalidInput, Problem, WrongState
 from farm.models import State
 from farm.recipe import Recipe
 from farm.submit import wake
-from web import chart, present
+from web import chart, commands, present
 from web.pages import blueprint
 from web.pages.forms import larger
 
@@ -27,6 +30,9 @@ def job(job_id: str) -> str:
         expected = farm.board.expected(session, found)
         points = farm.board.losses(session, found)
         log_lines = farm.board.log_tail(session, found)
+        opinion = ratings.opinion(session, found)
+        stars = ratings.stars_of(session, job_id, cookie["rater"]) if "rater" in cookie else None
+    url = request.host_url.rstrip("/")
     recipe = {name: present.typed(value) for name, value in found.recipe.items()}
     return render_template(
         "job.html",
@@ -39,7 +45,26 @@ def job(job_id: str) -> str:
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
         larger=larger(found),
         log_lines=log_lines,
+        opinion=opinion,
+        stars=stars,
+        other_formats=convert.others(found),
+        commands={"farm": commands.farm_submit(found, url), "curl": commands.curl(found, url)},
     )
+
+
+@blueprint.post("/jobs/<job_id:job_id>/rating")
+def rate(job_id: str) -> ResponseReturnValue:
+    """What whoever sits at this browser thinks of it; no stars: nothing any more."""
+    rater = cookie.setdefault("rater", secrets.token_hex(16))
+    text = request.form.get("stars", "")
+    with db.writing() as session:
+        if not text:
+            ratings.withdraw(session, job_id, rater)
+        elif text.isdecimal() and len(text) == 1:
+            ratings.rate(session, job_id, rater, int(text))
+        else:
+            raise InvalidInput(Problem("stars", "must be 1 to 5"))
+    return redirect(url_for("pages.job", job_id=job_id) + "#rating", 303)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/history")

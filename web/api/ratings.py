@@ -1,0 +1,70 @@
+"""Stars that people give to finished pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask.typing import ResponseReturnValue
+from pydantic import BaseModel, ConfigDict, Field
+
+import farm.jobs
+from farm import db, ratings
+from web.api import blueprint
+
+GONE = {404: "No such job."}
+
+
+class RatingIn(BaseModel):
+    """One person's opinion."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    stars: int = Field(ge=ratings.STARS[0], le=ratings.STARS[-1])
+
+
+class OpinionOut(BaseModel):
+    """Mean opinion scores, 1..5, and of how many ratings: of this picture, and of all pictures whose
+    recipes have the same look. Null where nobody said anything."""
+
+    mean: float | None
+    count: int
+    look_mean: float | None
+    look_count: int
+
+
+@blueprint.get("/jobs/<job_id:job_id>/ratings")
+@blueprint.output(OpinionOut)
+@blueprint.doc(tags=["Ratings"], responses=GONE)
+def opinion(job_id: str) -> OpinionOut:
+    """What people think of a picture."""
+    return _opinion(job_id)
+
+
+@blueprint.put("/jobs/<job_id:job_id>/ratings/<rater>")
+@blueprint.input(RatingIn, location="json")
+@blueprint.output(OpinionOut)
+@blueprint.doc(
+    tags=["Ratings"],
+    responses=GONE
+    | {400: "Not JSON.", 403: "Sent by another site's page.", 409: "It has not succeeded."},
+)
+def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
+    """Say what a rater, named as you like, thinks of a finished picture; again replaces it."""
+    with db.writing() as session:
+        ratings.rate(session, job_id, rater, json_data.stars)
+    return _opinion(job_id)
+
+
+@blueprint.delete("/jobs/<job_id:job_id>/ratings/<rater>")
+@blueprint.output({}, 204, description="Nothing is said any more.")
+@blueprint.doc(tags=["Ratings"], responses={403: "Sent by another site's page."})
+def withdraw(job_id: str, rater: str) -> ResponseReturnValue:
+    """Forget what a rater said."""
+    with db.writing() as session:
+        ratings.withdraw(session, job_id, rater)
+    return "", 204
+
+
+def _opinion(job_id: str) -> OpinionOut:
+    with db.reading() as session:
+        return OpinionOut(**asdict(ratings.opinion(session, farm.jobs.get(session, job_id))))

@@ -1,0 +1,3 @@
+// A star that is chosen is sent at once.
+const form = document.getElementById("stars");
+form.addEventListener("change", () => form.requestSubmit());
