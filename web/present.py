@@ -128,10 +128,11 @@ _NOT_IN_ROW = frozenset({"waiting_for", "estimate", "links"})
 
 
 class JobPage(BaseModel):
-    """A page of jobs, newest first; `next_cursor` asks for the next, null at the end."""
+    """A page of jobs; `next_cursor` and `previous_cursor` ask for those beside it, null at the ends."""
 
     items: list[JobOut]
     next_cursor: str | None
+    previous_cursor: str | None
 
 
 class WorkerOut(BaseModel):

@@ -235,7 +235,7 @@ def test_the_list_shows_one_state(make_job: MakeJob, client: FlaskClient) -> Non
         ("limit=201", "limit"),
         ("limit=all", "limit"),
         ("state=lost", "state"),
-        ("sort=name", "sort"),
+        ("order=name", "order"),
     ],
 )
 def test_a_bad_question_is_named(query: str, field: str, client: FlaskClient) -> None:

@@ -21,6 +21,7 @@ from web.pictures import send_preview, send_result
 from web.present import JobOut, JobPage
 
 MOST_ITEMS = 200  # in one page
+LONGEST_CURSOR = 1000
 TEXTS = ("recipe", "name", "priority")
 ASK_AGAIN_SECONDS = 1  # whoever polls
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
@@ -34,7 +35,9 @@ class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: State | None = None
-    cursor: str | None = Field(None, max_length=200)
+    q: str = Field("", max_length=farm.board.SEARCH_LENGTH, description="A part of their names.")
+    sort: farm.board.Sort = "newest"
+    cursor: str | None = Field(None, max_length=LONGEST_CURSOR)
     limit: int = Field(farm.board.PAGE, ge=1, le=MOST_ITEMS)
 
 
@@ -81,12 +84,21 @@ def create() -> ResponseReturnValue:
 @blueprint.input(JobQuery, location="query")
 @blueprint.output(JobPage)
 def index(query_data: JobQuery) -> JobPage:
-    """Jobs, newest first."""
+    """Jobs, newest first unless another order is asked for; without the cells of explorations."""
     with db.reading() as session:
-        found, cursor = farm.board.newest(
-            session, cursor=query_data.cursor, limit=query_data.limit, state=query_data.state
+        page = farm.board.listed(
+            session,
+            cursor=query_data.cursor,
+            limit=query_data.limit,
+            state=query_data.state,
+            search=query_data.q,
+            sort=query_data.sort,
         )
-    return JobPage(items=[JobOut.of(job) for job in found], next_cursor=cursor)
+    return JobPage(
+        items=[JobOut.of(job) for job in page.jobs],
+        next_cursor=page.next_cursor,
+        previous_cursor=page.previous_cursor,
+    )
 
 
 @blueprint.get("/jobs/<job_id:job_id>")

@@ -4,20 +4,31 @@ import { poll } from "./poll.js";
 const EVERY_MS = 3000;
 
 const changed = (one, other) => one.outerHTML !== other.outerHTML;
+const box = (card) => card.querySelector('input[name="ids"]');
 
 function refreshCard(shown, fresh) {
   const focused = shown.contains(document.activeElement);
   const picture = shown.querySelector("img");
   const next = fresh.querySelector("img");
   if (picture.getAttribute("src") === next.getAttribute("src")) next.replaceWith(picture); // does not blink
+  box(fresh).checked = box(shown).checked;
+  const at = document.activeElement?.matches?.("input") ? "input" : "a";
   shown.replaceWith(fresh);
-  if (focused) fresh.querySelector("a").focus();
+  if (focused) fresh.querySelector(at).focus();
 }
 
 function refreshList(fresh) {
   const list = document.getElementById("jobs");
   const ids = (root) => [...root.querySelectorAll("[data-id]")].map((card) => card.dataset.id).join();
-  if (list.tagName !== "UL" || ids(list) !== ids(fresh)) {
+  if (!ids(list) || !ids(fresh)) {
+    if (ids(list) !== ids(fresh)) location.reload(); // the first picture, or the last one is gone
+    return;
+  }
+  if (ids(list) !== ids(fresh)) {
+    for (const card of fresh.querySelectorAll("[data-id]")) {
+      const shown = list.querySelector(`[data-id="${card.dataset.id}"]`);
+      if (shown) box(card).checked = box(shown).checked;
+    }
     list.replaceWith(fresh);
     return;
   }
@@ -38,6 +49,7 @@ poll(
       if (changed(shown, fresh)) shown.replaceWith(fresh);
     }
     refreshList(page.getElementById("jobs"));
+    document.dispatchEvent(new Event("list-refreshed"));
     return true;
   },
   (lost) => {
