@@ -123,12 +123,12 @@ def _read_cursor(cursor: str, sort: Sort) -> _Cursor:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
         found = _Cursor(*json.loads(text))
+        if found.sort in _ORDERS and found.sort != sort:
+            raise InvalidInput(Problem("cursor", "is of another order; begin again without it"))
         key = str(found.key) if sort == "name" else datetime.fromisoformat(str(found.key))
         job_id = uuid.UUID(found.job_id).hex
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError):
         raise InvalidInput(Problem("cursor", "is not one that this farm gave out")) from None
-    if found.sort != sort:
-        raise InvalidInput(Problem("cursor", "is of another order; begin again without it"))
     return _Cursor(sort, key, job_id, found.backwards is True)
 
 

@@ -92,7 +92,7 @@ KINDS: dict[str, _Kind] = {
         "Blend",
         (0.2, 0.5, 0.8),
         lambda share: f"{1 - share:.0%} of painting 1",
-        lambda recipe, share: {"blend": (1 - share, share)},
+        lambda recipe, share: {"blend": (round(1 - share, 6), share)},
     ),
 }
 
@@ -112,9 +112,9 @@ def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | 
     taken = tuple(values or kind.values)
     if len(taken) > MOST_VALUES:
         raise InvalidInput(Problem(field, f"has {len(taken)} values; the limit is {MOST_VALUES}"))
-    if len(set(taken)) < len(taken):
-        raise InvalidInput(Problem(field, "has the same value twice"))
     try:
+        if len(set(taken)) < len(taken):
+            raise InvalidInput(Problem(field, "has the same value twice"))
         labels = _told_apart([kind.label(value) for value in taken], taken)
         settings = tuple(kind.setting(recipe, value) for value in taken)
     except (TypeError, ValueError, OverflowError):

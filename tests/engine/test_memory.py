@@ -1,0 +1,86 @@
+"""What is found out about pictures once serves the next rendering of them, and changes no bit of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from farm.engine import quality
+from farm.engine.memory import LARGEST_PIXELS, Memory
+from farm.engine.optimise import Picture, stylize
+from farm.engine.pyramid import Level
+from farm.engine.ready import Engine
+from farm.recipe import Recipe
+from tests.conftest import load_sample
+
+QUICK = {"size": 64, "start_size": 64, "iterations": 3}
+
+
+@pytest.fixture(scope="module")
+def engine(weights_dir: Path) -> Engine:
+    return Engine.ready("vgg16-bsds", "winograd", weights_dir, print)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[Picture, list[Picture]]:
+    return load_sample("mountain_lake", 96), [load_sample("brushwork", 96), load_sample("ink_wash", 96)]
+
+
+def render(pictures: tuple[Picture, list[Picture]], engine: Engine, memory: Memory | None, **settings):
+    recipe = Recipe.parse(QUICK | settings)
+    *_, last = stylize(*pictures, recipe, engine, memory=memory)
+    figures = quality.measure(last.picture(), *pictures, recipe, engine, memory)
+    return last.picture(), figures
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"content_weight": 1},
+        {"style_scale": 2},
+        {"tv_weight": 9},
+        {"style_loss": "gram"},
+        {"blend": (0.2, 0.8)},
+        {"seed": 5, "init": "noise"},
+        {"content_layers": {"relu3_1": 1}},
+        {"style_layers": {"relu2_1": 1}},
+    ],
+    ids=str,
+)
+def test_a_rendering_with_a_memory_of_others_is_the_same(
+    pictures: tuple[Picture, list[Picture]], engine: Engine, settings: dict
+) -> None:
+    # Given a memory of the same pictures with other settings
+    memory = Memory()
+    render(pictures, engine, memory)
+    render(pictures, engine, memory, style_scale=0.5, content_weight=3)
+
+    found, figures = render(pictures, engine, memory, **settings)
+
+    expected, measured = render(pictures, engine, None, **settings)
+    assert np.array_equal(found, expected)
+    assert figures == measured
+
+
+def test_pictures_are_looked_at_once_for_all_cells(
+    pictures: tuple[Picture, list[Picture]], engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from farm.engine import gradient
+
+    looks = []
+    look = gradient.moments
+    monkeypatch.setattr(gradient, "moments", lambda *given: looks.append(1) or look(*given))
+    memory = Memory()
+    for weight in (0.05, 0.1, 0.2):
+        render(pictures, engine, memory, content_weight=weight)
+    assert len(looks) == len(pictures[1])
+
+
+def test_large_levels_are_not_remembered() -> None:
+    memory, found = Memory(), iter(range(9))
+    large, small = Level(512, 1 + LARGEST_PIXELS // 512, 1), Level(512, 512, 1)
+    assert [memory.of(level, "key", lambda: next(found)) for level in (large, large)] == [0, 1]
+    assert [memory.of(level, "key", lambda: next(found)) for level in (small, small)] == [2, 2]

@@ -1,0 +1,143 @@
+"""Explorations: what varies along an axis, and the cells that come of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farm import db, explore, jobs
+from farm.errors import InvalidInput, NotFound, WrongState
+from farm.models import Exploration, Job, State, WorkClass
+from farm.recipe import Recipe
+from farm.storage import storage
+
+pytestmark = pytest.mark.usefixtures("database")
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+LAKE, BRUSH, INK = (
+    (SAMPLES / f"{name}.jpg").read_bytes() for name in ("mountain_lake", "brushwork", "ink_wash")
+)
+
+
+@pytest.fixture(autouse=True)
+def no_broker(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
+    from tests.conftest import fresh_settings
+
+    monkeypatch.setenv("REDIS_URL", "memory://")
+    fresh_settings()
+
+
+def grid(recipe: Recipe, across: str = "balance", down: str = "style_scale") -> Exploration:
+    axes = explore.axis("across", across, recipe), explore.axis("down", down, recipe)
+    return explore.explore(LAKE, [BRUSH], recipe, *axes, name="Lake")
+
+
+def test_an_exploration_is_a_grid_of_small_drafts() -> None:
+    made = grid(Recipe(size=4096, preset="fine", iterations=(9,) * 11))
+
+    assert [job.cell for job in made.cells] == list(range(9))
+    assert {max(job.width, job.height) for job in made.cells} == {explore.SIZE}
+    assert {job.work_class for job in made.cells} == {WorkClass.PREVIEW}
+    assert {job.recipe["preset"] for job in made.cells} == {"draft"}
+    weights = [job.recipe["content_weight"] for job in made.cells]
+    assert weights == [0.4, 0.1, 0.025] * 3
+    assert [job.recipe["style_scale"] for job in made.cells] == [0.5] * 3 + [1.0] * 3 + [2.0] * 3
+
+
+def test_a_cell_stands_for_the_large_picture_with_its_settings() -> None:
+    recipe = Recipe(size=2048, preset="fine", tv_weight=3.0)
+    made = grid(recipe)
+
+    chosen = explore.chosen(made, made.cells[5])
+
+    assert chosen == recipe.model_copy(update={"content_weight": 0.025, "style_scale": 1.0})
+
+
+@pytest.mark.parametrize("name", explore.KINDS)
+def test_each_axis_makes_recipes_that_differ(name: str) -> None:
+    recipe = Recipe()
+    axis = explore.axis("across", name, recipe)
+
+    recipes = [Recipe.parse(recipe.model_dump(mode="json") | each) for each in axis.settings]
+
+    assert len({each.model_dump_json() for each in recipes}) == len(axis.labels) > 1
+    assert len(set(axis.labels)) == len(axis.labels)
+
+
+def test_seeds_begin_from_noise_or_they_would_all_be_alike() -> None:
+    axis = explore.axis("down", "seed", Recipe(seed=7))
+    assert axis.settings == tuple({"seed": seed, "init": "noise"} for seed in (7, 8, 9))
+
+
+def test_values_with_the_same_words_are_told_apart() -> None:
+    axis = explore.axis("across", "balance", Recipe(), [0.5, 1, 3])
+    assert axis.labels == ("more painting (0.5)", "more painting (1)", "much more painting")
+
+
+def test_two_paintings_are_blended() -> None:
+    recipe = Recipe()
+    axes = explore.axis("across", "blend", recipe), explore.axis("down", "style_loss", recipe)
+    made = explore.explore(LAKE, [BRUSH, INK], recipe, *axes)
+    assert [job.recipe["blend"] for job in made.cells] == [[0.8, 0.2], [0.5, 0.5], [0.2, 0.8]] * 2
+
+
+@pytest.mark.parametrize(
+    ("across", "values", "message"),
+    [
+        ("colour", None, "across: must be one of balance, style_scale"),
+        ("balance", [1, 1], "across: has the same value twice"),
+        ("balance", list(range(7)), "across: has 7 values; the limit is 6"),
+        ("balance", ["much"], "across: takes numbers"),
+        ("balance", [None], "across: takes numbers"),
+        ("balance", [-5000], "across: takes numbers"),
+        ("style_scale", [40], "style_scale"),
+        ("style_loss", ["cubism"], "style_loss"),
+        ("style_scale", [1], "down: varies style_scale, as across does"),
+        ("blend", None, "across: blend takes two paintings; there are 1"),
+    ],
+)
+def test_what_makes_no_grid_is_refused_and_leaves_nothing(
+    across: str, values: list[float | str] | None, message: str
+) -> None:
+    recipe = Recipe()
+    with pytest.raises(InvalidInput, match=message):
+        explore.explore(
+            LAKE,
+            [BRUSH],
+            recipe,
+            explore.axis("across", across, recipe, values),
+            explore.axis("down", "style_scale", recipe),
+        )
+    assert storage().keys() == []
+
+
+def test_a_cell_has_the_size_of_a_preview() -> None:
+    axes = [explore.axis("", name, Recipe()) for name in ("balance", "tv")]
+    with pytest.raises(InvalidInput, match="of a cell must be 64 to 384 px"):
+        explore.explore(LAKE, [BRUSH], Recipe(), *axes, size=385)
+
+
+def test_stopping_an_exploration_stops_all_its_cells() -> None:
+    made = grid(Recipe())
+    with db.writing() as session:
+        jobs.claim(session, WorkClass.PREVIEW, "worker-1")
+
+    states = [job.state for job in explore.cancel(made.id).cells]
+
+    assert states == [State.CANCELLING] + [State.CANCELLED] * 8
+    assert [job.state for job in explore.cancel(made.id).cells] == states
+
+
+def test_an_exploration_is_deleted_with_its_cells_once_they_ended() -> None:
+    made = grid(Recipe())
+    with pytest.raises(WrongState, match="cancel it first"):
+        explore.forget(made.id)
+    explore.cancel(made.id)
+
+    explore.forget(made.id)
+
+    with pytest.raises(NotFound):
+        explore.get(made.id)
+    with db.reading() as session:
+        assert session.query(Job).count() == 0
