@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from farm import db, machines
+from farm.errors import InvalidInput
 from farm.estimate import estimate
+from farm.models import Worker
 from farm.recipe import Recipe
 from web.api import blueprint
 from web.present import EstimateOut, Workers, sized_need
 
 LONGEST_PHOTOGRAPH = 1_000_000  # px a side; uploads have limits of their own
+MOST_SIZES = 20  # estimated at once
 
 
 class EstimateQuery(Recipe):
@@ -18,6 +21,38 @@ class EstimateQuery(Recipe):
 
     width: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
     height: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
+
+
+class SizesQuery(EstimateQuery):
+    """The same for several sizes at once; `size` is one more."""
+
+    sizes: list[int] = Field(max_length=MOST_SIZES)
+
+
+class Estimates(BaseModel):
+    """One for each size, in the order they were asked for; null where the recipe does not go with it."""
+
+    items: list[EstimateOut | None]
+
+
+@blueprint.post("/estimates")
+@blueprint.input(SizesQuery, location="json")
+@blueprint.output(Estimates)
+@blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
+def ask_sizes(json_data: SizesQuery) -> Estimates:
+    """What a picture would need at several sizes: those in `sizes`, then the recipe's own."""
+    with db.reading() as session:
+        workers = machines.alive(session)
+    sizes = [*json_data.sizes, json_data.size]
+    return Estimates(items=[_at_size(json_data, size, workers) for size in sizes])
+
+
+def _at_size(asked: EstimateQuery, size: int, workers: list[Worker]) -> EstimateOut | None:
+    values = asked.model_dump(include=set(Recipe.model_fields)) | {"size": size}
+    try:
+        return _estimated(Recipe.parse(values), asked.width, asked.height, workers)
+    except InvalidInput:  # such as iterations for other levels
+        return None
 
 
 @blueprint.post("/estimate")
@@ -28,9 +63,13 @@ def ask(json_data: EstimateQuery) -> EstimateOut:
     """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
     with db.reading() as session:
         workers = machines.alive(session)
-    found = estimate(json_data, json_data.height, json_data.width, workers)
+    return _estimated(json_data, json_data.width, json_data.height, workers)
+
+
+def _estimated(recipe: Recipe, width: int, height: int, workers: list[Worker]) -> EstimateOut:
+    found = estimate(recipe, height, width, workers)
     if found is None:
-        height, width = json_data.picture_size(json_data.height, json_data.width)
+        height, width = recipe.picture_size(height, width)
         return EstimateOut.unknown(width, height)
     return EstimateOut.of(found, sized_need(found))
 

@@ -1,7 +1,9 @@
-// What the picture will need, below its size: asked anew when a setting or the photograph changes.
+// What the picture will need, below its size and on each usual size: asked anew when a setting or the
+// photograph changes.
 const form = document.getElementById("new");
 const line = document.getElementById("estimate");
 const settings = form.dataset.settings.split(" ");
+const chips = [...form.querySelectorAll("[data-size]")];
 const PAUSE_MS = 400; // of typing, before the farm is asked
 
 let timer = 0;
@@ -23,10 +25,26 @@ function question() {
   if (!width) return "";
   const values = new FormData(form);
   const typed = settings.map((name) => [name, String(values.get(name) ?? "").trim()]).filter(([, text]) => text);
-  return JSON.stringify({ ...Object.fromEntries(typed), width, height });
+  const sizes = chips.map((chip) => Number(chip.dataset.size));
+  return JSON.stringify({ ...Object.fromEntries(typed), width, height, sizes });
 }
 
-function show(text, wrong = false) {
+function duration(seconds) {
+  if (seconds < 60) return "< 1 min";
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return minutes < 600 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${Math.round(minutes / 60)} h`;
+}
+
+function showOnChip(chip, found) {
+  const megapixels = found && `${Number(((found.width * found.height) / 1e6).toPrecision(2))} MP`;
+  const time = found?.seconds == null ? "" : ` · ${duration(found.seconds)}`;
+  chip.querySelector("small").textContent = found ? megapixels + (found.fits === false ? " · too large" : time) : "";
+  chip.classList.toggle("is-too-large", found?.fits === false);
+}
+
+function show(text, wrong = false, sizes = []) {
+  chips.forEach((chip, number) => showOnChip(chip, sizes[number] ?? null));
   line.textContent = text;
   line.classList.toggle("is-wrong", wrong);
 }
@@ -43,8 +61,9 @@ async function ask() {
     const answer = await fetch(form.dataset.estimate, { method: "POST", headers, body, signal: request.signal });
     if (body !== asked) return;
     if (!answer.ok) return show(""); // a setting is half typed; sending the form says what is wrong
-    const found = await answer.json();
-    if (body === asked) show(found.message, found.fits === false);
+    const { items } = await answer.json();
+    const own = items.at(-1);
+    if (body === asked) show(own?.message ?? "", own?.fits === false, items);
   } catch (error) {
     if (error.name === "AbortError") return;
     asked = ""; // the next change asks again

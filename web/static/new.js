@@ -49,6 +49,7 @@ function makeDrop(box) {
       showErrors(input.name, [`Only the first ${files.length} are kept: that is the most.`]);
     }
     checkWeight();
+    form.dispatchEvent(new Event("paintings"));
   }
 
   input.addEventListener("change", () => {
@@ -188,6 +189,7 @@ function send(button) {
       document.getElementById("summary").replaceChildren(notice("The farm does not answer. Nothing is lost; try again."));
       document.getElementById("summary").focus();
     } else if (request.status < 400 && arrived) {
+      if (target.href === form.action) form.dispatchEvent(new Event("sent")); // an exploration is not the end
       location.assign(request.responseURL);
     } else {
       showAnswer(new DOMParser().parseFromString(request.responseText, "text/html"));

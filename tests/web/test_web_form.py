@@ -1,0 +1,113 @@
+"""The form in a real browser: a draft that stays, sliders that blend, sizes with what they need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from playwright.sync_api import Page, expect
+
+from farm import db, machines
+from farm.machines import Machine
+from tests.processes import wait_for
+
+pytestmark = pytest.mark.timeout(60)
+
+SAMPLES = Path(__file__).parent.parent.parent / "samples"
+CARD = Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
+
+
+def with_a_worker() -> None:
+    with db.writing() as session:
+        machines.seen(session, "worker-1", CARD)
+        machines.measured(session, "worker-1", 0.5)
+
+
+def test_several_sizes_are_estimated_at_once(client: FlaskClient) -> None:
+    with_a_worker()
+    asked = {"width": 3000, "height": 2000, "size": 600, "sizes": [512, 7680]}
+
+    found = client.post("/api/v1/estimates", json=asked).get_json()["items"]
+
+    assert [(item["width"], item["height"]) for item in found] == [(512, 341), (7680, 5120), (600, 400)]
+    alone = client.post("/api/v1/estimate", json={"width": 3000, "height": 2000, "size": 600})
+    assert found[2] == alone.get_json()
+    assert found[0]["seconds"] < found[1]["seconds"]
+
+
+def test_a_size_that_does_not_go_with_the_recipe_is_left_out(client: FlaskClient) -> None:
+    asked = {"width": 300, "height": 200, "size": 128, "iterations": [5], "sizes": [9, 256]}
+    found = client.post("/api/v1/estimates", json=asked).get_json()["items"]
+    assert [item is None for item in found] == [True, False, False]
+
+
+@pytest.mark.parametrize("wrong", [{"sizes": [1] * 21}, {"sizes": "all"}, {}, {"sizes": [], "width": 0}])
+def test_a_wrong_question_is_named(client: FlaskClient, wrong: dict) -> None:
+    answer = client.post("/api/v1/estimates", json={"width": 300, "height": 200} | wrong)
+    assert answer.status_code == 422
+
+
+@pytest.mark.browser
+def test_each_size_says_how_large_and_how_long(page: Page, served: str) -> None:
+    with_a_worker()
+    page.goto(served)
+    page.get_by_text("Mountain lake").click()
+    chip = page.locator('[data-size="2048"]')
+    expect(chip).to_contain_text("2.8 MP · ")
+    expect(chip).to_contain_text("min")
+
+
+@pytest.mark.browser
+def test_paintings_are_blended_by_sliders(page: Page, served: str) -> None:
+    # Given one painting, there is nothing to blend
+    page.goto(served)
+    page.get_by_text("Mountain lake").click()
+    page.get_by_text("Brushwork").click()
+    expect(page.locator("#blend-sliders")).to_be_hidden()
+
+    # When a second and a third come, a sample and a file
+    page.get_by_text("Ink wash").click()
+    page.locator("input[name=style]").set_input_files(SAMPLES / "mosaic.jpg")
+    sliders = page.locator("#blend-sliders")
+    expect(sliders.get_by_role("slider")).to_have_count(3)
+    sliders.get_by_label("Ink wash").fill("0")
+    expect(sliders.locator("output")).to_have_text(["50 %", "0 %", "50 %"])
+
+    # Then the job has these weights
+    page.get_by_role("button", name="Paint it").click()
+    page.wait_for_url("**/jobs/*")
+    recipe = page.request.get(f"{served}/api/v1{page.url.removeprefix(served)}/recipe").json()
+    assert recipe["blend"] == [50.0, 0.0, 50.0]
+
+    # And the form shows them again
+    page.get_by_role("link", name="Again, with changes").click()
+    expect(page.locator("#blend-sliders output")).to_have_text(["50 %", "0 %", "50 %"])
+
+
+@pytest.mark.browser
+def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
+    # Given a form half filled in
+    page.goto(served)
+    page.locator("input[name=content]").set_input_files(SAMPLES / "street.jpg")
+    page.get_by_text("Ink wash").click()
+    page.get_by_label("Draft").check()
+    page.get_by_label("Longest side, px").fill("320")
+    page.get_by_label("Name").fill("Street in ink")
+    kept = "localStorage.getItem('style-farm draft')?.includes('Street in ink')"
+    wait_for(lambda: page.evaluate(kept), 10)
+
+    # When the page is loaded again, all is there, the file too
+    page.reload()
+    expect(page.locator('[data-drop="content"] figcaption')).to_have_text("street.jpg")
+    expect(page.get_by_label("Longest side, px")).to_have_value("320")
+    expect(page.get_by_label("Name")).to_have_value("Street in ink")
+    expect(page.get_by_label("Draft")).to_be_checked()
+    expect(page.locator('input[name=style_pick][value="ink_wash"]')).to_be_checked()
+
+    # And once it is sent, the next form is empty
+    page.get_by_role("button", name="Paint it").click()
+    page.wait_for_url("**/jobs/*")
+    page.goto(served)
+    expect(page.get_by_label("Name")).to_have_value("")
+    expect(page.locator('[data-drop="content"] figcaption')).to_have_count(0)

@@ -1,0 +1,79 @@
+// What was typed and chosen stays when the page is loaded again, files too, until it is sent.
+const form = document.getElementById("new");
+const KEY = "style-farm draft";
+const FILES = [...form.querySelectorAll("input[type=file]")];
+const NOT_KEPT = new Set(["csrf_token", "from_job", ...FILES.map((input) => input.name)]);
+let timer = 0;
+
+function database() {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(KEY, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore("files");
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+async function store(mode, act) {
+  const files = (await database()).transaction("files", mode).objectStore("files");
+  return new Promise((resolve, reject) => {
+    const request = act(files);
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+function keep() {
+  const typed = [...new FormData(form)].filter(([name]) => !NOT_KEPT.has(name));
+  localStorage.setItem(KEY, JSON.stringify(typed));
+}
+
+function keepFiles(input) {
+  store("readwrite", (files) => files.put([...input.files], input.name)).catch(() => {}); // a private window
+}
+
+function forget() {
+  clearTimeout(timer);
+  localStorage.removeItem(KEY);
+  store("readwrite", (files) => files.clear()).catch(() => {});
+}
+
+function fill(typed) {
+  for (const field of form.elements) {
+    if (!field.name || NOT_KEPT.has(field.name)) continue;
+    const values = typed.filter(([name]) => name === field.name).map(([, value]) => value);
+    if (field.type === "radio" || field.type === "checkbox") field.checked = values.includes(field.value);
+    else if (values.length) field.value = values[0];
+  }
+}
+
+async function fillFiles() {
+  for (const input of FILES) {
+    const files = (await store("readonly", (kept) => kept.get(input.name))) ?? [];
+    if (!files.length || input.files.length) continue;
+    const transfer = new DataTransfer();
+    for (const file of files) transfer.items.add(file);
+    input.files = transfer.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+}
+
+async function bringBack() {
+  const typed = localStorage.getItem(KEY);
+  if (typed) fill(JSON.parse(typed));
+  await fillFiles().catch(() => {});
+  for (const id of ["balance", "size"]) document.getElementById(id).dispatchEvent(new Event("input", { bubbles: true }));
+  form.dispatchEvent(new Event("draft"));
+}
+
+if (form.dataset.draft === "keep") {
+  await bringBack();
+  for (const kind of ["input", "change", "click"]) {
+    form.addEventListener(kind, () => {
+      clearTimeout(timer);
+      timer = setTimeout(keep, 300);
+    });
+  }
+  form.addEventListener("paintings", () => FILES.forEach(keepFiles));
+  form.addEventListener("sent", forget);
+}
