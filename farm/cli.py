@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from farm import client, db, machines
+from farm import client, db, follow, machines
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.plan import SMALLEST_TILE
 from farm.recipe import LARGEST_SIZE, LONGEST_NAME, Recipe, choices
@@ -288,20 +288,47 @@ url_option = click.option(
 
 
 @main.command()
-@click.argument("content", type=EXISTING)
+@click.argument("content", type=click.Path(exists=True, path_type=Path))
 @click.argument("styles", type=EXISTING, nargs=-1, required=True)
 @click.option("--name", default="", help="Shown in lists; the photograph's file name when left out.")
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, help="Higher goes first.")
+@click.option("--wait", is_flag=True, help="Until the pictures are finished, then fetch them.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="With --wait: the picture's file, or a folder.  [default: this folder]",
+)
 @url_option
 @recipe_options
 def submit(
-    content: Path, styles: tuple[Path, ...], name: str, priority: int, url: str, **given: Any
+    content: Path,
+    styles: tuple[Path, ...],
+    name: str,
+    priority: int,
+    wait: bool,
+    output: Path | None,
+    url: str,
+    **given: Any,
 ) -> None:
-    """Send CONTENT and STYLES to a running farm; prints the job's id."""
+    """Send CONTENT and STYLES to a running farm; prints the job's id.
+
+    CONTENT may be a folder: each picture in it becomes a job. With --wait the exit status is 0 when all
+    have succeeded, 3 when one failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the jobs.
+    """
     recipe = read_recipe(given)
-    job = client.Client(url).submit(content, list(styles), recipe, name or content.stem, priority)
-    console.print(f"{job['state']}: {url.rstrip('/')}/jobs/{job['id']}")
-    click.echo(job["id"])
+    photographs = follow.photographs(content)
+    follow.check_output(output, wait=wait, many=content.is_dir())
+    farm = client.Client(url)
+    sent = []
+    for photograph in photographs:
+        job = farm.submit(photograph, list(styles), recipe, name or photograph.stem, priority)
+        console.print(f"{job['state']}: {farm.url}/jobs/{job['id']}", soft_wrap=True)
+        sent.append(job)
+        if not wait:
+            click.echo(job["id"])
+    if wait:
+        sys.exit(follow.until_done(farm, sent, output, console))
 
 
 @main.command()

@@ -21,6 +21,10 @@ class Refused(FarmError):
     """The farm said no, or nothing."""
 
 
+class Away(Refused):
+    """The farm does not answer just now; it may be about to start again."""
+
+
 class AnswerLost(Refused):
     """The request arrived, perhaps, but not its answer."""
 
@@ -49,6 +53,25 @@ class Client:
     def job(self, job_id: str) -> dict[str, Any]:
         """One job as it stands."""
         return self._json(self._ask("GET", f"/jobs/{job_id}"))
+
+    def changed(self, job_id: str, tag: str | None) -> tuple[dict[str, Any] | None, str | None]:
+        """One job and its ETag, None for the job while it is as it was under that tag.
+
+        Raises:
+            Away: the farm does not answer just now.
+        """
+        headers = {"If-None-Match": tag} if tag else {}
+        try:
+            answer = self._http.get(f"/jobs/{job_id}", headers=headers)
+        except httpx.HTTPError as error:
+            raise Away(f"No answer from {self.url}: {error}.") from error
+        if answer.status_code == httpx.codes.NOT_MODIFIED:
+            return None, tag
+        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise Away(_reason(answer))
+        if not answer.is_success:
+            raise Refused(_reason(answer))
+        return self._json(answer), answer.headers.get("ETag")
 
     def jobs(self) -> list[dict[str, Any]]:
         """The newest jobs."""

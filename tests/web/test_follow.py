@@ -1,0 +1,168 @@
+"""`farm submit --wait`: a bar for each job, then its picture, and an exit status that means something."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from farm import db, follow, images, jobs
+from farm.cli import main
+from farm.models import WorkClass
+from farm.storage import storage
+from tests.conftest import load_sample
+from tests.processes import SAMPLES, free_port, wait_for
+
+pytestmark = pytest.mark.timeout(60)
+
+BRUSH = str(SAMPLES / "brushwork.jpg")
+SMALL = ["--size", "96", "--preset", "draft"]
+Painter = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "EVERY_SECONDS", 0.05)
+
+
+@pytest.fixture
+def painter(home: Path) -> Iterator[Painter]:
+    """A worker in a thread, which brings each job that comes to one of the ends that it is given."""
+    threads = []
+
+    def paint(*ends: str) -> None:
+        picture = load_sample("street", 48)
+
+        def one(end: str) -> None:
+            claim = wait_for(claimed, 20, 0.05)
+            storage().put(claim.job.result_key, images.encode(picture, claim.job.format.name))
+            with db.writing() as session:
+                if end == "failed":
+                    jobs.fail(session, claim.job.id, claim.attempt, "No paint left.")
+                elif end == "cancelled":
+                    jobs.cancel(session, claim.job.id)
+                    jobs.stopped(session, claim.job.id, claim.attempt)
+                else:
+                    jobs.succeed(session, claim.job.id, claim.attempt, {})
+
+        def claimed() -> jobs.Claim | None:
+            with db.writing() as session:
+                return jobs.claim(session, WorkClass.PREVIEW, "worker-1")
+
+        thread = threading.Thread(target=lambda: [one(end) for end in ends])
+        thread.start()
+        threads.append(thread)
+
+    yield paint
+    for thread in threads:
+        thread.join(30)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """A folder with two pictures and something else."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    shutil.copy(SAMPLES / "street.jpg", folder / "street.jpg")
+    shutil.copy(SAMPLES / "mountain_lake.jpg", folder / "lake.JPG")
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def submit(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["submit", *map(str, arguments), *SMALL])
+
+
+def test_a_picture_is_waited_for_and_fetched(served: str, painter: Painter, tmp_path: Path) -> None:
+    painter("succeeded")
+    path = tmp_path / "out.png"
+
+    done = submit(SAMPLES / "street.jpg", BRUSH, "--url", served, "--wait", "-o", path)
+
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[-1] == str(path)
+    assert images.decode(path.read_bytes(), "result", 1).shape == load_sample("street", 48).shape
+
+
+def test_a_folder_is_sent_in_one_command(
+    served: str, painter: Painter, photographs: Path, tmp_path: Path
+) -> None:
+    painter("succeeded", "succeeded")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "street.png").write_bytes(b"mine")
+
+    done = submit(photographs, BRUSH, "--url", served, "--wait", "-o", out)
+
+    assert done.exit_code == 0, done.output
+    found = sorted(path.name for path in out.iterdir())
+    assert found[:1] == ["lake.png"]
+    assert found[1].startswith("street-")
+    assert (out / "street.png").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("ends", "status"),
+    [(("succeeded", "failed"), 3), (("cancelled", "succeeded"), 4), (("failed", "cancelled"), 3)],
+)
+def test_the_exit_status_tells_how_it_went(
+    served: str, painter: Painter, photographs: Path, tmp_path: Path, ends: tuple[str, ...], status: int
+) -> None:
+    painter(*ends)
+    done = submit(photographs, BRUSH, "--url", served, "--wait", "-o", tmp_path)
+    assert done.exit_code == status, done.output
+    assert len(list(tmp_path.glob("*.png"))) == ends.count("succeeded")
+    if "failed" in ends:
+        assert "No paint left." in done.output
+
+
+def test_without_waiting_the_ids_are_printed(served: str, photographs: Path) -> None:
+    done = submit(photographs, BRUSH, "--url", served)
+    assert done.exit_code == 0
+    assert [len(line) for line in done.stdout.splitlines()] == [32, 32]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-o", "x.png"), "output: goes with --wait"),
+        (("--wait", "-o", "nowhere/x.png"), "output: nowhere is not a folder"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_sent(
+    arguments: tuple[str, ...], message: str
+) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = submit(SAMPLES / "street.jpg", BRUSH, "--url", url, *arguments)
+    assert done.exit_code == 1
+    assert message in done.output
+
+
+def test_a_folder_needs_pictures_and_a_folder_to_put_them(photographs: Path, tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "has no picture in it" in submit(empty, BRUSH, "--url", url).output
+    one_file = submit(photographs, BRUSH, "--url", url, "--wait", "-o", tmp_path / "x.png")
+    assert "must be a folder" in one_file.output
+
+
+def test_a_farm_that_is_away_for_long_is_given_up(
+    served: str, monkeypatch: pytest.MonkeyPatch, app
+) -> None:
+    monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("farm.client.Client.changed", _away)
+    done = submit(SAMPLES / "street.jpg", BRUSH, "--url", served, "--wait")
+    assert done.exit_code == 1
+    assert "No answer" in done.output
+
+
+def _away(client, job_id: str, tag: str | None):
+    """As if the farm had been stopped after the submission."""
+    from farm.client import Away
+
+    raise Away(f"No answer from {client.url}: stopped.")
