@@ -1,4 +1,4 @@
-"""`farm submit --wait`: a bar for each job, then its picture, and an exit status that means something."""
+"""`farm submit --wait`: a bar for each job, its picture, and an exit status that means something."""
 
 from __future__ import annotations
 
