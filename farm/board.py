@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, func, literal, select, tuple_
 from sqlalchemy.orm import Session, lazyload
 
 from farm import machines
-from farm.errors import InvalidInput, Problem
+from farm.errors import InvalidInput, NotFound, Problem
 from farm.estimate import Estimate, estimate
 from farm.jobs import get
-from farm.models import Attempt, Job, LogLine, LossPoint, State
+from farm.models import Attempt, Job, LogLine, LossPoint, State, WorkClass
 from farm.recipe import Recipe
 
 PAGE = 50  # jobs in one list
@@ -139,6 +139,18 @@ def counts(session: Session, search: str = "") -> dict[State, int]:
     return {state: found.get(state, 0) for state in State}
 
 
+def queue(session: Session) -> tuple[dict[WorkClass, int], dict[State, int]]:
+    """How many wait in each class, and how many jobs of any kind are in each state."""
+    count = func.count()
+    waiting = select(Job.work_class, count).where(Job.state == State.QUEUED).group_by(Job.work_class)
+    by_class = dict(session.execute(waiting).all())
+    by_state = dict(session.execute(select(Job.state, count).group_by(Job.state)).all())
+    return (
+        {each: by_class.get(each, 0) for each in WorkClass},
+        {each: by_state.get(each, 0) for each in State},
+    )
+
+
 def losses(session: Session, job: Job) -> list[LossPoint]:
     """The loss curve, thinned to what a chart can show: where an attempt went on from a checkpoint, its
     points follow those of the attempts before it."""
@@ -177,16 +189,36 @@ def waits_for(session: Session, job: Job) -> str | None:
     return "Next in line for a free worker."
 
 
+def depends_on_others(state: State, eta_seconds: float | None) -> bool:
+    """Whether what is told of a job changes with the queue or the workers, and not only with its row."""
+    return state is State.QUEUED or (state is State.RUNNING and eta_seconds is None)
+
+
+def version(session: Session, job_id: str) -> str | None:
+    """Changes with all that is told of a job; None: it depends on others, too.
+
+    Raises:
+        NotFound: no such job.
+    """
+    query = select(Job.attempt, Job.version, Job.state, Job.eta_seconds).where(Job.id == job_id)
+    row = session.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("There is no job with this id.")
+    if depends_on_others(row.state, row.eta_seconds):
+        return None
+    return f"{row.attempt}.{row.version}"
+
+
 def expected(session: Session, job: Job) -> Estimate | None:
     """What a job will need: where it waits, on the best worker; where it runs, on its own, until it
     has measured its time left. None: nothing to tell, or nobody to tell it."""
+    if not depends_on_others(job.state, job.eta_seconds):
+        return None
     workers = machines.alive(session)
-    if job.state is State.RUNNING and job.eta_seconds is None:
+    if job.state is State.RUNNING:
         mine = select(Attempt.worker).where(Attempt.job_id == job.id, Attempt.number == job.attempt)
         name = session.scalar(mine)
         workers = [worker for worker in workers if worker.name == name]
-    elif job.state is not State.QUEUED:
-        return None
     photograph = job.content
     recipe = Recipe.model_validate(job.recipe)
     return estimate(recipe, photograph.height, photograph.width, workers, job.features)

@@ -7,13 +7,14 @@ attempt) it starts from; the row count says who won. Each move leaves an event.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import case, delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, lazyload
 
 from farm import db
 from farm.db import clock
@@ -63,10 +64,12 @@ def create(
     content: Upload,
     styles: Sequence[Upload],
     priority: int = 0,
+    job_id: str | None = None,
 ) -> Job:
     """A new job, queued. Its uploads are in the session already."""
     height, width = recipe.result_size(content.height, content.width)
     job = Job(
+        id=job_id or uuid.uuid4().hex,
         name=name,
         state=State.QUEUED,
         work_class=WorkClass.of(max(height, width)),
@@ -359,13 +362,19 @@ def lease(session: Session) -> datetime:
     return clock(session) + timedelta(seconds=settings().lease_seconds)
 
 
-def get(session: Session, job_id: str) -> Job:
-    """One job with its pictures, as the database has it now.
+def get(session: Session, job_id: str, *, bare: bool = False) -> Job:
+    """One job as the database has it now.
+
+    Args:
+        bare: without its pictures, which are loaded when they are asked for, as long as the session is
+            open.
 
     Raises:
         NotFound: no such job.
     """
     query = select(Job).where(Job.id == job_id).execution_options(populate_existing=True)
+    if bare:
+        query = query.options(lazyload(Job.content), lazyload(Job.styles))
     job = session.scalars(query).unique().one_or_none()
     if job is None:
         raise NotFound("There is no job with this id.")

@@ -38,18 +38,22 @@ def submit(
     name: str = "",
     priority: int = 0,
     key: str | None = None,
+    job_id: str | None = None,
 ) -> Job:
     """Check everything, then store, then commit the row, then send a ticket.
 
     A ticket that cannot be sent is the janitor's to send later: the job is accepted all the same.
 
     Args:
-        key: of the client's own making. The same request with the same key again is the same job.
+        key, job_id: of the client's own making. The same request with the same one again is the same
+            job.
 
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
-        KeyReused: the key came before, with another request.
+        KeyReused: the key or the id came before, with another request.
     """
+    if job_id is not None:
+        key = f"id {job_id}"
     request = (
         _Request(key, _digest(content, styles, recipe, name, priority)) if key is not None else None
     )
@@ -61,12 +65,14 @@ def submit(
     sent.store()
     try:
         with db.writing() as session:
-            job = sent.job(session, recipe, priority)
+            job = sent.job(session, recipe, priority, job_id)
             if request:
                 job.idempotency_key, job.request_sha256 = request.key, request.digest
     except IntegrityError:  # the same request twice at this moment; the other was quicker
         if request and (job := request.job()):
             return job
+        if job_id is not None:
+            raise KeyReused("There is a job with this id already, of another request.") from None
         raise
     wake(job)
     return job
@@ -120,11 +126,17 @@ class Submission:
         for upload, (data, checked) in zip(self.uploads, self.pictures, strict=True):
             _store(upload, data, checked)
 
-    def job(self, session: Session, recipe: Recipe, priority: int = 0) -> Job:
+    def job(self, session: Session, recipe: Recipe, priority: int = 0, job_id: str | None = None) -> Job:
         """A job of these pictures, which are stored."""
         content, *styles = [session.get_one(Upload, upload.sha256) for upload in self.uploads]
         return jobs.create(
-            session, name=self.name, recipe=recipe, content=content, styles=styles, priority=priority
+            session,
+            name=self.name,
+            recipe=recipe,
+            content=content,
+            styles=styles,
+            priority=priority,
+            job_id=job_id,
         )
 
 

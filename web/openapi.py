@@ -95,8 +95,12 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
     schemas = spec.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = PROBLEM
     schemas["Recipe"] = Recipe.model_json_schema()
-    for path, schema in (("jobs", SUBMISSION), ("explorations", EXPLORATION)):
-        spec["paths"][f"/api/v1/{path}"]["post"]["requestBody"] = {
+    for path, method, schema in (
+        ("jobs", "post", SUBMISSION),
+        ("jobs/{job_id}", "put", SUBMISSION),
+        ("explorations", "post", EXPLORATION),
+    ):
+        spec["paths"][f"/api/v1/{path}"][method]["requestBody"] = {
             "required": True,
             "content": {"multipart/form-data": {"schema": schema}},
         }

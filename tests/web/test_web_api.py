@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 
+import bad_pictures
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -318,3 +320,56 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
     answers = document["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]
     assert set(answers["200"]["content"]) == {"image/png", "image/jpeg", "image/webp", "image/tiff"}
     assert client.get("/docs").status_code == 404
+
+
+def put(client: FlaskClient, job_id: str, **fields: str) -> TestResponse:
+    files = {
+        "content": (io.BytesIO(bad_pictures.photo()), "photo.jpg"),
+        "style": (io.BytesIO(bad_pictures.photo(100, 100)), "painting.jpg"),
+    }
+    return client.put(f"/api/v1/jobs/{job_id}", data={"recipe": '{"size": 96}'} | fields | files)
+
+
+def test_a_client_may_name_its_job(client: FlaskClient) -> None:
+    job_id = "c0ffee" * 5 + "42"
+
+    first, again = put(client, job_id), put(client, job_id)
+
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert first.get_json()["id"] == job_id == again.get_json()["id"]
+    assert len(client.get("/api/v1/jobs").get_json()["items"]) == 1
+    other = put(client, job_id, name="another")
+    assert other.status_code == 409
+    assert put(client, "coffee").status_code == 404
+
+
+def test_an_id_of_somebody_elses_job_is_refused(client: FlaskClient, make_job: MakeJob) -> None:
+    answer = put(client, make_job().id)
+    assert answer.status_code == 409
+    assert "this id" in answer.get_json()["detail"]
+
+
+def test_the_queue_is_told(client: FlaskClient, make_job: MakeJob) -> None:
+    make_job(State.SUCCEEDED)
+    make_job(size=1024)
+    assert client.get("/api/v1/queue").get_json() == {
+        "waiting": {"preview": 0, "standard": 1, "large": 0},
+        "states": dict.fromkeys(State, 0) | {"queued": 1, "succeeded": 1},
+        "workers": 0,
+    }
+
+
+def test_a_job_unchanged_is_not_told_again(client: FlaskClient, make_job: MakeJob) -> None:
+    job = make_job(State.RUNNING)
+    address = f"/api/v1/jobs/{job.id}"
+    known = {"If-None-Match": client.get(address).headers["ETag"]}
+    assert client.get(address, headers=known).status_code == 304
+    with db.writing() as session:
+        attempts.heartbeat(session, job.id, job.attempt)
+    assert client.get(address, headers=known).status_code == 304
+    with db.writing() as session:
+        attempts.preview_stored(session, job.id, job.attempt)
+    changed = client.get(address, headers=known)
+    assert changed.status_code == 200
+    assert changed.headers["Retry-After"] == "1"
+    assert changed.get_json()["preview_version"] == 2

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+
 from apiflask import FileSchema
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 import farm.board
 import farm.jobs
@@ -25,7 +29,14 @@ LONGEST_CURSOR = 1000
 TEXTS = ("recipe", "name", "priority")
 ASK_AGAIN_SECONDS = 1  # whoever polls
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
+SHAPE = hashlib.sha256(json.dumps(JobOut.model_json_schema()).encode()).hexdigest()[:8]  # of all tags
 GONE = {404: "No such job."}
+REFUSALS = {
+    403: "Sent by another site's page.",
+    413: "Too large.",
+    415: "Not a picture.",
+    422: "Not valid.",
+}
 FILE = FileSchema(type="string", format="binary")
 
 
@@ -52,19 +63,26 @@ class ResultQuery(BaseModel):
 @blueprint.post("/jobs")
 @blueprint.output(JobOut, 202, description="Accepted; it waits for a worker.")
 @blueprint.doc(
-    responses={
-        403: "Sent by another site's page.",
-        409: "The idempotency key came before, with another request.",
-        413: "Too large.",
-        415: "Not a picture.",
-        422: "Not valid.",
-    }
+    responses=REFUSALS | {409: "The idempotency key came before, with another request."},
 )
 def create() -> ResponseReturnValue:
     """Submit a job: a photograph, paintings, and the recipe if it is not to be the default one.
 
     With a header `Idempotency-Key` of your own making, the same request sent again is the same job.
     """
+    return _submitted(key=request.headers.get("Idempotency-Key"))
+
+
+@blueprint.put("/jobs/<job_id:job_id>")
+@blueprint.output(JobOut, 202, description="Accepted; it waits for a worker.")
+@blueprint.doc(responses=REFUSALS | {409: "There is a job with this id, of another request."})
+def put(job_id: str) -> ResponseReturnValue:
+    """Submit a job under an id of your own making, 32 hexadecimal digits such as those of a UUID. The
+    same request sent again is the same job."""
+    return _submitted(job_id=job_id)
+
+
+def _submitted(*, key: str | None = None, job_id: str | None = None) -> Response:
     content, styles, recipe = submission(TEXTS)
     job = submit(
         content,
@@ -72,7 +90,8 @@ def create() -> ResponseReturnValue:
         recipe,
         name=request.form.get("name", ""),
         priority=whole_number("priority"),
-        key=request.headers.get("Idempotency-Key"),
+        key=key,
+        job_id=job_id,
     )
     response = _job_json(job)
     response.status_code = 202
@@ -107,10 +126,22 @@ def index(query_data: JobQuery) -> JobPage:
 def job(job_id: str) -> Response:
     """One job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says when
     to ask again."""
-    found, waiting_for, expected = _standing(job_id)
-    response = _job_json(found, waiting_for, expected)
+    with db.reading() as session:
+        version = farm.board.version(session, job_id)
+        tag = f"{SHAPE}.{version}" if version else None
+        if tag and request.if_none_match.contains(tag):
+            return _unchanged(tag)
+        found, waiting_for, expected = _standing(session, job_id)
+    response = _job_json(found, waiting_for, expected, tag)
     if not found.state.ended:
         response.headers["Retry-After"] = str(ASK_AGAIN_SECONDS)
+    return response
+
+
+def _unchanged(tag: str) -> Response:
+    """What most questions get: found by two columns of the row."""
+    response = Response(status=304)
+    response.set_etag(tag)
     return response
 
 
@@ -120,22 +151,23 @@ def job(job_id: str) -> Response:
 def job_stream(job_id: str) -> Response:
     """One job as it changes, by server-sent events: `state` holds the job as above, `end` follows the
     last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
-    _standing(job_id)
+    with db.reading() as session:
+        farm.board.version(session, job_id)
     return live.stream([job_id], lambda: _told(job_id))
 
 
 def _told(job_id: str) -> live.Told:
-    found, waiting_for, expected = _standing(job_id)
+    with db.reading() as session:
+        found, waiting_for, expected = _standing(session, job_id)
     text = JobOut.of(found, waiting_for, expected).model_dump_json()
     holds = QUEUE_SECONDS if found.state is State.QUEUED else live.HEARTBEAT_SECONDS
     return live.Told(text, found.state.ended, holds)
 
 
-def _standing(job_id: str) -> tuple[Job, str | None, Estimate | None]:
+def _standing(session: Session, job_id: str) -> tuple[Job, str | None, Estimate | None]:
     """A job, why it waits, and what it will need."""
-    with db.reading() as session:
-        found = farm.jobs.get(session, job_id)
-        return found, farm.board.waits_for(session, found), farm.board.expected(session, found)
+    found = farm.jobs.get(session, job_id, bare=True)
+    return found, farm.board.waits_for(session, found), farm.board.expected(session, found)
 
 
 @blueprint.post("/jobs/<job_id:job_id>/cancel")
@@ -191,5 +223,10 @@ def preview(job_id: str) -> Response:
     return send_preview(found)
 
 
-def _job_json(job: Job, waiting_for: str | None = None, expected: Estimate | None = None) -> Response:
-    return conditional(JobOut.of(job, waiting_for, expected))
+def _job_json(
+    job: Job,
+    waiting_for: str | None = None,
+    expected: Estimate | None = None,
+    tag: str | None = None,
+) -> Response:
+    return conditional(JobOut.of(job, waiting_for, expected), tag)

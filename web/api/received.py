@@ -59,12 +59,15 @@ def whole_number(field: str, usual: int = 0) -> int:
         raise InvalidInput(Problem(field, "must be a whole number")) from None
 
 
-def conditional(found: BaseModel) -> Response:
-    """As JSON with an ETag; to whoever has it already, 304."""
+def conditional(found: BaseModel, tag: str | None = None) -> Response:
+    """As JSON with an ETag, by default a digest of it; to whoever has it already, 304."""
     response = jsonify(found.model_dump(mode="json"))
     response.cache_control.private = True
     response.cache_control.no_cache = True
-    response.add_etag()
+    if tag:
+        response.set_etag(tag)
+    else:
+        response.add_etag()
     if request.method == "GET":
         response.make_conditional(request)
     return response

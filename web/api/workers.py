@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+import farm.board
 from farm import db, machines
 from farm.errors import InvalidInput
 from farm.estimate import estimate
-from farm.models import Worker
+from farm.models import State, WorkClass, Worker
 from farm.recipe import Recipe
 from web.api import blueprint
 from web.present import EstimateOut, Workers, sized_need
@@ -81,3 +82,22 @@ def workers() -> Workers:
     """The workers that are alive."""
     with db.reading() as session:
         return Workers.of(machines.alive(session))
+
+
+class QueueOut(BaseModel):
+    """How many jobs wait, of each class of size, and how many there are in each state, the cells of
+    explorations included."""
+
+    waiting: dict[WorkClass, int]
+    states: dict[State, int]
+    workers: int
+
+
+@blueprint.get("/queue")
+@blueprint.output(QueueOut)
+@blueprint.doc(tags=["Workers"])
+def queue() -> QueueOut:
+    """What there is to do, and how many are at it."""
+    with db.reading() as session:
+        waiting, states = farm.board.queue(session)
+        return QueueOut(waiting=waiting, states=states, workers=len(machines.alive(session)))
