@@ -2,8 +2,9 @@
 
     python docs/screenshots.py [--size 512] [--preset standard]
 
-Starts a farm in a folder of its own, submits the samples, and photographs form, running job, finished
-job and list in a real browser: wide, narrow and dark. Also stores the finished picture.
+Starts a farm in a folder of its own, submits the samples, and photographs form, exploration, running job,
+finished job, list, gallery and viewer in a real browser: wide, narrow and dark. Also stores the finished
+picture.
 """
 
 from __future__ import annotations
@@ -35,6 +36,16 @@ def submit(farm: RunningFarm, content: str, style: str, name: str, **recipe: obj
     data = {"recipe": as_json(recipe), "name": name}
     answer = farm.api("POST", "/jobs", files=sample_files(content, style), data=data)
     return str(answer.raise_for_status().json()["id"])
+
+
+def explore(farm: RunningFarm) -> str:
+    """An exploration, once all of it is painted; its page."""
+    files = sample_files("street", "ink_wash")
+    answer = farm.api("POST", "/explorations", files=files, data={"name": "Street in ink"})
+    links = answer.raise_for_status().json()["links"]
+    path = links["self"].removeprefix("/api/v1")
+    wait_for(lambda: farm.api("GET", path).json()["links"]["cancel"] is None, 1800, pause=1)
+    return farm.url + links["page"]
 
 
 def shoot(browser: Browser, url: str, name: str) -> None:
@@ -75,6 +86,9 @@ def main() -> None:
         farm.api("POST", f"/jobs/{waiting}/cancel")
         farm.wait_for_state(large, "succeeded", seconds=3600)
         shoot(browser, f"{farm.url}/jobs/{large}", "finished")
+        shoot(browser, f"{farm.url}/jobs/{large}/view", "viewer")
+        shoot(browser, f"{farm.url}/gallery", "gallery")
+        shoot(browser, explore(farm), "explore")
         result = Image.open(io.BytesIO(farm.api("GET", f"/jobs/{large}/result").content))
         result.convert("RGB").save(OUT / "result.jpg", quality=90)
         browser.close()

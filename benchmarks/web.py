@@ -1,0 +1,240 @@
+"""How fast the web part answers while it is busy: 100,000 jobs in the table, 50 live streams open.
+
+    python benchmarks/web.py [--database sqlite|postgres|both] [--jobs 100000] [--seconds 20]
+
+Starts the web part as `farm web` does, beside a thread that reports for the running jobs as workers do,
+and asks it over loopback: status (with and without a known ETag), the list, submissions of a photograph of
+5 MB; then has it stop with all streams open. Everything shares one machine, so the load itself takes its
+part of the processors. Prints a table, and JSON lines with --json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import io
+import json
+import os
+import random
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+from lists import database, fill, settle
+from PIL import Image
+from sqlalchemy import select, update
+
+from farm import attempts, db
+from farm.install import install
+from farm.models import Job, State
+from tests.processes import FARM, SAMPLES, answers, free_port, wait_for
+
+STREAMS = 50
+POLLERS = 8
+RUNNING = 10  # jobs at work, watched by the streams and asked for by the pollers
+PHOTOGRAPH = (4000, 3000)  # px
+PHOTOGRAPH_BYTES = 5_000_000
+
+
+@dataclass
+class Measured:
+    """One row of the table; milliseconds."""
+
+    what: str
+    wanted: str
+    took: list[float]
+    seconds: float
+
+    def row(self) -> str:
+        rate = f"{len(self.took) / self.seconds:7.0f}/s" if self.seconds else " " * 9
+        if len(self.took) == 1:
+            return f"{self.what:36} {self.took[0]:9.0f} ms {'':>22} {self.wanted}"
+        p99 = statistics.quantiles(self.took, n=100)[-1]
+        median = statistics.median(self.took)
+        return f"{self.what:36} {median:9.1f} ms   p99 {p99:7.1f} ms {rate}   {self.wanted}"
+
+
+@contextmanager
+def web(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The web part alone; its tickets go nowhere."""
+    environment = os.environ | {"PORT": str(port), "REDIS_URL": "memory://"}
+    process = subprocess.Popen([*FARM, "web"], env=environment)
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}"), 30)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def put_to_work() -> list[str]:
+    """Some jobs are running; returns their ids."""
+    with db.writing() as session:
+        ids = list(session.scalars(select(Job.id).where(Job.exploration_id.is_(None)).limit(RUNNING)))
+        values = {"state": State.RUNNING, "attempt": 1, "eta_seconds": 99.0}
+        session.execute(update(Job).where(Job.id.in_(ids)).values(**values))
+    return ids
+
+
+def report(ids: list[str], stop: threading.Event) -> None:
+    """What their workers write, each once a second."""
+    number = 0
+    while not stop.wait(1 / len(ids)):
+        number += 1
+        progress = attempts.Progress(0.5, 2, 4, number, 10**6, 60.0, 0.5, 0.1, 0.01, 4.0)
+        with db.writing() as session:
+            attempts.report(session, ids[number % len(ids)], 1, progress)
+
+
+def listen(port: int, job_id: str) -> socket.socket:
+    """A live stream whose events nobody reads but the system's buffer."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    head = f"GET /api/v1/jobs/{job_id}/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    connection.sendall(head.encode())
+    assert b" 200 " in connection.recv(200)
+    return connection
+
+
+def poll(port: int, ids: list[str], until: float, *, tags: bool, took: list[float]) -> None:
+    """Ask for one job after another over one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    known: dict[str, str] = {}
+    while time.perf_counter() < until:
+        job_id = random.choice(ids)
+        headers = {"If-None-Match": known[job_id]} if tags and job_id in known else {}
+        begun = time.perf_counter()
+        connection.request("GET", f"/api/v1/jobs/{job_id}", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        took.append((time.perf_counter() - begun) * 1000)
+        assert answer.status in (200, 304), answer.status
+        known[job_id] = answer.headers["ETag"]
+
+
+def polled(port: int, ids: list[str], seconds: float, *, tags: bool) -> list[float]:
+    """By several at once."""
+    took: list[float] = []
+    until = time.perf_counter() + seconds
+    threads = [
+        threading.Thread(target=poll, args=(port, ids, until), kwargs={"tags": tags, "took": took})
+        for _ in range(POLLERS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return took
+
+
+def repeated(times: int, act: Callable[[], None]) -> list[float]:
+    """Milliseconds of each."""
+    took = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        act()
+        took.append((time.perf_counter() - begun) * 1000)
+    return took
+
+
+def fetch(port: int, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    assert answer.status == 200, answer.status
+
+
+def photograph() -> bytes:
+    """A JPEG of 12 megapixels and about 5 MB."""
+    noise = np.random.default_rng(0).normal(0, 9, (PHOTOGRAPH[1], PHOTOGRAPH[0], 1))
+    with Image.open(SAMPLES / "street.jpg") as image:
+        pixels = np.asarray(image.convert("RGB").resize(PHOTOGRAPH)) + noise
+    picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+    for quality in range(95, 30, -3):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=quality)
+        if buffer.tell() <= PHOTOGRAPH_BYTES:
+            break
+    return buffer.getvalue()
+
+
+def submit(port: int, picture: bytes, number: int) -> None:
+    """A picture that the farm has not seen: bytes after a JPEG's end are nobody's."""
+    import httpx
+
+    files = [
+        ("content", ("photo.jpg", picture + number.to_bytes(4, "big"))),
+        ("style", ("mosaic.jpg", (SAMPLES / "mosaic.jpg").read_bytes())),
+    ]
+    answer = httpx.post(f"http://127.0.0.1:{port}/api/v1/jobs", files=files, timeout=60)
+    assert answer.status_code == 202, answer.text
+
+
+def measure(jobs: int, seconds: float) -> Iterator[Measured]:
+    """All of it, on the database of the environment."""
+    install()
+    fill(jobs)
+    settle()
+    ids, port, stop = put_to_work(), free_port(), threading.Event()
+    picture, numbers = photograph(), iter(range(10**6))
+    worker = threading.Thread(target=report, args=(ids, stop))
+    with web(port) as process, ExitStack() as streams:
+        worker.start()
+        try:
+            for number in range(STREAMS):
+                streams.enter_context(listen(port, ids[number % len(ids)]))
+            time.sleep(2)
+            took = polled(port, ids, seconds, tags=True)
+            yield Measured("status, ETag known", ">= 400/s, p99 <= 100 ms", took, seconds)
+            took = polled(port, ids, seconds, tags=False)
+            yield Measured("status, whole answer", "", took, seconds)
+            took = repeated(150, lambda: fetch(port, "/jobs"))
+            yield Measured("list page", "p99 <= 150 ms", took, 0)
+            took = repeated(100, lambda: submit(port, picture, next(numbers)))
+            what = f"submit, {len(picture) / 1e6:.1f} MB"
+            yield Measured(what, "p99 <= 400 ms", took, 0)
+        finally:
+            stop.set()
+            worker.join()
+        begun = time.perf_counter()
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        took = [(time.perf_counter() - begun) * 1000]
+        yield Measured(f"graceful stop, {STREAMS} streams open", "<= 5 s", took, 0)
+
+
+def main() -> None:
+    """On one database or both, each in a process of its own."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--database", choices=["sqlite", "postgres", "both"], default="both")
+    parser.add_argument("--jobs", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    if asked.database == "both":
+        rest = [argument for argument in sys.argv[1:] if argument not in ("--database", "both")]
+        for kind in ("sqlite", "postgres"):
+            subprocess.run([sys.executable, __file__, *rest, "--database", kind], check=True)
+        return
+    print(asked.database, flush=True)
+    with database(asked.database):
+        for measured in measure(asked.jobs, asked.seconds):
+            print(measured.row(), flush=True)
+            if asked.json:
+                print(json.dumps({"database": asked.database} | vars(measured)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
