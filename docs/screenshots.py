@@ -29,6 +29,7 @@ VIEWS = {
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
 }
 JPEG_QUALITY = 82
+SETTLED_MS = 1500
 
 
 def submit(farm: RunningFarm, content: str, style: str, name: str, **recipe: object) -> str:
@@ -53,7 +54,8 @@ def shoot(browser: Browser, url: str, name: str) -> None:
     for view, options in VIEWS.items():
         context = browser.new_context(**options)
         page = context.new_page()
-        page.goto(url, wait_until="networkidle")
+        page.goto(url)
+        page.wait_for_timeout(SETTLED_MS)  # thumbnails; a live page is never idle
         image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         image.save(OUT / f"{name}-{view}.jpg", quality=JPEG_QUALITY, optimize=True)
         context.close()
