@@ -1,22 +1,19 @@
-"""What the pages, the API and the command line ask about jobs and workers. Changes nothing."""
+"""What the pages, the API and the command line ask about one job. Changes nothing.
+
+Lists of jobs are in `listing.py`.
+"""
 
 from __future__ import annotations
 
-import base64
-import uuid
-from datetime import datetime
-
-from sqlalchemy import func, select, tuple_
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from farm import machines
-from farm.errors import InvalidInput, Problem
 from farm.estimate import Estimate, estimate
 from farm.jobs import get
 from farm.models import Attempt, Job, LossPoint, State
 from farm.recipe import Recipe
 
-PAGE = 50  # jobs in one list
 LOSS_POINTS_SHOWN = 400
 
 
@@ -29,45 +26,6 @@ def get_with_history(session: Session, job_id: str) -> Job:
     job = get(session, job_id)
     session.refresh(job, ["attempts", "events"])
     return job
-
-
-def newest(
-    session: Session, *, cursor: str | None = None, limit: int = PAGE, state: State | None = None
-) -> tuple[list[Job], str | None]:
-    """A page of jobs, newest first, and the cursor of the next page, None at the end.
-
-    Raises:
-        InvalidInput: the cursor is not one of ours.
-    """
-    query = select(Job).order_by(Job.created_at.desc(), Job.id.desc()).limit(limit + 1)
-    if state is not None:
-        query = query.where(Job.state == state)
-    if cursor:
-        query = query.where(tuple_(Job.created_at, Job.id) < tuple_(*_read_cursor(cursor)))
-    found = list(session.scalars(query.options(joinedload(Job.content))).unique())
-    more = len(found) > limit
-    page = found[:limit]
-    return page, _write_cursor(page[-1]) if more else None
-
-
-def _write_cursor(job: Job) -> str:
-    text = f"{job.created_at.isoformat()} {job.id}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        moment, _, job_id = text.partition(" ")
-        return datetime.fromisoformat(moment), uuid.UUID(job_id).hex
-    except ValueError:
-        raise InvalidInput(Problem("cursor", "is not one that this farm gave out")) from None
-
-
-def counts(session: Session) -> dict[State, int]:
-    """How many jobs are in each state."""
-    rows = session.execute(select(Job.state, func.count()).group_by(Job.state)).all()
-    return {state: dict(rows).get(state, 0) for state in State}
 
 
 def losses(session: Session, job: Job) -> list[LossPoint]:

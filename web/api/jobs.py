@@ -10,7 +10,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 import farm.board
 import farm.jobs
-from farm import db, leftovers
+from farm import db, leftovers, listing
 from farm.errors import InvalidInput, Problem
 from farm.estimate import Estimate
 from farm.models import Job, State
@@ -33,8 +33,18 @@ class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: State | None = None
-    cursor: str | None = Field(None, max_length=200)
-    limit: int = Field(farm.board.PAGE, ge=1, le=MOST_ITEMS)
+    q: str = Field(
+        "",
+        max_length=listing.SEARCH_LENGTH,
+        description="Part of a name, without regard to capitals and accents.",
+    )
+    sort: listing.Sort = listing.Sort.NEWEST
+    cursor: str | None = Field(
+        None,
+        max_length=listing.CURSOR_LENGTH,
+        description="`next_cursor` or `previous_cursor` of a page of the same state, q and sort.",
+    )
+    limit: int = Field(listing.PAGE, ge=1, le=MOST_ITEMS)
 
 
 @blueprint.post("/jobs")
@@ -76,12 +86,14 @@ def create() -> ResponseReturnValue:
 @blueprint.input(JobQuery, location="query")
 @blueprint.output(JobPage)
 def index(query_data: JobQuery) -> JobPage:
-    """Jobs, newest first."""
+    """Jobs, page by page: of one state, searched by name, newest or oldest first or by name.
+
+    Those of an exploration are not among them.
+    """
+    asked = listing.Asked(query_data.state, query_data.q, query_data.sort)
     with db.reading() as session:
-        found, cursor = farm.board.newest(
-            session, cursor=query_data.cursor, limit=query_data.limit, state=query_data.state
-        )
-    return JobPage(items=[JobOut.of(job) for job in found], next_cursor=cursor)
+        page = listing.page(session, asked, cursor=query_data.cursor, limit=query_data.limit)
+    return JobPage.of(page)
 
 
 @blueprint.get("/jobs/<job_id:job_id>")

@@ -1,35 +1,94 @@
-"""All jobs."""
+"""All jobs: the list as a page, and the part of it that changes by itself."""
 
 from __future__ import annotations
 
-from flask import render_template, request
+import enum
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-import farm.board
-from farm import db, machines
+from flask import Response, make_response, render_template, request
+
+from farm import bulk, db, listing, machines
 from farm.errors import InvalidInput, Problem
+from farm.listing import Asked, Sort
 from farm.models import State
 from web.pages import blueprint
 
-PAGE = 24  # jobs in one list
+Choice = TypeVar("Choice", bound=enum.StrEnum)
+
+
+class View(enum.StrEnum):
+    """How the list looks."""
+
+    CARDS = "cards"
+    TABLE = "table"
+
+
+PAGES = {View.CARDS: 24, View.TABLE: 50}  # jobs in one page
+SORTS = {Sort.NEWEST: "Newest", Sort.OLDEST: "Oldest", Sort.NAME: "Name"}
 
 
 @blueprint.get("/jobs")
 def index() -> str:
-    """Jobs, newest first; `?state=` of one state only."""
-    state = _asked_state(request.args.get("state", ""))
-    with db.reading() as session:
-        found, cursor = farm.board.newest(
-            session, cursor=request.args.get("cursor"), limit=PAGE, state=state
-        )
-        counts = farm.board.counts(session)
-        workers = machines.alive(session)
-    return render_template(
-        "jobs.html", jobs=found, next_cursor=cursor, state=state, counts=counts, workers=workers
+    """Jobs; `?state=` of one state only, `?q=` in their name, `?sort=`, `?view=`, `?cursor=`."""
+    return render_template("jobs.html", **_list(), sorts=SORTS, views=View, bulk=bulk)
+
+
+@blueprint.get("/jobs/list")
+def listed() -> Response:
+    """Of the same page, what changes by itself; asked for with its ETag, only if it has changed."""
+    response = make_response(render_template("_jobs.html", **_list(), alone=True))
+    response.cache_control.private = True
+    response.cache_control.no_cache = True
+    response.add_etag()
+    return response.make_conditional(request)
+
+
+def asked(state: State | None = None) -> Asked:
+    """The question in this request's address.
+
+    Raises:
+        InvalidInput: names what is none.
+    """
+    return Asked(
+        state or chosen(State, "state"),
+        request.args.get("q", ""),
+        chosen(Sort, "sort") or Sort.NEWEST,
     )
 
 
-def _asked_state(text: str) -> State | None:
+def chosen(kind: type[Choice], name: str) -> Choice | None:
+    """Which of these the address names; None: none.
+
+    Raises:
+        InvalidInput: something else.
+    """
+    text = request.args.get(name, "")
     try:
-        return State(text) if text else None
+        return kind(text) if text else None
     except ValueError:
-        raise InvalidInput(Problem("state", f"is one of {', '.join(State)}")) from None
+        raise InvalidInput(Problem(name, f"is one of {', '.join(kind)}")) from None
+
+
+def kept(question: Asked, **more: Any) -> Mapping[str, str | None]:
+    """What links carry on: the question, without what goes without saying."""
+    sort = None if question.sort is Sort.NEWEST else question.sort.value
+    return {"q": question.q or None, "sort": sort, **more}
+
+
+def _list() -> dict[str, Any]:
+    question = asked()
+    view = chosen(View, "view") or View.CARDS
+    with db.reading() as session:
+        page = listing.page(session, question, cursor=request.args.get("cursor"), limit=PAGES[view])
+        counts = listing.counts(session, question.q)
+        workers = machines.alive(session)
+    state = question.state.value if question.state else None
+    return {
+        "asked": question,
+        "page": page,
+        "counts": counts,
+        "workers": workers,
+        "view": view,
+        "kept": kept(question, state=state, view=None if view is View.CARDS else view.value),
+    }

@@ -1,0 +1,37 @@
+"""The same act on many jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from farm import bulk
+from web.api import blueprint
+from web.present import BulkOut
+
+JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+
+
+class BulkIn(BaseModel):
+    """What is done to which jobs; in a dry run nothing is, and the answer tells what would be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: bulk.Action
+    ids: list[JobId] = Field(min_length=1, max_length=bulk.MOST)
+    dry_run: bool = False
+
+
+@blueprint.post("/jobs/bulk")
+@blueprint.input(BulkIn, location="json")
+@blueprint.output(BulkOut)
+@blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
+def act(json_data: BulkIn) -> BulkOut:
+    """Cancel, retry or delete many jobs, each by itself: one that cannot be hinders no other.
+
+    Deleting takes jobs that have ended; cancel the others first.
+    """
+    do = bulk.plan if json_data.dry_run else bulk.carry_out
+    outcomes = do(json_data.action, json_data.ids)
+    return BulkOut.of(json_data.action, outcomes, dry_run=json_data.dry_run)
