@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sqlalchemy import event, insert, text
 
-from farm import db
+from farm import db, listing
 from farm.models import Exploration, Job, JobStyle, State, Upload, WorkClass
 from farm.recipe import Recipe
 from web import create_app

@@ -3,9 +3,9 @@
     python benchmarks/web.py [--database sqlite|postgres|both] [--jobs 100000] [--seconds 20]
 
 Starts the web part as `farm web` does, beside a thread that reports for the running jobs as workers do,
-and asks it over loopback: status (with and without a known ETag), the list, submissions of a photograph of
-5 MB; then has it stop with all streams open. Everything shares one machine, so the load itself takes its
-part of the processors. Prints a table, and JSON lines with --json.
+and asks it over loopback: status (with and without a known ETag), the list, submissions of a photograph
+of 5 MB; then has it stop with all streams open. Everything shares one machine, so the load itself takes
+its part of the processors. Prints a table, and JSON lines with --json.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python docs/screenshots.py [--size 512] [--preset standard]
 
-Starts a farm in a folder of its own, submits the samples, and photographs form, exploration, running job,
-finished job, list, gallery and viewer in a real browser: wide, narrow and dark. Also stores the finished
-picture.
+Starts a farm in a folder of its own, submits the samples, and photographs form, exploration, running
+job, finished job, list, gallery and viewer in a real browser: wide, narrow and dark. Also stores the
+finished picture.
 """
 
 from __future__ import annotations

@@ -1,25 +1,20 @@
-"""What the pages, the API and the command line ask about jobs and workers. Changes nothing."""
+"""What the pages, the API and the command line ask about one job. Changes nothing.
+
+Lists of jobs are in `listing.py`.
+"""
 
 from __future__ import annotations
 
-import base64
-import json
-import uuid
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, NamedTuple
-
-from sqlalchemy import ColumnElement, func, literal, select, tuple_
-from sqlalchemy.orm import Session, lazyload
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from farm import machines
-from farm.errors import InvalidInput, NotFound, Problem
+from farm.errors import NotFound
 from farm.estimate import Estimate, estimate
 from farm.jobs import get
 from farm.models import Attempt, Job, LogLine, LossPoint, State, WorkClass
 from farm.recipe import Recipe
 
-PAGE = 50  # jobs in one list
 LOSS_POINTS_SHOWN = 400
 LOG_LINES_SHOWN = 40
 
@@ -33,110 +28,6 @@ def get_with_history(session: Session, job_id: str) -> Job:
     job = get(session, job_id)
     session.refresh(job, ["attempts", "events"])
     return job
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some jobs in their order, and the cursors of the pages after and before; None: there is none."""
-
-    jobs: list[Job]
-    next_cursor: str | None
-    previous_cursor: str | None
-
-
-def listed(
-    session: Session,
-    *,
-    cursor: str | None = None,
-    limit: int = PAGE,
-    state: State | None = None,
-    search: str = "",
-    sort: Sort = "newest",
-) -> Page:
-    """A page of jobs, without the cells of explorations; with neither photographs nor paintings.
-
-    Args:
-        search: a part of their names, in letters of any case.
-
-    Raises:
-        InvalidInput: the cursor is not one of ours, or of another order.
-    """
-    column, falling = _ORDERS[sort]
-    at = _read_cursor(cursor, sort) if cursor else None
-    backwards = at is not None and at.backwards
-    falling = falling != backwards
-    query = (
-        select(Job).where(*_shown(state, search)).options(lazyload(Job.content), lazyload(Job.styles))
-    )
-    if at is not None:
-        here, there = tuple_(column, Job.id), tuple_(literal(at.key, column.type), literal(at.job_id))
-        query = query.where(here < there if falling else here > there)
-    order = [part.desc() if falling else part.asc() for part in (column, Job.id)]
-    found = list(session.scalars(query.order_by(*order).limit(limit + 1)).unique())
-    more, found = len(found) > limit, found[:limit]
-    if backwards:
-        found.reverse()
-    after, before = (True, more) if backwards else (more, at is not None)
-    return Page(
-        found,
-        _write_cursor(sort, found[-1], backwards=False) if after and found else None,
-        _write_cursor(sort, found[0], backwards=True) if before and found else None,
-    )
-
-
-Sort = Literal["newest", "oldest", "name"]
-_ORDERS: dict[str, tuple[Any, bool]] = {  # by what, and whether the largest come first
-    "newest": (Job.created_at, True),
-    "oldest": (Job.created_at, False),
-    "name": (Job.name, False),
-}
-SEARCH_LENGTH = 120
-
-
-def _shown(state: State | None, search: str) -> list[ColumnElement[bool]]:
-    if len(search) > SEARCH_LENGTH:
-        raise InvalidInput(Problem("q", f"has {len(search)} characters; the limit is {SEARCH_LENGTH}"))
-    wanted: list[ColumnElement[bool]] = [Job.exploration_id.is_(None)]
-    if state is not None:
-        wanted.append(Job.state == state)
-    if search:
-        wanted.append(Job.name.icontains(search, autoescape=True))
-    return wanted
-
-
-class _Cursor(NamedTuple):
-    """Where a page begins: an order, what it is by at a job, that job, and in which direction."""
-
-    sort: str
-    key: datetime | str
-    job_id: str
-    backwards: bool
-
-
-def _write_cursor(sort: Sort, job: Job, *, backwards: bool) -> str:
-    key = job.name if sort == "name" else job.created_at.isoformat()
-    text = json.dumps(_Cursor(sort, key, job.id, backwards))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str, sort: Sort) -> _Cursor:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        found = _Cursor(*json.loads(text))
-        if found.sort in _ORDERS and found.sort != sort:
-            raise InvalidInput(Problem("cursor", "is of another order; begin again without it"))
-        key = str(found.key) if sort == "name" else datetime.fromisoformat(str(found.key))
-        job_id = uuid.UUID(found.job_id).hex
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidInput(Problem("cursor", "is not one that this farm gave out")) from None
-    return _Cursor(sort, key, job_id, found.backwards is True)
-
-
-def counts(session: Session, search: str = "") -> dict[State, int]:
-    """How many of the jobs that are listed are in each state."""
-    query = select(Job.state, func.count()).where(*_shown(None, search)).group_by(Job.state)
-    found = dict(session.execute(query).all())
-    return {state: found.get(state, 0) for state in State}
 
 
 def queue(session: Session) -> tuple[dict[WorkClass, int], dict[State, int]]:

@@ -1,89 +1,136 @@
-"""The same done to many jobs at once, and beforehand: what it would do."""
+"""The same act on many jobs: told beforehand, then done job by job, whatever changed in between."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import enum
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import lazyload
+from sqlalchemy import select
+from sqlalchemy.orm import raiseload
 
 from farm import db, jobs, leftovers
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.models import Job, State
 from farm.submit import wake
 
-Action = Literal["cancel", "retry", "delete"]
 MOST = 200  # jobs at once
-FROM = {  # the states in which each does something
-    "cancel": frozenset({State.QUEUED, State.RUNNING}),
-    "retry": frozenset({State.FAILED, State.CANCELLED}),
-    "delete": frozenset(state for state in State if state.ended),
-}
-REFUSALS = {
-    "cancel": "has already ended, or is stopping",
-    "retry": "has neither failed nor been cancelled",
-    "delete": "has not ended; cancel it first",
-}
+
+GONE = "not there any more"
+ENDED = "already ended"
+STOPPING = "already stopping"
+FINISHED = "already finished"
+NOT_ENDED = "not ended yet"
+CANCEL_FIRST = "not ended yet; cancel first"
+CHANGING = "just changing; look again"
+
+
+class Action(enum.StrEnum):
+    """What is done to each."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+    DELETE = "delete"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happens, or happened, to one job. refusal: why nothing does; None: it is done."""
+    """What becomes, or became, of one job.
 
-    job: Job
-    refusal: str | None
+    `job`: its row, None where there is none; a deleted one's as it last was. `refusal`: why nothing is
+    done to it, in words that fit one and many; None: it is done.
+    """
+
+    job_id: str
+    job: Job | None
+    refusal: str | None = None
 
 
-def plan(action: Action, job_ids: Sequence[str]) -> list[Outcome]:
-    """What `act` would do now, in the order that was asked for. Jobs that are gone are left out.
+def plan(action: Action, ids: Sequence[str]) -> list[Outcome]:
+    """What would happen now, in this order, each job once. Changes nothing.
 
     Raises:
-        InvalidInput: too many at once.
+        InvalidInput: no job at all, or too many.
     """
-    if len(job_ids) > MOST:
-        raise InvalidInput(Problem("ids", f"are {len(job_ids)} jobs; the limit is {MOST} at once"))
-    wanted = list(dict.fromkeys(job_ids))
+    ids = list(dict.fromkeys(ids))
+    if not 1 <= len(ids) <= MOST:
+        raise InvalidInput(Problem("ids", f"names {len(ids)} jobs; 1 to {MOST} can be changed at once"))
     with db.reading() as session:
-        found = {job.id: job for job in session.scalars(_rows(wanted))}
-    return [_outcome(action, found[job_id]) for job_id in wanted if job_id in found]
+        rows = session.scalars(select(Job).where(Job.id.in_(ids)).options(raiseload("*")))
+        found = {job.id: job for job in rows}
+    return [_judged(action, job_id, found.get(job_id)) for job_id in ids]
 
 
-def _rows(job_ids: Sequence[str]) -> Select[Job]:
-    return select(Job).where(Job.id.in_(job_ids)).options(lazyload(Job.content), lazyload(Job.styles))
-
-
-def _outcome(action: Action, job: Job) -> Outcome:
-    return Outcome(job, None if job.state in FROM[action] else REFUSALS[action])
-
-
-def act(action: Action, job_ids: Sequence[str]) -> list[Outcome]:
-    """Do it, one job after another; whatever changed in between is told, and no error.
+def carry_out(action: Action, ids: Sequence[str]) -> list[Outcome]:
+    """Do it, each job in a transaction of its own; what cannot be done is told and hinders no other.
 
     Raises:
-        InvalidInput: too many at once.
+        InvalidInput: no job at all, or too many.
     """
-    done = []
-    for planned in plan(action, job_ids):
-        try:
-            if planned.refusal is None:
-                _act(action, planned.job.id)
-            done.append(planned)
-        except WrongState:
-            done.append(Outcome(planned.job, REFUSALS[action]))
-        except NotFound:
-            continue
-    return done
+    outcomes = [
+        planned if planned.refusal else _done(action, planned.job_id) for planned in plan(action, ids)
+    ]
+    if action is Action.RETRY:
+        _wake(outcome.job for outcome in outcomes if outcome.job and not outcome.refusal)
+    return outcomes
 
 
-def _act(action: Action, job_id: str) -> None:
-    if action == "delete":
-        leftovers.delete_job(job_id)
-        return
+def _judged(action: Action, job_id: str, job: Job | None) -> Outcome:
+    return Outcome(job_id, job, GONE if job is None else _refusal(action, job.state))
+
+
+def _refusal(action: Action, state: State) -> str | None:
+    """Why this is not done to a job in this state; None: it is."""
+    match action, state:
+        case Action.CANCEL, State.CANCELLING:
+            return STOPPING
+        case Action.CANCEL, _:
+            return ENDED if state.ended else None
+        case Action.RETRY, State.SUCCEEDED:
+            return FINISHED
+        case Action.RETRY, _:
+            return None if state.ended else NOT_ENDED
+    return None if state.ended else CANCEL_FIRST
+
+
+def _done(action: Action, job_id: str) -> Outcome:
+    try:
+        return Outcome(job_id, _ACTS[action](job_id))
+    except (NotFound, WrongState):  # it has changed since it was looked at
+        (now,) = plan(action, [job_id])
+        return now if now.refusal else replace(now, refusal=CHANGING)
+
+
+def _cancel(job_id: str) -> Job:
     with db.writing() as session:
-        job = (jobs.cancel if action == "cancel" else jobs.retry)(session, job_id)
-    if action == "retry":
-        wake(job)
-    elif job.state.ended:
+        job = jobs.cancel(session, job_id)
+    if job.state.ended:
         leftovers.remove_of(job_id)
+    return job
+
+
+def _retry(job_id: str) -> Job:
+    with db.writing() as session:
+        return jobs.retry(session, job_id)
+
+
+def _delete(job_id: str) -> Job:
+    with db.reading() as session:
+        job = jobs.get(session, job_id)
+    leftovers.delete_job(job_id)
+    return job
+
+
+_ACTS: dict[Action, Callable[[str], Job]] = {
+    Action.CANCEL: _cancel,
+    Action.RETRY: _retry,
+    Action.DELETE: _delete,
+}
+
+
+def _wake(waiting: Iterable[Job]) -> None:
+    """A ticket for each, up to the first that cannot be sent: the janitor sends the others, and a
+    person need not wait for a broker that is away as often as there are jobs."""
+    for job in waiting:
+        if not wake(job):
+            return

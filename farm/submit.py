@@ -187,11 +187,13 @@ def _fits_somewhere(recipe: Recipe, photograph: images.Checked) -> None:
         raise InvalidInput(Problem("size", f"is too large for every worker: {best.refusal}"))
 
 
-def wake(job: Job) -> None:
-    """Send a ticket for a job that waits, and remember that it was sent."""
-    if send_ticket(job.work_class):
+def wake(job: Job) -> bool:
+    """Send a ticket for a job that waits, and remember that it was sent. False: the broker is away."""
+    sent = send_ticket(job.work_class)
+    if sent:
         with db.writing() as session:
             jobs.ticket_sent(session, job.id)
+    return sent
 
 
 def _upload(data: bytes, checked: images.Checked) -> Upload:

@@ -81,8 +81,15 @@ def _too_large(error: RequestEntityTooLarge) -> Response:
 def _invalid_query(error: HTTPError) -> Response:
     cause = error.__cause__
     problems = recipe.problems(cause) if isinstance(cause, ValidationError) else ()
-    named = [Problem(p.field, p.message.replace("setting of a recipe", "parameter")) for p in problems]
+    named = [_of_a_request(problem) for problem in problems]
     return _answer(error.status_code, str(InvalidInput(*named)), named)
+
+
+def _of_a_request(problem: Problem) -> Problem:
+    """In words for a query or a body, which is not always a recipe."""
+    if problem.message.startswith("input should be a valid dictionary"):
+        return Problem("body", "must be a JSON object")
+    return Problem(problem.field, problem.message.replace("setting of a recipe", "parameter"))
 
 
 def _database_away(error: OperationalError) -> Response:

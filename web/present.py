@@ -10,7 +10,9 @@ from typing import Annotated, Any
 from flask import Flask, url_for
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
+from farm.bulk import Action, Outcome
 from farm.estimate import Estimate
+from farm.listing import Page
 from farm.models import Job, State, Worker, now
 
 STATES = {
@@ -128,11 +130,55 @@ _NOT_IN_ROW = frozenset({"waiting_for", "estimate", "links"})
 
 
 class JobPage(BaseModel):
-    """A page of jobs; `next_cursor` and `previous_cursor` ask for those beside it, null at the ends."""
+    """A page of jobs. `next_cursor` asks for the page after it, `previous_cursor` for the one before;
+    null where there is none. Both are good for the same state, q and sort only."""
 
     items: list[JobOut]
     next_cursor: str | None
     previous_cursor: str | None
+
+    @classmethod
+    def of(cls, page: Page) -> JobPage:
+        """From a page of rows."""
+        items = [JobOut.of(job) for job in page.jobs]
+        return cls(items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor)
+
+
+class BulkItem(BaseModel):
+    """What became of one job. `done`: whether it was done, or would be, in a dry run; else `reason` says
+    why not. `name`, `state`: null where there is no job (any more)."""
+
+    id: str
+    name: str | None
+    state: State | None
+    done: bool
+    reason: str | None
+
+
+class BulkOut(BaseModel):
+    """What became of each job, in the order they were named, each once."""
+
+    action: Action
+    dry_run: bool
+    done: int
+    refused: int
+    items: list[BulkItem]
+
+    @classmethod
+    def of(cls, action: Action, outcomes: list[Outcome], *, dry_run: bool) -> BulkOut:
+        """From what was planned or done."""
+        items = [_bulk_item(each, gone=action is Action.DELETE and not dry_run) for each in outcomes]
+        done = sum(item.done for item in items)
+        refused = len(items) - done
+        return cls(action=action, dry_run=dry_run, done=done, refused=refused, items=items)
+
+
+def _bulk_item(outcome: Outcome, *, gone: bool) -> BulkItem:
+    """gone: a job is no more once it is done."""
+    job, done = outcome.job, outcome.refusal is None
+    state = None if job is None or (gone and done) else job.state
+    name = job.name if job else None
+    return BulkItem(id=outcome.job_id, name=name, state=state, done=done, reason=outcome.refusal)
 
 
 class WorkerOut(BaseModel):
@@ -202,6 +248,15 @@ def duration(seconds: float | None) -> str:
     if minutes:
         return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
     return f"{rest} s"
+
+
+def took(job: Job) -> str:
+    """`3 min` that the last attempt took, or `3 min to go`; nothing where nobody knows."""
+    if not job.state.ended:
+        return "" if job.eta_seconds is None else f"{duration(job.eta_seconds)} to go"
+    if job.started_at is None or job.finished_at is None:
+        return ""
+    return duration((job.finished_at - job.started_at).total_seconds())
 
 
 def ago(moment: datetime) -> str:
@@ -329,6 +384,16 @@ def typed(value: Any) -> str:
 
 def init_app(app: Flask) -> None:
     """Make the words known to the templates."""
-    for filter_ in (duration, ago, gigabytes, rfc3339, typed, picture_url, preview_url, preview_tag):
+    for filter_ in (
+        duration,
+        took,
+        ago,
+        gigabytes,
+        rfc3339,
+        typed,
+        picture_url,
+        preview_url,
+        preview_tag,
+    ):
         app.add_template_filter(filter_)
     app.jinja_env.globals.update(STATES=STATES, State=State)

@@ -3,6 +3,8 @@
 Revision 0004.
 """
 
+import unicodedata
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -19,6 +21,16 @@ def _job(name: str) -> sa.ForeignKeyConstraint:
     return sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=key, ondelete="CASCADE")
 
 
+def _fold_names() -> None:
+    """As the farm folds names from now on."""
+    jobs = sa.table("jobs", sa.column("id"), sa.column("name"), sa.column("name_folded"))
+    connection = op.get_bind()
+    for job_id, name in connection.execute(sa.select(jobs.c.id, jobs.c.name)).all():
+        parts = unicodedata.normalize("NFKD", name)
+        folded = "".join(part for part in parts if not unicodedata.combining(part)).casefold()[:240]
+        connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(name_folded=folded))
+
+
 def upgrade() -> None:
     op.create_table(
         "explorations",
@@ -31,6 +43,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_explorations")),
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.add_column(
+            sa.Column("name_folded", sa.String(length=240), nullable=False, server_default="")
+        )
         batch_op.add_column(sa.Column("version", sa.Integer(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("exploration_id", sa.String(length=32), nullable=True))
         batch_op.add_column(sa.Column("cell", sa.Integer(), nullable=True))
@@ -40,10 +55,12 @@ def upgrade() -> None:
         key = batch_op.f("fk_jobs_exploration_id_explorations")
         batch_op.create_foreign_key(key, "explorations", ["exploration_id"], ["id"], ondelete="CASCADE")
         batch_op.drop_index("ix_jobs_newest")
-        batch_op.create_index("ix_jobs_newest", ["exploration_id", "created_at", "id"])
-        batch_op.create_index("ix_jobs_of_state", ["exploration_id", "state", "created_at", "id"])
-        batch_op.create_index("ix_jobs_by_name", ["exploration_id", "name", "id"])
+        found_by = ["created_at", "id", "name_folded"]
+        batch_op.create_index("ix_jobs_newest", ["exploration_id", *found_by])
+        batch_op.create_index("ix_jobs_of_state", ["exploration_id", "state", *found_by])
+        batch_op.create_index("ix_jobs_by_name", ["exploration_id", "name_folded", "id", "state"])
         batch_op.create_index("ix_jobs_look_sha256", ["look_sha256"])
+    _fold_names()
 
     op.create_table(
         "log_lines",
@@ -112,6 +129,7 @@ def downgrade() -> None:
             "cell",
             "exploration_id",
             "version",
+            "name_folded",
         ):
             batch_op.drop_column(column)
         batch_op.create_index("ix_jobs_newest", ["created_at", "id"])

@@ -203,19 +203,27 @@ def test_a_failed_job_is_retried(make_job: MakeJob, client: FlaskClient) -> None
     assert client.post(f"/api/v1/jobs/{job.id}/retry").status_code == 409
 
 
-def test_the_list_is_paged_by_cursor(make_job: MakeJob, client: FlaskClient) -> None:
+def test_the_list_is_paged_by_cursors_both_ways(make_job: MakeJob, client: FlaskClient) -> None:
     # Given five jobs
     made = [make_job(name=f"Job {number}").id for number in range(5)]
 
-    # When pages of two are followed to the end
-    seen, cursor = [], None
-    while cursor or not seen:
-        page = client.get("/api/v1/jobs", query_string={"limit": 2, "cursor": cursor}).get_json()
-        seen += [job["id"] for job in page["items"]]
-        cursor = page["next_cursor"]
+    # When pages of two are followed to the end, and back to the beginning
+    def walk(cursor: str, start: str | None) -> list[list[str]]:
+        pages = []
+        while start or not pages:
+            query = {"limit": 2, "cursor": start}
+            page = client.get("/api/v1/jobs", query_string=query).get_json()
+            pages.append([job["id"] for job in page["items"]])
+            start, last = page[cursor], page
+        walk.last = last
+        return pages
 
-    # Then each came once, newest first
-    assert seen == made[::-1]
+    forth = walk("next_cursor", None)
+    back = walk("previous_cursor", walk.last["previous_cursor"])
+
+    # Then each came once each way, newest first
+    assert forth == [made[:2:-1], made[2:0:-1], made[:1]]
+    assert back == [made[2:0:-1], made[:2:-1]]
 
 
 def test_the_list_shows_one_state(make_job: MakeJob, client: FlaskClient) -> None:
@@ -225,6 +233,28 @@ def test_the_list_shows_one_state(make_job: MakeJob, client: FlaskClient) -> Non
     items = client.get("/api/v1/jobs?state=queued").get_json()["items"]
 
     assert [job["id"] for job in items] == [waiting.id]
+
+
+def test_the_list_is_searched_and_sorted(make_job: MakeJob, client: FlaskClient) -> None:
+    for name in ("lake two", "Bridge", "Lake One"):
+        make_job(name=name)
+
+    items = client.get("/api/v1/jobs?q=LAKE&sort=name").get_json()["items"]
+
+    assert [job["name"] for job in items] == ["Lake One", "lake two"]
+
+
+def test_a_cursor_of_another_sort_is_named(make_job: MakeJob, client: FlaskClient) -> None:
+    make_job()
+    make_job()
+    cursor = client.get("/api/v1/jobs?limit=1").get_json()["next_cursor"]
+
+    response = client.get(f"/api/v1/jobs?limit=1&sort=oldest&cursor={cursor}")
+
+    assert response.status_code == 422
+    (error,) = response.get_json()["errors"]
+    assert error["field"] == "cursor"
+    assert "another sort" in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +267,9 @@ def test_the_list_shows_one_state(make_job: MakeJob, client: FlaskClient) -> Non
         ("limit=201", "limit"),
         ("limit=all", "limit"),
         ("state=lost", "state"),
+        ("sort=best", "sort"),
+        ("q=" + "x" * 121, "q"),
+        ("q=%00", "q"),
         ("order=name", "order"),
     ],
 )

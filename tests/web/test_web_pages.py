@@ -174,40 +174,6 @@ def test_changes_without_a_token_are_refused(make_job: MakeJob, client: FlaskCli
     assert [job.state for job in all_jobs()] == [State.QUEUED]
 
 
-def test_the_list_shows_jobs_and_counts(make_job: MakeJob, client: FlaskClient) -> None:
-    make_job(State.SUCCEEDED, name="Done one")
-    make_job(name="Waiting one")
-
-    everything = client.get("/jobs").text
-    waiting = client.get("/jobs?state=queued").text
-
-    assert "Done one" in everything
-    assert "Waiting one" in everything
-    assert "All <span>2</span>" in everything
-    assert "Done one" not in waiting
-    assert "Waiting one" in waiting
-
-
-def test_the_empty_list_invites(client: FlaskClient) -> None:
-    assert "Make the first picture" in client.get("/jobs").text
-
-
-@pytest.mark.parametrize("query", ["state=lost", "cursor=nonsense"])
-def test_a_bad_list_is_explained(query: str, client: FlaskClient) -> None:
-    assert client.get(f"/jobs?{query}").status_code == 422
-
-
-def test_the_list_has_pages(make_job: MakeJob, client: FlaskClient, monkeypatch) -> None:
-    monkeypatch.setattr("web.pages.jobs.PAGE", 1)
-    make_job(name="First one")
-    make_job(name="Second one")
-
-    link = re.search(r'href="([^"]*cursor=[^"]*)"', client.get("/jobs").text)
-
-    assert link
-    assert "First one" in client.get(link[1].replace("&amp;", "&")).text
-
-
 def test_workers_are_shown(client: FlaskClient) -> None:
     assert "Nobody is painting" in client.get("/workers").text
     with db.writing() as session:
@@ -302,7 +268,17 @@ def test_an_unknown_job_is_a_page_not_found(job_id: str, tail: str, client: Flas
 
 def test_security_headers_are_on_everything(make_job: MakeJob, client: FlaskClient) -> None:
     job = make_job(State.SUCCEEDED)
-    paths = ["/", "/jobs", f"/jobs/{job.id}", "/workers", "/nowhere", "/healthz", "/openapi.json"]
+    paths = [
+        "/",
+        "/jobs",
+        "/jobs/list",
+        "/gallery",
+        f"/jobs/{job.id}",
+        "/workers",
+        "/nowhere",
+        "/healthz",
+        "/openapi.json",
+    ]
     paths += [f"/jobs/{job.id}/view", f"/jobs/{job.id}/full"]
     paths += [f"/jobs/{job.id}/result", "/static/site.css", "/bootstrap/static/css/bootstrap.min.css"]
     paths += ["/api/v1/jobs", "/api/v1/nowhere"]
@@ -320,7 +296,15 @@ def test_pages_hold_nothing_inline_and_nothing_foreign(make_job: MakeJob, client
     paths = [f"/jobs/{make_job(state).id}" for state in reversed(State)]
     paths.append(f"{paths[list(reversed(State)).index(State.SUCCEEDED)]}/view")
 
-    for path in [*paths, "/", f"/?from={paths[0][6:]}", "/jobs", "/workers", "/nowhere"]:
+    for path in [
+        *paths,
+        "/",
+        f"/?from={paths[0][6:]}",
+        "/jobs",
+        "/jobs?view=table",
+        "/gallery",
+        "/workers",
+    ]:
         page = client.get(path).text
         assert not re.search(r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son\w+=", page), path
         assert not re.search(r'(src|href|action)="(https?:)?//', page), path

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 import farm.board
 import farm.jobs
-from farm import db, leftovers
+from farm import db, leftovers, listing
 from farm.estimate import Estimate
 from farm.formats import Format
 from farm.models import Job, State
@@ -25,7 +25,6 @@ from web.pictures import send_preview, send_result
 from web.present import JobOut, JobPage
 
 MOST_ITEMS = 200  # in one page
-LONGEST_CURSOR = 1000
 TEXTS = ("recipe", "name", "priority")
 ASK_AGAIN_SECONDS = 1  # whoever polls
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
@@ -46,10 +45,18 @@ class JobQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     state: State | None = None
-    q: str = Field("", max_length=farm.board.SEARCH_LENGTH, description="A part of their names.")
-    sort: farm.board.Sort = "newest"
-    cursor: str | None = Field(None, max_length=LONGEST_CURSOR)
-    limit: int = Field(farm.board.PAGE, ge=1, le=MOST_ITEMS)
+    q: str = Field(
+        "",
+        max_length=listing.SEARCH_LENGTH,
+        description="Part of a name, without regard to capitals and accents.",
+    )
+    sort: listing.Sort = listing.Sort.NEWEST
+    cursor: str | None = Field(
+        None,
+        max_length=listing.CURSOR_LENGTH,
+        description="`next_cursor` or `previous_cursor` of a page of the same state, q and sort.",
+    )
+    limit: int = Field(listing.PAGE, ge=1, le=MOST_ITEMS)
 
 
 class ResultQuery(BaseModel):
@@ -103,21 +110,14 @@ def _submitted(*, key: str | None = None, job_id: str | None = None) -> Response
 @blueprint.input(JobQuery, location="query")
 @blueprint.output(JobPage)
 def index(query_data: JobQuery) -> JobPage:
-    """Jobs, newest first unless another order is asked for; without the cells of explorations."""
+    """Jobs, page by page: of one state, searched by name, newest or oldest first or by name.
+
+    Those of an exploration are not among them.
+    """
+    asked = listing.Asked(query_data.state, query_data.q, query_data.sort)
     with db.reading() as session:
-        page = farm.board.listed(
-            session,
-            cursor=query_data.cursor,
-            limit=query_data.limit,
-            state=query_data.state,
-            search=query_data.q,
-            sort=query_data.sort,
-        )
-    return JobPage(
-        items=[JobOut.of(job) for job in page.jobs],
-        next_cursor=page.next_cursor,
-        previous_cursor=page.previous_cursor,
-    )
+        page = listing.page(session, asked, cursor=query_data.cursor, limit=query_data.limit)
+    return JobPage.of(page)
 
 
 @blueprint.get("/jobs/<job_id:job_id>")

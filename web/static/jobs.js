@@ -1,55 +1,70 @@
-// The list: ask for this very page now and then, and replace the cards that changed.
+// The list: ask for what changes by itself now and then, and replace only what did.
 import { poll } from "./poll.js";
+import { picked, show } from "./pick.js";
 
 const EVERY_MS = 3000;
+const ALONE = ["filters", "farm-now"]; // parts that are replaced whole
 
+const items = (root) => [...root.querySelectorAll("[data-id]")];
 const changed = (one, other) => one.outerHTML !== other.outerHTML;
-const box = (card) => card.querySelector('input[name="ids"]');
 
-function refreshCard(shown, fresh) {
-  const focused = shown.contains(document.activeElement);
+function replaceItem(shown, fresh) {
+  const focused = shown.contains(document.activeElement) && document.activeElement;
   const picture = shown.querySelector("img");
   const next = fresh.querySelector("img");
   if (picture.getAttribute("src") === next.getAttribute("src")) next.replaceWith(picture); // does not blink
-  box(fresh).checked = box(shown).checked;
-  const at = document.activeElement?.matches?.("input") ? "input" : "a";
+  fresh.querySelector("input").checked = shown.querySelector("input").checked;
   shown.replaceWith(fresh);
-  if (focused) fresh.querySelector(at).focus();
+  if (focused) fresh.querySelector(focused.localName)?.focus({ preventScroll: true });
 }
 
-function refreshList(fresh) {
-  const list = document.getElementById("jobs");
-  const ids = (root) => [...root.querySelectorAll("[data-id]")].map((card) => card.dataset.id).join();
-  if (!ids(list) || !ids(fresh)) {
-    if (ids(list) !== ids(fresh)) location.reload(); // the first picture, or the last one is gone
+/** What is in both lists, where it is. */
+function refreshItems(list, fresh) {
+  const shown = new Map(items(list).map((item) => [item.dataset.id, item]));
+  for (const item of items(fresh)) {
+    const old = shown.get(item.dataset.id);
+    if (old && changed(old, item)) replaceItem(old, item.cloneNode(true));
+  }
+}
+
+/** The same items in the same order as in the fresh list; those that stay are not touched. */
+function follow(list, fresh) {
+  const wanted = items(fresh);
+  const ids = new Set(wanted.map((item) => item.dataset.id));
+  for (const item of items(list)) if (!ids.has(item.dataset.id)) item.remove();
+  const shown = new Map(items(list).map((item) => [item.dataset.id, item]));
+  wanted.forEach((item, place) => {
+    const here = items(list)[place];
+    if (here?.dataset.id === item.dataset.id) return;
+    list.insertBefore(shown.get(item.dataset.id) ?? item.cloneNode(true), here ?? null);
+  });
+}
+
+function refreshList(part, fresh) {
+  const [list, next] = [part, fresh].map((root) => root.querySelector("#jobs"));
+  if (!list || !next || list.localName !== next.localName) {
+    if (changed(part, fresh)) part.replaceWith(fresh);
     return;
   }
-  if (ids(list) !== ids(fresh)) {
-    for (const card of fresh.querySelectorAll("[data-id]")) {
-      const shown = list.querySelector(`[data-id="${card.dataset.id}"]`);
-      if (shown) box(card).checked = box(shown).checked;
-    }
-    list.replaceWith(fresh);
-    return;
-  }
-  for (const card of fresh.querySelectorAll("[data-id]")) {
-    const shown = list.querySelector(`[data-id="${card.dataset.id}"]`);
-    if (changed(shown, card)) refreshCard(shown, card.cloneNode(true));
-  }
+  refreshItems(list, next);
+  if (picked().length) return; // what is being chosen from stays where it is
+  follow(list, next);
+  const [paging, newPaging] = [part, fresh].map((root) => root.querySelector(".paging"));
+  paging?.remove();
+  if (newPaging) part.append(newPaging);
 }
 
 poll(
-  location.href,
+  `${location.pathname}/list${location.search}`,
   EVERY_MS,
   async (response) => {
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    for (const id of ["filters", "farm-now"]) {
-      const shown = document.getElementById(id);
-      const fresh = page.getElementById(id);
+    for (const id of ALONE) {
+      const [shown, fresh] = [document, page].map((root) => root.getElementById(id));
       if (changed(shown, fresh)) shown.replaceWith(fresh);
     }
-    refreshList(page.getElementById("jobs"));
-    document.dispatchEvent(new Event("list-refreshed"));
+    refreshList(document.getElementById("list"), page.getElementById("list"));
+    show();
     return true;
   },
   (lost) => {

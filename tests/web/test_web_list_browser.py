@@ -1,0 +1,207 @@
+"""The list of jobs and the gallery in a real browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from farm import db, jobs, leftovers
+from farm.models import Job, State
+
+pytestmark = pytest.mark.browser
+
+MakeJob = Callable[..., Job]
+POLL_MS = 3000
+
+
+@pytest.fixture
+def five(make_job: MakeJob) -> list[Job]:
+    """Jobs 1 to 5, of which 5 is the newest; 1 and 2 are finished, the others wait."""
+    states = [State.SUCCEEDED] * 2 + [State.QUEUED] * 3
+    return [make_job(state, name=f"Picture {number}") for number, state in enumerate(states, 1)]
+
+
+@pytest.fixture
+def plain(browser: Browser) -> Iterator[Page]:
+    """A page without JavaScript."""
+    context = browser.new_context(java_script_enabled=False)
+    yield context.new_page()
+    context.close()
+
+
+def box(page: Page, number: int) -> Locator:
+    """What selects Picture `number`."""
+    return page.get_by_label(f"Select Picture {number}", exact=True)
+
+
+def shown(page: Page) -> list[str]:
+    return page.locator(".card-name").all_text_contents()
+
+
+def test_a_person_searches_sorts_and_changes_the_view(five: list[Job], page: Page, served: str) -> None:
+    page.goto(f"{served}/jobs")
+    assert shown(page)[0] == "Picture 5"
+
+    page.get_by_role("link", name="Name").click()
+    assert shown(page)[0] == "Picture 1"
+    page.get_by_label("Search by name").fill("PICTURE 3")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/jobs?sort=name&q=PICTURE+3")
+    assert shown(page) == ["Picture 3"]
+    expect(page.locator("#filters")).to_contain_text("All 1")
+
+    page.get_by_role("link", name="Table").click()
+    page.wait_for_url(re.compile("view=table"))
+    expect(page.get_by_role("row", name="Picture 3")).to_contain_text("Waiting")
+
+
+def test_jobs_are_selected_with_the_keyboard_and_in_ranges(
+    five: list[Job], page: Page, served: str
+) -> None:
+    page.goto(f"{served}/jobs")
+    bar = page.get_by_role("form", name="The selected jobs")
+    expect(bar).to_be_hidden()
+
+    # When one is ticked with the space bar, the bar tells of it
+    box(page, 5).focus()
+    page.keyboard.press("Space")
+    expect(bar).to_contain_text("1 selected")
+
+    # When another is clicked with Shift, all between are ticked
+    box(page, 2).click(modifiers=["Shift"])
+    expect(bar).to_contain_text("4 selected")
+    expect(page.get_by_label("Select all on this page")).not_to_be_checked()
+
+    page.get_by_label("Select all on this page").check()
+    expect(bar).to_contain_text("5 selected")
+    box(page, 3).uncheck()
+    expect(bar).to_contain_text("4 selected")
+    page.get_by_role("button", name="Clear").click()
+    expect(bar).to_be_hidden()
+
+
+def test_a_person_deletes_what_has_ended_and_hears_of_the_rest(
+    five: list[Job], page: Page, served: str
+) -> None:
+    page.goto(f"{served}/jobs?view=table")
+    for number in (1, 2, 4):
+        box(page, number).check()
+    page.get_by_role("button", name="Delete").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Delete 2 jobs?")
+    expect(page.get_by_role("region", name="1 will not: not ended yet")).to_contain_text("Picture 4")
+    page.get_by_role("button", name="Delete 2 jobs").click()
+
+    page.wait_for_url("**/jobs?view=table")
+    expect(page.get_by_role("status").first).to_have_text("2 deleted.")
+    assert page.locator("tbody th").all_text_contents() == ["Picture 5", "Picture 4", "Picture 3"]
+
+
+def test_everything_works_without_javascript(five: list[Job], plain: Page, served: str) -> None:
+    plain.goto(f"{served}/jobs?state=queued")
+    for number in (3, 5):
+        box(plain, number).check()
+    plain.get_by_role("button", name="Cancel").click()
+    plain.get_by_role("button", name="Cancel 2 jobs").click()
+
+    plain.wait_for_url("**/jobs?state=queued")
+    expect(plain.get_by_text("2 cancelled.")).to_be_visible()
+    assert shown(plain) == ["Picture 4"]
+    plain.goto(f"{served}/gallery")
+    expect(plain.get_by_role("link", name="Picture 2")).to_be_visible()
+
+
+def test_the_list_keeps_up_and_keeps_selection_focus_and_place(
+    five: list[Job], make_job: MakeJob, page: Page, served: str
+) -> None:
+    # Given a small window, scrolled down, with a job ticked and its box in focus
+    page.clock.install()
+    page.set_viewport_size({"width": 600, "height": 500})
+    page.goto(f"{served}/jobs")
+    box(page, 2).check()
+    box(page, 4).focus()
+    box(page, 2).scroll_into_view_if_needed()
+    place = page.evaluate("scrollY")
+    assert place > 200
+
+    # When a job is cancelled and another one comes
+    with db.writing() as session:
+        jobs.cancel(session, five[3].id)
+    make_job(name="Picture 6")
+    page.clock.run_for(POLL_MS)
+
+    # Then what has changed is shown, where it was, and nothing else moves while something is ticked
+    expect(page.locator(f'[data-id="{five[3].id}"]')).to_contain_text("Cancelled")
+    expect(page.locator("#filters")).to_contain_text("All 6")
+    assert shown(page)[0] == "Picture 5"
+    expect(box(page, 2)).to_be_checked()
+    expect(box(page, 4)).to_be_focused()
+    assert page.evaluate("scrollY") == place
+
+    # When nothing is ticked any more, the new one is shown too, and one that is deleted goes
+    box(page, 2).uncheck()
+    leftovers.delete_job(five[1].id)
+    page.clock.run_for(POLL_MS)
+    expect(page.locator(".card-name")).to_have_text(
+        ["Picture 6", "Picture 5", "Picture 4", "Picture 3", "Picture 1"]
+    )
+
+
+def test_an_empty_list_fills_by_itself(make_job: MakeJob, page: Page, served: str) -> None:
+    page.clock.install()
+    page.goto(f"{served}/jobs")
+    expect(page.get_by_role("heading", name="The easel is empty")).to_be_visible()
+    make_job(name="The first")
+    page.clock.run_for(POLL_MS)
+    expect(page.locator(".card-name")).to_have_text("The first")
+
+
+def test_every_page_fits_a_narrow_window_and_can_be_used_by_all(
+    make_job: MakeJob, page: Page, served: str
+) -> None:
+    for state in reversed(State):
+        make_job(state, name="A name as long as names may be, " + "with long words " * 5)
+    page.set_viewport_size({"width": 390, "height": 844})
+
+    def check(light: str = "light") -> None:
+        page.emulate_media(color_scheme=light)
+        found = Axe().run(page).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], page.url
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, page.url
+
+    page.goto(f"{served}/gallery?sort=name")
+    check()
+    page.goto(f"{served}/jobs?view=table")
+    check("dark")
+    page.goto(f"{served}/jobs")
+    page.get_by_label("Select all on this page").check()
+    check()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Delete 3 jobs?")
+    check("dark")
+
+
+def test_the_gallery_shows_words_on_focus_and_crops_next_to_nothing(
+    make_job: MakeJob, page: Page, served: str
+) -> None:
+    for number, size in enumerate([(160, 90), (90, 160), (120, 120), (160, 120), (150, 100)]):
+        make_job(State.SUCCEEDED, name=f"Picture {number}", content=size)
+    page.goto(f"{served}/gallery")
+    pictures = page.locator(".wall img")
+    for picture in pictures.all():
+        width, height = int(picture.get_attribute("width")), int(picture.get_attribute("height"))
+        shown = picture.bounding_box()
+        assert shown["width"] / shown["height"] == pytest.approx(width / height, rel=0.05)
+    words = page.get_by_text("Picture 4").locator("..")
+    expect(words).to_have_css("opacity", "0")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.wall') !== null"):
+            break
+    expect(words).to_have_css("opacity", "1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Picture 4")

@@ -1,0 +1,134 @@
+"""The same act on the jobs that were selected: first a page that says what it will do, then the act."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+
+from flask import flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+import farm.bulk
+from farm.bulk import Action, Outcome
+from farm.errors import InvalidInput, Problem
+from farm.models import Job
+from web.pages import blueprint
+
+OUR_LISTS = re.compile(r"/jobs(?P<job>/[0-9a-f]{32})?(\?[\w.~%&=+-]*)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What is said of an act. `act` has a place for what it is done to."""
+
+    act: str
+    nothing: str
+    will: str
+    done: str
+    means: str
+    icon: str
+    button: str = "btn-primary"
+
+    def does(self, jobs: list[Job]) -> str:
+        """On the button: one job by its name, more by their number."""
+        return self.act.format(f"“{jobs[0].name}”" if len(jobs) == 1 else f"{len(jobs)} jobs")
+
+    def asked(self, jobs: list[Job]) -> str:
+        """As the question of the page."""
+        return f"{self.does(jobs)}?" if jobs else self.nothing
+
+
+WORDS = {
+    Action.CANCEL: _Words(
+        "Cancel {}",
+        "Nothing to cancel",
+        "be cancelled",
+        "cancelled",
+        "What is being painted stops as soon as its worker notices.",
+        "stop",
+    ),
+    Action.RETRY: _Words(
+        "Try {} again",
+        "Nothing to try again",
+        "wait again",
+        "waiting again",
+        "From the beginning, in their turn.",
+        "again",
+    ),
+    Action.DELETE: _Words(
+        "Delete {}",
+        "Nothing to delete",
+        "be deleted",
+        "deleted",
+        "With the pictures and all that is known of them. This cannot be undone.",
+        "bin",
+        "btn-danger",
+    ),
+}
+
+
+@blueprint.get("/jobs/bulk")
+def nothing_selected() -> ResponseReturnValue:
+    """Whoever comes here by address has selected nothing."""
+    return redirect(url_for("pages.index"), 303)
+
+
+@blueprint.post("/jobs/bulk")
+def bulk() -> ResponseReturnValue:
+    """What would happen, job by job, and whether it shall."""
+    if not request.form.getlist("ids"):
+        flash("No job was selected.")
+        return redirect(_back(), 303)
+    action = _action()
+    outcomes = farm.bulk.plan(action, request.form.getlist("ids"))
+    return render_template(
+        "bulk.html",
+        action=action,
+        words=WORDS[action],
+        would=[outcome.job for outcome in outcomes if not outcome.refusal],
+        refused=_by_reason(outcomes),
+        back=_back(),
+    )
+
+
+@blueprint.post("/jobs/bulk/confirmed")
+def bulk_confirmed() -> ResponseReturnValue:
+    """Do it, say what came of it, and go back to where it was asked for."""
+    action = _action()
+    outcomes = farm.bulk.carry_out(action, request.form.getlist("ids"))
+    flash(_told(action, outcomes))
+    back = OUR_LISTS.fullmatch(_back())
+    gone = action is Action.DELETE and back is not None and back["job"] is not None
+    return redirect(url_for("pages.index") if gone else _back(), 303)
+
+
+def _action() -> Action:
+    try:
+        return Action(request.form.get("action", ""))
+    except ValueError:
+        raise InvalidInput(Problem("action", f"is one of {', '.join(Action)}")) from None
+
+
+def _back() -> str:
+    """Where the request came from: a list or a job of ours, never another site."""
+    asked = request.form.get("back", "")
+    return asked if OUR_LISTS.fullmatch(asked) else url_for("pages.index")
+
+
+def _by_reason(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
+    found: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        if outcome.refusal:
+            found[outcome.refusal].append(outcome)
+    return found
+
+
+def _told(action: Action, outcomes: list[Outcome]) -> str:
+    """`3 cancelled; 1 not: already ended.`"""
+    done = sum(outcome.refusal is None for outcome in outcomes)
+    word = WORDS[action].done
+    not_done = "not" if done else f"not {word}"
+    parts = [f"{done} {word}"] if done else []
+    parts += [f"{len(jobs)} {not_done}: {why}" for why, jobs in _by_reason(outcomes).items()]
+    return "; ".join(parts) + "."

@@ -1,0 +1,34 @@
+"""Finished pictures, large."""
+
+from __future__ import annotations
+
+import math
+
+from flask import render_template, request
+
+from farm import db, listing
+from farm.models import Job, State
+from web.pages import blueprint
+from web.pages.jobs import SORTS, asked, kept
+
+PAGE = 30  # pictures in one page
+STEPS = 8  # shapes from a square to twice as wide
+MOST = 12  # steps either way
+
+
+@blueprint.get("/gallery")
+def gallery() -> str:
+    """Finished pictures; `?q=` in their name, `?sort=`, `?cursor=`."""
+    question = asked(State.SUCCEEDED)
+    with db.reading() as session:
+        page = listing.page(session, question, cursor=request.args.get("cursor"), limit=PAGE)
+    return render_template(
+        "gallery.html", page=page, asked=question, kept=kept(question), sorts=SORTS, shape=shape
+    )
+
+
+def shape(job: Job) -> int:
+    """A picture's proportions as one of the classes `shape-0` (tall) to `shape-24` (wide) of site.css: a
+    row of pictures needs to know how wide each is, and pages have no styles of their own."""
+    steps = round(math.log2(job.width / job.height) * STEPS)
+    return MOST + max(-MOST, min(MOST, steps))
