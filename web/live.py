@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -62,11 +62,13 @@ class Watch:
         self._lock = threading.Lock()
         self._waiting: dict[threading.Event, frozenset[str]] = {}
         self._versions: dict[str, int] = {}
+        self._told: dict[frozenset[str], tuple[float, Told]] = {}  # when, and what
+        self._changes = 0  # how often something changed
         self._thread: threading.Thread | None = None
         self.stopped = threading.Event()
 
     @contextmanager
-    def of(self, job_ids: Iterable[str]) -> Iterator[threading.Event]:
+    def of(self, jobs: frozenset[str]) -> Iterator[threading.Event]:
         """An event that is set when one of these jobs changed.
 
         Raises:
@@ -76,7 +78,7 @@ class Watch:
         with self._lock:
             if len(self._waiting) >= self._most or self.stopped.is_set():
                 raise ServiceUnavailable(FULL, retry_after=RETRY_SECONDS)
-            self._waiting[changed] = frozenset(job_ids)
+            self._waiting[changed] = jobs
             if self._thread is None:
                 self._thread = threading.Thread(target=self._look, name="live", daemon=True)
                 self._thread.start()
@@ -85,6 +87,26 @@ class Watch:
         finally:
             with self._lock:
                 del self._waiting[changed]
+                if jobs not in self._waiting.values():
+                    self._told.pop(jobs, None)
+
+    def told(self, jobs: frozenset[str], tell: Callable[[], Told]) -> Told:
+        """What `tell` tells of these jobs, found once for all streams that watch them.
+
+        Raises:
+            NotFound: they are gone.
+        """
+        with self._lock:
+            changes = self._changes
+            if jobs in self._told:
+                when, known = self._told[jobs]
+                if time.monotonic() - when < known.holds:
+                    return known
+        found = tell()
+        with self._lock:
+            if changes == self._changes:  # else it may be old already
+                self._told[jobs] = (time.monotonic(), found)
+        return found
 
     def stop(self) -> None:
         """End all streams: the web part stops."""
@@ -117,8 +139,10 @@ class Watch:
         changed = {job for job in watched if found.get(job) != self._versions.get(job)}
         self._versions = found
         with self._lock:
+            self._changes += bool(changed)
             for event, jobs in self._waiting.items():
                 if jobs & changed:
+                    self._told.pop(jobs, None)
                     event.set()
 
 
@@ -155,13 +179,14 @@ def _events(
     watch: Watch, job_ids: Sequence[str], tell: Callable[[], Told], sent: str | None
 ) -> Iterator[str]:
     until = time.monotonic() + LONGEST_SECONDS
-    with watch.of(job_ids) as changed:
+    jobs = frozenset(job_ids)
+    with watch.of(jobs) as changed:
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         silent_since = time.monotonic()
         while time.monotonic() < until and not watch.stopped.is_set():
             changed.clear()
             try:
-                told = tell()
+                told = watch.told(jobs, tell)
             except NotFound:
                 yield "event: gone\ndata: {}\n\n"
                 return
