@@ -6,7 +6,7 @@ BIN := .venv/bin
 SET_UP := .venv/.farm
 SET_UP_TEST := .venv/.test
 
-.PHONY: up setup test test-faults lint format samples screenshots bench-engine bench-presets clean
+.PHONY: up setup test test-faults lint format samples screenshots bench-engine bench-lists bench-presets clean
 
 up: setup
 	@exec $(BIN)/farm up
@@ -50,6 +50,9 @@ screenshots: $(SET_UP_TEST)
 
 bench-engine: $(SET_UP_TEST)
 	$(BIN)/python benchmarks/engine.py $(ARGS)
+
+bench-lists: $(SET_UP_TEST)
+	$(BIN)/python benchmarks/lists.py $(ARGS)
 
 bench-presets: $(SET_UP_TEST)
 	$(BIN)/python benchmarks/presets.py
