@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,7 @@ from farm.models import Job, State
 from farm.submit import wake
 
 MOST = 200  # jobs at once
+ID = re.compile(r"[0-9a-f]{32}")  # whatever else is asked for never reaches a query
 
 GONE = "not there any more"
 ENDED = "already ended"
@@ -55,8 +57,9 @@ def plan(action: Action, ids: Sequence[str]) -> list[Outcome]:
     ids = list(dict.fromkeys(ids))
     if not 1 <= len(ids) <= MOST:
         raise InvalidInput(Problem("ids", f"names {len(ids)} jobs; 1 to {MOST} can be changed at once"))
+    known = [job_id for job_id in ids if ID.fullmatch(job_id)]
     with db.reading() as session:
-        rows = session.scalars(select(Job).where(Job.id.in_(ids)).options(raiseload("*")))
+        rows = session.scalars(select(Job).where(Job.id.in_(known)).options(raiseload("*")))
         found = {job.id: job for job in rows}
     return [_judged(action, job_id, found.get(job_id)) for job_id in ids]
 

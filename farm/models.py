@@ -150,7 +150,7 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
     name: Mapped[str] = mapped_column(String(120))
-    name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=_folded_name)
+    name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=_folded_name)  # see `fold`
     state: Mapped[State] = mapped_column(_enum(State), default=State.QUEUED)
     work_class: Mapped[WorkClass] = mapped_column(_enum(WorkClass))
     priority: Mapped[int] = mapped_column(default=0)  # higher goes first

@@ -86,10 +86,11 @@ def test_what_is_planned_is_what_is_done_in_every_state(action: Action) -> None:
         assert now_in(job_id) is (None if gone else AFTERWARDS.get((action, was), was))
 
 
-def test_each_job_is_taken_once() -> None:
+def test_each_job_is_taken_once_and_what_is_no_id_is_no_job() -> None:
     job_id = make_job()
-    (outcome,) = bulk.carry_out(Action.CANCEL, [job_id, job_id])
-    assert outcome.refusal is None
+    odd = ["\0", "", "\ud800", "' OR 1=1", job_id.upper()]
+    outcomes = bulk.carry_out(Action.CANCEL, [job_id, job_id, *odd])
+    assert [outcome.refusal for outcome in outcomes] == [None] + [bulk.GONE] * len(odd)
 
 
 def test_none_or_too_many_are_refused_by_name_and_number() -> None:

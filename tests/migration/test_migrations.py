@@ -7,7 +7,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from farm import board, db
+from farm import board, db, listing
 from farm.errors import DatabaseOutOfDate
 from tests.test_jobs import make_job, state
 
@@ -42,6 +42,17 @@ def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> 
         job = board.get_with_history(session, job_id)
     assert (len(job.styles), len(job.events), job.counts_after) == (1, 1, 0)
     assert job.content.sent_at == job.content.created_at
+
+
+def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
+    db.upgrade()
+    job_id = make_job("Über den DÄCHERN")
+    command.downgrade(db.alembic_config(), "0003")
+    db.upgrade()
+    with db.reading() as session:
+        found = listing.page(session, listing.Asked(q="dach"))
+    assert [job.id for job in found.jobs] == [job_id]
+    assert found.jobs[0].name_folded == "uber den dachern"
 
 
 def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
