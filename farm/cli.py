@@ -252,7 +252,7 @@ def worker_alive() -> None:
 
 @main.command()
 def janitor() -> None:
-    """The janitor: tickets for waiting jobs, and jobs whose worker was lost."""
+    """The janitor: tickets for waiting jobs, jobs whose worker was lost, webhooks."""
     db.check_version()
     _become("workers.janitor")
 
@@ -284,6 +284,17 @@ def database_check() -> None:
     click.echo("The database is up to date.")
 
 
+@main.group()
+def webhooks() -> None:
+    """Telling others that a job has ended."""
+
+
+@webhooks.command("secret")
+def webhooks_secret() -> None:
+    """Print the secret by which a receiver checks who calls it."""
+    click.echo(settings().webhook_key)
+
+
 # A running farm ---------------------------------------------------------------------------------
 
 url_option = click.option(
@@ -296,14 +307,22 @@ url_option = click.option(
 @click.argument("styles", type=EXISTING, nargs=-1, required=True)
 @click.option("--name", default="", help="Shown in lists; the photograph's file name when left out.")
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, help="Higher goes first.")
+@click.option("--webhook", default="", metavar="URL", help="Told by a POST how the job ended.")
 @url_option
 @recipe_options
 def submit(
-    content: Path, styles: tuple[Path, ...], name: str, priority: int, url: str, **given: Any
+    content: Path,
+    styles: tuple[Path, ...],
+    name: str,
+    priority: int,
+    webhook: str,
+    url: str,
+    **given: Any,
 ) -> None:
     """Send CONTENT and STYLES to a running farm; prints the job's id."""
     recipe = read_recipe(given)
-    job = client.Client(url).submit(content, list(styles), recipe, name or content.stem, priority)
+    farm = client.Client(url)
+    job = farm.submit(content, list(styles), recipe, name or content.stem, priority, webhook)
     console.print(f"{job['state']}: {url.rstrip('/')}/jobs/{job['id']}")
     click.echo(job["id"])
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 from flask import Flask, url_for
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
+from farm import addresses
+from farm.deliveries import Standing
 from farm.estimate import Estimate
 from farm.models import Job, State, Worker, now
 
@@ -100,6 +102,7 @@ class JobOut(BaseModel):
     eta_seconds: float | None
     attempt: int
     priority: int
+    webhook_url: str | None
     width: int
     height: int
     created_at: Moment
@@ -328,4 +331,6 @@ def init_app(app: Flask) -> None:
     """Make the words known to the templates."""
     for filter_ in (duration, ago, gigabytes, rfc3339, typed, picture_url, preview_url, preview_tag):
         app.add_template_filter(filter_)
-    app.jinja_env.globals.update(STATES=STATES, State=State)
+    app.add_template_filter(addresses.host, "host")
+    app.add_template_filter(Standing.of, "standing")
+    app.jinja_env.globals.update(STATES=STATES, State=State, Standing=Standing)

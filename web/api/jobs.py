@@ -22,7 +22,7 @@ from web.present import JobOut, JobPage
 
 MOST_ITEMS = 200  # in one page
 FILES = ("content", "style")
-TEXTS = ("recipe", "name", "priority")
+TEXTS = ("recipe", "name", "priority", "webhook_url")
 GONE = {404: "No such job."}
 FILE = FileSchema(type="string", format="binary")
 
@@ -65,6 +65,7 @@ def create() -> ResponseReturnValue:
         name=request.form.get("name", ""),
         priority=_priority(),
         key=request.headers.get("Idempotency-Key"),
+        webhook_url=request.form.get("webhook_url", ""),
     )
     response = _job_json(job)
     response.status_code = 202

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 import farm.board
 import farm.jobs
-from farm import db, leftovers
+from farm import db, deliveries, leftovers
 from farm.errors import WrongState
 from farm.models import State
 from farm.recipe import Recipe
@@ -26,6 +26,7 @@ def job(job_id: str) -> str:
         waiting_for = farm.board.waits_for(session, found)
         expected = farm.board.expected(session, found)
         points = farm.board.losses(session, found)
+        told = deliveries.of_job(session, job_id) if found.webhook_url else []
     recipe = {name: present.typed(value) for name, value in found.recipe.items()}
     return render_template(
         "job.html",
@@ -37,6 +38,7 @@ def job(job_id: str) -> str:
         recipe=recipe,
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
         larger=larger(found),
+        deliveries=told,
     )
 
 

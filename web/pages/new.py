@@ -100,7 +100,8 @@ def _submitted(form: FlaskForm, kept: Job | None) -> Job:
     if problems:
         raise InvalidInput(*problems)
     assert content is not None
-    return submit(content, styles, recipe, name=form["name"].data or "")
+    name, webhook_url = form["name"].data or "", form.webhook_url.data or ""
+    return submit(content, styles, recipe, name=name, webhook_url=webhook_url)
 
 
 def _contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
