@@ -248,7 +248,7 @@ def worker_alive() -> None:
 
 @main.command()
 def janitor() -> None:
-    """The janitor: tickets for waiting jobs, and jobs whose worker was lost."""
+    """The janitor: tickets for waiting jobs, jobs whose worker was lost, webhooks."""
     db.check_version()
     _become("workers.janitor")
 
@@ -280,6 +280,17 @@ def database_check() -> None:
     click.echo("The database is up to date.")
 
 
+@main.group()
+def webhooks() -> None:
+    """Telling others that a job has ended."""
+
+
+@webhooks.command("secret")
+def webhooks_secret() -> None:
+    """Print the secret by which a receiver checks who calls it."""
+    click.echo(settings().webhook_key)
+
+
 # A running farm ---------------------------------------------------------------------------------
 
 url_option = click.option(
@@ -299,6 +310,7 @@ url_option = click.option(
     type=click.Path(path_type=Path),
     help="With --wait: the picture's file, or a folder.  [default: this folder]",
 )
+@click.option("--webhook", default="", metavar="URL", help="Told by a POST how the job ended.")
 @url_option
 @recipe_options
 def submit(
@@ -308,6 +320,7 @@ def submit(
     priority: int,
     wait: bool,
     output: Path | None,
+    webhook: str,
     url: str,
     **given: Any,
 ) -> None:
@@ -322,7 +335,7 @@ def submit(
     farm = client.Client(url)
     sent = []
     for photograph in photographs:
-        job = farm.submit(photograph, list(styles), recipe, name or photograph.stem, priority)
+        job = farm.submit(photograph, list(styles), recipe, name or photograph.stem, priority, webhook)
         console.print(f"{job['state']}: {farm.url}/jobs/{job['id']}", soft_wrap=True)
         sent.append(job)
         if not wait:

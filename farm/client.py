@@ -37,9 +37,18 @@ class Client:
         self._http = httpx.Client(base_url=f"{self.url}/api/v1", timeout=TIMEOUT)
 
     def submit(
-        self, content: Path, styles: list[Path], recipe: Recipe, name: str, priority: int
+        self,
+        content: Path,
+        styles: list[Path],
+        recipe: Recipe,
+        name: str,
+        priority: int,
+        webhook_url: str = "",
     ) -> dict[str, Any]:
         """Send the pictures; the new job as the farm tells it.
+
+        Args:
+            webhook_url: the farm tells it how the job ended; empty: nobody.
 
         Raises:
             Refused: with the fields that are wrong.
@@ -47,6 +56,8 @@ class Client:
         files = [("content", (content.name, content.read_bytes()))]
         files += [("style", (style.name, style.read_bytes())) for style in styles]
         fields = {"recipe": recipe.model_dump_json(), "name": name, "priority": str(priority)}
+        if webhook_url:
+            fields["webhook_url"] = webhook_url
         key = {"Idempotency-Key": uuid.uuid4().hex}
         return self._json(self._twice("POST", "/jobs", data=fields, files=files, headers=key))
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, lazyload
 from farm import db
 from farm.db import clock
 from farm.errors import AttemptLost, NotFound, WrongState
-from farm.models import Attempt, Event, Job, JobStyle, State, Upload, WorkClass
+from farm.models import Attempt, Delivery, Event, Job, JobStyle, State, Upload, WorkClass
 from farm.recipe import Recipe
 from farm.settings import settings
 
@@ -65,6 +65,7 @@ def create(
     styles: Sequence[Upload],
     priority: int = 0,
     job_id: str | None = None,
+    webhook_url: str | None = None,
 ) -> Job:
     """A new job, queued. Its uploads are in the session already."""
     height, width = recipe.result_size(content.height, content.width)
@@ -76,6 +77,7 @@ def create(
         priority=priority,
         recipe=recipe.model_dump(mode="json"),
         look_sha256=recipe.look,
+        webhook_url=webhook_url,
         content=content,
         styles=[JobStyle(position=i, upload=style) for i, style in enumerate(styles)],
         width=width,
@@ -318,8 +320,12 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
         values |= {"finished_at": clock(session), "checkpoint_attempt": None}
     if not db.changed(session, moved.values(state=to, version=Job.version + 1, **values)):
         return False
-    number = session.scalar(select(Job.attempt).where(Job.id == job_id))
-    session.add(Event(job_id=job_id, attempt=number, state=to, message=message))
+    row = session.execute(select(Job.attempt, Job.webhook_url).where(Job.id == job_id)).one()
+    session.add(Event(job_id=job_id, attempt=row.attempt, state=to, message=message))
+    if to.ended and row.webhook_url:  # in the same transaction, so that no end goes untold
+        moment = clock(session)
+        told = Delivery(job_id=job_id, attempt=row.attempt, state=to, created_at=moment, due_at=moment)
+        session.add(told)
     session.flush()
     return True
 

@@ -6,18 +6,25 @@ Every setting has a default under which `farm up` works on one machine with noth
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import platform
+import re
 import secrets
 import tempfile
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LONGEST_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
+SHORTEST_SECRET = 16  # characters of FARM_WEBHOOK_SECRET
+HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # in lower case
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Settings(BaseSettings):
@@ -48,6 +55,38 @@ class Settings(BaseSettings):
     checkpoint_seconds: int = Field(default=240, ge=1, validation_alias="FARM_CHECKPOINT_SECONDS")
     outage_seconds: int = Field(default=300, ge=0, validation_alias="FARM_OUTAGE_SECONDS")
     log_format: Literal["console", "json"] = Field(default="console", validation_alias="FARM_LOG_FORMAT")
+    public_url: str = Field(default="", validation_alias="FARM_PUBLIC_URL")
+    webhook_hosts: str = Field(default="", validation_alias="FARM_WEBHOOK_HOSTS")
+    webhook_secret: str = Field(default="", repr=False, validation_alias="FARM_WEBHOOK_SECRET")
+
+    @field_validator("public_url")
+    @classmethod
+    def _an_address(cls, text: str) -> str:
+        parts = urlsplit(text)
+        if text and (parts.scheme not in ("http", "https") or not parts.netloc):
+            raise ValueError("must be an address such as https://farm.example.org")
+        if parts.query or parts.fragment:
+            raise ValueError("must end with its path, without ? and #")
+        return text.rstrip("/")
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _names_or_networks(cls, text: str) -> str:
+        """Nobody opens every private address by a star."""
+        for entry in _entries(text):
+            network = _network(entry)
+            if network is None and not HOST_NAME.fullmatch(entry):
+                raise ValueError(f"{entry!r} is neither a host's name nor a network such as 10.1.0.0/16")
+            if network is not None and not network.prefixlen:
+                raise ValueError(f"{entry!r} is every address there is; name the hosts or networks")
+        return text
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _long_enough(cls, text: str) -> str:
+        if text and len(text) < SHORTEST_SECRET:
+            raise ValueError(f"must have {SHORTEST_SECRET} characters or more")
+        return text
 
     @model_validator(mode="after")
     def _fill_in_the_embedded_default(self) -> Self:
@@ -99,20 +138,54 @@ class Settings(BaseSettings):
         return self.redis_url or f"redis+socket://{self.redis_socket}"
 
     @cached_property
+    def webhook_host_names(self) -> frozenset[str]:
+        """Hosts that webhooks may call wherever they are."""
+        return frozenset(entry for entry in _entries(self.webhook_hosts) if _network(entry) is None)
+
+    @cached_property
+    def webhook_networks(self) -> tuple[Network, ...]:
+        """Private networks that webhooks may call."""
+        return tuple(found for entry in _entries(self.webhook_hosts) if (found := _network(entry)))
+
+    @cached_property
+    def webhook_key(self) -> str:
+        """Signs webhooks: FARM_WEBHOOK_SECRET, or one that is made once and kept in `home`."""
+        return self.webhook_secret or self._kept("webhook_secret")
+
+    @cached_property
     def secret_key(self) -> str:
         """Signs the form's CSRF tokens; made once and kept in `home`, readable by its owner."""
-        path = self.home / "secret_key"
-        self.home.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(path, "x", opener=_owner_only) as file:
+        return self._kept("secret_key")
+
+    def _kept(self, name: str) -> str:
+        """A secret in a file of `home`. The file appears whole: two processes that start at once must
+        not go on with different ones, nor with half of one."""
+        path = self.home / name
+        if not path.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f"{name}.{secrets.token_hex(8)}.part")
+            with open(part, "x", opener=_owner_only) as file:
                 file.write(secrets.token_urlsafe(32))
-        except FileExistsError:
-            pass
+            with suppress(FileExistsError):  # somebody else was quicker
+                os.link(part, path)
+            part.unlink()
         return path.read_text()
 
 
 def _owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _entries(text: str) -> list[str]:
+    return [entry for entry in text.lower().replace(" ", "").split(",") if entry]
+
+
+def _network(entry: str) -> Network | None:
+    """None: it is a name."""
+    try:
+        return ipaddress.ip_network(entry)
+    except ValueError:
+        return None
 
 
 class SettingsInvalid(SystemExit):

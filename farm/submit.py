@@ -14,7 +14,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from farm import db, images, jobs, machines
+from farm import addresses, db, images, jobs, machines
 from farm.errors import InvalidInput, KeyReused, Problem
 from farm.estimate import estimate
 from farm.models import Job, Upload
@@ -39,6 +39,7 @@ def submit(
     priority: int = 0,
     key: str | None = None,
     job_id: str | None = None,
+    webhook_url: str = "",
 ) -> Job:
     """Check everything, then store, then commit the row, then send a ticket.
 
@@ -47,6 +48,7 @@ def submit(
     Args:
         key, job_id: of the client's own making. The same request with the same one again is the same
             job.
+        webhook_url: told how the job ended; empty: nobody is.
 
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
@@ -54,18 +56,22 @@ def submit(
     """
     if job_id is not None:
         key = f"id {job_id}"
-    request = (
-        _Request(key, _digest(content, styles, recipe, name, priority)) if key is not None else None
-    )
+    request = None
+    if key is not None:
+        request = _Request(key, _digest(content, styles, recipe, name, priority, webhook_url))
     if request and (job := request.job()):
         return job
     if priority not in PRIORITIES:
         raise InvalidInput(Problem("priority", "must be between -100 and 100"))
+    webhook_url = webhook_url.strip()
+    if webhook_url:
+        addresses.check(webhook_url)
     sent = Submission.check(content, styles, recipe, name=name)
     sent.store()
     try:
         with db.writing() as session:
             job = sent.job(session, recipe, priority, job_id)
+            job.webhook_url = webhook_url or None
             if request:
                 job.idempotency_key, job.request_sha256 = request.key, request.digest
     except IntegrityError:  # the same request twice at this moment; the other was quicker
@@ -165,9 +171,14 @@ class _Request:
         return found
 
 
-def _digest(content: bytes, styles: Sequence[bytes], recipe: Recipe, name: str, priority: int) -> str:
-    """SHA-256 of all that makes a request this one."""
+def _digest(
+    content: bytes, styles: Sequence[bytes], recipe: Recipe, name: str, priority: int, webhook_url: str
+) -> str:
+    """SHA-256 of all that makes a request this one. Without a webhook it is what it was before there
+    were any, so that keys of that time still find their job."""
     parts = [content, *styles, recipe.model_dump_json().encode(), name.encode(), b"%d" % priority]
+    if webhook_url:
+        parts.append(b"webhook " + webhook_url.encode())
     whole = hashlib.sha256()
     for part in parts:
         whole.update(hashlib.sha256(part).digest())

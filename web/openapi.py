@@ -7,10 +7,12 @@ from typing import Any
 from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, jsonify
 
+from farm import notice
 from farm.explore import KINDS, MOST_VALUES
 from farm.explore import SIZE as CELL_SIZE
 from farm.explore import SIZES as CELL_SIZES
 from farm.formats import FORMATS
+from farm.models import WEBHOOK_LENGTH
 from farm.recipe import MOST_STYLES, Recipe
 from farm.submit import NAME_LENGTH, PRIORITIES
 
@@ -36,6 +38,7 @@ PROBLEM = {
     },
 }
 PICTURE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or TIFF."}
+STRING = {"type": "string"}
 _PICTURES_AND_RECIPE = {
     "content": PICTURE,
     "style": {"type": "array", "minItems": 1, "maxItems": MOST_STYLES, "items": PICTURE},
@@ -51,7 +54,15 @@ SUBMISSION = {
     "required": ["content", "style"],
     "additionalProperties": False,
     "properties": _PICTURES_AND_RECIPE
-    | {"priority": {"type": "integer", "minimum": PRIORITIES[0], "maximum": PRIORITIES[-1]}},
+    | {
+        "priority": {"type": "integer", "minimum": PRIORITIES[0], "maximum": PRIORITIES[-1]},
+        "webhook_url": {
+            "type": "string",
+            "format": "uri",
+            "maxLength": WEBHOOK_LENGTH,
+            "description": "Told how the job ended; see `webhooks`.",
+        },
+    },
 }
 _AXIS = {"type": "string", "enum": list(KINDS)}
 _VALUES = {
@@ -104,6 +115,7 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
             "required": True,
             "content": {"multipart/form-data": {"schema": schema}},
         }
+    spec["webhooks"] = {"jobEnded": {"post": _webhook(schemas)}}
     result = spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]
     (schema,) = result["content"].values()
     result["content"] = {known.mime: schema for known in FORMATS.values()}
@@ -111,6 +123,35 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
         for operation in path.values():
             _name_problems(operation)
     return spec
+
+
+def _webhook(schemas: dict[str, Any]) -> dict[str, Any]:
+    """What a receiver gets, and what its answers mean."""
+    schema = notice.Notice.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= schema.pop("$defs")
+    schemas["Webhook"] = schema
+    headers = {
+        notice.DELIVERY: "The same at each try of this delivery.",
+        notice.TIMESTAMP: "Of this try, seconds since 1970.",
+        notice.SIGNATURE: "`v1=` and the hexadecimal HMAC-SHA256 of `timestamp.body` with the farm's key.",
+    }
+    return {
+        "summary": "A job has succeeded, failed or been cancelled.",
+        "tags": ["Webhooks"],
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": text, "schema": STRING}
+            for name, text in headers.items()
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Webhook"}}},
+        },
+        "responses": {
+            "2XX": {"description": "Delivered."},
+            "410": {"description": "Given up."},
+            "default": {"description": "Tried again later."},
+        },
+    }
 
 
 def _name_problems(operation: Any) -> None:

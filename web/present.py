@@ -10,7 +10,9 @@ from typing import Annotated, Any
 from flask import Flask, url_for
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
+from farm import addresses
 from farm.bulk import Action, Outcome
+from farm.deliveries import Standing
 from farm.estimate import Estimate
 from farm.listing import Page
 from farm.models import Job, State, Worker, now
@@ -104,6 +106,7 @@ class JobOut(BaseModel):
     eta_spread_seconds: float | None
     attempt: int
     priority: int
+    webhook_url: str | None
     width: int
     height: int
     created_at: Moment
@@ -396,4 +399,6 @@ def init_app(app: Flask) -> None:
         preview_tag,
     ):
         app.add_template_filter(filter_)
-    app.jinja_env.globals.update(STATES=STATES, State=State)
+    app.add_template_filter(addresses.host, "host")
+    app.add_template_filter(Standing.of, "standing")
+    app.jinja_env.globals.update(STATES=STATES, State=State, Standing=Standing)

@@ -1,5 +1,5 @@
 """The janitor: sends tickets for waiting jobs that have none, requeues what lost its worker, and removes
-what nobody needs.
+what nobody needs. Beside its rounds, in threads of their own, webhooks are sent.
 
 Run by `farm janitor`; several at once do no harm.
 """
@@ -16,10 +16,12 @@ from sqlalchemy.exc import OperationalError
 from farm import db, jobs, leftovers, log, machines
 from farm.queue import send_ticket
 from farm.settings import settings
+from workers.webhooks import Senders
 
 ROUND_SECONDS = 5.0
 TICKET_SECONDS = 60.0  # a job that still waits after it gets another ticket, in case one was lost
 SWEEP_SECONDS = 3600.0
+STOP_SECONDS = 7.0  # for webhooks under way; less than `farm up` waits for this process
 
 logger = structlog.get_logger()
 
@@ -66,10 +68,12 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    janitor = Janitor()
+    janitor, senders = Janitor(), Senders(stop)
+    senders.start()
     while not stop.is_set():
         janitor.round()
         stop.wait(ROUND_SECONDS)
+    senders.join(STOP_SECONDS)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from web.pictures import send_preview, send_result
 from web.present import JobOut, JobPage
 
 MOST_ITEMS = 200  # in one page
-TEXTS = ("recipe", "name", "priority")
+TEXTS = ("recipe", "name", "priority", "webhook_url")
 ASK_AGAIN_SECONDS = 1  # whoever polls
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
 SHAPE = hashlib.sha256(json.dumps(JobOut.model_json_schema()).encode()).hexdigest()[:8]  # of all tags
@@ -99,6 +99,7 @@ def _submitted(*, key: str | None = None, job_id: str | None = None) -> Response
         priority=whole_number("priority"),
         key=key,
         job_id=job_id,
+        webhook_url=request.form.get("webhook_url", ""),
     )
     response = _job_json(job)
     response.status_code = 202

@@ -25,7 +25,7 @@ from farm.errors import InvalidInput, Problem
 from farm.explore import KINDS
 from farm.formats import FORMATS
 from farm.images import ACCEPTED
-from farm.models import Job
+from farm.models import WEBHOOK_LENGTH, Job
 from farm.recipe import LARGEST_SIZE, PRESETS, Recipe
 from farm.submit import NAME_LENGTH
 from web.present import typed
@@ -90,6 +90,18 @@ class _Form(FlaskForm):
     style_pick = _Choices("Sample paintings", choices=[])
     from_job = HiddenField()
     name = StringField("Name", render_kw={"maxlength": NAME_LENGTH, "placeholder": "Untitled"})
+    webhook_url = StringField(
+        "Webhook",
+        description="An address that is told, by a POST of JSON, how the job ended. It may stay empty.",
+        render_kw={
+            "maxlength": WEBHOOK_LENGTH,
+            "inputmode": "url",
+            "placeholder": "https://",
+            "spellcheck": "false",
+            "autocapitalize": "off",
+            "autocomplete": "off",
+        },
+    )
     balance = StringField("Balance", default="0", widget=RangeInput())
     across = SelectField("Across", choices=AXES, default="balance", validate_choice=False)
     down = SelectField("Down", choices=AXES, default="style_scale", validate_choice=False)
@@ -178,7 +190,8 @@ def values_of(job: Job, recipe: Recipe) -> dict[str, Any]:
     if balance is not None:
         values |= {"balance": balance, "content_weight": ""}
     kept = [f"{KEPT}-{style.position}" for style in job.styles]
-    return values | {"name": job.name, "from_job": job.id, "content_pick": KEPT, "style_pick": kept}
+    values |= {"name": job.name, "webhook_url": job.webhook_url or ""}
+    return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
 
 
 def larger(job: Job) -> int | None:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 import farm.board
 import farm.jobs
-from farm import convert, db, leftovers, ratings
+from farm import convert, db, deliveries, leftovers, ratings
 from farm.errors import InvalidInput, Problem, WrongState
 from farm.models import State
 from farm.recipe import Recipe
@@ -32,6 +32,7 @@ def job(job_id: str) -> str:
         log_lines = farm.board.log_tail(session, found)
         opinion = ratings.opinion(session, found)
         stars = ratings.stars_of(session, job_id, cookie["rater"]) if "rater" in cookie else None
+        told = deliveries.of_job(session, job_id) if found.webhook_url else []
     url = request.host_url.rstrip("/")
     recipe = {name: present.typed(value) for name, value in found.recipe.items()}
     return render_template(
@@ -49,6 +50,7 @@ def job(job_id: str) -> str:
         stars=stars,
         other_formats=convert.others(found),
         commands={"farm": commands.farm_submit(found, url), "curl": commands.curl(found, url)},
+        deliveries=told,
     )
 
 

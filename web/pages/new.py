@@ -104,7 +104,8 @@ def _form_page(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | 
 
 def _submitted(form: FlaskForm, kept: Job | None) -> str:
     content, styles, recipe = _received(form, kept)
-    job = submit(content, styles, recipe, name=form["name"].data or "")
+    name, webhook_url = form["name"].data or "", form.webhook_url.data or ""
+    job = submit(content, styles, recipe, name=name, webhook_url=webhook_url)
     return url_for("pages.job", job_id=job.id)
 
 

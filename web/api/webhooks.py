@@ -1,0 +1,81 @@
+"""What was told of a job's end, and to whom it is told again."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from farm import db, deliveries, notice
+from farm.deliveries import Standing
+from farm.models import Delivery, State
+from web.api import blueprint
+from web.present import Moment
+
+LARGEST_ID = 2**31 - 1  # of a row
+
+
+class DeliveryOut(BaseModel):
+    """A webhook's delivery: one end of the job, told to its `webhook_url`.
+
+    `delivery`: what its receiver knows it by. `answer`: to the latest try. `next_try_at`: null once it
+    is delivered or given up.
+    """
+
+    id: int
+    delivery: str
+    state: State
+    attempt: int
+    standing: Standing
+    tries: int
+    answer: str | None
+    created_at: Moment
+    delivered_at: Moment | None
+    next_try_at: Moment | None
+
+    @classmethod
+    def of(cls, row: Delivery) -> DeliveryOut:
+        """From its row."""
+        standing = Standing.of(row)
+        return cls(
+            id=row.id,
+            delivery=notice.name_of(row),
+            state=row.state,
+            attempt=row.attempt,
+            standing=standing,
+            tries=row.tries,
+            answer=row.answer,
+            created_at=row.created_at,
+            delivered_at=row.delivered_at,
+            next_try_at=row.due_at if standing is Standing.WAITING else None,
+        )
+
+
+class Deliveries(BaseModel):
+    """A job's deliveries, newest first."""
+
+    items: list[DeliveryOut]
+
+
+@blueprint.get("/jobs/<job_id:job_id>/deliveries")
+@blueprint.output(Deliveries)
+@blueprint.doc(tags=["Webhooks"], responses={404: "No such job."})
+def job_deliveries(job_id: str) -> Deliveries:
+    """What was told of a job's end, or is still to be; empty for a job without a webhook."""
+    with db.reading() as session:
+        found = deliveries.of_job(session, job_id)
+    return Deliveries(items=[DeliveryOut.of(row) for row in found])
+
+
+@blueprint.post(f"/jobs/<job_id:job_id>/deliveries/<int(max={LARGEST_ID}):delivery_id>/retry")
+@blueprint.output(DeliveryOut)
+@blueprint.doc(
+    tags=["Webhooks"],
+    responses={
+        403: "Sent by another site's page.",
+        404: "The job has no such delivery.",
+        409: "It is being sent at this moment.",
+    },
+)
+def retry_delivery(job_id: str, delivery_id: int) -> DeliveryOut:
+    """Send it now, delivered or not. Its tries are counted anew."""
+    with db.writing() as session:
+        return DeliveryOut.of(deliveries.again(session, job_id, delivery_id))
