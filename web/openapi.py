@@ -133,7 +133,7 @@ def _webhook(schemas: dict[str, Any]) -> dict[str, Any]:
     headers = {
         notice.DELIVERY: "The same at each try of this delivery.",
         notice.TIMESTAMP: "Of this try, seconds since 1970.",
-        notice.SIGNATURE: "`v1=` and the hexadecimal HMAC-SHA256 of `timestamp.body` with the farm's key.",
+        notice.SIGNATURE: "`v1=` and the hexadecimal HMAC-SHA256 of `timestamp.body` by the secret.",
     }
     return {
         "summary": "A job has succeeded, failed or been cancelled.",

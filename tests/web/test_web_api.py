@@ -339,7 +339,7 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
     document = client.get("/openapi.json").get_json()
 
     rules = [rule.rule for rule in client.application.url_map.iter_rules()]
-    addresses = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule) for rule in rules if "/api/" in rule}
+    addresses = {re.sub(r"<(?:[^<>:]+:)?(\w+)>", r"{\1}", rule) for rule in rules if "/api/" in rule}
     assert set(document["paths"]) == addresses
     assert "/api/v1/jobs/{job_id}/result" in addresses
     body = document["paths"]["/api/v1/jobs"]["post"]["requestBody"]["content"]
@@ -349,6 +349,7 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
         "recipe",
         "name",
         "priority",
+        "webhook_url",
     }
     answers = document["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]
     assert set(answers["200"]["content"]) == {"image/png", "image/jpeg", "image/webp", "image/tiff"}
