@@ -152,7 +152,7 @@ def again(session: Session, job_id: str, delivery_id: int) -> Delivery:
     moment = clock(session)
     this = (Delivery.id == delivery_id, Delivery.job_id == job_id)
     at_rest = Delivery.answer.is_distinct_from(BEING_SENT) | (Delivery.due_at <= moment)
-    values = {"due_at": moment, "tries": 0, "delivered_at": None}
+    values = {"due_at": moment, "tries": 0, "answer": None, "delivered_at": None}
     moved = db.changed(session, update(Delivery).where(*this, at_rest).values(**values))
     found = session.scalar(select(Delivery).where(*this).execution_options(populate_existing=True))
     if found is None:

@@ -98,7 +98,7 @@ def _webhook(schemas: dict[str, Any]) -> dict[str, Any]:
     headers = {
         notice.DELIVERY: "The same at each try of this delivery.",
         notice.TIMESTAMP: "Of this try, seconds since 1970.",
-        notice.SIGNATURE: "`v1=` and HMAC-SHA256 of `timestamp.body` with the farm's secret, hexadecimal.",
+        notice.SIGNATURE: "`v1=` and HMAC-SHA256 of `timestamp.body` by the farm's secret, hexadecimal.",
     }
     return {
         "summary": "A job has succeeded, failed or been cancelled.",
