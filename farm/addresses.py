@@ -21,6 +21,7 @@ from farm.settings import HOST_NAME, settings
 
 FIELD = "webhook_url"
 LONGEST_NAME = 253  # characters of a host's name
+PORTS = range(1, 65536)
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")  # an IPv4 address in its last 32 bits, RFC 6052
 IPV6_TEXT = re.compile(r"[0-9a-f:.]{2,45}")
@@ -50,6 +51,8 @@ def check(text: str) -> None:
         _refuse("must not hold a user's name or password")
     if url.fragment:
         _refuse("must not have a #: what follows is never sent")
+    if url.port is not None and url.port not in PORTS:
+        _refuse(f"has a port that is not from {PORTS[0]} to {PORTS[-1]}")
     name = host(url)
     if not (IPV6_TEXT.fullmatch(name) and ":" in name) and not _is_name(name):
         _refuse("has no host that could be called")
@@ -57,9 +60,9 @@ def check(text: str) -> None:
         _refuse("is a private address; the farm's operator can allow it in FARM_WEBHOOK_HOSTS")
 
 
-def host(url: httpx.URL) -> str:
+def host(url: httpx.URL | str) -> str:
     """The host's name as it is looked up, or its address."""
-    return url.raw_host.decode("ascii").lower().removesuffix(".")
+    return httpx.URL(url).raw_host.decode("ascii").lower().removesuffix(".")
 
 
 async def resolve(url: httpx.URL) -> list[str]:

@@ -132,12 +132,7 @@ def wait(tries: int) -> timedelta:
 
 
 def of_job(session: Session, job_id: str) -> list[Delivery]:
-    """A job's deliveries, newest first.
-
-    Raises:
-        NotFound: no such job.
-    """
-    jobs.get(session, job_id)
+    """A job's deliveries, newest first; none where there is no such job."""
     newest = select(Delivery).where(Delivery.job_id == job_id).order_by(Delivery.id.desc())
     return list(session.scalars(newest.limit(MOST_SHOWN)))
 
@@ -152,7 +147,7 @@ def again(session: Session, job_id: str, delivery_id: int) -> Delivery:
     moment = clock(session)
     this = (Delivery.id == delivery_id, Delivery.job_id == job_id)
     at_rest = Delivery.answer.is_distinct_from(BEING_SENT) | (Delivery.due_at <= moment)
-    values = {"due_at": moment, "tries": 0, "delivered_at": None}
+    values = {"due_at": moment, "tries": 0, "answer": None, "delivered_at": None}
     moved = db.changed(session, update(Delivery).where(*this, at_rest).values(**values))
     found = session.scalar(select(Delivery).where(*this).execution_options(populate_existing=True))
     if found is None:

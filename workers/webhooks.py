@@ -186,7 +186,7 @@ def _log(claim: Claim, answer: Answer, ours: bool) -> None:
         job=claim.job.id,
         delivery=claim.delivery.id,
         attempt=claim.delivery.attempt,
-        host=addresses.host(httpx.URL(claim.job.webhook_url)),
+        host=addresses.host(claim.job.webhook_url),
         tries=claim.delivery.tries,
         answer=answer.words if ours else f"{answer.words}; too late, sent by another",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+import farm.jobs
 from farm import db, deliveries, notice
 from farm.deliveries import Standing
 from farm.models import Delivery, State
@@ -61,6 +62,7 @@ class Deliveries(BaseModel):
 def job_deliveries(job_id: str) -> Deliveries:
     """What was told of a job's end, or is still to be; empty for a job without a webhook."""
     with db.reading() as session:
+        farm.jobs.get(session, job_id)
         found = deliveries.of_job(session, job_id)
     return Deliveries(items=[DeliveryOut.of(row) for row in found])
 
