@@ -1,0 +1,56 @@
+"""The API against its own description: schemathesis asks whatever the document allows, and what it does
+not; every answer must be one that the document tells of, and none may be a 500."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from farm.models import Job
+
+EXAMPLES = 6  # for each address and method, of each kind
+CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+
+
+@pytest.mark.timeout(280)
+def test_every_answer_is_one_that_the_document_tells_of(
+    app: Flask, make_job: Callable[..., Job]
+) -> None:
+    make_job()
+    document = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    wrong = []
+    for result in document.get_all_operations():
+        operation = result.ok()
+        for mode in MODES:
+
+            @settings(
+                max_examples=EXAMPLES,
+                deadline=None,
+                database=None,
+                derandomize=True,
+                phases=[Phase.explicit, Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def ask(case: schemathesis.Case) -> None:
+                case.call_and_validate(checks=CHECKS)
+
+            try:
+                ask()
+            except Unsatisfiable:  # nothing wrong can be asked of an address without parameters
+                continue
+            except Exception as error:  # told together, so that one run shows all
+                wrong.append(f"{operation.label} ({mode.value}): {error}")
+    assert not wrong, "\n\n".join(wrong)
