@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from farm.settings import LONGEST_SOCKET_PATH, SettingsInvalid
+from farm.cli import main
+from farm.settings import LONGEST_SOCKET_PATH, Settings, SettingsInvalid
 from tests.conftest import fresh_settings
 
 
@@ -46,6 +49,55 @@ def test_the_secret_key_is_made_once_and_for_its_owner_alone(farm_home: Path) ->
     assert len(key) >= 32
     assert fresh_settings().secret_key == key
     assert (farm_home / "secret_key").stat().st_mode & 0o077 == 0
+
+
+def test_the_webhooks_secret_is_the_operators_or_made_once_and_printed(
+    farm_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = fresh_settings().webhook_key
+    assert len(made) >= 32
+    assert fresh_settings().webhook_key == made != fresh_settings().secret_key
+    assert (farm_home / "webhook_secret").stat().st_mode & 0o077 == 0
+    assert CliRunner().invoke(main, ["webhooks", "secret"]).output == f"{made}\n"
+    monkeypatch.setenv("FARM_WEBHOOK_SECRET", "an operator's own secret")
+    assert fresh_settings().webhook_key == "an operator's own secret"
+    assert "an operator's" not in repr(fresh_settings())
+
+
+def test_processes_that_start_at_once_go_on_with_the_same_secret(farm_home: Path) -> None:
+    found: set[str] = set()
+    start = threading.Barrier(8)
+
+    def one() -> None:
+        start.wait()
+        found.add(Settings().webhook_key)
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 1
+    assert found != {""}
+    assert [path.name for path in farm_home.iterdir()] == ["webhook_secret"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FARM_WEBHOOK_SECRET", "too short"),
+        ("FARM_PUBLIC_URL", "/farm/here"),
+        ("FARM_PUBLIC_URL", "https://farm.example.org/?page"),
+    ],
+)
+def test_a_wrong_setting_of_webhooks_is_named_and_no_secret_repeated(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with monkeypatch.context() as wrong:
+        wrong.setenv(name, value)
+        with pytest.raises(SettingsInvalid, match=name) as caught:
+            fresh_settings()
+    assert value not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "-1", "much"])

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from farm import db, deliveries, jobs
+from farm import db, deliveries, jobs, notice
 from farm.deliveries import Standing
 from farm.install import install
 from farm.models import Delivery, State, WorkClass
@@ -30,6 +31,8 @@ from tests.test_janitor import long_well
 from tests.test_jobs import lapse, state, to_state
 from workers import webhooks
 from workers.webhooks import Senders, send_one
+
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +84,25 @@ def test_a_success_is_told_with_a_signature_that_verifies(receiver: Receiver) ->
     # And the row says so
     row = the_row(job_id)
     assert (Standing.of(row), row.answer, row.tries) == (Standing.DELIVERED, "204 No Content", 1)
+
+
+def test_the_receiver_of_the_docs_knows_the_farm(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = (DOCS / "operating.md").read_text().partition("## Webhooks")[2]
+    names: dict[str, Any] = {}
+    exec(section.partition("```python\n")[2].partition("```")[0], names)
+    from_the_farm = names["from_the_farm"]
+    ended(receiver.url)
+    send_one()
+    (call,) = receiver.calls
+    monkeypatch.setenv("FARM_WEBHOOK_SECRET", settings().webhook_key)
+    assert from_the_farm(call.headers, call.body) is True
+    assert from_the_farm(call.headers, call.body + b" ") is False
+    long_ago = str(int(time.time()) - 3600)
+    signature = notice.signature(settings().webhook_key, long_ago, call.body)
+    old = {"Style-Farm-Timestamp": long_ago, "Style-Farm-Signature": signature}
+    assert from_the_farm(old, call.body) is False
 
 
 def test_a_failure_is_told_with_its_reason_and_whole_addresses(

@@ -19,6 +19,7 @@ import yaml
 from tests.processes import answers, as_json, free_port, sample_files, wait_for
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+UNSET = re.compile(r"\$\{\w+:-([^}]*)\}")  # a variable that the operator may set, and its default
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,8 @@ def service(
     services: dict[str, Any], name: str, replaced: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A service of the file as a process on this machine: hosts and folders replaced by local ones."""
-    environment = {key: str(value) for key, value in services[name]["environment"].items()}
+    given = services[name]["environment"].items()
+    environment = {key: UNSET.sub(r"\1", str(value)) for key, value in given}
     unknown = set(replaced) - set(environment) - {"FARM_HOME"}
     assert unknown - {"PORT", "HOST"} == set(), f"{name} does not set {unknown}"
     command = services[name]["command"]

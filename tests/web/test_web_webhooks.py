@@ -13,10 +13,12 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from farm import db, deliveries, jobs, notice
+from farm.client import Client
 from farm.deliveries import Answer, Claim
 from farm.models import Job, State
 from farm.recipe import Recipe
 from farm.submit import submit
+from tests.processes import SAMPLES
 
 Post = Callable[..., TestResponse]
 URL = "https://hook.example/told?key=letmein"
@@ -99,6 +101,12 @@ def test_the_form_takes_a_webhook_and_once_more_keeps_it(post_form: Post, client
     field = re.search(r'<input[^>]*name="webhook_url"[^>]*>', client.get(f"/?from={job.id}").text)
     assert field
     assert f'value="{URL}"' in field[0]
+
+
+def test_the_command_lines_client_names_it(served: str) -> None:
+    content, style = (SAMPLES / f"{name}.jpg" for name in ("street", "mosaic"))
+    job = Client(served).submit(content, [style], Recipe(size=128), "", 0, URL)
+    assert job["webhook_url"] == URL
 
 
 def test_the_api_tells_how_each_delivery_went(told: Callable[[], str], client: FlaskClient) -> None:
