@@ -407,3 +407,10 @@ def test_a_job_unchanged_is_not_told_again(client: FlaskClient, make_job: MakeJo
     assert changed.status_code == 200
     assert changed.headers["Retry-After"] == "1"
     assert changed.get_json()["preview_version"] == 2
+
+
+def test_the_document_can_be_read_by_people(client: FlaskClient) -> None:
+    document, page = client.get("/openapi.json").get_json(), client.get("/api").text
+    for path, methods in document["paths"].items():
+        assert page.count(f"<code>{path}</code>") == len(set(methods) - {"parameters"})
+    assert "One weight for each painting; equal when left out." in page

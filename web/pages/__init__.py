@@ -6,4 +6,14 @@ from flask import Blueprint
 
 blueprint = Blueprint("pages", __name__)
 
-from web.pages import bulk, explore, gallery, job, jobs, new, webhooks, workers  # noqa: E402, F401
+from web.pages import (  # noqa: E402, F401
+    bulk,
+    explore,
+    gallery,
+    job,
+    jobs,
+    new,
+    reference,
+    webhooks,
+    workers,
+)

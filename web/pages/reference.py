@@ -1,0 +1,108 @@
+"""The REST API for people: the document at `/openapi.json`, to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app, render_template
+
+from web.pages import blueprint
+
+METHODS = ("get", "post", "put", "delete")
+
+
+@dataclass(frozen=True)
+class Field:
+    """Something that is sent or told: its name, what it may be, and what it means."""
+
+    name: str
+    kind: str
+    needed: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One method of one address. body, answer: fields of what is sent, and of a good answer."""
+
+    method: str
+    path: str
+    words: str
+    parameters: list[Field]
+    body_type: str
+    body: list[Field]
+    answer_type: str
+    answer: list[Field]
+    statuses: list[tuple[str, str]]
+
+
+@blueprint.get("/api")
+def reference() -> str:
+    """Every address, grouped by what it is about."""
+    spec = current_app.spec  # type: ignore[attr-defined]
+    groups: dict[str, list[Operation]] = {}
+    for path, item in spec["paths"].items():
+        for method in METHODS:
+            if path.startswith("/api/") and method in item:
+                tag = (item[method].get("tags") or ["Other"])[0]
+                groups.setdefault(tag, []).append(_operation(spec, path, method, item[method]))
+    return render_template("reference.html", groups=groups, version=spec["info"]["version"])
+
+
+def _operation(spec: dict[str, Any], path: str, method: str, item: dict[str, Any]) -> Operation:
+    body_type, body = _content(spec, item.get("requestBody", {}))
+    good = next((code for code in item["responses"] if code.startswith("2")), "")
+    answer_type, answer = _content(spec, item["responses"].get(good, {}))
+    return Operation(
+        method=method.upper(),
+        path=path,
+        words=" ".join(filter(None, (item.get("summary"), item.get("description")))),
+        parameters=[
+            Field(each["name"], _kind(each["schema"]), each.get("required", False), _words(each))
+            for each in item.get("parameters", [])
+        ],
+        body_type=body_type,
+        body=body,
+        answer_type=answer_type,
+        answer=answer,
+        statuses=[(code, told.get("description", "")) for code, told in item["responses"].items()],
+    )
+
+
+def _content(spec: dict[str, Any], told: dict[str, Any]) -> tuple[str, list[Field]]:
+    """What is sent or told, and its fields if it has any."""
+    for kind, content in told.get("content", {}).items():
+        return kind, list(_fields(spec, _resolved(spec, content.get("schema", {}))))
+    return "", []
+
+
+def _fields(spec: dict[str, Any], schema: dict[str, Any]) -> Iterator[Field]:
+    needed = schema.get("required", [])
+    for name, each in schema.get("properties", {}).items():
+        yield Field(name, _kind(each), name in needed, _words(_resolved(spec, each)))
+
+
+def _resolved(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    found: dict[str, Any] = spec["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return found
+
+
+def _words(schema: dict[str, Any]) -> str:
+    return " ".join(str(schema.get("description", "")).split())
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """In a word or two: `integer`, `list of CellOut`, `newest | oldest | name`, `string or null`."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(_kind(each) for each in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(map(str, schema["enum"]))
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    return str(schema.get("format") or schema.get("type") or "anything")
