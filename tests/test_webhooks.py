@@ -334,6 +334,31 @@ def test_a_slow_receiver_holds_up_neither_others_nor_the_janitor(receiver: Recei
     senders.join(20)
 
 
+def test_senders_go_on_after_the_database_was_away(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "OUTAGE_PAUSE_SECONDS", 0.05)
+    stop, refused = threading.Event(), threading.Event()
+    real = webhooks.logger.warning
+
+    def heard(said: str, **facts: object) -> None:
+        refused.set()
+        real(said, **facts)
+
+    monkeypatch.setattr(webhooks.logger, "warning", heard)
+    with monkeypatch.context() as away:
+        away.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+        fresh_settings()
+        senders = Senders(stop, 1)
+        senders.start()
+        assert refused.wait(30)
+    fresh_settings()
+    job_id = ended(receiver.url)
+    wait_for(lambda: Standing.of(the_row(job_id)) is Standing.DELIVERED, pause=0.05)
+    stop.set()
+    senders.join(20)
+
+
 def test_two_farms_of_senders_tell_each_end_once(receiver: Receiver) -> None:
     told = [ended(receiver.url) for _ in range(8)]
     stop = threading.Event()

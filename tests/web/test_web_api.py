@@ -310,6 +310,8 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
         "/api/v1/jobs/{job_id}/retry",
         "/api/v1/jobs/{job_id}/result",
         "/api/v1/jobs/{job_id}/preview",
+        "/api/v1/jobs/{job_id}/deliveries",
+        "/api/v1/jobs/{job_id}/deliveries/{delivery_id}/retry",
         "/api/v1/estimate",
         "/api/v1/workers",
     }
@@ -320,6 +322,7 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
         "recipe",
         "name",
         "priority",
+        "webhook_url",
     }
     answers = document["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]
     assert set(answers["200"]["content"]) == {"image/png", "image/jpeg", "image/webp", "image/tiff"}
