@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -33,7 +34,9 @@ def resolves_to(monkeypatch: pytest.MonkeyPatch, *found: str) -> None:
 
 
 def addresses_of(url: str) -> list[str]:
-    return asyncio.run(resolve(httpx.URL(url)))
+    """On a thread of its own: the main one may have a browser's event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, resolve(httpx.URL(url))).result()
 
 
 @pytest.mark.parametrize(
