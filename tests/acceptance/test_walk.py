@@ -29,7 +29,7 @@ def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) ->
     page.locator("input[name=preset][value=draft]").check(force=True)
 
     # When it is sent
-    page.locator("form button[type=submit]").first.click()
+    page.get_by_role("button", name="Paint it").click()
 
     # Then the job's page follows it to its end by itself
     page.wait_for_url("**/jobs/*")
@@ -77,7 +77,7 @@ def test_without_javascript_the_form_still_makes_a_job(farm: RunningFarm, browse
     page.locator("input[name=style_pick][value=mosaic]").check(force=True)
     page.locator("[name=size]").first.fill("64")
     page.locator("input[name=preset][value=draft]").check(force=True)
-    page.locator("form button[type=submit]").first.click()
+    page.get_by_role("button", name="Paint it").click()
     job_id = page.url.rstrip("/").rpartition("/")[2]
     farm.wait_for_state(job_id, "succeeded")
     page.goto(f"{farm.url}/jobs/{job_id}")

@@ -105,8 +105,8 @@ def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
     expect(page.get_by_label("Draft")).to_be_checked()
     expect(page.locator('input[name=style_pick][value="ink_wash"]')).to_be_checked()
 
-    # And once it is sent, the next form is empty
-    page.get_by_role("button", name="Paint it").click()
+    # And once it is sent, which Enter does too, the next form is empty
+    page.get_by_label("Name").press("Enter")
     page.wait_for_url("**/jobs/*")
     page.goto(served)
     expect(page.get_by_label("Name")).to_have_value("")
