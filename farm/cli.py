@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from farm import client, db, follow, machines
+from farm import access, client, db, follow, machines
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.plan import SMALLEST_TILE
 from farm.recipe import LARGEST_SIZE, LONGEST_NAME, Recipe, choices
@@ -281,6 +281,46 @@ def database_check() -> None:
 
 
 @main.group()
+def token() -> None:
+    """Who may use a farm that asks for a token (FARM_REQUIRE_TOKEN=1)."""
+    db.check_version()
+
+
+@token.command("create")
+@click.argument("name")
+def token_create(name: str) -> None:
+    """A token for NAME, a person or a program. It is printed now, and kept nowhere."""
+    with db.writing() as session:
+        made = access.create(session, name)
+    click.echo(made)
+    if not settings().require_token:
+        console.print(
+            "[yellow]The farm asks for tokens once FARM_REQUIRE_TOKEN=1 is set for its web part."
+        )
+
+
+@token.command("list")
+def token_list() -> None:
+    """Who has one, and when it was used last."""
+    with db.reading() as session:
+        found = access.listed(session)
+    table = Table("name", "made", "last used", box=None)
+    for each in found:
+        used = f"{each.used_at:%Y-%m-%d %H:%M}" if each.used_at else "never"
+        table.add_row(each.name, f"{each.created_at:%Y-%m-%d %H:%M}", used)
+    Console().print(table if found else "Nobody has a token.")
+
+
+@token.command("revoke")
+@click.argument("name")
+def token_revoke(name: str) -> None:
+    """NAME's token opens nothing any more, at once."""
+    with db.writing() as session:
+        access.revoke(session, name)
+    click.echo("revoked")
+
+
+@main.group()
 def webhooks() -> None:
     """Telling others that a job has ended."""
 
@@ -292,6 +332,11 @@ def webhooks_secret() -> None:
 
 
 # A running farm ---------------------------------------------------------------------------------
+
+
+def _farm(url: str) -> client.Client:
+    return client.Client(url, settings().token)
+
 
 url_option = click.option(
     "--url", envvar="FARM_URL", default="http://127.0.0.1:8000", show_default=True, help="The farm."
@@ -332,7 +377,7 @@ def submit(
     recipe = read_recipe(given)
     photographs = follow.photographs(content)
     follow.check_output(output, wait=wait, many=content.is_dir())
-    farm = client.Client(url)
+    farm = _farm(url)
     sent = []
     for photograph in photographs:
         job = farm.submit(photograph, list(styles), recipe, name or photograph.stem, priority, webhook)
@@ -350,7 +395,7 @@ def submit(
 @url_option
 def status(job_id: str | None, as_json: bool, url: str) -> None:
     """How a job stands; without JOB_ID, the newest jobs."""
-    farm = client.Client(url)
+    farm = _farm(url)
     found = [farm.job(job_id)] if job_id else farm.jobs()
     if as_json:
         click.echo(json.dumps(found[0] if job_id else found))
@@ -372,7 +417,7 @@ def status(job_id: str | None, as_json: bool, url: str) -> None:
 @url_option
 def cancel(job_id: str, url: str) -> None:
     """Stop a job: at once if it waits, soon if it runs."""
-    click.echo(client.Client(url).cancel(job_id)["state"])
+    click.echo(_farm(url).cancel(job_id)["state"])
 
 
 @main.command()
@@ -380,7 +425,7 @@ def cancel(job_id: str, url: str) -> None:
 @url_option
 def delete(job_id: str, url: str) -> None:
     """Delete a job that has ended, and its pictures."""
-    client.Client(url).delete(job_id)
+    _farm(url).delete(job_id)
     click.echo("deleted")
 
 
@@ -392,7 +437,7 @@ def fetch(job_id: str, output: Path | None, url: str) -> None:
     """Download a finished picture, in the format of its recipe."""
     if output and not output.parent.is_dir():
         raise click.ClickException(f"{output.parent} is not a folder.")
-    click.echo(str(client.Client(url).fetch(job_id, output)))
+    click.echo(str(_farm(url).fetch(job_id, output)))
 
 
 if __name__ == "__main__":

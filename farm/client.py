@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from farm.errors import FarmError
 from farm.recipe import Recipe
 
 TIMEOUT = httpx.Timeout(10.0, read=120.0)  # s; an answer to a large upload takes a while
+PATIENCE_SECONDS = 300.0  # with a farm that says "too many requests"
 
 
 class Refused(FarmError):
@@ -25,16 +27,29 @@ class Away(Refused):
     """The farm does not answer just now; it may be about to start again."""
 
 
+class TooOften(Refused):
+    """The farm wants to be asked again later."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class AnswerLost(Refused):
     """The request arrived, perhaps, but not its answer."""
 
 
 class Client:
-    """One farm at one address, such as http://127.0.0.1:8000."""
+    """One farm at one address, such as http://127.0.0.1:8000.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        token: shown at each request, where the farm asks for one.
+    """
+
+    def __init__(self, url: str, token: str = "") -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=f"{self.url}/api/v1", timeout=TIMEOUT)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(base_url=f"{self.url}/api/v1", timeout=TIMEOUT, headers=headers)
 
     def submit(
         self,
@@ -78,7 +93,7 @@ class Client:
             raise Away(f"No answer from {self.url}: {error}.") from error
         if answer.status_code == httpx.codes.NOT_MODIFIED:
             return None, tag
-        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if _not_now(answer):
             raise Away(_reason(answer))
         if not answer.is_success:
             raise Refused(_reason(answer))
@@ -123,9 +138,17 @@ class Client:
             return self._ask(method, path, **options)
 
     def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        with self._answer(method, path, **options) as response:
-            response.read()
-        return response
+        """Again and again while the farm says that this is too often, as it asks, up to a limit."""
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                with self._answer(method, path, **options) as response:
+                    response.read()
+                return response
+            except TooOften as error:
+                if time.monotonic() + error.seconds > give_up:
+                    raise
+                time.sleep(error.seconds)
 
     @contextmanager
     def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
@@ -134,7 +157,7 @@ class Client:
             with self._http.stream(method, path, **options) as response:
                 if not response.is_success:
                     response.read()
-                    raise Refused(_reason(response))
+                    raise _refusal(response)
                 yield response
         except (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError) as error:
             raise AnswerLost(f"{self.url} broke off: {error}.") from error
@@ -145,6 +168,19 @@ class Client:
     def _json(response: httpx.Response) -> dict[str, Any]:
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def _not_now(response: httpx.Response) -> bool:
+    return response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS
+
+
+def _refusal(response: httpx.Response) -> Refused:
+    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        wait = response.headers.get("Retry-After", "")
+        return TooOften(_reason(response), max(1.0, float(wait)) if wait.isdecimal() else 1.0)
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        return Refused(f"{_reason(response)}\nThe command takes it from the environment: FARM_TOKEN.")
+    return Refused(_reason(response))
 
 
 def _reason(response: httpx.Response) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any
 
@@ -11,12 +12,24 @@ from structlog.typing import EventDict
 
 from farm.settings import settings
 
+TOKEN = re.compile(r"farm_[\w-]{20,}")
+PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")  # of user:password@host
+
 
 def _printable(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """What a stranger sent must not steer the operator's terminal."""
     for key, value in event.items():
         if isinstance(value, str) and key != "exception" and not value.isprintable():
             event[key] = value.encode("unicode_escape").decode()
+    return event
+
+
+def _without_secrets(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Tokens, and passwords in addresses, wherever they come from: an error's text has the whole of
+    what it was about."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = PASSWORD.sub(r"\1***@", TOKEN.sub("farm_***", value))
     return event
 
 
@@ -33,10 +46,10 @@ def configure() -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
         _printable,
+        _without_secrets,
     ]
-    if settings().log_format == "json":
-        shared.append(structlog.processors.format_exc_info)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

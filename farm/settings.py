@@ -22,8 +22,10 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LONGEST_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SHORTEST_SECRET = 16  # characters of FARM_WEBHOOK_SECRET
 HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # in lower case
+RATE = re.compile(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -44,6 +46,11 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(default=64, ge=1, validation_alias="FARM_MAX_UPLOAD_MB")
     max_upload_megapixels: int = Field(default=100, ge=1, validation_alias="FARM_MAX_UPLOAD_MEGAPIXELS")
     trusted_hosts: str = Field(default="", validation_alias="FARM_TRUSTED_HOSTS")
+    require_token: bool = Field(default=False, validation_alias="FARM_REQUIRE_TOKEN")
+    token: str = Field(default="", repr=False, validation_alias="FARM_TOKEN")
+    rate_limit: str = Field(default="600 per minute", validation_alias="FARM_RATE_LIMIT")
+    read_limit: str = Field(default="", validation_alias="FARM_READ_LIMIT")
+    proxies: int = Field(default=0, ge=0, le=10, validation_alias="FARM_PROXIES")
     web_threads: int = Field(default=16, ge=1, validation_alias="FARM_WEB_THREADS")
     web_streams: int = Field(default=64, ge=0, validation_alias="FARM_WEB_STREAMS")
     worker_name: str = Field(
@@ -81,6 +88,15 @@ class Settings(BaseSettings):
                 raise ValueError(f"{entry!r} is every address there is; name the hosts or networks")
         return text
 
+    @field_validator("rate_limit", "read_limit")
+    @classmethod
+    def _a_rate(cls, text: str) -> str:
+        """Empty: none."""
+        text = text.strip().lower()
+        if text and text != "off" and not RATE.fullmatch(text):
+            raise ValueError("must be such as `600 per minute`, or `off`")
+        return "" if text == "off" else text
+
     @field_validator("webhook_secret")
     @classmethod
     def _long_enough(cls, text: str) -> str:
@@ -116,7 +132,7 @@ class Settings(BaseSettings):
         loopback = {"127.0.0.1", "localhost", "[::1]"}
         if self.trusted_hosts:
             return frozenset({*self.trusted_hosts.lower().replace(" ", "").split(","), *loopback})
-        return frozenset(loopback) if self.host in ("127.0.0.1", "localhost", "::1") else None
+        return frozenset(loopback) if self.host in LOOPBACK else None
 
     @property
     def embedded_redis(self) -> bool:
@@ -137,6 +153,12 @@ class Settings(BaseSettings):
         """What Celery connects to."""
         return self.redis_url or f"redis+socket://{self.redis_socket}"
 
+    @property
+    def limits_url(self) -> str:
+        """Where requests are counted: the broker's server, if it is one; otherwise this process."""
+        url = self.broker_url.replace("redis+socket://", "redis+unix://")
+        return url if url.startswith(("redis://", "rediss://", "redis+unix://")) else "memory://"
+
     @cached_property
     def webhook_host_names(self) -> frozenset[str]:
         """Hosts that webhooks may call wherever they are."""
@@ -154,7 +176,8 @@ class Settings(BaseSettings):
 
     @cached_property
     def secret_key(self) -> str:
-        """Signs the form's CSRF tokens; made once and kept in `home`, readable by its owner."""
+        """Signs the session, and with it the forms' CSRF tokens; made once and kept in `home`, for its
+        owner alone."""
         return self._kept("secret_key")
 
     def _kept(self, name: str) -> str:

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from farm import db, jobs
 from farm.install import install
-from farm.settings import Settings, settings
+from farm.settings import LOOPBACK, Settings, settings
 
 LONGEST_BACK_OFF = 30.0  # s
 STEADY_SECONDS = 60.0  # a child that lived this long starts its back-off anew
@@ -288,6 +288,10 @@ def _introduce(wanted: Settings, family: list[Child]) -> None:
     table.add_row("storage", wanted.storage)
     table.add_row("weights", str(wanted.weights_dir))
     console.print(table)
+    if wanted.host not in LOOPBACK and not wanted.require_token:
+        console.print(
+            "[yellow]Whoever reaches this machine can use the farm. FARM_REQUIRE_TOKEN=1 asks a token."
+        )
     console.print(f"\n[bold green]The farm is at {address(wanted)}[/]   Ctrl-C stops it.\n")
 
 

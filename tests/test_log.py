@@ -53,3 +53,22 @@ def test_json_lines_are_one_object_each(
     structlog.get_logger().info("two\nlines", job="a")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["job"] == "a"
+
+
+@pytest.mark.parametrize("format", ["console", "json"])
+def test_no_secret_is_in_the_log(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    monkeypatch.setenv("FARM_LOG_FORMAT", format)
+    fresh_settings()
+    log.configure()
+    token = "farm_" + "aB3-_" * 8
+    said = f"postgresql://farm:hunter2@db:5432/farm refused {token}"
+    try:
+        raise RuntimeError(said)
+    except RuntimeError as error:
+        structlog.get_logger().exception("failed", error=str(error), path=f"/jobs?token={token}")
+    lines = capsys.readouterr().err
+    assert "RuntimeError: postgresql://farm:***@db:5432/farm refused farm_***" in lines
+    assert "hunter2" not in lines
+    assert "aB3" not in lines

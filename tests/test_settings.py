@@ -106,3 +106,35 @@ def test_a_memory_budget_that_is_no_amount_is_named(monkeypatch: pytest.MonkeyPa
     with pytest.raises(SettingsInvalid, match="FARM_MEMORY_GB"):
         fresh_settings()
     monkeypatch.delenv("FARM_MEMORY_GB")
+
+
+@pytest.mark.parametrize("name", ["FARM_RATE_LIMIT", "FARM_READ_LIMIT"])
+@pytest.mark.parametrize("value", ["many", "0 per minute", "600", "600 per fortnight", "-1 per minute"])
+def test_a_limit_that_is_no_rate_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with monkeypatch.context() as wrong:
+        wrong.setenv(name, value)
+        with pytest.raises(SettingsInvalid, match=f"{name}.*600 per minute"):
+            fresh_settings()
+
+
+@pytest.mark.parametrize(
+    ("broker", "counted"),
+    [
+        ("redis://cache:6379/0", "redis://cache:6379/0"),
+        ("rediss://cache:6379/0", "rediss://cache:6379/0"),
+        ("sentinel://one:26379", "memory://"),
+        ("memory://", "memory://"),
+    ],
+)
+def test_requests_are_counted_in_the_brokers_server(
+    monkeypatch: pytest.MonkeyPatch, broker: str, counted: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", broker)
+    assert fresh_settings().limits_url == counted
+
+
+def test_a_token_is_in_no_listing_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARM_TOKEN", "farm_of_ones_own")
+    assert "of_ones_own" not in repr(fresh_settings())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from apiflask import APIFlask
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
@@ -9,8 +11,9 @@ from werkzeug.routing import BaseConverter
 
 from farm import log
 from farm.settings import settings
-from web import api, errors, health, live, openapi, pages, pictures, present, security
+from web import access, api, errors, health, limits, live, openapi, pages, pictures, present, security
 
+SIGNED_IN_FOR = timedelta(days=30)  # since the last visit
 MOST_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
 
 
@@ -30,6 +33,8 @@ def create_app() -> APIFlask:
         SECRET_KEY=settings().secret_key,
         SESSION_COOKIE_NAME="style_farm",
         SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings().public_url.startswith("https://"),
+        PERMANENT_SESSION_LIFETIME=SIGNED_IN_FOR,
         MAX_CONTENT_LENGTH=settings().max_upload_mb * 1_000_000,
         MAX_FORM_PARTS=MOST_FORM_PARTS,
         WTF_CSRF_TIME_LIMIT=None,  # a form may stay open all day; the token lives with the session
@@ -38,6 +43,8 @@ def create_app() -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["job_id"] = _JobId
     Bootstrap5(app)
+    for part in (access, limits):  # before anything reads what was sent
+        part.init_app(app)
     CSRFProtect(app).exempt(api.blueprint)
     for part in (pages, pictures, api, health, openapi):
         app.register_blueprint(part.blueprint)

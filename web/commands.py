@@ -7,6 +7,7 @@ import shlex
 
 from farm.models import Job
 from farm.recipe import Recipe
+from farm.settings import settings
 from web.present import typed
 
 
@@ -25,9 +26,9 @@ def curl(job: Job, url: str) -> str:
     """The same without the farm's command line."""
     recipe = shlex.quote(f"recipe={json.dumps(_differing(job))}")
     styles = [f"-F 'style=@{painting}'" for painting in _paintings(job)]
-    return " ".join(
-        ["curl -F 'content=@photograph.jpg'", *styles, f"-F {recipe}", shlex.quote(f"{url}/api/v1/jobs")]
-    )
+    key = ['-H "Authorization: Bearer $FARM_TOKEN"'] if settings().require_token else []
+    address = shlex.quote(f"{url}/api/v1/jobs")
+    return " ".join(["curl", *key, "-F 'content=@photograph.jpg'", *styles, f"-F {recipe}", address])
 
 
 def _paintings(job: Job) -> list[str]:

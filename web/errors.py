@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from apiflask import HTTPError
 from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
+from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
@@ -37,6 +38,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(FarmError, _farm_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(CSRFError, _csrf_error)
+    app.register_error_handler(RateLimitExceeded, _too_often)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPError, _invalid_query)
     app.register_error_handler(OperationalError, _database_away)
@@ -53,11 +55,11 @@ def _farm_error(error: FarmError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response:
-    own = error.description if error.code in (403, 415, 503) else None
+    own = error.description if error.code in (401, 403, 415, 503) else None
     status = error.code or 500
     response = _answer(status, own or DETAILS.get(status) or error.description or error.name)
     for name, value in error.get_headers():
-        if name.lower() in ("allow", "retry-after"):
+        if name.lower() in ("allow", "retry-after", "www-authenticate"):
             response.headers[name] = value
     return response
 
@@ -65,6 +67,11 @@ def _http_error(error: HTTPException) -> Response:
 def _csrf_error(error: CSRFError) -> Response:
     detail = "This form was opened too long ago, or cookies are off. Go back, reload it, send it again."
     return _answer(400, detail)
+
+
+def _too_often(error: RateLimitExceeded) -> Response:
+    """When to come again is told by the limiter, in `Retry-After`."""
+    return _answer(429, f"Too many requests: this farm takes {error.description}. Wait a little.")
 
 
 def _too_large(error: RequestEntityTooLarge) -> Response:

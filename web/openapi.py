@@ -14,6 +14,7 @@ from farm.explore import SIZES as CELL_SIZES
 from farm.formats import FORMATS
 from farm.models import WEBHOOK_LENGTH
 from farm.recipe import MOST_STYLES, Recipe
+from farm.settings import settings
 from farm.submit import NAME_LENGTH, PRIORITIES
 
 blueprint = Blueprint("openapi_document", __name__)
@@ -119,6 +120,9 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
     result = spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]
     (schema,) = result["content"].values()
     result["content"] = {known.mime: schema for known in FORMATS.values()}
+    if settings().require_token:
+        spec["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        spec["security"] = [{"token": []}]
     for path in spec["paths"].values():
         for operation in path.values():
             _name_problems(operation)
@@ -158,7 +162,11 @@ def _name_problems(operation: Any) -> None:
     """Every refusal has the same form."""
     if not isinstance(operation, dict):
         return
+    responses = operation.get("responses", {})
+    if settings().require_token:
+        responses["401"] = {"description": "Without a token of this farm."}
+    responses["429"] = {"description": "Too often; `Retry-After` says when to come again."}
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    for status, response in operation.get("responses", {}).items():
+    for status, response in responses.items():
         if status[0] in "45":
             response["content"] = {"application/problem+json": schema}

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Flask, Request, Response
+from flask import Flask, Request, Response, request
 from werkzeug.exceptions import Forbidden
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from farm.settings import settings
 
@@ -29,6 +30,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+STAY_SECURE_SECONDS = 365 * 24 * 3600
 HOST = re.compile(r"([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")  # and its port
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -53,17 +55,21 @@ class OnlyOurHosts:
 def init_app(app: Flask) -> None:
     """Put the headers on every answer of this application, errors and static files included."""
     app.wsgi_app = OnlyOurHosts(app.wsgi_app, settings().hosts)  # type: ignore[method-assign]
+    if proxies := settings().proxies:  # each adds a line to X-Forwarded-For; more than these lie
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=0)  # type: ignore[method-assign]
     app.after_request(_add_headers)
 
 
 def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", f"max-age={STAY_SECURE_SECONDS}")
     return response
 
 
 def refuse_other_sites(request: Request) -> None:
-    """The API asks for no token, so another site's page must not be able to use it from a browser.
+    """The API takes no CSRF token, so another site's page must not be able to use it from a browser.
 
     Browsers tell on the page that asks; programs send neither header and pass.
 

@@ -4,10 +4,10 @@ not; every answer must be one that the document tells of, and none may be a 500.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import schemathesis
-from flask import Flask
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
@@ -18,6 +18,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from farm.models import Job
+from tests.conftest import fresh_settings
+from web import create_app
 
 EXAMPLES = 6  # for each address and method, of each kind
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
@@ -26,9 +28,12 @@ MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 
 @pytest.mark.timeout(280)
 def test_every_answer_is_one_that_the_document_tells_of(
-    app: Flask, make_job: Callable[..., Job]
+    home: Path, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_job()
+    monkeypatch.setenv("FARM_RATE_LIMIT", "off")
+    fresh_settings()
+    app = create_app()
     document = schemathesis.openapi.from_wsgi("/openapi.json", app)
     wrong = []
     for result in document.get_all_operations():

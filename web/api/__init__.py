@@ -1,4 +1,4 @@
-"""The REST API, for programs. It takes no cookies, so it needs no token; errors are RFC 9457.
+"""The REST API, for programs. Errors are RFC 9457.
 
 Each module adds its own addresses to the one blueprint.
 """

@@ -14,6 +14,7 @@ from web.pages import (  # noqa: E402, F401
     jobs,
     new,
     reference,
+    sign_in,
     webhooks,
     workers,
 )

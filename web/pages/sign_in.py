@@ -1,0 +1,63 @@
+"""Signing in and out, where the farm asks for a token."""
+
+from __future__ import annotations
+
+import re
+
+import structlog
+from flask import redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, PasswordField
+
+from farm import access, db
+from farm.settings import settings
+from web.access import SIGNED_IN, WRONG
+from web.pages import blueprint
+
+PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # on this farm: no host, no backslash, nothing unprintable
+
+log = structlog.get_logger()
+
+
+class SignIn(FlaskForm):
+    """A token, and where to go with it."""
+
+    token = PasswordField("Token")
+    next = HiddenField()
+
+
+@blueprint.get("/sign-in")
+def sign_in() -> ResponseReturnValue:
+    """Asks for a token."""
+    if not settings().require_token:
+        return redirect(url_for("pages.new"))
+    return render_template("sign_in.html", form=SignIn(formdata=None, next=request.args.get("next", "")))
+
+
+@blueprint.post("/sign-in")
+def let_in() -> ResponseReturnValue:
+    """Keeps the token's digest in the session; revoked, it opens nothing there either."""
+    form = SignIn()
+    sha256 = access.digest((form.token.data or "").strip())
+    with db.reading() as reader:
+        token = access.of(reader, sha256)
+    if token is None:
+        form.token.errors = [WRONG]
+        return render_template("sign_in.html", form=form), 422
+    session.permanent = True
+    session[SIGNED_IN] = sha256
+    log.info("signed in", name=token.name)
+    return redirect(_own(form.next.data), 303)
+
+
+@blueprint.post("/sign-out")
+def sign_out() -> ResponseReturnValue:
+    """Forgets it in this browser."""
+    session.pop(SIGNED_IN, None)
+    return redirect(url_for("pages.sign_in"), 303)
+
+
+def _own(path: str | None) -> str:
+    """A path of this farm; whatever else it is, the first page."""
+    return path if path and PATH.fullmatch(path) else url_for("pages.new")
