@@ -44,7 +44,7 @@ def test_a_killed_farm_goes_on_from_the_last_checkpoint_to_the_same_picture(
 ) -> None:
     # Given a farm in the middle of a job, with a checkpoint, that is killed with all its parts
     home = tmp_path / "home"
-    recipe = {"size": 128, "start_size": 96, "iterations": [30, 90]}
+    recipe = {"size": 96, "start_size": 64, "iterations": [10, 50]}
     with farm_up(home, FARM_CHECKPOINT_SECONDS="1") as farm:
         job_id = farm.submit(**recipe)
         wait_for(lambda: farm.job(job_id)["level"] == 2, pause=0.05)
@@ -88,8 +88,8 @@ def test_a_child_that_dies_is_started_again(farm: RunningFarm, name: str) -> Non
 def test_a_renderer_that_is_stopped_alone_gives_its_job_back_and_another_takes_it(
     farm: RunningFarm,
 ) -> None:
-    job_id = farm.submit(size=128, iterations=[200])
-    wait_for(lambda: farm.job(job_id)["iteration"] > 1, pause=0.05)
+    job_id = farm.submit(size=96, iterations=[80])
+    wait_for(lambda: farm.job(job_id)["iteration"], pause=0.05)
     stopped = farm.renderer()
     stopped.terminate()
     job = farm.wait_for_state(job_id, "succeeded", "failed", seconds=150)
