@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Select, delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from farm import db, jobs, leftovers
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.models import Exploration, Job
 from farm.recipe import Recipe
-from farm.submit import Submission, wake
+from farm.submit import Request, Submission, digest, wake
 
 SIZES = range(64, 385)  # px, longest side of a cell: all are previews
 SIZE = 256
@@ -140,15 +141,25 @@ def explore(
     *,
     name: str = "",
     size: int = SIZE,
+    key: str | None = None,
 ) -> Exploration:
     """Check everything, then store, then commit all cells, then send their tickets.
 
     Args:
         recipe: at the size that is wanted in the end. size: of each cell's longest side, px.
+        key: of the client's own making. The same request with the same one again is the same
+            exploration.
 
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
+        KeyReused: the key came before, with another request.
     """
+    request = None
+    if key is not None:
+        grid = repr((recipe.model_dump_json(), name, across, down, size))
+        request = Request(key, digest([b"exploration", content, *styles, grid.encode()]))
+    if request and (known := request.job()):
+        return get(str(known.exploration_id))
     if across.name == down.name:
         raise InvalidInput(Problem("down", f"varies {down.name}, as across does; choose another"))
     if "blend" in (across.name, down.name) and len(styles) != 2:
@@ -161,23 +172,37 @@ def explore(
     for each in recipes[1:]:
         each.blend_of(len(styles))
     sent.store()
+    made = Exploration(
+        name=sent.name,
+        recipe=recipe.model_dump(mode="json"),
+        across=asdict(across),
+        down=asdict(down),
+    )
+    try:
+        cells = _stored(made, sent, recipes, request)
+    except IntegrityError:  # the same request twice at this moment; the other was quicker
+        if request and (known := request.job()):
+            return get(str(known.exploration_id))
+        raise
+    for job in cells:
+        wake(job)
+    return get(made.id)
+
+
+def _stored(
+    made: Exploration, sent: Submission, recipes: Sequence[Recipe], request: Request | None
+) -> list[Job]:
+    """Its rows, all or none; returns the cells."""
     with db.writing() as session:
-        made = Exploration(
-            name=sent.name,
-            recipe=recipe.model_dump(mode="json"),
-            across=asdict(across),
-            down=asdict(down),
-        )
         session.add(made)
         session.flush()
         for number, each in enumerate(recipes):
             job = sent.job(session, each)
             job.exploration_id, job.cell = made.id, number
+            if request and number == 0:
+                request.mark(job)
         session.flush()
-        cells = list(made.cells)
-    for job in cells:
-        wake(job)
-    return get(made.id)
+        return list(made.cells)
 
 
 def _cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]) -> Recipe:

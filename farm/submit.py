@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import update
@@ -58,7 +58,10 @@ def submit(
         key = f"id {job_id}"
     request = None
     if key is not None:
-        request = _Request(key, _digest(content, styles, recipe, name, priority, webhook_url))
+        # Without a webhook the parts are what they were before there were any: old keys find their job.
+        told = [b"webhook " + webhook_url.encode()] if webhook_url else []
+        parts = [content, *styles, recipe.model_dump_json().encode(), name.encode(), b"%d" % priority]
+        request = Request(key, digest([*parts, *told]))
     if request and (job := request.job()):
         return job
     if priority not in PRIORITIES:
@@ -73,7 +76,7 @@ def submit(
             job = sent.job(session, recipe, priority, job_id)
             job.webhook_url = webhook_url or None
             if request:
-                job.idempotency_key, job.request_sha256 = request.key, request.digest
+                request.mark(job)
     except IntegrityError:  # the same request twice at this moment; the other was quicker
         if request and (job := request.job()):
             return job
@@ -147,8 +150,8 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class _Request:
-    """What a client sent under a key of its own."""
+class Request:
+    """What a client sent under a key of its own, for one job or several; the first has the key."""
 
     key: str
     digest: str
@@ -157,6 +160,10 @@ class _Request:
         if not (1 <= len(self.key) <= KEY_LENGTH and self.key.isascii() and self.key.isprintable()):
             message = f"must have 1 to {KEY_LENGTH} printable ASCII characters"
             raise InvalidInput(Problem("Idempotency-Key", message))
+
+    def mark(self, job: Job) -> None:
+        """Leave word of it on what it becomes."""
+        job.idempotency_key, job.request_sha256 = self.key, self.digest
 
     def job(self) -> Job | None:
         """What it became before; None: it is new.
@@ -171,14 +178,8 @@ class _Request:
         return found
 
 
-def _digest(
-    content: bytes, styles: Sequence[bytes], recipe: Recipe, name: str, priority: int, webhook_url: str
-) -> str:
-    """SHA-256 of all that makes a request this one. Without a webhook it is what it was before there
-    were any, so that keys of that time still find their job."""
-    parts = [content, *styles, recipe.model_dump_json().encode(), name.encode(), b"%d" % priority]
-    if webhook_url:
-        parts.append(b"webhook " + webhook_url.encode())
+def digest(parts: Iterable[bytes]) -> str:
+    """SHA-256 of all that makes a request this one."""
     whole = hashlib.sha256()
     for part in parts:
         whole.update(hashlib.sha256(part).digest())

@@ -21,12 +21,12 @@ from farm.storage import storage
 pytestmark = pytest.mark.timeout(60)
 
 
-def post(client: FlaskClient, **fields: Any) -> TestResponse:
+def post(client: FlaskClient, headers: dict[str, str] | None = None, **fields: Any) -> TestResponse:
     files = {
         "content": (io.BytesIO(bad_pictures.photo()), "photo.jpg"),
         "style": [(io.BytesIO(bad_pictures.photo(100, 100)), "painting.jpg")],
     }
-    return client.post("/api/v1/explorations", data=fields | files)
+    return client.post("/api/v1/explorations", data=fields | files, headers=headers)
 
 
 @pytest.fixture
@@ -109,6 +109,20 @@ def test_what_is_wrong_is_named(
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.get_json()["errors"]] == [field]
     nothing_left()
+
+
+def test_a_request_sent_twice_is_one_exploration(client: FlaskClient) -> None:
+    # Given a client whose first answer was lost
+    key = {"Idempotency-Key": "grid 7"}
+    first = post(client, key)
+    # When it asks again, it is told of the same one; and of a new one without the key
+    again, other = post(client, key), post(client)
+    assert (first.status_code, again.status_code, other.status_code) == (202, 202, 202)
+    assert again.get_json()["id"] == first.get_json()["id"] != other.get_json()["id"]
+    # When it sends something else under this key, it is told so
+    assert post(client, key, name="another").status_code == 409
+    assert post(client, {"Idempotency-Key": ""}).status_code == 422
+    assert len(client.get("/api/v1/explorations").get_json()["items"]) == 2
 
 
 def test_an_exploration_is_stopped_and_deleted(client: FlaskClient, made: Exploration) -> None:

@@ -130,6 +130,7 @@ def _cell(job: Job, columns: int) -> CellOut:
     tags=["Explorations"],
     responses={
         403: "Sent by another site's page.",
+        409: "The idempotency key came before, with another request.",
         413: "Too large.",
         415: "Not a picture.",
         422: "Not valid.",
@@ -138,7 +139,8 @@ def _cell(job: Job, columns: int) -> CellOut:
 def explore() -> ResponseReturnValue:
     """Try settings small: a grid of pictures that differ in one setting across and in another down.
 
-    `recipe` is the one of the picture that is wanted in the end; the cells are drafts of it.
+    `recipe` is the one of the picture that is wanted in the end; the cells are drafts of it. With a
+    header `Idempotency-Key` of your own making, the same request sent again is the same exploration.
     """
     content, styles, recipe = submission(TEXTS)
     made = farm.explore.explore(
@@ -149,6 +151,7 @@ def explore() -> ResponseReturnValue:
         _axis("down", "style_scale", recipe),
         name=request.form.get("name", ""),
         size=whole_number("cell_size", farm.explore.SIZE),
+        key=request.headers.get("Idempotency-Key"),
     )
     response = _json(made)
     response.status_code = 202
