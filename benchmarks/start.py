@@ -4,8 +4,8 @@ is warm.
     python benchmarks/start.py [--times 40] [--size 96]
 
 Starts a farm as `farm up` does, paints one picture to warm the worker, then sends the same small pair
-again and again, each with another seed, and looks at its row every two milliseconds. Decoding is measured
-beside it: what the web part and the worker each need to read the two files.
+again and again, each with another seed, and looks at its row every two milliseconds. Decoding is
+measured beside it: what the web part and the worker each need to read the two files.
 """
 
 from __future__ import annotations
