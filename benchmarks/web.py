@@ -16,6 +16,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import socket
 import statistics
@@ -45,6 +46,8 @@ POLLERS = 8
 RUNNING = 10  # jobs at work, watched by the streams and asked for by the pollers
 PHOTOGRAPH = (4000, 3000)  # px
 PHOTOGRAPH_BYTES = 5_000_000
+LENGTH = re.compile(rb"\r\nContent-Length: (\d+)", re.IGNORECASE)
+ETAG = re.compile(rb"\r\nETag: ([^\r]+)", re.IGNORECASE)
 
 
 @dataclass
@@ -108,19 +111,34 @@ def listen(port: int, job_id: str) -> socket.socket:
 
 
 def poll(port: int, ids: list[str], until: float, *, tags: bool, took: list[float]) -> None:
-    """Ask for one job after another over one connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
+    """Ask for one job after another over one connection. By hand: Python's own client takes as long as
+    the farm does, on the same processors."""
     known: dict[str, str] = {}
-    while time.perf_counter() < until:
-        job_id = random.choice(ids)
-        headers = {"If-None-Match": known[job_id]} if tags and job_id in known else {}
-        begun = time.perf_counter()
-        connection.request("GET", f"/api/v1/jobs/{job_id}", headers=headers)
-        answer = connection.getresponse()
-        answer.read()
-        took.append((time.perf_counter() - begun) * 1000)
-        assert answer.status in (200, 304), answer.status
-        known[job_id] = answer.headers["ETag"]
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        while time.perf_counter() < until:
+            job_id = random.choice(ids)
+            tag = f"If-None-Match: {known[job_id]}\r\n" if tags and job_id in known else ""
+            begun = time.perf_counter()
+            head = f"GET /api/v1/jobs/{job_id} HTTP/1.1\r\nHost: 127.0.0.1\r\n{tag}\r\n"
+            connection.sendall(head.encode())
+            status, known[job_id] = answered(connection)
+            took.append((time.perf_counter() - begun) * 1000)
+            assert status in (200, 304), status
+
+
+def answered(connection: socket.socket) -> tuple[int, str]:
+    """Status and ETag of an answer that was read to its end."""
+    data = connection.recv(65536)
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = LENGTH.search(head)
+    missing = int(length[1]) - len(body) if length else 0
+    while missing > 0:
+        missing -= len(connection.recv(65536))
+    tag = ETAG.search(head)
+    assert tag
+    return int(head[9:12]), tag[1].decode()
 
 
 def polled(port: int, ids: list[str], seconds: float, *, tags: bool) -> list[float]:

@@ -5,10 +5,10 @@ Lists of jobs are in `listing.py`.
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
-from farm import machines
+from farm import db, machines
 from farm.errors import NotFound
 from farm.estimate import Estimate, estimate
 from farm.jobs import get
@@ -80,19 +80,24 @@ def waits_for(session: Session, job: Job) -> str | None:
     return "Next in line for a free worker."
 
 
+# Asked for at every look at a job, so built once.
+VERSION = select(Job.attempt, Job.version, Job.state, Job.eta_seconds).where(
+    Job.id == bindparam("job_id")
+)
+
+
 def depends_on_others(state: State, eta_seconds: float | None) -> bool:
     """Whether what is told of a job changes with the queue or the workers, and not only with its row."""
     return state is State.QUEUED or (state is State.RUNNING and eta_seconds is None)
 
 
-def version(session: Session, job_id: str) -> str | None:
+def version(job_id: str) -> str | None:
     """Changes with all that is told of a job; None: it depends on others, too.
 
     Raises:
         NotFound: no such job.
     """
-    query = select(Job.attempt, Job.version, Job.state, Job.eta_seconds).where(Job.id == job_id)
-    row = session.execute(query).one_or_none()
+    row = db.glance(VERSION, job_id=job_id)
     if row is None:
         raise NotFound("There is no job with this id.")
     if depends_on_others(row.state, row.eta_seconds):

@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CursorResult, Engine, create_engine, event, func, select
+from sqlalchemy import CursorResult, Engine, Executable, Row, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -54,8 +54,9 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_immediate(connection: Any) -> None:
     """Readers begin deferred; a session that will write takes the lock first, or two that read and
     then write would fail each other."""
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get("glances", False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
 
 
 @contextmanager
@@ -63,6 +64,19 @@ def reading() -> Iterator[Session]:
     """A session that only reads."""
     with Session(engine(), expire_on_commit=False) as session:
         yield session
+
+
+def glance(statement: Executable, **values: Any) -> Row[Any] | None:
+    """The one row that a single SELECT finds, without a transaction around it, which would cost as much
+    again; None: no row.
+
+    Args:
+        values: of its parameters.
+    """
+    sqlite = engine().dialect.name == "sqlite"
+    alone = {"glances": True} if sqlite else {"isolation_level": "AUTOCOMMIT"}
+    with engine().execution_options(**alone).connect() as connection:
+        return connection.execute(statement, values).one_or_none()
 
 
 @contextmanager

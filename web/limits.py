@@ -33,7 +33,7 @@ def init_app(app: Flask) -> None:
         )
         if limit
     ]
-    Limiter(
+    limiter = Limiter(
         client,
         app=app,
         application_limits=list(limits),
@@ -44,6 +44,8 @@ def init_app(app: Flask) -> None:
         in_memory_fallback_enabled=True,
         enabled=bool(limits),
     )
+    if not wanted.read_limit:
+        limiter.request_filter(_looks)  # most requests: the limiter need not even begin
 
 
 def _looks() -> bool:

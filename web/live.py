@@ -54,6 +54,21 @@ class Told:
         return hashlib.sha256(self.json.encode()).hexdigest()[:16]
 
 
+class _Known:
+    """What was found out about some jobs by one stream, for all that watch them."""
+
+    def __init__(self) -> None:
+        self.finding = threading.Lock()
+        self.told: Told | None = None
+        self.until = 0.0  # it holds, by the monotonic clock
+        self.changes = 0
+
+    def outdated(self) -> None:
+        """Something changed; also while it is being found out."""
+        self.changes += 1
+        self.until = 0.0
+
+
 class Watch:
     """Wakes whoever waits for a change of some jobs, and counts the streams."""
 
@@ -62,8 +77,7 @@ class Watch:
         self._lock = threading.Lock()
         self._waiting: dict[threading.Event, frozenset[str]] = {}
         self._versions: dict[str, int] = {}
-        self._told: dict[frozenset[str], tuple[float, Told]] = {}  # when, and what
-        self._changes = 0  # how often something changed
+        self._known: dict[frozenset[str], _Known] = {}
         self._thread: threading.Thread | None = None
         self.stopped = threading.Event()
 
@@ -88,7 +102,7 @@ class Watch:
             with self._lock:
                 del self._waiting[changed]
                 if jobs not in self._waiting.values():
-                    self._told.pop(jobs, None)
+                    self._known.pop(jobs, None)
 
     def told(self, jobs: frozenset[str], tell: Callable[[], Told]) -> Told:
         """What `tell` tells of these jobs, found once for all streams that watch them.
@@ -97,16 +111,15 @@ class Watch:
             NotFound: they are gone.
         """
         with self._lock:
-            changes = self._changes
-            if jobs in self._told:
-                when, known = self._told[jobs]
-                if time.monotonic() - when < known.holds:
-                    return known
-        found = tell()
-        with self._lock:
-            if changes == self._changes:  # else it may be old already
-                self._told[jobs] = (time.monotonic(), found)
-        return found
+            known = self._known.setdefault(jobs, _Known())
+        with known.finding:  # the first to come asks; who comes meanwhile gets its answer
+            if known.told is None or time.monotonic() >= known.until:
+                changes = known.changes
+                known.told = tell()
+                known.until = time.monotonic() + known.told.holds
+                if changes != known.changes:  # while it was found: it may be old already
+                    known.until = 0.0
+            return known.told
 
     def stop(self) -> None:
         """End all streams: the web part stops."""
@@ -139,10 +152,11 @@ class Watch:
         changed = {job for job in watched if found.get(job) != self._versions.get(job)}
         self._versions = found
         with self._lock:
-            self._changes += bool(changed)
+            for jobs, known in self._known.items():
+                if jobs & changed:
+                    known.outdated()
             for event, jobs in self._waiting.items():
                 if jobs & changed:
-                    self._told.pop(jobs, None)
                     event.set()
 
 

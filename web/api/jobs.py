@@ -127,11 +127,11 @@ def index(query_data: JobQuery) -> JobPage:
 def job(job_id: str) -> Response:
     """One job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says when
     to ask again."""
+    version = farm.board.version(job_id)
+    tag = f"{SHAPE}.{version}" if version else None
+    if tag and request.if_none_match.contains(tag):
+        return _unchanged(tag)
     with db.reading() as session:
-        version = farm.board.version(session, job_id)
-        tag = f"{SHAPE}.{version}" if version else None
-        if tag and request.if_none_match.contains(tag):
-            return _unchanged(tag)
         found, waiting_for, expected = _standing(session, job_id)
     response = _job_json(found, waiting_for, expected, tag)
     if not found.state.ended:
@@ -152,8 +152,7 @@ def _unchanged(tag: str) -> Response:
 def job_stream(job_id: str) -> Response:
     """One job as it changes, by server-sent events: `state` holds the job as above, `end` follows the
     last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
-    with db.reading() as session:
-        farm.board.version(session, job_id)
+    farm.board.version(job_id)
     return live.stream([job_id], lambda: _told(job_id))
 
 
