@@ -94,7 +94,7 @@ def version(session: Session, job_id: str) -> str | None:
     query = select(Job.attempt, Job.version, Job.state, Job.eta_seconds).where(Job.id == job_id)
     row = session.execute(query).one_or_none()
     if row is None:
-        raise NotFound("There is no job with this id.")
+        raise NotFound("There is no job with this id; perhaps it was deleted.")
     if depends_on_others(row.state, row.eta_seconds):
         return None
     return f"{row.attempt}.{row.version}"
