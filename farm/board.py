@@ -99,7 +99,7 @@ def version(job_id: str) -> str | None:
     """
     row = db.glance(VERSION, job_id=job_id)
     if row is None:
-        raise NotFound("There is no job with this id.")
+        raise NotFound("There is no job with this id; perhaps it was deleted.")
     if depends_on_others(row.state, row.eta_seconds):
         return None
     return f"{row.attempt}.{row.version}"

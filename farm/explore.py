@@ -233,7 +233,7 @@ def get(exploration_id: str) -> Exploration:
         query = _with_cells().where(Exploration.id == exploration_id)
         found: Exploration | None = session.scalars(query).one_or_none()
     if found is None:
-        raise NotFound("There is no exploration with this id.")
+        raise NotFound("There is no exploration with this id; perhaps it was deleted.")
     return found
 
 

@@ -383,5 +383,5 @@ def get(session: Session, job_id: str, *, bare: bool = False) -> Job:
         query = query.options(lazyload(Job.content), lazyload(Job.styles))
     job = session.scalars(query).unique().one_or_none()
     if job is None:
-        raise NotFound("There is no job with this id.")
+        raise NotFound("There is no job with this id; perhaps it was deleted.")
     return job

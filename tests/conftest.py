@@ -30,14 +30,19 @@ def fresh_settings() -> Settings:
     return settings()
 
 
+def leave_environment(patch: pytest.MonkeyPatch) -> None:
+    """Nothing of the outer environment is a setting any more."""
+    for name in list(os.environ):
+        if name.startswith("FARM_") and name != "FARM_WEIGHTS_DIR":
+            patch.delenv(name)
+    for name in ("DATABASE_URL", "REDIS_URL", "HOST", "PORT"):
+        patch.delenv(name, raising=False)
+
+
 @pytest.fixture(autouse=True)
 def farm_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty farm of this test's own, with nothing of the outer environment in it."""
-    for name in list(os.environ):
-        if name.startswith("FARM_") and name != "FARM_WEIGHTS_DIR":
-            monkeypatch.delenv(name)
-    for name in ("DATABASE_URL", "REDIS_URL", "HOST", "PORT"):
-        monkeypatch.delenv(name, raising=False)
+    leave_environment(monkeypatch)
     monkeypatch.setenv("FARM_HOME", str(tmp_path / "home"))
     fresh_settings()
     yield tmp_path / "home"

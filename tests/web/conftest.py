@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +44,25 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("FARM_HOME", str(tmp_path))
-    monkeypatch.setenv("FARM_MAX_UPLOAD_MB", "2")
-    monkeypatch.setenv("REDIS_URL", BROKER)
+    with farm_in(tmp_path, tables, monkeypatch):
+        yield tmp_path
+
+
+@contextmanager
+def farm_in(folder: Path, tables: Path, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A farm without rows, which this process finds in its environment."""
+    patch.setenv("FARM_HOME", str(folder))
+    patch.setenv("FARM_MAX_UPLOAD_MB", "2")
+    patch.setenv("REDIS_URL", BROKER)
     for name in ("DATABASE_URL", "FARM_STORAGE"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "farm.db").write_bytes(tables.read_bytes())
+        patch.delenv(name, raising=False)
+    (folder / "farm.db").write_bytes(tables.read_bytes())
     _forget()
     storage().mark()
-    yield tmp_path
-    _forget()
+    try:
+        yield
+    finally:
+        _forget()
 
 
 def _forget() -> None:
@@ -75,14 +85,23 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def served(app: Flask) -> Iterator[str]:
     """The address at which a browser finds this test's farm."""
+    with serving(app) as address:
+        yield address
+
+
+@contextmanager
+def serving(app: Flask) -> Iterator[str]:
+    """An application on a real socket: its address."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    app.extensions["live"].stop()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        app.extensions["live"].stop()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.fixture
@@ -132,25 +151,28 @@ def token(client: FlaskClient) -> str:
 
 @pytest.fixture
 def make_job(home: Path) -> Callable[..., Job]:
+    return job_made
+
+
+def job_made(
+    state: State = State.QUEUED,
+    name: str = "Bridge at dusk",
+    content: tuple[int, int] = (160, 120),  # px
+    webhook_url: str = "",
+    **recipe: Any,
+) -> Job:
     """A job in storage and database, in any state."""
-
-    def make(
-        state: State = State.QUEUED,
-        name: str = "Bridge at dusk",
-        content: tuple[int, int] = (160, 120),  # px
-        **recipe: Any,
-    ) -> Job:
-        settings_ = Recipe.parse({"size": 96, "preset": "draft"} | recipe)
-        styles = [bad_pictures.photo(100, 100), bad_pictures.photo(110, 100)]
-        job = submit.submit(bad_pictures.photo(*content), styles, settings_, name=name)
-        _bring_to(job, state)
-        with db.reading() as session:
-            return jobs.get(session, job.id)
-
-    return make
+    settings_ = Recipe.parse({"size": 96, "preset": "draft"} | recipe)
+    styles = [bad_pictures.photo(100, 100), bad_pictures.photo(110, 100)]
+    photograph = bad_pictures.photo(*content)
+    job = submit.submit(photograph, styles, settings_, name=name, webhook_url=webhook_url)
+    bring_to(job, state)
+    with db.reading() as session:
+        return jobs.get(session, job.id)
 
 
-def _bring_to(job: Job, state: State) -> None:
+def bring_to(job: Job, state: State) -> None:
+    """What a worker and a person do until a waiting job is in this state."""
     if state is State.QUEUED:
         return
     if state is State.CANCELLED:

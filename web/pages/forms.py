@@ -89,6 +89,7 @@ class _Form(FlaskForm):
     content_pick = StringField("Sample photograph")
     style_pick = _Choices("Sample paintings", choices=[])
     from_job = HiddenField()
+    once = HiddenField()
     name = StringField("Name", render_kw={"maxlength": NAME_LENGTH, "placeholder": "Untitled"})
     webhook_url = StringField(
         "Webhook",

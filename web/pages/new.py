@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 
 import structlog
-from flask import current_app, redirect, render_template, request, url_for
+from flask import current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage
@@ -18,7 +19,7 @@ from farm.models import Job, Upload
 from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
 from farm.settings import settings
 from farm.storage import storage
-from farm.submit import submit
+from farm.submit import digest, submit
 from web import samples
 from web.pages import blueprint
 from web.pages.forms import (
@@ -30,6 +31,9 @@ from web.pages.forms import (
     unknown_fields,
     values_of,
 )
+
+SENT_BEFORE = "You have sent this form before; this came of it. Change something in it for another one."
+BY_SCRIPT = "XMLHttpRequest"  # in X-Requested-With: new.js asks, which goes where it is told by itself
 
 log = structlog.get_logger()
 
@@ -74,10 +78,13 @@ def _taken(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturnValue:
     except NotFound:
         kept, form.from_job.data = None, ""
     try:
-        return redirect(take(form, kept), 303)
+        place = take(form, kept)
     except InvalidInput as error:
         log.info("form refused", problems=[problem.field for problem in error.problems])
         return _form_page(form, kept, show(form, error.problems)), error.status
+    if request.headers.get("X-Requested-With") == BY_SCRIPT:
+        return "", 201, {"Location": place}
+    return redirect(place, 303)
 
 
 def _kept_job(job_id: str) -> Job | None:
@@ -89,6 +96,7 @@ def _kept_job(job_id: str) -> Job | None:
 
 
 def _form_page(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | None = None) -> str:
+    form.once.data = form.once.data or secrets.token_hex(16)
     return render_template(
         "new.html",
         form=form,
@@ -105,7 +113,8 @@ def _form_page(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | 
 def _submitted(form: FlaskForm, kept: Job | None) -> str:
     content, styles, recipe = _received(form, kept)
     name, webhook_url = form["name"].data or "", form.webhook_url.data or ""
-    job = submit(content, styles, recipe, name=name, webhook_url=webhook_url)
+    key = _key(form, content, styles)
+    job = submit(content, styles, recipe, name=name, webhook_url=webhook_url, key=key)
     return url_for("pages.job", job_id=job.id)
 
 
@@ -114,8 +123,22 @@ def _explored(form: FlaskForm, kept: Job | None) -> str:
     across, down = (
         farm.explore.axis(field, form[field].data or "", recipe) for field in ("across", "down")
     )
-    made = farm.explore.explore(content, styles, recipe, across, down, name=form["name"].data or "")
+    name, key = form["name"].data or "", _key(form, content, styles)
+    made = farm.explore.explore(content, styles, recipe, across, down, name=name, key=key)
     return url_for("pages.exploration", exploration_id=made.id)
+
+
+def _key(form: FlaskForm, content: bytes, styles: list[bytes]) -> str | None:
+    """Of this very form, filled in like this: a double click, or sending it again after going back, makes
+    nothing new. Any change in it does. None: the form does not say which it is."""
+    if not form.once.data:
+        return None
+    filled_in = repr((request.endpoint, sorted(request.form.items(multi=True))))
+    key = f"form {digest([filled_in.encode(), content, *styles])}"
+    with db.reading() as session:
+        if farm.jobs.of_key(session, key):
+            flash(SENT_BEFORE)
+    return key
 
 
 def _received(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], Recipe]:

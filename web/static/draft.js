@@ -2,7 +2,7 @@
 const form = document.getElementById("new");
 const KEY = "style-farm draft";
 const FILES = [...form.querySelectorAll("input[type=file]")];
-const NOT_KEPT = new Set(["csrf_token", "from_job", ...FILES.map((input) => input.name)]);
+const NOT_KEPT = new Set(["csrf_token", "from_job", "once", ...FILES.map((input) => input.name)]);
 let timer = 0;
 
 function database() {

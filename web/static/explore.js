@@ -1,4 +1,5 @@
 // An exploration's page while its cells are painted: each is shown as it grows.
+import { gone } from "./gone.js";
 import { live } from "./live.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
@@ -44,5 +45,5 @@ live(
   (lost) => {
     document.getElementById("lost").hidden = !lost;
   },
-  () => location.reload(), // deleted: the farm says so
+  gone,
 );

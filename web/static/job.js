@@ -1,4 +1,5 @@
 // A job's page while it waits or is painted: shows what changed, and loads anew at its end.
+import { gone } from "./gone.js";
 import { live } from "./live.js";
 
 const DETAILS_MS = 4000; // between two looks at the loss curve, the timeline and the log
@@ -62,8 +63,8 @@ async function fetched(url, type) {
 }
 
 async function showDetails() {
-  if (Date.now() - detailsAt < DETAILS_MS) return;
-  detailsAt = Date.now();
+  if (performance.now() < detailsAt) return; // a clock that nobody sets
+  detailsAt = performance.now() + DETAILS_MS;
   const [curve, history] = await Promise.all([
     fetched(page.dataset.losses, "image/svg+xml"),
     fetched(page.dataset.history, "text/html"),
@@ -87,5 +88,5 @@ live(
   (lost) => {
     part("lost").hidden = !lost;
   },
-  () => location.reload(), // deleted: the farm says so
+  gone,
 );

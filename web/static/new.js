@@ -135,6 +135,8 @@ for (const chip of form.querySelectorAll("[data-size]")) {
 
 // Sending ----------------------------------------------------------------------------------------
 
+const buttons = form.querySelectorAll("button[type=submit]");
+
 function showErrors(name, messages) {
   const place = form.querySelector(`[data-errors="${name}"]`);
   if (!place) return;
@@ -143,6 +145,7 @@ function showErrors(name, messages) {
   );
   const field = place.closest("[data-field]");
   field?.querySelector(".form-control, .form-select, .drop")?.classList.toggle("is-invalid", messages.length > 0);
+  field?.querySelector("[aria-invalid]")?.setAttribute("aria-invalid", String(messages.length > 0));
 }
 
 function showAnswer(page) {
@@ -171,34 +174,40 @@ function notice(text) {
   return box;
 }
 
+function ready() {
+  for (const each of buttons) each.disabled = false;
+  checkWeight();
+}
+
 function send(button) {
   const target = new URL(button.getAttribute("formaction") ?? form.action, location.href);
   const request = new XMLHttpRequest(); // fetch does not tell how much was sent
   const sending = document.getElementById("sending");
-  const buttons = form.querySelectorAll("button[type=submit]");
   for (const each of buttons) each.disabled = true;
   request.upload.addEventListener("progress", (event) => {
     const share = Math.round((event.loaded / event.total) * 100);
     sending.textContent = share < 100 ? `Sending, ${share} %` : "Looking at the pictures …";
   });
   request.addEventListener("loadend", () => {
-    for (const each of buttons) each.disabled = false;
-    checkWeight();
-    const arrived = new URL(request.responseURL || location.href).pathname !== target.pathname;
+    if (request.status === 201) {
+      if (target.href === form.action) form.dispatchEvent(new Event("sent")); // an exploration is not the end
+      location.assign(request.getResponseHeader("Location")); // until then, nothing can be sent again
+      return;
+    }
+    ready();
     if (request.status === 0) {
       document.getElementById("summary").replaceChildren(notice("The farm does not answer. Nothing is lost; try again."));
       document.getElementById("summary").focus();
-    } else if (request.status < 400 && arrived) {
-      if (target.href === form.action) form.dispatchEvent(new Event("sent")); // an exploration is not the end
-      location.assign(request.responseURL);
     } else {
       showAnswer(new DOMParser().parseFromString(request.responseText, "text/html"));
     }
   });
   request.open("POST", target);
+  request.setRequestHeader("X-Requested-With", "XMLHttpRequest");
   request.send(new FormData(form));
 }
 
+addEventListener("pageshow", ready); // whoever comes back may send it again
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (checkWeight()) send(event.submitter ?? document.getElementById("send"));

@@ -1,0 +1,233 @@
+"""Every page, in every state that people find it in, looked at by `tests.browser.usable`.
+
+Nothing here changes a row, so all tests share three farms: one in use, one without rows, one that asks
+for a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import bad_pictures
+import pytest
+from conftest import bring_to, farm_in, job_made, serving
+from playwright.sync_api import Page, expect
+
+from farm import access, db, deliveries, explore, machines
+from farm.deliveries import Answer
+from farm.models import State
+from farm.recipe import Recipe
+from tests.browser.usable import complaints
+from tests.conftest import leave_environment
+from web import create_app
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+
+LONG = "A name as long as names may be, " + "with long words " * 5
+CARD = machines.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
+FOREVER = 10**6  # s that a worker is taken for alive
+
+
+@dataclass
+class Farm:
+    """What there is to look at: its address, a token for it, paths by name."""
+
+    url: str
+    token: str = ""
+    paths: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def farm_home() -> None:
+    """No farm for each test: they share."""
+
+
+@pytest.fixture(scope="module")
+def farm(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tables: object
+) -> Iterator[Farm]:
+    """`used`, `empty` or `closed`."""
+    with pytest.MonkeyPatch.context() as patch:
+        leave_environment(patch)
+        patch.setenv("FARM_LEASE_SECONDS", str(FOREVER))
+        if request.param == "closed":
+            patch.setenv("FARM_REQUIRE_TOKEN", "1")
+        with farm_in(tmp_path_factory.mktemp("farm"), tables, patch), serving(create_app()) as url:
+            made = Farm(url)
+            if request.param == "closed":
+                with db.writing() as session:
+                    made.token = access.create(session, "Ada")
+            if request.param == "used":
+                made.paths = rows()
+            yield made
+
+
+def rows() -> dict[str, str]:
+    """Jobs in every state, two explorations, a worker; their paths."""
+    with db.writing() as session:
+        machines.seen(session, "worker-1", CARD)
+        machines.measured(session, "worker-1", 0.5)
+    paths = {"finished grid": _grid(State.SUCCEEDED)}
+    for state in reversed(State):
+        if state is State.QUEUED:  # the last: whoever claims takes the oldest
+            paths["grid"] = _grid(State.RUNNING)
+        job = job_made(state, name=LONG, webhook_url="https://hook.example/told?key=letmein")
+        paths[state.value] = f"/jobs/{job.id}"
+        if state is State.SUCCEEDED:
+            with db.writing() as session:
+                told = deliveries.claim(session)
+                deliveries.answered(session, told, Answer("500 Internal Server Error"))
+    return paths
+
+
+def _grid(state: State) -> str:
+    """2 x 2 cells, the first of them in this state, or all if it is an end."""
+    recipe = Recipe(size=1024)
+    axes = (
+        explore.axis("across", "balance", recipe, [0, 2]),
+        explore.axis("down", "style_scale", recipe, [1, 2]),
+    )
+    photo, painting = bad_pictures.photo(), bad_pictures.photo(100, 100)
+    made = explore.explore(photo, [painting], recipe, *axes, name=LONG)
+    for cell in made.cells if state.ended else made.cells[:1]:
+        bring_to(cell, state)
+    return f"/explore/{made.id}"
+
+
+# How people come to them -------------------------------------------------------------------------
+
+
+def at(path: str) -> Callable[[Page, Farm], None]:
+    return lambda page, farm: page.goto(farm.url + farm.paths.get(path, path)) and None
+
+
+def form_with_errors(page: Page, farm: Farm) -> None:
+    page.goto(farm.url)
+    page.get_by_label("Longest side, px").fill("9999")
+    page.locator("#tv_weight").evaluate("field => { field.value = '-1'; }")
+    page.locator("#new").evaluate("form => { form.noValidate = true; }")
+    page.get_by_role("button", name="Paint it").click()
+    expect(page.get_by_role("heading", name="Not sent yet")).to_be_visible()
+
+
+def form_with_errors_of_the_server(page: Page, farm: Farm) -> None:
+    page.goto(farm.url)
+    page.locator("#new").evaluate("form => form.submit()")  # as without a script
+    expect(page.get_by_role("heading", name="Not sent yet")).to_be_visible()
+
+
+def form_filled_in(page: Page, farm: Farm) -> None:
+    page.goto(farm.url)
+    page.get_by_label("Choose a photograph").set_input_files(
+        {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": bad_pictures.photo()}
+    )
+    for name in ("Brushwork", "Ink wash", "Mosaic"):
+        page.get_by_text(name).click()
+    page.get_by_text("Advanced settings").click()
+    expect(page.locator("#blend-sliders")).to_be_visible()
+
+
+def once_more(page: Page, farm: Farm) -> None:
+    page.goto(f"{farm.url}/?from={farm.paths['succeeded'].removeprefix('/jobs/')}")
+
+
+def finished_job_with_settings(page: Page, farm: Farm) -> None:
+    at("succeeded")(page, farm)
+    page.get_by_text("Settings", exact=True).click()
+
+
+def viewer(page: Page, farm: Farm) -> None:
+    page.goto(f"{farm.url}{farm.paths['succeeded']}/view")
+    expect(page.locator("#full")).to_be_attached()
+
+
+def some_selected(page: Page, farm: Farm) -> None:
+    page.goto(f"{farm.url}/jobs")
+    page.get_by_label("Select all on this page").check()
+
+
+def about_to_delete(page: Page, farm: Farm) -> None:
+    some_selected(page, farm)
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Delete 3 jobs?")
+
+
+def api_opened(page: Page, farm: Farm) -> None:
+    page.goto(f"{farm.url}/api")
+    for summary in page.locator("summary").all()[:2]:
+        summary.click()
+
+
+def forged(page: Page, farm: Farm) -> None:
+    page.goto(farm.url)
+    page.locator("#csrf_token").evaluate("field => { field.value = 'forged'; }")
+    page.locator("#new").evaluate("form => form.submit()")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Bad request")
+
+
+def not_let_in(page: Page, farm: Farm) -> None:
+    page.goto(f"{farm.url}/jobs")
+    page.get_by_label("Token").fill("farm_wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("is not, or no longer")).to_be_visible()
+
+
+def let_in(page: Page, farm: Farm) -> None:
+    page.goto(f"{farm.url}/workers")
+    page.get_by_label("Token").fill(farm.token)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+PAGES: dict[str, dict[str, Callable[[Page, Farm], None]]] = {
+    "used": {
+        "form": at("/"),
+        "form with errors": form_with_errors,
+        "form with errors, sent back": form_with_errors_of_the_server,
+        "form filled in": form_filled_in,
+        "form once more": once_more,
+        "exploration": at("grid"),
+        "finished exploration": at("finished grid"),
+        "explorations": at("/explore"),
+        "waiting job": at("queued"),
+        "running job": at("running"),
+        "stopping job": at("cancelling"),
+        "finished job": finished_job_with_settings,
+        "failed job": at("failed"),
+        "cancelled job": at("cancelled"),
+        "viewer": viewer,
+        "jobs": at("/jobs"),
+        "jobs as a table": at("/jobs?view=table"),
+        "jobs selected": some_selected,
+        "no such jobs": at("/jobs?q=nothing&state=failed"),
+        "jobs about to be deleted": about_to_delete,
+        "gallery": at("/gallery"),
+        "workers": at("/workers"),
+        "API": api_opened,
+        "not found": at("/nowhere"),
+        "job not found": at(f"/jobs/{'0' * 32}"),
+        "bad request": forged,
+    },
+    "empty": {
+        "no jobs": at("/jobs"),
+        "no gallery": at("/gallery"),
+        "no explorations": at("/explore"),
+        "no workers": at("/workers"),
+    },
+    "closed": {"sign in": at("/sign-in"), "not let in": not_let_in, "let in": let_in},
+}
+
+
+@pytest.mark.parametrize(
+    ("farm", "name"),
+    [(kind, name) for kind, pages in PAGES.items() for name in pages],
+    indirect=["farm"],
+    scope="module",
+)
+def test_a_page_can_be_used_by_all(
+    farm: Farm, name: str, request: pytest.FixtureRequest, page: Page
+) -> None:
+    kind = next(kind for kind, pages in PAGES.items() if name in pages)
+    PAGES[kind][name](page, farm)
+    assert complaints(page) == "", page.url
