@@ -11,6 +11,7 @@ FarmError
 ├── RenderFailed                 the engine cannot go on
 │   └── DoesNotFit               the picture needs more memory than the device has
 │       └── OutOfMemory          it had seemed to fit
+├── Busy                    503  too many pictures at once
 ├── StorageAway             503  the storage does not take or give files
 ├── AttemptLost                  another attempt owns the job now; stop at once
 └── DatabaseOutOfDate            migrations and tables disagree
@@ -92,6 +93,12 @@ class DoesNotFit(RenderFailed):
 
 class OutOfMemory(DoesNotFit):
     """Memory ran out, and no smaller plan is left."""
+
+
+class Busy(FarmError):
+    """The farm looks at as many pictures as it can just now. Try again in a moment."""
+
+    status = 503
 
 
 class StorageAway(FarmError):

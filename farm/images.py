@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -28,6 +29,7 @@ Picture = NDArray[np.float32]
 READ = ("JPEG", "PNG", "WEBP", "TIFF")  # Pillow's names
 ACCEPTED = "JPEG, PNG, WebP or TIFF"
 LONGEST_SIDE = 30_000  # px; what libraries below Pillow are sure to hold
+SHORTEST_SIDE = 16  # px, unless something larger is asked for
 LONGEST_RATIO = 20  # of the sides; beyond it, a level would be less than a pixel high
 THUMBNAIL = 960  # px, longest side
 PREVIEW_PIXELS = 1280  # longest side
@@ -48,7 +50,7 @@ class Checked:
     thumbnail: bytes  # JPEG
 
 
-def check(data: bytes, field: str, megapixels: int, shortest: int = 16) -> Checked:
+def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SIDE) -> Checked:
     """Decode an upload to its end.
 
     Args:
@@ -57,19 +59,22 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = 16) -> Check
 
     Raises:
         NotAPicture, TooLarge, InvalidInput: what is wrong with it, naming the field and the limit.
+        MemoryError: there is not enough for it.
     """
-    image = _open(data, field, megapixels, shortest)
-    thumbnail = ImageOps.contain(image, (THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    return Checked(image.width, image.height, _small_jpeg(thumbnail, quality=85))
+    with _naming(field):
+        image = _open(data, field, megapixels, shortest)
+        small = _in_srgb(_thumbnail(_plain(image)))
+    return Checked(image.width, image.height, _small_jpeg(small, quality=85))
 
 
 def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:
     """float32 (H, W, 3) sRGB in [0, 1], upright, its transparency over white.
 
     Raises:
-        NotAPicture, TooLarge, InvalidInput: as `check`.
+        NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
     """
-    image = _open(data, field, megapixels, shortest)
+    with _naming(field):
+        image = _in_srgb(_plain(_open(data, field, megapixels, shortest)))
     width, height = image.size
     picture = np.empty((height, width, 3), np.float32)
     for top in range(0, height, STRIP):
@@ -178,25 +183,31 @@ def result(file: BinaryIO) -> tuple[Image.Image, str | None]:
         return image.convert("RGB"), cast(str | None, carried or image.getexif().get(EXIF_DESCRIPTION))
 
 
-def _open(data: bytes, field: str, megapixels: int, shortest: int) -> Image.Image:
-    """Decoded to its end: RGB, 8 bit, sRGB, upright."""
-    if not data:
-        raise InvalidInput(Problem(field, "is empty; choose a picture"))
+@contextmanager
+def _naming(field: str) -> Iterator[None]:
+    """Whatever Pillow's decoders raise (OSError, SyntaxError, struct.error and more) as one error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd but readable metadata
-            with Image.open(io.BytesIO(data), formats=READ) as image:
-                _check_header(image, field, megapixels, shortest)
-                image.load()
-                ImageOps.exif_transpose(image, in_place=True)
-                return _to_srgb(image)
-    except InvalidInput:
+            yield
+    except (InvalidInput, MemoryError):
         raise
     except UnidentifiedImageError:
         raise NotAPicture(Problem(field, f"is not a {ACCEPTED} picture")) from None
-    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error and more
+    except Exception as error:
         message = f"is damaged or incomplete and cannot be read to its end ({error})"
         raise NotAPicture(Problem(field, message)) from error
+
+
+def _open(data: bytes, field: str, megapixels: int, shortest: int) -> Image.Image:
+    """Decoded to its end, upright, in whatever mode it has."""
+    if not data:
+        raise InvalidInput(Problem(field, "is empty; choose a picture"))
+    with Image.open(io.BytesIO(data), formats=READ) as image:
+        _check_header(image, field, megapixels, shortest)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return image
 
 
 def _check_header(image: Image.Image, field: str, megapixels: int, shortest: int) -> None:
@@ -214,19 +225,30 @@ def _check_header(image: Image.Image, field: str, megapixels: int, shortest: int
         raise InvalidInput(Problem(field, "is animated or has several pages; send one picture"))
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Any mode and profile -> RGB in sRGB; transparency over white."""
+def _plain(image: Image.Image) -> Image.Image:
+    """8 bits a channel, transparency as a channel of its own: pixels that can be averaged."""
     image = _eight_bits(image)
-    alpha = None
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        alpha = image.getchannel("A")
+        return image.convert("RGBA")
+    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+
+
+def _thumbnail(image: Image.Image) -> Image.Image:
+    """A large picture is averaged down to twice the size by whole factors, then resampled well."""
+    scale = THUMBNAIL / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """RGB in sRGB of a plain picture with any profile; transparency over white."""
     profile = image.info.get("icc_profile")
     rgb = _apply_profile(image, profile) if profile else None
     if rgb is None:
         rgb = image if image.mode == "RGB" else image.convert("RGB")  # which copies even RGB
-    if alpha is not None:
-        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+    if image.mode == "RGBA":
+        white = Image.new("RGB", rgb.size, "white")
+        return Image.composite(rgb, white, image.getchannel("A"))
     return rgb
 
 

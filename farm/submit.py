@@ -6,28 +6,26 @@ The form and the API both come through here.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from farm import addresses, db, images, jobs, machines
+from farm import addresses, db, decoding, images, jobs, machines
+from farm.decoding import Asked
 from farm.errors import InvalidInput, KeyReused, Problem
 from farm.estimate import estimate
 from farm.models import Job, Upload
 from farm.queue import send_ticket
 from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
-from farm.settings import settings
 from farm.storage import storage
 
 NAME_LENGTH = 120
 KEY_LENGTH = 200
 PRIORITIES = range(-100, 101)
-
-_decoding = threading.BoundedSemaphore(2)  # a picture of 100 megapixels takes 400 MB while it is read
 
 
 def submit(
@@ -118,12 +116,11 @@ class Submission:
             raise InvalidInput(Problem("style", message))
         recipe.blend_of(len(styles))
 
-        limit = settings().max_upload_megapixels
-        with _decoding:
-            pictures = [(content, images.check(content, "content", limit))]
-            _fits_somewhere(recipe, pictures[0][1])
-            for style in styles:
-                pictures.append((style, images.check(style, "style", limit, SMALLEST_STYLE)))
+        paintings = [Asked(style, "style", SMALLEST_STYLE) for style in styles]
+        with closing(decoding.check([Asked(content, "content"), *paintings])) as answers:
+            photograph = next(answers)
+            _fits_somewhere(recipe, photograph)
+            pictures = list(zip([content, *styles], [photograph, *answers], strict=True))
         return cls(name or "Untitled", pictures, [_upload(*picture) for picture in pictures])
 
     def store(self) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from farm import recipe
-from farm.errors import FarmError, InvalidInput, Problem, StorageAway
+from farm.errors import Busy, FarmError, InvalidInput, Problem, StorageAway
 
 DETAILS = {
     400: "The request cannot be understood.",
@@ -43,6 +43,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPError, _invalid_query)
     app.register_error_handler(OperationalError, _database_away)
     app.register_error_handler(StorageAway, _storage_away)
+    app.register_error_handler(Busy, _busy)
     app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(Exception, _broken)
 
@@ -109,6 +110,13 @@ def _database_away(error: OperationalError) -> Response:
 def _storage_away(error: StorageAway) -> Response:
     log.error("storage refused", path=request.path, exc_info=error)
     response = _answer(503, "The farm cannot store or fetch pictures just now. Try again in a moment.")
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def _busy(error: Busy) -> Response:
+    log.warning("busy", path=request.path)
+    response = _answer(503, str(error))
     response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
 
