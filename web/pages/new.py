@@ -129,8 +129,8 @@ def _explored(form: FlaskForm, kept: Job | None) -> str:
 
 
 def _key(form: FlaskForm, content: bytes, styles: list[bytes]) -> str | None:
-    """Of this very form, filled in like this: sent again, by a double click or after going back, it makes
-    nothing new; with any change it does. None: the form does not say which it is."""
+    """Of this very form, filled in like this: sent again, by a double click or after going back, it
+    makes nothing new; with any change it does. None: the form does not say which it is."""
     if not form.once.data:
         return None
     typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
