@@ -35,6 +35,7 @@ RETRY_MILLISECONDS = 1500  # after which a browser comes again
 FULL = "The farm has as many live streams as it may have. Ask for the job itself now and then."
 RETRY_SECONDS = 5  # told with it
 IDS_AT_ONCE = 500  # asked for in one query
+UNKNOWN = -1  # version of a job that was not looked at yet
 
 log = structlog.get_logger()
 
@@ -76,7 +77,7 @@ class Watch:
         self._most = most
         self._lock = threading.Lock()
         self._waiting: dict[threading.Event, frozenset[str]] = {}
-        self._versions: dict[str, int] = {}
+        self._versions: dict[str, int | None] = {}
         self._known: dict[frozenset[str], _Known] = {}
         self._thread: threading.Thread | None = None
         self.stopped = threading.Event()
@@ -148,9 +149,10 @@ class Watch:
                 some = Job.id.in_(watched[first : first + IDS_AT_ONCE])
                 for row in session.execute(select(Job.id, Job.version).where(some)):
                     found[row.id] = row.version
-        # One that is gone has no version, which differs from what it had.
-        changed = {job for job in watched if found.get(job) != self._versions.get(job)}
-        self._versions = found
+        # One that is gone has none, which differs from what it had; of one that is new nobody knows.
+        now = {job: found.get(job) for job in watched}
+        changed = {job for job in watched if self._versions.get(job, UNKNOWN) != now[job]}
+        self._versions = now
         with self._lock:
             for jobs, known in self._known.items():
                 if jobs & changed:

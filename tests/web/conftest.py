@@ -128,7 +128,8 @@ def post_form(client: FlaskClient) -> Callable[..., TestResponse]:
         content: bytes | None = None, styles: list[bytes] | None = None, **fields: Any
     ) -> TestResponse:
         data = {"csrf_token": token(client), "size": "96", "preset": "draft"}
-        return client.post("/", data=data | fields | _files(content, styles))
+        path = fields.pop("path", "/")
+        return client.post(path, data=data | fields | _files(content, styles))
 
     return post
 

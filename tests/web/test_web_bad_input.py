@@ -42,6 +42,9 @@ BAD_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+FORMS = ("/", "/explore")  # where a picture and where an exploration is sent
+
+
 def api_fields(response: TestResponse) -> list[str]:
     """The fields that a problem names, each once, without what follows a dot."""
     assert response.content_type == "application/problem+json"
@@ -66,11 +69,14 @@ def test_the_api_refuses_a_bad_picture(case: str, post_api: Post, nothing_left: 
     nothing_left()
 
 
+@pytest.mark.parametrize("path", FORMS)
 @pytest.mark.parametrize("case", BAD_PICTURES)
-def test_the_form_refuses_a_bad_picture(case: str, post_form: Post, nothing_left: Callable) -> None:
+def test_the_form_refuses_a_bad_picture(
+    case: str, path: str, post_form: Post, nothing_left: Callable
+) -> None:
     fields, status, field = BAD_PICTURES[case]
 
-    response = post_form(**fields)
+    response = post_form(path=path, **fields)
 
     assert (response.status_code, form_fields(response)) == (status, [field])
     nothing_left()
@@ -86,11 +92,14 @@ def test_the_api_refuses_a_bad_setting(case: str, post_api: Post, nothing_left: 
     nothing_left()
 
 
+@pytest.mark.parametrize("path", FORMS)
 @pytest.mark.parametrize("case", BAD_SETTINGS)
-def test_the_form_refuses_a_bad_setting(case: str, post_form: Post, nothing_left: Callable) -> None:
+def test_the_form_refuses_a_bad_setting(
+    case: str, path: str, post_form: Post, nothing_left: Callable
+) -> None:
     recipe, field = BAD_SETTINGS[case]
 
-    response = post_form(**{name: str(value) for name, value in recipe.items()})
+    response = post_form(path=path, **{name: str(value) for name, value in recipe.items()})
 
     assert (response.status_code, form_fields(response)) == (422, [field])
     nothing_left()
@@ -149,6 +158,26 @@ def test_a_bad_balance_is_named(balance: str, post_form: Post, nothing_left: Cal
     nothing_left()
 
 
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"across": "colour"}, "across"),
+        ({"down": ""}, "down"),
+        ({"across": "seed", "down": "seed"}, "down"),
+        ({"across": "blend"}, "across"),
+        ({"down": "style_scale", "style_scale": "4"}, "style_scale"),
+        ({"balance": "9"}, "balance"),
+    ],
+)
+def test_a_grid_that_cannot_be_is_named(
+    fields: dict[str, str], field: str, post_form: Post, nothing_left: Callable
+) -> None:
+    response = post_form(path="/explore", **fields)
+
+    assert (response.status_code, form_fields(response)) == (422, [field])
+    nothing_left()
+
+
 @pytest.mark.parametrize("pick", ["../../etc/passwd", "kept", "mosaic"])
 def test_a_photograph_that_is_not_offered_is_refused(
     pick: str, post_form: Post, nothing_left: Callable
@@ -184,13 +213,16 @@ def test_a_form_of_too_many_parts_is_refused(post_api: Post, nothing_left: Calla
     nothing_left()
 
 
-def test_the_form_keeps_what_was_typed(post_form: Post) -> None:
-    response = post_form(styles=[], name="My <bridge>", size="640", preset="fine", seed="7")
+@pytest.mark.parametrize("path", FORMS)
+def test_the_form_keeps_what_was_typed(path: str, post_form: Post) -> None:
+    typed = {"name": "My <bridge>", "size": "640", "preset": "fine", "seed": "7", "across": "tv"}
+    response = post_form(path=path, styles=[], **typed)
 
     assert response.status_code == 422
     assert 'value="My &lt;bridge&gt;"' in response.text
     assert re.search(r'name="size"[^>]*value="640"', response.text)
     assert re.search(r'checked[^>]*value="fine"|value="fine"[^>]*checked', response.text)
+    assert '<option selected value="tv">' in response.text
     assert "Browsers do not keep files" in response.text
 
 

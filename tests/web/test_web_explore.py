@@ -192,13 +192,6 @@ def test_exploring_begins_on_the_form(page: Page, served: str) -> None:
     assert {job.state for job in made.cells} == {State.QUEUED}
 
 
-@pytest.mark.browser
-def test_the_grid_fits_a_narrow_window(page: Page, served: str, made: Exploration) -> None:
-    page.set_viewport_size({"width": 390, "height": 800})
-    page.goto(f"{served}/explore/{made.id}")
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-
-
 def test_explorations_are_found_again(client: FlaskClient, made: Exploration) -> None:
     page = client.get("/explore").text
     assert f"/explore/{made.id}" in page

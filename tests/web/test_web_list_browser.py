@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from farm import db, jobs, leftovers
@@ -158,31 +157,6 @@ def test_an_empty_list_fills_by_itself(make_job: MakeJob, page: Page, served: st
     make_job(name="The first")
     page.clock.run_for(POLL_MS)
     expect(page.locator(".card-name")).to_have_text("The first")
-
-
-def test_every_page_fits_a_narrow_window_and_can_be_used_by_all(
-    make_job: MakeJob, page: Page, served: str
-) -> None:
-    for state in reversed(State):
-        make_job(state, name="A name as long as names may be, " + "with long words " * 5)
-    page.set_viewport_size({"width": 390, "height": 844})
-
-    def check(light: str = "light") -> None:
-        page.emulate_media(color_scheme=light, reduced_motion="reduce")  # no colour is half-way
-        found = Axe().run(page).response["violations"]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == [], page.url
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, page.url
-
-    page.goto(f"{served}/gallery?sort=name")
-    check()
-    page.goto(f"{served}/jobs?view=table")
-    check("dark")
-    page.goto(f"{served}/jobs")
-    page.get_by_label("Select all on this page").check()
-    check()
-    page.get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Delete 3 jobs?")
-    check("dark")
 
 
 def test_the_gallery_shows_words_on_focus_and_crops_next_to_nothing(

@@ -129,11 +129,12 @@ def _explored(form: FlaskForm, kept: Job | None) -> str:
 
 
 def _key(form: FlaskForm, content: bytes, styles: list[bytes]) -> str | None:
-    """Of this very form, filled in like this: a double click, or sending it again after going back, makes
-    nothing new. Any change in it does. None: the form does not say which it is."""
+    """Of this very form, filled in like this: sent again, by a double click or after going back, it
+    makes nothing new; with any change it does. None: the form does not say which it is."""
     if not form.once.data:
         return None
-    filled_in = repr((request.endpoint, sorted(request.form.items(multi=True))))
+    typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
+    filled_in = repr((request.endpoint, typed))
     key = f"form {digest([filled_in.encode(), content, *styles])}"
     with db.reading() as session:
         if farm.jobs.of_key(session, key):

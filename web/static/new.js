@@ -135,6 +135,7 @@ for (const chip of form.querySelectorAll("[data-size]")) {
 
 // Sending ----------------------------------------------------------------------------------------
 
+const once = form.elements.once;
 const buttons = form.querySelectorAll("button[type=submit]");
 
 function showErrors(name, messages) {
@@ -207,6 +208,9 @@ function send(button) {
   request.send(new FormData(form));
 }
 
+// Whoever goes back to this page finds the same form, also if the farm was asked for it anew.
+if (history.state?.once) once.value = history.state.once;
+else history.replaceState({ once: once.value }, "");
 addEventListener("pageshow", ready); // whoever comes back may send it again
 form.addEventListener("submit", (event) => {
   event.preventDefault();
