@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import LifoQueue
 from threading import Event, Timer
 from typing import IO, Literal
@@ -40,7 +41,7 @@ PATIENCE = 2  # times the processor's time: others use the processor, too
 
 MOST_HEAD = 10_000  # bytes of an answer's JSON
 MOST_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
-PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
+PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
 
 REFUSED = "cannot be decoded within the limits of this farm"
 ADVICE = "save it anew as an ordinary JPEG or PNG, or smaller"
@@ -214,16 +215,22 @@ class _Child:
 
 
 def _start(limits: Limits) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that Ctrl-C is the farm's; with nothing of the environment that it
-    could give away."""
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    """In a session of its own, so that Ctrl-C is the farm's."""
     return subprocess.Popen(  # noqa: S603 - the farm's own command
-        [sys.executable, "-m", "farm.decoder", str(limits.memory), str(limits.cpu_seconds)],
-        env=environment | {"OPENBLAS_NUM_THREADS": "1"},  # each would take address space
+        [sys.executable, "-P", "-m", "farm.decoder", str(limits.memory), str(limits.cpu_seconds)],
+        env=_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+def _environment() -> dict[str, str]:
+    """Nothing that it could give away, and all that makes it find the modules that are found here."""
+    here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    here["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
+    here["OPENBLAS_NUM_THREADS"] = "1"  # each would take address space
+    return here
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from farm import sixteen
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
@@ -62,9 +62,9 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SID
         MemoryError: there is not enough for it.
     """
     with _naming(field):
-        image = _open(data, field, megapixels, shortest)
+        image, (width, height) = _open(data, field, megapixels, shortest, enough=2 * THUMBNAIL)
         small = _in_srgb(_thumbnail(_plain(image)))
-    return Checked(image.width, image.height, _small_jpeg(small, quality=85))
+    return Checked(width, height, _small_jpeg(small, quality=85))
 
 
 def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:
@@ -74,7 +74,7 @@ def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Pictu
         NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
     """
     with _naming(field):
-        image = _in_srgb(_plain(_open(data, field, megapixels, shortest)))
+        image = _in_srgb(_plain(_open(data, field, megapixels, shortest)[0]))
     width, height = image.size
     picture = np.empty((height, width, 3), np.float32)
     for top in range(0, height, STRIP):
@@ -199,15 +199,31 @@ def _naming(field: str) -> Iterator[None]:
         raise NotAPicture(Problem(field, message)) from error
 
 
-def _open(data: bytes, field: str, megapixels: int, shortest: int) -> Image.Image:
-    """Decoded to its end, upright, in whatever mode it has."""
+def _open(
+    data: bytes, field: str, megapixels: int, shortest: int, enough: int | None = None
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Decoded to its end, upright, in whatever mode it has; and its width and height.
+
+    Args:
+        enough: px of the longest side that will do. A JPEG that has more than twice as many is then
+            read at a half, a quarter or an eighth: every code in it, but into fewer pixels.
+    """
     if not data:
         raise InvalidInput(Problem(field, "is empty; choose a picture"))
     with Image.open(io.BytesIO(data), formats=READ) as image:
         _check_header(image, field, megapixels, shortest)
-        image.load()
+        size = image.size
+        if enough:
+            image.draft(None, (size[0] * enough // max(size), size[1] * enough // max(size)))
+        try:
+            image.load()
+        except OSError:
+            if image.size == size:
+                raise
+            return _open(data, field, megapixels, shortest)  # a lossless JPEG has one size only
+        on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
         ImageOps.exif_transpose(image, in_place=True)
-        return image
+        return image, size[::-1] if on_its_side else size
 
 
 def _check_header(image: Image.Image, field: str, megapixels: int, shortest: int) -> None:
