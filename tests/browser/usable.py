@@ -14,9 +14,7 @@ from playwright.sync_api import Page
 
 MORE_RULES = ("target-size", "duplicate-id", "label-content-name-mismatch", "focus-order-semantics")
 ALL = {"rules": {rule: {"enabled": True} for rule in MORE_RULES}}
-OF_LOOKS = {
-    "runOnly": ["color-contrast", "target-size", "scrollable-region-focusable"]
-}  # the rest stays
+OF_LOOKS = {"runOnly": ["color-contrast", "target-size", "scrollable-region-focusable"]}  # may change
 RUN = """options => axe.run(options).then(({ violations }) => violations.flatMap(({ id, nodes }) =>
     nodes.map((node) => `${id}: ${node.html.slice(0, 160)} ${node.any[0]?.message ?? ""}`)))"""
 LOOKS = ((1280, "light"), (390, "dark"))  # no colour depends on the width, no place on the colours

@@ -77,6 +77,27 @@ def test_samples_can_be_used_without_any_file(client: FlaskClient) -> None:
     assert client.get("/samples/street").content_type == "image/jpeg"
 
 
+@pytest.mark.parametrize("path", ["/", "/explore"])
+def test_a_form_that_is_sent_twice_is_one_request_until_something_in_it_changes(
+    path: str, client: FlaskClient
+) -> None:
+    # Given a form that is filled in, as it was shown
+    once = re.search(r'name="once"[^>]*value="(\w{32})"', client.get("/").text)
+    assert once
+    form = {"once": once[1], "size": "96", "content_pick": "street", "style_pick": "mosaic"}
+    form |= {"across": "tv", "down": "balance"}
+
+    def sent(**changes: str) -> str:
+        return client.post(path, data=form | {"csrf_token": token(client)} | changes).location
+
+    # Then it is the same however often it is sent, and says so; changed, or shown anew, it is another
+    first = sent()
+    assert "sent this form before" not in client.get(first).text
+    assert sent() == first
+    assert "sent this form before" in client.get(first).text
+    assert len({first, sent(name="Street"), sent(once=""), sent(once="")}) == 4
+
+
 def test_a_job_is_made_again_with_changes_from_the_same_pictures(
     make_job: MakeJob, client: FlaskClient
 ) -> None:

@@ -36,7 +36,10 @@ export function live(url, changed, connection, gone) {
   function open() {
     source = new EventSource(`${url}/stream`);
     source.addEventListener("state", tell);
-    source.addEventListener("open", () => connection(false));
+    source.addEventListener("open", () => {
+      failures = 0; // whoever waits may hear nothing for many streams
+      connection(false);
+    });
     source.addEventListener("end", () => source.close());
     source.addEventListener("gone", () => {
       end();
