@@ -33,7 +33,7 @@ WAIT_SECONDS = 30.0  # for a free process
 START_SECONDS = 30.0  # for a new one; a quarter of a second is usual
 
 BYTES_PER_PIXEL = 24  # measured: 20 for a WebP with transparency that lies on its side
-BYTES_BESIDES = 64_000_000  # whatever the size
+BYTES_BESIDES = 32_000_000  # whatever the size
 COPIES_OF_FILE = 3
 CPU_SECONDS = 5.0  # of any picture
 CPU_SECONDS_PER_MEGAPIXEL = 0.25  # measured: 0.05
@@ -228,7 +228,8 @@ def _start(limits: Limits) -> subprocess.Popen[bytes]:
 def _environment() -> dict[str, str]:
     """Nothing that it could give away, and all that makes it find the modules that are found here."""
     here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    here["PYTHONPATH"] = os.pathsep.join(str(Path(path).absolute()) for path in sys.path)
+    folders = [Path(path).absolute() for path in sys.path]
+    here["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in folders if folder.exists())
     here["OPENBLAS_NUM_THREADS"] = "1"  # each would take address space
     return here
 

@@ -6,6 +6,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,81 @@ def test_a_photograph_held_sideways_comes_upright() -> None:
         40,
         60,
     )
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_large_picture_held_sideways_is_told_of_upright(format: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    checked = images.check(save(Image.new("RGB", (4001, 301)), format, exif=exif), "content", 100)
+    assert (checked.width, checked.height) == (301, 4001)
+    with Image.open(io.BytesIO(checked.thumbnail)) as thumbnail:
+        assert thumbnail.size == (72, 960)
+
+
+def photograph(height: int, width: int) -> Image.Image:
+    """Smooth and sharp things, and noise."""
+    y, x = np.mgrid[0:height, 0:width]
+    values = np.stack([x * 255 / width, y * 255 / height, (x // 40 + y // 40) % 2 * 200], axis=-1)
+    values += np.random.default_rng(0).normal(0, 6, values.shape)
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_thumbnail_looks_as_if_made_of_every_pixel(format: str) -> None:
+    data = save(photograph(500, 4000), format)
+    made = images.check(data, "content", 100).thumbnail
+    with Image.open(io.BytesIO(data)) as image:
+        plainly = save(image.resize((960, 120), Image.Resampling.LANCZOS), "JPEG", quality=85)
+    with Image.open(io.BytesIO(made)) as one, Image.open(io.BytesIO(plainly)) as other:
+        difference = np.abs(np.asarray(one, np.float32) - np.asarray(other, np.float32))
+    assert difference.mean() < 2  # of 255; before they were written as JPEG it was 0.5 to 0.7
+
+
+def test_a_damaged_jpeg_is_refused_at_a_half_of_its_size_as_at_the_whole() -> None:
+    # Given JPEGs large enough to be read at a half of their size, each cut or damaged somewhere
+    whole, chance = save(photograph(200, 3900), "JPEG"), np.random.default_rng(1)
+    progressive = save(photograph(200, 3900), "JPEG", progressive=True)
+    refused = []
+    for number in range(60):
+        data = bytearray(progressive if number % 2 else whole)
+        at = int(chance.integers(20, len(data)))
+        if number % 3:
+            data[at : at + 20] = chance.bytes(20)
+        else:
+            del data[at:]
+
+        # Then what reads each pixel and what makes a thumbnail say the same
+        said = [refusal(read, bytes(data)) for read in (images.decode, images.check)]
+        assert said[0] == said[1]
+        refused.append(said[0] is not None)
+    assert 10 < sum(refused) < 60
+
+
+def refusal(read: Callable[..., object], data: bytes) -> str | None:
+    try:
+        read(data, "content", 100)
+    except InvalidInput as error:
+        return f"{type(error).__name__} {error}"
+    return None
+
+
+def lossless_jpeg(width: int, height: int) -> bytes:
+    """Even grey, in the process of JPEG that has no smaller sizes (ITU-T T.81, annex H): each sample is
+    as foretold, which is one bit 0."""
+
+    def segment(kind: int, body: bytes) -> bytes:
+        return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
+
+    frame = segment(0xC3, struct.pack(">BHHB", 8, height, width, 1) + b"\1\x11\0")
+    table = segment(0xC4, b"\0" + b"\1" + bytes(15) + b"\0")
+    scan = segment(0xDA, b"\1" + b"\1\0" + b"\1\0\0")
+    return b"\xff\xd8" + frame + table + scan + bytes(width * height // 8 + 1) + b"\xff\xd9"
+
+
+def test_a_large_lossless_jpeg_is_taken() -> None:
+    checked = images.check(lossless_jpeg(4000, 300), "content", 100)
+    assert (checked.width, checked.height) == (4000, 300)
 
 
 def frames() -> list[Image.Image]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import closing
+from threading import Event
 from typing import Any
 
 import bad_pictures as bad
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
+
+from farm import decoding
 
 Post = Callable[..., TestResponse]
 
@@ -210,6 +214,26 @@ def test_a_form_of_too_many_parts_is_refused(post_api: Post, nothing_left: Calla
 
     assert response.status_code == 413
     assert "100 parts" in response.get_json()["detail"]
+    nothing_left()
+
+
+@pytest.mark.parametrize("by", ["post_api", "post_form"])
+def test_a_farm_that_looks_at_too_many_pictures_says_when_to_come_again(
+    by: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, nothing_left: Callable
+) -> None:
+    # Given a farm whose processes are all taken, and in which nobody may wait
+    pool, done = decoding.Pool(wait_seconds=0), Event()
+    monkeypatch.setattr(decoding, "check", pool.check)
+    for _ in range(decoding.PROCESSES):
+        pool._threads.submit(done.wait)
+
+    with closing(pool):
+        response = request.getfixturevalue(by)()
+        done.set()
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "5"
+    assert "Try again in a moment" in response.text
     nothing_left()
 
 

@@ -1,0 +1,397 @@
+"""Pictures decoded in child processes: real ones, which are killed, stopped, starved and left alone."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from farm import decoding, images
+from farm.decoding import Asked, Limits, Pool
+from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
+from farm.install import install
+from tests.processes import FARM, answers, free_port, sample_files, wait_for
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
+
+AMPLE = Limits(megapixels=100, memory=1_000_000_000, cpu_seconds=60, seconds=60)
+LYING = {"exif": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"}
+
+
+def save(image: Image.Image, format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def gradient(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    y, x = np.mgrid[0:height, 0:width]
+    channels = (x * 255 // width, y * 255 // height, (x + y) % 256, x % 256)
+    picture = Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
+    return picture if mode == "RGBA" else picture.convert("RGB").convert(mode)
+
+
+def grey_16_bit(width: int, height: int) -> Image.Image:
+    return Image.fromarray((np.arange(width * height) % 65536).reshape(height, width).astype(np.uint16))
+
+
+SMALL = save(gradient(160, 120), "JPEG")
+
+
+@pytest.fixture
+def make_pool() -> Iterator[Callable[..., Pool]]:
+    """A pool with limits like the ample ones, but for what a test says; closed afterwards."""
+    with ExitStack() as pools:
+
+        def make(wait_seconds: float = decoding.WAIT_SECONDS, **limits: float) -> Pool:
+            made = Pool(replace(AMPLE, **limits), wait_seconds)  # type: ignore[arg-type]
+            return pools.enter_context(closing(made))
+
+        yield make
+
+
+@pytest.fixture
+def pool(make_pool: Callable[..., Pool]) -> Pool:
+    return make_pool()
+
+
+def one(pool: Pool, data: bytes, field: str = "content", shortest: int = 16) -> images.Checked:
+    (checked,) = pool.check([Asked(data, field, shortest)])
+    return checked
+
+
+def children() -> list[psutil.Process]:
+    """This process's decoders."""
+    mine = [child for child in psutil.Process().children() if not is_gone(child)]
+    return [child for child in mine if "farm.decoder" in child.cmdline()]
+
+
+def is_gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def started(pool: Pool) -> psutil.Process:
+    """Its one child, which waits for a picture."""
+    one(pool, SMALL)
+    (child,) = children()
+    return child
+
+
+def stopped(child: psutil.Process) -> psutil.Process:
+    """It answers nothing any more: for as long as a test likes, it is in the middle of a picture."""
+    child.send_signal(signal.SIGSTOP)
+    wait_for(lambda: child.status() == psutil.STATUS_STOPPED, pause=0.01)
+    return child
+
+
+def asked_something(child: psutil.Process) -> bool:
+    """Whether a question lies in its pipe."""
+    pipe = os.open(f"/proc/{child.pid}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return bool(int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder))
+    finally:
+        os.close(pipe)
+
+
+FORMATS = {
+    "JPEG": SMALL,
+    "a large JPEG": save(gradient(4100, 300), "JPEG"),
+    "a progressive JPEG": save(gradient(400, 300), "JPEG", progressive=True),
+    "a JPEG on its side": save(gradient(4100, 300), "JPEG", **LYING),
+    "CMYK JPEG": save(gradient(400, 300, "CMYK"), "JPEG"),
+    "PNG": save(gradient(400, 300), "PNG"),
+    "RGBA PNG": save(gradient(1000, 800, "RGBA"), "PNG"),
+    "palette PNG": save(gradient(400, 300, "P"), "PNG", transparency=3),
+    "16-bit grey PNG": save(grey_16_bit(400, 300), "PNG"),
+    "WebP": save(gradient(400, 300), "WEBP"),
+    "TIFF": save(gradient(400, 300), "TIFF", compression="tiff_lzw"),
+    "float TIFF": save(gradient(400, 300, "F"), "TIFF"),
+}
+
+
+def test_every_format_is_answered_as_in_this_process(pool: Pool) -> None:
+    asked = [Asked(data, "content") for data in FORMATS.values()]
+    expected = [images.check(data, "content", 100) for data in FORMATS.values()]
+    assert list(pool.check(asked)) == expected
+
+
+@pytest.mark.parametrize("shortest", [16, 64])
+def test_refusals_are_those_of_this_process(pool: Pool, shortest: int) -> None:
+    bad = [
+        b"",
+        b"Dear farm",
+        SMALL[:600],
+        save(gradient(20, 20), "PNG"),
+        save(gradient(640, 20), "PNG"),
+        save(Image.new("1", (30_001, 2_000)), "PNG"),
+        save(gradient(40, 40), "PNG", save_all=True, append_images=[gradient(40, 40, "L")]),
+    ]
+    kinds = set()
+    for data in bad:
+        here = refusal(lambda data=data: images.check(data, "style", 100, shortest))
+        there = refusal(lambda data=data: one(pool, data, "style", shortest))
+        assert (type(there), there and there.problems) == (type(here), here and here.problems)
+        kinds.add(type(there))
+    assert kinds >= {NotAPicture, TooLarge, InvalidInput}
+
+
+def refusal(act: object) -> InvalidInput | None:
+    try:
+        act()  # type: ignore[operator]
+    except InvalidInput as error:
+        return error
+    return None
+
+
+def test_pictures_are_told_of_in_order_until_the_first_that_is_wrong(pool: Pool) -> None:
+    wide = save(gradient(200, 100), "PNG")
+    asked = [Asked(wide, "content"), Asked(SMALL, "style"), Asked(b"no", "style"), Asked(b"", "style")]
+    told = pool.check(asked)
+    assert [next(told).width, next(told).width] == [200, 160]
+    with pytest.raises(NotAPicture, match="style: is not a"):
+        next(told)
+
+
+def test_a_child_that_is_killed_refuses_its_picture_and_the_next_one_gets_a_fresh_child(
+    pool: Pool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given a child in the middle of a picture
+    child = stopped(started(pool))
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(one, pool, SMALL, "style")
+        wait_for(lambda: asked_something(child), pause=0.01)
+
+        # When it is killed
+        child.kill()
+
+        # Then that picture is refused, and the log says why
+        with pytest.raises(InvalidInput, match=r"^style: cannot be decoded within the limits") as caught:
+            asked.result(20)
+    assert type(caught.value) is InvalidInput
+    assert "SIGKILL" in capsys.readouterr().out
+
+    # And the next one is looked at
+    assert one(pool, SMALL).width == 160
+    assert started(pool).pid != child.pid
+
+
+def test_a_child_that_died_while_it_waited_costs_nobody_anything(pool: Pool) -> None:
+    child = started(pool)
+    child.kill()
+    wait_for(lambda: child.status() == psutil.STATUS_ZOMBIE, pause=0.01)
+    assert one(pool, SMALL).width == 160
+
+
+def test_a_picture_may_take_so_much_memory_and_no_more(make_pool: Callable[..., Pool]) -> None:
+    # Given 25 megapixels, which are 100 MB when they are decoded, and 60 MB
+    pool = make_pool(memory=60_000_000)
+    child = started(pool)
+
+    # Then it is refused, and the child lives on
+    with pytest.raises(InvalidInput, match=r"content: cannot be decoded .* too much memory"):
+        one(pool, save(Image.new("RGB", (5000, 5000)), "PNG"))
+    assert started(pool).pid == child.pid
+
+
+SIDE = 2000  # px
+
+
+def neediest() -> Iterator[bytes]:
+    """Of each kind that is told apart on the way the one that takes most, as measured."""
+    turned = {"compress_level": 1, **LYING}
+    transparent = gradient(SIDE, SIDE, "RGBA")
+    yield save(transparent, "WEBP", lossless=True, method=0, quality=0, **LYING)
+    yield save(transparent, "PNG", **turned)
+    yield save(transparent.convert("LA"), "PNG", **turned)
+    yield save(transparent.convert("CMYK"), "JPEG", progressive=True, subsampling=0, **LYING)
+    yield save(gradient(SIDE, SIDE, "P"), "PNG", transparency=bytes(range(256)), **turned)
+    yield save(grey_16_bit(SIDE, SIDE), "PNG", **turned)
+    yield save(gradient(SIDE, SIDE, "F"), "TIFF")
+    yield save(gradient(SIDE, SIDE, "1"), "TIFF", compression="group4")
+
+
+def test_the_largest_picture_of_each_kind_is_taken_by_one_child_after_another(
+    make_pool: Callable[..., Pool],
+) -> None:
+    pictures = list(neediest())
+    megabytes = -(-max(map(len, pictures)) // 1_000_000)
+    pool = make_pool(**asdict(Limits.of(SIDE * SIDE // 1_000_000, megabytes)))
+    child = started(pool)
+    for data in pictures:
+        assert one(pool, data).width == SIDE
+        assert [alive.pid for alive in children()] == [child.pid]
+
+
+def test_a_picture_that_takes_too_long_is_refused(make_pool: Callable[..., Pool]) -> None:
+    # Given a child that answers nothing any more
+    pool = make_pool(seconds=1)
+    stopped(started(pool))
+
+    # Then the picture is refused, even if it is too large for the pipe, and the next one looked at
+    with pytest.raises(InvalidInput, match=r"content: cannot be decoded .* takes longer than 1 s"):
+        one(pool, SMALL + bytes(10_000_000))
+    assert one(pool, SMALL).width == 160
+
+
+def test_a_picture_may_take_so_much_of_a_processor_and_no_more(make_pool: Callable[..., Pool]) -> None:
+    # Given a JPEG of 1 MB whose last scan comes again and again, so that decoding it takes long
+    whole = save(Image.new("RGB", (3000, 3000)), "JPEG", progressive=True)
+    last = whole[whole.rindex(b"\xff\xc4") : -2]
+    hostile = whole[:-2] + last * (1_000_000 // len(last)) + whole[-2:]
+    pool = make_pool(cpu_seconds=1)
+
+    with pytest.raises(InvalidInput, match=r"content: cannot be decoded .* 1 s of a processor"):
+        one(pool, hostile)
+    assert one(pool, SMALL).width == 160
+
+
+def test_a_child_has_no_secret_and_none_of_the_farms_settings(
+    monkeypatch: pytest.MonkeyPatch, pool: Pool
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://farm:secret@db/farm")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("FARM_WEBHOOK_SECRET", "another secret of ours")
+    seen = started(pool).environ()
+    assert "secret" not in "".join(seen.values())
+    assert not [name for name in seen if name.startswith(("FARM_", "AWS_", "DATABASE", "REDIS"))]
+    assert set(seen) <= {*decoding.PASSED_ON, "PYTHONPATH", "OPENBLAS_NUM_THREADS", "LC_CTYPE"}
+
+
+def test_a_child_is_limited_before_the_first_picture(pool: Pool) -> None:
+    child = started(pool)
+    soft, hard = child.rlimit(psutil.RLIMIT_AS)
+    assert soft == hard
+    assert AMPLE.memory < hard < AMPLE.memory + 500_000_000
+    assert child.rlimit(psutil.RLIMIT_FSIZE) == (0, 0)
+    assert child.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+    assert child.rlimit(psutil.RLIMIT_NOFILE) == (16, 16)
+    assert child.rlimit(psutil.RLIMIT_CPU)[0] in range(60, 70)
+    assert re.search(r"NoNewPrivs:\s+1", Path(f"/proc/{child.pid}/status").read_text())
+    held = {opened.path for opened in child.open_files()}
+    assert held == set()
+
+
+def test_a_child_imports_little() -> None:
+    heavy = {"torch", "sqlalchemy", "celery", "flask", "pydantic", "structlog", "redis"}
+    code = f"import sys, farm.decoder; print(sorted({heavy!r} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+ONE_PICTURE = """
+import os, sys, time
+from farm import decoding
+
+def look():
+    (checked,) = decoding.check([decoding.Asked(open(sys.argv[1], "rb").read(), "content")])
+    print(checked.width, flush=True)
+
+look()
+"""
+
+
+@contextmanager
+def other_process(folder: Path, then: str) -> Iterator[tuple[subprocess.Popen[bytes], psutil.Process]]:
+    """A process that has a child of its own and goes on with something else, and that child."""
+    (folder / "picture").write_bytes(SMALL)
+    command = [sys.executable, "-W", "error", "-c", ONE_PICTURE + then, str(folder / "picture")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout
+        assert parent.stdout.readline() == b"160\n"
+        yield parent, psutil.Process(parent.pid).children()[0]
+        parent.kill()
+
+
+def test_a_child_dies_with_its_parent_even_in_the_middle_of_a_picture(tmp_path: Path) -> None:
+    with other_process(tmp_path, "time.sleep(60)") as (parent, child):
+        stopped(child)
+        parent.kill()
+        wait_for(lambda: is_gone(child), 20, pause=0.02)
+
+
+def test_a_process_that_ends_leaves_no_child(tmp_path: Path) -> None:
+    with other_process(tmp_path, "time.sleep(0.5)") as (parent, child):
+        assert parent.wait(20) == 0
+        assert is_gone(child)
+
+
+def test_a_forked_process_has_children_of_its_own(tmp_path: Path) -> None:
+    then = "pid = os.fork()\nlook()\nif pid: os.waitpid(pid, 0)"
+    with other_process(tmp_path, then) as (parent, _):
+        assert parent.wait(20) == 0
+        assert parent.stdout
+        assert parent.stdout.read() == b"160\n160\n"
+
+
+def test_the_web_part_that_is_stopped_leaves_no_child(farm_home: Path) -> None:
+    # Given a web part that has taken a job
+    install()
+    port = free_port()
+    environment = os.environ | {"PORT": str(port), "REDIS_URL": "memory://"}
+    web = subprocess.Popen([*FARM, "web"], env=environment)
+    url = f"http://127.0.0.1:{port}"
+    wait_for(lambda: answers(url), pause=0.05)
+    assert httpx.post(f"{url}/api/v1/jobs", files=sample_files(), timeout=30).status_code == 202
+    family = psutil.Process(web.pid).children(recursive=True)
+    assert any("farm.decoder" in child.cmdline() for child in family)
+
+    # When it is stopped, nothing of it is left
+    web.terminate()
+    web.wait(20)
+    wait_for(lambda: all(is_gone(child) for child in family), 20, pause=0.02)
+
+
+def test_a_closed_pool_leaves_neither_process_nor_thread_nor_file() -> None:
+    before = (threading.active_count(), psutil.Process().num_fds())
+    pool = Pool(AMPLE)
+    started(pool)
+    pool.close()
+    assert children() == []
+    assert (threading.active_count(), psutil.Process().num_fds()) == before
+
+
+def test_many_threads_share_two_children(pool: Pool) -> None:
+    sizes = [(100 + number, 90) for number in range(24)]
+    pictures = [save(gradient(*size), "PNG") for size in sizes]
+    with ThreadPoolExecutor(12) as threads:
+        found = list(threads.map(lambda data: one(pool, data), pictures))
+    assert [(checked.width, checked.height) for checked in found] == sizes
+    assert len(children()) == 2
+
+
+def test_nobody_waits_for_ever(make_pool: Callable[..., Pool]) -> None:
+    # Given two children in the middle of pictures
+    pool = make_pool(wait_seconds=0.2)
+    list(pool.check([Asked(SMALL, "content")] * 2))
+    both = [stopped(child) for child in children()]
+    assert len(both) == 2
+    with ThreadPoolExecutor(1) as threads:
+        busy = threads.submit(lambda: list(pool.check([Asked(SMALL, "content")] * 2)))
+        wait_for(lambda: all(map(asked_something, both)), pause=0.01)
+
+        # Then a third is told so
+        with pytest.raises(Busy) as caught:
+            one(pool, SMALL)
+        assert caught.value.status == 503
+
+        # And those that have begun are not disturbed
+        for child in both:
+            child.send_signal(signal.SIGCONT)
+        assert [checked.width for checked in busy.result(20)] == [160, 160]
