@@ -6,8 +6,10 @@ that is away.
 
 from __future__ import annotations
 
-from flask import Flask, request
-from flask_limiter import ApplicationLimit, Limiter
+from http import HTTPStatus
+
+from flask import Flask, Response, request
+from flask_limiter import ApplicationLimit, HeaderNames, Limiter
 
 from farm.settings import settings
 from web.access import OPEN, client
@@ -19,6 +21,7 @@ REDIS: dict[str, str | int] = {
     "socket_timeout": REDIS_SECONDS,
     "socket_connect_timeout": REDIS_SECONDS,
 }
+WAIT = "X-RateLimit-Wait"  # s; the limiter would put it into every answer's Retry-After
 QUESTIONS = frozenset({"api.ask", "api.ask_sizes"})  # sent by POST, and change nothing
 
 
@@ -33,12 +36,14 @@ def init_app(app: Flask) -> None:
         )
         if limit
     ]
+    app.after_request(_say_when)  # which runs after the limiter's own, that comes later
     limiter = Limiter(
         client,
         app=app,
         application_limits=list(limits),
         strategy="moving-window",
         headers_enabled=True,
+        header_name_mapping={HeaderNames.RETRY_AFTER: WAIT},
         storage_uri=wanted.limits_url,
         storage_options=REDIS if wanted.limits_url != "memory://" else {},
         in_memory_fallback_enabled=True,
@@ -46,6 +51,14 @@ def init_app(app: Flask) -> None:
     )
     if not wanted.read_limit:
         limiter.request_filter(_looks)  # most requests: the limiter need not even begin
+
+
+def _say_when(response: Response) -> Response:
+    """Only who came too often is told to come later."""
+    seconds = response.headers.pop(WAIT, None)
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and seconds is not None:
+        response.headers["Retry-After"] = str(max(1, int(seconds)))
+    return response
 
 
 def _looks() -> bool:

@@ -49,6 +49,7 @@ def test_too_many_changes_are_refused_with_the_time_to_come_again(limited: Calla
     assert answer.mimetype == "application/problem+json"
     assert "3 per 1 minute" in answer.get_json()["detail"]
     assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert "X-RateLimit-Wait" not in answer.headers
     assert answer.headers["X-RateLimit-Limit"] == "3"
     assert answer.headers["X-RateLimit-Remaining"] == "0"
     # Looking is no change, nor is a question
@@ -71,6 +72,12 @@ def test_reads_have_a_limit_where_the_operator_wants_one(limited: Callable) -> N
     assert ask(client) == 429
     assert client.get("/healthz").status_code == 200
     assert change(client) == 404
+
+
+def test_who_does_not_come_too_often_is_not_told_to_wait(limited: Callable) -> None:
+    answer = limited(FARM_RATE_LIMIT=THREE).post(f"/api/v1/jobs/{'0' * 32}/cancel")
+    assert answer.headers["X-RateLimit-Remaining"] == "2"
+    assert "Retry-After" not in answer.headers
 
 
 def test_off_is_no_limit(limited: Callable) -> None:
