@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from farm import access, client, db, follow, machines
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.plan import SMALLEST_TILE
-from farm.recipe import LARGEST_SIZE, LONGEST_NAME, Recipe, choices
+from farm.recipe import LARGEST_SIZE, LONGEST_NAME, Recipe, choices, typed
 from farm.settings import settings
 
 console = Console(stderr=True, highlight=False)
@@ -50,8 +50,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     for name, field in reversed(Recipe.model_fields.items()):
         words = choices(field.annotation)
         kind = click.Choice(words) if words and all(isinstance(w, str) for w in words) else str
-        default = field.default if not isinstance(field.default, dict) else "equal"
-        shown = "" if default is None else f"  [default: {default}]"
+        shown = "" if field.default is None else f"  [default: {typed(field.default)}]"
         option = click.option(
             f"--{name.replace('_', '-')}", name, type=kind, help=f"{field.description}{shown}"
         )

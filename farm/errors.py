@@ -74,7 +74,7 @@ class WrongState(FarmError):
 
 
 class KeyReused(FarmError):
-    """Idempotency-Key: this key came before with another request; send a new one with new content."""
+    """This key came before, with another request."""
 
     status = 409
 

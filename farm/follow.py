@@ -38,7 +38,7 @@ def photographs(content: Path) -> list[Path]:
 
 
 def check_output(output: Path | None, *, wait: bool, many: bool) -> None:
-    """Before anything is sent.
+    """Before anything is sent; a folder for several pictures is made.
 
     Raises:
         InvalidInput: pictures could not be put there.
@@ -47,10 +47,12 @@ def check_output(output: Path | None, *, wait: bool, many: bool) -> None:
         return
     if not wait:
         raise InvalidInput(Problem("output", "goes with --wait; without it nothing is fetched"))
-    if many and not output.is_dir():
-        raise InvalidInput(Problem("output", f"{output} must be a folder for several pictures"))
     if not output.is_dir() and not output.parent.is_dir():
         raise InvalidInput(Problem("output", f"{output.parent} is not a folder"))
+    if many and (output.is_file() or output.suffix.lower() in PHOTOGRAPHS):
+        raise InvalidInput(Problem("output", f"{output} must be a folder for several pictures"))
+    if many:
+        output.mkdir(exist_ok=True)
 
 
 @dataclass

@@ -32,7 +32,7 @@ FOLDED_LENGTH = 240  # characters of a name's folded form, which may be longer t
 
 
 class State(enum.StrEnum):
-    """Where a job is. `farm.jobs.MOVES` says which moves are allowed."""
+    """Where a job is."""
 
     QUEUED = "queued"  # waits for a worker
     RUNNING = "running"  # an attempt renders it

@@ -298,3 +298,14 @@ def problems(error: ValidationError) -> tuple[Problem, ...]:
 def choices(kind: Any) -> tuple[str, ...]:
     """The words a Literal allows."""
     return get_args(kind)
+
+
+def typed(value: Any) -> str:
+    """A setting as a person types it into the form: `relu1_1=1,relu2_1=0.5`, `200,100`."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={typed(weight)}" for name, weight in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(typed(part) for part in value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -26,6 +26,8 @@ from farm.storage import storage
 NAME_LENGTH = 120
 KEY_LENGTH = 200
 PRIORITIES = range(-100, 101)
+KEY_TAKEN = "Idempotency-Key: this key came before, with another request; take a new one."
+ID_TAKEN = "There is a job with this id already, of another request."
 
 
 def submit(
@@ -59,7 +61,7 @@ def submit(
         # Without a webhook the parts are what they were before there were any: old keys find their job.
         told = [b"webhook " + webhook_url.encode()] if webhook_url else []
         parts = [content, *styles, recipe.model_dump_json().encode(), name.encode(), b"%d" % priority]
-        request = Request(key, digest([*parts, *told]))
+        request = Request(key, digest([*parts, *told]), KEY_TAKEN if job_id is None else ID_TAKEN)
     if request and (job := request.job()):
         return job
     if priority not in PRIORITIES:
@@ -79,7 +81,7 @@ def submit(
         if request and (job := request.job()):
             return job
         if job_id is not None:
-            raise KeyReused("There is a job with this id already, of another request.") from None
+            raise KeyReused(ID_TAKEN) from None
         raise
     wake(job)
     return job
@@ -148,10 +150,14 @@ class Submission:
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent under a key of its own, for one job or several; the first has the key."""
+    """What a client sent under a key of its own, for one job or several; the first has the key.
+
+    taken: said when another request had it.
+    """
 
     key: str
     digest: str
+    taken: str = KEY_TAKEN
 
     def __post_init__(self) -> None:
         if not (1 <= len(self.key) <= KEY_LENGTH and self.key.isascii() and self.key.isprintable()):
@@ -171,7 +177,7 @@ class Request:
         with db.reading() as session:
             found = jobs.of_key(session, self.key)
         if found and found.request_sha256 != self.digest:
-            raise KeyReused()
+            raise KeyReused(self.taken)
         return found
 
 

@@ -6,9 +6,8 @@ import json
 import shlex
 
 from farm.models import Job
-from farm.recipe import Recipe
+from farm.recipe import Recipe, typed
 from farm.settings import settings
-from web.present import typed
 
 
 def farm_submit(job: Job, url: str) -> str:

@@ -16,6 +16,7 @@ from farm.deliveries import Standing
 from farm.estimate import Estimate
 from farm.listing import Page
 from farm.models import Job, State, Worker, now
+from farm.recipe import typed
 
 STATES = {
     State.QUEUED: "Waiting",
@@ -372,17 +373,6 @@ def figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
         for name, (title, words, meaning) in FIGURES.items()
         if isinstance(found.get(name), int | float)
     ]
-
-
-def typed(value: Any) -> str:
-    """A setting as a person types it into the form: `relu1_1=1,relu2_1=0.5`, `200,100`."""
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        return ",".join(f"{name}={typed(weight)}" for name, weight in value.items())
-    if isinstance(value, list | tuple):
-        return ",".join(typed(part) for part in value)
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def init_app(app: Flask) -> None:

@@ -149,6 +149,8 @@ def test_a_folder_needs_pictures_and_a_folder_to_put_them(photographs: Path, tmp
     assert "has no picture in it" in submit(empty, BRUSH, "--url", url).output
     one_file = submit(photographs, BRUSH, "--url", url, "--wait", "-o", tmp_path / "x.png")
     assert "must be a folder" in one_file.output
+    submit(photographs, BRUSH, "--url", url, "--wait", "-o", tmp_path / "painted")
+    assert (tmp_path / "painted").is_dir()
 
 
 def test_a_farm_that_is_away_for_long_is_given_up(

@@ -414,3 +414,10 @@ def test_the_document_can_be_read_by_people(client: FlaskClient) -> None:
     for path, methods in document["paths"].items():
         assert page.count(f"<code>{path}</code>") == len(set(methods) - {"parameters"})
     assert "One weight for each painting; equal when left out." in page
+
+
+def test_the_page_of_the_api_says_what_values_there_are(client: FlaskClient) -> None:
+    page = client.get("/api").text
+    assert "queued | running | cancelling | succeeded | failed | cancelled" in page
+    assert "<code>Idempotency-Key</code>" in page
+    assert "`" not in page

@@ -26,9 +26,8 @@ from farm.explore import KINDS
 from farm.formats import FORMATS
 from farm.images import ACCEPTED
 from farm.models import WEBHOOK_LENGTH, Job
-from farm.recipe import LARGEST_SIZE, PRESETS, Recipe
+from farm.recipe import LARGEST_SIZE, PRESETS, Recipe, typed
 from farm.submit import NAME_LENGTH
-from web.present import typed
 from web.samples import CONTENTS, STYLES, offered
 
 SIZES = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app, render_template
+from markupsafe import Markup, escape
 
 from web.pages import blueprint
 
@@ -20,7 +21,7 @@ class Field:
     name: str
     kind: str
     needed: bool
-    words: str
+    words: Markup
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,13 @@ class Operation:
 
     method: str
     path: str
-    words: str
+    words: Markup
     parameters: list[Field]
     body_type: str
     body: list[Field]
     answer_type: str
     answer: list[Field]
-    statuses: list[tuple[str, str]]
+    statuses: list[tuple[str, Markup]]
 
 
 @blueprint.get("/api")
@@ -58,16 +59,16 @@ def _operation(spec: dict[str, Any], path: str, method: str, item: dict[str, Any
     return Operation(
         method=method.upper(),
         path=path,
-        words=" ".join(filter(None, (item.get("summary"), item.get("description")))),
+        words=_marked(" ".join(filter(None, (item.get("summary"), item.get("description"))))),
         parameters=[
-            Field(each["name"], _kind(each["schema"]), each.get("required", False), _words(each))
+            Field(each["name"], _kind(spec, each["schema"]), each.get("required", False), _words(each))
             for each in item.get("parameters", [])
         ],
         body_type=body_type,
         body=body,
         answer_type=answer_type,
         answer=answer,
-        statuses=[(code, told.get("description", "")) for code, told in item["responses"].items()],
+        statuses=[(code, _words(told)) for code, told in item["responses"].items()],
     )
 
 
@@ -81,7 +82,7 @@ def _content(spec: dict[str, Any], told: dict[str, Any]) -> tuple[str, list[Fiel
 def _fields(spec: dict[str, Any], schema: dict[str, Any]) -> Iterator[Field]:
     needed = schema.get("required", [])
     for name, each in schema.get("properties", {}).items():
-        yield Field(name, _kind(each), name in needed, _words(_resolved(spec, each)))
+        yield Field(name, _kind(spec, each), name in needed, _words(_resolved(spec, each)))
 
 
 def _resolved(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -91,18 +92,28 @@ def _resolved(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _words(schema: dict[str, Any]) -> str:
-    return " ".join(str(schema.get("description", "")).split())
+def _words(schema: dict[str, Any]) -> Markup:
+    return _marked(" ".join(str(schema.get("description", "")).split()))
 
 
-def _kind(schema: dict[str, Any]) -> str:
-    """In a word or two: `integer`, `list of CellOut`, `newest | oldest | name`, `string or null`."""
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
+def _marked(text: str) -> Markup:
+    """What stands between backticks, as code."""
+    pieces = [escape(piece) for piece in text.split("`")]
+    return Markup().join(
+        Markup("<code>{}</code>").format(piece) if number % 2 else piece
+        for number, piece in enumerate(pieces)
+    )
+
+
+def _kind(spec: dict[str, Any], schema: dict[str, Any]) -> str:
+    """In few words: `integer`, `list of (row, state, ...)`, `newest | oldest`, `string or null`."""
+    schema = _resolved(spec, schema)
     if "anyOf" in schema:
-        return " or ".join(_kind(each) for each in schema["anyOf"])
+        return " or ".join(_kind(spec, each) for each in schema["anyOf"])
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if schema.get("type") == "array":
-        return f"list of {_kind(schema.get('items', {}))}"
+        return f"list of {_kind(spec, schema.get('items', {}))}"
+    if "properties" in schema:
+        return f"({', '.join(schema['properties'])})"
     return str(schema.get("format") or schema.get("type") or "anything")
