@@ -433,7 +433,7 @@ def delete(job_id: str, url: str) -> None:
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path))
 @url_option
 def fetch(job_id: str, output: Path | None, url: str) -> None:
-    """Download a finished picture, in the format of its recipe."""
+    """Download a finished picture, in the format of its recipe or of the ending of --output."""
     if output and not output.parent.is_dir():
         raise click.ClickException(f"{output.parent} is not a folder.")
     click.echo(str(_farm(url).fetch(job_id, output)))

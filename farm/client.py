@@ -115,9 +115,14 @@ class Client:
         """Download the finished picture, piece by piece; returns where it is.
 
         Args:
-            output: the file; None: named for the job, with its format's ending, in this folder.
+            output: the file, whose ending chooses the format; None: named for the job, in the format
+                and with the ending of its recipe, in this folder.
+
+        Raises:
+            InvalidInput: no format ends so. Refused: the picture cannot be had in that format.
         """
-        with self._answer("GET", f"/jobs/{job_id}/result") as response:
+        query = self._format(job_id, output) if output else {}
+        with self._answer("GET", f"/jobs/{job_id}/result", params=query) as response:
             suffix = formats.suffix_of(response.headers.get("content-type", ""))
             path = output or Path(f"{job_id}{suffix}")
             part = path.with_name(f"{path.name}.part")
@@ -129,6 +134,13 @@ class Client:
             finally:
                 part.unlink(missing_ok=True)
         return path
+
+    def _format(self, job_id: str, output: Path) -> dict[str, str]:
+        """What to ask for, if the job's own format does not end like this file."""
+        own = formats.FORMATS[self.job(job_id)["recipe"]["format"]]
+        if not output.suffix or output.suffix.lower() in own.suffixes:
+            return {}
+        return {"format": formats.of_ending(output.suffix).name}
 
     def _twice(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Asked again if the answer was lost on its way."""

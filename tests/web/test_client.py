@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from farm.client import AnswerLost, Client
+from farm.errors import FarmError
+from farm.models import Job, State
 from farm.recipe import Recipe
 from tests.processes import SAMPLES
 
@@ -75,3 +78,26 @@ def test_a_farm_that_answers_nothing_twice_is_said_so(tmp_path: Path) -> None:
             )
         thread.join()
     assert len(accepted) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("x.png", "PNG"), ("x.jpg", "JPEG"), ("x.JPEG", "JPEG"), ("x.webp", "WEBP"), ("x", "PNG")],
+)
+def test_the_ending_of_the_output_chooses_the_format(
+    served: str, make_job: Callable[..., Job], tmp_path: Path, name: str, format: str
+) -> None:
+    job = make_job(State.SUCCEEDED)
+    path = Client(served).fetch(job.id, tmp_path / name)
+    with Image.open(path) as picture:
+        assert picture.format == format
+
+
+@pytest.mark.parametrize(("name", "words"), [("x.tif", "must be one of png"), ("x.bmp", "ends in .bmp")])
+def test_a_format_that_cannot_be_had_is_named(
+    served: str, make_job: Callable[..., Job], tmp_path: Path, name: str, words: str
+) -> None:
+    job = make_job(State.SUCCEEDED)
+    with pytest.raises(FarmError, match=words):
+        Client(served).fetch(job.id, tmp_path / name)
+    assert list(tmp_path.glob("x*")) == []

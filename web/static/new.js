@@ -115,13 +115,15 @@ balance.addEventListener("input", () => {
 weight.addEventListener("input", sayBalance);
 
 const size = document.getElementById("size");
+const sizeWords = document.getElementById("size-words");
+const ANY_SIZE = sizeWords.textContent;
 
 function markSize() {
+  sizeWords.textContent = ANY_SIZE;
   for (const chip of form.querySelectorAll("[data-size]")) {
-    chip.setAttribute("aria-pressed", String(chip.dataset.size === size.value));
-    if (chip.dataset.size === size.value) {
-      document.getElementById("size-words").textContent = `${size.value} px: ${chip.title}.`;
-    }
+    const usual = chip.dataset.size === size.value;
+    chip.setAttribute("aria-pressed", String(usual));
+    if (usual) sizeWords.textContent = `${size.value} px: ${chip.title}.`;
   }
 }
 
