@@ -114,6 +114,8 @@ def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | 
     if len(taken) > MOST_VALUES:
         raise InvalidInput(Problem(field, f"has {len(taken)} values; the limit is {MOST_VALUES}"))
     try:
+        if any(isinstance(value, bool) for value in taken):
+            raise TypeError("true is no number")
         if len(set(taken)) < len(taken):
             raise InvalidInput(Problem(field, "has the same value twice"))
         labels = _told_apart([kind.label(value) for value in taken], taken)
@@ -166,7 +168,7 @@ def explore(
         field = "across" if across.name == "blend" else "down"
         raise InvalidInput(Problem(field, f"blend takes two paintings; there are {len(styles)}"))
     if size not in SIZES:
-        raise InvalidInput(Problem("size", f"of a cell must be {SIZES[0]} to {SIZES[-1]} px"))
+        raise InvalidInput(Problem("cell_size", f"must be {SIZES[0]} to {SIZES[-1]} px"))
     recipes = [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
     sent = Submission.check(content, styles, recipes[0], name=name)
     for each in recipes[1:]:

@@ -114,7 +114,7 @@ def test_what_makes_no_grid_is_refused_and_leaves_nothing(
 
 def test_a_cell_has_the_size_of_a_preview() -> None:
     axes = [explore.axis("", name, Recipe()) for name in ("balance", "tv")]
-    with pytest.raises(InvalidInput, match="of a cell must be 64 to 384 px"):
+    with pytest.raises(InvalidInput, match="cell_size: must be 64 to 384 px"):
         explore.explore(LAKE, [BRUSH], Recipe(), *axes, size=385)
 
 

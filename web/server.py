@@ -22,6 +22,12 @@ graceful_timeout = 5
 timeout = 120
 loglevel = "warning"
 
+# What a proxy says is believed as FARM_PROXIES says, by the application. By default gunicorn would
+# believe anybody on this machine, and let headers named SCRIPT_NAME and PATH_INFO rewrite addresses.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+
 
 def post_worker_init(worker: Any) -> None:
     """Told to stop, the streams end at once; what else is being answered has its grace."""

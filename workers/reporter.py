@@ -26,9 +26,7 @@ from workers.stop import Stop, stopping
 REPORT_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0
 PREVIEW_SHARE = 0.05  # of the time may go into previews, so large pictures get them less often
-SMALLEST_MEASURED = (
-    0.03  # megapixels, less than 256 px have; smaller levels are slower for theirs
-)
+SMALLEST_MEASURED = 0.03  # megapixels, less than 256 px have; smaller levels are slower for theirs
 
 log = structlog.get_logger()
 

@@ -416,6 +416,13 @@ def test_the_document_can_be_read_by_people(client: FlaskClient) -> None:
     assert "One weight for each painting; equal when left out." in page
 
 
+@pytest.mark.parametrize("key", [f"id {'0' * 32}", f"form {'0' * 64}"])
+def test_a_key_cannot_be_one_that_the_farm_gives(key: str, post_api: Post) -> None:
+    response = post_api(headers={"Idempotency-Key": key})
+    assert response.status_code == 422
+    assert "must not begin with" in response.get_json()["detail"]
+
+
 def test_the_page_of_the_api_says_what_values_there_are(client: FlaskClient) -> None:
     page = client.get("/api").text
     assert "queued | running | cancelling | succeeded | failed | cancelled" in page

@@ -95,7 +95,7 @@ def test_one_request_makes_all_cells(client: FlaskClient) -> None:
         ({"across_values": '{"a": 1}'}, "across_values"),
         ({"across_values": '[[1], {"a": 2}]'}, "across"),
         ({"down": "style_scale", "down_values": "[9]"}, "style_scale"),
-        ({"cell_size": "2048"}, "size"),
+        ({"cell_size": "2048"}, "cell_size"),
         ({"cell_size": "large"}, "cell_size"),
         ({"across": "blend"}, "across"),
         ({"recipe": '{"size": 9}'}, "size"),
@@ -109,6 +109,11 @@ def test_what_is_wrong_is_named(
     assert answer.status_code == 422, answer.text
     assert [error["field"] for error in answer.get_json()["errors"]] == [field]
     nothing_left()
+
+
+@pytest.mark.parametrize("values", ["[NaN]", "[Infinity, 1]", "[true, false]", "[1, 1]", "{}"])
+def test_values_that_are_no_numbers_are_named(client: FlaskClient, values: str) -> None:
+    assert post(client, across_values=values).status_code == 422
 
 
 def test_a_request_sent_twice_is_one_exploration(client: FlaskClient) -> None:

@@ -16,7 +16,7 @@ from farm.models import Exploration, Job, State
 from farm.recipe import Recipe
 from web import live
 from web.api import blueprint
-from web.api.received import conditional, submission, whole_number
+from web.api.received import conditional, idempotency_key, submission, whole_number
 from web.present import Moment, preview_url
 
 TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
@@ -151,7 +151,7 @@ def explore() -> ResponseReturnValue:
         _axis("down", "style_scale", recipe),
         name=request.form.get("name", ""),
         size=whole_number("cell_size", farm.explore.SIZE),
-        key=request.headers.get("Idempotency-Key"),
+        key=idempotency_key(),
     )
     response = _json(made)
     response.status_code = 202
@@ -164,12 +164,17 @@ def _axis(field: str, usual: str, recipe: Recipe) -> farm.explore.Axis:
     values = None
     if text := request.form.get(f"{field}_values"):
         try:
-            values = json.loads(text)
+            values = json.loads(text, parse_constant=_no_number)
         except ValueError:
             values = None
         if not isinstance(values, list) or not values:
             raise InvalidInput(Problem(f"{field}_values", "must be a list in JSON, such as [-1, 0, 1]"))
     return farm.explore.axis(field, request.form.get(field) or usual, recipe, values)
+
+
+def _no_number(text: str) -> None:
+    """NaN and the like, which are no JSON."""
+    raise ValueError(text)
 
 
 @blueprint.get("/explorations")

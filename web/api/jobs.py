@@ -20,7 +20,7 @@ from farm.models import Job, State
 from farm.submit import submit, wake
 from web import live
 from web.api import blueprint
-from web.api.received import conditional, submission, whole_number
+from web.api.received import conditional, idempotency_key, submission, whole_number
 from web.pictures import send_preview, send_result
 from web.present import JobOut, JobPage
 
@@ -77,7 +77,7 @@ def create() -> ResponseReturnValue:
 
     With a header `Idempotency-Key` of your own making, the same request sent again is the same job.
     """
-    return _submitted(key=request.headers.get("Idempotency-Key"))
+    return _submitted(key=idempotency_key())
 
 
 @blueprint.put("/jobs/<job_id:job_id>")

@@ -19,7 +19,7 @@ class RatingIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    stars: int = Field(ge=ratings.STARS[0], le=ratings.STARS[-1])
+    stars: int = Field(ge=ratings.STARS[0], le=ratings.STARS[-1], strict=True)
 
 
 class OpinionOut(BaseModel):

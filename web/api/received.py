@@ -12,6 +12,7 @@ from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 
 FILES = ("content", "style")
+OWN_KEYS = ("id ", "form ")  # of jobs under a client's id, and of forms
 
 
 def submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
@@ -57,6 +58,19 @@ def whole_number(field: str, usual: int = 0) -> int:
         return int(request.form.get(field) or usual)
     except ValueError:
         raise InvalidInput(Problem(field, "must be a whole number")) from None
+
+
+def idempotency_key() -> str | None:
+    """What the client calls its request; None: nothing.
+
+    Raises:
+        InvalidInput: it is one that the farm gives itself.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key and key.startswith(OWN_KEYS):
+        message = f"must not begin with {' or '.join(map(repr, OWN_KEYS))}; the farm's own do"
+        raise InvalidInput(Problem("Idempotency-Key", message))
+    return key
 
 
 def conditional(found: BaseModel, tag: str | None = None) -> Response:
