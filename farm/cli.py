@@ -13,7 +13,6 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from farm import access, client, db, follow, machines
@@ -35,8 +34,9 @@ class Farm(click.Group):
         except FarmError as error:
             raise click.ClickException(str(error)) from error
         except DBAPIError as error:
-            name = make_url(settings().database_url).render_as_string(hide_password=True)
-            raise click.ClickException(f"The database {name}: {str(error.orig).strip()}.") from error
+            raise click.ClickException(
+                f"The database {db.shown_url()}: {str(error.orig).strip()}."
+            ) from error
 
 
 @click.group(cls=Farm, context_settings={"help_option_names": ["-h", "--help"]})

@@ -39,6 +39,12 @@ def engine() -> Engine:
     return made
 
 
+def shown_url() -> str:
+    """Where the database is, without what may be secret."""
+    url = make_url(settings().database_url).set(query={})
+    return url.render_as_string(hide_password=True)
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """Write-ahead log, so that readers and one writer do not wait for each other."""
     connection.isolation_level = None  # SQLAlchemy's `begin` event begins, not the driver

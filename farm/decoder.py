@@ -20,8 +20,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-# All four now: afterwards there are few files that it may open.
-from PIL import JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin  # noqa: F401
+# All now: afterwards there are few files that it may open.
+from PIL import (  # noqa: F401
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from farm import images
 from farm.errors import InvalidInput

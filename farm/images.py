@@ -237,7 +237,8 @@ def _check_header(image: Image.Image, field: str, megapixels: int, shortest: int
         raise InvalidInput(Problem(field, f"{size}; it needs at least {shortest} px a side"))
     if max(width, height) > LONGEST_RATIO * min(width, height):
         raise InvalidInput(Problem(field, f"{size}; sides may be 1 : {LONGEST_RATIO} at most"))
-    if getattr(image, "is_animated", False):
+    # Cameras add a preview or a second view to a JPEG (CIPA DC-007); the picture is the first.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
         raise InvalidInput(Problem(field, "is animated or has several pages; send one picture"))
 
 

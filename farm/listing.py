@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session, raiseload
 
 from farm.errors import InvalidInput, Problem
-from farm.models import FOLDED_LENGTH, Job, State, fold
+from farm.models import FOLDED_LENGTH, Job, State, can_be_shown, fold
 
 PAGE = 50  # jobs in one list
 SEARCH_LENGTH = 120  # characters
@@ -56,7 +56,7 @@ class Asked:
         if len(self.q) > SEARCH_LENGTH:
             message = f"has {len(self.q)} characters; the limit is {SEARCH_LENGTH}"
             raise InvalidInput(Problem("q", message))
-        if not self.q.isprintable():
+        if not can_be_shown(self.q):
             raise InvalidInput(Problem("q", "has characters that cannot be shown"))
 
     @property
@@ -179,6 +179,6 @@ def _value(sort: Sort, text: str) -> datetime | str:
     """
     if sort is not Sort.NAME:
         return datetime.fromisoformat(text).astimezone(UTC)
-    if not text.isprintable() or len(text) > FOLDED_LENGTH:
+    if not can_be_shown(text) or len(text) > FOLDED_LENGTH:
         raise ValueError(text)
     return text

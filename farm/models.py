@@ -124,6 +124,12 @@ class Upload(Base):
         return f"uploads/{self.sha256}.thumbnail.jpg"
 
 
+def can_be_shown(text: str) -> bool:
+    """Whether a name has letters and signs alone, and the two invisible ones that join or part letters,
+    which Persian and the emoji of a family have."""
+    return text.replace("\u200c", "").replace("\u200d", "").isprintable()
+
+
 def fold(text: str) -> str:
     """A name as it is searched and sorted: without capitals and accents, alike in every database."""
     parts = unicodedata.normalize("NFKD", text)

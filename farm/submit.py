@@ -18,7 +18,7 @@ from farm import addresses, db, decoding, images, jobs, machines
 from farm.decoding import Asked
 from farm.errors import InvalidInput, KeyReused, Problem
 from farm.estimate import estimate
-from farm.models import Job, Upload
+from farm.models import Job, Upload, can_be_shown
 from farm.queue import send_ticket
 from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
 from farm.storage import storage
@@ -105,7 +105,7 @@ class Submission:
             InvalidInput and its kin: the first field that is wrong.
         """
         name = " ".join(name.split())
-        if not name.isprintable():
+        if not can_be_shown(name):
             raise InvalidInput(Problem("name", "has characters that cannot be shown"))
         if len(name) > NAME_LENGTH:
             raise InvalidInput(

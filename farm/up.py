@@ -97,7 +97,7 @@ def up() -> None:
     """Run the farm until Ctrl-C or SIGTERM."""
     wanted = settings()
     try:
-        wanted.home.mkdir(parents=True, exist_ok=True)
+        wanted.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # a new one; others may not look in
     except OSError as error:
         raise click.ClickException(f"FARM_HOME={wanted.home}: {error.strerror}.") from error
     with _only_one(wanted.home):
@@ -284,7 +284,7 @@ def _introduce(wanted: Settings, family: list[Child]) -> None:
     for child in family:
         pid = child.process.pid if child.process else "-"
         table.add_row(child.name, child.where, f"process {pid}")
-    table.add_row("database", wanted.database_url.partition("@")[2] or wanted.database_url)
+    table.add_row("database", db.shown_url())
     table.add_row("storage", wanted.storage)
     table.add_row("weights", str(wanted.weights_dir))
     console.print(table)

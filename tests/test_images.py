@@ -183,6 +183,13 @@ def frames() -> list[Image.Image]:
     return [Image.new("RGB", (40, 40), colour) for colour in ("red", "green", "blue")]
 
 
+def test_a_cameras_jpeg_with_several_pictures_is_its_first() -> None:
+    first, *rest = frames()
+    data = save(first, "MPO", save_all=True, append_images=rest)
+    assert decode(data).mean(axis=(0, 1)) == pytest.approx([1, 0, 0], abs=0.02)
+    assert images.check(data, "content", 1).width == 40
+
+
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
 def test_moving_pictures_are_refused(format: str) -> None:
     first, *rest = frames()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from farm import db
 from farm.cli import main
 from farm.settings import LONGEST_SOCKET_PATH, Settings, SettingsInvalid
 from tests.conftest import fresh_settings
@@ -133,6 +134,16 @@ def test_requests_are_counted_in_the_brokers_server(
 ) -> None:
     monkeypatch.setenv("REDIS_URL", broker)
     assert fresh_settings().limits_url == counted
+
+
+def test_where_the_database_is_is_shown_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "postgresql://farm:hunter2@db:5432/farm?password=hunter2&sslmode=require"
+    monkeypatch.setenv("DATABASE_URL", address)
+    fresh_settings()
+    assert db.shown_url() == "postgresql+psycopg://farm:***@db:5432/farm"
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////tmp/farm.db")
+    fresh_settings()
+    assert db.shown_url() == "sqlite:////tmp/farm.db"
 
 
 def test_a_token_is_in_no_listing_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

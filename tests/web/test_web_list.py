@@ -386,3 +386,18 @@ def test_the_empty_gallery_invites_and_a_bad_one_is_explained(client: FlaskClien
     assert "Make a picture" in client.get("/gallery").text
     for query in ("sort=best", "cursor=x", "q=%00"):
         assert client.get(f"/gallery?{query}").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    ],
+)
+def test_names_of_all_peoples_are_taken_and_found(
+    client: FlaskClient, make_job: Callable[..., Job], name: str
+) -> None:
+    job = make_job(name=name)
+    found = client.get("/api/v1/jobs", query_string={"q": name}).get_json()["items"]
+    assert [(item["id"], item["name"]) for item in found] == [(job.id, name)]
