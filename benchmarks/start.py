@@ -26,7 +26,7 @@ from farm import db, images
 from farm.models import Job
 from tests.processes import SAMPLES, farm_up
 
-LOOK_SECONDS = 0.002
+LOOK_SECONDS = 0.015
 PAIR = ("mountain_lake", "brushwork")
 
 

@@ -46,6 +46,7 @@ POLLERS = 8
 RUNNING = 10  # jobs at work, watched by the streams and asked for by the pollers
 PHOTOGRAPH = (4000, 3000)  # px
 PHOTOGRAPH_BYTES = 5_000_000
+STYLE = SAMPLES / "mosaic.jpg"
 LENGTH = re.compile(rb"\r\nContent-Length: (\d+)", re.IGNORECASE)
 ETAG = re.compile(rb"\r\nETag: ([^\r]+)", re.IGNORECASE)
 
@@ -189,15 +190,19 @@ def photograph() -> bytes:
 
 
 def submit(port: int, picture: bytes, number: int) -> None:
-    """A picture that the farm has not seen: bytes after a JPEG's end are nobody's."""
-    import httpx
-
-    files = [
-        ("content", ("photo.jpg", picture + number.to_bytes(4, "big"))),
-        ("style", ("mosaic.jpg", (SAMPLES / "mosaic.jpg").read_bytes())),
-    ]
-    answer = httpx.post(f"http://127.0.0.1:{port}/api/v1/jobs", files=files, timeout=60)
-    assert answer.status_code == 202, answer.text
+    """A picture that the farm has not seen: bytes after a JPEG's end are nobody's. By hand, as polling."""
+    parts = (("content", picture + number.to_bytes(4, "big")), ("style", STYLE.read_bytes()))
+    body = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.jpg"\r\n\r\n%s\r\n'
+        % (name.encode(), data)
+        for name, data in parts
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("POST", "/api/v1/jobs", body + b"--x--\r\n", headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    assert answer.status == 202, text
 
 
 def measure(jobs: int, seconds: float) -> Iterator[Measured]:

@@ -144,9 +144,7 @@ def children(wanted: Settings) -> list[Child]:
     for index, device in enumerate(_devices()):
         name = f"{device.replace(' ', '')}@{socket.gethostname()}"
         environment = {"FARM_WORKER_NAME": name}
-        if device == "cpu":  # its threads sleep while they wait, or other programs would crawl
-            environment["OMP_WAIT_POLICY"] = os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
-        else:
+        if device != "cpu":
             environment["CUDA_VISIBLE_DEVICES"] = str(index)
         family.append(Child(f"worker {device}", device, [*farm, "worker"], environment, grace=60.0))
     family.append(Child("janitor", "", [*farm, "janitor"]))

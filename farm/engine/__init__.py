@@ -1,1 +1,7 @@
 """The engine: pictures and a recipe in, a growing picture out. Knows no database, queue or web."""
+
+import os
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Before torch is loaded: how often its threads look for work before they sleep. See docs/why.md.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
