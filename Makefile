@@ -6,7 +6,7 @@ BIN := .venv/bin
 SET_UP := .venv/.farm
 SET_UP_TEST := .venv/.test
 
-.PHONY: up setup test test-faults lint format samples screenshots bench-engine bench-web bench-lists bench-presets clean
+.PHONY: up setup test test-faults lint format samples screenshots bench-engine bench-web bench-start bench-lists bench-presets clean
 
 up: setup
 	@exec $(BIN)/farm up
@@ -53,6 +53,9 @@ bench-engine: $(SET_UP_TEST)
 
 bench-web: $(SET_UP_TEST)
 	$(BIN)/python benchmarks/web.py $(ARGS)
+
+bench-start: $(SET_UP_TEST)
+	$(BIN)/python benchmarks/start.py $(ARGS)
 
 bench-lists: $(SET_UP_TEST)
 	$(BIN)/python benchmarks/lists.py $(ARGS)

@@ -190,7 +190,7 @@ def photograph() -> bytes:
 
 
 def submit(port: int, picture: bytes, number: int) -> None:
-    """A picture that the farm has not seen: bytes after a JPEG's end are nobody's. By hand, as polling."""
+    """A picture that the farm has not seen: bytes after a JPEG's end are nobody's. A painting it has."""
     parts = (("content", picture + number.to_bytes(4, "big")), ("style", STYLE.read_bytes()))
     body = b"".join(
         b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.jpg"\r\n\r\n%s\r\n'

@@ -228,7 +228,17 @@ def _open(
 
 def _check_header(image: Image.Image, field: str, megapixels: int, shortest: int) -> None:
     """Before a pixel is decoded."""
-    width, height = image.size
+    check_size(*image.size, field, megapixels, shortest)
+    # Cameras add a preview or a second view to a JPEG (CIPA DC-007); the picture is the first.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
+        raise InvalidInput(Problem(field, "is animated or has several pages; send one picture"))
+
+
+def check_size(width: int, height: int, field: str, megapixels: int, shortest: int) -> None:
+    """
+    Raises:
+        TooLarge, InvalidInput: a picture may not have this size.
+    """
     size = f"is {width} x {height} px"
     if width * height > megapixels * 1e6 or max(width, height) > LONGEST_SIDE:
         message = f"{size} ({width * height / 1e6:.0f} megapixels); the limit is {megapixels}"
@@ -237,9 +247,6 @@ def _check_header(image: Image.Image, field: str, megapixels: int, shortest: int
         raise InvalidInput(Problem(field, f"{size}; it needs at least {shortest} px a side"))
     if max(width, height) > LONGEST_RATIO * min(width, height):
         raise InvalidInput(Problem(field, f"{size}; sides may be 1 : {LONGEST_RATIO} at most"))
-    # Cameras add a preview or a second view to a JPEG (CIPA DC-007); the picture is the first.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
-        raise InvalidInput(Problem(field, "is animated or has several pages; send one picture"))
 
 
 def _plain(image: Image.Image) -> Image.Image:

@@ -10,18 +10,17 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from farm import addresses, db, decoding, images, jobs, machines
+from farm import addresses, db, jobs, machines, uploads
 from farm.decoding import Asked
 from farm.errors import InvalidInput, KeyReused, Problem
 from farm.estimate import estimate
 from farm.models import Job, Upload, can_be_shown
 from farm.queue import send_ticket
 from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
-from farm.storage import storage
+from farm.uploads import Picture
 
 NAME_LENGTH = 120
 KEY_LENGTH = 200
@@ -91,12 +90,11 @@ def submit(
 class Submission:
     """A name and pictures that were checked, on their way to one job or several.
 
-    pictures: the photograph, then the paintings; each file with what is known of it.
+    pictures: the photograph, then the paintings.
     """
 
     name: str
-    pictures: list[tuple[bytes, images.Checked]]
-    uploads: list[Upload]
+    pictures: list[Picture]
 
     @classmethod
     def check(cls, content: bytes, styles: Sequence[bytes], recipe: Recipe, *, name: str) -> Submission:
@@ -119,24 +117,18 @@ class Submission:
         recipe.blend_of(len(styles))
 
         paintings = [Asked(style, "style", SMALLEST_STYLE) for style in styles]
-        with closing(decoding.check([Asked(content, "content"), *paintings])) as answers:
+        with closing(uploads.check([Asked(content, "content"), *paintings])) as answers:
             photograph = next(answers)
-            _fits_somewhere(recipe, photograph)
-            pictures = list(zip([content, *styles], [photograph, *answers], strict=True))
-        return cls(name or "Untitled", pictures, [_upload(*picture) for picture in pictures])
+            _fits_somewhere(recipe, photograph.upload)
+            return cls(name or "Untitled", [photograph, *answers])
 
     def store(self) -> None:
-        """The pictures' rows, so that no file lies in storage that no row knows; then their files."""
-        with db.writing() as session:
-            # In one order, or two submissions would wait for each other.
-            for upload in sorted(self.uploads, key=lambda upload: upload.sha256):
-                _sent(session, upload)
-        for upload, (data, checked) in zip(self.uploads, self.pictures, strict=True):
-            _store(upload, data, checked)
+        """The pictures."""
+        uploads.store(self.pictures)
 
     def job(self, session: Session, recipe: Recipe, priority: int = 0, job_id: str | None = None) -> Job:
         """A job of these pictures, which are stored."""
-        content, *styles = [session.get_one(Upload, upload.sha256) for upload in self.uploads]
+        content, *styles = [session.get_one(Upload, each.upload.sha256) for each in self.pictures]
         return jobs.create(
             session,
             name=self.name,
@@ -189,7 +181,7 @@ def digest(parts: Iterable[bytes]) -> str:
     return whole.hexdigest()
 
 
-def _fits_somewhere(recipe: Recipe, photograph: images.Checked) -> None:
+def _fits_somewhere(recipe: Recipe, photograph: Upload) -> None:
     """While no worker is alive nobody can tell; the job may wait for a larger one.
 
     Raises:
@@ -209,31 +201,3 @@ def wake(job: Job) -> bool:
         with db.writing() as session:
             jobs.ticket_sent(session, job.id)
     return sent
-
-
-def _upload(data: bytes, checked: images.Checked) -> Upload:
-    return Upload(
-        sha256=hashlib.sha256(data).hexdigest(),
-        width=checked.width,
-        height=checked.height,
-        size_bytes=len(data),
-    )
-
-
-def _sent(session: Session, upload: Upload) -> None:
-    """The picture's row, the same one however often it is sent; from now on it is kept for a while."""
-    again = update(Upload).where(Upload.sha256 == upload.sha256).values(sent_at=db.clock(session))
-    while not db.changed(session, again):
-        try:
-            with session.begin_nested():
-                session.add(upload)
-            return
-        except IntegrityError:  # somebody else sends it at this moment
-            continue
-
-
-def _store(upload: Upload, data: bytes, checked: images.Checked) -> None:
-    """The picture and its thumbnail. Also if they are there: what lies there may be damaged."""
-    store = storage()
-    store.put(upload.key, data)
-    store.put(upload.thumbnail_key, checked.thumbnail)

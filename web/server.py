@@ -9,6 +9,7 @@ import signal
 from types import FrameType
 from typing import Any
 
+from farm import decoding
 from farm.settings import settings
 
 _wanted = settings()
@@ -30,7 +31,9 @@ secure_scheme_headers: dict[str, str] = {}
 
 
 def post_worker_init(worker: Any) -> None:
-    """Told to stop, the streams end at once; what else is being answered has its grace."""
+    """Pictures can be decoded from the first request on. Told to stop, the streams end at once; what
+    else is being answered has its grace."""
+    decoding.warm()
 
     def stop(number: int, frame: FrameType | None) -> None:
         worker.wsgi.extensions["live"].stop()

@@ -124,11 +124,14 @@ def stylize(
         message = "lbfgs compares gradients, which float16's loss scale disturbs; use adam or float32"
         raise InvalidInput(Problem("optimizer", message))
     memory = memory or Memory()
-    inputs = memory.always("inputs", lambda: checkpoint.digest([content, *styles]))
+
+    def inputs() -> str:
+        return memory.always("inputs", lambda: checkpoint.digest([content, *styles]))
+
     side = engine.tile if tile == "auto" else tile
     budget = engine.budget_bytes
     if resume is not None:
-        resume.goes_with(engine.settled(recipe), inputs)
+        resume.goes_with(engine.settled(recipe), inputs())
         side, budget = resume.facts.tile, min(budget, resume.facts.budget_bytes)
     photograph = to_tensor(content, engine.device)
     paintings = [to_tensor(style, engine.device) for style in styles]
@@ -144,10 +147,10 @@ class Rendering:
     """One picture on its way: which level and iteration it is at, and what has to be put down.
 
     course: the levels. slopes: gradients in them; it has entered the last level, so its plan tells where
-    the optimiser's state has to lie. inputs: digest of the pictures.
+    the optimiser's state has to lie. inputs: digest of the pictures, found when it is wanted.
     """
 
-    def __init__(self, course: list[Level], slopes: Slopes, inputs: str) -> None:
+    def __init__(self, course: list[Level], slopes: Slopes, inputs: Callable[[], str]) -> None:
         self._course, self._slopes, self._inputs = course, slopes, inputs
         self._recipe = slopes.engine.settled(slopes.recipe)
         image = initial(self._recipe, slopes.photograph, course[0])
@@ -234,7 +237,7 @@ class Rendering:
     def _put_down(self) -> Checkpoint:
         facts = checkpoint.Facts(
             recipe=json.loads(self._recipe.model_dump_json()),
-            inputs=self._inputs,
+            inputs=self._inputs(),
             level=self._level,
             iteration=self._iteration,
             seconds=self._seconds,
