@@ -81,7 +81,7 @@ def waits_for(session: Session, job: Job) -> str | None:
 
 
 # Asked for at every look at a job, so built once.
-VERSION = select(Job.attempt, Job.version, Job.state, Job.eta_seconds).where(
+VERSION = select(Job.attempt, Job.version, Job.state, Job.eta_seconds, Job.created_at).where(
     Job.id == bindparam("job_id")
 )
 
@@ -92,7 +92,8 @@ def depends_on_others(state: State, eta_seconds: float | None) -> bool:
 
 
 def version(job_id: str) -> str | None:
-    """Changes with all that is told of a job; None: it depends on others, too.
+    """Changes with all that is told of a job, and if another gets its id; None: it depends on others,
+    too.
 
     Raises:
         NotFound: no such job.
@@ -102,7 +103,7 @@ def version(job_id: str) -> str | None:
         raise NotFound("There is no job with this id; perhaps it was deleted.")
     if depends_on_others(row.state, row.eta_seconds):
         return None
-    return f"{row.attempt}.{row.version}"
+    return f"{row.created_at.timestamp():.6f}.{row.attempt}.{row.version}"
 
 
 def expected(session: Session, job: Job) -> Estimate | None:

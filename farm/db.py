@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import CursorResult, Engine, Executable, Row, create_engine, event, func, select
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from farm.errors import DatabaseOutOfDate
@@ -37,6 +38,15 @@ def engine() -> Engine:
     event.listen(made, "connect", _prepare_sqlite)
     event.listen(made, "begin", _begin_immediate)
     return made
+
+
+def close() -> None:
+    """End this process's connections; whoever comes next makes new ones."""
+    if engine.cache_info().currsize:
+        for each in (_for_glances(engine()), engine()):
+            each.dispose()
+    for cached in (_for_glances, engine):
+        cached.cache_clear()
 
 
 def shown_url() -> str:
@@ -79,10 +89,26 @@ def glance(statement: Executable, **values: Any) -> Row[Any] | None:
     Args:
         values: of its parameters.
     """
-    sqlite = engine().dialect.name == "sqlite"
-    alone = {"glances": True} if sqlite else {"isolation_level": "AUTOCOMMIT"}
-    with engine().execution_options(**alone).connect() as connection:
+    try:
+        return _glanced(statement, values)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return _glanced(statement, values)  # the database was away meanwhile; this connection is new
+
+
+def _glanced(statement: Executable, values: dict[str, Any]) -> Row[Any] | None:
+    with _for_glances(engine()).connect() as connection:
         return connection.execute(statement, values).one_or_none()
+
+
+@lru_cache(maxsize=1)
+def _for_glances(whole: Engine) -> Engine:
+    """The same database without transactions. PostgreSQL's has connections of its own, which are not
+    tried before each use and have nothing to undo after it: one question instead of three."""
+    if whole.dialect.name == "sqlite":
+        return whole.execution_options(glances=True)
+    return create_engine(whole.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
 
 @contextmanager

@@ -23,9 +23,8 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 
 def fresh_settings() -> Settings:
     """Forget what this process has read and opened, and read the environment again."""
-    if db.engine.cache_info().currsize:
-        db.engine().dispose()
-    for cached in (settings, db.engine, celery):
+    db.close()
+    for cached in (settings, celery):
         cached.cache_clear()
     return settings()
 

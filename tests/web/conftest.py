@@ -66,9 +66,8 @@ def farm_in(folder: Path, tables: Path, patch: pytest.MonkeyPatch) -> Iterator[N
 
 
 def _forget() -> None:
-    if db.engine.cache_info().currsize:
-        db.engine().dispose()
-    for cached in (db.engine, settings, queue.celery):
+    db.close()
+    for cached in (settings, queue.celery):
         cached.cache_clear()
 
 
@@ -160,13 +159,14 @@ def job_made(
     name: str = "Bridge at dusk",
     content: tuple[int, int] = (160, 120),  # px
     webhook_url: str = "",
+    job_id: str | None = None,
     **recipe: Any,
 ) -> Job:
     """A job in storage and database, in any state."""
     settings_ = Recipe.parse({"size": 96, "preset": "draft"} | recipe)
     styles = [bad_pictures.photo(100, 100), bad_pictures.photo(110, 100)]
     photograph = bad_pictures.photo(*content)
-    job = submit.submit(photograph, styles, settings_, name=name, webhook_url=webhook_url)
+    job = submit.submit(photograph, styles, settings_, name=name, webhook_url=webhook_url, job_id=job_id)
     bring_to(job, state)
     with db.reading() as session:
         return jobs.get(session, job.id)

@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from farm import attempts, db, machines, queue
+from farm import attempts, db, leftovers, machines, queue
 from farm.formats import FORMATS
 from farm.models import Job, State
 from farm.settings import settings
@@ -428,3 +428,20 @@ def test_the_page_of_the_api_says_what_values_there_are(client: FlaskClient) -> 
     assert "queued | running | cancelling | succeeded | failed | cancelled" in page
     assert "<code>Idempotency-Key</code>" in page
     assert "`" not in page
+
+
+def test_another_job_under_the_id_of_a_deleted_one_is_not_taken_for_it(
+    client: FlaskClient, make_job: MakeJob
+) -> None:
+    # Given a program that knows a finished job, which is deleted and made anew from other settings
+    first = make_job(State.SUCCEEDED, name="first")
+    known = client.get(f"/api/v1/jobs/{first.id}")
+    assert known.get_json()["name"] == "first"
+    leftovers.delete_job(first.id)
+    second = make_job(State.SUCCEEDED, name="second", job_id=first.id)
+    assert (second.version, second.attempt) == (first.version, first.attempt)
+    # Then it is told of the new one, as is whoever asks for the first time
+    for headers in ({"If-None-Match": known.headers["ETag"]}, {}):
+        told = client.get(f"/api/v1/jobs/{first.id}", headers=headers)
+        assert told.status_code == 200
+        assert told.get_json()["name"] == "second"

@@ -348,7 +348,7 @@ def test_health_tells_of_database_and_workers(client: FlaskClient, home: Path) -
     assert client.get("/healthz").get_json() == {"status": "ok", "database": "ok", "workers": 0}
 
     # When the database is damaged
-    db.engine().dispose()
+    db.close()
     (home / "farm.db").write_bytes(b"no database" * 500)
 
     response = client.get("/healthz")
@@ -358,7 +358,7 @@ def test_health_tells_of_database_and_workers(client: FlaskClient, home: Path) -
 
 
 def test_a_database_without_tables_is_a_page(client: FlaskClient, home: Path) -> None:
-    db.engine().dispose()
+    db.close()
     for file in home.glob("farm.db*"):
         file.unlink()
 

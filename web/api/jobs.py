@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
+from functools import lru_cache
 
 from apiflask import FileSchema
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.orm import Session
 
 import farm.board
 import farm.jobs
 from farm import db, leftovers, listing
-from farm.estimate import Estimate
 from farm.formats import Format
 from farm.models import Job, State
 from farm.submit import submit, wake
 from web import live
 from web.api import blueprint
-from web.api.received import conditional, idempotency_key, submission, whole_number
+from web.api.received import as_json, conditional, idempotency_key, submission, whole_number
 from web.pictures import send_preview, send_result
 from web.present import JobOut, JobPage
 
 MOST_ITEMS = 200  # in one page
 TEXTS = ("recipe", "name", "priority", "webhook_url")
 ASK_AGAIN_SECONDS = 1  # whoever polls
+MOST_REMEMBERED = 256  # jobs between two reports, some kilobytes each
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
 SHAPE = hashlib.sha256(json.dumps(JobOut.model_json_schema()).encode()).hexdigest()[:8]  # of all tags
 GONE = {404: "No such job."}
@@ -131,9 +132,8 @@ def job(job_id: str) -> Response:
     tag = f"{SHAPE}.{version}" if version else None
     if tag and request.if_none_match.contains(tag):
         return _unchanged(tag)
-    with db.reading() as session:
-        found, waiting_for, expected = _standing(session, job_id)
-    response = _job_json(found, waiting_for, expected, tag)
+    found = _standing(job_id, version)
+    response = as_json(found.text, tag)
     if not found.state.ended:
         response.headers["Retry-After"] = str(ASK_AGAIN_SECONDS)
     return response
@@ -157,17 +157,36 @@ def job_stream(job_id: str) -> Response:
 
 
 def _told(job_id: str) -> live.Told:
-    with db.reading() as session:
-        found, waiting_for, expected = _standing(session, job_id)
-    text = JobOut.of(found, waiting_for, expected).model_dump_json()
+    found = _standing(job_id, farm.board.version(job_id))
     holds = QUEUE_SECONDS if found.state is State.QUEUED else live.HEARTBEAT_SECONDS
-    return live.Told(text, found.state.ended, holds)
+    return live.Told(found.text, found.state.ended, holds)
 
 
-def _standing(session: Session, job_id: str) -> tuple[Job, str | None, Estimate | None]:
-    """A job, why it waits, and what it will need."""
-    found = farm.jobs.get(session, job_id, bare=True)
-    return found, farm.board.waits_for(session, found), farm.board.expected(session, found)
+@dataclass(frozen=True)
+class _Standing:
+    """How a job stands; text: all that is told of it, JSON."""
+
+    text: str
+    state: State
+
+
+def _standing(job_id: str, version: str | None) -> _Standing:
+    """version: of all that is told; None: it depends on others, too."""
+    return _found_once(job_id, version) if version else _found(job_id)
+
+
+def _found(job_id: str) -> _Standing:
+    with db.reading() as session:
+        found = farm.jobs.get(session, job_id, bare=True)
+        waiting_for = farm.board.waits_for(session, found)
+        expected = farm.board.expected(session, found)
+    return _Standing(JobOut.of(found, waiting_for, expected).model_dump_json(), found.state)
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _found_once(job_id: str, version: str) -> _Standing:
+    """The same for all who ask for a job between two of its reports: streams, pages and programs."""
+    return _found(job_id)
 
 
 @blueprint.post("/jobs/<job_id:job_id>/cancel")
@@ -223,10 +242,5 @@ def preview(job_id: str) -> Response:
     return send_preview(found)
 
 
-def _job_json(
-    job: Job,
-    waiting_for: str | None = None,
-    expected: Estimate | None = None,
-    tag: str | None = None,
-) -> Response:
-    return conditional(JobOut.of(job, waiting_for, expected), tag)
+def _job_json(job: Job) -> Response:
+    return conditional(JobOut.of(job))

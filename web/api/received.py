@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from pydantic import BaseModel
 from werkzeug.exceptions import UnsupportedMediaType
 
@@ -73,9 +73,18 @@ def idempotency_key() -> str | None:
     return key
 
 
-def conditional(found: BaseModel, tag: str | None = None) -> Response:
-    """As JSON with an ETag, by default a digest of it; to whoever has it already, 304."""
-    response = jsonify(found.model_dump(mode="json"))
+def conditional(found: BaseModel) -> Response:
+    """As JSON with an ETag, a digest of it; to whoever has it already, 304."""
+    return as_json(found.model_dump_json(), None)
+
+
+def as_json(text: str, tag: str | None) -> Response:
+    """The same of JSON that is there already.
+
+    Args:
+        tag: what changes with the text; None: its digest.
+    """
+    response = Response(text, mimetype="application/json")
     response.cache_control.private = True
     response.cache_control.no_cache = True
     if tag:
