@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     proxies: int = Field(default=0, ge=0, le=10, validation_alias="FARM_PROXIES")
     web_threads: int = Field(default=16, ge=1, validation_alias="FARM_WEB_THREADS")
     web_streams: int = Field(default=64, ge=0, validation_alias="FARM_WEB_STREAMS")
+    silence_seconds: int = Field(default=30, ge=1, le=3600, validation_alias="FARM_SILENCE_SECONDS")
     worker_name: str = Field(
         default_factory=lambda: f"worker@{platform.node()}", validation_alias="FARM_WORKER_NAME"
     )

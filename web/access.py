@@ -5,7 +5,7 @@ signing in with theirs once. Only the sign-in page, the static files and /health
 from __future__ import annotations
 
 import structlog
-from flask import Flask, g, redirect, request, session, url_for
+from flask import Flask, Response, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
@@ -28,6 +28,7 @@ def init_app(app: Flask) -> None:
     if not settings().require_token:
         return
     app.before_request(_admit)
+    app.after_request(_keep_out_of_caches)
     with db.reading() as reader:
         if not access.listed(reader):
             log.warning("a token is asked for and there is none yet: `farm token create NAME` makes one")
@@ -59,6 +60,13 @@ def _admit() -> ResponseReturnValue | None:
     g.token = token.name
     access.note_use(token)
     return None
+
+
+def _keep_out_of_caches(response: Response) -> Response:
+    """After signing out, a browser's Back shows no page of before."""
+    if "token" in g and response.mimetype == "text/html":
+        response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _bearer() -> str | None:

@@ -16,7 +16,7 @@ from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 
 from farm import recipe
 from farm.errors import Busy, FarmError, InvalidInput, Problem, StorageAway
@@ -40,6 +40,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _csrf_error)
     app.register_error_handler(RateLimitExceeded, _too_often)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
+    app.register_error_handler(ClientDisconnected, _broken_off)
     app.register_error_handler(HTTPError, _invalid_query)
     app.register_error_handler(OperationalError, _database_away)
     app.register_error_handler(StorageAway, _storage_away)
@@ -84,6 +85,12 @@ def _too_large(error: RequestEntityTooLarge) -> Response:
         parts = current_app.config["MAX_FORM_PARTS"]
         detail = f"The form has more than {parts} parts, or too much text in one of them."
     return _answer(413, detail, [Problem("body", detail)])
+
+
+def _broken_off(error: ClientDisconnected) -> Response:
+    """The sender is gone, or was silent for too long."""
+    detail = "The request broke off in the middle. Nothing of it was kept; send it again."
+    return _answer(408, detail)
 
 
 def _invalid_query(error: HTTPError) -> Response:

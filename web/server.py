@@ -6,6 +6,8 @@ One process with threads: it is what SQLite likes best, and live streams need th
 from __future__ import annotations
 
 import signal
+import socket
+import struct
 from types import FrameType
 from typing import Any
 
@@ -28,6 +30,14 @@ loglevel = "warning"
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
+
+
+def when_ready(arbiter: Any) -> None:
+    """A sender who falls silent in the middle of a request gives back the thread that waits for them.
+    Connections have this from the sockets that accept them."""
+    patience = struct.pack("ll", _wanted.silence_seconds, 0)  # a timeval
+    for listener in arbiter.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
 
 
 def post_worker_init(worker: Any) -> None:

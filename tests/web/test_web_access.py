@@ -147,7 +147,9 @@ def test_a_revoked_token_opens_nothing_at_once(token: str, bearer: dict, client:
 
 def test_signing_out_ends_it(token: str, client: FlaskClient) -> None:
     sign_in(client, token)
-    found = re.search(r'action="/sign-out">\s*<input[^>]*value="([^"]+)"', client.get("/jobs").text)
+    page = client.get("/jobs")
+    assert page.headers["Cache-Control"] == "no-store"  # or a browser's Back would show it afterwards
+    found = re.search(r'action="/sign-out">\s*<input[^>]*value="([^"]+)"', page.text)
     assert found
     assert client.post("/sign-out", data={"csrf_token": found[1]}).location == "/sign-in"
     assert client.get("/jobs").status_code == 401
