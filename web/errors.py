@@ -90,7 +90,9 @@ def _too_large(error: RequestEntityTooLarge) -> Response:
 def _broken_off(error: ClientDisconnected) -> Response:
     """The sender is gone, or was silent for too long."""
     detail = "The request broke off in the middle. Nothing of it was kept; send it again."
-    return _answer(408, detail)
+    response = _answer(408, detail)
+    response.headers["Connection"] = "close"  # whatever else comes belongs to what is given up
+    return response
 
 
 def _invalid_query(error: HTTPError) -> Response:

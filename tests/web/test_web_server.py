@@ -1,4 +1,4 @@
-"""The web part as its operator starts it, with one thread: who falls silent does not hold it."""
+"""The web part as its operator starts it, with few threads: who falls silent does not hold it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from tests.processes import FARM, answers, free_port, wait_for
 
 pytestmark = pytest.mark.timeout(60)
 
+THREADS = 6
+SENDERS = 9
+PATIENCE = 12  # s; a second for silence and two for leave, twice, are 6
 HEAD = (
     b"POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
 )
@@ -25,7 +28,7 @@ HEAD = (
 @pytest.fixture
 def port(home: Path) -> Iterator[int]:
     port = free_port()
-    alone = {"FARM_WEB_THREADS": "1", "FARM_WEB_STREAMS": "0", "FARM_SILENCE_SECONDS": "1"}
+    alone = {"FARM_WEB_THREADS": str(THREADS), "FARM_WEB_STREAMS": "0", "FARM_SILENCE_SECONDS": "1"}
     environment = os.environ | alone | {"PORT": str(port), "REDIS_URL": "memory://"}
     web = subprocess.Popen([*FARM, "web"], env=environment)
     try:
@@ -44,12 +47,23 @@ def begun(port: int, data: bytes) -> socket.socket:
 
 def test_requests_that_were_begun_and_never_ended_do_not_hold_it(port: int) -> None:
     # Given more silent senders than there are threads: in the middle of the head, and of the body
+    halves = (b"GET / HT", HEAD, HEAD + b"Content-Length: 5000\r\n\r\n--x\r\n")
     with ExitStack() as senders:
-        for data in (b"GET / HT", HEAD, HEAD + b"Content-Length: 5000\r\n\r\n--x\r\n"):
-            last = senders.enter_context(begun(port, data))
-        # Then others are answered as soon as the farm has lost patience with each, and so is the last
-        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=20).status_code == 200
+        for number in range(SENDERS):
+            last = senders.enter_context(begun(port, halves[number % len(halves)]))
+        # Then others are answered as soon as the farm has lost patience with them, and so is the last
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE).status_code == 200
         assert last.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_clients_that_do_not_hang_up_delay_nobody(port: int) -> None:
+    # Given clients that were answered and told that nothing follows, and stay
+    with ExitStack() as clients:
+        for _ in range(SENDERS):
+            request = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            clients.enter_context(begun(port, request))
+        # Then the farm takes leave of them side by side; one after another would be two seconds each
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE).status_code == 200
 
 
 def test_whoever_pauses_and_goes_on_is_served(port: int) -> None:
