@@ -17,9 +17,9 @@ from tests.processes import FARM, answers, free_port, wait_for
 
 pytestmark = pytest.mark.timeout(60)
 
-THREADS = 6
-SENDERS = 9
-PATIENCE = 12  # s; a second for silence and two for leave, twice, are 6
+THREADS = 10
+SENDERS = 21
+PATIENCE = 20  # s; a second for silence and two for leave, twice, are 6
 HEAD = (
     b"POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
 )
