@@ -241,7 +241,8 @@ def check_size(width: int, height: int, field: str, megapixels: int, shortest: i
     """
     size = f"is {width} x {height} px"
     if width * height > megapixels * 1e6 or max(width, height) > LONGEST_SIDE:
-        message = f"{size} ({width * height / 1e6:.1f} megapixels); the limit is {megapixels}"
+        large = f"{width * height / 1e6:.1f}".removesuffix(".0")
+        message = f"{size} ({large} megapixels); the limit is {megapixels}"
         raise TooLarge(Problem(field, f"{message} megapixels and {LONGEST_SIDE} px a side"))
     if min(width, height) < shortest:
         raise InvalidInput(Problem(field, f"{size}; it needs at least {shortest} px a side"))

@@ -82,7 +82,9 @@ def test_a_picture_that_came_before_is_held_to_the_limits_of_today(
     monkeypatch.setenv("FARM_MAX_UPLOAD_MEGAPIXELS", "1")
     fresh_settings()
     # Then they are refused as if they were new
-    with pytest.raises(TooLarge, match=r"content: is 1500 x 1000 px .*limit is 1 megapixels"):
+    with pytest.raises(
+        TooLarge, match=r"content: is 1500 x 1000 px \(1\.5 megapixels\); the limit is 1 "
+    ):
         send(Asked(large, "content"))
     with pytest.raises(InvalidInput, match="style: is 80 x 40 px; it needs at least 64 px a side"):
         send(Asked(narrow, "style", shortest=64))
