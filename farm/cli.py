@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from farm import access, client, db, follow, machines
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.plan import SMALLEST_TILE
-from farm.recipe import LARGEST_SIZE, LONGEST_NAME, Recipe, choices, typed
+from farm.recipe import AUTOMATIC, LARGEST_SIZE, LONGEST_NAME, Features, Recipe, choices, typed
 from farm.settings import settings
 
 console = Console(stderr=True, highlight=False)
@@ -167,22 +167,26 @@ def weights() -> None:
 
 @weights.command("list")
 def weights_list() -> None:
-    """What there is, and what is in the cache."""
-    from farm.engine.weights import NETWORKS, path_of
+    """What there is, what is in the cache, and which one paints."""
+    from farm.engine.weights import NETWORKS, cached
 
     folder = settings().weights_dir
+    there = set(cached(folder))
     table = Table("name", "from", "download", "in the cache", box=None)
     for network in NETWORKS.values():
-        there = path_of(network.name, folder).exists()
-        table.add_row(network.name, network.source, f"{network.megabytes} MB", "yes" if there else "no")
+        found = "yes" if network.name in there else "no"
+        table.add_row(network.name, network.source, f"{network.megabytes} MB", found)
     Console().print(table)
     click.echo(f"cache: {folder}")
+    first = next((name for name in AUTOMATIC if name in there), None)
+    choice = f"paints with {first}" if first else f"fetches {', else '.join(AUTOMATIC)}"
+    click.echo(f"auto {choice}. Pictures differ between networks.")
 
 
 @weights.command("fetch")
-@click.argument("name", type=click.Choice(["auto", "vgg19", "vgg16-bsds"]), default="auto")
+@click.argument("name", type=click.Choice(choices(Features)), default="auto")
 def weights_fetch(name: str) -> None:
-    """Bring NAME into the cache; auto: vgg19 if its host answers, else vgg16-bsds."""
+    """Bring NAME into the cache; auto: vgg19 if its host answers, else vgg16."""
     from farm.engine.weights import resolve
 
     resolve(name, settings().weights_dir, console.print)
@@ -191,15 +195,15 @@ def weights_fetch(name: str) -> None:
 @weights.command("verify")
 def weights_verify() -> None:
     """Check what is in the cache; exit status 1 if something is wrong or nothing is there."""
-    from farm.engine.weights import cached, verify
+    from farm.engine.weights import cached, find_damage
 
     folder = settings().weights_dir
-    results = {name: verify(name, folder) for name in cached(folder)}
-    for name, good in results.items():
-        click.echo(f"{name}: {'good' if good else 'DAMAGED: delete it and fetch it again'}")
+    results = {name: find_damage(name, folder) for name in cached(folder)}
+    for name, damage in results.items():
+        click.echo(f"{name}: {damage or 'good'}")
     if not results:
         raise click.ClickException(f"There are no weights in {folder}.")
-    if not all(results.values()):
+    if any(results.values()):
         sys.exit(1)
 
 

@@ -13,7 +13,7 @@ from farm.models import Worker
 from farm.plan import Work, choose, default_tile, ladder, peak_bytes
 from farm.recipe import Level, Recipe, levels, pixel_iterations
 
-ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more than the other
+ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more than the others
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from farm.errors import InvalidInput, Problem
 from farm.formats import Format
 
 Preset = Literal["draft", "standard", "fine"]
-Features = Literal["auto", "vgg19", "vgg16-bsds"]
+Features = Literal["auto", "vgg19", "vgg16", "vgg16-bsds"]
 Precision = Literal["auto", "float32", "winograd", "mixed"]
 StyleLoss = Literal["gram", "wasserstein"]
 Optimizer = Literal["adam", "lbfgs"]
@@ -35,13 +35,20 @@ SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 
 
 NOT_ITS_LOOK = {"size", "preset", "format", "iterations", "tolerance", "precision", "features", "seed"}
 
-CONVOLUTIONS = {"vgg19": (2, 2, 4, 4, 4), "vgg16-bsds": (2, 2, 3, 3, 3)}  # in each block
+CONVOLUTIONS = {  # in each block
+    "vgg19": (2, 2, 4, 4, 4),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg16-bsds": (2, 2, 3, 3, 3),
+}
+AUTOMATIC = ("vgg19", "vgg16")  # `auto` takes the first of these that can be had
+LAST_RESORT = "vgg16-bsds"  # `auto` takes it where it is cached and neither of those can be had
 
 
 def layer_names(features: str) -> tuple[str, ...]:
-    """`relu1_1` .. of one network, shallow to deep; `auto` may become either, so both's."""
+    """Return `relu1_1` .. of one network, shallow to deep; of `auto` those that all networks have."""
     if features == "auto":
-        return tuple(name for name in layer_names("vgg19") if name in layer_names("vgg16-bsds"))
+        first, *others = (layer_names(name) for name in (*AUTOMATIC, LAST_RESORT))
+        return tuple(layer for layer in first if all(layer in other for other in others))
     return tuple(
         f"relu{block}_{index}"
         for block, count in enumerate(CONVOLUTIONS[features], start=1)
@@ -145,7 +152,9 @@ class Recipe(BaseModel):
     init: Init = Field("content", description="What the first level starts from.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of everything random.")
     precision: Precision = Field("auto", description="How convolutions are computed.")
-    features: Features = Field("auto", description="The network whose features are compared.")
+    features: Features = Field(
+        "auto", description="The network whose features are compared; each paints differently."
+    )
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:

@@ -28,6 +28,7 @@ from rich.table import Table
 
 from farm import db, jobs
 from farm.install import install
+from farm.recipe import AUTOMATIC
 from farm.settings import LOOPBACK, Settings, settings
 
 LONGEST_BACK_OFF = 30.0  # s
@@ -231,13 +232,13 @@ def _check_port(wanted: Settings) -> None:
 
 
 def bring_weights(wanted: Settings) -> None:
-    """Fetch a network's weights if there are none, in a process of its own, so that this one never
-    holds torch.
+    """Fetch a network's weights if there are none that `auto` would take, in a process of its own, so
+    that this one never holds torch.
 
     Raises:
         ClickException: there are none to be had.
     """
-    if any(wanted.weights_dir.glob("*.safetensors")):
+    if any((wanted.weights_dir / f"{name}.safetensors").exists() for name in AUTOMATIC):
         return
     command = [sys.executable, "-m", "farm.cli", "weights", "fetch", "auto"]
     if subprocess.run(command).returncode:  # noqa: S603

@@ -138,7 +138,7 @@ def weights_dir() -> Path:
     from farm.engine import weights
 
     folder = settings().weights_dir
-    weights.resolve("vgg16-bsds", folder, print)
+    weights.resolve("vgg16", folder, print)
     return folder
 
 

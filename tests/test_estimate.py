@@ -80,8 +80,8 @@ def test_the_peak_is_that_of_the_hungriest_level() -> None:
 
 def test_a_network_that_is_not_yet_chosen_is_taken_for_the_larger_one() -> None:
     assert work_on(worker(), Recipe()).features == "vgg19"
-    assert work_on(worker(), Recipe(), "vgg16-bsds").features == "vgg16-bsds"
-    assert work_on(worker(), Recipe(features="vgg16-bsds"), "vgg19").features == "vgg16-bsds"
+    assert work_on(worker(), Recipe(), "vgg16").features == "vgg16"
+    assert work_on(worker(), Recipe(features="vgg16"), "vgg19").features == "vgg16"
 
 
 @pytest.mark.parametrize(
@@ -206,10 +206,10 @@ def test_the_engine_asks_the_planner_what_the_estimate_asks(
     monkeypatch.setenv("FARM_MEMORY_GB", "5.5")
     settings.cache_clear()
     told = render.machine()
-    engine = Engine.ready("vgg16-bsds", "auto", weights_dir, logging.info, memory_gb=5.5)
+    engine = Engine.ready("vgg16", "auto", weights_dir, logging.info, memory_gb=5.5)
     alike = worker(device_kind=told.device_kind, itemsize=told.itemsize, winograd=told.winograd)
     recipe = Recipe(content_weight=0, optimizer="lbfgs")
-    assert work_on(alike, recipe, "vgg16-bsds") == engine.work(recipe)
+    assert work_on(alike, recipe, "vgg16") == engine.work(recipe)
     assert told.budget_bytes == engine.budget_bytes == 5_500_000_000
     assert default_tile(told.device_kind, told.itemsize) == engine.tile
 
@@ -267,7 +267,7 @@ def step(level: int, iteration: int, iterations: int, side: int, seconds: float)
     from farm.plan import WHOLE
 
     facts = Facts(
-        recipe={"features": "vgg16-bsds"},
+        recipe={"features": "vgg16"},
         inputs="",
         level=level,
         iteration=iteration,

@@ -80,7 +80,7 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
     with db.writing() as session:
         assert attempts.report(session, job_id, 1, progress()) is State.RUNNING
         attempts.preview_stored(session, job_id, 1)
-        attempts.set_features(session, job_id, 1, "vgg16-bsds")
+        attempts.set_features(session, job_id, 1, "vgg16")
         jobs.succeed(session, job_id, 1, {"ssim": 0.5})
     # Then the row tells the whole story
     with db.reading() as session:
@@ -89,7 +89,7 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
     assert (job.state, job.progress, job.features, job.metrics) == (
         State.SUCCEEDED,
         1.0,
-        "vgg16-bsds",
+        "vgg16",
         {"ssim": 0.5},
     )
     assert [event.state.value for event in job.events] == ["queued", "running", "succeeded"]

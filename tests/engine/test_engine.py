@@ -27,7 +27,7 @@ QUICK = {"size": 64, "start_size": 48, "iterations": (6, 4)}
 
 @pytest.fixture(scope="module")
 def engine(weights_dir: Path) -> Engine:
-    return Engine.ready("vgg16-bsds", "float32", weights_dir, print)
+    return Engine.ready("vgg16", "float32", weights_dir, print)
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +218,7 @@ def test_half_precision_that_has_no_finite_loss_goes_on_in_float32_once(
 ) -> None:
     # Given a format whose gradients are never finite
     plain = run(engine, lake, strokes)
-    winograd = Engine.ready("vgg16-bsds", "winograd", engine.folder, print, engine.device)
+    winograd = Engine.ready("vgg16", "winograd", engine.folder, print, engine.device)
     whole = Objective.__call__
 
     def overflowing(self, picture, scale=1.0):
@@ -244,7 +244,7 @@ def test_half_precision_gradients_point_the_same_way(weights_dir: Path, engine, 
     from farm.engine.pyramid import to_tensor
     from farm.engine.vgg import VGG
 
-    half = VGG("vgg16-bsds", weights.load("vgg16-bsds", weights_dir), CPU, torch.bfloat16)
+    half = VGG("vgg16", weights.load("vgg16", weights_dir), CPU, torch.bfloat16)
     content, style = to_tensor(lake, CPU), to_tensor(strokes, CPU)
     args = (Recipe(), content, [style], Level(64, 96, 1))
     (exact, g), (rough, h) = (Objective(vgg, *args)(content) for vgg in (engine.vgg, half))

@@ -41,7 +41,7 @@ AWKWARD = [
 
 @cache
 def tensors(folder: Path) -> dict[str, Tensor]:
-    return weights.load("vgg16-bsds", folder)
+    return weights.load("vgg16", folder)
 
 
 def pictures(height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,9 +58,9 @@ def relative_errors(
     """Of the gradient under each plan."""
     lake, strokes, picture = pictures(*size, dtype)
     level = Level(*size, 1)
-    plain = Reference("vgg16-bsds", tensors(folder), recipe, lake, [strokes], level)
+    plain = Reference("vgg16", tensors(folder), recipe, lake, [strokes], level)
     total, expected = plain(picture)
-    vgg = VGG("vgg16-bsds", tensors(folder), CPU, dtype)
+    vgg = VGG("vgg16", tensors(folder), CPU, dtype)
     errors = []
     for plan in plans:
         losses, found = Objective(vgg, recipe, lake, [strokes], level, plan)(picture)
@@ -101,7 +101,7 @@ def test_every_plan_gives_the_same_gradient(weights_dir: Path) -> None:
     ],
 )
 def test_any_layers_may_be_looked_at(weights_dir: Path, content: str, style: str) -> None:
-    settings = {"content_layers": content, "style_layers": style, "features": "vgg16-bsds"}
+    settings = {"content_layers": content, "style_layers": style, "features": "vgg16"}
     recipe = Recipe.parse(settings | {"style_loss": "gram"})
     plans = [WHOLE, KEPT, JOINED]
     assert max(relative_errors(weights_dir, recipe, (83, 66), plans, torch.float64)) < 1e-10
@@ -111,9 +111,9 @@ def test_winograds_gradient_differs_by_rounding_alone(weights_dir: Path) -> None
     lake, strokes, picture = pictures(113, 127, torch.float32)
     level = Level(113, 127, 1)
     found = [
-        Objective(
-            VGG("vgg16-bsds", tensors(weights_dir), CPU, winograd=w), Recipe(), lake, [strokes], level
-        )(picture)
+        Objective(VGG("vgg16", tensors(weights_dir), CPU, winograd=w), Recipe(), lake, [strokes], level)(
+            picture
+        )
         for w in (False, True)
     ]
     (plain, expected), (fast, close) = found
@@ -125,21 +125,21 @@ def test_winograds_gradient_differs_by_rounding_alone(weights_dir: Path) -> None
 
 def test_the_losses_alone_are_those_with_the_gradient(weights_dir: Path) -> None:
     lake, strokes, picture = pictures(66, 131, torch.float32)
-    vgg = VGG("vgg16-bsds", tensors(weights_dir), CPU)
+    vgg = VGG("vgg16", tensors(weights_dir), CPU)
     objective = Objective(vgg, Recipe(), lake, [strokes], Level(66, 131, 1), JOINED)
     assert objective.measure(picture)[0].total == pytest.approx(objective(picture)[0].total)
 
 
 def test_a_scaled_gradient_is_the_gradient_times_the_scale(weights_dir: Path) -> None:
     lake, strokes, picture = pictures(40, 48, torch.float64)
-    vgg = VGG("vgg16-bsds", tensors(weights_dir), CPU, torch.float64)
+    vgg = VGG("vgg16", tensors(weights_dir), CPU, torch.float64)
     objective = Objective(vgg, Recipe(), lake, [strokes], Level(40, 48, 1))
     torch.testing.assert_close(objective(picture, 1024.0)[1], objective(picture)[1] * 1024)
 
 
 def test_a_weight_of_zero_takes_its_term_away(weights_dir: Path) -> None:
     lake, strokes, picture = pictures(48, 48, torch.float32)
-    vgg = VGG("vgg16-bsds", tensors(weights_dir), CPU)
+    vgg = VGG("vgg16", tensors(weights_dir), CPU)
     recipe = Recipe(content_weight=0, tv_weight=0)
     losses = Objective(vgg, recipe, lake, [strokes], Level(48, 48, 1)).measure(picture)[0]
     assert losses.total == pytest.approx(losses.style)

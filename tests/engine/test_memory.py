@@ -20,7 +20,7 @@ QUICK = {"size": 64, "start_size": 64, "iterations": 3}
 
 @pytest.fixture(scope="module")
 def engine(weights_dir: Path) -> Engine:
-    return Engine.ready("vgg16-bsds", "winograd", weights_dir, print)
+    return Engine.ready("vgg16", "winograd", weights_dir, print)
 
 
 @pytest.fixture(scope="module")
