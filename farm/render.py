@@ -50,13 +50,13 @@ def render_files(
     recipe.result_size(*photograph.shape[:2])
     paintings = [_decode(style, SMALLEST_STYLE) for style in styles]
     given = settings()
-    engine = Engine.ready(
-        recipe.features, recipe.precision, given.weights_dir, say, memory_gb=given.memory_gb
-    )
+    network = resume.features if resume and recipe.features == "auto" else recipe.features
+    engine = Engine.ready(network, recipe.precision, given.weights_dir, say, memory_gb=given.memory_gb)
     say(f"{device.describe(engine.device)}, {engine.form.name}")
     if resume is not None:
         facts = resume.facts
-        say(f"going on from level {facts.level}, iteration {facts.iteration}, with its tile and budget")
+        at = f"level {facts.level}, iteration {facts.iteration}"
+        say(f"going on from {at}, with its network, tile and budget")
     log: list[LevelDone] = []
     saved, entered = time.monotonic(), resume.facts.seconds if resume else 0.0
     for step in stylize(photograph, paintings, recipe, engine, tile=tile, resume=resume):

@@ -65,7 +65,7 @@ class Checkpoint:
     @property
     def features(self) -> str:
         """The network whose losses it goes down."""
-        return str(self.facts.recipe["features"])
+        return str(self.facts.recipe.get("features"))
 
     def with_precision(self, precision: str) -> Checkpoint:
         """The same, to be gone on from with other number formats: the last bits will differ."""

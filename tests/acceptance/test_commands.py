@@ -13,7 +13,9 @@ from PIL import Image
 
 from farm import images
 from farm.engine.checkpoint import read
+from farm.engine.optimise import Step
 from farm.recipe import Recipe
+from farm.render import render_files
 from tests.processes import FARM, SAMPLES, RunningFarm, wait_for
 
 LAKE, STROKES = str(SAMPLES / "mountain_lake.jpg"), str(SAMPLES / "brushwork.jpg")
@@ -34,7 +36,7 @@ def test_render_writes_the_same_file_twice_and_its_figures(tmp_path: Path, weigh
     assert report["size"] == 64
     assert report["levels"] == 2
     assert report["iterations"] == [3, 2]
-    assert report["features"] == "vgg16-bsds"
+    assert report["features"] == "vgg16"
     assert report["seconds"] > 0
     assert report["peak_memory_bytes"] > 10**8
     assert set(report["metrics"]) == {
@@ -48,7 +50,7 @@ def test_render_writes_the_same_file_twice_and_its_figures(tmp_path: Path, weigh
     assert farm_command("render", LAKE, STROKES, "-o", str(other), *QUICK).returncode == 0
     assert one.read_bytes() == other.read_bytes()
     recipe = Recipe.parse(images.embedded_recipe(one.read_bytes()))
-    assert (recipe.iterations, recipe.features) == ((3, 2), "vgg16-bsds")
+    assert (recipe.iterations, recipe.features) == ((3, 2), "vgg16")
     assert recipe.precision in ("winograd", "mixed")  # what auto chose here
     assert [level["iterations"] for level in report["log"]] == [3, 2]
     assert all(level["peak_memory_bytes"] > 10**8 for level in report["log"])
@@ -78,6 +80,57 @@ def test_a_killed_rendering_goes_on_to_the_same_file(tmp_path: Path, weights_dir
     assert farm_command("render", LAKE, STROKES, "-o", str(whole), *long).returncode == 0
     assert killed.read_bytes() == whole.read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["killed.png", "whole.png"]
+
+
+def test_a_checkpoint_goes_on_with_its_own_network_whatever_auto_takes_today(
+    tmp_path: Path, weights_dir: Path
+) -> None:
+    # Given a rendering by another network than auto's, broken off after its first level
+    output, state = tmp_path / "x.png", tmp_path / "state"
+    recipe = Recipe(size=64, start_size=48, iterations=(3, 2))
+    given = {"tile": "auto", "checkpoint": state, "checkpoint_seconds": 300.0}
+
+    def stop(step: Step) -> None:
+        if step.level == 2:
+            raise KeyboardInterrupt
+
+    named = recipe.model_copy(update={"features": "vgg16-bsds"})
+    with pytest.raises(KeyboardInterrupt):
+        render_files(Path(LAKE), [Path(STROKES)], output, named, say=print, show=stop, **given)
+    # When it is taken up by auto, then it goes on with that network to the end
+    said: list[str] = []
+    report = render_files(
+        Path(LAKE), [Path(STROKES)], output, recipe, say=said.append, show=lambda step: None, **given
+    )
+    assert any("going on from level 1, iteration 3, with its network" in line for line in said)
+    assert report["features"] == "vgg16-bsds"
+    assert Recipe.parse(images.embedded_recipe(output.read_bytes())).features == "vgg16-bsds"
+
+
+def test_the_list_of_weights_says_which_network_paints(tmp_path: Path) -> None:
+    said = " ".join(farm_command("weights", "list", FARM_WEIGHTS_DIR=str(tmp_path)).stdout.split())
+    assert "auto fetches vgg19, else vgg16. Pictures differ between networks." in said
+    for name in ("vgg16-bsds", "vgg16"):
+        (tmp_path / f"{name}.safetensors").touch()
+    done = farm_command("weights", "list", FARM_WEIGHTS_DIR=str(tmp_path))
+    assert "auto paints with vgg16. Pictures differ between networks." in " ".join(done.stdout.split())
+
+
+def test_weights_that_are_damaged_are_named_with_what_mends_them(tmp_path: Path) -> None:
+    path = tmp_path / "vgg16.safetensors"
+    path.write_bytes(b"half a fi")
+    done = farm_command("weights", "verify", FARM_WEIGHTS_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert f"vgg16: {path} cannot be read" in done.stdout
+    assert "delete it and run `farm weights fetch vgg16`" in done.stdout
+    # A rendering is refused with the same words
+    picture = tmp_path / "x.png"
+    done = farm_command(
+        "render", LAKE, STROKES, "-o", str(picture), *QUICK, FARM_WEIGHTS_DIR=str(tmp_path)
+    )
+    assert done.returncode == 1
+    assert "delete it and run `farm weights fetch vgg16`" in " ".join(done.stderr.split())
+    assert not picture.exists()
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused_by_name(tmp_path: Path, weights_dir: Path) -> None:

@@ -48,7 +48,8 @@ def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) ->
         assert result.size == (job["width"], job["height"]) == (96, 64)
         assert np.asarray(result).std() > 10
     recipe = Recipe.parse(images.embedded_recipe(data))
-    assert (recipe.size, recipe.preset, recipe.features) == (96, "draft", "vgg16-bsds")
+    assert (recipe.size, recipe.preset, recipe.features) == (96, "draft", "vgg16")
+    expect(page.get_by_text("network vgg16", exact=True)).to_be_visible()
     assert job["metrics"]["ssim"] < 0.99
     assert job["metrics"]["style_loss"] > 0
 
@@ -66,6 +67,7 @@ def test_a_running_job_grows_on_the_page_and_is_cancelled_there(farm: RunningFar
     preview = page.locator("img[src*='/preview']").first
     expect(preview).to_be_visible(timeout=30_000)
     expect(page.get_by_role("progressbar").first).to_be_visible()
+    expect(page.get_by_text("network vgg16", exact=True)).to_be_visible()
     page.get_by_role("button", name="Cancel").first.click()
     assert farm.wait_for_state(job_id, "cancelled")["state"] == "cancelled"
 
