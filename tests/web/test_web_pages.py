@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from farm import attempts, db, machines
+from farm import attempts, db, jobs, machines
 from farm.models import Job, State
 from farm.recipe import Recipe
 from farm.storage import storage
@@ -42,6 +42,27 @@ def test_the_form_shows_every_setting_with_its_default_and_limits(client: FlaskC
     assert 'value="512"' in size[0]
     assert 'min="64"' in size[0]
     assert 'max="7680"' in size[0]
+
+
+def test_the_form_and_the_jobs_page_say_which_network_paints(
+    client: FlaskClient, make_job: MakeJob
+) -> None:
+    page = client.get("/").text
+    assert "auto: vgg19, else vgg16</option>" in page
+    assert "vgg16-bsds, poorer</option>" in page
+    assert "each paints differently" in page
+
+    # Nothing before the job has begun; then the network that its attempt took
+    job = make_job()
+    assert 'data-live="network" hidden></span>' in client.get(f"/jobs/{job.id}").text
+    with db.writing() as session:
+        claim = jobs.claim(session, job.work_class, "worker-1")
+        assert claim
+        attempts.set_features(session, job.id, claim.attempt, "vgg16")
+    page = client.get(f"/jobs/{job.id}").text
+    assert 'data-live="network">network vgg16</span>' in page
+    assert "auto (vgg16)" in page
+    assert "each paints differently" in page
 
 
 def test_a_good_form_leads_to_the_job(post_form: Post, client: FlaskClient) -> None:

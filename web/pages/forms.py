@@ -26,7 +26,7 @@ from farm.explore import KINDS
 from farm.formats import FORMATS
 from farm.images import ACCEPTED
 from farm.models import WEBHOOK_LENGTH, Job
-from farm.recipe import LARGEST_SIZE, PRESETS, Recipe, typed
+from farm.recipe import AUTOMATIC, LARGEST_SIZE, LAST_RESORT, PRESETS, Recipe, typed
 from farm.submit import NAME_LENGTH
 from web.samples import CONTENTS, STYLES, offered
 
@@ -46,6 +46,14 @@ PRESET_WORDS = {
     "draft": "A first impression, soon",
     "standard": "Worth hanging up",
     "fine": "Every stroke, slowly",
+}
+NETWORK_WORDS = {
+    "auto": f"auto: {', else '.join(AUTOMATIC)}",
+    LAST_RESORT: f"{LAST_RESORT}, poorer",
+}
+OPTION_WORDS = {  # where the value alone says too little
+    "format": {known.name: known.title for known in FORMATS.values()},
+    "features": NETWORK_WORDS,
 }
 STOPS = 4  # the balance goes from 1/2**STOPS to 2**STOPS times the default weight
 STOP = 0.25
@@ -119,7 +127,7 @@ def _setting(name: str) -> Field:
             title, choices=[SelectChoice(c, c.capitalize()) for c in _literal(info)], **options
         )
     if _literal(info):
-        words = {known.name: known.title for known in FORMATS.values()} if name == "format" else {}
+        words = OPTION_WORDS.get(name, {})
         choices = [SelectChoice(c, words.get(c, c)) for c in _literal(info)]
         return SelectField(title, choices=choices, **options)
     if info.annotation in (int, float):

@@ -34,6 +34,8 @@ function showProgress(job) {
   part("steps").textContent = job.levels
     ? `Level ${job.level} of ${job.levels} · iteration ${job.iteration} of ${job.iterations}`
     : "";
+  part("network").hidden = !job.features;
+  part("network").textContent = job.features ? `network ${job.features}` : "";
   part("waiting").textContent = job.waiting_for ?? "";
   part("estimate").textContent = job.estimate?.message ?? "";
   document.title = `${percent} · ${job.name} · Style Farm`;
