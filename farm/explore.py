@@ -250,15 +250,20 @@ def _with_cells() -> Select[Exploration]:
 
 
 def cancel(exploration_id: str) -> Exploration:
-    """Stop all cells that have not ended. Again is harmless.
+    """Stop all cells that have not ended, and remove what those that waited no longer need. Again is
+    harmless.
 
     Raises:
         NotFound: no such exploration.
     """
     for job in get(exploration_id).cells:
-        if not job.state.ended:
-            with suppress(NotFound, WrongState), db.writing() as session:
-                jobs.cancel(session, job.id)
+        if job.state.ended:
+            continue
+        with suppress(NotFound, WrongState):
+            with db.writing() as session:
+                found = jobs.cancel(session, job.id)
+            if found.state.ended:  # a running one's worker removes them itself
+                leftovers.remove_of(job.id)
     return get(exploration_id)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farm import db, explore, jobs
+from farm import attempts, db, explore, jobs
 from farm.errors import InvalidInput, NotFound, WrongState
 from farm.models import Exploration, Job, State, WorkClass
 from farm.recipe import Recipe
@@ -127,6 +127,22 @@ def test_stopping_an_exploration_stops_all_its_cells() -> None:
 
     assert states == [State.CANCELLING] + [State.CANCELLED] * 8
     assert [job.state for job in explore.cancel(made.id).cells] == states
+
+
+def test_stopping_an_exploration_removes_the_checkpoints_of_cells_that_wait() -> None:
+    # Given a cell that waits again after its worker stopped, and its checkpoint
+    made = grid(Recipe())
+    with db.writing() as session:
+        claim = jobs.claim(session, WorkClass.PREVIEW, "worker-1")
+        assert claim
+        attempts.checkpoint_stored(session, claim.job.id, claim.attempt)
+        jobs.give_back(session, claim.job.id, claim.attempt, "its worker stopped")
+    checkpoint = f"jobs/{claim.job.id}/{claim.attempt}/checkpoint.safetensors"
+    storage().put(checkpoint, b"state")
+
+    explore.cancel(made.id)
+
+    assert not storage().exists(checkpoint)
 
 
 def test_an_exploration_is_deleted_with_its_cells_once_they_ended() -> None:
