@@ -119,6 +119,7 @@ OF_ONE: dict[str, tuple[str, Callable[[Page], None]]] = {
     "job about to be deleted": ("/jobs/{failed}", alone),
     "viewer": ("/jobs/{usual}/view", lambda page: None),
     "exploration": ("/explore/{grid}", lambda page: None),
+    "exploration about to be deleted": ("/explore/{grid}/delete", lambda page: None),
     "form": ("/?from={usual}", files),
 }
 
