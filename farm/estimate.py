@@ -5,7 +5,7 @@ Arithmetic on the recipe and on what the workers tell of themselves; without tor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from farm.errors import DoesNotFit
@@ -50,6 +50,64 @@ def estimate(
     course = levels(recipe, height, width)
     found = [(_on(worker, recipe, course, features), worker.budget_bytes) for worker in workers]
     return min(found, key=lambda pair: (*_order(pair[0]), -pair[1]))[0] if found else None
+
+
+@dataclass(frozen=True)
+class Together:
+    """What several renderings of one size and schedule will need on all workers that have room."""
+
+    # Of each result, px.
+    height: int
+    width: int
+    # Names of those that share the work; empty where none has room.
+    workers: tuple[str, ...]
+    # Until the last is done, if nothing else waits; None where no speed was measured yet.
+    seconds: float | None
+    # Why they fit no worker, with the numbers; None: they fit.
+    refusal: str | None = None
+
+
+def estimate_together(
+    recipe: Recipe, height: int, width: int, workers: Iterable[Worker], pieces: Sequence[float]
+) -> Together | None:
+    """Estimate how long several renderings take when workers share them; None: there are no workers.
+
+    Args:
+        recipe: of one of them. height, width: of the photograph, px. pieces: for each rendering, the
+            share of it that is still to do, 0..1.
+
+    Raises:
+        InvalidInput: a result would be too narrow.
+    """
+    recipe.result_size(height, width)
+    course = levels(recipe, height, width)
+    found = [_on(worker, recipe, course, None) for worker in workers]
+    if not found:
+        return None
+    fitting = [each for each in found if each.refusal is None]
+    last = course[-1]
+    if not fitting:
+        return Together(last.height, last.width, (), None, found[0].refusal)
+    measured = [each for each in fitting if each.seconds is not None]
+    names = tuple(each.worker for each in (measured or fitting)[: len(pieces)])
+    speeds = [each.seconds for each in measured if each.seconds is not None]
+    seconds = share_out(speeds, pieces) if speeds else None
+    return Together(last.height, last.width, names, seconds)
+
+
+def share_out(speeds: Sequence[float], pieces: Sequence[float]) -> float:
+    """Return the seconds until all pieces are done, each by the worker that is done with it first.
+
+    Args:
+        speeds: for each worker, the seconds that it needs for a whole rendering; at least one.
+        pieces: shares of a rendering, 0..1.
+    """
+    busy = [0.0] * len(speeds)
+    for piece in sorted(pieces, reverse=True):
+        ends = [until + piece * speed for until, speed in zip(busy, speeds, strict=True)]
+        first = min(range(len(ends)), key=ends.__getitem__)
+        busy[first] = ends[first]
+    return max(busy)
 
 
 def _order(found: Estimate) -> tuple[bool, bool, float]:

@@ -15,9 +15,10 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
-from farm import db, jobs, leftovers
+from farm import db, jobs, leftovers, machines
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
-from farm.models import Exploration, Job
+from farm.estimate import Together, estimate_together, share_out
+from farm.models import Exploration, Job, State
 from farm.recipe import Recipe
 from farm.submit import Request, Submission, digest, wake
 
@@ -250,15 +251,20 @@ def _with_cells() -> Select[Exploration]:
 
 
 def cancel(exploration_id: str) -> Exploration:
-    """Stop all cells that have not ended. Again is harmless.
+    """Stop all cells that have not ended, and remove what those that waited no longer need. Again is
+    harmless.
 
     Raises:
         NotFound: no such exploration.
     """
     for job in get(exploration_id).cells:
-        if not job.state.ended:
-            with suppress(NotFound, WrongState), db.writing() as session:
-                jobs.cancel(session, job.id)
+        if job.state.ended:
+            continue
+        with suppress(NotFound, WrongState):
+            with db.writing() as session:
+                found = jobs.cancel(session, job.id)
+            if found.state.ended:  # a running one's worker removes them itself
+                leftovers.remove_of(job.id)
     return get(exploration_id)
 
 
@@ -277,3 +283,47 @@ def forget(exploration_id: str) -> None:
         session.execute(delete(Exploration).where(Exploration.id == exploration_id))
     for job in cells:
         leftovers.remove_of(job.id)
+
+
+def estimate_grid(
+    session: Session, recipe: Recipe, across: Axis, down: Axis, height: int, width: int, size: int = SIZE
+) -> tuple[int, Together | None]:
+    """Return the number of cells that a grid would have, and what they would need; None: there are no
+    workers.
+
+    Args:
+        recipe: at the size that is wanted in the end. height, width: of the photograph, px. size: of
+            each cell's longest side, px.
+
+    Raises:
+        InvalidInput: these make no grid.
+    """
+    if across.name == down.name:
+        raise InvalidInput(Problem("down", f"varies {down.name}, as across does; choose another"))
+    if size not in SIZES:
+        raise InvalidInput(Problem("cell_size", f"must be {SIZES[0]} to {SIZES[-1]} px"))
+    cells = [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
+    workers = machines.alive(session)
+    return len(cells), estimate_together(cells[0], height, width, workers, [1.0] * len(cells))
+
+
+def estimate_left(session: Session, exploration: Exploration) -> float | None:
+    """Return the seconds until the last cell is done; None: none is to do, or nobody can tell.
+
+    Cells that are finished are the measure of the others; before there is one, the workers' own speed.
+    """
+    waiting = [job for job in exploration.cells if job.state in (State.QUEUED, State.RUNNING)]
+    workers = machines.alive(session)
+    if not waiting or not workers:
+        return None
+    pieces = [1.0 - job.progress for job in waiting]
+    took = [
+        (job.finished_at - job.started_at).total_seconds()
+        for job in exploration.cells
+        if job.state is State.SUCCEEDED and job.started_at and job.finished_at
+    ]
+    if took:
+        return share_out([sum(took) / len(took)] * len(workers), pieces)
+    photograph, recipe = waiting[0].content, Recipe.model_validate(waiting[0].recipe)
+    found = estimate_together(recipe, photograph.height, photograph.width, workers, pieces)
+    return found.seconds if found else None

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from farm import attempts, board, db, jobs, machines
 from farm.errors import InvalidInput
-from farm.estimate import estimate, work_on
+from farm.estimate import estimate, estimate_together, share_out, work_on
 from farm.install import install
 from farm.models import Upload, Worker
 from farm.plan import choose, default_tile, peak_bytes
@@ -64,6 +64,45 @@ def test_without_a_measured_speed_only_memory_is_told() -> None:
     assert found is not None
     assert found.seconds is None
     assert found.peak_bytes > 0
+
+
+@pytest.mark.parametrize(
+    ("speeds", "pieces", "seconds"),
+    [
+        ([10.0], [1.0] * 9, 90),
+        ([10.0, 10.0], [1.0] * 9, 50),
+        ([10.0, 30.0], [1.0] * 4, 30),  # the quick one takes three of four
+        ([10.0, 10.0], [1.0, 0.5, 0.25], 10),
+        ([10.0] * 5, [1.0], 10),
+    ],
+)
+def test_pieces_go_to_whoever_is_done_first(
+    speeds: list[float], pieces: list[float], seconds: float
+) -> None:
+    assert share_out(speeds, pieces) == pytest.approx(seconds)
+
+
+def test_workers_share_several_renderings() -> None:
+    recipe = Recipe(size=1000, start_size=1000, iterations=(30,))
+    quick, slow = worker("a", seconds_per_megapixel=4.0), worker("b", seconds_per_megapixel=8.0)
+    unknown, small = worker("c"), worker("d", seconds_per_megapixel=1.0, budget_bytes=10**6)
+    found = estimate_together(recipe, 500, 1000, [quick, slow, unknown, small], [1.0] * 3)
+    assert found is not None
+    assert (found.height, found.width, found.workers) == (500, 1000, ("a", "b"))
+    assert found.seconds == 30 * 0.5 * 8  # two for the quick one, one for the slow one
+
+
+def test_several_renderings_are_unknown_refused_or_nobodys() -> None:
+    recipe = Recipe(size=1000)
+    unknown, small = worker("c"), worker("d", budget_bytes=10**6)
+    assert estimate_together(recipe, 500, 1000, [], [1.0]) is None
+    found = estimate_together(recipe, 500, 1000, [unknown], [1.0])
+    assert found is not None
+    assert (found.workers, found.seconds, found.refusal) == (("c",), None, None)
+    refused = estimate_together(recipe, 500, 1000, [small], [1.0])
+    assert refused is not None
+    assert (refused.workers, refused.seconds) == ((), None)
+    assert "needs" in str(refused.refusal)
 
 
 def test_the_peak_is_that_of_the_hungriest_level() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
-from farm import db, explore, jobs
+from farm import attempts, db, explore, jobs, machines
 from farm.errors import InvalidInput, NotFound, WrongState
 from farm.models import Exploration, Job, State, WorkClass
-from farm.recipe import Recipe
+from farm.recipe import Recipe, levels, pixel_iterations
 from farm.storage import storage
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -18,6 +20,8 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 LAKE, BRUSH, INK = (
     (SAMPLES / f"{name}.jpg").read_bytes() for name in ("mountain_lake", "brushwork", "ink_wash")
 )
+
+MACHINE = machines.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +122,38 @@ def test_a_cell_has_the_size_of_a_preview() -> None:
         explore.explore(LAKE, [BRUSH], Recipe(), *axes, size=385)
 
 
+def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
+    # Given a grid, and nobody who would paint it
+    made = grid(Recipe())
+
+    def left() -> float | None:
+        with db.reading() as session:
+            return explore.estimate_left(session, explore.get(made.id))
+
+    assert left() is None
+
+    # When there are workers, their speed tells
+    with db.writing() as session:
+        for name in ("worker-1", "worker-2"):
+            machines.seen(session, name, MACHINE)
+            machines.measured(session, name, 4.0)
+    cell = Recipe.model_validate(made.cells[0].recipe)
+    photograph = made.cells[0].content
+    work = pixel_iterations(levels(cell, photograph.height, photograph.width)) / 1e6
+    assert left() == pytest.approx(5 * 4.0 * work)  # nine cells, two workers
+
+    # When one took 20 s, so will the others; what is stopped takes none
+    with db.writing() as session:
+        claim = jobs.claim(session, WorkClass.PREVIEW, "worker-1")
+        assert claim
+        jobs.succeed(session, claim.job.id, claim.attempt, {})
+        began = db.clock(session) - timedelta(seconds=20)
+        session.execute(update(Job).where(Job.id == claim.job.id).values(started_at=began))
+    assert left() == pytest.approx(4 * 20, abs=2)
+    explore.cancel(made.id)
+    assert left() is None
+
+
 def test_stopping_an_exploration_stops_all_its_cells() -> None:
     made = grid(Recipe())
     with db.writing() as session:
@@ -127,6 +163,22 @@ def test_stopping_an_exploration_stops_all_its_cells() -> None:
 
     assert states == [State.CANCELLING] + [State.CANCELLED] * 8
     assert [job.state for job in explore.cancel(made.id).cells] == states
+
+
+def test_stopping_an_exploration_removes_the_checkpoints_of_cells_that_wait() -> None:
+    # Given a cell that waits again after its worker stopped, and its checkpoint
+    made = grid(Recipe())
+    with db.writing() as session:
+        claim = jobs.claim(session, WorkClass.PREVIEW, "worker-1")
+        assert claim
+        attempts.checkpoint_stored(session, claim.job.id, claim.attempt)
+        jobs.give_back(session, claim.job.id, claim.attempt, "its worker stopped")
+    checkpoint = f"jobs/{claim.job.id}/{claim.attempt}/checkpoint.safetensors"
+    storage().put(checkpoint, b"state")
+
+    explore.cancel(made.id)
+
+    assert not storage().exists(checkpoint)
 
 
 def test_an_exploration_is_deleted_with_its_cells_once_they_ended() -> None:

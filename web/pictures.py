@@ -12,13 +12,22 @@ from werkzeug.wsgi import wrap_file
 from farm import convert, db, images, jobs
 from farm.errors import NotFound, WrongState
 from farm.formats import FileFormat
-from farm.models import Job, State
+from farm.models import Job, State, Upload
 from farm.storage import storage
 from web import present, samples
 
 A_YEAR = 365 * 24 * 3600  # s
 A_DAY = 24 * 3600  # s
 LONGEST_SLUG = 40
+HEADS = {  # what a file of each kind that is accepted begins with
+    b"\xff\xd8": "image/jpeg",
+    b"\x89PNG": "image/png",
+    b"RIFF": "image/webp",
+    b"II": "image/tiff",
+    b"MM": "image/tiff",
+}
+LONGEST_HEAD = max(map(len, HEADS))
+UNKNOWN_MIME = "application/octet-stream"  # saved, never shown
 
 blueprint = Blueprint("pictures", __name__)
 
@@ -39,11 +48,20 @@ def content(job_id: str) -> Response:
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>")
 def style(job_id: str, number: int) -> Response:
     """One of the paintings, from 0, small."""
-    styles = _job(job_id).styles
-    if number >= len(styles):
-        raise NotFound(f"This job has {len(styles)} paintings, counted from 0.")
-    upload = styles[number].upload
+    upload = _style(job_id, number)
     return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
+
+
+@blueprint.get("/jobs/<job_id:job_id>/content/whole")
+def whole_content(job_id: str) -> Response:
+    """The photograph as it was sent."""
+    return _send_upload(_job(job_id).content)
+
+
+@blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>/whole")
+def whole_style(job_id: str, number: int) -> Response:
+    """One of the paintings, from 0, as it was sent."""
+    return _send_upload(_style(job_id, number))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
@@ -127,6 +145,25 @@ def file_name(job: Job, format: FileFormat) -> str:
 def _job(job_id: str) -> Job:
     with db.reading() as session:
         return jobs.get(session, job_id)
+
+
+def _style(job_id: str, number: int) -> Upload:
+    styles = _job(job_id).styles
+    if number >= len(styles):
+        raise NotFound(f"This job has {len(styles)} paintings, counted from 0.")
+    return styles[number].upload
+
+
+def _send_upload(upload: Upload) -> Response:
+    """Send a picture as it came, under the type that its first bytes tell.
+
+    Raises:
+        farm.errors.NotFound: the file is gone.
+    """
+    with storage().open(upload.key) as file:
+        head = file.read(LONGEST_HEAD)
+    mime = next((mime for start, mime in HEADS.items() if head.startswith(start)), UNKNOWN_MIME)
+    return _send_file(upload.key, mime, upload.sha256)
 
 
 def _send_jpeg(key: str, tag: str, seconds: int) -> Response:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer
 from farm import addresses
 from farm.bulk import Action, Outcome
 from farm.deliveries import Standing
-from farm.estimate import Estimate
+from farm.estimate import Estimate, Together
 from farm.listing import Page
 from farm.models import Job, State, Worker, now
 from farm.recipe import typed
@@ -320,6 +320,23 @@ def sized_need(found: Estimate) -> str:
     """The same for a picture that is not yet a job."""
     text = need(found, found.worker)
     return text if found.refusal else f"{pixels(found.width, found.height)}: {text}"
+
+
+def describe_grid(cells: int, shape: tuple[int, int], found: Together | None) -> str:
+    """Return `9 drafts of 256 × 192 px: about 3 minutes on worker@host`, or why nobody can tell.
+
+    Args:
+        shape: height and width of a cell, px. found: None where no worker is alive.
+    """
+    text = f"{_counted(cells, 'draft')} of {shape[1]} × {shape[0]} px"
+    if found is None:
+        return f"{text}: no worker is running, so nobody can tell how long that takes"
+    if found.refusal:
+        return f"{text}: too large for every worker: {found.refusal}"
+    if found.seconds is None:
+        return f"{text}: time unknown until this farm has rendered something"
+    where = found.workers[0] if len(found.workers) == 1 else f"{len(found.workers)} workers"
+    return f"{text}: {about_time(found.seconds)} on {where}"
 
 
 def needs(job: Job, found: Estimate) -> str:

@@ -36,7 +36,8 @@
   // What can be reached --------------------------------------------------------------------------
 
   const shown = (element) => element.checkVisibility({ visibilityProperty: true }) && element.getClientRects().length > 0;
-  const reached = [...document.querySelectorAll(TABBABLE)].filter((element) => !element.disabled && shown(element));
+  const open = document.querySelector("dialog:modal") ?? document; // the rest cannot be reached meanwhile
+  const reached = [...open.querySelectorAll(TABBABLE)].filter((element) => !element.disabled && shown(element));
 
   function looks(element) {
     const near = [element, element.closest("label"), element.parentElement, element.parentElement?.parentElement, element.nextElementSibling];
@@ -97,7 +98,7 @@
   for (const element of document.querySelectorAll("a svg, button svg")) {
     const control = element.closest("a, button");
     if (!shown(element) || control.disabled) continue;
-    const ratio = contrast(getComputedStyle(element).color, ground(control));
+    const ratio = contrast(getComputedStyle(element).color, ground(element.parentElement));
     if (ratio < NON_TEXT) say(`its icon has a contrast of ${ratio.toFixed(1)}`, control);
   }
   for (const element of document.querySelectorAll("[role=slider]")) {

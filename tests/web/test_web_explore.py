@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import bad_pictures
 import pytest
+from conftest import token
 from flask.testing import FlaskClient
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from werkzeug.test import TestResponse
 
-from farm import db, explore, images, jobs
+from farm import db, explore, images, jobs, machines
+from farm.errors import NotFound
 from farm.models import Exploration, State
 from farm.recipe import Recipe
 from farm.storage import storage
+from web import present
 
 pytestmark = pytest.mark.timeout(60)
+MACHINE = machines.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
+PHONE = {"width": 320, "height": 640}  # CSS px
 
 
 def post(client: FlaskClient, headers: dict[str, str] | None = None, **fields: Any) -> TestResponse:
@@ -116,6 +121,75 @@ def test_values_that_are_no_numbers_are_named(client: FlaskClient, values: str) 
     assert post(client, across_values=values).status_code == 422
 
 
+@pytest.fixture
+def worker(home: object) -> None:
+    """One that is alive and knows its speed."""
+    with db.writing() as session:
+        machines.seen(session, "worker-1", MACHINE)
+        machines.measured(session, "worker-1", 9.0)
+
+
+def ask(client: FlaskClient, **asked: Any) -> TestResponse:
+    """What a grid of a picture of 4 : 3 takes."""
+    question = {"size": 2048, "width": 1600, "height": 1200}
+    return client.post("/api/v1/explorations/estimate", json=question | asked)
+
+
+def test_a_grid_is_estimated_by_its_axes_values_and_size(client: FlaskClient, worker: None) -> None:
+    usual = ask(client).get_json()
+    assert (usual["cells"], usual["width"], usual["height"]) == (9, 256, 192)
+    assert (usual["workers"], usual["fits"]) == (1, True)
+    assert re.fullmatch(r"9 drafts of 256 × 192 px: .* on worker-1", usual["message"])
+
+    fewer = ask(client, across_values=[0], down="style_loss").get_json()
+    assert fewer["cells"] == 2
+    assert fewer["seconds"] == pytest.approx(usual["seconds"] * 2 / 9)
+    smaller = ask(client, cell_size=128).get_json()
+    assert (smaller["width"], smaller["height"]) == (128, 96)
+    assert smaller["seconds"] < usual["seconds"] / 2
+
+
+def test_what_cannot_be_estimated_is_said(client: FlaskClient) -> None:
+    found = ask(client).get_json()
+    assert (found["cells"], found["seconds"], found["workers"], found["fits"]) == (9, None, 0, None)
+    assert "no worker is running" in found["message"]
+    with db.writing() as session:
+        machines.seen(session, "worker-1", MACHINE)
+    assert "time unknown" in ask(client).get_json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"across": "colour"}, "across"),
+        ({"across": "style_scale"}, "down"),
+        ({"down_values": [9]}, "style_scale"),
+        ({"across_values": list(range(7))}, "across"),
+        ({"cell_size": 2048}, "cell_size"),
+        ({"cell_size": "large"}, "cell_size"),
+        ({"width": 0}, "width"),
+        ({"cells": 3}, "cells"),
+    ],
+)
+def test_what_makes_no_grid_is_not_estimated(
+    client: FlaskClient, asked: dict[str, Any], field: str
+) -> None:
+    answer = ask(client, **asked)
+    assert answer.status_code == 422
+    assert [error["field"] for error in answer.get_json()["errors"]] == [field]
+
+
+def test_the_time_left_is_told_while_it_runs(
+    client: FlaskClient, made: Exploration, worker: None
+) -> None:
+    address = f"/api/v1/explorations/{made.id}"
+    left = client.get(address).get_json()["eta_seconds"]
+    assert left > 0
+    assert f'data-live="eta">{present.duration(left)} to go' in client.get(f"/explore/{made.id}").text
+    client.post(f"{address}/cancel")
+    assert client.get(address).get_json()["eta_seconds"] is None
+
+
 def test_a_request_sent_twice_is_one_exploration(client: FlaskClient) -> None:
     # Given a client whose first answer was lost
     key = {"Idempotency-Key": "grid 7"}
@@ -174,6 +248,249 @@ def test_a_grid_fills_in_while_one_looks_and_the_best_is_painted_large(
     recipe = page.request.get(f"{served}/api/v1{page.url.removeprefix(served)}").json()["recipe"]
     assert (recipe["size"], recipe["preset"], recipe["style_scale"]) == (1024, "fine", 2.0)
     assert recipe["content_weight"] == 0.025
+
+
+@pytest.fixture(params=["with a script", "without a script"])
+def either(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    """A phone's page, with JavaScript and without."""
+    scripted = request.param == "with a script"
+    context = browser.new_context(
+        java_script_enabled=scripted, viewport=PHONE, has_touch=True, is_mobile=True
+    )
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def phone(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    yield context.new_page()
+    context.close()
+
+
+def enlarge(page: Page, words: str) -> Locator:
+    page.get_by_role("link", name=f"Enlarge {words}").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text(words)
+    return dialog
+
+
+@pytest.mark.browser
+def test_a_draft_is_enlarged_and_leafed_through_with_keys(
+    page: Page, served: str, made: Exploration
+) -> None:
+    for _ in range(3):
+        finish_one(made)
+    page.goto(f"{served}/explore/{made.id}")
+    page.get_by_role("link", name="Enlarge in balance, strokes × 1").press("Enter")
+    dialog = page.get_by_role("dialog")
+    heading = dialog.get_by_role("heading")
+    expect(heading).to_have_text("in balance, strokes × 1")
+    expect(dialog.get_by_text("1 of 4 · Finished")).to_be_visible()
+
+    # Arrows go as the grid lies, and from its end to its beginning
+    for key, words in (
+        ("ArrowRight", "more painting, strokes × 1"),
+        ("ArrowDown", "more painting, strokes × 2"),
+        ("ArrowRight", "in balance, strokes × 1"),
+        ("ArrowLeft", "more painting, strokes × 2"),
+        ("ArrowUp", "more painting, strokes × 1"),
+    ):
+        page.keyboard.press(key)
+        expect(heading).to_have_text(words)
+    assert dialog.locator("img").get_attribute("alt") == "Draft: more painting, strokes × 1"
+
+    # Escape goes back to the cell that was looked at last
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("link", name="Enlarge more painting, strokes × 1")).to_be_focused()
+
+
+@pytest.mark.browser
+def test_what_is_enlarged_grows_and_is_chosen(page: Page, served: str, made: Exploration) -> None:
+    # Given a draft that waits, enlarged
+    page.goto(f"{served}/explore/{made.id}")
+    dialog = enlarge(page, "in balance, strokes × 1")
+    expect(dialog.locator("img")).to_have_class("not-begun")
+    # When it is painted, it is seen to be
+    finish_one(made)
+    expect(dialog.locator("img")).not_to_have_class("not-begun")
+    expect(dialog.get_by_text("1 of 4 · Finished")).to_be_visible()
+    # And it can be chosen, as any other
+    dialog.get_by_role("button", name="Next draft").click()
+    expect(dialog.get_by_role("heading")).to_have_text("more painting, strokes × 1")
+    assert dialog.get_by_role("link", name="Details").get_attribute("href").endswith(made.cells[1].id)
+    dialog.get_by_role("link", name="Choose this").click()
+    expect(page.locator("#balance")).to_have_value("2")
+
+
+@pytest.mark.browser
+def test_on_a_phone_a_finger_enlarges_and_leafs(phone: Page, served: str, made: Exploration) -> None:
+    phone.goto(f"{served}/explore/{made.id}")
+    for target in phone.locator(".cell a").all():
+        box = target.bounding_box()
+        assert box
+        assert min(box["width"], box["height"]) >= 24, target
+
+    phone.get_by_role("link", name="Enlarge in balance, strokes × 1").tap()
+    heading = phone.get_by_role("dialog").get_by_role("heading")
+    swipe(phone, 250, 60)
+    expect(heading).to_have_text("more painting, strokes × 1")
+    swipe(phone, 60, 250)
+    expect(heading).to_have_text("in balance, strokes × 1")
+    swipe(phone, 200, 190)  # hardly moved
+    expect(heading).to_have_text("in balance, strokes × 1")
+    phone.get_by_role("button", name="Previous draft").tap()
+    expect(heading).to_have_text("more painting, strokes × 2")
+    phone.get_by_role("button", name="Close").tap()
+    expect(phone.get_by_role("dialog")).to_be_hidden()
+    phone.get_by_role("link", name="Choose more painting, strokes × 2").tap()
+    expect(phone.locator("#style_scale")).to_have_value("2")
+
+
+def swipe(page: Page, start: int, end: int) -> None:
+    """A finger goes over the picture from one x to another, px."""
+    session = page.context.new_cdp_session(page)
+    for kind, x in (("touchStart", start), ("touchMove", (start + end) // 2), ("touchMove", end)):
+        points = [{"x": x, "y": 300}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    session.detach()
+
+
+@pytest.mark.browser
+def test_without_a_script_a_finished_draft_opens_in_the_viewer(
+    browser: Browser, served: str, made: Exploration
+) -> None:
+    finish_one(made)
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{served}/explore/{made.id}")
+    page.get_by_role("link", name="Enlarge in balance, strokes × 1").click()
+    page.wait_for_url(f"**/jobs/{made.cells[0].id}/view")
+    context.close()
+
+
+@pytest.mark.browser
+def test_an_exploration_is_deleted_from_its_page(either: Page, served: str, made: Exploration) -> None:
+    # Given an exploration that is being painted
+    painted = finish_one(made)
+    either.goto(f"{served}/explore/{made.id}")
+    either.get_by_role("link", name="Delete").click()
+
+    # When it shall be deleted, it is stopped first
+    expect(either.get_by_text("3 of its 4 drafts have not ended")).to_be_visible()
+    expect(either.get_by_role("button", name="Delete")).to_have_count(0)
+    either.get_by_role("button", name="Stop the exploration").click()
+    either.get_by_role("button", name="Delete the exploration").click()
+
+    # Then the list says so, and nothing is left of it
+    either.wait_for_url("**/explore")
+    expect(either.get_by_role("status")).to_have_text("“Bridge” was deleted.")
+    expect(either.get_by_text("Nothing explored yet")).to_be_visible()
+    assert storage().keys(f"jobs/{painted}") == []
+    with pytest.raises(NotFound):
+        explore.get(made.id)
+
+
+@pytest.mark.browser
+def test_a_page_that_waits_for_the_end_then_asks(page: Page, served: str, made: Exploration) -> None:
+    # Given an exploration that was stopped while a worker is at a cell
+    with db.writing() as session:
+        claim = jobs.claim(session, made.cells[0].work_class, "worker-1")
+    assert claim
+    page.goto(f"{served}/explore/{made.id}/delete")
+    page.get_by_role("button", name="Stop the exploration").click()
+    expect(page.get_by_text("Stopping as soon as the worker notices")).to_be_visible()
+    # When the worker noticed, the page asks by itself
+    with db.writing() as session:
+        jobs.stopped(session, claim.job.id, claim.attempt)
+    expect(page.get_by_role("button", name="Delete the exploration")).to_be_visible()
+
+
+def test_a_deletion_that_comes_too_early_or_too_late_says_so(
+    client: FlaskClient, made: Exploration
+) -> None:
+    address = f"/explore/{made.id}/delete"
+    data = {"csrf_token": token(client)}
+    early = client.post(address, data=data, follow_redirects=True)
+    assert "A draft has not ended yet" in early.text
+    assert early.request.path == address
+    assert client.get(f"/explore/{'0' * 32}/delete").status_code == 404
+    explore.cancel(made.id)
+    assert "“Bridge” was deleted." in client.post(address, data=data, follow_redirects=True).text
+    again = client.post(address, data=data, follow_redirects=True)
+    assert "was deleted already" in again.text
+    assert again.request.path == "/explore"
+
+
+def test_a_list_of_explorations_offers_their_deletion(client: FlaskClient, made: Exploration) -> None:
+    page = client.get("/explore").text
+    assert f'href="/explore/{made.id}/delete" aria-label="Delete Bridge"' in page
+    assert "0 of 4 finished" in page
+
+
+def test_photograph_and_paintings_are_shown_and_had_whole(
+    client: FlaskClient, made: Exploration
+) -> None:
+    page, cell = client.get(f"/explore/{made.id}").text, made.cells[0]
+    for path, whole in (
+        (f"/jobs/{cell.id}/content/whole", bad_pictures.photo()),
+        (f"/jobs/{cell.id}/styles/0/whole", bad_pictures.photo(100, 100)),
+    ):
+        assert f'href="{path}"' in page
+        answer = client.get(path)
+        assert (answer.data, answer.content_type) == (whole, "image/jpeg")
+    assert client.get(f"/jobs/{cell.id}/styles/1/whole").status_code == 404
+
+
+@pytest.mark.browser
+def test_the_form_says_how_long_a_grid_takes(page: Page, served: str, worker: None) -> None:
+    page.goto(served)
+    line = page.locator("#grid-estimate")
+    expect(line).to_contain_text("as soon as there is a photograph")
+    page.get_by_text("Mountain lake").click()
+    expect(line).to_contain_text(re.compile(r"^9 drafts of 256 × \d+ px: .* on worker-1\.$"))
+    page.get_by_label("Values across").fill("0, 1")
+    expect(line).to_contain_text("6 drafts of 256 ×")
+    page.get_by_label("Size of a draft").select_option("128")
+    expect(line).to_contain_text("6 drafts of 128 ×")
+    page.get_by_label("From left to right").select_option("Style loss")  # has other values
+    expect(page.get_by_label("Values across")).to_have_value("")
+    expect(page.get_by_label("Values across")).to_have_attribute("placeholder", "wasserstein, gram")
+    page.get_by_label("Values down").fill("1")
+    expect(line).to_contain_text("2 drafts of 128 ×")
+
+    # And that grid is what is made
+    page.get_by_text("Brushwork").click()
+    page.get_by_label("Values down").press("Enter")
+    page.wait_for_url("**/explore/*")
+    with db.reading() as session:
+        (made,) = explore.newest(session, 9)
+    assert [job.recipe["style_loss"] for job in made.cells] == ["wasserstein", "gram"]
+    assert {max(job.width, job.height) for job in made.cells} == {128}
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"across_values": "1, much"}, "across"),
+        ({"across_values": "nan, 1"}, "balance"),
+        ({"down_values": "1, 1"}, "down"),
+        ({"cell_size": "large"}, "cell_size"),
+        ({"cell_size": "9"}, "cell_size"),
+    ],
+)
+def test_what_is_wrong_with_a_grid_is_said_beside_its_field(
+    post_form: Callable[..., TestResponse],
+    nothing_left: Callable[[], None],
+    fields: dict[str, str],
+    field: str,
+) -> None:
+    answer = post_form(path="/explore", **fields)
+    assert answer.status_code == 422
+    assert re.search(rf'data-errors="{field}"><p>', answer.text)
+    nothing_left()
 
 
 @pytest.mark.browser

@@ -78,6 +78,8 @@ def rows() -> dict[str, str]:
             with db.writing() as session:
                 told = deliveries.claim(session)
                 deliveries.answered(session, told, Answer("500 Internal Server Error"))
+    for grid in ("grid", "finished grid"):
+        paths[f"deletion of the {grid}"] = f"{paths[grid]}/delete"
     return paths
 
 
@@ -137,6 +139,12 @@ def finished_job_with_settings(page: Page, farm: Farm) -> None:
     page.get_by_text("Settings", exact=True).click()
 
 
+def enlarged(page: Page, farm: Farm) -> None:
+    at("grid")(page, farm)
+    page.get_by_role("link", name="Enlarge in balance, strokes × 2").click()
+    expect(page.get_by_role("dialog", name="in balance, strokes × 2")).to_be_visible()
+
+
 def viewer(page: Page, farm: Farm) -> None:
     page.goto(f"{farm.url}{farm.paths['succeeded']}/view")
     expect(page.locator("#full")).to_be_attached()
@@ -189,6 +197,9 @@ PAGES: dict[str, dict[str, Callable[[Page, Farm], None]]] = {
         "form once more": once_more,
         "exploration": at("grid"),
         "finished exploration": at("finished grid"),
+        "exploration, a draft enlarged": enlarged,
+        "exploration about to be deleted": at("deletion of the finished grid"),
+        "exploration to be stopped first": at("deletion of the grid"),
         "explorations": at("/explore"),
         "waiting job": at("queued"),
         "running job": at("running"),

@@ -17,7 +17,8 @@ from farm.recipe import Recipe
 from web import live
 from web.api import blueprint
 from web.api.received import conditional, idempotency_key, submission, whole_number
-from web.present import Moment, preview_url
+from web.api.workers import EstimateQuery
+from web.present import Moment, describe_grid, preview_url
 
 TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
 GONE = {404: "No such exploration."}
@@ -58,12 +59,14 @@ class CellOut(BaseModel):
 
 class ExplorationOut(BaseModel):
     """An exploration: its recipe at the size that is wanted in the end, its axes, its cells row by
-    row."""
+    row. `eta_seconds`: until the last cell is done; null in lists, when all has ended, and where nobody
+    can tell."""
 
     id: str
     name: str
     created_at: Moment
     progress: float
+    eta_seconds: float | None
     recipe: dict[str, Any]
     across: AxisOut
     down: AxisOut
@@ -71,7 +74,7 @@ class ExplorationOut(BaseModel):
     links: ExplorationLinks
 
     @classmethod
-    def of(cls, found: Exploration) -> ExplorationOut:
+    def of(cls, found: Exploration, eta_seconds: float | None = None) -> ExplorationOut:
         """From its row."""
         across, down = AxisOut(**found.across), AxisOut(**found.down)
         going = any(not job.state.ended for job in found.cells)
@@ -80,6 +83,7 @@ class ExplorationOut(BaseModel):
             name=found.name,
             created_at=found.created_at,
             progress=progress(found),
+            eta_seconds=eta_seconds,
             recipe=found.recipe,
             across=across,
             down=down,
@@ -90,6 +94,31 @@ class ExplorationOut(BaseModel):
                 cancel=url_for("api.cancel_exploration", exploration_id=found.id) if going else None,
             ),
         )
+
+
+class GridQuery(EstimateQuery):
+    """The recipe of the picture that is wanted in the end, the photograph's size in px, and the grid."""
+
+    across: str = "balance"
+    across_values: list[Any] | None = Field(None, description="Along the axis; the usual ones if null.")
+    down: str = "style_scale"
+    down_values: list[Any] | None = Field(None, description="Along the axis; the usual ones if null.")
+    cell_size: int = Field(farm.explore.SIZE, description="Longest side of a cell, px.")
+
+
+class GridEstimate(BaseModel):
+    """What a grid will need. `width`, `height`: of a cell, px. `workers`: how many share the cells.
+    `seconds`: until the last is done, if nothing else waits; null until a worker has measured its speed.
+    `fits`: null while no worker is alive. `message`: for a person.
+    """
+
+    cells: int
+    width: int
+    height: int
+    seconds: float | None
+    workers: int
+    fits: bool | None
+    message: str
 
 
 class Explorations(BaseModel):
@@ -159,6 +188,30 @@ def explore() -> ResponseReturnValue:
     return response
 
 
+@blueprint.post("/explorations/estimate")
+@blueprint.input(GridQuery, location="json")
+@blueprint.output(GridEstimate)
+@blueprint.doc(tags=["Explorations"], responses={400: "Not JSON.", 403: "Sent by another site's page."})
+def ask_grid(json_data: GridQuery) -> GridEstimate:
+    """How many cells a grid would have, and how long they would take, before it is submitted."""
+    recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
+    across = farm.explore.axis("across", json_data.across, recipe, json_data.across_values)
+    down = farm.explore.axis("down", json_data.down, recipe, json_data.down_values)
+    size, height, width = json_data.cell_size, json_data.height, json_data.width
+    with db.reading() as session:
+        cells, found = farm.explore.estimate_grid(session, recipe, across, down, height, width, size)
+    shape = recipe.model_copy(update={"size": size}).picture_size(height, width)
+    return GridEstimate(
+        cells=cells,
+        width=shape[1],
+        height=shape[0],
+        seconds=found.seconds if found else None,
+        workers=len(found.workers) if found else 0,
+        fits=found.refusal is None if found else None,
+        message=describe_grid(cells, shape, found),
+    )
+
+
 def _axis(field: str, usual: str, recipe: Recipe) -> farm.explore.Axis:
     """`across=balance`, and if they are not to be the usual ones `across_values=[-1, 0, 1]`."""
     values = None
@@ -208,7 +261,7 @@ def exploration_stream(exploration_id: str) -> Response:
 def _told(exploration_id: str) -> live.Told:
     found = farm.explore.get(exploration_id)
     last = all(job.state.ended for job in found.cells)
-    return live.Told(ExplorationOut.of(found).model_dump_json(), last)
+    return live.Told(_add_time_left(found).model_dump_json(), last)
 
 
 @blueprint.post("/explorations/<job_id:exploration_id>/cancel")
@@ -229,4 +282,9 @@ def delete_exploration(exploration_id: str) -> ResponseReturnValue:
 
 
 def _json(found: Exploration) -> Response:
-    return conditional(ExplorationOut.of(found))
+    return conditional(_add_time_left(found))
+
+
+def _add_time_left(found: Exploration) -> ExplorationOut:
+    with db.reading() as session:
+        return ExplorationOut.of(found, farm.explore.estimate_left(session, found))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from flask import redirect, render_template, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 import farm.explore
 from farm import db
+from farm.errors import NotFound, WrongState
+from farm.models import Exploration, State
 from web.api.explorations import progress
 from web.pages import blueprint
 
@@ -25,12 +27,49 @@ def explorations() -> str:
 def exploration(exploration_id: str) -> str:
     """The grid. Each cell leads to the form with its settings."""
     found = farm.explore.get(exploration_id)
-    going = any(not job.state.ended for job in found.cells)
-    return render_template("explore.html", exploration=found, going=going, progress=progress(found))
+    with db.reading() as session:
+        left = farm.explore.estimate_left(session, found)
+    return render_template(
+        "explore.html", exploration=found, going=_is_going(found), progress=progress(found), left=left
+    )
+
+
+def _is_going(found: Exploration) -> bool:
+    return any(not job.state.ended for job in found.cells)
 
 
 @blueprint.post("/explore/<job_id:exploration_id>/cancel")
 def cancel_exploration(exploration_id: str) -> ResponseReturnValue:
-    """Stop what has not ended of it."""
+    """Stop what has not ended of it; `then=delete`: because it is to be deleted."""
     farm.explore.cancel(exploration_id)
-    return redirect(url_for("pages.exploration", exploration_id=exploration_id), 303)
+    place = "confirm_deletion" if request.form.get("then") == "delete" else "exploration"
+    return redirect(url_for(f"pages.{place}", exploration_id=exploration_id), 303)
+
+
+@blueprint.get("/explore/<job_id:exploration_id>/delete")
+def confirm_deletion(exploration_id: str) -> str:
+    """Ask whether it shall be deleted; while it is painted, offer to stop it."""
+    found = farm.explore.get(exploration_id)
+    states = [job.state for job in found.cells]
+    return render_template(
+        "explore_delete.html",
+        exploration=found,
+        going=_is_going(found),
+        stoppable=State.QUEUED in states or State.RUNNING in states,
+    )
+
+
+@blueprint.post("/explore/<job_id:exploration_id>/delete")
+def delete_exploration(exploration_id: str) -> ResponseReturnValue:
+    """Delete it with its pictures, and go back to the list."""
+    try:
+        name = farm.explore.get(exploration_id).name
+        farm.explore.forget(exploration_id)
+    except NotFound:
+        flash("This exploration was deleted already.")
+    except WrongState:
+        flash("A draft has not ended yet; stop the exploration first.")
+        return redirect(url_for("pages.confirm_deletion", exploration_id=exploration_id), 303)
+    else:
+        flash(f"“{name}” was deleted.")
+    return redirect(url_for("pages.explorations"), 303)

@@ -22,7 +22,8 @@ from wtforms import (
 from wtforms.widgets import NumberInput, RangeInput
 
 from farm.errors import InvalidInput, Problem
-from farm.explore import KINDS
+from farm.explore import KINDS, MOST_VALUES, Axis, axis
+from farm.explore import SIZE as CELL_SIZE
 from farm.formats import FORMATS
 from farm.images import ACCEPTED
 from farm.models import WEBHOOK_LENGTH, Job
@@ -78,7 +79,12 @@ ADVANCED = (
     "precision",
     "features",
 )
-AXES = [SelectChoice(name, kind.title) for name, kind in KINDS.items()]
+AXES = [
+    SelectChoice(name, kind.title, render_kw={"data-usual": typed(kind.values).replace(",", ", ")})
+    for name, kind in KINDS.items()
+]
+CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
+VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
 PICTURE_TYPES = "image/jpeg,image/png,image/webp,image/tiff"
 
@@ -112,7 +118,15 @@ class _Form(FlaskForm):
     )
     balance = StringField("Balance", default="0", widget=RangeInput())
     across = SelectField("Across", choices=AXES, default="balance", validate_choice=False)
+    across_values = StringField("Values across", render_kw=VALUES)
     down = SelectField("Down", choices=AXES, default="style_scale", validate_choice=False)
+    down_values = StringField("Values down", render_kw=VALUES)
+    cell_size = SelectField(
+        "Size of a draft",
+        choices=[SelectChoice(str(size), f"{size} px, {words}") for size, words in CELL_SIZES.items()],
+        default=str(CELL_SIZE),
+        validate_choice=False,
+    )
 
 
 def _setting(name: str) -> Field:
@@ -202,6 +216,35 @@ def values_of(job: Job, recipe: Recipe) -> dict[str, Any]:
     return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
 
 
+def read_axis(form: FlaskForm, field: str, recipe: Recipe) -> Axis:
+    """Return what varies along one side of the grid: `-2, 0, 2` in its values, the usual ones if empty.
+
+    Raises:
+        InvalidInput: there is no such axis, or a value makes no recipe.
+    """
+    parts = [part.strip() for part in (form[f"{field}_values"].data or "").split(",")]
+    return axis(field, form[field].data or "", recipe, [_parse_value(part) for part in parts if part])
+
+
+def _parse_value(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def read_cell_size(form: FlaskForm) -> int:
+    """Return the longest side of a draft, px; the usual one if left out.
+
+    Raises:
+        InvalidInput: it is no number.
+    """
+    try:
+        return int(form.cell_size.data or CELL_SIZE)
+    except ValueError:
+        raise InvalidInput(Problem("cell_size", "must be a whole number")) from None
+
+
 def larger(job: Job) -> int | None:
     """The next usual size."""
     return next((size for size in SIZES if size > max(job.width, job.height)), None)
@@ -242,5 +285,6 @@ def choices_shown() -> dict[str, Any]:
         "content_weight": CONTENT_WEIGHT,
         "accepted": ACCEPTED,
         "advanced": ADVANCED,
+        "most_values": MOST_VALUES,
         "settings": (*PROMINENT, *ADVANCED),
     }

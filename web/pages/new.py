@@ -26,6 +26,8 @@ from web.pages.forms import (
     KEPT,
     PictureForm,
     choices_shown,
+    read_axis,
+    read_cell_size,
     recipe_of,
     show,
     unknown_fields,
@@ -120,11 +122,9 @@ def _submitted(form: FlaskForm, kept: Job | None) -> str:
 
 def _explored(form: FlaskForm, kept: Job | None) -> str:
     content, styles, recipe = _received(form, kept)
-    across, down = (
-        farm.explore.axis(field, form[field].data or "", recipe) for field in ("across", "down")
-    )
-    name, key = form["name"].data or "", _key(form, content, styles)
-    made = farm.explore.explore(content, styles, recipe, across, down, name=name, key=key)
+    across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
+    name, size, key = form["name"].data or "", read_cell_size(form), _key(form, content, styles)
+    made = farm.explore.explore(content, styles, recipe, across, down, name=name, size=size, key=key)
     return url_for("pages.exploration", exploration_id=made.id)
 
 

@@ -1,14 +1,15 @@
-// What the picture will need, below its size and on each usual size: asked anew when a setting or the
-// photograph changes.
+// What the picture will need, below its size and on each usual size, and how long a grid of drafts takes:
+// asked anew when a setting or the photograph changes.
 const form = document.getElementById("new");
 const line = document.getElementById("estimate");
+const gridLine = document.getElementById("grid-estimate");
 const settings = form.dataset.settings.split(" ");
 const chips = [...form.querySelectorAll("[data-size]")];
+const axes = ["across", "down"].map((name) => form.elements[name]);
 const PAUSE_MS = 400; // of typing, before the farm is asked
+const NO_PHOTOGRAPH = gridLine.textContent;
 
 let timer = 0;
-let asked = "";
-let request = new AbortController();
 
 // Width and height in px, [] while there is no photograph whose size the browser knows.
 function photographSize() {
@@ -20,13 +21,35 @@ function photographSize() {
   return pick ? [Number(pick.dataset.width), Number(pick.dataset.height)] : [];
 }
 
-function question() {
+// The settings that were typed, and the photograph's size; null while nobody knows that.
+function typed() {
   const [width, height] = photographSize();
-  if (!width) return "";
+  if (!width) return null;
   const values = new FormData(form);
-  const typed = settings.map((name) => [name, String(values.get(name) ?? "").trim()]).filter(([, text]) => text);
-  const sizes = chips.map((chip) => Number(chip.dataset.size));
-  return JSON.stringify({ ...Object.fromEntries(typed), width, height, sizes });
+  const own = settings.map((name) => [name, String(values.get(name) ?? "").trim()]).filter(([, text]) => text);
+  return { ...Object.fromEntries(own), width, height };
+}
+
+// Numbers where they are some, else words: `-2, 0, 2`; null for the usual ones.
+function listed(text) {
+  const parts = text.split(",").map((part) => part.trim()).filter(Boolean);
+  return parts.length ? parts.map((part) => (Number.isNaN(Number(part)) ? part : Number(part))) : null;
+}
+
+function sizesQuestion(own) {
+  return { ...own, sizes: chips.map((chip) => Number(chip.dataset.size)) };
+}
+
+function gridQuestion(own) {
+  const { across, across_values, down, down_values, cell_size } = form.elements;
+  return {
+    ...own,
+    across: across.value,
+    across_values: listed(across_values.value),
+    down: down.value,
+    down_values: listed(down_values.value),
+    cell_size: Number(cell_size.value),
+  };
 }
 
 function duration(seconds) {
@@ -43,39 +66,69 @@ function showOnChip(chip, found) {
   chip.classList.toggle("is-too-large", found?.fits === false);
 }
 
-function show(text, wrong = false, sizes = []) {
-  chips.forEach((chip, number) => showOnChip(chip, sizes[number] ?? null));
-  line.textContent = text;
-  line.classList.toggle("is-wrong", wrong);
+function show(found) {
+  const own = found?.items.at(-1);
+  chips.forEach((chip, number) => showOnChip(chip, found?.items[number] ?? null));
+  line.textContent = own?.message ?? "";
+  line.classList.toggle("is-wrong", own?.fits === false);
 }
 
-async function ask() {
-  const body = question();
-  if (body === asked) return;
-  asked = body;
-  request.abort();
-  request = new AbortController();
-  if (!body) return show("");
-  try {
-    const headers = { "Content-Type": "application/json" };
-    const answer = await fetch(form.dataset.estimate, { method: "POST", headers, body, signal: request.signal });
-    if (body !== asked) return;
-    if (!answer.ok) return show(""); // a setting is half typed; sending the form says what is wrong
-    const { items } = await answer.json();
-    const own = items.at(-1);
-    if (body === asked) show(own?.message ?? "", own?.fits === false, items);
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    asked = ""; // the next change asks again
-    show("");
-  }
+function showGrid(found) {
+  gridLine.textContent = found?.message ? `${found.message}.` : typed() ? "" : NO_PHOTOGRAPH;
+  gridLine.classList.toggle("is-wrong", found?.fits === false);
 }
+
+/** Returns what asks the farm one question, if it is another than before; what it shows is null while a
+ * setting is half typed: sending the form says what is wrong. */
+function asker(url, question, shown) {
+  let asked = "";
+  let request = new AbortController();
+  return async (own) => {
+    const body = own ? JSON.stringify(question(own)) : "";
+    if (body === asked) return;
+    asked = body;
+    request.abort();
+    request = new AbortController();
+    if (!body) return shown(null);
+    try {
+      const headers = { "Content-Type": "application/json" };
+      const answer = await fetch(url, { method: "POST", headers, body, signal: request.signal });
+      const found = answer.ok ? await answer.json() : null;
+      if (body === asked) shown(found);
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      asked = ""; // the next change asks again
+      shown(null);
+    }
+  };
+}
+
+const askers = [
+  asker(form.dataset.estimate, sizesQuestion, show),
+  asker(form.dataset.gridEstimate, gridQuestion, showGrid),
+];
 
 function soon() {
   clearTimeout(timer);
-  timer = setTimeout(ask, PAUSE_MS);
+  timer = setTimeout(() => {
+    const own = typed();
+    for (const ask of askers) ask(own);
+  }, PAUSE_MS);
 }
 
-for (const kind of ["input", "change", "click"]) form.addEventListener(kind, soon);
+// Another axis has other values.
+function showUsual(axis) {
+  form.elements[`${axis.name}_values`].placeholder = axis.selectedOptions[0]?.dataset.usual ?? "";
+}
+
+for (const axis of axes) {
+  showUsual(axis);
+  axis.addEventListener("change", () => {
+    form.elements[`${axis.name}_values`].value = "";
+    showUsual(axis);
+  });
+}
+form.addEventListener("draft", () => axes.forEach(showUsual));
+for (const kind of ["input", "change", "click", "draft"]) form.addEventListener(kind, soon);
 for (const kind of ["load", "error"]) form.addEventListener(kind, soon, true); // of thumbnails; these do not bubble
 soon();

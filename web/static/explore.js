@@ -1,4 +1,5 @@
 // An exploration's page while its cells are painted: each is shown as it grows.
+import { duration } from "./duration.js";
 import { gone } from "./gone.js";
 import { live } from "./live.js";
 
@@ -19,7 +20,7 @@ async function showPicture(place, cell) {
   const next = new Image();
   next.src = cell.preview;
   await next.decode(); // shown when it is whole, so that the picture never blinks
-  const shown = place.querySelector("img");
+  const shown = place.querySelector(".look img");
   shown.src = next.src;
   shown.classList.remove("not-begun");
 }
@@ -39,6 +40,8 @@ live(
     const finished = found.cells.filter((cell) => ENDED.includes(cell.state)).length;
     document.getElementById("progress").value = found.progress;
     document.getElementById("done").textContent = `${finished} of ${found.cells.length} are finished.`;
+    const left = found.eta_seconds === null ? "" : `${duration(found.eta_seconds)} to go`;
+    page.querySelector('[data-live="eta"]').textContent = left;
     if (finished === found.cells.length) page.querySelector(".exploring").remove();
     return finished < found.cells.length;
   },

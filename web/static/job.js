@@ -1,4 +1,5 @@
 // A job's page while it waits or is painted: shows what changed, and loads anew at its end.
+import { duration } from "./duration.js";
 import { gone } from "./gone.js";
 import { live } from "./live.js";
 
@@ -10,15 +11,6 @@ const page = document.getElementById("job");
 const part = (name) => page.querySelector(`[data-live="${name}"]`);
 let detailsAt = 0;
 let spoken = 0;
-
-function duration(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  const hours = Math.floor(whole / 3600);
-  const minutes = Math.floor((whole % 3600) / 60);
-  if (hours) return minutes ? `${hours} h ${minutes} min` : `${hours} h`;
-  if (!minutes) return `${whole} s`;
-  return whole % 60 && minutes < 10 ? `${minutes} min ${whole % 60} s` : `${minutes} min`;
-}
 
 function eta(job) {
   if (job.eta_seconds === null) return "";

@@ -218,6 +218,11 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (checkWeight()) send(event.submitter ?? document.getElementById("send"));
 });
+form.querySelector(".explore").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.target.localName !== "input") return;
+  event.preventDefault(); // elsewhere it paints
+  document.getElementById("explore").click();
+});
 for (const box of form.querySelectorAll("[data-drop]")) makeDrop(box);
 sayBalance();
 markSize();
