@@ -6,7 +6,7 @@ BIN := .venv/bin
 SET_UP := .venv/.farm
 SET_UP_TEST := .venv/.test
 
-.PHONY: up setup test test-faults lint format samples screenshots bench-engine bench-web bench-start bench-lists bench-presets clean
+.PHONY: up setup test test-faults lint format samples screenshots bench-engine bench-web bench-start bench-lists bench-presets bench-looks clean
 
 up: setup
 	@exec $(BIN)/farm up
@@ -62,6 +62,9 @@ bench-lists: $(SET_UP_TEST)
 
 bench-presets: $(SET_UP_TEST)
 	$(BIN)/python benchmarks/presets.py
+
+bench-looks: $(SET_UP_TEST)
+	$(BIN)/python benchmarks/looks.py $(ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info

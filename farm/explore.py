@@ -25,7 +25,8 @@ from farm.submit import Request, Submission, digest, wake
 SIZES = range(64, 385)  # px, longest side of a cell: all are previews
 SIZE = 256
 MOST_VALUES = 6  # along one axis
-QUICK_LOOK = {"preset": "draft", "format": "jpeg", "iterations": None}  # every cell is a quick look
+# Every cell is a quick look.
+QUICK_LOOK = {"preset": "draft", "format": "jpeg", "iterations": None, "grown_from": None}
 
 AxisName = Literal["balance", "style_scale", "tv", "seed", "style_loss", "blend"]
 
@@ -219,11 +220,13 @@ def _cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]
 
 
 def chosen(exploration: Exploration, job: Job) -> Recipe:
-    """The recipe that a cell stands for, at the size that is wanted in the end."""
+    """The recipe that a cell stands for, at the size that is wanted in the end, growing out of it."""
     width = len(exploration.across["settings"])
     row, column = divmod(job.cell or 0, width)
     varied = exploration.down["settings"][row] | exploration.across["settings"][column]
-    return Recipe.parse(exploration.recipe | varied)
+    whole = Recipe.parse(exploration.recipe | varied)
+    listed = None if whole.iterations and len(whole.iterations) > 1 else whole.iterations
+    return whole.model_copy(update={"grown_from": job.recipe["size"], "iterations": listed})
 
 
 def get(exploration_id: str) -> Exploration:

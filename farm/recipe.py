@@ -23,6 +23,7 @@ Precision = Literal["auto", "float32", "winograd", "mixed"]
 StyleLoss = Literal["gram", "wasserstein"]
 Optimizer = Literal["adam", "lbfgs"]
 Init = Literal["content", "noise", "gray"]
+Version = Literal["0.1", "0.2"]
 
 SMALLEST_SIZE = 64  # px, longest side
 LARGEST_SIZE = 7680  # px, longest side: 8K
@@ -33,7 +34,29 @@ MOST_ITERATIONS = 5000  # in one level
 SHORTEST_RESULT = 16  # px, shortest side; below it there is nothing to compare
 SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 sees one point
 
-NOT_ITS_LOOK = {"size", "preset", "format", "iterations", "tolerance", "precision", "features", "seed"}
+NOT_ITS_LOOK = {
+    "size",
+    "grown_from",
+    "preset",
+    "format",
+    "iterations",
+    "tolerance",
+    "precision",
+    "features",
+    "seed",
+}
+NEWEST: Version = "0.2"
+# What a recipe of version 0.1 has where it says nothing: what was the default then and is another now.
+DEFAULTS_OF_0_1: dict[str, Any] = {
+    "content_weight": 0.1,
+    "tv_weight": 2.0,
+    "style_layers": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
+}
+ALL_OF_0_1 = {  # the settings there were; whole recipes without a version, as 0.1 wrote them, have all
+    *("size", "preset", "format", "content_weight", "style_weight", "tv_weight", "content_layers"),
+    *("style_layers", "style_loss", "style_scale", "blend", "start_size", "iterations", "tolerance"),
+    *("optimizer", "init", "seed", "precision", "features"),
+}
 
 CONVOLUTIONS = {  # in each block
     "vgg19": (2, 2, 4, 4, 4),
@@ -110,6 +133,9 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    version: Version = Field(
+        NEWEST, description="Defaults and course of iterations are those of this version of the farm."
+    )
     size: int = Field(
         512, ge=SMALLEST_SIZE, le=LARGEST_SIZE, description="Longest side of the picture, px."
     )
@@ -137,6 +163,12 @@ class Recipe(BaseModel):
     start_size: int = Field(
         128, ge=32, le=LARGEST_SIZE, description="Longest side of the first level, px."
     )
+    grown_from: int | None = Field(
+        None,
+        ge=SMALLEST_SIZE,
+        le=LARGEST_SIZE,
+        description="Grow out of the draft of this size: the levels up to it are that draft's, px.",
+    )
     iterations: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MOST_ITERATIONS)], ...] | None,
         Field(max_length=20),
@@ -156,6 +188,18 @@ class Recipe(BaseModel):
         "auto", description="The network whose features are compared; each paints differently."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_0_1(cls, values: Any) -> Any:
+        """Old recipes keep what they were: whole ones that name no version are of 0.1, and a recipe of
+        0.1 has the defaults of 0.1."""
+        if isinstance(values, dict):
+            if "version" not in values and values.keys() >= ALL_OF_0_1:
+                values = {"version": "0.1", **values}
+            if values.get("version") == "0.1":
+                values = {**DEFAULTS_OF_0_1, **values}
+        return values
+
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
         known = layer_names(self.features)
@@ -170,7 +214,7 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _iterations_for_each_level(self) -> Self:
         listed = self.iterations or (1,)
-        if len(listed) not in (1, len(sizes := self.level_sizes)):
+        if len(listed) not in (1, len(sizes := self.level_sizes[len(self.draft_sizes) :])):
             found = ", ".join(str(size) for size in sizes)
             raise ValueError(f"iterations: lists {len(listed)} levels; there are {len(sizes)}: {found}")
         return self
@@ -213,13 +257,35 @@ class Recipe(BaseModel):
     def look(self) -> str:
         """SHA-256 of the settings that make the manner of a picture; the others make it larger, more
         careful, or another file."""
-        manner = self.model_dump(mode="json", exclude=NOT_ITS_LOOK)
+        older = {"version"} if self.version == "0.1" else set()  # which did not say so
+        manner = self.model_dump(mode="json", exclude=NOT_ITS_LOOK | older)
         return hashlib.sha256(json.dumps(manner, sort_keys=True).encode()).hexdigest()
 
     @property
     def level_sizes(self) -> list[int]:
-        """Longest sides from about `start_size` to exactly `size`, px."""
-        return level_sizes(self.start_size, self.size, PRESETS[self.preset].growth)
+        """Longest sides from about `start_size` to exactly `size`, px; of a picture that grows out of a
+        draft, the draft's first."""
+        draft, growth = self.draft_sizes, PRESETS[self.preset].growth
+        if not draft:
+            return level_sizes(self.start_size, self.size, growth)
+        return draft + (level_sizes(draft[-1], self.size, growth)[1:] or [self.size])
+
+    @property
+    def draft_sizes(self) -> list[int]:
+        """Longest sides of the draft's levels that this picture grows out of, px; none without one."""
+        if self.grown_from is None or self.grown_from >= self.size:
+            return []
+        start = min(self.start_size, self.grown_from)
+        return level_sizes(start, self.grown_from, PRESETS["draft"].growth)
+
+    @property
+    def level_iterations(self) -> tuple[int, ...]:
+        """For each of `level_sizes`. `iterations`, if given, is for those that are not a draft's."""
+        sizes, draft = self.level_sizes, len(self.draft_sizes)
+        own = self.iterations or PRESETS[self.preset].iterations(len(sizes))[draft:]
+        if len(own) == 1:
+            own *= len(sizes) - draft
+        return PRESETS["draft"].iterations(draft) + own if draft else own
 
     def result_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the result for a content picture of this size, in px.
@@ -272,11 +338,8 @@ def pixel_iterations(course: Iterable[Level]) -> int:
 def levels(recipe: Recipe, height: int, width: int) -> list[Level]:
     """The levels for a content picture of this size, smallest first; the last is the result's size."""
     sizes = recipe.level_sizes
-    iterations = recipe.iterations or PRESETS[recipe.preset].iterations(len(sizes))
-    if len(iterations) == 1:
-        iterations *= len(sizes)
     pictures = [recipe.model_copy(update={"size": size}).picture_size(height, width) for size in sizes]
-    return [Level(h, w, n) for (h, w), n in zip(pictures, iterations, strict=True)]
+    return [Level(h, w, n) for (h, w), n in zip(pictures, recipe.level_iterations, strict=True)]
 
 
 def problems(error: ValidationError) -> tuple[Problem, ...]:

@@ -55,7 +55,8 @@ def test_a_cell_stands_for_the_large_picture_with_its_settings() -> None:
 
     chosen = explore.chosen(made, made.cells[5])
 
-    assert chosen == recipe.model_copy(update={"content_weight": 0.025, "style_scale": 1.0})
+    settings = {"content_weight": recipe.content_weight / 4, "style_scale": 1.0, "grown_from": 256}
+    assert chosen == recipe.model_copy(update=settings)
 
 
 @pytest.mark.parametrize("name", explore.KINDS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from farm.errors import InvalidInput
-from farm.recipe import PRESETS, Recipe, layer_names
+from farm.recipe import NEWEST, PRESETS, Recipe, layer_names
 
 
 def test_json_there_and_back_is_the_identity() -> None:
@@ -84,3 +86,57 @@ def test_every_preset_has_a_schedule_for_any_number_of_levels(preset: str, level
     assert len(iterations) == levels
     assert min(iterations) >= 1
     assert list(iterations) == sorted(iterations, reverse=True)
+
+
+WRITTEN_BY_0_1 = (
+    '{"size":700,"preset":"standard","format":"png","content_weight":0.1,"style_weight":1.0,'
+    '"tv_weight":2.0,"content_layers":{"relu4_2":1.0},"style_layers":{"relu1_1":1.0,"relu2_1":1.0,'
+    '"relu3_1":1.0,"relu4_1":1.0,"relu5_1":1.0},"style_loss":"wasserstein","style_scale":1.0,'
+    '"blend":null,"start_size":128,"iterations":null,"tolerance":0.0,"optimizer":"adam",'
+    '"init":"content","seed":0,"precision":"auto","features":"auto"}'
+)
+
+
+def test_a_recipe_that_0_1_wrote_is_of_0_1_and_keeps_its_look() -> None:
+    recipe = Recipe.parse(WRITTEN_BY_0_1)
+    assert recipe.version == "0.1"
+    assert recipe.look == "278a35f05f182ea332ac925a506f6ceccd1420ccb66a8d718c3a940937c9bc01"
+    assert Recipe.parse(json.loads(WRITTEN_BY_0_1)) == Recipe.parse(recipe.model_dump_json()) == recipe
+
+
+def test_a_recipe_that_says_little_has_the_newest_defaults_or_those_of_the_version_it_names() -> None:
+    assert Recipe.parse({"size": 700}).version == NEWEST
+    old = Recipe.parse({"size": 700, "version": "0.1", "tv_weight": 3})
+    assert old == Recipe.parse(WRITTEN_BY_0_1).model_copy(update={"tv_weight": 3.0})
+    assert old.look != Recipe(**old.model_dump(exclude={"version"}), version=NEWEST).look
+
+
+def test_a_version_that_is_not_known_is_refused_by_name() -> None:
+    with pytest.raises(InvalidInput, match="version"):
+        Recipe.parse({"version": "9"})
+
+
+@pytest.mark.parametrize("size", [257, 300, 512, 1000, 7680])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_picture_that_grows_out_of_a_draft_has_the_draft_s_levels_first(
+    size: int, preset: str
+) -> None:
+    draft = Recipe(size=256, preset="draft")
+    grown = Recipe(size=size, preset=preset, grown_from=256)
+    count = len(draft.level_sizes)
+    assert grown.level_sizes[:count] == draft.level_sizes
+    assert grown.level_iterations[:count] == draft.level_iterations
+    assert grown.level_sizes[-1] == size
+    assert len(grown.level_sizes) == len(grown.level_iterations) > count
+    assert grown.level_sizes == sorted(set(grown.level_sizes))
+
+
+def test_iterations_of_a_picture_that_grows_out_of_a_draft_are_for_the_levels_after_it() -> None:
+    grown = Recipe(size=512, grown_from=256, iterations=(7, 5))
+    assert grown.level_iterations == (*Recipe(size=256, preset="draft").level_iterations, 7, 5)
+    with pytest.raises(InvalidInput, match="lists 3 levels; there are 2: 362, 512"):
+        Recipe.parse({"size": 512, "grown_from": 256, "iterations": (7, 5, 3)})
+
+
+def test_a_picture_no_larger_than_its_draft_is_made_as_any_other() -> None:
+    assert Recipe(size=256, grown_from=256).level_sizes == Recipe(size=256).level_sizes

@@ -6,7 +6,7 @@ import json
 import shlex
 
 from farm.models import Job
-from farm.recipe import Recipe, typed
+from farm.recipe import NEWEST, Recipe, typed
 from farm.settings import settings
 
 
@@ -38,7 +38,10 @@ def _paintings(job: Job) -> list[str]:
 
 def _differing(job: Job) -> dict[str, object]:
     """The settings that are not the defaults, and the size."""
-    usual = Recipe().model_dump(mode="json")
+    recipe = Recipe.model_validate(job.recipe)
+    usual = Recipe.parse({"version": recipe.version}).model_dump(mode="json") | {"version": NEWEST}
     return {
-        name: value for name, value in job.recipe.items() if name == "size" or value != usual.get(name)
+        name: value
+        for name, value in recipe.model_dump(mode="json").items()
+        if name == "size" or value != usual[name]
     }

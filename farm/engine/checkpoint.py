@@ -93,7 +93,7 @@ class Checkpoint:
     def goes_with(self, recipe: Recipe, inputs: str) -> None:
         """Raises InvalidInput if it is of another rendering than this recipe (settled) and pictures."""
         ours = json.loads(recipe.model_dump_json())
-        theirs = self.facts.recipe
+        theirs = _whole(self.facts.recipe)
         differ = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
         if differ:
             told = "; ".join(f"{n} was {theirs.get(n)} and is {ours.get(n)}" for n in differ[:4])
@@ -136,6 +136,15 @@ def digest(pictures: list[Any]) -> str:
         whole.update(str(picture.shape).encode())
         whole.update(memoryview(picture).cast("B"))
     return whole.hexdigest()
+
+
+def _whole(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe as this version of the farm writes it, if it is one."""
+    try:
+        whole: dict[str, Any] = Recipe.parse(recipe).model_dump(mode="json")
+    except InvalidInput:
+        return recipe
+    return whole
 
 
 def _digest_of(tensors: dict[str, Tensor]) -> str:

@@ -2,9 +2,9 @@
 
 A segment is one or more blocks of VGG that are worked through together, tile by tile. In each block a
 tile has an inner region, its own share of the positions, and an outer region around it, which is what
-is computed. Every convolution pads with zeros and so spoils one pixel more along the outer region's
-rim; the outer region is as much wider as that. At the picture's edge both end with the picture, where
-the zeros are what VGG itself pads with.
+is computed. Every convolution pads and so spoils one pixel more along the outer region's rim;
+the outer region is as much wider as that. At the picture's edge both end with the picture, where the
+repeated border is what the whole picture is padded with, too.
 """
 
 from __future__ import annotations

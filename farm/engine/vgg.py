@@ -1,8 +1,9 @@
 """VGG's convolutions, one at a time, upwards and back.
 
-Simonyan and Zisserman 2014 (arXiv 1409.1556). Differs from the paper: no classifier; the first
-convolution pads by replicating the border, so that the frame of the picture is not darkened; and the
-input normalisation is folded into its weights (see `weights.py`), so that pictures go in as they are.
+Simonyan and Zisserman 2014 (arXiv 1409.1556). Differs from the paper: no classifier; each
+convolution pads by replicating the border, since the zeros of the paper are a dark frame to every layer,
+which the optimiser answers with a frame in the picture; and the input normalisation is folded into the
+first one's weights (see `weights.py`), so that pictures go in as they are.
 
 Activations are (H, W, C), contiguous: neighbouring numbers are the channels of one position, which is
 what convolutions, Gram matrices and cutting out tiles all like best.
@@ -55,17 +56,13 @@ class VGG:
 
     def convolve(self, layer: str, x: Tensor) -> Tensor:
         """The layer's convolution and ReLU: (H, W, C) -> (H, W, O)."""
-        if layer == "relu1_1":
-            padded = F.pad(as_nchw(x), (1, 1, 1, 1), mode="replicate")
-            return as_hwc(F.conv2d(padded, self._weight[layer], self._bias[layer])).relu_()
-        return self._kernel(layer, back=False)(x, self._bias[layer])
+        padded = F.pad(as_nchw(x), (1, 1, 1, 1), mode="replicate")
+        return self._kernel(layer, back=False)(as_hwc(padded), self._bias[layer])
 
     def convolve_back(self, layer: str, d: Tensor) -> Tensor:
         """The adjoint of the layer's convolution: (H, W, O) -> (H, W, C)."""
-        if layer == "relu1_1":
-            padded = F.conv2d(as_nchw(d), adjoint(self._weight[layer]), padding=2)
-            return _fold_the_border(as_hwc(padded))
-        return self._kernel(layer, back=True)(d)
+        padded = F.pad(as_nchw(d), (2, 2, 2, 2))
+        return _fold_the_border(self._kernel(layer, back=True)(as_hwc(padded)))
 
     def _kernel(self, layer: str, *, back: bool) -> Kernel:
         """Made when it is first wanted: most recipes do without the deepest layers."""

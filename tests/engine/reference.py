@@ -25,13 +25,9 @@ def features(
     found, x = {}, picture.contiguous(memory_format=torch.channels_last)
     for layer in layer_names(name):
         weight, bias = (tensors[f"conv{layer[4:]}.{kind}"].to(x) for kind in ("weight", "bias"))
-        if layer == "relu1_1":
-            x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
-        else:
-            if layer.endswith("_1"):
-                x = F.max_pool2d(x, (min(2, x.shape[2]), min(2, x.shape[3])))
-            x = F.conv2d(x, weight, bias, padding=1)
-        x = F.relu(x)
+        if layer.endswith("_1") and layer != "relu1_1":
+            x = F.max_pool2d(x, (min(2, x.shape[2]), min(2, x.shape[3])))
+        x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias))
         if layer in wanted:
             found[layer] = x
         if len(found) == len(wanted):

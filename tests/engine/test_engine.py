@@ -290,3 +290,13 @@ def test_the_centred_gram_cosine_tells_paintings_apart_better_than_the_raw_one(
 ) -> None:
     figures = quality.measure(lake, lake, [strokes], Recipe(), engine)
     assert figures.gram_cosine_centred < figures.gram_cosine < 1
+
+
+def test_a_large_picture_passes_through_the_draft_that_it_grows_out_of(engine: Engine) -> None:
+    photograph, painting = load_sample("mountain_lake", 96), load_sample("brushwork", 96)
+    draft = Recipe(size=64, start_size=32, preset="draft")
+    *_, last = stylize(photograph, [painting], draft, engine)
+    grown = Recipe(size=96, start_size=32, grown_from=64, iterations=(2,))
+    ends = [step.picture() for step in stylize(photograph, [painting], grown, engine) if step.ends_level]
+    assert np.array_equal(ends[len(draft.level_sizes) - 1], last.picture())
+    assert ends[-1].shape[:2] == (64, 96)

@@ -91,7 +91,7 @@ def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
     page.goto(served)
     page.locator("input[name=content]").set_input_files(SAMPLES / "street.jpg")
     page.get_by_text("Ink wash").click()
-    page.get_by_label("Draft").check()
+    page.get_by_role("radio", name="Draft").check()
     page.get_by_label("Longest side, px").fill("320")
     page.get_by_label("Name").fill("Street in ink")
     kept = "localStorage.getItem('style-farm draft')?.includes('Street in ink')"
@@ -102,7 +102,7 @@ def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
     expect(page.locator('[data-drop="content"] figcaption')).to_have_text("street.jpg")
     expect(page.get_by_label("Longest side, px")).to_have_value("320")
     expect(page.get_by_label("Name")).to_have_value("Street in ink")
-    expect(page.get_by_label("Draft")).to_be_checked()
+    expect(page.get_by_role("radio", name="Draft")).to_be_checked()
     expect(page.locator('input[name=style_pick][value="ink_wash"]')).to_be_checked()
 
     # And once it is sent, which Enter does too, the next form is empty

@@ -27,7 +27,7 @@ from farm.explore import SIZE as CELL_SIZE
 from farm.formats import FORMATS
 from farm.images import ACCEPTED
 from farm.models import WEBHOOK_LENGTH, Job
-from farm.recipe import AUTOMATIC, LARGEST_SIZE, LAST_RESORT, PRESETS, Recipe, typed
+from farm.recipe import AUTOMATIC, LARGEST_SIZE, LAST_RESORT, NEWEST, PRESETS, Recipe, typed
 from farm.submit import NAME_LENGTH
 from web.samples import CONTENTS, STYLES, offered
 
@@ -55,6 +55,7 @@ NETWORK_WORDS = {
 OPTION_WORDS = {  # where the value alone says too little
     "format": {known.name: known.title for known in FORMATS.values()},
     "features": NETWORK_WORDS,
+    "version": {"0.1": "0.1, as it was", NEWEST: f"{NEWEST}, the newest"},
 }
 STOPS = 4  # the balance goes from 1/2**STOPS to 2**STOPS times the default weight
 STOP = 0.25
@@ -72,12 +73,14 @@ ADVANCED = (
     "content_layers",
     "init",
     "start_size",
+    "grown_from",
     "iterations",
     "seed",
     "tolerance",
     "optimizer",
     "precision",
     "features",
+    "version",
 )
 AXES = [
     SelectChoice(name, kind.title, render_kw={"data-usual": typed(kind.values).replace(",", ", ")})
@@ -287,4 +290,5 @@ def choices_shown() -> dict[str, Any]:
         "advanced": ADVANCED,
         "most_values": MOST_VALUES,
         "settings": (*PROMINENT, *ADVANCED),
+        "newest": NEWEST,
     }

@@ -34,7 +34,8 @@ def job(job_id: str) -> str:
         stars = ratings.stars_of(session, job_id, cookie["rater"]) if "rater" in cookie else None
         told = deliveries.of_job(session, job_id) if found.webhook_url else []
     url = request.host_url.rstrip("/")
-    recipe = {name: present.typed(value) for name, value in found.recipe.items()}
+    whole = Recipe.model_validate(found.recipe).model_dump(mode="json")
+    recipe = {name: present.typed(value) for name, value in whole.items()}
     return render_template(
         "job.html",
         job=found,

@@ -42,9 +42,13 @@ log = structlog.get_logger()
 
 @blueprint.get("/")
 def new() -> str:
-    """The form; `?from=<job>` fills it in from that job, `&size=` with another size."""
+    """The form; `?from=<job>` fills it in from that job, `&size=` with another size, `&settings=newest`
+    with today's settings instead of the job's."""
     kept = _kept_job(request.args.get("from", ""))
     form = PictureForm(formdata=None, data=values_of(kept, _meant(kept)) if kept else None)
+    if kept and request.args.get("settings") == "newest":
+        recipe = Recipe(size=kept.recipe["size"], preset=kept.recipe["preset"])
+        form = PictureForm(formdata=None, data=values_of(kept, recipe))
     if kept and request.args.get("size", "").isdecimal():
         form.size.data = request.args["size"]
     return _form_page(form, kept)

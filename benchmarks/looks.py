@@ -1,0 +1,289 @@
+"""How pictures look, side by side and in figures: what the defaults were chosen from.
+
+    python benchmarks/looks.py [--size 384] [--seconds S] [--pictures DIR] [--settings FILE]
+                               [--beside NAME=DIR] [--out build/looks]
+
+Renders each pair of photograph and painting with each of the settings. Writes a sheet for each pair
+(whole pictures, and below each a crop at 200 %) and prints a JSON line for each picture. `--pictures` is
+a folder of further pictures: of the pairs in `MORE_PAIRS`, those whose two files are there are painted,
+too. `--settings` is a JSON file of recipes by name. `--seconds` gives each the same time: its iterations
+are scaled by what a first run took. `--beside` takes pictures that were made elsewhere, named
+`PHOTOGRAPH-PAINTING.png`, so that another program is looked at and measured in the same way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from farm import images
+from farm.engine.gradient import Pass, moments
+from farm.engine.losses import WassersteinLoss
+from farm.engine.optimise import Picture, stylize
+from farm.engine.pyramid import Level, resize, resize_style, to_tensor
+from farm.engine.ready import Engine
+from farm.plan import WHOLE
+from farm.recipe import Recipe
+from farm.settings import settings
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+PAIRS = (
+    ("mountain_lake", "brushwork"),
+    ("mountain_lake", "ink_wash"),
+    ("street", "mosaic"),
+    ("street", "brushwork"),
+)
+MORE_PAIRS = (
+    ("tubingen", "woman-with-hat-matisse"),  # bold paint
+    ("tubingen", "starry_night"),
+    ("golden_gate", "the_scream"),
+    ("hoovertowernight", "starry_night"),  # a night scene
+    ("brad_pitt", "picasso_selfport1907"),  # a portrait
+    ("brad_pitt", "escher_sphere"),  # a fine pen
+    ("golden_gate", "shipwreck"),
+)
+UNUSED_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")  # by the default losses
+BLOCK = 16  # px, side of the blocks whose finest detail is looked at
+FLATTEST = 0.1  # share of them
+BAND, NEXT = 4, 16  # px along the edge, and inside of it
+SEEN = 0.5  # 255ths: what a painting has of finest detail at least, or a ratio would say nothing
+SPECK = 0.2  # of luma: how far a pixel stands out from the median around it
+CAPTION = 20  # px, height of a sheet's names
+SETTINGS: dict[str, dict[str, object]] = {"0.1": {"version": "0.1"}, "0.2": {}}
+BINOMIAL = torch.tensor([1.0, 2.0, 1.0]) / 4
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one picture; photograph and painting at the picture's scale.
+
+    style: Wasserstein distance to the painting in layers that the loss does not use, mean of the
+    ratios, 0 the same. ssim: to the photograph, luma. lpips: to the photograph, mean squared distance
+    of features of unit length at each position, mean over the unused layers. colour: 2-Wasserstein
+    distance of the Gaussians of Lab colours to the painting's, in Lab units. maze_luma, maze_chroma:
+    root mean square of what a 3 x 3 binomial blur takes away, in the flattest tenth of blocks of
+    16 x 16 px, over the painting's. band: how much darker the outer 4 px are than the next 16, all
+    around, 255ths, beyond what photograph and painting have. specks: pixels in 10,000 that stand out
+    from the median of the 5 x 5 around them, beyond the painting's.
+    """
+
+    style: float
+    ssim: float
+    lpips: float
+    colour: float
+    maze_luma: float
+    maze_chroma: float
+    band: float
+    specks: float
+
+
+def main() -> None:
+    """Render, measure, print, and write the sheets."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--seconds", type=float, help="for each picture; else its recipe's iterations")
+    parser.add_argument("--pictures", type=Path, default=SAMPLES)
+    parser.add_argument("--settings", type=Path, help="recipes by name, JSON; else 0.1 and today's")
+    parser.add_argument("--beside", action="append", default=[], metavar="NAME=DIR")
+    parser.add_argument("--features", default="vgg16")
+    parser.add_argument("--out", type=Path, default=Path("build/looks"))
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    recipes = json.loads(asked.settings.read_text()) if asked.settings else SETTINGS
+    engine = Engine.ready(asked.features, "auto", settings().weights_dir, print)
+    folders = {SAMPLES, asked.pictures}
+    for pair in (*PAIRS, *MORE_PAIRS):
+        files = [folder / f"{name}.jpg" for name in pair for folder in folders]
+        content, style = (
+            next((f for f in files if f.stem == name and f.exists()), None) for name in pair
+        )
+        if content is None or style is None:
+            print(f"not painted: {pair[0]} x {pair[1]}, whose pictures are not in {asked.pictures}")
+            continue
+        photograph, painting = (images.decode(f.read_bytes(), f.name, 100) for f in (content, style))
+        made: dict[str, Picture] = {}
+        for beside in asked.beside:
+            name, _, folder = beside.partition("=")
+            file = Path(folder) / f"{'-'.join(pair)}.png"
+            if file.exists():
+                made[name] = images.decode(file.read_bytes(), file.name, 100)
+        seconds = dict.fromkeys(made, 0.0)
+        for name, values in recipes.items():
+            recipe = Recipe.parse({"size": asked.size, **values})
+            made[name], seconds[name] = paint(photograph, painting, recipe, engine, asked.seconds)
+            (asked.out / f"{'-'.join(pair)}-{name}.png").write_bytes(images.encode(made[name], "png"))
+        for name, picture in made.items():
+            scale = Recipe.parse(recipes.get(name, {})).style_scale
+            figures = asdict(judge(picture, photograph, painting, scale, engine))
+            figures = {key: round(value, 3) for key, value in figures.items()}
+            row = {"pair": " x ".join(pair), "settings": name, "seconds": round(seconds[name], 1)}
+            print(json.dumps(row | figures), flush=True)
+        sheet(made, photograph, painting).save(asked.out / f"{'-'.join(pair)}.jpg", quality=92)
+
+
+def paint(
+    photograph: Picture, painting: Picture, recipe: Recipe, engine: Engine, seconds: float | None
+) -> tuple[Picture, float]:
+    """The picture, and the seconds that it took; in about so many, if `seconds` are given."""
+    if seconds is not None:
+        _, took = paint(photograph, painting, recipe, engine, None)
+        share = seconds / took
+        scaled = tuple(max(1, round(n * share)) for n in recipe.level_iterations)
+        recipe = recipe.model_copy(update={"iterations": scaled})
+    *_, last = stylize(photograph, [painting], recipe, engine)
+    return last.picture(), last.seconds
+
+
+def sheet(made: dict[str, Picture], photograph: Picture, painting: Picture) -> Image.Image:
+    """Photograph, painting and the pictures in a row, named; below, the same crop of each at 200 %."""
+    height, width = next(iter(made.values())).shape[:2]
+    columns = {"photograph": photograph, "painting": painting, **made}
+    whole = Image.new("RGB", (width * len(columns), 2 * height + CAPTION), "white")
+    draw = ImageDraw.Draw(whole)
+    for number, (name, picture) in enumerate(columns.items()):
+        image = Image.fromarray((picture * 255 + 0.5).clip(0, 255).astype("uint8"))
+        left, fitted = number * width, image.copy()
+        fitted.thumbnail((width, height))
+        whole.paste(fitted, (left, 0))
+        draw.text((left + 4, height + 4), name, fill="black")
+        if name == "painting":
+            continue
+        image = image.resize((width, height))
+        crop = image.crop((width // 2, height // 4, width, height // 4 + height // 2))
+        whole.paste(crop.resize((width, height), Image.Resampling.NEAREST), (left, height + CAPTION))
+    return whole
+
+
+def judge(
+    picture: Picture, photograph: Picture, painting: Picture, scale: float, engine: Engine
+) -> Figures:
+    """Figures of a picture (H, W, 3); photograph and painting, at any size, are brought to its scale."""
+    height, width = picture.shape[:2]
+    ours, content, style = (to_tensor(x, engine.device) for x in (picture, photograph, painting))
+    resized = resize_style(style, Level(height, width, 1), scale)
+    return measure(ours, resize(content, height, width).clamp(0, 1), resized, engine)
+
+
+@torch.no_grad()
+def measure(picture: Tensor, photograph: Tensor, painting: Tensor, engine: Engine) -> Figures:
+    """Figures of a picture (1, 3, H, W) in [0, 1]; photograph (1, 3, H, W), painting (1, 3, h, w)."""
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    layers = frozenset(UNUSED_LAYERS)
+    ours, theirs = (moments(engine.vgg, x, layers, WHOLE) for x in (picture, painting))
+    style = sum(float(WassersteinLoss(theirs[layer])(ours[layer])) for layer in layers) / len(layers)
+    lumas = [luma_chroma(x)[:, :1] for x in (picture, photograph)]
+    maze, paint = flattest_detail(picture), flattest_detail(painting)
+    usual = max(band(photograph), band(painting), 0.0)
+    return Figures(
+        style=style,
+        ssim=float(structural_similarity_index_measure(*lumas, data_range=1.0)),
+        lpips=perceptual_distance(picture, photograph, engine),
+        colour=colour_distance(picture, painting),
+        maze_luma=maze[0] / max(paint[0], SEEN),
+        maze_chroma=maze[1] / max(paint[1], SEEN),
+        band=max(0.0, band(picture) - usual),
+        specks=max(0.0, specks(picture) - specks(painting)),
+    )
+
+
+def luma_chroma(picture: Tensor) -> Tensor:
+    """(1, 3, H, W) sRGB in [0, 1] -> Y, Cb, Cr (ITU-R BT.601), Y in [0, 1], the others around 0."""
+    red, green, blue = picture.unbind(1)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return torch.stack((luma, (blue - luma) / 1.772, (red - luma) / 1.402), dim=1)
+
+
+def flattest_detail(picture: Tensor) -> tuple[float, float]:
+    """Finest detail of luma and of chroma in the flattest tenth of blocks, RMS in 255ths."""
+    planes = luma_chroma(picture)
+    smooth = blur(planes)
+    blocks = [_in_blocks(x) for x in (planes - smooth, smooth)]  # (count, 3, 256) each
+    flatness = blocks[1].var(dim=2).sum(dim=1)
+    chosen = blocks[0][flatness.argsort()[: max(1, int(FLATTEST * len(flatness)))]]
+    power = chosen.square().mean(dim=(0, 2))
+    return 255 * float(power[0].sqrt()), 255 * float(power[1:].sum().sqrt())
+
+
+def blur(planes: Tensor) -> Tensor:
+    """3 x 3 binomial, the border repeated."""
+    C = planes.shape[1]
+    kernel = torch.outer(BINOMIAL, BINOMIAL).expand(C, 1, 3, 3)
+    return F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, groups=C)
+
+
+def _in_blocks(planes: Tensor) -> Tensor:
+    """(1, C, H, W) -> (blocks, C, 256), what does not fill a block left out."""
+    _, C, H, W = planes.shape
+    rows, columns = H // BLOCK, W // BLOCK
+    cut = planes[0, :, : rows * BLOCK, : columns * BLOCK].reshape(C, rows, BLOCK, columns, BLOCK)
+    return cut.permute(1, 3, 0, 2, 4).reshape(rows * columns, C, BLOCK * BLOCK)
+
+
+def band(picture: Tensor) -> float:
+    """How much darker the outer 4 px all around are than the next 16, 255ths of luma."""
+    luma = luma_chroma(picture)[0, 0]
+    H, W = luma.shape
+    rows, columns = torch.arange(H)[:, None], torch.arange(W)
+    inward = torch.minimum(torch.minimum(rows, H - 1 - rows), torch.minimum(columns, W - 1 - columns))
+    outer, inner = luma[inward < BAND], luma[(inward >= BAND) & (inward < BAND + NEXT)]
+    return 255 * float(inner.mean() - outer.mean())
+
+
+def specks(picture: Tensor) -> float:
+    """Pixels in 10,000 whose luma is further than `SPECK` from the median of the 5 x 5 around."""
+    luma = luma_chroma(picture)[:, :1]
+    around = F.unfold(F.pad(luma, (2, 2, 2, 2), mode="replicate"), 5)
+    far = (luma.flatten() - around[0].median(dim=0).values).abs() > SPECK
+    return 1e4 * float(far.float().mean())
+
+
+def colour_distance(picture: Tensor, painting: Tensor) -> float:
+    """2-Wasserstein distance of the Gaussians of two pictures' colours in CIE Lab (D65)."""
+    (m, S), (n, T) = (_gaussian(lab(x)) for x in (picture, painting))
+    values, vectors = torch.linalg.eigh(T)
+    root = vectors * values.clamp(min=0).sqrt() @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ S @ root).clamp(min=0).sqrt().sum()
+    squared = (m - n).square().sum() + S.trace() + T.trace() - 2 * cross
+    return float(squared.clamp(min=0).sqrt())
+
+
+def _gaussian(colours: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of (3, N)."""
+    return colours.mean(dim=1), torch.cov(colours)
+
+
+def lab(picture: Tensor) -> Tensor:
+    """sRGB (1, 3, H, W) in [0, 1] -> CIE Lab (3, H * W), white D65 (IEC 61966-2-1, CIE 15)."""
+    flat = picture[0].flatten(1).double()
+    linear = torch.where(flat <= 0.04045, flat / 12.92, ((flat + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = torch.tensor(to_xyz, dtype=torch.float64) @ linear
+    xyz = xyz / torch.tensor([0.9505, 1.0, 1.089], dtype=torch.float64)[:, None]
+    f = torch.where(xyz > (6 / 29) ** 3, xyz.clamp(min=0) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return torch.stack((116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])))
+
+
+def perceptual_distance(picture: Tensor, photograph: Tensor, engine: Engine) -> float:
+    """LPIPS's distance (Zhang et al. 2018, arXiv 1801.03924) over this network, unweighted."""
+    ours, theirs = (unit_features(x, engine) for x in (picture, photograph))
+    distances = [float((ours[n] - theirs[n]).square().sum(dim=2).mean()) for n in ours]
+    return sum(distances) / len(distances)
+
+
+def unit_features(picture: Tensor, engine: Engine) -> dict[str, Tensor]:
+    """Features of the unused layers, each position's (C,) of length 1."""
+    found: dict[str, Tensor] = {}
+
+    def look(layer: str, where: object, features: Tensor) -> None:
+        found[layer] = F.normalize(features.float(), dim=2)
+
+    Pass(engine.vgg, frozenset(UNUSED_LAYERS), WHOLE, picture).forward(look)
+    return found
