@@ -46,6 +46,7 @@ NOT_ITS_LOOK = {
     "seed",
 }
 NEWEST: Version = "0.2"
+CHROMA_VARIATION = 4.0  # see docs/looks.md
 # What a recipe of version 0.1 has where it says nothing: what was the default then and is another now.
 DEFAULTS_OF_0_1: dict[str, Any] = {
     "content_weight": 0.1,
@@ -260,6 +261,11 @@ class Recipe(BaseModel):
         older = {"version"} if self.version == "0.1" else set()  # which did not say so
         manner = self.model_dump(mode="json", exclude=NOT_ITS_LOOK | older)
         return hashlib.sha256(json.dumps(manner, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def chroma_variation(self) -> float:
+        """How much more total variation weighs differences of colour than those of light."""
+        return 1.0 if self.version == "0.1" else CHROMA_VARIATION
 
     @property
     def level_sizes(self) -> list[int]:

@@ -48,7 +48,7 @@ OUTPUT = torch.tensor(
 
 
 class Kernel(Protocol):
-    """Convolves (H + 2, W + 2, C) to (H, W, O), as it is padded already; may add a bias and rectify."""
+    """Convolves (H, W, C) to (H, W, O) with zeros around; may add a bias and rectify."""
 
     def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor: ...
 
@@ -83,7 +83,7 @@ class Direct:
 
     def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """With a bias the result is rectified."""
-        out = as_hwc(F.conv2d(as_nchw(x), self._weight, bias))
+        out = as_hwc(F.conv2d(as_nchw(x), self._weight, bias, padding=1))
         return out if bias is None else out.relu_()
 
 
@@ -99,14 +99,14 @@ class Winograd:
 
     def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """With a bias the result is rectified."""
-        H, W, C = x.shape[0] - 2, x.shape[1] - 2, x.shape[2]
+        H, W, C = x.shape
         Out = self._U.shape[2]
         rows, columns = -(-H // 4), -(-W // 4)  # of patches
         out = x.new_empty(4 * rows, 4 * columns, Out)
         strip = max(1, BUFFER_BYTES // (36 * columns * max(C, Out) * x.itemsize))
         for top in range(0, rows, strip):
             count = min(strip, rows - top)
-            Y = self._patches(_rows(x, 4 * top, 4 * (top + count) + 2, 4 * columns + 2), count, columns)
+            Y = self._patches(_padded(x, 4 * top, 4 * (top + count), 4 * columns), count, columns)
             if bias is not None:
                 Y.add_(bias).relu_()
             strip_out = out[4 * top : 4 * (top + count)].view(count, 4, columns, 4, Out)
@@ -124,10 +124,8 @@ class Winograd:
         return torch.bmm(self._output.expand(P, 16, 36), M.transpose(0, 1))
 
 
-def _rows(x: Tensor, top: int, bottom: int, width: int) -> Tensor:
-    """Rows top .. bottom and columns 0 .. width of x (H, W, C), zero beyond its end."""
+def _padded(x: Tensor, top: int, bottom: int, width: int) -> Tensor:
+    """Rows top - 1 .. bottom + 1 and columns -1 .. width + 1 of x (H, W, C), zero beyond its edges."""
     H, W, _ = x.shape
-    rows = x[top : min(H, bottom)]
-    if bottom <= H and width == W:
-        return rows
-    return F.pad(rows, (0, 0, 0, width - W, 0, max(0, bottom - H)))
+    first, last = max(0, top - 1), min(H, bottom + 1)
+    return F.pad(x[first:last], (0, 0, 1, width + 1 - W, first - (top - 1), bottom + 1 - last))

@@ -145,7 +145,7 @@ class Objective:
                 d += self._content[layer].gradient(where, features).mul_(weight)
 
         gradient = both.run.backward(push)
-        tv = tv_loss(picture, gradient, self.recipe.tv_weight * scale)
+        tv = tv_loss(picture, gradient, self.recipe.tv_weight * scale, self.recipe.chroma_variation)
         return self._weighed(both.content, style, tv), gradient
 
     def measure(self, picture: Tensor) -> tuple[Losses, dict[str, Moments]]:
@@ -154,7 +154,8 @@ class Objective:
         style = sum(
             w * float(self._style[layer](both.moments[layer])) for layer, w in self.style_layers.items()
         )
-        return self._weighed(both.content, style, tv_loss(picture)), both.moments
+        tv = tv_loss(picture, chroma=self.recipe.chroma_variation)
+        return self._weighed(both.content, style, tv), both.moments
 
     def _weighed(self, content: float, style: float, tv: float) -> Losses:
         r = self.recipe

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from farm.engine.border import fold_border, repeat_border
 from farm.engine.convolution import Kernel, adjoint, as_hwc, as_nchw, kernel
 from farm.engine.tiles import pooled
 from farm.recipe import CONVOLUTIONS, layer_names
@@ -45,7 +46,8 @@ class VGG:
         self.layers = layer_names(features)
         self.convolutions = dict(enumerate(CONVOLUTIONS[features], start=1))
         self._weight = {
-            layer: tensors[f"conv{layer[4:]}.weight"].to(device, dtype) for layer in self.layers
+            layer: _channels_last(tensors[f"conv{layer[4:]}.weight"].to(device, dtype))
+            for layer in self.layers
         }
         self._bias = {layer: tensors[f"conv{layer[4:]}.bias"].to(device, dtype) for layer in self.layers}
         self._kernels: dict[tuple[str, bool], Kernel] = {}
@@ -55,14 +57,16 @@ class VGG:
         return int(layer[6:]) == self.convolutions[int(layer[4])]
 
     def convolve(self, layer: str, x: Tensor) -> Tensor:
-        """The layer's convolution and ReLU: (H, W, C) -> (H, W, O)."""
-        padded = F.pad(as_nchw(x), (1, 1, 1, 1), mode="replicate")
-        return self._kernel(layer, back=False)(as_hwc(padded), self._bias[layer])
+        """The layer's convolution and ReLU, x's border repeated: (H, W, C) -> (H, W, O)."""
+        out = self._kernel(layer, back=False)(x, self._bias[layer])
+        repeat_border(out, x, self._weight[layer], self._bias[layer])
+        return out
 
     def convolve_back(self, layer: str, d: Tensor) -> Tensor:
         """The adjoint of the layer's convolution: (H, W, O) -> (H, W, C)."""
-        padded = F.pad(as_nchw(d), (2, 2, 2, 2))
-        return _fold_the_border(self._kernel(layer, back=True)(as_hwc(padded)))
+        back = self._kernel(layer, back=True)(d)
+        fold_border(back, d, self._weight[layer])
+        return back
 
     def _kernel(self, layer: str, *, back: bool) -> Kernel:
         """Made when it is first wanted: most recipes do without the deepest layers."""
@@ -73,13 +77,8 @@ class VGG:
         return self._kernels[key]
 
 
-def _fold_the_border(d: Tensor) -> Tensor:
-    """The adjoint of padding by replication: (H + 2, W + 2, C) -> (H, W, C)."""
-    d[1] += d[0]
-    d[-2] += d[-1]
-    d[:, 1] += d[:, 0]
-    d[:, -2] += d[:, -1]
-    return d[1:-1, 1:-1].contiguous()
+def _channels_last(weight: Tensor) -> Tensor:
+    return weight.contiguous(memory_format=torch.channels_last)
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:

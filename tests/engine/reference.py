@@ -81,7 +81,9 @@ class Reference:
         across, down = (x[..., 1:] - x[..., :-1]), (x[..., 1:, :] - x[..., :-1, :])
         for difference in (across, down):
             if difference.numel():
-                total = total + r.tv_weight * difference.square().mean()
+                grey = difference.mean(dim=1, keepdim=True).expand_as(difference)
+                squares = grey.square() + r.chroma_variation * (difference - grey).square()
+                total = total + r.tv_weight * squares.mean()
         (gradient,) = torch.autograd.grad(total, x)
         return total.item(), gradient
 

@@ -142,3 +142,22 @@ def test_the_total_variation_of_a_checkerboard_is_the_largest() -> None:
     assert tv_loss(board) == 2  # each neighbour differs by 1, in both directions
     assert tv_loss(torch.ones(1, 3, 6, 8)) == 0
     assert tv_loss(torch.ones(1, 3, 1, 1)) == 0
+
+
+def test_total_variation_weighs_colour_apart_from_light() -> None:
+    grey = torch.zeros(1, 3, 1, 2, dtype=torch.float64)
+    grey[..., 1] = 0.3  # a step of light
+    colour = torch.zeros(1, 3, 1, 2, dtype=torch.float64)
+    colour[0, :, 0, 1] = torch.tensor([0.3, -0.3, 0.0])  # a step of colour, as light as before
+    assert tv_loss(grey, chroma=4.0) == pytest.approx(tv_loss(grey))
+    assert tv_loss(colour, chroma=4.0) == pytest.approx(4 * tv_loss(colour))
+
+
+def test_the_slope_of_weighed_total_variation_is_that_of_its_value() -> None:
+    torch.manual_seed(0)
+    picture, direction = torch.rand(2, 1, 3, 5, 7, dtype=torch.float64)
+    gradient = torch.zeros_like(picture)
+    tv_loss(picture, gradient, 0.7, chroma=4.0)
+    step = 1e-6 * direction
+    change = tv_loss(picture + step, chroma=4.0) - tv_loss(picture - step, chroma=4.0)
+    assert 0.7 * change / 2e-6 == pytest.approx(float((gradient * direction).sum()), rel=1e-6)

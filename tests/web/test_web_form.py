@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from farm import db, machines
 from farm.machines import Machine
+from farm.models import Job
 from tests.processes import wait_for
 
 pytestmark = pytest.mark.timeout(60)
@@ -46,6 +49,26 @@ def test_a_size_that_does_not_go_with_the_recipe_is_left_out(client: FlaskClient
 def test_a_wrong_question_is_named(client: FlaskClient, wrong: dict) -> None:
     answer = client.post("/api/v1/estimates", json={"width": 300, "height": 200} | wrong)
     assert answer.status_code == 422
+
+
+def test_a_job_of_an_older_version_is_made_again_as_it_was_and_says_so(
+    make_job: Callable[..., Job], client: FlaskClient
+) -> None:
+    # Given a job whose recipe is of 0.1
+    old = make_job(version="0.1", size=128)
+    # When its form is opened again
+    page = client.get(f"/?from={old.id}").text
+    # Then the form says so, and has its settings
+    assert "As version 0.1 painted it" in page
+    assert re.search(r'<option selected value="0.1">', page)
+    assert 'value="relu1_1=1,relu2_1=1,relu3_1=1,relu4_1=1,relu5_1=1"' in page
+    # And offers those of today
+    newest = client.get(f"/?from={old.id}&settings=newest").text
+    assert "As version" not in newest
+    assert re.search(r'<option selected value="0.2">', newest)
+    assert re.search(r'name="size"[^>]*value="128"', newest)
+    # And its commands name the version
+    assert "--version 0.1" in client.get(f"/jobs/{old.id}").text
 
 
 @pytest.mark.browser
