@@ -101,9 +101,13 @@ class Schedule:
         return tuple(round(self.first * ratio**k) for k in range(levels))
 
 
-# Chosen by measurement: docs/why.md, "Presets", from benchmarks/presets.py.
+# Chosen by measurement: docs/looks.md, from benchmarks/looks.py and benchmarks/presets.py.
 PRESETS: dict[str, Schedule] = {
     "draft": Schedule(first=45, last=9, growth=math.sqrt(2)),
+    "standard": Schedule(first=80, last=48, growth=math.sqrt(2)),
+    "fine": Schedule(first=160, last=140, growth=math.sqrt(2)),
+}
+PRESETS_OF_0_1 = PRESETS | {
     "standard": Schedule(first=150, last=40, growth=math.sqrt(2)),
     "fine": Schedule(first=300, last=120, growth=math.sqrt(2)),
 }
@@ -142,14 +146,14 @@ class Recipe(BaseModel):
     )
     preset: Preset = Field("standard", description="How many iterations each level gets.")
     format: Format = Field("png", description="File format of the result.")
-    content_weight: Weight = Field(0.1, description="alpha: how much of the photograph stays.")
+    content_weight: Weight = Field(0.06, description="alpha: how much of the photograph stays.")
     style_weight: Weight = Field(1.0, description="beta: how much of the paintings comes.")
-    tv_weight: Weight = Field(2.0, description="gamma: total variation; higher is smoother.")
+    tv_weight: Weight = Field(1.0, description="gamma: total variation; higher is smoother.")
     content_layers: LayerWeights = Field(
         {"relu4_2": 1.0}, description="Layers that hold the photograph, with weights."
     )
     style_layers: LayerWeights = Field(
-        {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
+        {"relu1_1": 16.0, "relu2_1": 8.0, "relu3_1": 4.0, "relu4_1": 2.0, "relu5_1": 1.0},
         description="Layers that hold the style, with weights.",
     )
     style_loss: StyleLoss = Field(
@@ -268,10 +272,14 @@ class Recipe(BaseModel):
         return 1.0 if self.version == "0.1" else CHROMA_VARIATION
 
     @property
+    def _presets(self) -> dict[str, Schedule]:
+        return PRESETS_OF_0_1 if self.version == "0.1" else PRESETS
+
+    @property
     def level_sizes(self) -> list[int]:
         """Longest sides from about `start_size` to exactly `size`, px; of a picture that grows out of a
         draft, the draft's first."""
-        draft, growth = self.draft_sizes, PRESETS[self.preset].growth
+        draft, growth = self.draft_sizes, self._presets[self.preset].growth
         if not draft:
             return level_sizes(self.start_size, self.size, growth)
         return draft + (level_sizes(draft[-1], self.size, growth)[1:] or [self.size])
@@ -282,16 +290,16 @@ class Recipe(BaseModel):
         if self.grown_from is None or self.grown_from >= self.size:
             return []
         start = min(self.start_size, self.grown_from)
-        return level_sizes(start, self.grown_from, PRESETS["draft"].growth)
+        return level_sizes(start, self.grown_from, self._presets["draft"].growth)
 
     @property
     def level_iterations(self) -> tuple[int, ...]:
         """For each of `level_sizes`. `iterations`, if given, is for those that are not a draft's."""
         sizes, draft = self.level_sizes, len(self.draft_sizes)
-        own = self.iterations or PRESETS[self.preset].iterations(len(sizes))[draft:]
+        own = self.iterations or self._presets[self.preset].iterations(len(sizes))[draft:]
         if len(own) == 1:
             own *= len(sizes) - draft
-        return PRESETS["draft"].iterations(draft) + own if draft else own
+        return self._presets["draft"].iterations(draft) + own if draft else own
 
     def result_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the result for a content picture of this size, in px.

@@ -45,7 +45,8 @@ def test_an_exploration_is_a_grid_of_small_drafts() -> None:
     assert {job.work_class for job in made.cells} == {WorkClass.PREVIEW}
     assert {job.recipe["preset"] for job in made.cells} == {"draft"}
     weights = [job.recipe["content_weight"] for job in made.cells]
-    assert weights == [0.4, 0.1, 0.025] * 3
+    middle = Recipe().content_weight
+    assert weights == pytest.approx([4 * middle, middle, middle / 4] * 3)
     assert [job.recipe["style_scale"] for job in made.cells] == [0.5] * 3 + [1.0] * 3 + [2.0] * 3
 
 

@@ -29,9 +29,8 @@ def repeat_border(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> None:
     ]
     taps = weight.permute(0, 2, 3, 1).flatten(1)  # (O, 9 C), a view
     lines = torch.addmm(bias, torch.cat(patches).flatten(1), taps.T).relu_()  # (2 W + 2 H, O)
-    top, bottom, left, right = lines.split((W, W, H, H))
-    out[0], out[-1] = top, bottom
-    out[:, 0], out[:, -1] = left, right
+    out[0], out[-1] = lines[:W], lines[W : 2 * W]
+    out[:, 0], out[:, -1] = lines[2 * W : 2 * W + H], lines[2 * W + H :]
 
 
 def _patches(strip: Tensor) -> Tensor:

@@ -188,3 +188,15 @@ def test_when_the_disk_is_full_the_old_checkpoint_stays_whole(
         saved.write(path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_checkpoint_that_0_1_wrote_goes_on(engine, pictures, tmp_path: Path) -> None:
+    # Given a rendering by the settings of 0.1, put down as 0.1 did: its recipe says nothing of versions
+    saved = stopped_after(engine, pictures, 7, tmp_path / "c", version="0.1")
+    older = {k: v for k, v in saved.facts.recipe.items() if k not in ("version", "grown_from")}
+    facts = saved.facts.model_copy(update={"recipe": older})
+    whole = run(engine, pictures, version="0.1")
+    # When it goes on
+    rest = run(engine, pictures, Checkpoint(facts, saved.tensors), version="0.1")
+    # Then it ends as if nothing had been
+    assert np.array_equal(rest[-1].picture(), whole[-1].picture())

@@ -247,7 +247,8 @@ def test_a_grid_fills_in_while_one_looks_and_the_best_is_painted_large(
     page.wait_for_url("**/jobs/*")
     recipe = page.request.get(f"{served}/api/v1{page.url.removeprefix(served)}").json()["recipe"]
     assert (recipe["size"], recipe["preset"], recipe["style_scale"]) == (1024, "fine", 2.0)
-    assert recipe["content_weight"] == 0.025
+    assert recipe["content_weight"] == pytest.approx(Recipe().content_weight / 4)
+    assert recipe["grown_from"] == made.cells[0].recipe["size"]
 
 
 @pytest.fixture(params=["with a script", "without a script"])
