@@ -103,11 +103,12 @@ class Schedule:
 
 # Chosen by measurement: docs/looks.md, from benchmarks/looks.py and benchmarks/presets.py.
 PRESETS: dict[str, Schedule] = {
-    "draft": Schedule(first=45, last=9, growth=math.sqrt(2)),
+    "draft": Schedule(first=45, last=18, growth=math.sqrt(2)),
     "standard": Schedule(first=80, last=48, growth=math.sqrt(2)),
     "fine": Schedule(first=160, last=140, growth=math.sqrt(2)),
 }
-PRESETS_OF_0_1 = PRESETS | {
+PRESETS_OF_0_1 = {
+    "draft": Schedule(first=45, last=9, growth=math.sqrt(2)),
     "standard": Schedule(first=150, last=40, growth=math.sqrt(2)),
     "fine": Schedule(first=300, last=120, growth=math.sqrt(2)),
 }
