@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from farm.engine.colours import GRID
 from farm.errors import InvalidInput, Problem, RenderFailed
 from farm.plan import SMALLEST_TILE
 from farm.recipe import Recipe
@@ -34,7 +35,7 @@ class Facts(BaseModel):
     digest of the tensors, set when they are written. level, iteration: the last one done, from 1.
     seconds: worked so far. budget_bytes, tile, lowered: what the plans of this and the coming levels
     follow from. scalars: the optimiser's. scale: of a float16 loss. good: iterations since it last
-    changed. plateau: see `optimise.Plateau`.
+    changed. plateau: see `optimise.Plateau`. colours: the optimiser's kept ones, row by row.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,6 +54,7 @@ class Facts(BaseModel):
     scale: float = Field(gt=0, allow_inf_nan=False)
     good: int = Field(ge=0)
     plateau: list[float] = Field(max_length=2)
+    colours: list[float] | None = Field(None, min_length=3 * GRID**2, max_length=3 * GRID**2)
 
 
 @dataclass(frozen=True)

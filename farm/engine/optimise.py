@@ -21,6 +21,7 @@ from torch import Tensor
 from farm.engine import checkpoint, precision
 from farm.engine import device as devices
 from farm.engine.checkpoint import Checkpoint
+from farm.engine.colours import GRID, mean_colours
 from farm.engine.losses import Losses
 from farm.engine.memory import Memory
 from farm.engine.optimisers import OPTIMISERS, Optimiser
@@ -175,6 +176,9 @@ class Rendering:
             self._optimiser = self._optimiser.restore(tensors, facts.scalars)
         except KeyError as error:
             raise checkpoint.unusable(f"lacks {error}; it was not written by this farm") from error
+        if facts.colours is not None:
+            kept = torch.tensor(facts.colours, dtype=mine.dtype, device=mine.device)
+            self._optimiser.kept = kept.view(1, 3, GRID, GRID)
         self._plateau = Plateau(self._recipe.tolerance, list(facts.plateau))
         self._slopes.scale.value, self._slopes.scale.good = facts.scale, facts.good
         self._slopes.lowered = facts.lowered
@@ -188,6 +192,8 @@ class Rendering:
                 yield self._step()
             if self._level == len(self._course):
                 return
+            if self._level == len(self._recipe.draft_sizes):
+                self._optimiser.kept = mean_colours(self._optimiser.picture())
             self._level, self._iteration = self._level + 1, 0
             self._plateau = Plateau(self._recipe.tolerance)
             self._optimiser.grow(self._here)
@@ -235,6 +241,7 @@ class Rendering:
         return self._earlier + time.perf_counter() - self._began
 
     def _put_down(self) -> Checkpoint:
+        kept = self._optimiser.kept
         facts = checkpoint.Facts(
             recipe=json.loads(self._recipe.model_dump_json()),
             inputs=self._inputs(),
@@ -248,6 +255,7 @@ class Rendering:
             scale=self._slopes.scale.value,
             good=self._slopes.scale.good,
             plateau=self._plateau.memory,
+            colours=None if kept is None else kept.flatten().tolist(),
         )
         return Checkpoint(facts, self._optimiser.tensors())
 

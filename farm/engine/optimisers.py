@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
+from farm.engine.colours import keep_colours
 from farm.engine.pyramid import Level, resize
 from farm.plan import LBFGS_PAIRS
 
@@ -22,9 +23,11 @@ class Optimiser(Protocol):
     """What the loop over iterations needs.
 
     image: where the next gradient is wanted. scalars: what, with the tensors, makes up its state.
+    kept: mean colours that no step may change, see `colours.py`; None: all are free.
     """
 
     image: Tensor
+    kept: Tensor | None
     scalars: dict[str, Any]
 
     def grow(self, level: Level) -> None:
@@ -54,6 +57,7 @@ class Adam:
 
     RATE = 0.02
     BETA_1, BETA_2 = 0.9, 0.99
+    kept: Tensor | None = None
     EPSILON = 1e-12  # far below the slope at a pixel of an 8K picture, some 1e-9
 
     def __init__(self, image: Tensor, level: Level) -> None:
@@ -80,6 +84,8 @@ class Adam:
         rate = self.RATE / (1 - self.BETA_1**steps)
         root = (self._second / (1 - self.BETA_2**steps)).sqrt_().add_(self.EPSILON)
         self.image.addcdiv_(self._first, root, value=-rate).clamp_(0, 1)
+        if self.kept is not None:
+            keep_colours(self.image, self.kept)
         gain = 1 - self.scalars["decay"]
         self._average.lerp_(self.image, gain)
         self.scalars["averaged"] += gain * (1 - self.scalars["averaged"])
@@ -114,6 +120,7 @@ class LBFGS:
     HISTORY = LBFGS_PAIRS
     FIRST = 0.02  # how far the first step moves the pixel with the largest slope
     LONGEST = 0.1  # how far a pixel may move in one step
+    kept: Tensor | None = None
 
     def __init__(self, image: Tensor, level: Level) -> None:
         self.image = image
@@ -138,6 +145,8 @@ class LBFGS:
             direction *= reach / max(largest, 1e-30)
         self._before = (self.image.clone(), gradient)
         self.image.add_(direction).clamp_(0, 1)
+        if self.kept is not None:
+            keep_colours(self.image, self.kept)
         self.scalars |= {"pairs": len(self._pairs), "last": total}
 
     def _remember(self, s: Tensor, y: Tensor) -> None:

@@ -200,3 +200,19 @@ def test_a_checkpoint_that_0_1_wrote_goes_on(engine, pictures, tmp_path: Path) -
     rest = run(engine, pictures, Checkpoint(facts, saved.tensors), version="0.1")
     # Then it ends as if nothing had been
     assert np.array_equal(rest[-1].picture(), whole[-1].picture())
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("after", ["the draft", "an iteration beyond it"])
+def test_a_picture_that_grows_out_of_a_draft_resumes_bit_for_bit(
+    engine, pictures, tmp_path: Path, optimizer: str, after: str
+) -> None:
+    grown = {"size": 96, "start_size": 32, "grown_from": 64, "iterations": 3, "optimizer": optimizer}
+    whole = run(engine, pictures, **grown)
+    draft = next(i for i, step in enumerate(whole, 1) if step.ends_level and step.width == 64)
+    done = draft + (after != "the draft")
+    saved = stopped_after(engine, pictures, done, tmp_path / "c", **grown)
+    assert (saved.facts.colours is not None) == (done > draft)
+    rest = run(engine, pictures, saved, **grown)
+    assert [step.losses for step in rest] == [step.losses for step in whole[done:]]
+    assert np.array_equal(rest[-1].picture(), whole[-1].picture())

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from farm.engine import precision, quality
+from farm.engine.colours import mean_colours
 from farm.engine.gradient import Objective
 from farm.engine.optimise import Step, stylize
 from farm.engine.precision import FLOAT16, WINOGRAD, LossScale
-from farm.engine.pyramid import Level, levels, resize_style
+from farm.engine.pyramid import Level, levels, resize_style, to_tensor
 from farm.engine.ready import Engine
 from farm.engine.slopes import finite_gradient
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
@@ -300,3 +301,5 @@ def test_a_large_picture_passes_through_the_draft_that_it_grows_out_of(engine: E
     ends = [step.picture() for step in stylize(photograph, [painting], grown, engine) if step.ends_level]
     assert np.array_equal(ends[len(draft.level_sizes) - 1], last.picture())
     assert ends[-1].shape[:2] == (64, 96)
+    colours = [mean_colours(to_tensor(picture, CPU)) for picture in (last.picture(), ends[-1])]
+    assert (colours[0] - colours[1]).abs().max() < 4 / 255
