@@ -46,6 +46,8 @@ def render_files(
     if checkpoint is not None:
         _check_writable("checkpoint", checkpoint, [content, *styles, output])
     resume = read(checkpoint) if checkpoint is not None and checkpoint.exists() else None
+    if resume is not None and "version" not in recipe.model_fields_set:
+        recipe = Recipe.parse({"version": resume.version, **recipe.model_dump(exclude_unset=True)})
     photograph = _decode(content, shortest=1)
     recipe.result_size(*photograph.shape[:2])
     paintings = [_decode(style, SMALLEST_STYLE) for style in styles]
@@ -56,7 +58,7 @@ def render_files(
     if resume is not None:
         facts = resume.facts
         at = f"level {facts.level}, iteration {facts.iteration}"
-        say(f"going on from {at}, with its network, tile and budget")
+        say(f"going on from {at}, with its network, version, tile and budget")
     log: list[LevelDone] = []
     saved, entered = time.monotonic(), resume.facts.seconds if resume else 0.0
     for step in stylize(photograph, paintings, recipe, engine, tile=tile, resume=resume):

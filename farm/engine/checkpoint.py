@@ -69,6 +69,11 @@ class Checkpoint:
         """The network whose losses it goes down."""
         return str(self.facts.recipe.get("features"))
 
+    @property
+    def version(self) -> str:
+        """The version of the farm whose rules its recipe follows."""
+        return str(_whole(self.facts.recipe).get("version"))
+
     def with_precision(self, precision: str) -> Checkpoint:
         """The same, to be gone on from with other number formats: the last bits will differ."""
         recipe = self.facts.recipe | {"precision": precision}

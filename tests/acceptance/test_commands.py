@@ -82,29 +82,32 @@ def test_a_killed_rendering_goes_on_to_the_same_file(tmp_path: Path, weights_dir
     assert sorted(file.name for file in tmp_path.iterdir()) == ["killed.png", "whole.png"]
 
 
-def test_a_checkpoint_goes_on_with_its_own_network_whatever_auto_takes_today(
-    tmp_path: Path, weights_dir: Path
+@pytest.mark.parametrize("own", [{"features": "vgg16-bsds"}, {"version": "0.1"}])
+def test_a_checkpoint_goes_on_with_its_own_network_and_version_whatever_is_usual_today(
+    tmp_path: Path, weights_dir: Path, own: dict[str, str]
 ) -> None:
-    # Given a rendering by another network than auto's, broken off after its first level
+    # Given a rendering by another network or version than today's, broken off after its first level
     output, state = tmp_path / "x.png", tmp_path / "state"
-    recipe = Recipe(size=64, start_size=48, iterations=(3, 2))
+    asked = {"size": 64, "start_size": 48, "iterations": (3, 2)}
+    recipe = Recipe.parse(asked)
     given = {"tile": "auto", "checkpoint": state, "checkpoint_seconds": 300.0}
 
     def stop(step: Step) -> None:
         if step.level == 2:
             raise KeyboardInterrupt
 
-    named = recipe.model_copy(update={"features": "vgg16-bsds"})
+    named = Recipe.parse(asked | own)
     with pytest.raises(KeyboardInterrupt):
         render_files(Path(LAKE), [Path(STROKES)], output, named, say=print, show=stop, **given)
-    # When it is taken up by auto, then it goes on with that network to the end
+    # When it is taken up by a recipe that names neither, then it goes on as it began
     said: list[str] = []
     report = render_files(
         Path(LAKE), [Path(STROKES)], output, recipe, say=said.append, show=lambda step: None, **given
     )
     assert any("going on from level 1, iteration 3, with its network" in line for line in said)
-    assert report["features"] == "vgg16-bsds"
-    assert Recipe.parse(images.embedded_recipe(output.read_bytes())).features == "vgg16-bsds"
+    assert report["features"] == own.get("features", "vgg16")
+    embedded = Recipe.parse(images.embedded_recipe(output.read_bytes())).model_dump()
+    assert {name: embedded[name] for name in own} == own
 
 
 def test_the_list_of_weights_says_which_network_paints(tmp_path: Path) -> None:
