@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -101,22 +102,13 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     recipes = json.loads(asked.settings.read_text()) if asked.settings else SETTINGS
     ready = cache(lambda features: Engine.ready(features, "auto", settings().weights_dir, print))
-    folders = {SAMPLES, asked.pictures}
     for pair in (*PAIRS, *MORE_PAIRS):
-        files = [folder / f"{name}.jpg" for name in pair for folder in folders]
-        content, style = (
-            next((f for f in files if f.stem == name and f.exists()), None) for name in pair
-        )
-        if content is None or style is None:
+        files = [find(name, {SAMPLES, asked.pictures}) for name in pair]
+        if None in files:
             print(f"not painted: {pair[0]} x {pair[1]}, whose pictures are not in {asked.pictures}")
             continue
-        photograph, painting = (images.decode(f.read_bytes(), f.name, 100) for f in (content, style))
-        made: dict[str, Picture] = {}
-        for beside in asked.beside:
-            name, _, folder = beside.partition("=")
-            file = Path(folder) / f"{'-'.join(pair)}.png"
-            if file.exists():
-                made[name] = images.decode(file.read_bytes(), file.name, 100)
+        photograph, painting = (images.decode(f.read_bytes(), f.name, 100) for f in files if f)
+        made = finished_elsewhere(pair, asked.beside)
         seconds = dict.fromkeys(made, 0.0)
         for name, values in recipes.items():
             recipe = Recipe.parse({"size": asked.size, **values})
@@ -125,11 +117,28 @@ def main() -> None:
             (asked.out / f"{'-'.join(pair)}-{name}.png").write_bytes(images.encode(made[name], "png"))
         for name, picture in made.items():
             scale = Recipe.parse(recipes.get(name, {})).style_scale
-            figures = asdict(judge(picture, photograph, painting, scale, ready(JUDGE)))
-            figures = {key: round(value, 3) for key, value in figures.items()}
+            figures = judge(picture, photograph, painting, scale, ready(JUDGE))
             row = {"pair": " x ".join(pair), "settings": name, "seconds": round(seconds[name], 1)}
-            print(json.dumps(row | figures), flush=True)
+            rounded = {key: round(value, 3) for key, value in asdict(figures).items()}
+            print(json.dumps(row | rounded), flush=True)
         sheet(made, photograph, painting).save(asked.out / f"{'-'.join(pair)}.jpg", quality=92)
+
+
+def find(name: str, folders: Iterable[Path]) -> Path | None:
+    """A picture's file, if one of the folders has it."""
+    files = (folder / f"{name}.jpg" for folder in folders)
+    return next((file for file in files if file.exists()), None)
+
+
+def finished_elsewhere(pair: tuple[str, str], besides: Iterable[str]) -> dict[str, Picture]:
+    """The pair's pictures of other programs, by name; besides: `NAME=DIR` each."""
+    found = {}
+    for beside in besides:
+        name, _, folder = beside.partition("=")
+        file = Path(folder) / f"{'-'.join(pair)}.png"
+        if file.exists():
+            found[name] = images.decode(file.read_bytes(), file.name, 100)
+    return found
 
 
 def paint(
