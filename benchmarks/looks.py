@@ -148,7 +148,9 @@ def paint(
     if seconds is not None:
         _, took = paint(photograph, painting, recipe, engine, None)
         share = seconds / took
-        scaled = tuple(max(1, round(n * share)) for n in recipe.level_iterations)
+        scaled = tuple(
+            max(1, round(n * share)) for n in recipe.level_iterations[len(recipe.draft_sizes) :]
+        )
         recipe = recipe.model_copy(update={"iterations": scaled})
     *_, last = stylize(photograph, [painting], recipe, engine)
     return last.picture(), last.seconds

@@ -225,8 +225,12 @@ def chosen(exploration: Exploration, job: Job) -> Recipe:
     row, column = divmod(job.cell or 0, width)
     varied = exploration.down["settings"][row] | exploration.across["settings"][column]
     whole = Recipe.parse(exploration.recipe | varied)
-    listed = None if whole.iterations and len(whole.iterations) > 1 else whole.iterations
-    return whole.model_copy(update={"grown_from": job.recipe["size"], "iterations": listed})
+    cell = {"grown_from": job.recipe["size"]}
+    if whole.features == "auto" and job.features:  # the network that painted the cell
+        cell["features"] = job.features
+    if whole.iterations and len(whole.iterations) > 1:  # for levels that there are no more
+        cell["iterations"] = None
+    return Recipe.parse(whole.model_dump() | cell)
 
 
 def get(exploration_id: str) -> Exploration:

@@ -53,10 +53,11 @@ DEFAULTS_OF_0_1: dict[str, Any] = {
     "tv_weight": 2.0,
     "style_layers": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
 }
-ALL_OF_0_1 = {  # the settings there were; whole recipes without a version, as 0.1 wrote them, have all
-    *("size", "preset", "format", "content_weight", "style_weight", "tv_weight", "content_layers"),
-    *("style_layers", "style_loss", "style_scale", "blend", "start_size", "iterations", "tolerance"),
-    *("optimizer", "init", "seed", "precision", "features"),
+# The settings there always were: whole recipes without a version, as 0.1 wrote them, have all of them.
+ALL_OF_0_1 = {
+    *("size", "preset", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers"),
+    *("style_loss", "style_scale", "blend", "start_size", "iterations", "init", "seed"),
+    *("precision", "features"),
 }
 
 CONVOLUTIONS = {  # in each block
@@ -273,14 +274,15 @@ class Recipe(BaseModel):
         return 1.0 if self.version == "0.1" else CHROMA_VARIATION
 
     @property
-    def _presets(self) -> dict[str, Schedule]:
+    def schedules(self) -> dict[str, Schedule]:
+        """What the presets mean in this recipe's version."""
         return PRESETS_OF_0_1 if self.version == "0.1" else PRESETS
 
     @property
     def level_sizes(self) -> list[int]:
         """Longest sides from about `start_size` to exactly `size`, px; of a picture that grows out of a
         draft, the draft's first."""
-        draft, growth = self.draft_sizes, self._presets[self.preset].growth
+        draft, growth = self.draft_sizes, self.schedules[self.preset].growth
         if not draft:
             return level_sizes(self.start_size, self.size, growth)
         return draft + (level_sizes(draft[-1], self.size, growth)[1:] or [self.size])
@@ -291,16 +293,16 @@ class Recipe(BaseModel):
         if self.grown_from is None or self.grown_from >= self.size:
             return []
         start = min(self.start_size, self.grown_from)
-        return level_sizes(start, self.grown_from, self._presets["draft"].growth)
+        return level_sizes(start, self.grown_from, self.schedules["draft"].growth)
 
     @property
     def level_iterations(self) -> tuple[int, ...]:
         """For each of `level_sizes`. `iterations`, if given, is for those that are not a draft's."""
         sizes, draft = self.level_sizes, len(self.draft_sizes)
-        own = self.iterations or self._presets[self.preset].iterations(len(sizes))[draft:]
+        own = self.iterations or self.schedules[self.preset].iterations(len(sizes))[draft:]
         if len(own) == 1:
             own *= len(sizes) - draft
-        return self._presets["draft"].iterations(draft) + own if draft else own
+        return self.schedules["draft"].iterations(draft) + own if draft else own
 
     def result_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the result for a content picture of this size, in px.

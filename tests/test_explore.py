@@ -60,6 +60,22 @@ def test_a_cell_stands_for_the_large_picture_with_its_settings() -> None:
     assert chosen == recipe.model_copy(update=settings)
 
 
+def test_a_chosen_cell_brings_its_network_and_its_version_along() -> None:
+    # Given an exploration that 0.1 wrote, one cell painted by a network that auto took then
+    made = grid(Recipe(size=512, version="0.1", iterations=(9, 8, 7, 6, 5)))
+    older = {k: v for k, v in made.recipe.items() if k not in ("version", "grown_from")}
+    with db.writing() as session:
+        session.get_one(Exploration, made.id).recipe = older
+        session.get_one(Job, made.cells[4].id).features = "vgg16-bsds"
+    made = explore.get(made.id)
+
+    chosen = explore.chosen(made, made.cells[4])
+
+    assert (chosen.version, chosen.features) == ("0.1", "vgg16-bsds")
+    assert (chosen.grown_from, chosen.iterations) == (256, None)
+    assert chosen.level_iterations[:3] == (45, 20, 9)
+
+
 @pytest.mark.parametrize("name", explore.KINDS)
 def test_each_axis_makes_recipes_that_differ(name: str) -> None:
     recipe = Recipe()

@@ -104,6 +104,13 @@ def test_a_recipe_that_0_1_wrote_is_of_0_1_and_keeps_its_look() -> None:
     assert Recipe.parse(json.loads(WRITTEN_BY_0_1)) == Recipe.parse(recipe.model_dump_json()) == recipe
 
 
+def test_recipes_of_the_first_days_of_0_1_are_of_0_1_too() -> None:
+    values = json.loads(WRITTEN_BY_0_1)
+    for later in ("format", "tolerance", "optimizer"):
+        del values[later]
+    assert Recipe.parse(values) == Recipe.parse(WRITTEN_BY_0_1)
+
+
 def test_a_recipe_that_says_little_has_the_newest_defaults_or_those_of_the_version_it_names() -> None:
     assert Recipe.parse({"size": 700}).version == NEWEST
     old = Recipe.parse({"size": 700, "version": "0.1", "tv_weight": 3})

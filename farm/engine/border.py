@@ -22,15 +22,25 @@ def repeat_border(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> None:
     H, W, _ = x.shape
     turned = x.transpose(0, 1)
     patches = [
-        _patches(x[[0, 0, min(1, H - 1)]]),
-        _patches(x[[max(H - 2, 0), H - 1, H - 1]]),
-        _patches(turned[[0, 0, min(1, W - 1)]]).transpose(1, 2),
-        _patches(turned[[max(W - 2, 0), W - 1, W - 1]]).transpose(1, 2),
+        _patches(_first_lines(x)),
+        _patches(_last_lines(x)),
+        _patches(_first_lines(turned)).transpose(1, 2),
+        _patches(_last_lines(turned)).transpose(1, 2),
     ]
     taps = weight.permute(0, 2, 3, 1).flatten(1)  # (O, 9 C), a view
     lines = torch.addmm(bias, torch.cat(patches).flatten(1), taps.T).relu_()  # (2 W + 2 H, O)
     out[0], out[-1] = lines[:W], lines[W : 2 * W]
     out[:, 0], out[:, -1] = lines[2 * W : 2 * W + H], lines[2 * W + H :]
+
+
+def _first_lines(x: Tensor) -> Tensor:
+    """The first row, again, and the second: (3, L, C)."""
+    return torch.cat((x[:1], x[:1], x[1:2] if len(x) > 1 else x[:1]))
+
+
+def _last_lines(x: Tensor) -> Tensor:
+    """The last row but one, the last, and again: (3, L, C)."""
+    return torch.cat((x[-2:-1] if len(x) > 1 else x[-1:], x[-1:], x[-1:]))
 
 
 def _patches(strip: Tensor) -> Tensor:

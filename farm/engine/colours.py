@@ -11,11 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 GRID = 8  # patches along each side
+FINE = 512  # smaller patches, along each side
 
 
 def mean_colours(picture: Tensor) -> Tensor:
     """Mean colours of a grid of patches of (1, 3, H, W): (1, 3, 8, 8)."""
-    return F.adaptive_avg_pool2d(picture, GRID)
+    H, W = picture.shape[-2:]
+    fine = (min(H, FINE), min(W, FINE))  # first, as float32 cannot add up a patch of 8K at once
+    return F.adaptive_avg_pool2d(F.adaptive_avg_pool2d(picture, fine), GRID)
 
 
 def keep_colours(picture: Tensor, kept: Tensor) -> None:

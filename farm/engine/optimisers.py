@@ -23,7 +23,7 @@ class Optimiser(Protocol):
     """What the loop over iterations needs.
 
     image: where the next gradient is wanted. scalars: what, with the tensors, makes up its state.
-    kept: mean colours that no step may change, see `colours.py`; None: all are free.
+    kept: mean colours that each step is drawn back to, see `colours.py`; None: all are free.
     """
 
     image: Tensor
@@ -84,6 +84,7 @@ class Adam:
         rate = self.RATE / (1 - self.BETA_1**steps)
         root = (self._second / (1 - self.BETA_2**steps)).sqrt_().add_(self.EPSILON)
         self.image.addcdiv_(self._first, root, value=-rate).clamp_(0, 1)
+        del root  # as large as what follows
         if self.kept is not None:
             keep_colours(self.image, self.kept)
         gain = 1 - self.scalars["decay"]

@@ -303,3 +303,8 @@ def test_a_large_picture_passes_through_the_draft_that_it_grows_out_of(engine: E
     assert ends[-1].shape[:2] == (64, 96)
     colours = [mean_colours(to_tensor(picture, CPU)) for picture in (last.picture(), ends[-1])]
     assert (colours[0] - colours[1]).abs().max() < 4 / 255
+
+
+def test_mean_colours_of_a_huge_flat_picture_are_its_colour() -> None:
+    picture = torch.full((1, 3, 2160, 3840), 0.7)
+    assert (mean_colours(picture) - 0.7).abs().max() < 1e-4

@@ -18,9 +18,10 @@ from werkzeug.test import TestResponse
 
 from farm import attempts, db, jobs, machines
 from farm.models import Job, State
-from farm.recipe import Recipe
+from farm.recipe import Recipe, typed
 from farm.storage import storage
 from web import chart
+from web.pages.forms import ADVANCED, PROMINENT
 
 MakeJob = Callable[..., Job]
 Post = Callable[..., TestResponse]
@@ -81,6 +82,15 @@ def test_the_balance_sets_the_photographs_weight(balance: str, factor: float, po
     post_form(balance=balance)
 
     assert all_jobs()[0].recipe["content_weight"] == pytest.approx(Recipe().content_weight * factor)
+
+
+def test_a_page_of_0_1_that_is_sent_after_the_upgrade_means_what_it_said(post_form: Post) -> None:
+    # Given a form that knows no versions and sends all its settings
+    known = [name for name in (*PROMINENT, *ADVANCED) if name != "grown_from"]
+    usual = {name: typed(getattr(Recipe(version="0.1"), name)) for name in known}
+    post_form(**usual | {"balance": "0", "content_weight": ""})
+    recipe = all_jobs()[0].recipe
+    assert (recipe["version"], recipe["content_weight"], recipe["tv_weight"]) == ("0.1", 0.1, 2.0)
 
 
 def test_a_typed_content_weight_goes_before_the_balance(post_form: Post) -> None:

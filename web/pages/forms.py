@@ -27,7 +27,7 @@ from farm.explore import SIZE as CELL_SIZE
 from farm.formats import FORMATS
 from farm.images import ACCEPTED
 from farm.models import WEBHOOK_LENGTH, Job
-from farm.recipe import AUTOMATIC, LARGEST_SIZE, LAST_RESORT, NEWEST, PRESETS, Recipe, typed
+from farm.recipe import AUTOMATIC, LARGEST_SIZE, LAST_RESORT, NEWEST, Recipe, Version, choices, typed
 from farm.submit import NAME_LENGTH
 from web.samples import CONTENTS, STYLES, offered
 
@@ -55,11 +55,9 @@ NETWORK_WORDS = {
 OPTION_WORDS = {  # where the value alone says too little
     "format": {known.name: known.title for known in FORMATS.values()},
     "features": NETWORK_WORDS,
-    "version": {"0.1": "0.1, as it was", NEWEST: f"{NEWEST}, the newest"},
 }
 STOPS = 4  # the balance goes from 1/2**STOPS to 2**STOPS times the default weight
 STOP = 0.25
-CONTENT_WEIGHT: float = Recipe.model_fields["content_weight"].default
 PROMINENT = ("size", "preset")  # of the recipe; the others are folded away
 ADVANCED = (
     "format",
@@ -80,7 +78,6 @@ ADVANCED = (
     "optimizer",
     "precision",
     "features",
-    "version",
 )
 AXES = [
     SelectChoice(name, kind.title, render_kw={"data-usual": typed(kind.values).replace(",", ", ")})
@@ -105,6 +102,7 @@ class _Form(FlaskForm):
     content_pick = StringField("Sample photograph")
     style_pick = _Choices("Sample paintings", choices=[])
     from_job = HiddenField()
+    version = HiddenField(default=NEWEST)  # of the recipe
     once = HiddenField()
     name = StringField("Name", render_kw={"maxlength": NAME_LENGTH, "placeholder": "Untitled"})
     webhook_url = StringField(
@@ -182,12 +180,21 @@ def recipe_of(form: FlaskForm) -> Recipe:
     """
     values = {name: form[name].data.strip() for name in (*PROMINENT, *ADVANCED) if form[name].data}
     values = {name: text for name, text in values.items() if text}
+    values["version"] = form.version.data
+    older = [name for name in ADVANCED if name != "grown_from"]
+    if not form.version.raw_data and all(form[name].raw_data for name in older):
+        values["version"] = "0.1"  # a page that was loaded before the upgrade; it sends all it knows
     if "content_weight" not in values:
-        values["content_weight"] = _weight_of(form.balance.data or "0")
+        values["content_weight"] = _weight_of(form.balance.data or "0", values["version"])
     return Recipe.parse(values)
 
 
-def _weight_of(balance: str) -> str:
+def _usual(version: str | None) -> Recipe:
+    """The defaults of a version; of the newest where there is none of that name."""
+    return Recipe.parse({"version": version if version in choices(Version) else NEWEST})
+
+
+def _weight_of(balance: str, version: str) -> str:
     """One stop to the right halves the photograph's weight."""
     try:
         stops = float(balance)
@@ -195,15 +202,16 @@ def _weight_of(balance: str) -> str:
         stops = math.nan
     if not -STOPS <= stops <= STOPS:
         raise InvalidInput(Problem("balance", f"must be a number from -{STOPS} to {STOPS}"))
-    return f"{CONTENT_WEIGHT * 2**-stops:.6g}"
+    return f"{_usual(version).content_weight * 2**-stops:.6g}"
 
 
-def _balance_of(weight: float) -> str | None:
+def _balance_of(weight: float, version: str) -> str | None:
     """The inverse, if the slider has such a stop."""
     if weight <= 0:
         return None
-    stops = round(-math.log2(weight / CONTENT_WEIGHT) / STOP) * STOP
-    if abs(stops) > STOPS or not math.isclose(weight, CONTENT_WEIGHT * 2**-stops, rel_tol=1e-4):
+    middle = _usual(version).content_weight
+    stops = round(-math.log2(weight / middle) / STOP) * STOP
+    if abs(stops) > STOPS or not math.isclose(weight, middle * 2**-stops, rel_tol=1e-4):
         return None
     return typed(stops)
 
@@ -211,7 +219,10 @@ def _balance_of(weight: float) -> str | None:
 def values_of(job: Job, recipe: Recipe) -> dict[str, Any]:
     """What the form shows so that sending it makes a picture of this job's by this recipe."""
     values: dict[str, Any] = {name: typed(getattr(recipe, name)) for name in (*PROMINENT, *ADVANCED)}
-    balance = _balance_of(recipe.content_weight)
+    values["version"] = recipe.version
+    if recipe.version == "0.1" and recipe.features == "auto" and job.features:
+        values["features"] = job.features  # what auto took then, it may take no more
+    balance = _balance_of(recipe.content_weight, recipe.version)
     if balance is not None:
         values |= {"balance": balance, "content_weight": ""}
     kept = [f"{KEPT}-{style.position}" for style in job.styles]
@@ -275,20 +286,21 @@ def show(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:
     return said
 
 
-def choices_shown() -> dict[str, Any]:
-    """What the page needs besides the form."""
+def choices_shown(version: str | None) -> dict[str, Any]:
+    """What the page needs besides the form, for a recipe of this version."""
+    usual = _usual(version)
     return {
         "sample_contents": offered(CONTENTS),
         "sample_styles": offered(STYLES),
         "sizes": SIZES,
         "largest": LARGEST_SIZE,
-        "presets": {name: (PRESET_WORDS[name], PRESETS[name]) for name in PRESETS},
+        "presets": {name: (words, usual.schedules[name]) for name, words in PRESET_WORDS.items()},
         "balance_stops": STOPS,
         "balance_stop": STOP,
-        "content_weight": CONTENT_WEIGHT,
+        "content_weight": usual.content_weight,
         "accepted": ACCEPTED,
         "advanced": ADVANCED,
         "most_values": MOST_VALUES,
-        "settings": (*PROMINENT, *ADVANCED),
+        "settings": (*PROMINENT, *ADVANCED, "version"),
         "newest": NEWEST,
     }

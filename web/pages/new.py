@@ -47,8 +47,8 @@ def new() -> str:
     kept = _kept_job(request.args.get("from", ""))
     form = PictureForm(formdata=None, data=values_of(kept, _meant(kept)) if kept else None)
     if kept and request.args.get("settings") == "newest":
-        recipe = Recipe(size=kept.recipe["size"], preset=kept.recipe["preset"])
-        form = PictureForm(formdata=None, data=values_of(kept, recipe))
+        kept_settings = _meant(kept).model_dump(include={"size", "preset", "format", "blend"})
+        form = PictureForm(formdata=None, data=values_of(kept, Recipe.parse(kept_settings)))
     if kept and request.args.get("size", "").isdecimal():
         form.size.data = request.args["size"]
     return _form_page(form, kept)
@@ -112,7 +112,7 @@ def _form_page(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | 
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
         most_styles=MOST_STYLES,
         smallest_style=SMALLEST_STYLE,
-        **choices_shown(),
+        **choices_shown(form.version.data),
     )
 
 

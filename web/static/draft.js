@@ -1,6 +1,7 @@
 // What was typed and chosen stays when the page is loaded again, files too, until it is sent.
 const form = document.getElementById("new");
-const KEY = "style-farm draft";
+const KEY = "style-farm draft"; // of the files
+const SETTINGS_KEY = `${KEY} ${form.elements.version.value}`; // those of an older version mean something else
 const FILES = [...form.querySelectorAll("input[type=file]")];
 const NOT_KEPT = new Set(["csrf_token", "from_job", "once", ...FILES.map((input) => input.name)]);
 let timer = 0;
@@ -25,7 +26,7 @@ async function store(mode, act) {
 
 function keep() {
   const typed = [...new FormData(form)].filter(([name]) => !NOT_KEPT.has(name));
-  localStorage.setItem(KEY, JSON.stringify(typed));
+  localStorage.setItem(SETTINGS_KEY, JSON.stringify(typed));
 }
 
 function keepFiles(input) {
@@ -34,7 +35,7 @@ function keepFiles(input) {
 
 function forget() {
   clearTimeout(timer);
-  localStorage.removeItem(KEY);
+  localStorage.removeItem(SETTINGS_KEY);
   store("readwrite", (files) => files.clear()).catch(() => {});
 }
 
@@ -59,7 +60,7 @@ async function fillFiles() {
 }
 
 async function bringBack() {
-  const typed = localStorage.getItem(KEY);
+  const typed = localStorage.getItem(SETTINGS_KEY);
   if (typed) fill(JSON.parse(typed));
   await fillFiles().catch(() => {});
   for (const id of ["balance", "size"]) document.getElementById(id).dispatchEvent(new Event("input", { bubbles: true }));
