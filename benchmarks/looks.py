@@ -1,4 +1,4 @@
-"""How pictures look, side by side and in figures: what the defaults were chosen from.
+"""Bench of looks: pictures side by side and their figures, from which the defaults were chosen.
 
     python benchmarks/looks.py [--size 384] [--seconds S] [--pictures DIR] [--settings FILE]
                                [--beside NAME=DIR] [--out build/looks]
@@ -67,7 +67,7 @@ BINOMIAL = torch.tensor([1.0, 2.0, 1.0]) / 4
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one picture; photograph and painting at the picture's scale.
+    """Figures of one picture; photograph and painting at the picture's scale.
 
     style: Wasserstein distance to the painting in layers that the loss does not use, mean of the
     ratios, 0 the same. ssim: to the photograph, luma. lpips: to the photograph, mean squared distance
@@ -243,7 +243,7 @@ def _in_blocks(planes: Tensor) -> Tensor:
 
 
 def band(picture: Tensor) -> float:
-    """How much darker the outer 4 px all around are than the next 16, 255ths of luma."""
+    """Return how much darker the outer 4 px all around are than the next 16, 255ths of luma."""
     luma = luma_chroma(picture)[0, 0]
     H, W = luma.shape
     rows, columns = torch.arange(H)[:, None], torch.arange(W)

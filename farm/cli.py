@@ -167,7 +167,7 @@ def weights() -> None:
 
 @weights.command("list")
 def weights_list() -> None:
-    """What there is, what is in the cache, and which one paints."""
+    """List the networks, which of them are in the cache, and which one paints."""
     from farm.engine.weights import NETWORKS, cached
 
     folder = settings().weights_dir

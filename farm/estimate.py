@@ -54,7 +54,7 @@ def estimate(
 
 @dataclass(frozen=True)
 class Together:
-    """What several renderings of one size and schedule will need on all workers that have room."""
+    """Estimate several renderings of one size and schedule over all workers that have room."""
 
     # Of each result, px.
     height: int

@@ -270,12 +270,12 @@ class Recipe(BaseModel):
 
     @property
     def chroma_variation(self) -> float:
-        """How much more total variation weighs differences of colour than those of light."""
+        """Weight of differences of colour in total variation, over that of differences of light."""
         return 1.0 if self.version == "0.1" else CHROMA_VARIATION
 
     @property
     def schedules(self) -> dict[str, Schedule]:
-        """What the presets mean in this recipe's version."""
+        """Schedules of the presets in this recipe's version."""
         return PRESETS_OF_0_1 if self.version == "0.1" else PRESETS
 
     @property

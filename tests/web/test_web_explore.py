@@ -130,7 +130,7 @@ def worker(home: object) -> None:
 
 
 def ask(client: FlaskClient, **asked: Any) -> TestResponse:
-    """What a grid of a picture of 4 : 3 takes."""
+    """Return the estimate of a grid of a picture of 4 : 3."""
     question = {"size": 2048, "width": 1600, "height": 1200}
     return client.post("/api/v1/explorations/estimate", json=question | asked)
 
