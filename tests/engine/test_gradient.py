@@ -76,7 +76,7 @@ def test_the_gradient_is_that_of_plain_autograd(
 ) -> None:
     recipe = Recipe.parse({"style_loss": style_loss})
     plans = [WHOLE, KEPT, JOINED]
-    assert max(relative_errors(weights_dir, recipe, size, plans, torch.float64)) < 1e-9  # roots of eigh
+    assert max(relative_errors(weights_dir, recipe, size, plans, torch.float64)) < 2e-10
 
 
 @pytest.mark.parametrize("size", AWKWARD)
