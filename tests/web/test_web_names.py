@@ -157,7 +157,7 @@ def test_a_long_name_stays_in_its_place(
 def complaints(page: Page) -> str:
     """What is wrong with names, once for all widths and letters: a line for each thing."""
     found: dict[str, str] = {}
-    page.wait_for_function("document.readyState === 'complete'")  # a click may have led to a new page
+    page.wait_for_load_state()  # a click may have led to a new page
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": HEIGHT})
         for letters, rules in LETTERS.items():

@@ -110,9 +110,7 @@ def test_the_wheel_zooms_where_the_pointer_is(view: Page) -> None:
     for _ in range(5):
         view.mouse.wheel(0, -400)
     expect(view.get_by_role("button", name="Fit")).to_have_attribute("aria-pressed", "false")
-    view.wait_for_function(
-        f"document.querySelector('#sheet').getBoundingClientRect().width > {3 * width}"
-    )
+    wait_for(lambda: box(view.locator("#sheet"))[2] > 3 * width, pause=0.05)
     assert view.evaluate(under) == pytest.approx(before, abs=0.002)
 
 
