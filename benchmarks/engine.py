@@ -29,16 +29,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from farm import images
 from farm.engine import device, precision, quality, weights
 from farm.engine.convolution import Direct
 from farm.engine.gradient import Objective
+from farm.engine.loaded import Engine
 from farm.engine.optimise import stylize
 from farm.engine.pyramid import Level, resize, to_tensor
-from farm.engine.ready import Engine
 from farm.engine.statistics import Moments
-from farm.plan import CHANNELS, block_of, layers_of
-from farm.recipe import Recipe, level_sizes
+from farm.pictures.decode import decode_picture
+from farm.recipe import Recipe
+from farm.recipe.memory_plan import CHANNELS, block_of, layers_of
+from farm.recipe.recipe import level_sizes
 from farm.settings import settings
 
 ROOT = Path(__file__).parent.parent
@@ -107,7 +108,7 @@ def apart(**spec: Any) -> Row:
 
 def measure(part: str, way: str, content: str, style: str, size: int = 0) -> Row:
     """One measurement: its name and its figures."""
-    photograph, painting = (images.decode(Path(p).read_bytes(), p, 100) for p in (content, style))
+    photograph, painting = (decode_picture(Path(p).read_bytes(), p, 100) for p in (content, style))
     function: Callable[..., Row] = globals()[f"_{part}"]
     return {"part": part, "way": way, "size": size} | function(way, photograph, painting, size)
 

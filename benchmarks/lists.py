@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sqlalchemy import event, insert, text
 
-from farm import db, listing
-from farm.models import Exploration, Job, JobStyle, State, Upload, WorkClass
+from farm.database import schema, sessions
+from farm.database.models import Exploration, Job, JobStyle, State, Upload, WorkClass
+from farm.jobs import lists
 from farm.recipe import Recipe
 from web import create_app
 
@@ -67,7 +68,7 @@ def fill(jobs: int) -> None:
     chance = random.Random(7)
     start = datetime(2026, 5, 1, tzinfo=UTC)
     recipe = Recipe(size=512).model_dump(mode="json")
-    with db.writing() as session:
+    with sessions.writing() as session:
         session.execute(
             insert(Upload), [{"sha256": PICTURE, "width": 400, "height": 300, "size_bytes": 1}]
         )
@@ -118,8 +119,8 @@ def database(kind: str) -> Iterator[None]:
 
 def settle() -> None:
     """What PostgreSQL does by itself a minute after such an insert."""
-    if db.engine().dialect.name == "postgresql":
-        with db.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    if sessions.engine().dialect.name == "postgresql":
+        with sessions.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE jobs"))
 
 
@@ -127,9 +128,9 @@ def measure(times: int) -> None:
     """Every list, as a browser or a program gets it."""
     client = create_app().test_client()
     cursors = {}
-    with db.reading() as session:
-        for sort in listing.Sort:
-            page = listing.page(session, listing.Asked(sort=sort))
+    with sessions.reading() as session:
+        for sort in lists.Sort:
+            page = lists.page(session, lists.Asked(sort=sort))
             cursors[f"second page, {sort}"] = f"/jobs?sort={sort}&cursor={page.next_cursor}"
     for name, address in (LISTS | cursors).items():
         took = []
@@ -145,7 +146,9 @@ def measure(times: int) -> None:
 
 def explain() -> None:
     """How the database finds each of the lists."""
-    plan = "EXPLAIN QUERY PLAN " if db.engine().dialect.name == "sqlite" else "EXPLAIN (COSTS OFF) "
+    plan = (
+        "EXPLAIN QUERY PLAN " if sessions.engine().dialect.name == "sqlite" else "EXPLAIN (COSTS OFF) "
+    )
     shown: set[str] = set()
 
     def listen(connection, cursor, statement, parameters, context, executemany) -> None:
@@ -156,10 +159,10 @@ def explain() -> None:
             print(address, *(f"\n    {row[-1]}" for row in found.fetchall()))
 
     client = create_app().test_client()
-    event.listen(db.engine(), "before_cursor_execute", listen)
+    event.listen(sessions.engine(), "before_cursor_execute", listen)
     for address in LISTS.values():
         client.get(address)
-    event.remove(db.engine(), "before_cursor_execute", listen)
+    event.remove(sessions.engine(), "before_cursor_execute", listen)
 
 
 def main() -> None:
@@ -171,13 +174,13 @@ def main() -> None:
     parser.add_argument("--explain", action="store_true")
     asked = parser.parse_args()
     with database(asked.database):
-        db.upgrade()
+        schema.upgrade()
         fill(asked.jobs)
         settle()
         if asked.explain:
             explain()
         measure(asked.times)
-        db.engine().dispose()
+        sessions.engine().dispose()
 
 
 if __name__ == "__main__":

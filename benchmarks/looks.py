@@ -25,14 +25,15 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from farm import images
 from farm.engine.gradient import Pass, moments
+from farm.engine.loaded import Engine
 from farm.engine.losses import WassersteinLoss
 from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level, resize, resize_style, to_tensor
-from farm.engine.ready import Engine
-from farm.plan import WHOLE
+from farm.pictures.decode import decode_picture
+from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
+from farm.recipe.memory_plan import WHOLE
 from farm.settings import settings
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -107,14 +108,14 @@ def main() -> None:
         if None in files:
             print(f"not painted: {pair[0]} x {pair[1]}, whose pictures are not in {asked.pictures}")
             continue
-        photograph, painting = (images.decode(f.read_bytes(), f.name, 100) for f in files if f)
+        photograph, painting = (decode_picture(f.read_bytes(), f.name, 100) for f in files if f)
         made = finished_elsewhere(pair, asked.beside)
         seconds = dict.fromkeys(made, 0.0)
         for name, values in recipes.items():
             recipe = Recipe.parse({"size": asked.size, **values})
             engine = ready(recipe.features)
             made[name], seconds[name] = paint(photograph, painting, recipe, engine, asked.seconds)
-            (asked.out / f"{'-'.join(pair)}-{name}.png").write_bytes(images.encode(made[name], "png"))
+            (asked.out / f"{'-'.join(pair)}-{name}.png").write_bytes(encode_picture(made[name], "png"))
         for name, picture in made.items():
             scale = Recipe.parse(recipes.get(name, {})).style_scale
             figures = judge(picture, photograph, painting, scale, ready(JUDGE))
@@ -137,7 +138,7 @@ def finished_elsewhere(pair: tuple[str, str], besides: Iterable[str]) -> dict[st
         name, _, folder = beside.partition("=")
         file = Path(folder) / f"{'-'.join(pair)}.png"
         if file.exists():
-            found[name] = images.decode(file.read_bytes(), file.name, 100)
+            found[name] = decode_picture(file.read_bytes(), file.name, 100)
     return found
 
 

@@ -16,11 +16,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from farm import images
 from farm.engine import quality
+from farm.engine.loaded import Engine
 from farm.engine.optimise import stylize
-from farm.engine.ready import Engine
-from farm.recipe import PRESETS, Recipe, Schedule
+from farm.pictures.decode import decode_picture
+from farm.pictures.encode import encode_picture
+from farm.pictures.pixels import Picture
+from farm.recipe import Recipe
+from farm.recipe.recipe import PRESETS, Schedule
 from farm.settings import settings
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -33,10 +36,10 @@ OTHERS = {
 }
 
 
-def picture(name: str) -> images.Picture:
+def picture(name: str) -> Picture:
     """A sample, or a path: float32 (H, W, 3) in [0, 1]."""
     path = Path(name) if Path(name).exists() else SAMPLES / f"{name}.jpg"
-    return images.decode(path.read_bytes(), name, 100)
+    return decode_picture(path.read_bytes(), name, 100)
 
 
 def main() -> None:
@@ -69,8 +72,8 @@ def main() -> None:
 def measure(
     name: str,
     schedule: Schedule,
-    content: images.Picture,
-    style: images.Picture,
+    content: Picture,
+    style: Picture,
     size: int,
     engine: Engine,
     out: Path,
@@ -82,7 +85,7 @@ def measure(
     steps = list(stylize(content, [style], recipe, engine))
     last = steps[-1]
     result = last.picture()
-    (out / f"{name.replace(' ', '_')}.png").write_bytes(images.encode(result, "png"))
+    (out / f"{name.replace(' ', '_')}.png").write_bytes(encode_picture(result, "png"))
     figures = quality.measure(result, content, [style], Recipe(size=size), engine).as_dict()
     iterations = [step.iterations for step in steps if step.iteration == step.iterations]
     return {"schedule": name, "iterations": iterations, "seconds": round(last.seconds, 1), **figures}

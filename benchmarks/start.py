@@ -24,8 +24,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import httpx
 from sqlalchemy import ColumnElement, select
 
-from farm import db, decoding, images
-from farm.models import Job
+from farm.database import sessions
+from farm.database.models import Job
+from farm.pictures import decoder_pool
+from farm.pictures.decode import decode_picture
 from tests.processes import RunningFarm, as_json, farm_up, sample_files
 
 ITERATIONS = 4  # the first and the last are told of
@@ -41,9 +43,9 @@ def files(number: int) -> tuple[bytes, bytes]:
 def decode(photograph: bytes, painting: bytes) -> None:
     """What stands between the request and the first iteration: the web part's look at what is new, and
     the worker's reading of both."""
-    list(decoding.check([decoding.Asked(photograph, "content")]))
+    list(decoder_pool.check([decoder_pool.Asked(photograph, "content")]))
     for data in (photograph, painting):
-        images.decode(data, "picture", 100)
+        decode_picture(data, "picture", 100)
 
 
 def submit(client: httpx.Client, number: int, recipe: str) -> str:
@@ -58,7 +60,7 @@ def seen_at(job_id: str, fact: ColumnElement[bool]) -> float:
     """When this became true of its row."""
     query = select(fact).where(Job.id == job_id)
     while True:
-        with db.reading() as session:
+        with sessions.reading() as session:
             if session.scalars(query).one():
                 return time.perf_counter()
         time.sleep(LOOK_SECONDS)

@@ -36,9 +36,10 @@ from lists import database, fill, settle
 from PIL import Image
 from sqlalchemy import select, update
 
-from farm import attempts, db
-from farm.install import install
-from farm.models import Job, State
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.database.setup import install
+from farm.jobs import attempts
 from tests.processes import FARM, SAMPLES, answers, free_port, wait_for
 
 STREAMS = 50
@@ -85,7 +86,7 @@ def web(port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def put_to_work() -> list[str]:
     """Some jobs are running; returns their ids."""
-    with db.writing() as session:
+    with sessions.writing() as session:
         ids = list(session.scalars(select(Job.id).where(Job.exploration_id.is_(None)).limit(RUNNING)))
         values = {"state": State.RUNNING, "attempt": 1, "eta_seconds": 99.0}
         session.execute(update(Job).where(Job.id.in_(ids)).values(**values))
@@ -98,7 +99,7 @@ def report(ids: list[str], stop: threading.Event) -> None:
     while not stop.wait(1 / len(ids)):
         number += 1
         progress = attempts.Progress(0.5, 2, 4, number, 10**6, 60.0, 0.5, 0.1, 0.01, 4.0)
-        with db.writing() as session:
+        with sessions.writing() as session:
             attempts.report(session, ids[number % len(ids)], 1, progress)
 
 

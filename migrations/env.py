@@ -3,8 +3,8 @@
 from alembic import context
 from sqlalchemy import Connection, Enum, text
 
-from farm import db
-from farm.models import Base, UTCTime
+from farm.database import sessions
+from farm.database.models import Base, UTCTime
 
 
 def render(kind: str, item: object, _context: object) -> str | bool:
@@ -25,7 +25,7 @@ def _foreign_keys(connection: Connection, switch: str) -> None:
 
 def run() -> None:
     """Upgrade or downgrade online, in one transaction for each migration."""
-    engine = db.engine()
+    engine = sessions.engine()
     sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
         if sqlite:  # a table made anew in batch mode would delete its children

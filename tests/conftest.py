@@ -12,9 +12,12 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, text
 
-from farm import db, images
-from farm.install import install
-from farm.queue import celery
+from farm.database import sessions
+from farm.database.setup import install
+from farm.jobs.tickets import celery
+from farm.pictures import encode
+from farm.pictures.decode import decode_picture
+from farm.pictures.pixels import Picture
 from farm.settings import Settings, settings
 from tests.processes import chromium
 
@@ -23,7 +26,7 @@ SAMPLES = Path(__file__).parent.parent / "samples"
 
 def fresh_settings() -> Settings:
     """Forget what this process has read and opened, and read the environment again."""
-    db.close()
+    sessions.close()
     for cached in (settings, celery):
         cached.cache_clear()
     return settings()
@@ -164,9 +167,9 @@ def page(browser: Browser) -> Iterator[Page]:
     assert thrown == []
 
 
-def load_sample(name: str, longest: int) -> images.Picture:
+def load_sample(name: str, longest: int) -> Picture:
     """A sample picture, small: float32 (H, W, 3) in [0, 1]."""
     data = (SAMPLES / f"{name}.jpg").read_bytes()
-    picture = images.to_image(images.decode(data, name, 100))
+    picture = encode.to_image(decode_picture(data, name, 100))
     picture.thumbnail((longest, longest))
     return np.asarray(picture, dtype=np.float32) / np.float32(255)

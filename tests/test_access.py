@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner, Result
 
-from farm import access, db
+from farm import tokens
 from farm.cli import main
+from farm.database import schema, sessions
 from tests.conftest import fresh_settings
 
 LINE = 200  # columns
@@ -17,8 +18,8 @@ def token(*arguments: str) -> Result:
 
 
 def whose(text: str) -> str | None:
-    with db.reading() as session:
-        found = access.of(session, access.digest(text))
+    with sessions.reading() as session:
+        found = tokens.of(session, tokens.digest(text))
     return found.name if found else None
 
 
@@ -28,7 +29,7 @@ def tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if request.param == "postgresql":
         monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres"))
     fresh_settings()
-    db.upgrade()
+    schema.upgrade()
 
 
 def test_a_token_is_made_used_listed_and_revoked(tables: None) -> None:
@@ -38,10 +39,10 @@ def test_a_token_is_made_used_listed_and_revoked(tables: None) -> None:
     assert len(ada) == len("farm_") + 43
     assert (whose(ada), whose(bob), whose("farm_")) == ("Ada", "the night batch", None)
     # When one is used
-    with db.reading() as session:
-        found = access.of(session, access.digest(ada))
+    with sessions.reading() as session:
+        found = tokens.of(session, tokens.digest(ada))
     assert found
-    access.note_use(found)
+    tokens.note_use(found)
     # Then the list says so, and shows no token
     said = token("list").stdout
     assert [line.split()[-1] == "never" for line in said.splitlines()[1:]] == [False, True]

@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from farm import addresses
-from farm.addresses import PrivateAddress, check, resolve
+from farm.database.models import WEBHOOK_LENGTH
 from farm.errors import InvalidInput
-from farm.models import WEBHOOK_LENGTH
 from farm.settings import SettingsInvalid
+from farm.webhooks import destinations
+from farm.webhooks.destinations import PrivateAddress, check, resolve
 from tests.conftest import fresh_settings
 
 PUBLIC = "93.184.215.14"
@@ -120,7 +120,7 @@ def test_what_is_no_address_or_a_private_one_is_refused_in_words(url: str, said:
     ],
 )
 def test_only_single_hosts_on_the_internet_are_public(text: str, public: bool) -> None:
-    assert addresses._is_public(ipaddress.ip_address(text)) is public
+    assert destinations._is_public(ipaddress.ip_address(text)) is public
 
 
 def test_a_name_that_leads_home_is_refused_when_it_is_looked_up() -> None:

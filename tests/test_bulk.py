@@ -6,10 +6,11 @@ from itertools import product
 
 import pytest
 
-from farm import bulk, db, jobs, queue
-from farm.bulk import Action
+from farm.database import sessions
+from farm.database.models import State
 from farm.errors import InvalidInput, NotFound
-from farm.models import State
+from farm.jobs import bulk, states, tickets
+from farm.jobs.bulk import Action
 from farm.settings import settings
 from farm.storage import storage
 from tests.test_jobs import claim, make_job, state, to_state
@@ -54,7 +55,7 @@ AFTERWARDS = {
 @pytest.fixture(autouse=True)
 def a_broker_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "memory://")
-    for cached in (settings, queue.celery):
+    for cached in (settings, tickets.celery):
         cached.cache_clear()
 
 
@@ -111,9 +112,9 @@ def test_what_changes_after_the_look_is_told_and_hinders_no_other(
     def look_then_others_act(action: Action, asked: list[str]) -> list[bulk.Outcome]:
         seen = look(action, asked)
         monkeypatch.setattr(bulk, "plan", look)
-        with db.writing() as session:
-            jobs.delete_ended(session, ids[0])
-            jobs.retry(session, ids[1])
+        with sessions.writing() as session:
+            states.delete_ended(session, ids[0])
+            states.retry(session, ids[1])
         return seen
 
     monkeypatch.setattr(bulk, "plan", look_then_others_act)
@@ -138,8 +139,8 @@ def test_deleted_jobs_leave_no_files_and_cancelled_ones_no_checkpoint() -> None:
 def test_jobs_that_wait_again_get_a_ticket_each_and_are_claimed() -> None:
     ids = [to_state(State.CANCELLED), to_state(State.FAILED)]
     bulk.carry_out(Action.RETRY, ids)
-    with db.reading() as session:
-        assert all(jobs.get(session, job_id).ticket_at for job_id in ids)
+    with sessions.reading() as session:
+        assert all(states.get(session, job_id).ticket_at for job_id in ids)
     taken = {claim().job.id, claim().job.id}
     assert taken == set(ids)
 
@@ -149,11 +150,13 @@ def test_a_broker_that_is_away_is_asked_once_and_the_jobs_wait_all_the_same(
 ) -> None:
     ids = [to_state(State.CANCELLED) for _ in range(3)]
     monkeypatch.setenv("REDIS_URL", "redis+socket:///nonexistent/redis.sock")
-    for cached in (settings, queue.celery):
+    for cached in (settings, tickets.celery):
         cached.cache_clear()
     asked = []
-    send = queue.celery().send_task
-    monkeypatch.setattr(queue.celery(), "send_task", lambda *a, **k: (asked.append(1), send(*a, **k))[1])
+    send = tickets.celery().send_task
+    monkeypatch.setattr(
+        tickets.celery(), "send_task", lambda *a, **k: (asked.append(1), send(*a, **k))[1]
+    )
     assert all(outcome.refusal is None for outcome in bulk.carry_out(Action.RETRY, ids))
     assert [state(job_id) for job_id in ids] == [State.QUEUED] * 3
     assert len(asked) == 1

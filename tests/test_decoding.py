@@ -23,10 +23,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from farm import decoding, images
-from farm.decoding import Asked, Limits, Pool
+from farm.database.setup import install
 from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
-from farm.install import install
+from farm.pictures import decode, decoder_pool
+from farm.pictures.decoder_pool import Asked, Limits, Pool
 from tests.processes import FARM, answers, free_port, sample_files, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
@@ -60,7 +60,7 @@ def make_pool() -> Iterator[Callable[..., Pool]]:
     """A pool with limits like the ample ones, but for what a test says; closed afterwards."""
     with ExitStack() as pools:
 
-        def make(wait_seconds: float = decoding.WAIT_SECONDS, **limits: float) -> Pool:
+        def make(wait_seconds: float = decoder_pool.WAIT_SECONDS, **limits: float) -> Pool:
             made = Pool(replace(AMPLE, **limits), wait_seconds)  # type: ignore[arg-type]
             return pools.enter_context(closing(made))
 
@@ -72,7 +72,7 @@ def pool(make_pool: Callable[..., Pool]) -> Pool:
     return make_pool()
 
 
-def one(pool: Pool, data: bytes, field: str = "content", shortest: int = 16) -> images.Checked:
+def one(pool: Pool, data: bytes, field: str = "content", shortest: int = 16) -> decode.Checked:
     (checked,) = pool.check([Asked(data, field, shortest)])
     return checked
 
@@ -80,7 +80,7 @@ def one(pool: Pool, data: bytes, field: str = "content", shortest: int = 16) -> 
 def children() -> list[psutil.Process]:
     """This process's decoders."""
     mine = [child for child in psutil.Process().children() if not is_gone(child)]
-    return [child for child in mine if "farm.decoder" in child.cmdline()]
+    return [child for child in mine if "farm.pictures.decoder_process" in child.cmdline()]
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -128,7 +128,7 @@ FORMATS = {
 
 def test_every_format_is_answered_as_in_this_process(pool: Pool) -> None:
     asked = [Asked(data, "content") for data in FORMATS.values()]
-    expected = [images.check(data, "content", 100) for data in FORMATS.values()]
+    expected = [decode.check(data, "content", 100) for data in FORMATS.values()]
     assert list(pool.check(asked)) == expected
 
 
@@ -145,7 +145,7 @@ def test_refusals_are_those_of_this_process(pool: Pool, shortest: int) -> None:
     ]
     kinds = set()
     for data in bad:
-        here = refusal(lambda data=data: images.check(data, "style", 100, shortest))
+        here = refusal(lambda data=data: decode.check(data, "style", 100, shortest))
         there = refusal(lambda data=data: one(pool, data, "style", shortest))
         assert (type(there), there and there.problems) == (type(here), here and here.problems)
         kinds.add(type(there))
@@ -271,7 +271,7 @@ def test_a_child_has_no_secret_and_none_of_the_farms_settings(
     seen = started(pool).environ()
     assert "secret" not in "".join(seen.values())
     assert not [name for name in seen if name.startswith(("FARM_", "AWS_", "DATABASE", "REDIS"))]
-    assert set(seen) <= {*decoding.PASSED_ON, "PYTHONPATH", "OPENBLAS_NUM_THREADS", "LC_CTYPE"}
+    assert set(seen) <= {*decoder_pool.PASSED_ON, "PYTHONPATH", "OPENBLAS_NUM_THREADS", "LC_CTYPE"}
 
 
 def test_a_child_is_limited_before_the_first_picture(pool: Pool) -> None:
@@ -290,17 +290,17 @@ def test_a_child_is_limited_before_the_first_picture(pool: Pool) -> None:
 
 def test_a_child_imports_little() -> None:
     heavy = {"torch", "sqlalchemy", "celery", "flask", "pydantic", "structlog", "redis"}
-    code = f"import sys, farm.decoder; print(sorted({heavy!r} & set(sys.modules)))"
+    code = f"import sys, farm.pictures.decoder_process; print(sorted({heavy!r} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
 
 ONE_PICTURE = """
 import os, sys, time
-from farm import decoding
+from farm.pictures import decoder_pool
 
 def look():
-    (checked,) = decoding.check([decoding.Asked(open(sys.argv[1], "rb").read(), "content")])
+    (checked,) = decoder_pool.check([decoder_pool.Asked(open(sys.argv[1], "rb").read(), "content")])
     print(checked.width, flush=True)
 
 look()
@@ -350,7 +350,7 @@ def test_the_web_part_that_is_stopped_leaves_no_child(farm_home: Path) -> None:
     wait_for(lambda: answers(url), pause=0.05)
     assert httpx.post(f"{url}/api/v1/jobs", files=sample_files(), timeout=30).status_code == 202
     family = psutil.Process(web.pid).children(recursive=True)
-    assert any("farm.decoder" in child.cmdline() for child in family)
+    assert any("farm.pictures.decoder_process" in child.cmdline() for child in family)
 
     # When it is stopped, nothing of it is left
     web.terminate()

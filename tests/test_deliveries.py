@@ -9,11 +9,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from farm import db, deliveries, jobs
-from farm.deliveries import Answer, Claim, Standing
+from farm.database import sessions
+from farm.database.models import Delivery, Job, State, WorkClass
 from farm.errors import NotFound, WrongState
-from farm.models import Delivery, Job, State, WorkClass
+from farm.jobs import states
 from farm.recipe import Recipe
+from farm.webhooks import deliveries
+from farm.webhooks.deliveries import Answer, Claim, Standing
 from tests.test_jobs import make_job, state
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -25,19 +27,19 @@ BROKEN = Answer("500 Internal Server Error")
 def told_job(url: str | None = "https://hook.example/told") -> str:
     """A queued job whose end somebody wants to be told of; its id."""
     job_id = make_job()
-    with db.writing() as session:
+    with sessions.writing() as session:
         session.execute(update(Job).where(Job.id == job_id).values(webhook_url=url))
     return job_id
 
 
 def cancel(job_id: str) -> str:
-    with db.writing() as session:
-        jobs.cancel(session, job_id)
+    with sessions.writing() as session:
+        states.cancel(session, job_id)
     return job_id
 
 
 def claim() -> Claim | None:
-    with db.writing() as session:
+    with sessions.writing() as session:
         return deliveries.claim(session)
 
 
@@ -48,25 +50,25 @@ def claimed() -> Claim:
 
 
 def answer(found: Claim, how: Answer) -> bool:
-    with db.writing() as session:
+    with sessions.writing() as session:
         return deliveries.answered(session, found, how)
 
 
 def again(job_id: str, delivery_id: int) -> Delivery:
-    with db.writing() as session:
+    with sessions.writing() as session:
         return deliveries.again(session, job_id, delivery_id)
 
 
 def rows(job_id: str) -> list[Delivery]:
     """Oldest first."""
-    with db.reading() as session:
+    with sessions.reading() as session:
         return deliveries.of_job(session, job_id)[::-1]
 
 
 def make_due(job_id: str) -> None:
     """As if the time until the next try had passed."""
-    with db.writing() as session:
-        past = db.clock(session) - timedelta(seconds=1)
+    with sessions.writing() as session:
+        past = sessions.clock(session) - timedelta(seconds=1)
         session.execute(
             update(Delivery)
             .where(Delivery.job_id == job_id, Delivery.due_at.is_not(None))
@@ -78,17 +80,17 @@ def make_due(job_id: str) -> None:
 def test_each_end_of_a_job_with_a_webhook_is_owed(end: State) -> None:
     job_id, silent = told_job(), make_job("silent")
     cancel(silent)
-    with db.writing() as session:
-        taken = jobs.claim(session, WorkClass.PREVIEW, "worker@test")
+    with sessions.writing() as session:
+        taken = states.claim(session, WorkClass.PREVIEW, "worker@test")
         assert taken
         assert rows(job_id) == []
         if end is State.SUCCEEDED:
-            jobs.succeed(session, job_id, 1, {"ssim": 0.5})
+            states.succeed(session, job_id, 1, {"ssim": 0.5})
         elif end is State.FAILED:
-            jobs.fail(session, job_id, 1, "it broke")
+            states.fail(session, job_id, 1, "it broke")
         else:
-            jobs.cancel(session, job_id)
-            jobs.stopped(session, job_id, 1)
+            states.cancel(session, job_id)
+            states.stopped(session, job_id, 1)
     (row,) = rows(job_id)
     assert (row.state, row.attempt, row.tries, row.answer) == (end, 1, 0, None)
     assert Standing.of(row) is Standing.WAITING
@@ -97,8 +99,8 @@ def test_each_end_of_a_job_with_a_webhook_is_owed(end: State) -> None:
 
 def test_what_is_owed_and_the_end_are_one_transaction() -> None:
     job_id = told_job()
-    with db.writing() as session:
-        jobs.cancel(session, job_id)
+    with sessions.writing() as session:
+        states.cancel(session, job_id)
         assert session.scalar(select(func.count()).select_from(Delivery)) == 1
         session.rollback()
     assert rows(job_id) == []
@@ -107,8 +109,8 @@ def test_what_is_owed_and_the_end_are_one_transaction() -> None:
 
 def test_a_job_that_is_retried_and_ends_again_is_told_again() -> None:
     job_id = cancel(told_job())
-    with db.writing() as session:
-        jobs.retry(session, job_id)
+    with sessions.writing() as session:
+        states.retry(session, job_id)
     cancel(job_id)
     first, second = rows(job_id)
     assert first.id != second.id
@@ -116,21 +118,21 @@ def test_a_job_that_is_retried_and_ends_again_is_told_again() -> None:
 
 def test_why_it_failed_is_told_although_it_was_tried_again_since() -> None:
     job_id = told_job()
-    with db.writing() as session:
-        jobs.claim(session, WorkClass.PREVIEW, "worker@test")
-        jobs.fail(session, job_id, 1, "it broke")
-        jobs.retry(session, job_id)
+    with sessions.writing() as session:
+        states.claim(session, WorkClass.PREVIEW, "worker@test")
+        states.fail(session, job_id, 1, "it broke")
+        states.retry(session, job_id)
     assert claimed().message == "it broke"
 
 
 def test_a_job_takes_its_deliveries_with_it() -> None:
     job_id = cancel(told_job())
     found = claimed()
-    with db.writing() as session:
-        jobs.delete_ended(session, job_id)
+    with sessions.writing() as session:
+        states.delete_ended(session, job_id)
     assert answer(found, DONE) is False
     assert claim() is None
-    with db.reading() as session:
+    with sessions.reading() as session:
         assert session.scalar(select(func.count()).select_from(Delivery)) == 0
 
 
@@ -183,8 +185,8 @@ def test_a_failed_try_comes_again_after_its_wait_and_is_given_up_at_last() -> No
         assert claim() is None
         (row,) = rows(job_id)
         if tries == 1:
-            with db.reading() as session:
-                ahead = (row.due_at - db.clock(session)).total_seconds() if row.due_at else None
+            with sessions.reading() as session:
+                ahead = (row.due_at - sessions.clock(session)).total_seconds() if row.due_at else None
             assert ahead == pytest.approx(10, abs=5)
         make_due(job_id)
     assert Standing.of(row) is Standing.GIVEN_UP
@@ -246,9 +248,9 @@ def test_nobody_sends_again_what_is_being_sent_or_is_not_there() -> None:
 
 
 def test_the_url_is_kept_with_the_job() -> None:
-    with db.writing() as session:
-        picture = jobs.get(session, make_job()).content
-        job = jobs.create(
+    with sessions.writing() as session:
+        picture = states.get(session, make_job()).content
+        job = states.create(
             session,
             name="told",
             recipe=Recipe(size=96),
@@ -256,5 +258,5 @@ def test_the_url_is_kept_with_the_job() -> None:
             styles=[picture],
             webhook_url="https://hook.example/",
         )
-    with db.reading() as session:
-        assert jobs.get(session, job.id).webhook_url == "https://hook.example/"
+    with sessions.reading() as session:
+        assert states.get(session, job.id).webhook_url == "https://hook.example/"

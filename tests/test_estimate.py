@@ -11,20 +11,23 @@ import numpy as np
 import pytest
 from sqlalchemy import func, select
 
-from farm import attempts, board, db, jobs, machines
+from farm.database import sessions
+from farm.database.models import Upload, Worker
+from farm.database.setup import install
 from farm.errors import InvalidInput
-from farm.estimate import estimate, estimate_together, share_out, work_on
-from farm.install import install
-from farm.models import Upload, Worker
-from farm.plan import choose, default_tile, peak_bytes
-from farm.recipe import Level, Recipe, levels, pixel_iterations
+from farm.fleet import registry
+from farm.fleet.estimates import estimate, estimate_together, share_out, work_on
+from farm.jobs import attempts, details, states
+from farm.jobs.submit import submit
+from farm.recipe import Recipe
+from farm.recipe.levels import Level, levels, pixel_iterations
+from farm.recipe.memory_plan import choose, default_tile, peak_bytes
 from farm.settings import settings
 from farm.storage import storage
-from farm.submit import submit
 from tests.test_submit import picture
 
 UHD = (4320, 7680)
-MACHINE = machines.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
+MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 
 
 def worker(name: str = "a", **values: Any) -> Worker:
@@ -35,10 +38,10 @@ def worker(name: str = "a", **values: Any) -> Worker:
 
 def seen(name: str, seconds: float | None = None, **values: Any) -> None:
     """A worker that is alive."""
-    with db.writing() as session:
-        machines.seen(session, name, replace(MACHINE, **values))
+    with sessions.writing() as session:
+        registry.seen(session, name, replace(MACHINE, **values))
         if seconds:
-            machines.measured(session, name, seconds)
+            registry.measured(session, name, seconds)
 
 
 # Arithmetic
@@ -194,7 +197,7 @@ def test_a_submission_that_fits_no_worker_is_refused_and_leaves_nothing() -> Non
     assert problem.field == "size"
     assert "7680 x 7680 needs" in problem.message
     assert "1.0 GB may be used" in problem.message
-    with db.reading() as session:
+    with sessions.reading() as session:
         assert session.scalar(select(func.count()).select_from(Upload)) == 0
     assert storage().keys() == []
 
@@ -215,20 +218,20 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
 
     def expected() -> str | None:
-        with db.reading() as session:
-            found = board.expected(session, jobs.get(session, job_id))
+        with sessions.reading() as session:
+            found = details.expected(session, states.get(session, job_id))
         return found and found.worker
 
     # When it waits
     assert expected() == "fast"
 
     # When the slow one has taken it
-    with db.writing() as session:
-        assert jobs.claim(session, jobs.get(session, job_id).work_class, "slow")
+    with sessions.writing() as session:
+        assert states.claim(session, states.get(session, job_id).work_class, "slow")
     assert expected() == "slow"
 
     # When it tells its own time left
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.report(session, job_id, 1, attempts.Progress(0.5, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01))
     assert expected() is None
 
@@ -239,7 +242,7 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
 def test_the_engine_asks_the_planner_what_the_estimate_asks(
     weights_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from farm.engine.ready import Engine
+    from farm.engine.loaded import Engine
     from workers import render
 
     monkeypatch.setenv("FARM_MEMORY_GB", "5.5")
@@ -260,8 +263,8 @@ def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> N
     install()
     told = render.machine()
     Heartbeat("worker@test", told)._beat()
-    with db.reading() as session:
-        (found,) = machines.alive(session)
+    with sessions.reading() as session:
+        (found,) = registry.alive(session)
     assert {name: getattr(found, name) for name in asdict(told)} == asdict(told)
     assert 0 < told.budget_bytes <= told.memory_bytes * 3 / 4
 
@@ -276,13 +279,13 @@ def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
     name = settings().worker_name
     seen(name)
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
-    with db.writing() as session:
-        claim = jobs.claim(session, jobs.get(session, job_id).work_class, name)
+    with sessions.writing() as session:
+        claim = states.claim(session, states.get(session, job_id).work_class, name)
     assert claim is not None
     reporter = Reporter(claim.job, claim.attempt, storage())
 
     def speed() -> float | None:
-        with db.reading() as session:
+        with sessions.reading() as session:
             return session.get_one(Worker, name).seconds_per_megapixel
 
     # When a small level ends, nothing is told by it
@@ -303,7 +306,7 @@ def step(level: int, iteration: int, iterations: int, side: int, seconds: float)
     from farm.engine.checkpoint import Checkpoint, Facts
     from farm.engine.losses import Losses
     from farm.engine.optimise import Step
-    from farm.plan import WHOLE
+    from farm.recipe.memory_plan import WHOLE
 
     facts = Facts(
         recipe={"features": "vgg16"},

@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from farm import attempts, db, explore, jobs, machines
+from farm.database import sessions
+from farm.database.models import Exploration, Job, State, WorkClass
 from farm.errors import InvalidInput, NotFound, WrongState
-from farm.models import Exploration, Job, State, WorkClass
-from farm.recipe import Recipe, levels, pixel_iterations
+from farm.explorations import axes, grids
+from farm.explorations.axes import axis
+from farm.explorations.grids import explore
+from farm.fleet import registry
+from farm.jobs import attempts, states
+from farm.recipe import Recipe
+from farm.recipe.levels import levels, pixel_iterations
 from farm.storage import storage
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -21,7 +27,7 @@ LAKE, BRUSH, INK = (
     (SAMPLES / f"{name}.jpg").read_bytes() for name in ("mountain_lake", "brushwork", "ink_wash")
 )
 
-MACHINE = machines.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
+MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 
 
 @pytest.fixture(autouse=True)
@@ -33,15 +39,15 @@ def no_broker(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
 
 
 def grid(recipe: Recipe, across: str = "balance", down: str = "style_scale") -> Exploration:
-    axes = explore.axis("across", across, recipe), explore.axis("down", down, recipe)
-    return explore.explore(LAKE, [BRUSH], recipe, *axes, name="Lake")
+    sides = axis("across", across, recipe), axis("down", down, recipe)
+    return explore(LAKE, [BRUSH], recipe, *sides, name="Lake")
 
 
 def test_an_exploration_is_a_grid_of_small_drafts() -> None:
     made = grid(Recipe(size=4096, preset="fine", iterations=(9,) * 11))
 
     assert [job.cell for job in made.cells] == list(range(9))
-    assert {max(job.width, job.height) for job in made.cells} == {explore.SIZE}
+    assert {max(job.width, job.height) for job in made.cells} == {grids.SIZE}
     assert {job.work_class for job in made.cells} == {WorkClass.PREVIEW}
     assert {job.recipe["preset"] for job in made.cells} == {"draft"}
     weights = [job.recipe["content_weight"] for job in made.cells]
@@ -54,7 +60,7 @@ def test_a_cell_stands_for_the_large_picture_with_its_settings() -> None:
     recipe = Recipe(size=2048, preset="fine", tv_weight=3.0)
     made = grid(recipe)
 
-    chosen = explore.chosen(made, made.cells[5])
+    chosen = grids.chosen(made, made.cells[5])
 
     settings = {"content_weight": recipe.content_weight / 4, "style_scale": 1.0, "grown_from": 256}
     assert chosen == recipe.model_copy(update=settings)
@@ -64,43 +70,43 @@ def test_a_chosen_cell_brings_its_network_and_its_version_along() -> None:
     # Given an exploration that 0.1 wrote, one cell painted by a network that auto took then
     made = grid(Recipe(size=512, version="0.1", iterations=(9, 8, 7, 6, 5)))
     older = {k: v for k, v in made.recipe.items() if k not in ("version", "grown_from")}
-    with db.writing() as session:
+    with sessions.writing() as session:
         session.get_one(Exploration, made.id).recipe = older
         session.get_one(Job, made.cells[4].id).features = "vgg16-bsds"
-    made = explore.get(made.id)
+    made = grids.get(made.id)
 
-    chosen = explore.chosen(made, made.cells[4])
+    chosen = grids.chosen(made, made.cells[4])
 
     assert (chosen.version, chosen.features) == ("0.1", "vgg16-bsds")
     assert (chosen.grown_from, chosen.iterations) == (256, None)
     assert chosen.level_iterations[:3] == (45, 20, 9)
 
 
-@pytest.mark.parametrize("name", explore.KINDS)
+@pytest.mark.parametrize("name", axes.KINDS)
 def test_each_axis_makes_recipes_that_differ(name: str) -> None:
     recipe = Recipe()
-    axis = explore.axis("across", name, recipe)
+    varied = axis("across", name, recipe)
 
-    recipes = [Recipe.parse(recipe.model_dump(mode="json") | each) for each in axis.settings]
+    recipes = [Recipe.parse(recipe.model_dump(mode="json") | each) for each in varied.settings]
 
-    assert len({each.model_dump_json() for each in recipes}) == len(axis.labels) > 1
-    assert len(set(axis.labels)) == len(axis.labels)
+    assert len({each.model_dump_json() for each in recipes}) == len(varied.labels) > 1
+    assert len(set(varied.labels)) == len(varied.labels)
 
 
 def test_seeds_begin_from_noise_or_they_would_all_be_alike() -> None:
-    axis = explore.axis("down", "seed", Recipe(seed=7))
-    assert axis.settings == tuple({"seed": seed, "init": "noise"} for seed in (7, 8, 9))
+    varied = axis("down", "seed", Recipe(seed=7))
+    assert varied.settings == tuple({"seed": seed, "init": "noise"} for seed in (7, 8, 9))
 
 
 def test_values_with_the_same_words_are_told_apart() -> None:
-    axis = explore.axis("across", "balance", Recipe(), [0.5, 1, 3])
-    assert axis.labels == ("more painting (0.5)", "more painting (1)", "much more painting")
+    varied = axis("across", "balance", Recipe(), [0.5, 1, 3])
+    assert varied.labels == ("more painting (0.5)", "more painting (1)", "much more painting")
 
 
 def test_two_paintings_are_blended() -> None:
     recipe = Recipe()
-    axes = explore.axis("across", "blend", recipe), explore.axis("down", "style_loss", recipe)
-    made = explore.explore(LAKE, [BRUSH, INK], recipe, *axes)
+    sides = axis("across", "blend", recipe), axis("down", "style_loss", recipe)
+    made = explore(LAKE, [BRUSH, INK], recipe, *sides)
     assert [job.recipe["blend"] for job in made.cells] == [[0.8, 0.2], [0.5, 0.5], [0.2, 0.8]] * 2
 
 
@@ -124,20 +130,20 @@ def test_what_makes_no_grid_is_refused_and_leaves_nothing(
 ) -> None:
     recipe = Recipe()
     with pytest.raises(InvalidInput, match=message):
-        explore.explore(
+        explore(
             LAKE,
             [BRUSH],
             recipe,
-            explore.axis("across", across, recipe, values),
-            explore.axis("down", "style_scale", recipe),
+            axis("across", across, recipe, values),
+            axis("down", "style_scale", recipe),
         )
     assert storage().keys() == []
 
 
 def test_a_cell_has_the_size_of_a_preview() -> None:
-    axes = [explore.axis("", name, Recipe()) for name in ("balance", "tv")]
+    sides = [axis("", name, Recipe()) for name in ("balance", "tv")]
     with pytest.raises(InvalidInput, match="cell_size: must be 64 to 384 px"):
-        explore.explore(LAKE, [BRUSH], Recipe(), *axes, size=385)
+        explore(LAKE, [BRUSH], Recipe(), *sides, size=385)
 
 
 def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
@@ -145,56 +151,56 @@ def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
     made = grid(Recipe())
 
     def left() -> float | None:
-        with db.reading() as session:
-            return explore.estimate_left(session, explore.get(made.id))
+        with sessions.reading() as session:
+            return grids.estimate_left(session, grids.get(made.id))
 
     assert left() is None
 
     # When there are workers, their speed tells
-    with db.writing() as session:
+    with sessions.writing() as session:
         for name in ("worker-1", "worker-2"):
-            machines.seen(session, name, MACHINE)
-            machines.measured(session, name, 4.0)
+            registry.seen(session, name, MACHINE)
+            registry.measured(session, name, 4.0)
     cell = Recipe.model_validate(made.cells[0].recipe)
     photograph = made.cells[0].content
     work = pixel_iterations(levels(cell, photograph.height, photograph.width)) / 1e6
     assert left() == pytest.approx(5 * 4.0 * work)  # nine cells, two workers
 
     # When one took 20 s, so will the others; what is stopped takes none
-    with db.writing() as session:
-        claim = jobs.claim(session, WorkClass.PREVIEW, "worker-1")
+    with sessions.writing() as session:
+        claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
         assert claim
-        jobs.succeed(session, claim.job.id, claim.attempt, {})
-        began = db.clock(session) - timedelta(seconds=20)
+        states.succeed(session, claim.job.id, claim.attempt, {})
+        began = sessions.clock(session) - timedelta(seconds=20)
         session.execute(update(Job).where(Job.id == claim.job.id).values(started_at=began))
     assert left() == pytest.approx(4 * 20, abs=2)
-    explore.cancel(made.id)
+    grids.cancel(made.id)
     assert left() is None
 
 
 def test_stopping_an_exploration_stops_all_its_cells() -> None:
     made = grid(Recipe())
-    with db.writing() as session:
-        jobs.claim(session, WorkClass.PREVIEW, "worker-1")
+    with sessions.writing() as session:
+        states.claim(session, WorkClass.PREVIEW, "worker-1")
 
-    states = [job.state for job in explore.cancel(made.id).cells]
+    stopped = [job.state for job in grids.cancel(made.id).cells]
 
-    assert states == [State.CANCELLING] + [State.CANCELLED] * 8
-    assert [job.state for job in explore.cancel(made.id).cells] == states
+    assert stopped == [State.CANCELLING] + [State.CANCELLED] * 8
+    assert [job.state for job in grids.cancel(made.id).cells] == stopped
 
 
 def test_stopping_an_exploration_removes_the_checkpoints_of_cells_that_wait() -> None:
     # Given a cell that waits again after its worker stopped, and its checkpoint
     made = grid(Recipe())
-    with db.writing() as session:
-        claim = jobs.claim(session, WorkClass.PREVIEW, "worker-1")
+    with sessions.writing() as session:
+        claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
         assert claim
         attempts.checkpoint_stored(session, claim.job.id, claim.attempt)
-        jobs.give_back(session, claim.job.id, claim.attempt, "its worker stopped")
+        states.give_back(session, claim.job.id, claim.attempt, "its worker stopped")
     checkpoint = f"jobs/{claim.job.id}/{claim.attempt}/checkpoint.safetensors"
     storage().put(checkpoint, b"state")
 
-    explore.cancel(made.id)
+    grids.cancel(made.id)
 
     assert not storage().exists(checkpoint)
 
@@ -202,12 +208,12 @@ def test_stopping_an_exploration_removes_the_checkpoints_of_cells_that_wait() ->
 def test_an_exploration_is_deleted_with_its_cells_once_they_ended() -> None:
     made = grid(Recipe())
     with pytest.raises(WrongState, match="cancel it first"):
-        explore.forget(made.id)
-    explore.cancel(made.id)
+        grids.forget(made.id)
+    grids.cancel(made.id)
 
-    explore.forget(made.id)
+    grids.forget(made.id)
 
     with pytest.raises(NotFound):
-        explore.get(made.id)
-    with db.reading() as session:
+        grids.get(made.id)
+    with sessions.reading() as session:
         assert session.query(Job).count() == 0

@@ -15,10 +15,13 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from farm import formats, images
 from farm.errors import InvalidInput, NotAPicture, TooLarge
-from farm.formats import FORMATS, Format
-from farm.recipe import Recipe
+from farm.pictures import decode, encode, jpeg, pixels
+from farm.pictures.decode import decode_picture
+from farm.pictures.encode import embedded_recipe, encode_picture
+from farm.pictures.pixels import Picture
+from farm.recipe import Recipe, formats
+from farm.recipe.formats import FORMATS, Format
 
 
 def save(image: Image.Image, format: str, **options: object) -> bytes:
@@ -27,8 +30,8 @@ def save(image: Image.Image, format: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def decode(data: bytes) -> images.Picture:
-    return images.decode(data, "content", 100)
+def decoded(data: bytes) -> Picture:
+    return decode_picture(data, "content", 100)
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -39,12 +42,12 @@ def png_header(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    rows = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
 def test_an_ordinary_picture_is_float_rgb() -> None:
-    picture = decode(save(Image.new("RGB", (40, 30), (255, 0, 51)), "PNG"))
+    picture = decoded(save(Image.new("RGB", (40, 30), (255, 0, 51)), "PNG"))
     assert picture.shape == (30, 40, 3)
     assert picture.dtype == np.float32
     assert picture[0, 0].tolist() == pytest.approx([1, 0, 0.2])
@@ -52,7 +55,7 @@ def test_an_ordinary_picture_is_float_rgb() -> None:
 
 def test_sixteen_bit_grey_is_rescaled_and_not_clipped() -> None:
     values = np.linspace(0, 65535, 32 * 32).reshape(32, 32).astype(np.uint16)
-    picture = decode(save(Image.fromarray(values), "PNG"))
+    picture = decoded(save(Image.fromarray(values), "PNG"))
     assert picture[..., 0].mean() == pytest.approx(0.5, abs=0.01)
     assert picture[0, 0, 0] == 0
     assert picture[-1, -1, 0] == 1
@@ -60,19 +63,19 @@ def test_sixteen_bit_grey_is_rescaled_and_not_clipped() -> None:
 
 def test_hidden_colours_of_transparent_pixels_stay_hidden() -> None:
     transparent_red = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
-    assert (decode(save(transparent_red, "PNG")) == 1).all()
+    assert (decoded(save(transparent_red, "PNG")) == 1).all()
 
 
 @pytest.mark.parametrize("transparency", [0, b"\x00"])
 def test_transparent_palettes_are_composited(transparency: object) -> None:
     image = Image.new("P", (20, 20), 0)
     image.putpalette([255, 0, 0] + [0, 0, 0] * 255)
-    assert (decode(save(image, "PNG", transparency=transparency)) == 1).all()
+    assert (decoded(save(image, "PNG", transparency=transparency)) == 1).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"icc_profile": images.SRGB}])
+@pytest.mark.parametrize("options", [{}, {"icc_profile": jpeg.SRGB}])
 def test_cmyk_becomes_rgb_even_with_a_profile_for_something_else(options: dict[str, bytes]) -> None:
-    picture = decode(save(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", **options))
+    picture = decoded(save(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", **options))
     red, green, blue = picture[10, 10]
     assert red > 0.8
     assert green < 0.3
@@ -81,15 +84,15 @@ def test_cmyk_becomes_rgb_even_with_a_profile_for_something_else(options: dict[s
 
 def test_a_profile_is_converted_to_srgb() -> None:
     # Given a profile whose red primary is sRGB's blue and the other way round
-    swapped = images.SRGB.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")
-    picture = decode(save(Image.new("RGB", (20, 20), (255, 64, 0)), "PNG", icc_profile=swapped))
+    swapped = jpeg.SRGB.replace(b"rXYZ", b"?XYZ").replace(b"bXYZ", b"rXYZ").replace(b"?XYZ", b"bXYZ")
+    picture = decoded(save(Image.new("RGB", (20, 20), (255, 64, 0)), "PNG", icc_profile=swapped))
     assert picture[0, 0].tolist() == pytest.approx([0, 64 / 255, 1], abs=0.02)
 
 
 def test_a_broken_profile_is_taken_as_srgb() -> None:
     image = Image.new("RGB", (20, 20), (10, 200, 30))
     assert np.array_equal(
-        decode(save(image, "PNG", icc_profile=b"no profile")), decode(save(image, "PNG"))
+        decoded(save(image, "PNG", icc_profile=b"no profile")), decoded(save(image, "PNG"))
     )
 
 
@@ -97,8 +100,8 @@ def test_a_photograph_held_sideways_comes_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # rotate 90 degrees clockwise to view
     data = save(Image.new("RGB", (60, 40)), "JPEG", exif=exif)
-    assert decode(data).shape == (60, 40, 3)
-    assert (images.check(data, "content", 100).width, images.check(data, "content", 100).height) == (
+    assert decoded(data).shape == (60, 40, 3)
+    assert (decode.check(data, "content", 100).width, decode.check(data, "content", 100).height) == (
         40,
         60,
     )
@@ -108,7 +111,7 @@ def test_a_photograph_held_sideways_comes_upright() -> None:
 def test_a_large_picture_held_sideways_is_told_of_upright(format: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    checked = images.check(save(Image.new("RGB", (4001, 301)), format, exif=exif), "content", 100)
+    checked = decode.check(save(Image.new("RGB", (4001, 301)), format, exif=exif), "content", 100)
     assert (checked.width, checked.height) == (301, 4001)
     with Image.open(io.BytesIO(checked.thumbnail)) as thumbnail:
         assert thumbnail.size == (72, 960)
@@ -125,7 +128,7 @@ def photograph(height: int, width: int) -> Image.Image:
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 def test_a_thumbnail_looks_as_if_made_of_every_pixel(format: str) -> None:
     data = save(photograph(500, 4000), format)
-    made = images.check(data, "content", 100).thumbnail
+    made = decode.check(data, "content", 100).thumbnail
     with Image.open(io.BytesIO(data)) as image:
         plainly = save(image.resize((960, 120), Image.Resampling.LANCZOS), "JPEG", quality=85)
     with Image.open(io.BytesIO(made)) as one, Image.open(io.BytesIO(plainly)) as other:
@@ -147,7 +150,7 @@ def test_a_damaged_jpeg_is_refused_at_a_half_of_its_size_as_at_the_whole() -> No
             del data[at:]
 
         # Then what reads each pixel and what makes a thumbnail say the same
-        said = [refusal(read, bytes(data)) for read in (images.decode, images.check)]
+        said = [refusal(read, bytes(data)) for read in (decode_picture, decode.check)]
         assert said[0] == said[1]
         refused.append(said[0] is not None)
     assert 10 < sum(refused) < 60
@@ -175,7 +178,7 @@ def lossless_jpeg(width: int, height: int) -> bytes:
 
 
 def test_a_large_lossless_jpeg_is_taken() -> None:
-    checked = images.check(lossless_jpeg(4000, 300), "content", 100)
+    checked = decode.check(lossless_jpeg(4000, 300), "content", 100)
     assert (checked.width, checked.height) == (4000, 300)
 
 
@@ -186,8 +189,8 @@ def frames() -> list[Image.Image]:
 def test_a_cameras_jpeg_with_several_pictures_is_its_first() -> None:
     first, *rest = frames()
     data = save(first, "MPO", save_all=True, append_images=rest)
-    assert decode(data).mean(axis=(0, 1)) == pytest.approx([1, 0, 0], abs=0.02)
-    assert images.check(data, "content", 1).width == 40
+    assert decoded(data).mean(axis=(0, 1)) == pytest.approx([1, 0, 0], abs=0.02)
+    assert decode.check(data, "content", 1).width == 40
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
@@ -195,7 +198,7 @@ def test_moving_pictures_are_refused(format: str) -> None:
     first, *rest = frames()
     data = save(first, format, save_all=True, append_images=rest)
     with pytest.raises(InvalidInput, match="content: is animated") as caught:
-        decode(data)
+        decoded(data)
     assert caught.value.status == 422
 
 
@@ -212,7 +215,7 @@ def test_moving_pictures_are_refused(format: str) -> None:
 )
 def test_what_is_no_picture_is_named(data: bytes, says: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        decode(data)
+        decoded(data)
     assert says in str(caught.value)
     assert isinstance(caught.value, NotAPicture) == ("empty" not in says and "sides" not in says)
 
@@ -221,15 +224,15 @@ def test_a_decompression_bomb_is_refused_from_its_header() -> None:
     bomb = png_header(60_000, 60_000)
     assert len(bomb) < 2000
     with pytest.raises(TooLarge, match=r"60000 x 60000 px \(3600 megapixels\); the limit is 100"):
-        decode(bomb)
+        decoded(bomb)
 
 
 def test_a_small_style_is_refused_with_the_limit() -> None:
     with pytest.raises(InvalidInput, match="style: is 20 x 20 px; it needs at least 64 px"):
-        images.check(save(Image.new("RGB", (20, 20)), "PNG"), "style", 100, shortest=64)
+        decode.check(save(Image.new("RGB", (20, 20)), "PNG"), "style", 100, shortest=64)
 
 
-def random_picture(height: int, width: int) -> images.Picture:
+def random_picture(height: int, width: int) -> Picture:
     return np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
 
 
@@ -263,7 +266,7 @@ def values_of(data: bytes, format: Format) -> NDArray[np.integer]:
 
 
 # One row, one column, a whole strip, a strip and a row, odd sizes.
-SIZES = [(1, 7), (7, 1), (images.STRIP, 20), (images.STRIP + 1, 33), (131, 67)]
+SIZES = [(1, 7), (7, 1), (pixels.STRIP, 20), (pixels.STRIP + 1, 33), (131, 67)]
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -271,7 +274,7 @@ SIZES = [(1, 7), (7, 1), (images.STRIP, 20), (images.STRIP + 1, 33), (131, 67)]
 def test_what_is_lossless_comes_back_within_one_quantum(format: Format, height: int, width: int) -> None:
     picture = random_picture(height, width)
     top = 2 ** FORMATS[format].bits - 1
-    values = values_of(images.encode(picture, format), format)
+    values = values_of(encode_picture(picture, format), format)
     assert values.shape == (height, width, 3)
     assert np.abs(values - picture.astype(np.float64) * top).max() <= 0.51
 
@@ -280,7 +283,7 @@ def test_what_is_lossless_comes_back_within_one_quantum(format: Format, height: 
 def test_what_is_not_lossless_comes_back_nearly(format: Format) -> None:
     y, x = np.mgrid[0:131, 0:67] / np.float32(131)
     picture = np.stack([y, x, 1 - y], axis=-1).astype(np.float32)
-    values = values_of(images.encode(picture, format), format)
+    values = values_of(encode_picture(picture, format), format)
     assert np.abs(values / 255 - picture).mean() < 0.01
 
 
@@ -290,36 +293,36 @@ def test_strips_may_have_any_number_of_rows(
     format: Format, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = random_picture(5, 9)
-    expected = values_of(images.encode(picture, format), format)
-    monkeypatch.setattr(images, "STRIP", rows)
-    assert np.array_equal(values_of(images.encode(picture, format), format), expected)
+    expected = values_of(encode_picture(picture, format), format)
+    monkeypatch.setattr(decode, "STRIP", rows)
+    assert np.array_equal(values_of(encode_picture(picture, format), format), expected)
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_carries_the_recipe_and_the_profile(format: Format) -> None:
     recipe = Recipe(size=300, format=format).model_dump_json()
-    data = images.encode(random_picture(20, 30), format, recipe)
-    assert images.embedded_recipe(data) == recipe
+    data = encode_picture(random_picture(20, 30), format, recipe)
+    assert embedded_recipe(data) == recipe
     with Image.open(io.BytesIO(data)) as image:
-        assert image.info["icc_profile"] == images.SRGB
+        assert image.info["icc_profile"] == jpeg.SRGB
         assert (image.get_format_mimetype(), image.size) == (FORMATS[format].mime, (30, 20))
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_can_be_sent_to_a_farm_again(format: Format) -> None:
     picture = np.full((20, 30, 3), 0.5, np.float32)
-    again = decode(images.encode(picture, format))
+    again = decoded(encode_picture(picture, format))
     assert np.abs(again - picture).max() <= 1.5 / 255
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_without_a_recipe_nothing_is_embedded(format: Format) -> None:
-    assert images.embedded_recipe(images.encode(random_picture(20, 30), format)) is None
+    assert embedded_recipe(encode_picture(random_picture(20, 30), format)) is None
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_the_same_picture_gives_the_same_file(format: Format) -> None:
-    one, other = (images.encode(random_picture(20, 30), format, "{}") for _ in range(2))
+    one, other = (encode_picture(random_picture(20, 30), format, "{}") for _ in range(2))
     assert one == other
 
 
@@ -332,7 +335,7 @@ def test_a_large_picture_is_encoded_without_a_copy_of_it(format: Format, tmp_pat
     # When it is written to a file
     with (tmp_path / "picture").open("w+b") as file:
         tracemalloc.start()
-        images.write(picture, format, file, "{}")
+        encode.write(picture, format, file, "{}")
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
@@ -343,7 +346,7 @@ def test_a_large_picture_is_encoded_without_a_copy_of_it(format: Format, tmp_pat
 def test_a_large_picture_is_decoded_into_itself_and_strips() -> None:
     data = save(Image.new("RGB", (4096, 1024), "teal"), "PNG")
     tracemalloc.start()
-    picture = decode(data)
+    picture = decoded(data)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 1.1 * picture.nbytes
@@ -382,13 +385,13 @@ def test_an_ending_that_contradicts_is_named(ending: str, wanted: Format | None,
 @pytest.mark.parametrize("format", ["png16", "tiff16"])
 def test_sixteen_bit_colours_are_read_as_eight(format: Format) -> None:
     ramp = np.linspace(0, 1, 20 * 30 * 3, dtype=np.float32).reshape(20, 30, 3)
-    picture = decode(images.encode(ramp, format))
+    picture = decoded(encode_picture(ramp, format))
     assert np.abs(picture - ramp).max() <= 1 / 255
 
 
 def test_rounding_is_to_nearest() -> None:
     picture = np.array([[[0.0, 1.0, 0.5], [-1.0, 2.0, 254.6 / 255]]], dtype=np.float32)
-    assert np.asarray(images.to_image(picture)).tolist() == [[[0, 255, 128], [0, 255, 255]]]
+    assert np.asarray(encode.to_image(picture)).tolist() == [[[0, 255, 128], [0, 255, 255]]]
 
 
 @pytest.mark.parametrize(("height", "width"), [(300, 600), (900, 1801), (150, 300), (1303, 2605)])
@@ -396,7 +399,7 @@ def test_a_preview_is_no_larger_than_asked_for(height: int, width: int) -> None:
     # Given a picture that is dark on the left and bright on the right
     picture = np.zeros((height, width, 3), dtype=np.float32)
     picture[:, width // 2 :] = 1
-    with Image.open(io.BytesIO(images.preview(picture, 200))) as image:
+    with Image.open(io.BytesIO(encode.preview(picture, 200))) as image:
         assert image.size == (200, 100)
         values = np.asarray(image)
     assert values[:, :95].max() < 20
@@ -404,15 +407,15 @@ def test_a_preview_is_no_larger_than_asked_for(height: int, width: int) -> None:
 
 
 def test_shrinking_averages_squares_of_pixels() -> None:
-    picture = np.zeros((images.STRIP * 3 + 1, 7, 3), dtype=np.float32)
+    picture = np.zeros((pixels.STRIP * 3 + 1, 7, 3), dtype=np.float32)
     picture[::3, ::3] = 1
-    values = np.asarray(images.to_image(picture, 3))
-    assert values.shape == (images.STRIP + 1, 3, 3)
+    values = np.asarray(encode.to_image(picture, 3))
+    assert values.shape == (pixels.STRIP + 1, 3, 3)
     assert (values[:-1, :-1] == 28).all()  # 255 / 9
 
 
 def test_a_picture_is_viewed_at_its_full_size() -> None:
     buffer = io.BytesIO()
-    images.view(random_picture(131, 67), buffer)
+    encode.view(random_picture(131, 67), buffer)
     with Image.open(buffer) as image:
-        assert (image.format, image.size, image.info["icc_profile"]) == ("JPEG", (67, 131), images.SRGB)
+        assert (image.format, image.size, image.info["icc_profile"]) == ("JPEG", (67, 131), jpeg.SRGB)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from farm import db
+from farm.database import sessions
+from farm.database.setup import install
 from farm.errors import StorageAway
-from farm.install import install
+from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import MARK, storage
-from farm.submit import submit
 from tests.conftest import fresh_settings
 from tests.processes import FARM, free_port
 from tests.test_submit import picture
@@ -73,7 +73,7 @@ def test_a_database_that_cannot_be_used_is_one_line(
     match wrong:
         case "ahead":
             install()
-            with db.writing() as session:
+            with sessions.writing() as session:
                 session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
             told = "ahead"
         case "no database":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from farm.models import State
+from farm.database.models import State
 from farm.settings import settings
 from farm.storage import Storage
 from tests.conftest import fresh_settings

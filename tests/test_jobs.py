@@ -8,9 +8,11 @@ from itertools import product
 
 import pytest
 
-from farm import attempts, board, db, jobs, machines
+from farm.database import sessions
+from farm.database.models import Event, Job, State, Upload, WorkClass, now
 from farm.errors import AttemptLost, NotFound, WrongState
-from farm.models import Event, Job, State, Upload, WorkClass, now
+from farm.fleet import registry
+from farm.jobs import attempts, details, states, tickets
 from farm.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -18,9 +20,9 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def make_job(name: str = "picture", size: int = 256, priority: int = 0) -> str:
     """A queued job; returns its id."""
-    with db.writing() as session:
+    with sessions.writing() as session:
         picture = session.merge(Upload(sha256="c" * 64, width=400, height=300, size_bytes=1))
-        job = jobs.create(
+        job = states.create(
             session,
             name=name,
             recipe=Recipe(size=size),
@@ -31,18 +33,18 @@ def make_job(name: str = "picture", size: int = 256, priority: int = 0) -> str:
         return job.id
 
 
-def machine(device: str) -> machines.Machine:
-    return machines.Machine(device, 10**9, "cpu", 4, True, 10**9)
+def machine(device: str) -> registry.Machine:
+    return registry.Machine(device, 10**9, "cpu", 4, True, 10**9)
 
 
-def claim(work_class: WorkClass = WorkClass.PREVIEW) -> jobs.Claim | None:
-    with db.writing() as session:
-        return jobs.claim(session, work_class, "worker@test")
+def claim(work_class: WorkClass = WorkClass.PREVIEW) -> states.Claim | None:
+    with sessions.writing() as session:
+        return states.claim(session, work_class, "worker@test")
 
 
 def state(job_id: str) -> State:
-    with db.reading() as session:
-        return jobs.get(session, job_id).state
+    with sessions.reading() as session:
+        return states.get(session, job_id).state
 
 
 def progress(share: float = 0.5) -> attempts.Progress:
@@ -55,17 +57,17 @@ def to_state(wanted: State) -> str:
     if wanted is State.QUEUED:
         return job_id
     assert claim() is not None
-    with db.writing() as session:
+    with sessions.writing() as session:
         match wanted:
             case State.SUCCEEDED:
-                jobs.succeed(session, job_id, 1, {"ssim": 0.5})
+                states.succeed(session, job_id, 1, {"ssim": 0.5})
             case State.FAILED:
-                jobs.fail(session, job_id, 1, "it broke")
+                states.fail(session, job_id, 1, "it broke")
             case State.CANCELLING | State.CANCELLED:
-                jobs.cancel(session, job_id)
+                states.cancel(session, job_id)
     if wanted is State.CANCELLED:
-        with db.writing() as session:
-            jobs.stopped(session, job_id, 1)
+        with sessions.writing() as session:
+            states.stopped(session, job_id, 1)
     assert state(job_id) is wanted
     return job_id
 
@@ -77,15 +79,15 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
     taken = claim()
     assert taken is not None
     assert (taken.job.id, taken.attempt) == (job_id, 1)
-    with db.writing() as session:
+    with sessions.writing() as session:
         assert attempts.report(session, job_id, 1, progress()) is State.RUNNING
         attempts.preview_stored(session, job_id, 1)
         attempts.set_features(session, job_id, 1, "vgg16")
-        jobs.succeed(session, job_id, 1, {"ssim": 0.5})
+        states.succeed(session, job_id, 1, {"ssim": 0.5})
     # Then the row tells the whole story
-    with db.reading() as session:
-        job = board.get_with_history(session, job_id)
-        points = board.losses(session, job)
+    with sessions.reading() as session:
+        job = details.get_with_history(session, job_id)
+        points = details.losses(session, job)
     assert (job.state, job.progress, job.features, job.metrics) == (
         State.SUCCEEDED,
         1.0,
@@ -102,13 +104,13 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
 def test_only_the_moves_of_the_table_are_made() -> None:
     for start, to in product(State, State):
         job_id = to_state(start)
-        allowed = to in jobs.MOVES[start]
-        with db.writing() as session:
+        allowed = to in states.MOVES[start]
+        with sessions.writing() as session:
             if allowed:
-                assert jobs._move(session, job_id, start, to, "by a test")
+                assert states._move(session, job_id, start, to, "by a test")
             else:
                 with pytest.raises(WrongState):
-                    jobs._move(session, job_id, start, to, "by a test")
+                    states._move(session, job_id, start, to, "by a test")
             session.get_one(Job, job_id).work_class = WorkClass.LARGE  # out of the next one's way
         assert state(job_id) is (to if allowed else start)
 
@@ -128,7 +130,7 @@ def test_a_ticket_of_one_class_takes_no_job_of_another() -> None:
 
 def test_twenty_claims_at_once_take_each_job_once() -> None:
     ids = {make_job(f"{i}") for i in range(8)}
-    taken: list[jobs.Claim | None] = []
+    taken: list[states.Claim | None] = []
     threads = [threading.Thread(target=lambda: taken.append(claim())) for _ in range(20)]
     for thread in threads:
         thread.start()
@@ -141,60 +143,60 @@ def test_twenty_claims_at_once_take_each_job_once() -> None:
 
 def test_a_waiting_job_is_cancelled_at_once_and_stays_so() -> None:
     job_id = make_job()
-    with db.writing() as session:
-        assert jobs.cancel(session, job_id).state is State.CANCELLED
+    with sessions.writing() as session:
+        assert states.cancel(session, job_id).state is State.CANCELLED
     assert claim() is None
-    with db.writing() as session:
-        assert jobs.cancel(session, job_id).state is State.CANCELLED  # again is harmless
+    with sessions.writing() as session:
+        assert states.cancel(session, job_id).state is State.CANCELLED  # again is harmless
 
 
 def test_a_running_job_learns_of_its_cancellation_at_the_next_report() -> None:
     job_id = to_state(State.CANCELLING)
-    with db.writing() as session:
+    with sessions.writing() as session:
         assert attempts.report(session, job_id, 1, progress()) is State.CANCELLING
         assert attempts.heartbeat(session, job_id, 1) is State.CANCELLING
-        jobs.stopped(session, job_id, 1)
+        states.stopped(session, job_id, 1)
     assert state(job_id) is State.CANCELLED
 
 
 @pytest.mark.parametrize("ended", [State.SUCCEEDED, State.FAILED])
 def test_what_has_ended_is_not_cancelled(ended: State) -> None:
     job_id = to_state(ended)
-    with db.writing() as session, pytest.raises(WrongState, match=ended.value):
-        jobs.cancel(session, job_id)
+    with sessions.writing() as session, pytest.raises(WrongState, match=ended.value):
+        states.cancel(session, job_id)
 
 
 def test_a_result_that_comes_after_a_cancellation_is_refused() -> None:
     job_id = to_state(State.CANCELLING)
-    with pytest.raises(AttemptLost), db.writing() as session:
-        jobs.succeed(session, job_id, 1, {})
+    with pytest.raises(AttemptLost), sessions.writing() as session:
+        states.succeed(session, job_id, 1, {})
     assert state(job_id) is State.CANCELLING
 
 
 def test_a_failed_job_is_retried_as_a_new_attempt_without_the_old_ones_traces() -> None:
     job_id = to_state(State.FAILED)
-    with db.writing() as session:
-        assert jobs.retry(session, job_id).error is None
+    with sessions.writing() as session:
+        assert states.retry(session, job_id).error is None
     taken = claim()
     assert taken is not None
     assert taken.attempt == 2
-    with db.reading() as session:
-        job = board.get_with_history(session, job_id)
+    with sessions.reading() as session:
+        job = details.get_with_history(session, job_id)
     assert [a.outcome for a in job.attempts] == ["failed", None]
 
 
 @pytest.mark.parametrize("wrong", [State.QUEUED, State.RUNNING, State.CANCELLING, State.SUCCEEDED])
 def test_only_failed_and_cancelled_jobs_are_retried(wrong: State) -> None:
     job_id = to_state(wrong)
-    with db.writing() as session, pytest.raises(WrongState, match=wrong.value):
-        jobs.retry(session, job_id)
+    with sessions.writing() as session, pytest.raises(WrongState, match=wrong.value):
+        states.retry(session, job_id)
 
 
 def test_every_write_of_a_stale_attempt_is_refused() -> None:
     # Given a job that a second attempt has taken over
     job_id = to_state(State.RUNNING)
-    with db.writing() as session:
-        jobs.give_back(session, job_id, 1, "stopped")
+    with sessions.writing() as session:
+        states.give_back(session, job_id, 1, "stopped")
     assert claim() is not None
     # Then nothing the first one writes is taken
     for write in (
@@ -204,88 +206,88 @@ def test_every_write_of_a_stale_attempt_is_refused() -> None:
         lambda s: attempts.set_features(s, job_id, 1, "x"),
         lambda s: attempts.checkpoint_stored(s, job_id, 1),
         lambda s: attempts.note(s, job_id, 1, "x"),
-        lambda s: jobs.broke_off(s, job_id, 1, jobs.LOST, "x"),
-        lambda s: jobs.succeed(s, job_id, 1, {}),
-        lambda s: jobs.fail(s, job_id, 1, "no"),
-        lambda s: jobs.give_back(s, job_id, 1, "no"),
+        lambda s: states.broke_off(s, job_id, 1, states.LOST, "x"),
+        lambda s: states.succeed(s, job_id, 1, {}),
+        lambda s: states.fail(s, job_id, 1, "no"),
+        lambda s: states.give_back(s, job_id, 1, "no"),
     ):
-        with pytest.raises(AttemptLost), db.writing() as session:
+        with pytest.raises(AttemptLost), sessions.writing() as session:
             write(session)
-    with db.reading() as session:
-        job = jobs.get(session, job_id)
+    with sessions.reading() as session:
+        job = states.get(session, job_id)
     assert (job.state, job.attempt, job.progress) == (State.RUNNING, 2, 0.0)
 
 
 def lapse(job_id: str) -> None:
-    with db.writing() as session:
+    with sessions.writing() as session:
         job = session.get_one(Job, job_id)
         job.lease_until = now() - timedelta(seconds=1)
 
 
 def test_a_job_whose_worker_was_lost_waits_again() -> None:
     job_id = to_state(State.RUNNING)
-    with db.writing() as session:
-        assert jobs.requeue_lapsed(session) == []
+    with sessions.writing() as session:
+        assert states.requeue_lapsed(session) == []
     lapse(job_id)
-    with db.writing() as session:
-        assert jobs.requeue_lapsed(session) == [job_id]
+    with sessions.writing() as session:
+        assert states.requeue_lapsed(session) == [job_id]
     assert state(job_id) is State.QUEUED
 
 
 def test_a_cancelled_job_whose_worker_was_lost_is_cancelled() -> None:
     job_id = to_state(State.CANCELLING)
     lapse(job_id)
-    with db.writing() as session:
-        jobs.requeue_lapsed(session)
+    with sessions.writing() as session:
+        states.requeue_lapsed(session)
     assert state(job_id) is State.CANCELLED
 
 
 def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
     job_id = make_job()
-    for _ in range(jobs.MOST[jobs.LOST]):
+    for _ in range(states.MOST[states.LOST]):
         assert claim() is not None
         lapse(job_id)
-        with db.writing() as session:
-            jobs.requeue_lapsed(session)
-    with db.reading() as session:
-        job = jobs.get(session, job_id)
+        with sessions.writing() as session:
+            states.requeue_lapsed(session)
+    with sessions.reading() as session:
+        job = states.get(session, job_id)
     assert job.state is State.FAILED
     assert "5 workers were lost" in (job.error or "")
 
 
-def lose(job_id: str, attempt: int, outcome: str = jobs.LOST) -> State:
-    with db.writing() as session:
-        jobs.broke_off(session, job_id, attempt, outcome, "broke off")
+def lose(job_id: str, attempt: int, outcome: str = states.LOST) -> State:
+    with sessions.writing() as session:
+        states.broke_off(session, job_id, attempt, outcome, "broke off")
     return state(job_id)
 
 
 def test_causes_are_counted_apart_and_anew_after_a_retry() -> None:
     job_id = make_job()
-    causes = [jobs.LOST, jobs.OUT_OF_MEMORY, jobs.LOST, jobs.OUT_OF_MEMORY]
+    causes = [states.LOST, states.OUT_OF_MEMORY, states.LOST, states.OUT_OF_MEMORY]
     ends = []
     for number, cause in enumerate(causes, start=1):
         assert claim() is not None
         ends.append(lose(job_id, number, cause))
     assert ends == [State.QUEUED, State.QUEUED, State.QUEUED, State.FAILED]
-    with db.writing() as session:
-        assert "ran out of memory" in (jobs.get(session, job_id).error or "")
-        jobs.retry(session, job_id)
+    with sessions.writing() as session:
+        assert "ran out of memory" in (states.get(session, job_id).error or "")
+        states.retry(session, job_id)
     assert claim() is not None
-    assert lose(job_id, 5, jobs.OUT_OF_MEMORY) is State.QUEUED
+    assert lose(job_id, 5, states.OUT_OF_MEMORY) is State.QUEUED
 
 
 def test_who_knows_that_a_worker_is_dead_need_not_wait_for_the_lease() -> None:
     job_id = to_state(State.RUNNING)
-    with db.writing() as session:
-        assert jobs.requeue_of(session, ["another@test"]) == []
-        assert jobs.requeue_of(session, ["worker@test"]) == [job_id]
+    with sessions.writing() as session:
+        assert states.requeue_of(session, ["another@test"]) == []
+        assert states.requeue_of(session, ["worker@test"]) == [job_id]
     assert state(job_id) is State.QUEUED
 
 
 def test_progress_stands_while_there_is_a_checkpoint_to_go_on_from() -> None:
     # Given a job at half, with a checkpoint, whose worker is lost
     job_id = to_state(State.RUNNING)
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.report(session, job_id, 1, progress(0.5))
         attempts.checkpoint_stored(session, job_id, 1)
     lose(job_id, 1)
@@ -295,15 +297,15 @@ def test_progress_stands_while_there_is_a_checkpoint_to_go_on_from() -> None:
     assert taken is not None
     assert (taken.job.progress, taken.job.checkpoint_attempt) == (0.5, 1)
     # And when it has ended and is retried, it begins anew
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.note(session, job_id, 2, "resumed at level 2, iteration 3")
-        jobs.fail(session, job_id, 2, "it broke")
-        jobs.retry(session, job_id)
+        states.fail(session, job_id, 2, "it broke")
+        states.retry(session, job_id)
     taken = claim()
     assert taken is not None
     assert (taken.job.progress, taken.job.checkpoint_attempt) == (0.0, None)
-    with db.reading() as session:
-        told = [event.message for event in board.get_with_history(session, job_id).events]
+    with sessions.reading() as session:
+        told = [event.message for event in details.get_with_history(session, job_id).events]
     assert "resumed at level 2, iteration 3" in told
 
 
@@ -312,12 +314,12 @@ def test_the_loss_curve_goes_on_where_an_attempt_was_resumed() -> None:
     for number, iterations in enumerate([(1, 2, 3, 4), (3, 4, 5)], start=1):
         assert claim() is not None
         for i in iterations:
-            with db.writing() as session:
+            with sessions.writing() as session:
                 values = attempts.Progress(0.1, 1, 1, i, 9, 1.0, 1, number, 1)
                 attempts.report(session, job_id, number, values)
         lose(job_id, number)
-    with db.reading() as session:
-        points = board.losses(session, jobs.get(session, job_id))
+    with sessions.reading() as session:
+        points = details.losses(session, states.get(session, job_id))
     assert [(p.iteration, p.style) for p in points] == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]
 
 
@@ -325,16 +327,16 @@ def test_only_what_has_ended_is_deleted_and_then_with_all_its_rows() -> None:
     for start in State:
         job_id = to_state(start)
         if start.ended:
-            with db.writing() as session:
-                jobs.delete_ended(session, job_id)
-            with db.reading() as session, pytest.raises(NotFound):
-                jobs.get(session, job_id)
+            with sessions.writing() as session:
+                states.delete_ended(session, job_id)
+            with sessions.reading() as session, pytest.raises(NotFound):
+                states.get(session, job_id)
         else:
-            with db.writing() as session, pytest.raises(WrongState, match="cancel it first"):
-                jobs.delete_ended(session, job_id)
-            with db.writing() as session:
+            with sessions.writing() as session, pytest.raises(WrongState, match="cancel it first"):
+                states.delete_ended(session, job_id)
+            with sessions.writing() as session:
                 session.get_one(Job, job_id).work_class = WorkClass.LARGE
-    with db.reading() as session:
+    with sessions.reading() as session:
         left = {row.job_id for row in session.query(Event)}
     assert len(left) == 3
 
@@ -342,37 +344,39 @@ def test_only_what_has_ended_is_deleted_and_then_with_all_its_rows() -> None:
 def test_a_waiting_job_gets_one_ticket_and_later_another() -> None:
     make_job()
     make_job(size=7680)
-    with db.writing() as session:
-        assert sorted(jobs.tickets_due(session, 60)) == [WorkClass.LARGE, WorkClass.PREVIEW]
-        assert jobs.tickets_due(session, 60) == []
-        assert len(jobs.tickets_due(session, -1)) == 2
+    with sessions.writing() as session:
+        assert sorted(tickets.tickets_due(session, 60)) == [WorkClass.LARGE, WorkClass.PREVIEW]
+        assert tickets.tickets_due(session, 60) == []
+        assert len(tickets.tickets_due(session, -1)) == 2
 
 
 def test_an_unknown_job_is_not_found() -> None:
-    for ask in (jobs.get, jobs.cancel, jobs.retry, board.get_with_history):
-        with db.writing() as session, pytest.raises(NotFound):
+    for ask in (states.get, states.cancel, states.retry, details.get_with_history):
+        with sessions.writing() as session, pytest.raises(NotFound):
             ask(session, "no such id")
 
 
 def test_a_waiting_job_says_why_it_waits() -> None:
     first, second = make_job(), make_job()
-    with db.writing() as session:
-        assert "No worker is running" in str(board.waits_for(session, jobs.get(session, second)))
-        machines.seen(session, "worker@test", machine("CPU"))
-        assert board.waits_for(session, jobs.get(session, first)) == "Next in line for a free worker."
-        assert board.waits_for(session, jobs.get(session, second)) == "1 job is ahead of it."
+    with sessions.writing() as session:
+        assert "No worker is running" in str(details.waits_for(session, states.get(session, second)))
+        registry.seen(session, "worker@test", machine("CPU"))
+        assert (
+            details.waits_for(session, states.get(session, first)) == "Next in line for a free worker."
+        )
+        assert details.waits_for(session, states.get(session, second)) == "1 job is ahead of it."
     assert claim() is not None
-    with db.reading() as session:
-        assert board.waits_for(session, jobs.get(session, first)) is None
+    with sessions.reading() as session:
+        assert details.waits_for(session, states.get(session, first)) is None
 
 
 def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
     job_id = to_state(State.RUNNING)
-    with db.writing() as session:
+    with sessions.writing() as session:
         for iteration in range(1000):
             values = attempts.Progress(0.1, 1, 1, iteration, 1000, 1.0, 1, 1, 1)
             attempts.report(session, job_id, 1, values)
-    with db.reading() as session:
-        points = board.losses(session, jobs.get(session, job_id))
-    assert 300 < len(points) <= board.LOSS_POINTS_SHOWN
+    with sessions.reading() as session:
+        points = details.losses(session, states.get(session, job_id))
+    assert 300 < len(points) <= details.LOSS_POINTS_SHOWN
     assert points[-1].iteration == 999

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from sqlalchemy import delete, select, update
 
-from farm import attempts, db, jobs
+from farm.database import sessions
+from farm.database.models import Attempt, Job, State, now
 from farm.errors import AttemptLost, NotFound, WrongState
-from farm.models import Attempt, Job, State, now
+from farm.jobs import attempts, states
 from tests.test_jobs import claim, make_job, progress
 
 HELD = (State.RUNNING, State.CANCELLING)
@@ -38,7 +39,7 @@ class Interleaved(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.known: dict[str, Known] = {}
-        with db.writing() as session:
+        with sessions.writing() as session:
             session.execute(delete(Job))
 
     def pick(self, number: int) -> tuple[str, Known] | None:
@@ -83,14 +84,14 @@ class Interleaved(RuleBasedStateMachine):
             return
         job_id, known = picked
         attempt = known.attempt - back
-        cause = {"lost": jobs.LOST, "out of memory": jobs.OUT_OF_MEMORY}.get(outcome, "")
+        cause = {"lost": states.LOST, "out of memory": states.OUT_OF_MEMORY}.get(outcome, "")
         end: Any = {
-            "succeed": lambda s: jobs.succeed(s, job_id, attempt, {}),
-            "fail": lambda s: jobs.fail(s, job_id, attempt, "it broke"),
-            "give back": lambda s: jobs.give_back(s, job_id, attempt, "stopped"),
-        }.get(outcome, lambda s: jobs.broke_off(s, job_id, attempt, cause, "broke off"))
+            "succeed": lambda s: states.succeed(s, job_id, attempt, {}),
+            "fail": lambda s: states.fail(s, job_id, attempt, "it broke"),
+            "give back": lambda s: states.give_back(s, job_id, attempt, "stopped"),
+        }.get(outcome, lambda s: states.broke_off(s, job_id, attempt, cause, "broke off"))
         if outcome == "succeed" and known.state is State.CANCELLING:
-            with pytest.raises(AttemptLost), db.writing() as session:
+            with pytest.raises(AttemptLost), sessions.writing() as session:
                 end(session)
         elif self.do(known, attempt, end):
             self.ended(known, outcome, cause)
@@ -105,7 +106,7 @@ class Interleaved(RuleBasedStateMachine):
             known.state = State.QUEUED
             if cause:
                 known.broken[cause] = known.broken.get(cause, 0) + 1
-                if known.broken[cause] >= jobs.MOST[cause]:
+                if known.broken[cause] >= states.MOST[cause]:
                     known.state = State.FAILED
         if known.state.ended:
             known.checkpoint = None
@@ -115,27 +116,27 @@ class Interleaved(RuleBasedStateMachine):
         if not (picked := self.pick(number)):
             return
         job_id, known = picked
-        with db.writing() as session:
+        with sessions.writing() as session:
             mine = update(Job).where(Job.id == job_id, Job.lease_until.is_not(None))
             session.execute(mine.values(lease_until=now() - timedelta(seconds=9)))
-            moved = jobs.requeue_lapsed(session)
+            moved = states.requeue_lapsed(session)
         assert moved == ([job_id] if known.state in HELD else [])
         if moved:
-            self.ended(known, "lost", jobs.LOST)
+            self.ended(known, "lost", states.LOST)
 
     @rule(number=st.integers(0, 9), what=st.sampled_from(["cancel", "retry", "delete"]))
     def person(self, number: int, what: str) -> None:
         if not (picked := self.pick(number)):
             return
         job_id, known = picked
-        do: Any = {"cancel": jobs.cancel, "retry": jobs.retry, "delete": jobs.delete_ended}[what]
+        do: Any = {"cancel": states.cancel, "retry": states.retry, "delete": states.delete_ended}[what]
         right = {
             "cancel": known.state not in (State.SUCCEEDED, State.FAILED),
             "retry": known.state in (State.FAILED, State.CANCELLED),
             "delete": known.state.ended,
         }[what]
         try:
-            with db.writing() as session:
+            with sessions.writing() as session:
                 do(session, job_id)
             assert right
         except WrongState:
@@ -152,7 +153,7 @@ class Interleaved(RuleBasedStateMachine):
     def do(self, known: Known, attempt: int, write: Any) -> bool:
         """Whether it was taken; it must be exactly if this attempt has the job."""
         try:
-            with db.writing() as session:
+            with sessions.writing() as session:
                 write(session)
         except AttemptLost:
             assert known.state not in HELD or attempt != known.attempt
@@ -163,7 +164,7 @@ class Interleaved(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_known(self) -> None:
-        with db.reading() as session:
+        with sessions.reading() as session:
             rows = {job.id: job for job in session.scalars(select(Job)).unique()}
             open_attempts = session.scalars(
                 select(Attempt.job_id).where(Attempt.outcome.is_(None))
@@ -200,10 +201,10 @@ def test_no_order_of_events_breaks_a_job() -> None:
 def test_a_job_that_is_gone_takes_nothing() -> None:
     for write in (
         lambda s: attempts.heartbeat(s, "gone", 1),
-        lambda s: jobs.fail(s, "gone", 1, "x"),
-        lambda s: jobs.broke_off(s, "gone", 1, jobs.LOST, "x"),
+        lambda s: states.fail(s, "gone", 1, "x"),
+        lambda s: states.broke_off(s, "gone", 1, states.LOST, "x"),
     ):
-        with pytest.raises(AttemptLost), db.writing() as session:
+        with pytest.raises(AttemptLost), sessions.writing() as session:
             write(session)
-    with pytest.raises(NotFound), db.writing() as session:
-        jobs.cancel(session, "gone")
+    with pytest.raises(NotFound), sessions.writing() as session:
+        states.cancel(session, "gone")

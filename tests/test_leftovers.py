@@ -8,12 +8,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from farm import attempts, db, jobs, leftovers
+from farm.database import sessions
+from farm.database.models import Job, Upload, now
 from farm.errors import StorageAway, WrongState
-from farm.models import Job, Upload, now
+from farm.jobs import attempts, cleanup, states
+from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import MARK, Storage, storage
-from farm.submit import submit
 from tests.test_jobs import claim, lose
 from tests.test_submit import picture
 
@@ -27,7 +28,7 @@ def twice_begun() -> str:
         assert claim() is not None
         for name in ("preview.jpg", "checkpoint.safetensors"):
             storage().put(f"jobs/{job_id}/{number}/{name}", b"1")
-        with db.writing() as session:
+        with sessions.writing() as session:
             attempts.checkpoint_stored(session, job_id, number)
         if number == 1:
             lose(job_id, 1)
@@ -40,7 +41,7 @@ def left(job_id: str) -> list[str]:
 
 def test_a_running_job_keeps_its_newest_checkpoint_alone() -> None:
     job_id = twice_begun()
-    leftovers.sweep()
+    cleanup.sweep()
     assert left(job_id) == ["2/checkpoint.safetensors", "2/preview.jpg"]
 
 
@@ -48,7 +49,7 @@ def test_a_job_taken_again_keeps_the_checkpoint_it_goes_on_from() -> None:
     job_id = twice_begun()
     lose(job_id, 2)
     assert claim() is not None
-    leftovers.remove_of(job_id)
+    cleanup.remove_of(job_id)
     assert left(job_id) == ["2/checkpoint.safetensors", "2/preview.jpg"]
 
 
@@ -56,32 +57,32 @@ def test_an_ended_job_keeps_its_pictures_and_what_is_not_ours() -> None:
     job_id = twice_begun()
     storage().put(f"jobs/{job_id}/.DS_Store", b"1")
     storage().put(f"jobs/{job_id}/2/result.png", b"1")
-    with db.writing() as session:
-        jobs.succeed(session, job_id, 2, {})
-    leftovers.remove_of(job_id)
+    with sessions.writing() as session:
+        states.succeed(session, job_id, 2, {})
+    cleanup.remove_of(job_id)
     assert left(job_id) == [".DS_Store", "2/preview.jpg", "2/result.png"]
 
 
 def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
     job_id = twice_begun()
     with pytest.raises(WrongState):
-        leftovers.delete_job(job_id)
-    with db.writing() as session:
-        jobs.fail(session, job_id, 2, "it broke")
-    leftovers.delete_job(job_id)
-    leftovers.sweep()
+        cleanup.delete_job(job_id)
+    with sessions.writing() as session:
+        states.fail(session, job_id, 2, "it broke")
+    cleanup.delete_job(job_id)
+    cleanup.sweep()
     assert len(storage().keys()) == 4  # two pictures and their thumbnails
-    with db.writing() as session:
+    with sessions.writing() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
-    leftovers.sweep()
+    cleanup.sweep()
     assert storage().keys() == []
 
 
 def test_an_upload_of_a_job_stays_however_old_it_is() -> None:
     submit(picture(0), [picture(1)], Recipe())
-    with db.writing() as session:
+    with sessions.writing() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=400)))
-    leftovers.sweep()
+    cleanup.sweep()
     assert len(storage().keys()) == 4
 
 
@@ -89,25 +90,25 @@ def test_files_of_a_job_that_is_gone_are_removed_and_what_is_not_ours_stays() ->
     storage().put(f"jobs/{'a' * 32}/1/result.png", b"1")
     storage().put("notes.txt", b"an operator's own")
     storage().put("uploads/half.part", b"somebody may be writing this")
-    leftovers.sweep()
+    cleanup.sweep()
     assert storage().keys() == ["notes.txt", "uploads/half.part"]
 
 
 def test_while_the_storage_is_away_nothing_is_forgotten() -> None:
     # Given uploads that have expired, in a storage that is not mounted
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
-    with db.writing() as session:
-        jobs.cancel(session, job_id)
+    with sessions.writing() as session:
+        states.cancel(session, job_id)
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
-    leftovers.delete_job(job_id)
+    cleanup.delete_job(job_id)
     storage().delete(MARK)
     with pytest.raises(StorageAway):
-        leftovers.sweep()
+        cleanup.sweep()
     # Then they go when it is back, row and file
     storage().mark()
-    leftovers.sweep()
+    cleanup.sweep()
     assert storage().keys() == []
-    with db.reading() as session:
+    with sessions.reading() as session:
         assert session.scalars(select(Upload)).all() == []
 
 
@@ -116,10 +117,10 @@ def test_a_picture_sent_again_while_its_upload_is_removed_is_stored_anew(
 ) -> None:
     # Given an upload that has expired
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
-    with db.writing() as session:
-        jobs.cancel(session, job_id)
-    leftovers.delete_job(job_id)
-    with db.writing() as session:
+    with sessions.writing() as session:
+        states.cancel(session, job_id)
+    cleanup.delete_job(job_id)
+    with sessions.writing() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
     # When somebody sends it while its row is gone and its file not yet
     sent: list[Job] = []
@@ -135,7 +136,7 @@ def test_a_picture_sent_again_while_its_upload_is_removed_is_stored_anew(
         remove(store, key)
 
     monkeypatch.setattr(Storage, "delete", slowly)
-    leftovers.sweep()
+    cleanup.sweep()
     sender.join()
     # Then the new job has its pictures
     assert storage().get(sent[0].content.key) == picture(0)

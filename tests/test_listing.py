@@ -9,21 +9,22 @@ from itertools import pairwise, product
 import pytest
 from sqlalchemy import event, select, update
 
-from farm import db, listing
+from farm.database import sessions
+from farm.database.models import Exploration, Job, State, now
 from farm.errors import InvalidInput
-from farm.listing import Asked, Sort
-from farm.models import Exploration, Job, State, now
+from farm.jobs import lists
+from farm.jobs.lists import Asked, Sort
 from tests.test_jobs import make_job, to_state
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def page(asked: Asked | None = None, cursor: str | None = None, limit: int = 3) -> listing.Page:
-    with db.reading() as session:
-        return listing.page(session, asked or Asked(), cursor=cursor, limit=limit)
+def page(asked: Asked | None = None, cursor: str | None = None, limit: int = 3) -> lists.Page:
+    with sessions.reading() as session:
+        return lists.page(session, asked or Asked(), cursor=cursor, limit=limit)
 
 
-def names(found: listing.Page) -> list[str]:
+def names(found: lists.Page) -> list[str]:
     return [job.name for job in found.jobs]
 
 
@@ -32,7 +33,7 @@ def found(q: str) -> list[str]:
 
 
 def into_an_exploration(job_id: str) -> None:
-    with db.writing() as session:
+    with sessions.writing() as session:
         grid = Exploration(name="grid", recipe={}, across={}, down={})
         session.add(grid)
         session.flush()
@@ -42,7 +43,7 @@ def into_an_exploration(job_id: str) -> None:
 def test_pages_follow_each_other_both_ways_without_gap_or_overlap() -> None:
     # Given eight jobs, some made at one moment and some of one name
     ids = [make_job(name) for name in ("b", "a", "c", "a", "B", "d", "e", "a")]
-    with db.writing() as session:
+    with sessions.writing() as session:
         session.execute(update(Job).where(Job.id.in_(ids[:4])).values(created_at=now()))
     for state, sort in product((None, State.QUEUED), Sort):
         asked = Asked(state=state, sort=sort)
@@ -77,7 +78,7 @@ def test_a_job_that_comes_or_goes_between_two_pages_shifts_nothing() -> None:
     ids = [make_job(str(number)) for number in range(6)]
     first = page()
     make_job("new")
-    with db.writing() as session:
+    with sessions.writing() as session:
         session.delete(session.get_one(Job, ids[3]))  # the last of the first page, whose place is told
     assert names(page(cursor=first.next_cursor)) == ["2", "1", "0"]
 
@@ -86,10 +87,10 @@ def test_a_page_whose_jobs_are_all_gone_is_empty() -> None:
     for number in range(4):
         make_job(str(number))
     cursor = page().next_cursor
-    with db.writing() as session:
+    with sessions.writing() as session:
         for job in session.scalars(select(Job)).unique():
             session.delete(job)
-    assert page(cursor=cursor) == listing.Page([], None, None)
+    assert page(cursor=cursor) == lists.Page([], None, None)
 
 
 def test_a_list_and_its_counts_can_be_of_one_state_and_leave_out_explorations() -> None:
@@ -99,8 +100,8 @@ def test_a_list_and_its_counts_can_be_of_one_state_and_leave_out_explorations() 
     assert [job.id for job in page(Asked(State.QUEUED, "pict")).jobs] == [queued]
     assert [job.id for job in page(Asked(State.FAILED)).jobs] == [failed]
     assert {job.id for job in page().jobs} == {failed, queued}
-    with db.reading() as session:
-        counts = listing.counts(session)
+    with sessions.reading() as session:
+        counts = lists.counts(session)
     assert list(counts) == list(State)
     assert {state: count for state, count in counts.items() if count} == {
         State.FAILED: 1,
@@ -115,9 +116,9 @@ def test_a_search_finds_part_of_a_name_without_regard_to_capitals_and_accents() 
     assert found("dach") == found("DÄCH") == found("über den") == ["Über den Dächern"]
     assert found("STRASSE") == ["Straße"]
     assert found("lakes at") == []
-    with db.reading() as session:
-        assert listing.counts(session, "LAKE")[State.QUEUED] == 2
-        assert sum(listing.counts(session, "none such").values()) == 0
+    with sessions.reading() as session:
+        assert lists.counts(session, "LAKE")[State.QUEUED] == 2
+        assert sum(lists.counts(session, "none such").values()) == 0
 
 
 def test_a_wildcard_in_a_search_means_itself() -> None:
@@ -132,7 +133,7 @@ def test_the_longest_names_are_searched_sorted_and_paged() -> None:
         make_job(letter + "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 119)
     first = page(Asked(sort=Sort.NAME), limit=1)
     assert first.next_cursor
-    assert len(first.next_cursor) <= listing.CURSOR_LENGTH
+    assert len(first.next_cursor) <= lists.CURSOR_LENGTH
     assert names(page(Asked(sort=Sort.NAME), first.next_cursor))[0].startswith("b")
 
 
@@ -190,10 +191,10 @@ def test_a_page_is_one_query_found_in_an_index_and_loads_no_pictures() -> None:
     def listen(connection, cursor, statement, *rest) -> None:
         asked_for.append(statement)
 
-    event.listen(db.engine(), "before_cursor_execute", listen)
+    event.listen(sessions.engine(), "before_cursor_execute", listen)
     for sort, q, state in product(Sort, ("", "ict"), (None, State.QUEUED)):
         assert len(page(Asked(state, q, sort)).jobs) == 3
-    event.remove(db.engine(), "before_cursor_execute", listen)
+    event.remove(sessions.engine(), "before_cursor_execute", listen)
     asked_for = [statement for statement in asked_for if statement.startswith("SELECT")]
     assert len(asked_for) == 12
     assert "uploads" not in " ".join(asked_for)
@@ -201,15 +202,15 @@ def test_a_page_is_one_query_found_in_an_index_and_loads_no_pictures() -> None:
 
 def test_every_list_can_be_read_in_order_from_a_covering_index(database: str) -> None:
     plans = []
-    with db.reading() as session:
+    with sessions.reading() as session:
         connection = session.connection()
         if database == "postgres":  # which else would not look at an index of an empty table
             for other in ("seqscan", "bitmapscan", "sort"):
                 connection.exec_driver_sql(f"SET LOCAL enable_{other} = off")
         for sort, q, state in product(Sort, ("", "ict"), (None, State.QUEUED)):
-            start = listing._Place(False, "a" if sort is Sort.NAME else now(), ID)
-            query = listing._ids(Asked(state, q, sort), start)
-            text = str(query.compile(db.engine(), compile_kwargs={"literal_binds": True}))
+            start = lists._Place(False, "a" if sort is Sort.NAME else now(), ID)
+            query = lists._ids(Asked(state, q, sort), start)
+            text = str(query.compile(sessions.engine(), compile_kwargs={"literal_binds": True}))
             explain = "EXPLAIN QUERY PLAN " if database == "sqlite" else "EXPLAIN "
             rows = connection.exec_driver_sql(explain + text).all()
             plans.append("\n".join(str(row[-1]) for row in rows))

@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from farm import db, machines
-from farm.models import Worker, now
+from farm.database import sessions
+from farm.database.models import Worker, now
+from farm.fleet import registry
 from tests.test_jobs import machine
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -15,31 +16,31 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def test_a_worker_seen_twice_is_one_worker() -> None:
     for device in ("CPU", "GPU"):
-        with db.writing() as session:
-            machines.seen(session, "a", machine(device))
-    with db.reading() as session:
-        assert [(w.name, w.device) for w in machines.alive(session)] == [("a", "GPU")]
+        with sessions.writing() as session:
+            registry.seen(session, "a", machine(device))
+    with sessions.reading() as session:
+        assert [(w.name, w.device) for w in registry.alive(session)] == [("a", "GPU")]
 
 
 def test_a_workers_speed_is_smoothed_and_survives_its_heartbeat() -> None:
-    with db.writing() as session:
-        machines.seen(session, "a", machine("CPU"))
-        machines.seen(session, "b", machine("CPU"))
+    with sessions.writing() as session:
+        registry.seen(session, "a", machine("CPU"))
+        registry.seen(session, "b", machine("CPU"))
     for seconds, known in ((8.0, 8.0), (4.0, 6.0), (6.0, 6.0), (10.0, 8.0)):
-        with db.writing() as session:
-            machines.measured(session, "a", seconds)
-            machines.seen(session, "a", machine("CPU"))
-        with db.reading() as session:
-            speeds = [worker.seconds_per_megapixel for worker in machines.alive(session)]
+        with sessions.writing() as session:
+            registry.measured(session, "a", seconds)
+            registry.seen(session, "a", machine("CPU"))
+        with sessions.reading() as session:
+            speeds = [worker.seconds_per_megapixel for worker in registry.alive(session)]
         assert speeds == [pytest.approx(known), None]
 
 
 def test_a_worker_that_was_not_seen_for_long_is_forgotten() -> None:
-    with db.writing() as session:
-        machines.seen(session, "old", machine("CPU"))
-        machines.seen(session, "new", machine("CPU"))
+    with sessions.writing() as session:
+        registry.seen(session, "old", machine("CPU"))
+        registry.seen(session, "new", machine("CPU"))
         session.get_one(Worker, "old").seen_at = now() - timedelta(days=2)
-    with db.writing() as session:
-        machines.forget(session)
-    with db.reading() as session:
+    with sessions.writing() as session:
+        registry.forget(session)
+    with sessions.reading() as session:
         assert [worker.name for worker in session.query(Worker)] == ["new"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import DoesNotFit, OutOfMemory
-from farm.plan import WHOLE, Work, choose, default_tile, gradient_bytes, ladder, peak_bytes
+from farm.recipe.memory_plan import WHOLE, Work, choose, default_tile, gradient_bytes, ladder, peak_bytes
 
 STYLE = frozenset(f"relu{block}_1" for block in range(1, 6))
 WORK = Work("vgg16", frozenset({"relu4_2"}), STYLE, 4, False, 12, "cpu")

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from farm.errors import InvalidInput
-from farm.recipe import NEWEST, PRESETS, Recipe, layer_names
+from farm.recipe import Recipe
+from farm.recipe.recipe import NEWEST, PRESETS, layer_names
 
 
 def test_json_there_and_back_is_the_identity() -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from farm import board, db, jobs
+from farm.database import sessions
+from farm.database.models import Job, State
 from farm.engine import quality
-from farm.models import Job, State
+from farm.jobs import details, states
+from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import MARK, storage
-from farm.submit import submit
 from tests.processes import wait_for
 from tests.test_jobs import claim, lose
 from tests.test_submit import picture
@@ -40,8 +41,8 @@ def rendered(job: Job) -> Job:
 
 def now(job: Job) -> Job:
     """With its timeline."""
-    with db.reading() as session:
-        return board.get_with_history(session, job.id)
+    with sessions.reading() as session:
+        return details.get_with_history(session, job.id)
 
 
 def test_a_photograph_damaged_in_storage_is_told_of_and_mended_by_sending_it_again() -> None:
@@ -56,9 +57,9 @@ def test_a_photograph_damaged_in_storage_is_told_of_and_mended_by_sending_it_aga
     )
     # When somebody does as told, the same job succeeds
     other = submitted()
-    with db.writing() as session:
-        jobs.cancel(session, other.id)
-        jobs.retry(session, job.id)
+    with sessions.writing() as session:
+        states.cancel(session, other.id)
+        states.retry(session, job.id)
     assert rendered(job).state is State.SUCCEEDED
 
 
@@ -73,7 +74,7 @@ def test_a_checkpoint_that_cannot_be_read_is_told_of_and_the_job_begins_anew() -
     first = claim()
     assert first is not None
     storage().put(job.checkpoint_key(1), b"no checkpoint")
-    with db.writing() as session:
+    with sessions.writing() as session:
         session.get_one(Job, job.id).checkpoint_attempt = 1
     lose(job.id, 1)
     done = rendered(job)
@@ -86,8 +87,8 @@ def test_a_cancellation_while_the_picture_is_stored_is_obeyed(monkeypatch: pytes
     measure = quality.measure
 
     def cancelled_meanwhile(*given: Any) -> Any:
-        with db.writing() as session:
-            jobs.cancel(session, job.id)
+        with sessions.writing() as session:
+            states.cancel(session, job.id)
         return measure(*given)
 
     monkeypatch.setattr(quality, "measure", cancelled_meanwhile)
@@ -125,8 +126,8 @@ def test_a_job_that_waits_for_the_storage_is_cancelled_all_the_same(unmounted: P
     worker = threading.Thread(target=render, args=(taken, lambda: None))
     worker.start()
     wait_for(lambda: any("waits for the storage" in event.message for event in now(job).events))
-    with db.writing() as session:
-        jobs.cancel(session, job.id)
+    with sessions.writing() as session:
+        states.cancel(session, job.id)
     worker.join(20)
     assert not worker.is_alive()
     assert now(job).state is State.CANCELLED

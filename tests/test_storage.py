@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from farm import images
 from farm.errors import NotFound
-from farm.formats import FORMATS, Format
+from farm.pictures import encode
+from farm.pictures.encode import encode_picture
+from farm.recipe.formats import FORMATS, Format
 from farm.storage import Storage
 
 
@@ -58,8 +59,8 @@ def test_a_large_file_that_breaks_off_leaves_the_old_one(store: Storage) -> None
 def test_every_format_is_written_straight_into_storage(store: Storage, format: Format) -> None:
     picture = np.full((20, 30, 3), 0.5, np.float32)
     with store.writing("a") as file:
-        images.write(picture, format, file, "{}")
-    assert store.get("a") == images.encode(picture, format, "{}")
+        encode.write(picture, format, file, "{}")
+    assert store.get("a") == encode_picture(picture, format, "{}")
 
 
 def test_a_missing_file_is_a_clear_error(store: Storage) -> None:

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 from sqlalchemy import func, select
 
-from farm import db, jobs
+from farm.database import sessions
+from farm.database.models import Job, State, Upload, WorkClass
 from farm.errors import InvalidInput, KeyReused
-from farm.models import Job, State, Upload, WorkClass
+from farm.jobs import tickets
+from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import storage
-from farm.submit import submit
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -30,7 +31,7 @@ def picture(seed: int, width: int = 80, height: int | None = None) -> bytes:
 
 
 def rows(table: type) -> int:
-    with db.reading() as session:
+    with sessions.reading() as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
@@ -38,8 +39,8 @@ def test_a_job_is_accepted_while_the_queue_is_away_and_its_ticket_is_due() -> No
     job = submit(picture(0), [picture(1)], Recipe(size=200), name="  two   words ")
     assert (job.state, job.name, job.width, job.height) == (State.QUEUED, "two words", 200, 200)
     assert storage().get(job.content.key) == picture(0)
-    with db.writing() as session:
-        assert jobs.tickets_due(session, 60) == [WorkClass.PREVIEW]
+    with sessions.writing() as session:
+        assert tickets.tickets_due(session, 60) == [WorkClass.PREVIEW]
 
 
 @pytest.mark.parametrize(

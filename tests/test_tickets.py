@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 from kombu import Queue
 
-from farm.models import WorkClass
-from farm.queue import celery, send_ticket
+from farm.database.models import WorkClass
+from farm.jobs.tickets import celery, send_ticket
 from tests.conftest import fresh_settings
 from tests.processes import redis_server
 

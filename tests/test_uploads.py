@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from farm import decoding, uploads
-from farm.decoding import Asked
 from farm.errors import InvalidInput, TooLarge
-from farm.images import Checked
+from farm.pictures import decoder_pool, uploads
+from farm.pictures.decode import Checked
+from farm.pictures.decoder_pool import Asked
+from farm.pictures.uploads import Picture
 from farm.storage import storage
 from tests.conftest import fresh_settings
 
@@ -23,13 +24,13 @@ pytestmark = pytest.mark.usefixtures("database")
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The files that were decoded, as they are."""
     seen: list[bytes] = []
-    check = decoding.check
+    check = decoder_pool.check
 
     def seeing(pictures: Sequence[Asked]) -> Generator[Checked]:
         seen.extend(each.data for each in pictures)
         return check(pictures)
 
-    monkeypatch.setattr(decoding, "check", seeing)
+    monkeypatch.setattr(decoder_pool, "check", seeing)
     return seen
 
 
@@ -40,7 +41,7 @@ def picture(seed: int, width: int = 80, height: int = 60) -> bytes:
     return buffer.getvalue()
 
 
-def send(*asked: Asked) -> list[uploads.Picture]:
+def send(*asked: Asked) -> list[Picture]:
     pictures = list(uploads.check(asked))
     uploads.store(pictures)
     return pictures

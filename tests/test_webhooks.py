@@ -19,11 +19,13 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from farm import db, deliveries, jobs, notice
-from farm.deliveries import Standing
-from farm.install import install
-from farm.models import Delivery, State, WorkClass
+from farm.database import sessions
+from farm.database.models import Delivery, State, WorkClass
+from farm.database.setup import install
+from farm.jobs import states
 from farm.settings import settings
+from farm.webhooks import deliveries, payload
+from farm.webhooks.deliveries import Standing
 from tests.conftest import fresh_settings
 from tests.processes import FARM, free_port, wait_for
 from tests.receiver import Receiver, receiving
@@ -31,8 +33,8 @@ from tests.test_addresses import resolves_to
 from tests.test_deliveries import again, cancel, claim, make_due, rows, told_job
 from tests.test_janitor import long_well
 from tests.test_jobs import lapse, state, to_state
-from workers import webhooks
-from workers.webhooks import Senders, send_one
+from workers import webhook_sender
+from workers.webhook_sender import Senders, send_one
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -70,9 +72,9 @@ def the_row(job_id: str) -> Delivery:
 def test_a_success_is_told_with_a_signature_that_verifies(receiver: Receiver) -> None:
     # Given a job that succeeds
     job_id = told_job(receiver.url)
-    with db.writing() as session:
-        jobs.claim(session, WorkClass.PREVIEW, "worker@test")
-        jobs.succeed(session, job_id, 1, {"ssim": 0.5})
+    with sessions.writing() as session:
+        states.claim(session, WorkClass.PREVIEW, "worker@test")
+        states.succeed(session, job_id, 1, {"ssim": 0.5})
     # When what is due is sent
     assert send() is True
     assert send() is False
@@ -108,7 +110,7 @@ def test_the_receiver_of_the_docs_knows_the_farm(
     assert from_the_farm(call.headers, call.body) is True
     assert from_the_farm(call.headers, call.body + b" ") is False
     long_ago = str(int(time.time()) - 3600)
-    signature = notice.signature(settings().webhook_key, long_ago, call.body)
+    signature = payload.signature(settings().webhook_key, long_ago, call.body)
     old = {"Style-Farm-Timestamp": long_ago, "Style-Farm-Signature": signature}
     assert from_the_farm(old, call.body) is False
 
@@ -120,9 +122,9 @@ def test_a_failure_is_told_with_its_reason_and_whole_addresses(
     monkeypatch.setenv("FARM_WEBHOOK_SECRET", "a secret of the operator's own")
     fresh_settings()
     job_id = told_job(receiver.url)
-    with db.writing() as session:
-        jobs.claim(session, WorkClass.PREVIEW, "worker@test")
-        jobs.fail(session, job_id, 1, "it broke")
+    with sessions.writing() as session:
+        states.claim(session, WorkClass.PREVIEW, "worker@test")
+        states.fail(session, job_id, 1, "it broke")
     send()
     (call,) = receiver.calls
     job = call.json["job"]
@@ -174,7 +176,7 @@ def test_no_redirect_is_followed(receiver: Receiver, status: int) -> None:
 def test_a_receiver_that_does_not_come_to_an_end_is_left(
     monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(webhooks, "TIMEOUT_SECONDS", 0.4)
+    monkeypatch.setattr(webhook_sender, "TIMEOUT_SECONDS", 0.4)
     with receiving(Receiver(hanging=how == "hanging", dripping=how == "dripping")) as receiver:
         job_id = ended(receiver.url)
         send()
@@ -214,7 +216,7 @@ def test_the_call_goes_to_the_address_that_was_checked_under_the_name_that_was_g
     resolves_to(monkeypatch, "127.0.0.1")
     job_id = ended(f"http://hook.test:{receiver.port}/")
     asked = []
-    real = webhooks.addresses.resolve
+    real = webhook_sender.destinations.resolve
 
     async def once(url: object) -> list[str]:
         found = await real(url)  # type: ignore[arg-type]
@@ -222,7 +224,7 @@ def test_the_call_goes_to_the_address_that_was_checked_under_the_name_that_was_g
         asked.append(url)
         return found
 
-    monkeypatch.setattr(webhooks.addresses, "resolve", once)
+    monkeypatch.setattr(webhook_sender.destinations, "resolve", once)
     send()
     assert Standing.of(the_row(job_id)) is Standing.DELIVERED
     assert len(asked) == 1
@@ -310,7 +312,7 @@ def test_what_breaks_inside_is_counted_as_a_try(
         raise ZeroDivisionError
 
     job_id = ended(receiver.url)
-    monkeypatch.setattr(webhooks, "call", broken)
+    monkeypatch.setattr(webhook_sender, "call", broken)
     assert send()
     assert (the_row(job_id).tries, Standing.of(the_row(job_id))) == (1, Standing.WAITING)
 
@@ -345,15 +347,15 @@ def test_a_slow_receiver_holds_up_neither_others_nor_the_janitor(receiver: Recei
 def test_senders_go_on_after_the_database_was_away(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "OUTAGE_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(webhook_sender, "OUTAGE_PAUSE_SECONDS", 0.05)
     stop, refused = threading.Event(), threading.Event()
-    real = webhooks.logger.warning
+    real = webhook_sender.logger.warning
 
     def heard(said: str, **facts: object) -> None:
         refused.set()
         real(said, **facts)
 
-    monkeypatch.setattr(webhooks.logger, "warning", heard)
+    monkeypatch.setattr(webhook_sender.logger, "warning", heard)
     with monkeypatch.context() as away:
         away.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
         fresh_settings()
@@ -408,4 +410,4 @@ def test_sent_again_by_a_person_it_is_delivered_again(receiver: Receiver) -> Non
     send()
     assert len(receiver.calls) == 2
     assert Standing.of(the_row(job_id)) is Standing.DELIVERED
-    assert deliveries.CLAIM_SECONDS > 2 * webhooks.TIMEOUT_SECONDS
+    assert deliveries.CLAIM_SECONDS > 2 * webhook_sender.TIMEOUT_SECONDS

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from farm import attempts, db, jobs
+from farm.database import sessions
+from farm.database.models import Job
 from farm.errors import AttemptLost, InvalidInput, NotFound
-from farm.models import Job
+from farm.jobs import attempts, states
+from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import storage
-from farm.submit import submit
 from tests.test_estimate import step
 from tests.test_jobs import claim, lose
 from tests.test_submit import picture
@@ -19,7 +20,7 @@ from workers.checkpoints import Checkpoints
 pytestmark = pytest.mark.usefixtures("any_storage", "database")
 
 
-def taken() -> jobs.Claim:
+def taken() -> states.Claim:
     found = claim()
     assert found is not None
     return found
@@ -47,8 +48,8 @@ def test_one_checkpoint_is_kept_and_the_next_attempt_finds_it() -> None:
     # And its own replaces the first one's
     Checkpoints(second.job, 2, storage()).write(step(2, 1, 2, side=8, seconds=3))
     assert keys(second.job) == ["2/checkpoint.safetensors"]
-    with db.reading() as session:
-        assert jobs.get(session, second.job.id).checkpoint_attempt == 2
+    with sessions.reading() as session:
+        assert states.get(session, second.job.id).checkpoint_attempt == 2
 
 
 def test_a_stale_attempts_checkpoint_is_refused_and_the_newer_stays() -> None:
@@ -90,7 +91,7 @@ def test_a_storage_that_refuses_stops_no_job(monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as away:
         away.setattr("farm.storage.Storage.writing", full)
         Checkpoints(first.job, 1, storage()).write(step(1, 1, 2, side=8, seconds=1))
-    with db.reading() as session:
-        assert jobs.get(session, first.job.id).checkpoint_attempt is None
-    with db.writing() as session:
+    with sessions.reading() as session:
+        assert states.get(session, first.job.id).checkpoint_attempt is None
+    with sessions.writing() as session:
         attempts.heartbeat(session, first.job.id, 1)

@@ -11,7 +11,9 @@ from werkzeug.routing import BaseConverter
 
 from farm import log
 from farm.settings import settings
-from web import access, api, errors, health, limits, live, openapi, pages, pictures, present, security
+from web import api, files, health, pages, streams, words
+from web.api import document
+from web.middleware import authentication, errors, headers, rate_limits
 
 SIGNED_IN_FOR = timedelta(days=30)  # since the last visit
 MOST_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
@@ -43,11 +45,11 @@ def create_app() -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["job_id"] = _JobId
     Bootstrap5(app)
-    for part in (access, limits):  # before anything reads what was sent
+    for part in (authentication, rate_limits):  # before anything reads what was sent
         part.init_app(app)
     CSRFProtect(app).exempt(api.blueprint)
-    for part in (pages, pictures, api, health, openapi):
+    for part in (pages, files, api, health, document):
         app.register_blueprint(part.blueprint)
-    for part in (errors, security, openapi, present, live):
+    for part in (errors, headers, document, words, streams):
         part.init_app(app)
     return app

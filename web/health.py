@@ -6,7 +6,8 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
-from farm import db, machines
+from farm.database import sessions
+from farm.fleet import registry
 
 blueprint = Blueprint("health", __name__)
 
@@ -15,8 +16,8 @@ blueprint = Blueprint("health", __name__)
 def healthz() -> ResponseReturnValue:
     """Whether the database answers, and how many workers are alive. No worker is no illness."""
     try:
-        with db.reading() as session:
-            workers = len(machines.alive(session))
+        with sessions.reading() as session:
+            workers = len(registry.alive(session))
     except SQLAlchemyError:
         return jsonify(status="unavailable", database="unavailable", workers=None), 503
     return jsonify(status="ok", database="ok", workers=workers)

@@ -15,7 +15,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from farm import decoding
+from farm.pictures import decoder_pool
 from farm.settings import settings
 
 LINGER_SECONDS = 2.0  # for whoever is still sending when the answer is out
@@ -79,7 +79,7 @@ def when_ready(arbiter: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """Pictures can be decoded from the first request on. Told to stop, the streams end at once; what
     else is being answered has its grace."""
-    decoding.warm()
+    decoder_pool.warm()
 
     def stop(number: int, frame: FrameType | None) -> None:
         worker.wsgi.extensions["live"].stop()

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import structlog
 
-from farm import attempts
+from farm.database.models import Job
 from farm.engine import checkpoint
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.optimise import Step
 from farm.errors import StorageAway
-from farm.models import Job
+from farm.jobs import attempts
 from farm.settings import settings
 from farm.storage import Storage
-from workers import outage
+from workers import retries
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class Checkpoints:
             log.warning("checkpoint not stored", job=self._job.id, error=str(error))
             return
         mine = (self._job.id, self._attempt)
-        outage.write(lambda session: attempts.checkpoint_stored(session, *mine))
+        retries.write(lambda session: attempts.checkpoint_stored(session, *mine))
         if self._older is not None:
             with suppress(StorageAway):  # what is left is removed at the job's end
                 self._store.delete(self._job.checkpoint_key(self._older))

@@ -12,9 +12,11 @@ from contextlib import contextmanager
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from farm import attempts, db, jobs, machines
+from farm.database import sessions
+from farm.database.models import Job
 from farm.errors import AttemptLost
-from farm.models import Job
+from farm.fleet import registry
+from farm.jobs import attempts, states
 from farm.settings import settings
 
 BEATS_IN_A_LEASE = 4
@@ -29,15 +31,15 @@ log = structlog.get_logger()
 class Heartbeat(threading.Thread):
     """Beats from the start of the process to its end; between `of` and its end, for a job too."""
 
-    def __init__(self, worker: str, machine: machines.Machine) -> None:
+    def __init__(self, worker: str, machine: registry.Machine) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._worker = (worker, machine)
-        self._claim: jobs.Claim | None = None
+        self._claim: states.Claim | None = None
         self._moved = time.monotonic()
         self._pause = min(LONGEST_PAUSE, settings().lease_seconds / BEATS_IN_A_LEASE)
 
     @contextmanager
-    def of(self, claim: jobs.Claim) -> Iterator[None]:
+    def of(self, claim: states.Claim) -> Iterator[None]:
         """Renew this claim's lease while the block runs."""
         self.progressed()
         self._claim = claim
@@ -60,10 +62,10 @@ class Heartbeat(threading.Thread):
         claim = self._claim
         stuck = claim is not None and time.monotonic() - self._moved > patience_seconds(claim.job)
         try:
-            with db.writing() as session:
-                machines.seen(session, *self._worker)
+            with sessions.writing() as session:
+                registry.seen(session, *self._worker)
                 if claim and stuck:
-                    jobs.broke_off(session, claim.job.id, claim.attempt, jobs.LOST, STUCK)
+                    states.broke_off(session, claim.job.id, claim.attempt, states.LOST, STUCK)
                 elif claim:
                     attempts.heartbeat(session, claim.job.id, claim.attempt)
         except AttemptLost:

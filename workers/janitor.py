@@ -13,10 +13,13 @@ import time
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from farm import db, jobs, leftovers, log, machines
-from farm.queue import send_ticket
+from farm import log
+from farm.database import sessions
+from farm.fleet import registry
+from farm.jobs import cleanup, states, tickets
+from farm.jobs.tickets import send_ticket
 from farm.settings import settings
-from workers.webhooks import Senders
+from workers.webhook_sender import Senders
 
 ROUND_SECONDS = 5.0
 TICKET_SECONDS = 60.0  # a job that still waits after it gets another ticket, in case one was lost
@@ -43,9 +46,9 @@ class Janitor:
             self._requeue(judging=now - self._well_since >= settings().lease_seconds)
             if now - self._swept >= SWEEP_SECONDS:
                 self._swept = now
-                with db.writing() as session:
-                    machines.forget(session)
-                leftovers.sweep()
+                with sessions.writing() as session:
+                    registry.forget(session)
+                cleanup.sweep()
         except OperationalError as error:
             self._well_since = None
             logger.warning("the database is away", error=str(error.orig))
@@ -53,11 +56,11 @@ class Janitor:
             logger.exception("a round broke off")
 
     def _requeue(self, *, judging: bool) -> None:
-        with db.writing() as session:
+        with sessions.writing() as session:
             if judging:
-                for job_id in jobs.requeue_lapsed(session):
+                for job_id in states.requeue_lapsed(session):
                     logger.warning("worker lost", job=job_id)
-            due = jobs.tickets_due(session, TICKET_SECONDS)
+            due = tickets.tickets_due(session, TICKET_SECONDS)
         for work_class in due:
             send_ticket(work_class)
 

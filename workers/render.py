@@ -10,11 +10,11 @@ from typing import Any
 import structlog
 from sqlalchemy.orm import Session
 
-from farm import attempts, images, jobs, machines
+from farm.database.models import Job, State, Upload
 from farm.engine import device, precision, quality
 from farm.engine.checkpoint import Checkpoint
+from farm.engine.loaded import Engine, budget_bytes
 from farm.engine.optimise import Picture, Step, stylize
-from farm.engine.ready import Engine, budget_bytes
 from farm.errors import (
     AttemptLost,
     FarmError,
@@ -24,26 +24,29 @@ from farm.errors import (
     StorageAway,
     WeightsUnavailable,
 )
-from farm.models import Job, State, Upload
+from farm.fleet import registry
+from farm.jobs import attempts, states
+from farm.pictures import encode
+from farm.pictures.decode import decode_picture
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage, storage
-from workers import checkpoints, outage
-from workers.exhibits import Exhibits, exhibits
+from workers import checkpoints, retries
+from workers.inputs import Exhibits, exhibits
+from workers.interrupts import Stop, Waits
 from workers.reporter import Reporter
-from workers.stop import Stop, Waits
 
 AGAIN = "Send the same picture again, then retry this job."
 
 log = structlog.get_logger()
 
 
-def machine() -> machines.Machine:
+def machine() -> registry.Machine:
     """What this process renders on, for the list of workers and for estimates."""
     chosen = device.choose()
     form = precision.choose("auto", chosen)
     memory = device.memory_bytes(chosen)
-    return machines.Machine(
+    return registry.Machine(
         device=device.describe(chosen),
         memory_bytes=memory,
         device_kind=chosen.type,
@@ -60,7 +63,7 @@ def engine(features: str, form: str) -> Engine:
     return Engine.ready(features, form, given.weights_dir, log.info, memory_gb=given.memory_gb)
 
 
-def render(claim: jobs.Claim, progressed: Callable[[], None]) -> bool:
+def render(claim: states.Claim, progressed: Callable[[], None]) -> bool:
     """Render a claimed job and move its row to where it ends. Raises nothing.
 
     Args:
@@ -80,13 +83,13 @@ def render(claim: jobs.Claim, progressed: Callable[[], None]) -> bool:
     except Stop as stop:
         _leave(job, attempt, stop.state)
         logger.info("stopped", state=stop.state.value)
-    except outage.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
+    except retries.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
         logger.exception("the database stays away; given up")
     except Exception as error:
         if device.is_out_of_memory(error):
             logger.exception("out of memory")
             message = "its worker ran out of memory"
-            _end(job, lambda s: jobs.broke_off(s, job.id, attempt, jobs.OUT_OF_MEMORY, message))
+            _end(job, lambda s: states.broke_off(s, job.id, attempt, states.OUT_OF_MEMORY, message))
             return True
         if isinstance(error, StorageAway):
             logger.exception("the storage stays away")
@@ -98,7 +101,7 @@ def render(claim: jobs.Claim, progressed: Callable[[], None]) -> bool:
             logger.exception("the renderer broke")
             message = "The renderer broke while making this picture. The worker's log says why, under"
             message += f" job {job.id}, attempt {attempt}."
-        _end(job, lambda s: jobs.fail(s, job.id, attempt, message))
+        _end(job, lambda s: states.fail(s, job.id, attempt, message))
     return False
 
 
@@ -127,7 +130,7 @@ def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
         if resume is None:
             raise
         ready = engine(recipe.features, recipe.precision)  # and begin anew, see `_steps`
-    outage.write(lambda s: attempts.set_features(s, job.id, attempt, ready.vgg.features))
+    retries.write(lambda s: attempts.set_features(s, job.id, attempt, ready.vgg.features))
     device.reset_peak_memory(ready.device)
     reporter = Reporter(job, attempt, store)
     reporter.say(f"{ready.vgg.features} on {device.describe(ready.device)}, {ready.form.name}")
@@ -146,16 +149,16 @@ def _decoded(store: Storage, waits: Waits, upload: Upload, called: str) -> Pictu
         RenderFailed: what is stored is not what was sent, or it is gone.
     """
     try:
-        data = outage.tried(lambda: store.get_whole(upload.key, upload.sha256), waits)
+        data = retries.tried(lambda: store.get_whole(upload.key, upload.sha256), waits)
     except NotFound as error:
         raise RenderFailed(f"{called.capitalize()}: {error} {AGAIN}") from error
-    return images.decode(data, called, settings().max_upload_megapixels)
+    return decode_picture(data, called, settings().max_upload_megapixels)
 
 
 def _resume(store: Storage, waits: Waits, job: Job, attempt: int) -> Checkpoint | None:
     """What there is to go on from."""
     try:
-        return outage.tried(lambda: checkpoints.newest(job, store), waits)
+        return retries.tried(lambda: checkpoints.newest(job, store), waits)
     except (InvalidInput, NotFound) as error:
         log.warning("checkpoint not usable", job=job.id, error=str(error))
         _note(job, attempt, "begins anew: what the last attempt left cannot be read")
@@ -164,7 +167,7 @@ def _resume(store: Storage, waits: Waits, job: Job, attempt: int) -> Checkpoint 
 
 def _note(job: Job, attempt: int, message: str) -> None:
     """For the job's timeline."""
-    outage.write(lambda s: attempts.note(s, job.id, attempt, message))
+    retries.write(lambda s: attempts.note(s, job.id, attempt, message))
 
 
 def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
@@ -198,46 +201,46 @@ def _finish(task: _Task, step: Step) -> None:
     seen = task.exhibits
     figures = quality.measure(picture, seen.content, seen.styles, task.recipe, ready, seen.memory)
     text = ready.settled(task.recipe).model_dump_json()
-    outage.tried(lambda: store_pictures(job, task.store, picture, text), task.waits)
+    retries.tried(lambda: store_pictures(job, task.store, picture, text), task.waits)
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
         "peak_memory_bytes": device.peak_memory_bytes(ready.device),
         "precision": ready.form.name,
         "device": device.describe(ready.device),
     }
-    outage.write(lambda s: _succeed(s, task, metrics))
+    retries.write(lambda s: _succeed(s, task, metrics))
 
 
 def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
     """Unless the job was cancelled while its picture was measured and stored."""
     if attempts.heartbeat(session, task.job.id, task.attempt) is State.CANCELLING:
         raise Stop(State.CANCELLING)
-    jobs.succeed(session, task.job.id, task.attempt, metrics)
+    states.succeed(session, task.job.id, task.attempt, metrics)
 
 
 def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> None:
     """The preview, the result with its recipe (JSON) and, where browsers need one, the view."""
-    store.put(job.preview_key, images.preview(picture))
+    store.put(job.preview_key, encode.preview(picture))
     with store.writing(job.result_key) as file:
-        images.write(picture, job.format.name, file, recipe)
+        encode.write(picture, job.format.name, file, recipe)
     if job.has_view:
         with store.writing(job.view_key) as file:
-            images.view(picture, file)
+            encode.view(picture, file)
 
 
 def _leave(job: Job, attempt: int, state: State) -> None:
     if state is State.CANCELLING:
-        _end(job, lambda s: jobs.stopped(s, job.id, attempt))
+        _end(job, lambda s: states.stopped(s, job.id, attempt))
     else:
         reason = "its worker was stopped; waits for another"
-        _end(job, lambda s: jobs.give_back(s, job.id, attempt, reason))
+        _end(job, lambda s: states.give_back(s, job.id, attempt, reason))
 
 
 def _end(job: Job, move: Callable[[Session], None]) -> None:
     """What cannot be told is left to the lease."""
     try:
-        outage.write(move)
+        retries.write(move)
     except AttemptLost:
         log.warning("attempt lost while ending", job=job.id)
-    except outage.DatabaseAway:
+    except retries.DatabaseAway:
         log.exception("the database stays away; the job's end is left to its lease", job=job.id)

@@ -12,16 +12,18 @@ from statistics import mean, stdev
 
 import structlog
 
-from farm import attempts, db, images, machines
-from farm.engine.optimise import Step
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.engine.optimise import LevelDone, Step
 from farm.errors import StorageAway
-from farm.models import Job, State
-from farm.render import LevelDone
+from farm.fleet import registry
+from farm.jobs import attempts
+from farm.pictures import encode
 from farm.settings import settings
 from farm.storage import Storage
-from workers import outage
+from workers import retries
 from workers.checkpoints import Checkpoints
-from workers.stop import Stop, stopping
+from workers.interrupts import Stop, stopping
 
 REPORT_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0
@@ -77,13 +79,13 @@ class Reporter:
     def _report(self, step: Step) -> None:
         """A report that the database does not take is left out; the next one says it all."""
         try:
-            with db.writing() as session:
+            with sessions.writing() as session:
                 state = attempts.report(session, self._job.id, self._attempt, self._progress(step))
                 if speed := self._speed(step):
-                    machines.measured(session, settings().worker_name, speed)
+                    registry.measured(session, settings().worker_name, speed)
                 if self._lines:
                     attempts.say(session, self._job.id, self._attempt, self._lines)
-        except outage.DatabaseAway as error:
+        except retries.DatabaseAway as error:
             log.warning("not reported", job=self._job.id, error=str(error.orig))
             return
         self._lines.clear()
@@ -94,10 +96,10 @@ class Reporter:
         """One that cannot be stored is left out."""
         began = time.monotonic()
         try:
-            self._store.put(self._job.preview_key, images.preview(step.picture()))
-            with db.writing() as session:
+            self._store.put(self._job.preview_key, encode.preview(step.picture()))
+            with sessions.writing() as session:
                 attempts.preview_stored(session, self._job.id, self._attempt)
-        except (StorageAway, *outage.DatabaseAway) as error:
+        except (StorageAway, *retries.DatabaseAway) as error:
             log.warning("preview not stored", job=self._job.id, error=str(error))
         self._previewed = time.monotonic()
         self._preview_took = self._previewed - began

@@ -16,12 +16,14 @@ from celery.signals import worker_process_init, worker_shutting_down
 from celery.worker.request import Request
 from kombu.transport.virtual import QoS
 
-from farm import db, jobs, leftovers, log
-from farm.models import WorkClass
-from farm.queue import TASK, celery, send_ticket
+from farm import log
+from farm.database import sessions
+from farm.database.models import WorkClass
+from farm.jobs import cleanup, states
+from farm.jobs.tickets import TASK, celery, send_ticket
 from farm.settings import settings
 from workers.heartbeat import Heartbeat
-from workers.stop import stopping
+from workers.interrupts import stopping
 
 EXIT_OUT_OF_MEMORY = 71
 EXIT_STOPPED = 72
@@ -75,12 +77,12 @@ def render_next(work_class: str) -> None:
     # The pool sets its own handler after `prepare_child`; while a job is at hand it is ours, so that
     # the job is given back and not torn apart.
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    with db.writing() as session:
-        claim = jobs.claim(session, WorkClass(work_class), settings().worker_name)
+    with sessions.writing() as session:
+        claim = states.claim(session, WorkClass(work_class), settings().worker_name)
     if claim is None:
         return
     with _heartbeat.of(claim):
         fresh_memory_wanted = render.render(claim, _heartbeat.progressed)
-    leftovers.remove_of(claim.job.id)
+    cleanup.remove_of(claim.job.id)
     if fresh_memory_wanted:
         os._exit(EXIT_OUT_OF_MEMORY)  # the parent starts another child

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from farm.engine.colours import GRID
 from farm.errors import InvalidInput, Problem, RenderFailed
-from farm.plan import SMALLEST_TILE
 from farm.recipe import Recipe
+from farm.recipe.memory_plan import SMALLEST_TILE
 
 VERSION = 2
 KEY = "style-farm checkpoint"

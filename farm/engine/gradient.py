@@ -11,7 +11,8 @@ segments of one or two blocks:
    segment's output to the gradient by its input, added up where tiles overlap.
 
 The result is that of one pass over the whole picture, which is the case of one tile. What lies on the
-tapes, how large tiles are and which blocks share a segment is the plan's choice (`farm.plan`).
+tapes, how large tiles are and which blocks share a segment is the plan's choice
+(`farm.recipe.memory_plan`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.device import trim
+from farm.engine.feature_cache import Memory
 from farm.engine.losses import (
     ContentLoss,
     Losses,
@@ -33,15 +35,14 @@ from farm.engine.losses import (
     style_loss,
     tv_loss,
 )
-from farm.engine.memory import Memory
 from farm.engine.pyramid import Level, resize, resize_style
 from farm.engine.segment import Look, Push, Segment
 from farm.engine.statistics import Moments
 from farm.engine.tape import Tape
 from farm.engine.tiles import Region, block_sizes, tiles
 from farm.engine.vgg import VGG
-from farm.plan import CHANNELS, WHOLE, Plan, block_of
 from farm.recipe import Recipe
+from farm.recipe.memory_plan import CHANNELS, WHOLE, Plan, block_of
 
 LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is given back
 TILES_AT_ONCE = 8  # after so many

@@ -1,8 +1,8 @@
 """The course of a rendering: a picture that grows level by level until it has the paintings' statistics.
 
 Gatys et al. 2016 (arXiv 1508.06576), coarse to fine: each level starts from the one before it. The
-gradient is `gradient.py`'s, mended on the way by `slopes.py`, and the step `optimisers.py`'s; here they
-are brought together, watched, and put down in checkpoints.
+gradient is `gradient.py`'s, mended on the way by `fallbacks.py`, and the step `optimisers.py`'s; here
+they are brought together, watched, and put down in checkpoints.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from farm.engine import checkpoint, precision
 from farm.engine import device as devices
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.colours import GRID, mean_colours
+from farm.engine.fallbacks import Slopes
+from farm.engine.feature_cache import Memory
+from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
-from farm.engine.memory import Memory
 from farm.engine.optimisers import OPTIMISERS, Optimiser
 from farm.engine.pyramid import Level, levels, resize, to_tensor
-from farm.engine.ready import Engine
-from farm.engine.slopes import Slopes
 from farm.errors import InvalidInput, Problem
-from farm.plan import Plan
-from farm.recipe import Recipe, pixel_iterations
+from farm.recipe import Recipe
+from farm.recipe.levels import pixel_iterations
+from farm.recipe.memory_plan import Plan
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
 
@@ -274,3 +275,37 @@ def initial(recipe: Recipe, photograph: Tensor, level: Level) -> Tensor:
 def to_numpy(picture: Tensor) -> Picture:
     """(1, 3, H, W) on any device -> (H, W, 3) float32 in [0, 1]."""
     return picture[0].permute(1, 2, 0).clamp(0, 1).float().cpu().contiguous().numpy()
+
+
+@dataclass(frozen=True)
+class LevelDone:
+    """What a level took, since this process began."""
+
+    level: int
+    levels: int
+    width: int
+    height: int
+    iterations: int
+    seconds: float
+    peak_memory_bytes: int
+    plan: str
+
+    @classmethod
+    def of(cls, step: Step, entered: float) -> LevelDone:
+        """At a level's last step; entered: `Step.seconds` at its beginning."""
+        return cls(
+            level=step.level,
+            levels=step.levels,
+            width=step.width,
+            height=step.height,
+            iterations=step.iteration,
+            seconds=round(step.seconds - entered, 2),
+            peak_memory_bytes=step.peak_memory_bytes,
+            plan=step.plan.describe(),
+        )
+
+    def __str__(self) -> str:
+        size = f"{self.width} x {self.height}"
+        took = f"{self.iterations} iterations, {self.seconds:.1f} s"
+        peak = f"peak {self.peak_memory_bytes / 1e9:.2f} GB"
+        return f"level {self.level}/{self.levels}, {size}: {took}, {peak}; {self.plan}"

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from farm.recipe import Level as Level  # re-exported: the web part needs them without torch
-from farm.recipe import levels as levels
+from farm.recipe.levels import Level as Level  # re-exported: the web part needs them without torch
+from farm.recipe.levels import levels as levels
 
 MOST_ENLARGED = 4.0  # of a painting's sides
 

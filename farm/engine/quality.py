@@ -9,11 +9,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from farm.engine.feature_cache import Memory
 from farm.engine.gradient import Objective
-from farm.engine.memory import Memory
+from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture
 from farm.engine.pyramid import Level, resize, to_tensor
-from farm.engine.ready import Engine
 from farm.engine.statistics import Moments
 from farm.recipe import Recipe
 

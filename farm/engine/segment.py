@@ -10,7 +10,7 @@ from torch import Tensor
 from farm.engine.tape import Pooling, Tape, pack, unpack
 from farm.engine.tiles import Region, Tile
 from farm.engine.vgg import VGG, pool, pool_back
-from farm.plan import again_until, block_of, layers_of
+from farm.recipe.memory_plan import again_until, block_of, layers_of
 
 # Told a layer, the region of its features, and the features there (h, w, C).
 Look = Callable[[str, Region, Tensor], None]

@@ -20,7 +20,7 @@ from torch import Tensor
 from farm.engine.border import fold_border, repeat_border
 from farm.engine.convolution import Kernel, adjoint, as_hwc, as_nchw, kernel
 from farm.engine.tiles import pooled
-from farm.recipe import CONVOLUTIONS, layer_names
+from farm.recipe.recipe import CONVOLUTIONS, layer_names
 
 
 class VGG:

@@ -36,7 +36,7 @@ from torch import Tensor
 
 from farm.engine import onnx
 from farm.errors import WeightsUnavailable
-from farm.recipe import AUTOMATIC, LAST_RESORT, layer_names
+from farm.recipe.recipe import AUTOMATIC, LAST_RESORT, layer_names
 
 Say = Callable[[str], None]  # one line to whoever waits
 PROBE_SECONDS = 5

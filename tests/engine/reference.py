@@ -15,7 +15,8 @@ from torch import Tensor
 from farm.engine.losses import style_loss
 from farm.engine.pyramid import Level, resize, resize_style
 from farm.engine.statistics import Moments
-from farm.recipe import Recipe, layer_names
+from farm.recipe import Recipe
+from farm.recipe.recipe import layer_names
 
 
 def features(

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from farm.engine import checkpoint
 from farm.engine.checkpoint import KEY, VERSION, Checkpoint, read
+from farm.engine.loaded import Engine
 from farm.engine.optimise import Step, stylize
-from farm.engine.ready import Engine
 from farm.errors import InvalidInput, RenderFailed
 from farm.recipe import Recipe
 from tests.conftest import load_sample

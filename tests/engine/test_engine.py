@@ -11,15 +11,16 @@ import torch
 
 from farm.engine import precision, quality
 from farm.engine.colours import mean_colours
+from farm.engine.fallbacks import finite_gradient
 from farm.engine.gradient import Objective
+from farm.engine.loaded import Engine
 from farm.engine.optimise import Step, stylize
 from farm.engine.precision import FLOAT16, WINOGRAD, LossScale
 from farm.engine.pyramid import Level, levels, resize_style, to_tensor
-from farm.engine.ready import Engine
-from farm.engine.slopes import finite_gradient
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
-from farm.plan import peak_bytes
-from farm.recipe import Recipe, level_sizes
+from farm.recipe import Recipe
+from farm.recipe.memory_plan import peak_bytes
+from farm.recipe.recipe import level_sizes
 from tests.conftest import load_sample
 
 CPU = torch.device("cpu")

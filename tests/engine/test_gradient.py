@@ -13,8 +13,8 @@ from farm.engine import weights
 from farm.engine.gradient import Objective
 from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.vgg import VGG
-from farm.plan import WHOLE, Plan, ladder
 from farm.recipe import Recipe
+from farm.recipe.memory_plan import WHOLE, Plan, ladder
 from tests.conftest import load_sample
 from tests.engine.reference import Reference
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from farm.engine import quality
-from farm.engine.memory import LARGEST_PIXELS, Memory
+from farm.engine.feature_cache import LARGEST_PIXELS, Memory
+from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level
-from farm.engine.ready import Engine
 from farm.recipe import Recipe
 from tests.conftest import load_sample
 

@@ -15,15 +15,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torchvision.models.vgg import cfgs, make_layers
 
+from farm.cli.supervisor import bring_weights
 from farm.engine import onnx, weights
 from farm.engine.gradient import Pass
 from farm.engine.tiles import Region
 from farm.engine.vgg import VGG
 from farm.errors import WeightsUnavailable
-from farm.plan import WHOLE
-from farm.recipe import layer_names
+from farm.recipe.memory_plan import WHOLE
+from farm.recipe.recipe import layer_names
 from farm.settings import settings
-from farm.up import bring_weights
 from tests.engine import reference
 from tests.engine.onnx_writer import model, node, tensor
 

@@ -7,60 +7,61 @@ from alembic import command
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from farm import board, db, listing
+from farm.database import schema, sessions
 from farm.errors import DatabaseOutOfDate
+from farm.jobs import details, lists
 from tests.test_jobs import make_job, state
 
 pytestmark = pytest.mark.usefixtures("empty_database")
 
 
 def test_there_is_one_head() -> None:
-    assert len(ScriptDirectory.from_config(db.alembic_config()).get_heads()) == 1
+    assert len(ScriptDirectory.from_config(schema.alembic_config()).get_heads()) == 1
 
 
 def test_the_migrations_make_what_the_models_say() -> None:
-    db.upgrade()
-    command.check(db.alembic_config())  # raises if autogenerate would add anything
+    schema.upgrade()
+    command.check(schema.alembic_config())  # raises if autogenerate would add anything
 
 
 def test_an_upgrade_with_jobs_in_place_keeps_them() -> None:
-    db.upgrade()
+    schema.upgrade()
     job_id = make_job()
-    db.upgrade()
+    schema.upgrade()
     assert state(job_id).value == "queued"
 
 
 def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> None:
-    db.upgrade()
+    schema.upgrade()
     job_id = make_job()
-    command.downgrade(db.alembic_config(), "0002")
-    with db.engine().connect() as connection:
+    command.downgrade(schema.alembic_config(), "0002")
+    with sessions.engine().connect() as connection:
         for table in ("job_styles", "events"):
             assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 1
-    db.upgrade()
-    with db.reading() as session:
-        job = board.get_with_history(session, job_id)
+    schema.upgrade()
+    with sessions.reading() as session:
+        job = details.get_with_history(session, job_id)
     assert (len(job.styles), len(job.events), job.counts_after) == (1, 1, 0)
     assert job.content.sent_at == job.content.created_at
 
 
 def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
-    db.upgrade()
+    schema.upgrade()
     job_id = make_job("Über den DÄCHERN")
-    command.downgrade(db.alembic_config(), "0003")
-    db.upgrade()
-    with db.reading() as session:
-        found = listing.page(session, listing.Asked(q="dach"))
+    command.downgrade(schema.alembic_config(), "0003")
+    schema.upgrade()
+    with sessions.reading() as session:
+        found = lists.page(session, lists.Asked(q="dach"))
     assert [job.id for job in found.jobs] == [job_id]
     assert found.jobs[0].name_folded == "uber den dachern"
 
 
 def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
     # Given two workers from before anybody asked what they can do
-    config = db.alembic_config()
+    config = schema.alembic_config()
     command.upgrade(config, "0001")
     for name, device in (("a", "CPU, 2 threads"), ("b", "NVIDIA H100")):
-        with db.engine().begin() as connection:
+        with sessions.engine().begin() as connection:
             row = {"name": name, "device": device, "moment": "2026-11-22 12:00:00+00:00"}
             connection.execute(
                 text("INSERT INTO workers VALUES (:name, :device, 16000000000, :moment, :moment)"), row
@@ -69,7 +70,7 @@ def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
     # When the tables are brought up to date, they are told what is safe to say of them
     command.upgrade(config, "0002")
     columns = "name, device_kind, itemsize, winograd, budget_bytes, seconds_per_megapixel"
-    with db.engine().connect() as connection:
+    with sessions.engine().connect() as connection:
         found = connection.execute(text(f"SELECT {columns} FROM workers ORDER BY name")).all()
     assert [tuple(row) for row in found] == [
         ("a", "cpu", 4, True, 12_000_000_000, None),
@@ -78,7 +79,7 @@ def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
 
     # And the way back keeps them too
     command.downgrade(config, "0001")
-    with db.engine().connect() as connection:
+    with sessions.engine().connect() as connection:
         assert connection.execute(
             text("SELECT name, memory_bytes FROM workers ORDER BY name")
         ).all() == [
@@ -88,14 +89,14 @@ def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
 
 
 def test_a_downgrade_to_nothing_leaves_nothing() -> None:
-    db.upgrade()
+    schema.upgrade()
     make_job()
-    command.downgrade(db.alembic_config(), "base")
-    assert inspect(db.engine()).get_table_names() == ["alembic_version"]
+    command.downgrade(schema.alembic_config(), "base")
+    assert inspect(sessions.engine()).get_table_names() == ["alembic_version"]
 
 
 def test_the_farm_refuses_a_database_that_is_behind_and_says_what_to_type() -> None:
     with pytest.raises(DatabaseOutOfDate, match="farm db upgrade"):
-        db.check_version()
-    db.upgrade()
-    db.check_version()
+        schema.check_version()
+    schema.upgrade()
+    schema.check_version()

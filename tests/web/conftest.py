@@ -19,9 +19,12 @@ from sqlalchemy import select
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
-from farm import attempts, db, images, jobs, queue, submit
-from farm.attempts import Progress
-from farm.models import Job, State
+from farm.database import schema, sessions
+from farm.database.models import Job, State
+from farm.jobs import attempts, states, submit, tickets
+from farm.jobs.attempts import Progress
+from farm.pictures.decode import decode_picture
+from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import storage
@@ -37,7 +40,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FARM_HOME", str(home))
         _forget()
-        db.upgrade()
+        schema.upgrade()
         _forget()
     return home / "farm.db"
 
@@ -66,8 +69,8 @@ def farm_in(folder: Path, tables: Path, patch: pytest.MonkeyPatch) -> Iterator[N
 
 
 def _forget() -> None:
-    db.close()
-    for cached in (settings, queue.celery):
+    sessions.close()
+    for cached in (settings, tickets.celery):
         cached.cache_clear()
 
 
@@ -168,8 +171,8 @@ def job_made(
     photograph = bad_pictures.photo(*content)
     job = submit.submit(photograph, styles, settings_, name=name, webhook_url=webhook_url, job_id=job_id)
     bring_to(job, state)
-    with db.reading() as session:
-        return jobs.get(session, job.id)
+    with sessions.reading() as session:
+        return states.get(session, job.id)
 
 
 def bring_to(job: Job, state: State) -> None:
@@ -177,33 +180,35 @@ def bring_to(job: Job, state: State) -> None:
     if state is State.QUEUED:
         return
     if state is State.CANCELLED:
-        with db.writing() as session:
-            jobs.cancel(session, job.id)
+        with sessions.writing() as session:
+            states.cancel(session, job.id)
         return
     attempt = paint(job)
-    with db.writing() as session:
+    with sessions.writing() as session:
         if state is State.CANCELLING:
-            jobs.cancel(session, job.id)
+            states.cancel(session, job.id)
         if state is State.FAILED:
-            jobs.fail(session, job.id, attempt, "The device has too little memory.")
+            states.fail(session, job.id, attempt, "The device has too little memory.")
         if state is State.SUCCEEDED:
-            claimed = jobs.get(session, job.id)
-            result = images.decode(bad_pictures.photo(96, 72), "result", 1)
-            storage().put(claimed.result_key, images.encode(result, claimed.format.name))
-            jobs.succeed(session, job.id, attempt, {"ssim": 0.5, "seconds": 61.0, "precision": "mixed"})
+            claimed = states.get(session, job.id)
+            result = decode_picture(bad_pictures.photo(96, 72), "result", 1)
+            storage().put(claimed.result_key, encode_picture(result, claimed.format.name))
+            states.succeed(
+                session, job.id, attempt, {"ssim": 0.5, "seconds": 61.0, "precision": "mixed"}
+            )
 
 
 def paint(job: Job) -> int:
     """A worker takes it, reports twice, stores a preview."""
-    with db.writing() as session:
-        claim = jobs.claim(session, job.work_class, "worker-1")
+    with sessions.writing() as session:
+        claim = states.claim(session, job.work_class, "worker-1")
         assert claim
         assert claim.job.id == job.id
         for iteration in (10, 30):
             progress = Progress(iteration / 72, 1, 2, iteration, 72, 9.0, 0.1, 2.0 / iteration, 0.01)
             attempts.report(session, job.id, claim.attempt, progress)
     storage().put(claim.job.preview_key, bad_pictures.photo(96, 72))
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.preview_stored(session, job.id, claim.attempt)
     return claim.attempt
 
@@ -213,7 +218,7 @@ def nothing_left(home: Path) -> Callable[[], None]:
     """Whether a refused submission left neither file nor row."""
 
     def check() -> None:
-        with db.reading() as session:
+        with sessions.reading() as session:
             assert list(session.scalars(select(Job))) == []
         assert storage().keys() == []
 

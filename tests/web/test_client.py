@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
-from farm.client import AnswerLost, Client
+from farm.cli.client import AnswerLost, Client
+from farm.database.models import Job, State
 from farm.errors import FarmError
-from farm.models import Job, State
 from farm.recipe import Recipe
 from tests.processes import SAMPLES
 

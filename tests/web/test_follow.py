@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from farm import db, follow, images, jobs
-from farm.cli import main
-from farm.models import WorkClass
+from farm.cli import main, wait
+from farm.database import sessions
+from farm.database.models import WorkClass
+from farm.jobs import states
+from farm.pictures.decode import decode_picture
+from farm.pictures.encode import encode_picture
 from farm.storage import storage
 from tests.conftest import load_sample
 from tests.processes import SAMPLES, free_port, wait_for
@@ -26,7 +29,7 @@ Painter = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(wait, "EVERY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -39,19 +42,19 @@ def painter(home: Path) -> Iterator[Painter]:
 
         def one(end: str) -> None:
             claim = wait_for(claimed, 20, 0.05)
-            storage().put(claim.job.result_key, images.encode(picture, claim.job.format.name))
-            with db.writing() as session:
+            storage().put(claim.job.result_key, encode_picture(picture, claim.job.format.name))
+            with sessions.writing() as session:
                 if end == "failed":
-                    jobs.fail(session, claim.job.id, claim.attempt, "No paint left.")
+                    states.fail(session, claim.job.id, claim.attempt, "No paint left.")
                 elif end == "cancelled":
-                    jobs.cancel(session, claim.job.id)
-                    jobs.stopped(session, claim.job.id, claim.attempt)
+                    states.cancel(session, claim.job.id)
+                    states.stopped(session, claim.job.id, claim.attempt)
                 else:
-                    jobs.succeed(session, claim.job.id, claim.attempt, {})
+                    states.succeed(session, claim.job.id, claim.attempt, {})
 
-        def claimed() -> jobs.Claim | None:
-            with db.writing() as session:
-                return jobs.claim(session, WorkClass.PREVIEW, "worker-1")
+        def claimed() -> states.Claim | None:
+            with sessions.writing() as session:
+                return states.claim(session, WorkClass.PREVIEW, "worker-1")
 
         thread = threading.Thread(target=lambda: [one(end) for end in ends])
         thread.start()
@@ -85,7 +88,7 @@ def test_a_picture_is_waited_for_and_fetched(served: str, painter: Painter, tmp_
 
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[-1] == str(path)
-    assert images.decode(path.read_bytes(), "result", 1).shape == load_sample("street", 48).shape
+    assert decode_picture(path.read_bytes(), "result", 1).shape == load_sample("street", 48).shape
 
 
 def test_a_folder_is_sent_in_one_command(
@@ -156,8 +159,8 @@ def test_a_folder_needs_pictures_and_a_folder_to_put_them(photographs: Path, tmp
 def test_a_farm_that_is_away_for_long_is_given_up(
     served: str, monkeypatch: pytest.MonkeyPatch, app
 ) -> None:
-    monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("farm.client.Client.changed", _away)
+    monkeypatch.setattr(wait, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("farm.cli.client.Client.changed", _away)
     done = submit(SAMPLES / "street.jpg", BRUSH, "--url", served, "--wait")
     assert done.exit_code == 1
     assert "No answer" in done.output
@@ -165,6 +168,6 @@ def test_a_farm_that_is_away_for_long_is_given_up(
 
 def _away(client, job_id: str, tag: str | None):
     """As if the farm had been stopped after the submission."""
-    from farm.client import Away
+    from farm.cli.client import Away
 
     raise Away(f"No answer from {client.url}: stopped.")

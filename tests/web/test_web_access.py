@@ -12,12 +12,13 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 from werkzeug.test import TestResponse
 
-from farm import access, db
-from farm.client import Client, Refused
-from farm.models import Job, State
+from farm import tokens
+from farm.cli.client import Client, Refused
+from farm.database import sessions
+from farm.database.models import Job, State
 from tests.conftest import fresh_settings
 from web import create_app
-from web.access import BY_PERSON
+from web.middleware.authentication import BY_PERSON
 
 GONE = "0" * 32
 OURS = {"Sec-Fetch-Site": "same-origin"}  # what a browser says of a page's own script
@@ -32,8 +33,8 @@ def closed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def token(closed: None) -> str:
-    with db.writing() as session:
-        return access.create(session, "Ada")
+    with sessions.writing() as session:
+        return tokens.create(session, "Ada")
 
 
 @pytest.fixture
@@ -139,8 +140,8 @@ def test_a_wrong_token_is_told_beside_its_field(closed: None, client: FlaskClien
 def test_a_revoked_token_opens_nothing_at_once(token: str, bearer: dict, client: FlaskClient) -> None:
     sign_in(client, token)
     assert client.get("/jobs").status_code == 200
-    with db.writing() as session:
-        access.revoke(session, "Ada")
+    with sessions.writing() as session:
+        tokens.revoke(session, "Ada")
     assert client.get("/jobs").status_code == 401
     assert client.get("/api/v1/jobs", headers=bearer).status_code == 401
 
@@ -171,22 +172,22 @@ def test_a_form_sent_when_the_token_was_revoked_says_what_to_do(token: str, clie
     sign_in(client, token)
     found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/").text)
     assert found
-    with db.writing() as session:
-        access.revoke(session, "Ada")
+    with sessions.writing() as session:
+        tokens.revoke(session, "Ada")
     answer = client.post("/", data={"csrf_token": found[1]})
     assert answer.status_code == 401
     assert BY_PERSON in answer.text
 
 
 def test_the_last_use_is_noted(bearer: dict, client: FlaskClient) -> None:
-    with db.reading() as session:
-        assert access.listed(session)[0].used_at is None
+    with sessions.reading() as session:
+        assert tokens.listed(session)[0].used_at is None
     client.get("/api/v1/jobs", headers=bearer)
-    with db.reading() as session:
-        used = access.listed(session)[0].used_at
+    with sessions.reading() as session:
+        used = tokens.listed(session)[0].used_at
     client.get("/api/v1/jobs", headers=bearer)
-    with db.reading() as session:
-        assert access.listed(session)[0].used_at == used is not None
+    with sessions.reading() as session:
+        assert tokens.listed(session)[0].used_at == used is not None
 
 
 def test_the_document_tells_of_the_token(bearer: dict, client: FlaskClient) -> None:
@@ -210,13 +211,13 @@ def test_no_token_is_in_the_database(token: str, home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 81, "a\x00b"])
 def test_a_token_needs_a_name_that_can_be_shown(home: Path, name: str) -> None:
-    with db.writing() as session, pytest.raises(Exception, match="1 to 80 characters"):
-        access.create(session, name)
+    with sessions.writing() as session, pytest.raises(Exception, match="1 to 80 characters"):
+        tokens.create(session, name)
 
 
 def test_a_name_has_one_token(token: str) -> None:
-    with db.writing() as session, pytest.raises(Exception, match="has a token already"):
-        access.create(session, " Ada ")
+    with sessions.writing() as session, pytest.raises(Exception, match="has a token already"):
+        tokens.create(session, " Ada ")
 
 
 def test_where_no_token_is_asked_for_there_is_nothing_to_sign_in_to(client: FlaskClient) -> None:
@@ -245,10 +246,10 @@ def test_a_person_signs_in_and_the_page_lives(
     page.keyboard.press("Enter")
     # Then they are where they wanted to go, and the page is told what happens there
     expect(page.get_by_role("heading", name="Bridge at dusk")).to_be_visible()
-    with db.writing() as session:
-        from farm import jobs
+    with sessions.writing() as session:
+        from farm.jobs import states
 
-        jobs.cancel(session, job.id)
+        states.cancel(session, job.id)
     expect(page.get_by_text("Stopping").first).to_be_visible(timeout=10_000)
     # And they leave
     page.get_by_role("button", name="Sign out").click()

@@ -11,9 +11,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from farm import attempts, db, leftovers, machines, queue
-from farm.formats import FORMATS
-from farm.models import Job, State
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.fleet import registry
+from farm.jobs import attempts, cleanup, tickets
+from farm.recipe.formats import FORMATS
 from farm.settings import settings
 from farm.storage import storage
 
@@ -21,7 +23,7 @@ MakeJob = Callable[..., Job]
 Post = Callable[..., TestResponse]
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NO_JOB = "0" * 32
-MACHINE = machines.Machine("CPU", 16_000_000_000, "cpu", 4, True, 12_000_000_000)
+MACHINE = registry.Machine("CPU", 16_000_000_000, "cpu", 4, True, 12_000_000_000)
 
 
 def test_a_submission_is_accepted_and_says_where_it_is(post_api: Post, client: FlaskClient) -> None:
@@ -44,7 +46,7 @@ def test_without_a_broker_a_submission_is_accepted_all_the_same(
     post_api: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis+socket:///nonexistent/redis.sock")
-    for cached in (settings, queue.celery):
+    for cached in (settings, tickets.celery):
         cached.cache_clear()
 
     assert post_api().status_code == 202
@@ -117,7 +119,7 @@ def test_an_unchanged_job_is_not_sent_twice(make_job: MakeJob, client: FlaskClie
     assert client.get(f"/api/v1/jobs/{job.id}", headers=known).status_code == 304
 
     # When something happens, it hears of it
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.preview_stored(session, job.id, 1)
     later = client.get(f"/api/v1/jobs/{job.id}", headers=known)
     assert later.status_code == 200
@@ -299,8 +301,8 @@ def test_a_wrong_method_is_a_problem_too(client: FlaskClient) -> None:
 
 
 def test_workers_that_are_alive_are_told(client: FlaskClient, home: object) -> None:
-    with db.writing() as session:
-        machines.seen(session, "attic", MACHINE)
+    with sessions.writing() as session:
+        registry.seen(session, "attic", MACHINE)
 
     (worker,) = client.get("/api/v1/workers").get_json()["items"]
 
@@ -398,10 +400,10 @@ def test_a_job_unchanged_is_not_told_again(client: FlaskClient, make_job: MakeJo
     address = f"/api/v1/jobs/{job.id}"
     known = {"If-None-Match": client.get(address).headers["ETag"]}
     assert client.get(address, headers=known).status_code == 304
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.heartbeat(session, job.id, job.attempt)
     assert client.get(address, headers=known).status_code == 304
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.preview_stored(session, job.id, job.attempt)
     changed = client.get(address, headers=known)
     assert changed.status_code == 200
@@ -437,7 +439,7 @@ def test_another_job_under_the_id_of_a_deleted_one_is_not_taken_for_it(
     first = make_job(State.SUCCEEDED, name="first")
     known = client.get(f"/api/v1/jobs/{first.id}")
     assert known.get_json()["name"] == "first"
-    leftovers.delete_job(first.id)
+    cleanup.delete_job(first.id)
     second = make_job(State.SUCCEEDED, name="second", job_id=first.id)
     assert (second.version, second.attempt) == (first.version, first.attempt)
     # Then it is told of the new one, as is whoever asks for the first time

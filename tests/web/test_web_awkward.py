@@ -12,12 +12,16 @@ from flask import Flask, request
 from playwright.sync_api import Browser, Locator, Page, expect
 from sqlalchemy import delete, select
 
-from farm import attempts, db, explore, jobs
-from farm.attempts import Progress
-from farm.models import Exploration, Job, State
+from farm.database import sessions
+from farm.database.models import Exploration, Job, State
+from farm.explorations import grids
+from farm.explorations.axes import axis
+from farm.explorations.grids import explore
+from farm.jobs import attempts, states
+from farm.jobs.attempts import Progress
 from farm.recipe import Recipe
 from tests.processes import wait_for
-from web import live
+from web import streams
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 
@@ -41,7 +45,7 @@ def either(request: pytest.FixtureRequest) -> Page:
 
 
 def all_jobs() -> list[Job]:
-    with db.reading() as session:
+    with sessions.reading() as session:
         return list(session.scalars(select(Job)).unique())
 
 
@@ -53,13 +57,13 @@ def fill_in(page: Page, served: str) -> None:
 
 
 def report(job: Job, attempt: int, share: float) -> None:
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.report(session, job.id, attempt, Progress(share, 1, 2, 10, 72, 9.0, 0.1, 0.2, 0.01))
 
 
 def taken(job: Job) -> int:
-    with db.writing() as session:
-        claim = jobs.claim(session, job.work_class, "worker-1")
+    with sessions.writing() as session:
+        claim = states.claim(session, job.work_class, "worker-1")
     assert claim
     return claim.attempt
 
@@ -128,9 +132,9 @@ def test_a_form_whose_job_was_deleted_makes_a_new_one(page: Page, served: str) -
     page.wait_for_url("**/jobs/*")
     (job,) = all_jobs()
     page.go_back()
-    with db.writing() as session:
-        jobs.cancel(session, job.id)
-        jobs.delete_ended(session, job.id)
+    with sessions.writing() as session:
+        states.cancel(session, job.id)
+        states.delete_ended(session, job.id)
 
     page.get_by_role("button", name="Paint it").click()
     page.wait_for_url("**/jobs/*")
@@ -170,9 +174,9 @@ def test_a_stream_that_breaks_off_again_and_again_loses_nothing_and_repeats_noth
     page: Page, app: Flask, served: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given streams that end after a moment, and what is told and asked for is noted
-    monkeypatch.setattr(live, "LONGEST_SECONDS", 0.2)
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr(live, "RETRY_MILLISECONDS", 50)
+    monkeypatch.setattr(streams, "LONGEST_SECONDS", 0.2)
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(streams, "RETRY_MILLISECONDS", 50)
     told: list[str] = []
     asked: list[tuple[str, str]] = []  # paths of the API, and what the browser knew
     page.on("console", lambda said: told.append(said.text))
@@ -183,18 +187,18 @@ def test_a_stream_that_breaks_off_again_and_again_loses_nothing_and_repeats_noth
 
     # When a job is watched over several of them
     page.goto(f"{served}/jobs/{job.id}")
-    streams = f"/api/v1/jobs/{job.id}/stream"
+    stream = f"/api/v1/jobs/{job.id}/stream"
 
     def more_streams(number: int) -> None:
         known = len(asked)
-        wait_for(lambda: [path for path, _ in asked[known:]].count(streams) >= number, pause=0.05)
+        wait_for(lambda: [path for path, _ in asked[known:]].count(stream) >= number, pause=0.05)
 
     for percent, silent in ((10, 6), (30, 2), (50, 2)):
         report(job, attempt, percent / 100)
         expect(page.locator(".percent")).to_have_text(f"{percent} %")
         more_streams(silent)
-    with db.writing() as session:
-        jobs.fail(session, job.id, attempt, "No paint left.")
+    with sessions.writing() as session:
+        states.fail(session, job.id, attempt, "No paint left.")
     expect(page.get_by_role("alert")).to_contain_text("No paint left.")
 
     # Then each was told once, whoever came again said what it knew, and nobody had to ask
@@ -232,9 +236,9 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_said_to_be(
 ) -> None:
     job = make_job()
     page.goto(f"{served}/jobs/{job.id}")
-    with db.writing() as session:
-        jobs.cancel(session, job.id)
-        jobs.delete_ended(session, job.id)
+    with sessions.writing() as session:
+        states.cancel(session, job.id)
+        states.delete_ended(session, job.id)
 
     expect(page.get_by_role("heading", level=1)).to_have_text("This job was deleted")
     expect(page.get_by_role("link", name="All jobs")).to_be_visible()
@@ -248,19 +252,19 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_said_to_be(
 def grid(home: object) -> Exploration:
     """2 x 2 cells, none of them painted."""
     recipe = Recipe()
-    across = explore.axis("across", "balance", recipe, [0, 2])
-    down = explore.axis("down", "tv", recipe, [1, 2])
-    return explore.explore(bad_pictures.photo(), [bad_pictures.photo(100, 100)], recipe, across, down)
+    across = axis("across", "balance", recipe, [0, 2])
+    down = axis("down", "tv", recipe, [1, 2])
+    return explore(bad_pictures.photo(), [bad_pictures.photo(100, 100)], recipe, across, down)
 
 
 def test_an_exploration_that_is_deleted_while_it_is_watched_is_said_to_be(
     page: Page, served: str, grid: Exploration
 ) -> None:
     page.goto(f"{served}/explore/{grid.id}")
-    with db.writing() as session:
+    with sessions.writing() as session:
         for cell in grid.cells:
-            jobs.cancel(session, cell.id)
-            jobs.delete_ended(session, cell.id)
+            states.cancel(session, cell.id)
+            states.delete_ended(session, cell.id)
         session.execute(delete(Exploration))
 
     expect(page.get_by_role("heading", level=1)).to_have_text("This exploration was deleted")
@@ -281,7 +285,7 @@ def test_a_browser_whose_clock_is_wrong_and_then_set_tells_the_right_times(
 
     # When its clock is set while it looks, what happened is told all the same
     page.clock.set_system_time(datetime.now(UTC) - timedelta(days=1))
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.say(session, job.id, attempt, ["Half of it is dry."])
     page.clock.run_for(5000)
     report(job, attempt, 0.5)
@@ -306,7 +310,7 @@ def test_without_a_script_pages_follow_what_happens(plain: Page, served: str, ma
 
     # When a worker takes it, both pages show it by themselves
     bring_to(min(cells, key=lambda cell: cell.cell), State.SUCCEEDED)
-    explore.cancel(plain.url.rpartition("/")[2])
+    grids.cancel(plain.url.rpartition("/")[2])
     expect(plain.get_by_text("Cancelled")).to_have_count(8, timeout=15_000)
     expect(plain.get_by_text("Finished", exact=True)).to_be_visible()
     expect(job.locator(".state").first).not_to_have_text("Waiting", timeout=15_000)

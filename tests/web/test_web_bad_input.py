@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from farm import decoding
+from farm.pictures import decoder_pool
 
 Post = Callable[..., TestResponse]
 
@@ -222,9 +222,9 @@ def test_a_farm_that_looks_at_too_many_pictures_says_when_to_come_again(
     by: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, nothing_left: Callable
 ) -> None:
     # Given a farm whose processes are all taken, and in which nobody may wait
-    pool, done = decoding.Pool(wait_seconds=0), Event()
-    monkeypatch.setattr(decoding, "check", pool.check)
-    for _ in range(decoding.PROCESSES):
+    pool, done = decoder_pool.Pool(wait_seconds=0), Event()
+    monkeypatch.setattr(decoder_pool, "check", pool.check)
+    for _ in range(decoder_pool.PROCESSES):
         pool._threads.submit(done.wait)
 
     with closing(pool):

@@ -12,13 +12,15 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect
 from werkzeug.test import TestResponse
 
-from farm import attempts, db, jobs, machines
-from farm.models import Job
-from web import present
+from farm.database import sessions
+from farm.database.models import Job
+from farm.fleet import registry
+from farm.jobs import attempts, states
+from web import words
 
 MakeJob = Callable[..., Job]
 Post = Callable[..., TestResponse]
-MACHINE = machines.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
+MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 
 
 @pytest.fixture
@@ -26,10 +28,10 @@ def worker(home: object) -> Callable[..., None]:
     """A worker that is alive: 12 GB to use, 9 s a megapixel, but for what a test says."""
 
     def seen(name: str = "worker@host", seconds: float | None = 9.0, **machine: Any) -> None:
-        with db.writing() as session:
-            machines.seen(session, name, replace(MACHINE, **machine))
+        with sessions.writing() as session:
+            registry.seen(session, name, replace(MACHINE, **machine))
             if seconds:
-                machines.measured(session, name, seconds)
+                registry.measured(session, name, seconds)
 
     return seen
 
@@ -56,7 +58,7 @@ def test_an_estimate_names_memory_time_and_worker(ask: Post, worker: Callable[..
     assert found["worker"] == "worker@host"
     assert 3e9 < found["peak_memory_bytes"] <= 8e9
     assert found["seconds"] == pytest.approx(10 * 33.1776 * 9)
-    memory = present.about_memory(found["peak_memory_bytes"])
+    memory = words.about_memory(found["peak_memory_bytes"])
     assert found["message"] == (
         f"7680 × 4320 px (33 megapixels): {memory}, about 50 minutes on worker@host"
     )
@@ -195,12 +197,12 @@ def test_a_waiting_job_tells_what_it_needs_until_it_tells_its_time_left(
     assert message in page
 
     # When it has taken the job
-    with db.writing() as session:
-        assert jobs.claim(session, job.work_class, "worker@host")
+    with sessions.writing() as session:
+        assert states.claim(session, job.work_class, "worker@host")
     assert "about 1 minute on this worker" in told(job)[1]
 
     # When the job tells its own time left
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.report(session, job.id, 1, attempts.Progress(0.5, 1, 1, 5, 10, 33.0, 0.5, 0.1, 0.01))
     message, page = told(job)
     assert message is None
@@ -209,7 +211,7 @@ def test_a_waiting_job_tells_what_it_needs_until_it_tells_its_time_left(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "told"),
     [
         (20, "less than a minute"),
         (61, "about 1 minute"),
@@ -220,8 +222,8 @@ def test_a_waiting_job_tells_what_it_needs_until_it_tells_its_time_left(
         (40 * 3600 + 1900, "about 41 hours"),
     ],
 )
-def test_times_are_told_no_finer_than_they_are_known(seconds: float, words: str) -> None:
-    assert present.about_time(seconds) == words
+def test_times_are_told_no_finer_than_they_are_known(seconds: float, told: str) -> None:
+    assert words.about_time(seconds) == told
 
 
 # The form's live line, in a real browser

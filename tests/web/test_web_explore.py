@@ -14,15 +14,22 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Locator, Page, expect
 from werkzeug.test import TestResponse
 
-from farm import db, explore, images, jobs, machines
+from farm.database import sessions
+from farm.database.models import Exploration, State
 from farm.errors import NotFound
-from farm.models import Exploration, State
+from farm.explorations import grids
+from farm.explorations.axes import axis
+from farm.explorations.grids import explore
+from farm.fleet import registry
+from farm.jobs import states
+from farm.pictures.decode import decode_picture
+from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.storage import storage
-from web import present
+from web import words
 
 pytestmark = pytest.mark.timeout(60)
-MACHINE = machines.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
+MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 PHONE = {"width": 320, "height": 640}  # CSS px
 
 
@@ -39,24 +46,24 @@ def made(home: object) -> Exploration:
     """2 x 2 cells."""
     recipe = Recipe(size=1024, preset="fine")
     axes = (
-        explore.axis("across", "balance", recipe, [0, 2]),
-        explore.axis("down", "style_scale", recipe, [1, 2]),
+        axis("across", "balance", recipe, [0, 2]),
+        axis("down", "style_scale", recipe, [1, 2]),
     )
     photo, painting = bad_pictures.photo(), bad_pictures.photo(100, 100)
-    return explore.explore(photo, [painting], recipe, *axes, name="Bridge")
+    return explore(photo, [painting], recipe, *axes, name="Bridge")
 
 
 def finish_one(made: Exploration) -> str:
     """A worker paints the next cell; returns its id."""
-    with db.writing() as session:
-        claim = jobs.claim(session, made.cells[0].work_class, "worker-1")
+    with sessions.writing() as session:
+        claim = states.claim(session, made.cells[0].work_class, "worker-1")
     assert claim
     job = claim.job
     storage().put(job.preview_key, bad_pictures.photo(96, 72))
-    result = images.decode(bad_pictures.photo(96, 72), "result", 1)
-    storage().put(job.result_key, images.encode(result, job.format.name))
-    with db.writing() as session:
-        jobs.succeed(session, job.id, claim.attempt, {"ssim": 0.5})
+    result = decode_picture(bad_pictures.photo(96, 72), "result", 1)
+    storage().put(job.result_key, encode_picture(result, job.format.name))
+    with sessions.writing() as session:
+        states.succeed(session, job.id, claim.attempt, {"ssim": 0.5})
     return job.id
 
 
@@ -124,9 +131,9 @@ def test_values_that_are_no_numbers_are_named(client: FlaskClient, values: str) 
 @pytest.fixture
 def worker(home: object) -> None:
     """One that is alive and knows its speed."""
-    with db.writing() as session:
-        machines.seen(session, "worker-1", MACHINE)
-        machines.measured(session, "worker-1", 9.0)
+    with sessions.writing() as session:
+        registry.seen(session, "worker-1", MACHINE)
+        registry.measured(session, "worker-1", 9.0)
 
 
 def ask(client: FlaskClient, **asked: Any) -> TestResponse:
@@ -153,8 +160,8 @@ def test_what_cannot_be_estimated_is_said(client: FlaskClient) -> None:
     found = ask(client).get_json()
     assert (found["cells"], found["seconds"], found["workers"], found["fits"]) == (9, None, 0, None)
     assert "no worker is running" in found["message"]
-    with db.writing() as session:
-        machines.seen(session, "worker-1", MACHINE)
+    with sessions.writing() as session:
+        registry.seen(session, "worker-1", MACHINE)
     assert "time unknown" in ask(client).get_json()["message"]
 
 
@@ -185,7 +192,7 @@ def test_the_time_left_is_told_while_it_runs(
     address = f"/api/v1/explorations/{made.id}"
     left = client.get(address).get_json()["eta_seconds"]
     assert left > 0
-    assert f'data-live="eta">{present.duration(left)} to go' in client.get(f"/explore/{made.id}").text
+    assert f'data-live="eta">{words.duration(left)} to go' in client.get(f"/explore/{made.id}").text
     client.post(f"{address}/cancel")
     assert client.get(address).get_json()["eta_seconds"] is None
 
@@ -290,7 +297,7 @@ def test_a_draft_is_enlarged_and_leafed_through_with_keys(
     expect(dialog.get_by_text("1 of 4 · Finished")).to_be_visible()
 
     # Arrows go as the grid lies, and from its end to its beginning
-    for key, words in (
+    for key, label in (
         ("ArrowRight", "more painting, strokes × 1"),
         ("ArrowDown", "more painting, strokes × 2"),
         ("ArrowRight", "in balance, strokes × 1"),
@@ -298,7 +305,7 @@ def test_a_draft_is_enlarged_and_leafed_through_with_keys(
         ("ArrowUp", "more painting, strokes × 1"),
     ):
         page.keyboard.press(key)
-        expect(heading).to_have_text(words)
+        expect(heading).to_have_text(label)
     assert dialog.locator("img").get_attribute("alt") == "Draft: more painting, strokes × 1"
 
     # Escape goes back to the cell that was looked at last
@@ -391,21 +398,21 @@ def test_an_exploration_is_deleted_from_its_page(either: Page, served: str, made
     expect(either.get_by_text("Nothing explored yet")).to_be_visible()
     assert storage().keys(f"jobs/{painted}") == []
     with pytest.raises(NotFound):
-        explore.get(made.id)
+        grids.get(made.id)
 
 
 @pytest.mark.browser
 def test_a_page_that_waits_for_the_end_then_asks(page: Page, served: str, made: Exploration) -> None:
     # Given an exploration that was stopped while a worker is at a cell
-    with db.writing() as session:
-        claim = jobs.claim(session, made.cells[0].work_class, "worker-1")
+    with sessions.writing() as session:
+        claim = states.claim(session, made.cells[0].work_class, "worker-1")
     assert claim
     page.goto(f"{served}/explore/{made.id}/delete")
     page.get_by_role("button", name="Stop the exploration").click()
     expect(page.get_by_text("Stopping as soon as the worker notices")).to_be_visible()
     # When the worker noticed, the page asks by itself
-    with db.writing() as session:
-        jobs.stopped(session, claim.job.id, claim.attempt)
+    with sessions.writing() as session:
+        states.stopped(session, claim.job.id, claim.attempt)
     expect(page.get_by_role("button", name="Delete the exploration")).to_be_visible()
 
 
@@ -418,7 +425,7 @@ def test_a_deletion_that_comes_too_early_or_too_late_says_so(
     assert "A draft has not ended yet" in early.text
     assert early.request.path == address
     assert client.get(f"/explore/{'0' * 32}/delete").status_code == 404
-    explore.cancel(made.id)
+    grids.cancel(made.id)
     assert "“Bridge” was deleted." in client.post(address, data=data, follow_redirects=True).text
     again = client.post(address, data=data, follow_redirects=True)
     assert "was deleted already" in again.text
@@ -466,8 +473,8 @@ def test_the_form_says_how_long_a_grid_takes(page: Page, served: str, worker: No
     page.get_by_text("Brushwork").click()
     page.get_by_label("Values down").press("Enter")
     page.wait_for_url("**/explore/*")
-    with db.reading() as session:
-        (made,) = explore.newest(session, 9)
+    with sessions.reading() as session:
+        (made,) = grids.newest(session, 9)
     assert [job.recipe["style_loss"] for job in made.cells] == ["wasserstein", "gram"]
     assert {max(job.width, job.height) for job in made.cells} == {128}
 
@@ -509,8 +516,8 @@ def test_exploring_begins_on_the_form(page: Page, served: str) -> None:
 
     page.wait_for_url("**/explore/*")
     expect(page.locator(".cell")).to_have_count(9)
-    with db.reading() as session:
-        (made,) = explore.newest(session, 9)
+    with sessions.reading() as session:
+        (made,) = grids.newest(session, 9)
     assert (made.across["name"], made.down["name"]) == ("balance", "tv")
     assert {job.state for job in made.cells} == {State.QUEUED}
 

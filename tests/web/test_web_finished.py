@@ -14,9 +14,10 @@ from flask.testing import FlaskClient
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from farm import images
 from farm.cli import read_recipe
-from farm.models import Job, State
+from farm.database.models import Job, State
+from farm.pictures import jpeg
+from farm.pictures.encode import embedded_recipe, encode_picture
 from farm.recipe import Recipe
 from farm.storage import storage
 from tests.conftest import load_sample
@@ -96,7 +97,7 @@ def test_a_result_is_had_in_every_format_of_eight_bits(
     job = make_job(State.SUCCEEDED, format=made)
     picture = load_sample("street", 48)
     text = Recipe.parse(job.recipe).model_dump_json()
-    storage().put(job.result_key, images.encode(picture, job.format.name, text))
+    storage().put(job.result_key, encode_picture(picture, job.format.name, text))
 
     answer = client.get(f"/api/v1/jobs/{job.id}/result?format={asked}")
 
@@ -105,8 +106,8 @@ def test_a_result_is_had_in_every_format_of_eight_bits(
     assert asked.replace("jpeg", "jpg") in answer.headers["Content-Disposition"]
     with Image.open(io.BytesIO(answer.data)) as image:
         assert image.size == (picture.shape[1], picture.shape[0])
-        assert image.info["icc_profile"] == images.SRGB
-    assert images.embedded_recipe(answer.data) == text
+        assert image.info["icc_profile"] == jpeg.SRGB
+    assert embedded_recipe(answer.data) == text
     if (made, asked) == ("png", "png"):
         assert answer.data == storage().get(job.result_key)
 

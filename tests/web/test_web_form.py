@@ -10,9 +10,10 @@ import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 
-from farm import db, machines
-from farm.machines import Machine
-from farm.models import Job
+from farm.database import sessions
+from farm.database.models import Job
+from farm.fleet import registry
+from farm.fleet.registry import Machine
 from tests.processes import wait_for
 
 pytestmark = pytest.mark.timeout(60)
@@ -22,9 +23,9 @@ CARD = Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
 
 
 def with_a_worker() -> None:
-    with db.writing() as session:
-        machines.seen(session, "worker-1", CARD)
-        machines.measured(session, "worker-1", 0.5)
+    with sessions.writing() as session:
+        registry.seen(session, "worker-1", CARD)
+        registry.measured(session, "worker-1", 0.5)
 
 
 def test_several_sizes_are_estimated_at_once(client: FlaskClient) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from farm import access, db
-from farm.client import Client
-from farm.models import Job
+from farm import tokens
+from farm.cli.client import Client
+from farm.database import sessions
+from farm.database.models import Job
 from tests.conftest import fresh_settings
 from tests.processes import redis_server
 from web import create_app
@@ -87,9 +88,9 @@ def test_off_is_no_limit(limited: Callable) -> None:
 
 def test_each_token_is_counted_by_itself(limited: Callable) -> None:
     client = limited(FARM_RATE_LIMIT=THREE, FARM_REQUIRE_TOKEN="1")
-    with db.writing() as session:
+    with sessions.writing() as session:
         ada, bob = (
-            {"Authorization": f"Bearer {access.create(session, name)}"} for name in ("Ada", "Bob")
+            {"Authorization": f"Bearer {tokens.create(session, name)}"} for name in ("Ada", "Bob")
         )
     assert [change(client, **ada) for _ in range(4)] == [404, 404, 404, 429]
     assert change(client, **bob) == 404

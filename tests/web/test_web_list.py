@@ -10,9 +10,10 @@ import pytest
 from conftest import token
 from flask.testing import FlaskClient
 
-from farm import attempts, bulk, db, jobs
+from farm.database import sessions
+from farm.database.models import Job, State
 from farm.errors import NotFound
-from farm.models import Job, State
+from farm.jobs import attempts, bulk, states
 
 MakeJob = Callable[..., Job]
 
@@ -31,8 +32,8 @@ def link(page: str, words: str) -> str:
 
 def state_of(job: Job) -> State | None:
     try:
-        with db.reading() as session:
-            return jobs.get(session, job.id).state
+        with sessions.reading() as session:
+            return states.get(session, job.id).state
     except NotFound:
         return None
 
@@ -170,7 +171,7 @@ def test_what_changes_by_itself_is_sent_only_when_it_has_changed(
     assert client.get("/jobs/list", headers=known).status_code == 304
 
     # When something happens, it hears of it
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.preview_stored(session, job.id, 1)
     assert client.get("/jobs/list", headers=known).status_code == 200
 
@@ -196,8 +197,8 @@ def test_what_will_be_done_is_told_then_done_and_told_again(
     assert state_of(running) is State.RUNNING
 
     # When one of them was cancelled by somebody else before it is confirmed
-    with db.writing() as session:
-        jobs.cancel(session, running.id)
+    with sessions.writing() as session:
+        states.cancel(session, running.id)
     response = confirm(client, page)
 
     # Then the other is cancelled, and both are told of where one came from

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from farm import db, jobs, leftovers
-from farm.models import Job, State
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.jobs import cleanup, states
 
 pytestmark = pytest.mark.browser
 
@@ -20,8 +21,8 @@ POLL_MS = 3000
 @pytest.fixture
 def five(make_job: MakeJob) -> list[Job]:
     """Jobs 1 to 5, of which 5 is the newest; 1 and 2 are finished, the others wait."""
-    states = [State.SUCCEEDED] * 2 + [State.QUEUED] * 3
-    return [make_job(state, name=f"Picture {number}") for number, state in enumerate(states, 1)]
+    wanted = [State.SUCCEEDED] * 2 + [State.QUEUED] * 3
+    return [make_job(state, name=f"Picture {number}") for number, state in enumerate(wanted, 1)]
 
 
 @pytest.fixture
@@ -128,8 +129,8 @@ def test_the_list_keeps_up_and_keeps_selection_focus_and_place(
     assert place > 200
 
     # When a job is cancelled and another one comes
-    with db.writing() as session:
-        jobs.cancel(session, five[3].id)
+    with sessions.writing() as session:
+        states.cancel(session, five[3].id)
     make_job(name="Picture 6")
     page.clock.run_for(POLL_MS)
 
@@ -143,7 +144,7 @@ def test_the_list_keeps_up_and_keeps_selection_focus_and_place(
 
     # When nothing is ticked any more, the new one is shown too, and one that is deleted goes
     box(page, 2).uncheck()
-    leftovers.delete_job(five[1].id)
+    cleanup.delete_job(five[1].id)
     page.clock.run_for(POLL_MS)
     expect(page.locator(".card-name")).to_have_text(
         ["Picture 6", "Picture 5", "Picture 4", "Picture 3", "Picture 1"]

@@ -12,10 +12,12 @@ import httpx
 import pytest
 from flask import Flask
 
-from farm import attempts, db, jobs, leftovers, machines
-from farm.models import Job, State
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.fleet import registry
+from farm.jobs import attempts, cleanup, states
 from tests.processes import wait_for
-from web import live
+from web import streams
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -52,14 +54,14 @@ def stream_of(served: str, job: Job) -> str:
 
 
 def taken(job: Job) -> int:
-    with db.writing() as session:
-        claim = jobs.claim(session, job.work_class, "worker-1")
+    with sessions.writing() as session:
+        claim = states.claim(session, job.work_class, "worker-1")
     assert claim
     return claim.attempt
 
 
 def report(job: Job, attempt: int, share: float) -> None:
-    with db.writing() as session:
+    with sessions.writing() as session:
         progress = attempts.Progress(share, 1, 2, 10, 72, 9.0, 0.1, 0.2, 0.01, 1.5)
         attempts.report(session, job.id, attempt, progress)
 
@@ -78,8 +80,8 @@ def test_a_stream_tells_how_the_job_stands_then_each_change_and_its_end(
         found = next(told)[2]
         assert (found["progress"], found["eta_seconds"], found["eta_spread_seconds"]) == (0.25, 9.0, 1.5)
 
-        with db.writing() as session:
-            jobs.fail(session, job.id, attempt, "No paint left.")
+        with sessions.writing() as session:
+            states.fail(session, job.id, attempt, "No paint left.")
         assert next(told)[2]["error"] == "No paint left."
         assert next(told)[0] == "end"
         assert next(told, None) is None
@@ -115,24 +117,24 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_gone(served: str, make_job
     job = make_job()
     with listening(stream_of(served, job)) as told:
         next(told)
-        with db.writing() as session:
-            jobs.cancel(session, job.id)
-            jobs.delete_ended(session, job.id)
-        leftovers.remove_of(job.id)
+        with sessions.writing() as session:
+            states.cancel(session, job.id)
+            states.delete_ended(session, job.id)
+        cleanup.remove_of(job.id)
         assert next(told)[0] == "gone"
 
 
 def test_a_waiting_job_is_told_that_its_place_changed(served: str, make_job: MakeJob) -> None:
     # Given a worker, and two jobs
-    machine = machines.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
-    with db.writing() as session:
-        machines.seen(session, "worker-1", machine)
+    machine = registry.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
+    with sessions.writing() as session:
+        registry.seen(session, "worker-1", machine)
     first, second = make_job(), make_job()
 
     with listening(stream_of(served, second)) as told:
         assert next(told)[2]["waiting_for"] == "1 job is ahead of it."
-        with db.writing() as session:
-            jobs.cancel(session, first.id)
+        with sessions.writing() as session:
+            states.cancel(session, first.id)
         assert next(told)[2]["waiting_for"] == "Next in line for a free worker."
 
 
@@ -158,7 +160,7 @@ def test_beyond_the_most_streams_the_farm_says_when_to_come_again(
 def test_a_client_that_left_gives_its_place_back(
     app: Flask, served: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(streams, "HEARTBEAT_SECONDS", 0.2)
     job = make_job()
     taken(job)
     with listening(stream_of(served, job)) as told:

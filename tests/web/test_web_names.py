@@ -14,10 +14,11 @@ import pytest
 from conftest import bring_to, farm_in, job_made, serving
 from playwright.sync_api import Browser, Page, expect
 
-from farm import explore
-from farm.models import State
+from farm.database.models import State
+from farm.explorations.axes import axis
+from farm.explorations.grids import explore
+from farm.jobs.submit import NAME_LENGTH
 from farm.recipe import Recipe
-from farm.submit import NAME_LENGTH
 from tests.conftest import leave_environment
 from web import create_app
 
@@ -78,11 +79,11 @@ def rows(name: str) -> dict[str, str]:
 def _grid(name: str) -> str:
     recipe = Recipe(size=1024)
     axes = (
-        explore.axis("across", "balance", recipe, [-2, 0, 2]),
-        explore.axis("down", "style_scale", recipe, [1, 2]),
+        axis("across", "balance", recipe, [-2, 0, 2]),
+        axis("down", "style_scale", recipe, [1, 2]),
     )
     photo, painting = bad_pictures.photo(), bad_pictures.photo(100, 100)
-    made = explore.explore(photo, [painting], recipe, *axes, name=name)
+    made = explore(photo, [painting], recipe, *axes, name=name)
     for cell in made.cells:
         bring_to(cell, State.SUCCEEDED)
     return str(made.id)

@@ -16,12 +16,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from farm import attempts, db, jobs, machines
-from farm.models import Job, State
-from farm.recipe import Recipe, typed
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.fleet import registry
+from farm.jobs import attempts, states
+from farm.recipe import Recipe
+from farm.recipe.recipe import typed
 from farm.storage import storage
-from web import chart
-from web.pages.forms import ADVANCED, PROMINENT
+from web.pages import loss_chart
+from web.pages.form import ADVANCED, PROMINENT
 
 MakeJob = Callable[..., Job]
 Post = Callable[..., TestResponse]
@@ -29,7 +32,7 @@ NO_JOB = "0" * 32
 
 
 def all_jobs() -> list[Job]:
-    with db.reading() as session:
+    with sessions.reading() as session:
         return list(session.scalars(select(Job).order_by(Job.created_at)).unique())
 
 
@@ -56,8 +59,8 @@ def test_the_form_and_the_jobs_page_say_which_network_paints(
     # Nothing before the job has begun; then the network that its attempt took
     job = make_job()
     assert 'data-live="network" hidden></span>' in client.get(f"/jobs/{job.id}").text
-    with db.writing() as session:
-        claim = jobs.claim(session, job.work_class, "worker-1")
+    with sessions.writing() as session:
+        claim = states.claim(session, job.work_class, "worker-1")
         assert claim
         attempts.set_features(session, job.id, claim.attempt, "vgg16")
     page = client.get(f"/jobs/{job.id}").text
@@ -195,7 +198,7 @@ def test_the_loss_curve_is_one_drawing(make_job: MakeJob, client: FlaskClient) -
 
 
 def test_no_points_make_no_curve() -> None:
-    assert chart.losses([]) == ""
+    assert loss_chart.losses([]) == ""
 
 
 def test_a_person_cancels_and_retries(make_job: MakeJob, client: FlaskClient) -> None:
@@ -228,9 +231,9 @@ def test_changes_without_a_token_are_refused(make_job: MakeJob, client: FlaskCli
 
 def test_workers_are_shown(client: FlaskClient) -> None:
     assert "Nobody is painting" in client.get("/workers").text
-    with db.writing() as session:
-        card = machines.Machine("NVIDIA H100", 85_000_000_000, "cuda", 2, False, 60_000_000_000)
-        machines.seen(session, "attic", card)
+    with sessions.writing() as session:
+        card = registry.Machine("NVIDIA H100", 85_000_000_000, "cuda", 2, False, 60_000_000_000)
+        registry.seen(session, "attic", card)
 
     page = client.get("/workers").text
 
@@ -248,7 +251,7 @@ def test_a_preview_is_kept_by_version(make_job: MakeJob, client: FlaskClient) ->
     assert "no-cache" in first.headers["Cache-Control"]
     assert client.get(address, headers=known).status_code == 304
     assert "immutable" in client.get(f"{address}?v=1-1").headers["Cache-Control"]
-    with db.writing() as session:
+    with sessions.writing() as session:
         attempts.preview_stored(session, job.id, 1)
     assert client.get(address, headers=known).status_code == 200
 
@@ -379,7 +382,7 @@ def test_health_tells_of_database_and_workers(client: FlaskClient, home: Path) -
     assert client.get("/healthz").get_json() == {"status": "ok", "database": "ok", "workers": 0}
 
     # When the database is damaged
-    db.close()
+    sessions.close()
     (home / "farm.db").write_bytes(b"no database" * 500)
 
     response = client.get("/healthz")
@@ -389,7 +392,7 @@ def test_health_tells_of_database_and_workers(client: FlaskClient, home: Path) -
 
 
 def test_a_database_without_tables_is_a_page(client: FlaskClient, home: Path) -> None:
-    db.close()
+    sessions.close()
     for file in home.glob("farm.db*"):
         file.unlink()
 

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from farm.models import Job
+from farm.database.models import Job
 from tests.conftest import fresh_settings
 from web import create_app
 

@@ -14,10 +14,15 @@ import pytest
 from conftest import bring_to, farm_in, job_made, serving
 from playwright.sync_api import Page, expect
 
-from farm import access, db, deliveries, explore, machines
-from farm.deliveries import Answer
-from farm.models import State
+from farm import tokens
+from farm.database import sessions
+from farm.database.models import State
+from farm.explorations.axes import axis
+from farm.explorations.grids import explore
+from farm.fleet import registry
 from farm.recipe import Recipe
+from farm.webhooks import deliveries
+from farm.webhooks.deliveries import Answer
 from tests.browser.usable import complaints
 from tests.conftest import leave_environment
 from web import create_app
@@ -25,7 +30,7 @@ from web import create_app
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 
 LONG = "A name as long as names may be, " + "with long words " * 5
-CARD = machines.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
+CARD = registry.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
 FOREVER = 10**6  # s that a worker is taken for alive
 
 
@@ -56,8 +61,8 @@ def farm(
         with farm_in(tmp_path_factory.mktemp("farm"), tables, patch), serving(create_app()) as url:
             made = Farm(url)
             if request.param == "closed":
-                with db.writing() as session:
-                    made.token = access.create(session, "Ada")
+                with sessions.writing() as session:
+                    made.token = tokens.create(session, "Ada")
             if request.param == "used":
                 made.paths = rows()
             yield made
@@ -65,9 +70,9 @@ def farm(
 
 def rows() -> dict[str, str]:
     """Jobs in every state, two explorations, a worker; their paths."""
-    with db.writing() as session:
-        machines.seen(session, "worker-1", CARD)
-        machines.measured(session, "worker-1", 0.5)
+    with sessions.writing() as session:
+        registry.seen(session, "worker-1", CARD)
+        registry.measured(session, "worker-1", 0.5)
     paths = {"finished grid": _grid(State.SUCCEEDED)}
     for state in reversed(State):
         if state is State.QUEUED:  # the last: whoever claims takes the oldest
@@ -75,7 +80,7 @@ def rows() -> dict[str, str]:
         job = job_made(state, name=LONG, webhook_url="https://hook.example/told?key=letmein")
         paths[state.value] = f"/jobs/{job.id}"
         if state is State.SUCCEEDED:
-            with db.writing() as session:
+            with sessions.writing() as session:
                 told = deliveries.claim(session)
                 deliveries.answered(session, told, Answer("500 Internal Server Error"))
     for grid in ("grid", "finished grid"):
@@ -87,11 +92,11 @@ def _grid(state: State) -> str:
     """2 x 2 cells, the first of them in this state, or all if it is an end."""
     recipe = Recipe(size=1024)
     axes = (
-        explore.axis("across", "balance", recipe, [0, 2]),
-        explore.axis("down", "style_scale", recipe, [1, 2]),
+        axis("across", "balance", recipe, [0, 2]),
+        axis("down", "style_scale", recipe, [1, 2]),
     )
     photo, painting = bad_pictures.photo(), bad_pictures.photo(100, 100)
-    made = explore.explore(photo, [painting], recipe, *axes, name=LONG)
+    made = explore(photo, [painting], recipe, *axes, name=LONG)
     for cell in made.cells if state.ended else made.cells[:1]:
         bring_to(cell, state)
     return f"/explore/{made.id}"

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from farm.models import Job, State
+from farm.database.models import Job, State
 from farm.storage import storage
 from tests.processes import wait_for
 

@@ -13,12 +13,14 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from farm import db, deliveries, jobs, notice
-from farm.client import Client
-from farm.deliveries import Answer, Claim
-from farm.models import Job, State
+from farm.cli.client import Client
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.jobs import states
+from farm.jobs.submit import submit
 from farm.recipe import Recipe
-from farm.submit import submit
+from farm.webhooks import deliveries, payload
+from farm.webhooks.deliveries import Answer, Claim
 from tests.processes import SAMPLES
 
 Post = Callable[..., TestResponse]
@@ -34,15 +36,15 @@ def told(post_api: Post) -> Callable[[], str]:
 
     def make() -> str:
         job_id = str(post_api(webhook_url=URL).get_json()["id"])
-        with db.writing() as session:
-            jobs.cancel(session, job_id)
+        with sessions.writing() as session:
+            states.cancel(session, job_id)
         return job_id
 
     return make
 
 
 def claim() -> Claim:
-    with db.writing() as session:
+    with sessions.writing() as session:
         found = deliveries.claim(session)
     assert found
     return found
@@ -51,12 +53,12 @@ def claim() -> Claim:
 def tried(how: Answer) -> None:
     """A sender took what is due, and got this answer."""
     found = claim()
-    with db.writing() as session:
+    with sessions.writing() as session:
         assert deliveries.answered(session, found, how)
 
 
 def the_job() -> Job:
-    with db.reading() as session:
+    with sessions.reading() as session:
         return session.scalars(select(Job)).unique().one()
 
 
@@ -192,9 +194,9 @@ def test_the_links_that_are_told_are_those_of_the_api(
     post_api: Post, client: FlaskClient, home: object
 ) -> None:
     job = post_api(webhook_url=URL).get_json()
-    with db.writing() as session:
-        jobs.cancel(session, job["id"])
-    links = notice.Notice.of(claim()).job.links
+    with sessions.writing() as session:
+        states.cancel(session, job["id"])
+    links = payload.Notice.of(claim()).job.links
     assert (links.self, links.page, links.result) == (job["links"]["self"], job["links"]["page"], None)
 
 
@@ -202,7 +204,7 @@ def test_a_finished_jobs_result_is_linked_as_the_api_does(
     make_job: Callable[..., Job], client: FlaskClient
 ) -> None:
     job = make_job(State.SUCCEEDED)
-    ours = notice._links(job.id, job.state).result
+    ours = payload._links(job.id, job.state).result
     assert ours == client.get(f"/api/v1/jobs/{job.id}").get_json()["links"]["result"]
 
 

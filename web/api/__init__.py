@@ -8,7 +8,7 @@ from __future__ import annotations
 from apiflask import APIBlueprint
 from flask import request
 
-from web.security import refuse_other_sites
+from web.middleware.headers import refuse_other_sites
 
 blueprint = APIBlueprint("api", __name__, url_prefix="/api/v1", tag="Jobs")
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from farm import bulk
+from farm.jobs import bulk
 from web.api import blueprint
-from web.present import BulkOut
+from web.api.schemas import BulkOut
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 

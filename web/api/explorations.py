@@ -9,16 +9,18 @@ from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, Field
 
-import farm.explore
-from farm import db
+from farm.database import sessions
+from farm.database.models import Exploration, Job, State
 from farm.errors import InvalidInput, Problem
-from farm.models import Exploration, Job, State
+from farm.explorations import axes, grids
 from farm.recipe import Recipe
-from web import live
+from web import streams
 from web.api import blueprint
-from web.api.received import conditional, idempotency_key, submission, whole_number
+from web.api.requests import conditional, idempotency_key, submission, whole_number
+from web.api.schemas import Moment
 from web.api.workers import EstimateQuery
-from web.present import Moment, describe_grid, preview_url
+from web.files import preview_url
+from web.words import describe_grid
 
 TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
 GONE = {404: "No such exploration."}
@@ -103,7 +105,7 @@ class GridQuery(EstimateQuery):
     across_values: list[Any] | None = Field(None, description="Along the axis; the usual ones if null.")
     down: str = "style_scale"
     down_values: list[Any] | None = Field(None, description="Along the axis; the usual ones if null.")
-    cell_size: int = Field(farm.explore.SIZE, description="Longest side of a cell, px.")
+    cell_size: int = Field(grids.SIZE, description="Longest side of a cell, px.")
 
 
 class GridEstimate(BaseModel):
@@ -172,14 +174,14 @@ def explore() -> ResponseReturnValue:
     header `Idempotency-Key` of your own making, the same request sent again is the same exploration.
     """
     content, styles, recipe = submission(TEXTS)
-    made = farm.explore.explore(
+    made = grids.explore(
         content,
         styles,
         recipe,
         _axis("across", "balance", recipe),
         _axis("down", "style_scale", recipe),
         name=request.form.get("name", ""),
-        size=whole_number("cell_size", farm.explore.SIZE),
+        size=whole_number("cell_size", grids.SIZE),
         key=idempotency_key(),
     )
     response = _json(made)
@@ -195,11 +197,11 @@ def explore() -> ResponseReturnValue:
 def ask_grid(json_data: GridQuery) -> GridEstimate:
     """How many cells a grid would have, and how long they would take, before it is submitted."""
     recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
-    across = farm.explore.axis("across", json_data.across, recipe, json_data.across_values)
-    down = farm.explore.axis("down", json_data.down, recipe, json_data.down_values)
+    across = axes.axis("across", json_data.across, recipe, json_data.across_values)
+    down = axes.axis("down", json_data.down, recipe, json_data.down_values)
     size, height, width = json_data.cell_size, json_data.height, json_data.width
-    with db.reading() as session:
-        cells, found = farm.explore.estimate_grid(session, recipe, across, down, height, width, size)
+    with sessions.reading() as session:
+        cells, found = grids.estimate_grid(session, recipe, across, down, height, width, size)
     shape = recipe.model_copy(update={"size": size}).picture_size(height, width)
     return GridEstimate(
         cells=cells,
@@ -212,7 +214,7 @@ def ask_grid(json_data: GridQuery) -> GridEstimate:
     )
 
 
-def _axis(field: str, usual: str, recipe: Recipe) -> farm.explore.Axis:
+def _axis(field: str, usual: str, recipe: Recipe) -> axes.Axis:
     """`across=balance`, and if they are not to be the usual ones `across_values=[-1, 0, 1]`."""
     values = None
     if text := request.form.get(f"{field}_values"):
@@ -222,7 +224,7 @@ def _axis(field: str, usual: str, recipe: Recipe) -> farm.explore.Axis:
             values = None
         if not isinstance(values, list) or not values:
             raise InvalidInput(Problem(f"{field}_values", "must be a list in JSON, such as [-1, 0, 1]"))
-    return farm.explore.axis(field, request.form.get(field) or usual, recipe, values)
+    return axes.axis(field, request.form.get(field) or usual, recipe, values)
 
 
 def _no_number(text: str) -> None:
@@ -236,8 +238,8 @@ def _no_number(text: str) -> None:
 @blueprint.doc(tags=["Explorations"])
 def explorations(query_data: ExplorationsQuery) -> Explorations:
     """The latest explorations, newest first."""
-    with db.reading() as session:
-        found = farm.explore.newest(session, query_data.limit)
+    with sessions.reading() as session:
+        found = grids.newest(session, query_data.limit)
     return Explorations(items=[ExplorationOut.of(each) for each in found])
 
 
@@ -246,7 +248,7 @@ def explorations(query_data: ExplorationsQuery) -> Explorations:
 @blueprint.doc(tags=["Explorations"], responses=GONE)
 def exploration(exploration_id: str) -> Response:
     """One exploration with its cells. Send its ETag in If-None-Match to be told only of a change."""
-    return _json(farm.explore.get(exploration_id))
+    return _json(grids.get(exploration_id))
 
 
 @blueprint.get("/explorations/<job_id:exploration_id>/stream")
@@ -254,14 +256,14 @@ def exploration(exploration_id: str) -> Response:
 @blueprint.doc(tags=["Explorations"], responses=GONE | {503: "As many streams as there may be."})
 def exploration_stream(exploration_id: str) -> Response:
     """One exploration as its cells change, by server-sent events, like those of a job."""
-    cells = [job.id for job in farm.explore.get(exploration_id).cells]
-    return live.stream(cells, lambda: _told(exploration_id))
+    cells = [job.id for job in grids.get(exploration_id).cells]
+    return streams.stream(cells, lambda: _told(exploration_id))
 
 
-def _told(exploration_id: str) -> live.Told:
-    found = farm.explore.get(exploration_id)
+def _told(exploration_id: str) -> streams.Told:
+    found = grids.get(exploration_id)
     last = all(job.state.ended for job in found.cells)
-    return live.Told(_add_time_left(found).model_dump_json(), last)
+    return streams.Told(_add_time_left(found).model_dump_json(), last)
 
 
 @blueprint.post("/explorations/<job_id:exploration_id>/cancel")
@@ -269,7 +271,7 @@ def _told(exploration_id: str) -> live.Told:
 @blueprint.doc(tags=["Explorations"], responses=GONE)
 def cancel_exploration(exploration_id: str) -> Response:
     """Stop all cells that have not ended. Again is harmless."""
-    return _json(farm.explore.cancel(exploration_id))
+    return _json(grids.cancel(exploration_id))
 
 
 @blueprint.delete("/explorations/<job_id:exploration_id>")
@@ -277,7 +279,7 @@ def cancel_exploration(exploration_id: str) -> Response:
 @blueprint.doc(tags=["Explorations"], responses=GONE | {409: "A cell has not ended."})
 def delete_exploration(exploration_id: str) -> ResponseReturnValue:
     """Delete an exploration that has ended, and its pictures."""
-    farm.explore.forget(exploration_id)
+    grids.forget(exploration_id)
     return "", 204
 
 
@@ -286,5 +288,5 @@ def _json(found: Exploration) -> Response:
 
 
 def _add_time_left(found: Exploration) -> ExplorationOut:
-    with db.reading() as session:
-        return ExplorationOut.of(found, farm.explore.estimate_left(session, found))
+    with sessions.reading() as session:
+        return ExplorationOut.of(found, grids.estimate_left(session, found))

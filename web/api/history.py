@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-import farm.board
-import farm.jobs
-from farm import db
-from farm.models import State
+from farm.database import sessions
+from farm.database.models import State
+from farm.jobs import details, states
 from web.api import blueprint
-from web.present import Moment
+from web.api.schemas import Moment
 
 GONE = {404: "No such job."}
 
@@ -71,13 +70,13 @@ class History(BaseModel):
 @blueprint.doc(responses=GONE)
 def history(job_id: str) -> History:
     """What happened to a job: its timeline, attempts, losses, and the last lines its worker said."""
-    with db.reading() as session:
-        found = farm.board.get_with_history(session, job_id)
+    with sessions.reading() as session:
+        found = details.get_with_history(session, job_id)
         return History(
             events=[EventOut.model_validate(each) for each in found.events],
             attempts=[AttemptOut.model_validate(each) for each in found.attempts],
-            losses=[LossOut.model_validate(each) for each in farm.board.losses(session, found)],
-            log=[LineOut.model_validate(each) for each in farm.board.log_tail(session, found)],
+            losses=[LossOut.model_validate(each) for each in details.losses(session, found)],
+            log=[LineOut.model_validate(each) for each in details.log_tail(session, found)],
         )
 
 
@@ -86,5 +85,5 @@ def history(job_id: str) -> History:
 @blueprint.doc(responses=GONE)
 def recipe(job_id: str) -> dict[str, object]:
     """The job's recipe alone, as `farm submit --recipe FILE` and a new job take it."""
-    with db.reading() as session:
-        return farm.jobs.get(session, job_id).recipe
+    with sessions.reading() as session:
+        return states.get(session, job_id).recipe

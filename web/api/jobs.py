@@ -12,17 +12,17 @@ from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field
 
-import farm.board
-import farm.jobs
-from farm import db, leftovers, listing
-from farm.formats import Format
-from farm.models import Job, State
-from farm.submit import submit, wake
-from web import live
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.jobs import cleanup, details, lists, states
+from farm.jobs.submit import submit
+from farm.jobs.tickets import wake
+from farm.recipe.formats import Format
+from web import streams
 from web.api import blueprint
-from web.api.received import as_json, conditional, idempotency_key, submission, whole_number
-from web.pictures import send_preview, send_result
-from web.present import JobOut, JobPage
+from web.api.requests import as_json, conditional, idempotency_key, submission, whole_number
+from web.api.schemas import JobOut, JobPage
+from web.files import send_preview, send_result
 
 MOST_ITEMS = 200  # in one page
 TEXTS = ("recipe", "name", "priority", "webhook_url")
@@ -48,16 +48,16 @@ class JobQuery(BaseModel):
     state: State | None = None
     q: str = Field(
         "",
-        max_length=listing.SEARCH_LENGTH,
+        max_length=lists.SEARCH_LENGTH,
         description="Part of a name, without regard to capitals and accents.",
     )
-    sort: listing.Sort = listing.Sort.NEWEST
+    sort: lists.Sort = lists.Sort.NEWEST
     cursor: str | None = Field(
         None,
-        max_length=listing.CURSOR_LENGTH,
+        max_length=lists.CURSOR_LENGTH,
         description="`next_cursor` or `previous_cursor` of a page of the same state, q and sort.",
     )
-    limit: int = Field(listing.PAGE, ge=1, le=MOST_ITEMS)
+    limit: int = Field(lists.PAGE, ge=1, le=MOST_ITEMS)
 
 
 class ResultQuery(BaseModel):
@@ -116,9 +116,9 @@ def index(query_data: JobQuery) -> JobPage:
 
     Those of an exploration are not among them.
     """
-    asked = listing.Asked(query_data.state, query_data.q, query_data.sort)
-    with db.reading() as session:
-        page = listing.page(session, asked, cursor=query_data.cursor, limit=query_data.limit)
+    asked = lists.Asked(query_data.state, query_data.q, query_data.sort)
+    with sessions.reading() as session:
+        page = lists.page(session, asked, cursor=query_data.cursor, limit=query_data.limit)
     return JobPage.of(page)
 
 
@@ -128,7 +128,7 @@ def index(query_data: JobQuery) -> JobPage:
 def job(job_id: str) -> Response:
     """One job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says when
     to ask again."""
-    version = farm.board.version(job_id)
+    version = details.version(job_id)
     tag = f"{SHAPE}.{version}" if version else None
     if tag and request.if_none_match.contains(tag):
         return _unchanged(tag)
@@ -152,14 +152,14 @@ def _unchanged(tag: str) -> Response:
 def job_stream(job_id: str) -> Response:
     """One job as it changes, by server-sent events: `state` holds the job as above, `end` follows the
     last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
-    farm.board.version(job_id)
-    return live.stream([job_id], lambda: _told(job_id))
+    details.version(job_id)
+    return streams.stream([job_id], lambda: _told(job_id))
 
 
-def _told(job_id: str) -> live.Told:
-    found = _standing(job_id, farm.board.version(job_id))
-    holds = QUEUE_SECONDS if found.state is State.QUEUED else live.HEARTBEAT_SECONDS
-    return live.Told(found.text, found.state.ended, holds)
+def _told(job_id: str) -> streams.Told:
+    found = _standing(job_id, details.version(job_id))
+    holds = QUEUE_SECONDS if found.state is State.QUEUED else streams.HEARTBEAT_SECONDS
+    return streams.Told(found.text, found.state.ended, holds)
 
 
 @dataclass(frozen=True)
@@ -176,10 +176,10 @@ def _standing(job_id: str, version: str | None) -> _Standing:
 
 
 def _found(job_id: str) -> _Standing:
-    with db.reading() as session:
-        found = farm.jobs.get(session, job_id, bare=True)
-        waiting_for = farm.board.waits_for(session, found)
-        expected = farm.board.expected(session, found)
+    with sessions.reading() as session:
+        found = states.get(session, job_id, bare=True)
+        waiting_for = details.waits_for(session, found)
+        expected = details.expected(session, found)
     return _Standing(JobOut.of(found, waiting_for, expected).model_dump_json(), found.state)
 
 
@@ -194,10 +194,10 @@ def _found_once(job_id: str, version: str) -> _Standing:
 @blueprint.doc(responses=GONE | {409: "It has already ended."})
 def cancel(job_id: str) -> Response:
     """Stop a job: at once if it waits, soon if it runs. Again is harmless."""
-    with db.writing() as session:
-        found = farm.jobs.cancel(session, job_id)
+    with sessions.writing() as session:
+        found = states.cancel(session, job_id)
     if found.state.ended:
-        leftovers.remove_of(job_id)
+        cleanup.remove_of(job_id)
     return _job_json(found)
 
 
@@ -206,8 +206,8 @@ def cancel(job_id: str) -> Response:
 @blueprint.doc(responses=GONE | {409: "It has neither failed nor been cancelled."})
 def retry(job_id: str) -> Response:
     """Let a failed or cancelled job wait again."""
-    with db.writing() as session:
-        found = farm.jobs.retry(session, job_id)
+    with sessions.writing() as session:
+        found = states.retry(session, job_id)
     wake(found)
     return _job_json(found)
 
@@ -217,7 +217,7 @@ def retry(job_id: str) -> Response:
 @blueprint.doc(responses=GONE | {409: "It has not ended."})
 def delete(job_id: str) -> ResponseReturnValue:
     """Delete a job that has ended, and its files."""
-    leftovers.delete_job(job_id)
+    cleanup.delete_job(job_id)
     return "", 204
 
 
@@ -227,8 +227,8 @@ def delete(job_id: str) -> ResponseReturnValue:
 @blueprint.doc(responses=GONE | {409: "It has not finished."})
 def result(job_id: str, query_data: ResultQuery) -> Response:
     """The finished picture, in the format of its recipe or another of 8 bits. Ranges are served."""
-    with db.reading() as session:
-        found = farm.jobs.get(session, job_id)
+    with sessions.reading() as session:
+        found = states.get(session, job_id)
     return send_result(found)
 
 
@@ -237,8 +237,8 @@ def result(job_id: str, query_data: ResultQuery) -> Response:
 @blueprint.doc(responses=GONE)
 def preview(job_id: str) -> Response:
     """The newest preview, JPEG."""
-    with db.reading() as session:
-        found = farm.jobs.get(session, job_id)
+    with sessions.reading() as session:
+        found = states.get(session, job_id)
     return send_preview(found)
 
 

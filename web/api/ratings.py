@@ -7,8 +7,8 @@ from dataclasses import asdict
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ConfigDict, Field
 
-import farm.jobs
-from farm import db, ratings
+from farm.database import sessions
+from farm.jobs import ratings, states
 from web.api import blueprint
 
 GONE = {404: "No such job."}
@@ -50,7 +50,7 @@ def opinion(job_id: str) -> OpinionOut:
 )
 def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
     """Say what a rater, named as you like, thinks of a finished picture; again replaces it."""
-    with db.writing() as session:
+    with sessions.writing() as session:
         ratings.rate(session, job_id, rater, json_data.stars)
     return _opinion(job_id)
 
@@ -60,11 +60,11 @@ def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
 @blueprint.doc(tags=["Ratings"], responses={403: "Sent by another site's page."})
 def withdraw(job_id: str, rater: str) -> ResponseReturnValue:
     """Forget what a rater said."""
-    with db.writing() as session:
+    with sessions.writing() as session:
         ratings.withdraw(session, job_id, rater)
     return "", 204
 
 
 def _opinion(job_id: str) -> OpinionOut:
-    with db.reading() as session:
-        return OpinionOut(**asdict(ratings.opinion(session, farm.jobs.get(session, job_id))))
+    with sessions.reading() as session:
+        return OpinionOut(**asdict(ratings.opinion(session, states.get(session, job_id))))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-import farm.jobs
-from farm import db, deliveries, notice
-from farm.deliveries import Standing
-from farm.models import Delivery, State
+from farm.database import sessions
+from farm.database.models import Delivery, State
+from farm.jobs import states
+from farm.webhooks import deliveries, payload
+from farm.webhooks.deliveries import Standing
 from web.api import blueprint
-from web.present import Moment
+from web.api.schemas import Moment
 
 LARGEST_ID = 2**31 - 1  # of a row
 
@@ -38,7 +39,7 @@ class DeliveryOut(BaseModel):
         standing = Standing.of(row)
         return cls(
             id=row.id,
-            delivery=notice.name_of(row),
+            delivery=payload.name_of(row),
             state=row.state,
             attempt=row.attempt,
             standing=standing,
@@ -61,8 +62,8 @@ class Deliveries(BaseModel):
 @blueprint.doc(tags=["Webhooks"], responses={404: "No such job."})
 def job_deliveries(job_id: str) -> Deliveries:
     """What was told of a job's end, or is still to be; empty for a job without a webhook."""
-    with db.reading() as session:
-        farm.jobs.get(session, job_id)
+    with sessions.reading() as session:
+        states.get(session, job_id)
         found = deliveries.of_job(session, job_id)
     return Deliveries(items=[DeliveryOut.of(row) for row in found])
 
@@ -79,5 +80,5 @@ def job_deliveries(job_id: str) -> Deliveries:
 )
 def retry_delivery(job_id: str, delivery_id: int) -> DeliveryOut:
     """Send it now, delivered or not. Its tries are counted anew."""
-    with db.writing() as session:
+    with sessions.writing() as session:
         return DeliveryOut.of(deliveries.again(session, job_id, delivery_id))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-import farm.board
-from farm import db, machines
+from farm.database import sessions
+from farm.database.models import State, WorkClass, Worker
 from farm.errors import InvalidInput
-from farm.estimate import estimate
-from farm.models import State, WorkClass, Worker
+from farm.fleet import registry
+from farm.fleet.estimates import estimate
+from farm.jobs import details
 from farm.recipe import Recipe
 from web.api import blueprint
-from web.present import EstimateOut, Workers, sized_need
+from web.api.schemas import EstimateOut, Workers
+from web.words import sized_need
 
 LONGEST_PHOTOGRAPH = 1_000_000  # px a side; uploads have limits of their own
 MOST_SIZES = 20  # estimated at once
@@ -42,8 +44,8 @@ class Estimates(BaseModel):
 @blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
 def ask_sizes(json_data: SizesQuery) -> Estimates:
     """What a picture would need at several sizes: those in `sizes`, then the recipe's own."""
-    with db.reading() as session:
-        workers = machines.alive(session)
+    with sessions.reading() as session:
+        workers = registry.alive(session)
     sizes = [*json_data.sizes, json_data.size]
     return Estimates(items=[_at_size(json_data, size, workers) for size in sizes])
 
@@ -62,8 +64,8 @@ def _at_size(asked: EstimateQuery, size: int, workers: list[Worker]) -> Estimate
 @blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
 def ask(json_data: EstimateQuery) -> EstimateOut:
     """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
-    with db.reading() as session:
-        workers = machines.alive(session)
+    with sessions.reading() as session:
+        workers = registry.alive(session)
     return _estimated(json_data, json_data.width, json_data.height, workers)
 
 
@@ -80,8 +82,8 @@ def _estimated(recipe: Recipe, width: int, height: int, workers: list[Worker]) -
 @blueprint.doc(tags=["Workers"])
 def workers() -> Workers:
     """The workers that are alive."""
-    with db.reading() as session:
-        return Workers.of(machines.alive(session))
+    with sessions.reading() as session:
+        return Workers.of(registry.alive(session))
 
 
 class QueueOut(BaseModel):
@@ -98,6 +100,6 @@ class QueueOut(BaseModel):
 @blueprint.doc(tags=["Workers"])
 def queue() -> QueueOut:
     """What there is to do, and how many are at it."""
-    with db.reading() as session:
-        waiting, states = farm.board.queue(session)
-        return QueueOut(waiting=waiting, states=states, workers=len(machines.alive(session)))
+    with sessions.reading() as session:
+        waiting, states = details.queue(session)
+        return QueueOut(waiting=waiting, states=states, workers=len(registry.alive(session)))

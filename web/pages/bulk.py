@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-import farm.bulk
-from farm.bulk import Action, Outcome
+from farm.database.models import Job
 from farm.errors import InvalidInput, Problem
-from farm.models import Job
+from farm.jobs import bulk
+from farm.jobs.bulk import Action, Outcome
 from web.pages import blueprint
 
 OUR_LISTS = re.compile(r"/jobs(?P<job>/[0-9a-f]{32})?(\?[\w.~%&=+-]*)?", re.ASCII)
@@ -75,13 +75,13 @@ def nothing_selected() -> ResponseReturnValue:
 
 
 @blueprint.post("/jobs/bulk")
-def bulk() -> ResponseReturnValue:
+def confirm_bulk() -> ResponseReturnValue:
     """What would happen, job by job, and whether it shall."""
     if not request.form.getlist("ids"):
         flash("No job was selected.")
         return redirect(_back(), 303)
     action = _action()
-    outcomes = farm.bulk.plan(action, request.form.getlist("ids"))
+    outcomes = bulk.plan(action, request.form.getlist("ids"))
     return render_template(
         "bulk.html",
         action=action,
@@ -96,7 +96,7 @@ def bulk() -> ResponseReturnValue:
 def bulk_confirmed() -> ResponseReturnValue:
     """Do it, say what came of it, and go back to where it was asked for."""
     action = _action()
-    outcomes = farm.bulk.carry_out(action, request.form.getlist("ids"))
+    outcomes = bulk.carry_out(action, request.form.getlist("ids"))
     flash(_told(action, outcomes))
     back = OUR_LISTS.fullmatch(_back())
     gone = action is Action.DELETE and back is not None and back["job"] is not None

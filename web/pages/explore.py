@@ -5,10 +5,10 @@ from __future__ import annotations
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-import farm.explore
-from farm import db
+from farm.database import sessions
+from farm.database.models import Exploration, State
 from farm.errors import NotFound, WrongState
-from farm.models import Exploration, State
+from farm.explorations import grids
 from web.api.explorations import progress
 from web.pages import blueprint
 
@@ -18,17 +18,17 @@ LISTED = 24
 @blueprint.get("/explore")
 def explorations() -> str:
     """The latest explorations."""
-    with db.reading() as session:
-        found = farm.explore.newest(session, LISTED)
+    with sessions.reading() as session:
+        found = grids.newest(session, LISTED)
     return render_template("explorations.html", explorations=found)
 
 
 @blueprint.get("/explore/<job_id:exploration_id>")
 def exploration(exploration_id: str) -> str:
     """The grid. Each cell leads to the form with its settings."""
-    found = farm.explore.get(exploration_id)
-    with db.reading() as session:
-        left = farm.explore.estimate_left(session, found)
+    found = grids.get(exploration_id)
+    with sessions.reading() as session:
+        left = grids.estimate_left(session, found)
     return render_template(
         "explore.html", exploration=found, going=_is_going(found), progress=progress(found), left=left
     )
@@ -41,7 +41,7 @@ def _is_going(found: Exploration) -> bool:
 @blueprint.post("/explore/<job_id:exploration_id>/cancel")
 def cancel_exploration(exploration_id: str) -> ResponseReturnValue:
     """Stop what has not ended of it; `then=delete`: because it is to be deleted."""
-    farm.explore.cancel(exploration_id)
+    grids.cancel(exploration_id)
     place = "confirm_deletion" if request.form.get("then") == "delete" else "exploration"
     return redirect(url_for(f"pages.{place}", exploration_id=exploration_id), 303)
 
@@ -49,7 +49,7 @@ def cancel_exploration(exploration_id: str) -> ResponseReturnValue:
 @blueprint.get("/explore/<job_id:exploration_id>/delete")
 def confirm_deletion(exploration_id: str) -> str:
     """Ask whether it shall be deleted; while it is painted, offer to stop it."""
-    found = farm.explore.get(exploration_id)
+    found = grids.get(exploration_id)
     states = [job.state for job in found.cells]
     return render_template(
         "explore_delete.html",
@@ -63,8 +63,8 @@ def confirm_deletion(exploration_id: str) -> str:
 def delete_exploration(exploration_id: str) -> ResponseReturnValue:
     """Delete it with its pictures, and go back to the list."""
     try:
-        name = farm.explore.get(exploration_id).name
-        farm.explore.forget(exploration_id)
+        name = grids.get(exploration_id).name
+        grids.forget(exploration_id)
     except NotFound:
         flash("This exploration was deleted already.")
     except WrongState:

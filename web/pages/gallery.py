@@ -6,8 +6,9 @@ import math
 
 from flask import render_template, request
 
-from farm import db, listing
-from farm.models import Job, State
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.jobs import lists
 from web.pages import blueprint
 from web.pages.jobs import SORTS, asked, kept
 
@@ -20,8 +21,8 @@ MOST = 12  # steps either way
 def gallery() -> str:
     """Finished pictures; `?q=` in their name, `?sort=`, `?cursor=`."""
     question = asked(State.SUCCEEDED)
-    with db.reading() as session:
-        page = listing.page(session, question, cursor=request.args.get("cursor"), limit=PAGE)
+    with sessions.reading() as session:
+        page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGE)
     return render_template(
         "gallery.html", page=page, asked=question, kept=kept(question), sorts=SORTS, shape=shape
     )

@@ -9,47 +9,48 @@ from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
-import farm.board
-import farm.jobs
-from farm import convert, db, deliveries, leftovers, ratings
+from farm.database import sessions
+from farm.database.models import State
 from farm.errors import InvalidInput, Problem, WrongState
-from farm.models import State
+from farm.jobs import cleanup, details, ratings, states
+from farm.jobs.tickets import wake
+from farm.pictures import conversions
 from farm.recipe import Recipe
-from farm.submit import wake
-from web import chart, commands, present
-from web.pages import blueprint
-from web.pages.forms import larger
+from farm.webhooks import deliveries
+from web import words
+from web.pages import blueprint, commands, loss_chart
+from web.pages.form import larger
 
 
 @blueprint.get("/jobs/<job_id:job_id>")
 def job(job_id: str) -> str:
     """Everything about one job."""
-    with db.reading() as session:
-        found = farm.board.get_with_history(session, job_id)
-        waiting_for = farm.board.waits_for(session, found)
-        expected = farm.board.expected(session, found)
-        points = farm.board.losses(session, found)
-        log_lines = farm.board.log_tail(session, found)
+    with sessions.reading() as session:
+        found = details.get_with_history(session, job_id)
+        waiting_for = details.waits_for(session, found)
+        expected = details.expected(session, found)
+        points = details.losses(session, found)
+        log_lines = details.log_tail(session, found)
         opinion = ratings.opinion(session, found)
         stars = ratings.stars_of(session, job_id, cookie["rater"]) if "rater" in cookie else None
         told = deliveries.of_job(session, job_id) if found.webhook_url else []
     url = request.host_url.rstrip("/")
     whole = Recipe.model_validate(found.recipe).model_dump(mode="json")
-    recipe = {name: present.typed(value) for name, value in whole.items()}
+    recipe = {name: words.typed(value) for name, value in whole.items()}
     return render_template(
         "job.html",
         job=found,
         waiting_for=waiting_for,
-        needs=present.needs(found, expected) if expected else "",
-        curve=Markup(chart.losses(points)),  # noqa: S704  numbers and words of our own
-        figures=present.figures(found.metrics),
+        needs=words.needs(found, expected) if expected else "",
+        curve=Markup(loss_chart.losses(points)),  # noqa: S704  numbers and words of our own
+        figures=words.figures(found.metrics),
         recipe=recipe,
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
         larger=larger(found),
         log_lines=log_lines,
         opinion=opinion,
         stars=stars,
-        other_formats=convert.others(found),
+        other_formats=conversions.others(found),
         commands={"farm": commands.farm_submit(found, url), "curl": commands.curl(found, url)},
         deliveries=told,
     )
@@ -60,7 +61,7 @@ def rate(job_id: str) -> ResponseReturnValue:
     """What whoever sits at this browser thinks of it; no stars: nothing any more."""
     rater = cookie.setdefault("rater", secrets.token_hex(16))
     text = request.form.get("stars", "")
-    with db.writing() as session:
+    with sessions.writing() as session:
         if not text:
             ratings.withdraw(session, job_id, rater)
         elif text.isdecimal() and len(text) == 1:
@@ -73,17 +74,17 @@ def rate(job_id: str) -> ResponseReturnValue:
 @blueprint.get("/jobs/<job_id:job_id>/history")
 def history(job_id: str) -> str:
     """What happened to it, newer: a part of its page."""
-    with db.reading() as session:
-        found = farm.board.get_with_history(session, job_id)
-        log_lines = farm.board.log_tail(session, found)
+    with sessions.reading() as session:
+        found = details.get_with_history(session, job_id)
+        log_lines = details.log_tail(session, found)
     return render_template("_history.html", job=found, log_lines=log_lines)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/view")
 def view(job_id: str) -> ResponseReturnValue:
     """The finished picture in the whole window; before it is finished, the job's page."""
-    with db.reading() as session:
-        found = farm.jobs.get(session, job_id)
+    with sessions.reading() as session:
+        found = states.get(session, job_id)
     if found.state is not State.SUCCEEDED:
         return redirect(url_for("pages.job", job_id=job_id), 303)
     return render_template("view.html", job=found)
@@ -92,9 +93,9 @@ def view(job_id: str) -> ResponseReturnValue:
 @blueprint.get("/jobs/<job_id:job_id>/losses.svg")
 def losses(job_id: str) -> Response:
     """The loss curve, newer."""
-    with db.reading() as session:
-        points = farm.board.losses(session, farm.jobs.get(session, job_id))
-    response = Response(chart.losses(points), mimetype="image/svg+xml")
+    with sessions.reading() as session:
+        points = details.losses(session, states.get(session, job_id))
+    response = Response(loss_chart.losses(points), mimetype="image/svg+xml")
     response.cache_control.no_cache = True
     response.add_etag()
     response.make_conditional(request)
@@ -105,10 +106,10 @@ def losses(job_id: str) -> Response:
 def cancel(job_id: str) -> ResponseReturnValue:
     """Stop it."""
     try:
-        with db.writing() as session:
-            found = farm.jobs.cancel(session, job_id)
+        with sessions.writing() as session:
+            found = states.cancel(session, job_id)
         if found.state.ended:
-            leftovers.remove_of(job_id)
+            cleanup.remove_of(job_id)
     except WrongState as error:
         flash(str(error))
     return redirect(url_for("pages.job", job_id=job_id), 303)
@@ -118,8 +119,8 @@ def cancel(job_id: str) -> ResponseReturnValue:
 def retry(job_id: str) -> ResponseReturnValue:
     """Let it wait again."""
     try:
-        with db.writing() as session:
-            found = farm.jobs.retry(session, job_id)
+        with sessions.writing() as session:
+            found = states.retry(session, job_id)
         wake(found)
     except WrongState as error:
         flash(str(error))

@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 from flask import Response, make_response, render_template, request
 
-from farm import bulk, db, listing, machines
+from farm.database import sessions
+from farm.database.models import State
 from farm.errors import InvalidInput, Problem
-from farm.listing import Asked, Sort
-from farm.models import State
+from farm.fleet import registry
+from farm.jobs import bulk, lists
+from farm.jobs.lists import Asked, Sort
 from web.pages import blueprint
 
 Choice = TypeVar("Choice", bound=enum.StrEnum)
@@ -79,10 +81,10 @@ def kept(question: Asked, **more: Any) -> Mapping[str, str | None]:
 def _list() -> dict[str, Any]:
     question = asked()
     view = chosen(View, "view") or View.CARDS
-    with db.reading() as session:
-        page = listing.page(session, question, cursor=request.args.get("cursor"), limit=PAGES[view])
-        counts = listing.counts(session, question.q)
-        workers = machines.alive(session)
+    with sessions.reading() as session:
+        page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGES[view])
+        counts = lists.counts(session, question.q)
+        workers = registry.alive(session)
     state = question.state.value if question.state else None
     return {
         "asked": question,

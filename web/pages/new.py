@@ -11,18 +11,20 @@ from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage
 
-import farm.explore
-import farm.jobs
-from farm import db
+from farm.database import sessions
+from farm.database.models import Job, Upload
 from farm.errors import InvalidInput, NotFound, Problem
-from farm.models import Job, Upload
-from farm.recipe import MOST_STYLES, SMALLEST_STYLE, Recipe
+from farm.explorations import grids
+from farm.jobs import states
+from farm.jobs.idempotency import digest
+from farm.jobs.submit import submit
+from farm.recipe import Recipe
+from farm.recipe.recipe import MOST_STYLES, SMALLEST_STYLE
 from farm.settings import settings
 from farm.storage import storage
-from farm.submit import digest, submit
 from web import samples
 from web.pages import blueprint
-from web.pages.forms import (
+from web.pages.form import (
     KEPT,
     PictureForm,
     choices_shown,
@@ -58,7 +60,7 @@ def _meant(job: Job) -> Recipe:
     """A job's recipe; of an exploration's cell, the one it stands for at full size."""
     if job.exploration_id is None:
         return Recipe.model_validate(job.recipe)
-    return farm.explore.chosen(farm.explore.get(job.exploration_id), job)
+    return grids.chosen(grids.get(job.exploration_id), job)
 
 
 @blueprint.post("/")
@@ -97,8 +99,8 @@ def _kept_job(job_id: str) -> Job | None:
     """The job whose pictures are used again."""
     if not job_id:
         return None
-    with db.reading() as session:
-        return farm.jobs.get(session, job_id)
+    with sessions.reading() as session:
+        return states.get(session, job_id)
 
 
 def _form_page(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | None = None) -> str:
@@ -128,7 +130,7 @@ def _explored(form: FlaskForm, kept: Job | None) -> str:
     content, styles, recipe = _received(form, kept)
     across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
     name, size, key = form["name"].data or "", read_cell_size(form), _key(form, content, styles)
-    made = farm.explore.explore(content, styles, recipe, across, down, name=name, size=size, key=key)
+    made = grids.explore(content, styles, recipe, across, down, name=name, size=size, key=key)
     return url_for("pages.exploration", exploration_id=made.id)
 
 
@@ -140,8 +142,8 @@ def _key(form: FlaskForm, content: bytes, styles: list[bytes]) -> str | None:
     typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
     filled_in = repr((request.endpoint, typed))
     key = f"form {digest([filled_in.encode(), content, *styles])}"
-    with db.reading() as session:
-        if farm.jobs.of_key(session, key):
+    with sessions.reading() as session:
+        if states.of_key(session, key):
             flash(SENT_BEFORE)
     return key
 

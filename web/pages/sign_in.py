@@ -10,9 +10,10 @@ from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField
 
-from farm import access, db
+from farm import tokens
+from farm.database import sessions
 from farm.settings import settings
-from web.access import SIGNED_IN, WRONG
+from web.middleware.authentication import SIGNED_IN, WRONG
 from web.pages import blueprint
 
 PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # on this farm: no host, no backslash, nothing unprintable
@@ -39,9 +40,9 @@ def sign_in() -> ResponseReturnValue:
 def let_in() -> ResponseReturnValue:
     """Keeps the token's digest in the session; revoked, it opens nothing there either."""
     form = SignIn()
-    sha256 = access.digest((form.token.data or "").strip())
-    with db.reading() as reader:
-        token = access.of(reader, sha256)
+    sha256 = tokens.digest((form.token.data or "").strip())
+    with sessions.reading() as reader:
+        token = tokens.of(reader, sha256)
     if token is None:
         form.token.errors = [WRONG]
         return render_template("sign_in.html", form=form), 422

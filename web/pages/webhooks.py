@@ -8,21 +8,21 @@ from collections.abc import Iterable
 from flask import Response, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-import farm.deliveries
-import farm.jobs
-from farm import db
+from farm.database import sessions
+from farm.database.models import Delivery
 from farm.errors import WrongState
-from farm.models import Delivery
+from farm.jobs import states
+from farm.webhooks import deliveries
 from web.api.webhooks import LARGEST_ID
 from web.pages import blueprint
 
 
 @blueprint.get("/jobs/<job_id:job_id>/deliveries")
-def deliveries(job_id: str) -> Response:
+def list_deliveries(job_id: str) -> Response:
     """The part of the page alone, newer."""
-    with db.reading() as session:
-        job = farm.jobs.get(session, job_id)
-        found = farm.deliveries.of_job(session, job_id)
+    with sessions.reading() as session:
+        job = states.get(session, job_id)
+        found = deliveries.of_job(session, job_id)
     response = make_response(render_template("_deliveries.html", job=job, deliveries=found))
     response.cache_control.no_cache = True
     response.set_etag(_tag(found))  # of the rows: the buttons' tokens differ each second
@@ -34,8 +34,8 @@ def deliveries(job_id: str) -> Response:
 def retry_delivery(job_id: str, delivery_id: int) -> ResponseReturnValue:
     """Send it now."""
     try:
-        with db.writing() as session:
-            farm.deliveries.again(session, job_id, delivery_id)
+        with sessions.writing() as session:
+            deliveries.again(session, job_id, delivery_id)
     except WrongState as error:
         flash(str(error))
     return redirect(url_for("pages.job", job_id=job_id, _anchor="webhook"), 303)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from flask import render_template
 
-from farm import db, machines
+from farm.database import sessions
+from farm.fleet import registry
 from web.pages import blueprint
 
 
 @blueprint.get("/workers")
 def workers() -> str:
     """Who paints."""
-    with db.reading() as session:
-        found = machines.alive(session)
+    with sessions.reading() as session:
+        found = registry.alive(session)
     return render_template("workers.html", workers=found)

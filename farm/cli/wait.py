@@ -1,0 +1,146 @@
+"""Waiting for jobs of a farm on the command line: a bar for each, then their pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from farm.cli.client import Away, Client
+from farm.errors import InvalidInput, Problem
+from farm.recipe.formats import FORMATS
+
+EVERY_SECONDS = 1.0
+PATIENCE_SECONDS = 300.0  # with a farm that does not answer
+PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+FAILED, CANCELLED, INTERRUPTED = 3, 4, 130  # exit statuses
+
+
+def photographs(content: Path) -> list[Path]:
+    """A file, or each picture in a folder, by name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if not content.is_dir():
+        return [content]
+    found = sorted(path for path in content.iterdir() if path.suffix.lower() in PHOTOGRAPHS)
+    if not found:
+        message = f"{content} has no picture in it; they end in {', '.join(PHOTOGRAPHS)}"
+        raise InvalidInput(Problem("content", message))
+    return found
+
+
+def check_output(output: Path | None, *, wait: bool, many: bool) -> None:
+    """Before anything is sent; a folder for several pictures is made.
+
+    Raises:
+        InvalidInput: pictures could not be put there.
+    """
+    if output is None:
+        return
+    if not wait:
+        raise InvalidInput(Problem("output", "goes with --wait; without it nothing is fetched"))
+    if not output.is_dir() and not output.parent.is_dir():
+        raise InvalidInput(Problem("output", f"{output.parent} is not a folder"))
+    if many and (output.is_file() or output.suffix.lower() in PHOTOGRAPHS):
+        raise InvalidInput(Problem("output", f"{output} must be a folder for several pictures"))
+    if many:
+        output.mkdir(exist_ok=True)
+
+
+@dataclass
+class _Waited:
+    """A job that is waited for, as it was last heard of."""
+
+    job: dict[str, Any]
+    bar: TaskID
+    tag: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.job["state"] in ("succeeded", "failed", "cancelled")
+
+
+def until_done(farm: Client, sent: list[dict[str, Any]], output: Path | None, console: Console) -> int:
+    """Show how the jobs go, fetch each picture when it is finished, print its path.
+
+    Returns:
+        The exit status: 0 where all have succeeded.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.fields[words]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        waited = [
+            _Waited(job, progress.add_task(job["name"], total=1.0, words=job["state"])) for job in sent
+        ]
+        try:
+            for done in _ended(farm, waited, progress):
+                _fetch(farm, done.job, output, progress.console)
+        except KeyboardInterrupt:
+            progress.console.print("The jobs go on without this command; `farm status` shows them.")
+            return INTERRUPTED
+    states = {each.job["state"] for each in waited}
+    return FAILED if "failed" in states else CANCELLED if "cancelled" in states else 0
+
+
+def _ended(farm: Client, waited: list[_Waited], progress: Progress) -> Iterator[_Waited]:
+    """Each job when it has ended.
+
+    Raises:
+        Away: the farm does not answer for long.
+    """
+    going, heard = list(waited), time.monotonic()
+    while going:
+        for each in list(going):
+            try:
+                found, each.tag = farm.changed(each.job["id"], each.tag)
+                heard = time.monotonic()
+            except Away:
+                if time.monotonic() - heard > PATIENCE_SECONDS:
+                    raise
+                progress.update(each.bar, words="the farm does not answer")
+                continue
+            each.job = found or each.job
+            progress.update(each.bar, completed=each.job["progress"], words=_words(each.job))
+            if each.ended:
+                going.remove(each)
+                yield each
+        if going:
+            time.sleep(EVERY_SECONDS)
+
+
+def _words(job: dict[str, Any]) -> str:
+    if job["state"] == "running" and job["levels"]:
+        left = "" if job["eta_seconds"] is None else f", {job['eta_seconds']:.0f} s left"
+        return f"level {job['level']}/{job['levels']}{left}"
+    return str(job["waiting_for"] or job["error"] or job["state"])
+
+
+def _fetch(farm: Client, job: dict[str, Any], output: Path | None, console: Console) -> None:
+    if job["state"] != "succeeded":
+        console.print(f"{job['name']}: {job['state']}. {job['error'] or ''}", soft_wrap=True)
+        return
+    path = output if output and not output.is_dir() else _free(output or Path(), job)
+    click.echo(farm.fetch(job["id"], path))
+
+
+def _free(folder: Path, job: dict[str, Any]) -> Path:
+    """Named for the job; a file that is there is not replaced."""
+    suffix = FORMATS[job["recipe"]["format"]].suffix
+    plain = (
+        "".join(c if c.isalnum() or c in "-_ ." else "-" for c in job["name"]).strip(". ") or "picture"
+    )
+    first = folder / f"{plain}{suffix}"
+    return first if not first.exists() else folder / f"{plain}-{job['id'][:8]}{suffix}"

@@ -1,0 +1,367 @@
+"""The tables. Only `farm/jobs/states.py` changes a job's state."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy import Enum as SQLEnum
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from farm.database.names import FOLDED_LENGTH, fold
+from farm.recipe.formats import FORMATS, PREVIEW_PIXELS, FileFormat
+
+WEBHOOK_LENGTH = 1000  # characters of an address
+
+
+class State(enum.StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"  # waits for a worker
+    RUNNING = "running"  # an attempt renders it
+    CANCELLING = "cancelling"  # a person wants it to stop; its attempt has not yet noticed
+    SUCCEEDED = "succeeded"  # the result is in storage
+    FAILED = "failed"  # `error` says why, for a person
+    CANCELLED = "cancelled"  # stopped by a person
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens unless a person asks for it."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+class WorkClass(enum.StrEnum):
+    """Kinds of tickets, by the size of the picture, so that a quick look need not wait for an 8K."""
+
+    PREVIEW = "preview"  # up to 384 px
+    STANDARD = "standard"  # up to 2048 px
+    LARGE = "large"  # beyond
+
+    @classmethod
+    def of(cls, size: int) -> WorkClass:
+        """For a picture whose longest side is `size` px."""
+        if size <= 384:
+            return cls.PREVIEW
+        return cls.STANDARD if size <= 2048 else cls.LARGE
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+class UTCTime(TypeDecorator[datetime]):
+    """A moment in UTC; SQLite, which forgets time zones, gives it back with one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UTCTime(), dict[str, Any]: JSON()}  # noqa: RUF012
+
+
+def _enum(kind: type[enum.StrEnum]) -> SQLEnum:
+    """Stored as its value in a string, so that a new member needs no migration of a type."""
+    return SQLEnum(
+        kind,
+        native_enum=False,
+        create_constraint=False,
+        length=16,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+class Upload(Base):
+    """A picture someone sent, stored once under the SHA-256 of its bytes."""
+
+    __tablename__ = "uploads"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    width: Mapped[int]  # px, after EXIF orientation
+    height: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    sent_at: Mapped[datetime] = mapped_column(default=now)  # last; it is kept for a while without a job
+
+    @property
+    def key(self) -> str:
+        """Where its bytes lie in storage."""
+        return f"uploads/{self.sha256}"
+
+    @property
+    def thumbnail_key(self) -> str:
+        """Where a small JPEG of it lies in storage."""
+        return f"uploads/{self.sha256}.thumbnail.jpg"
+
+
+def _folded_name(context: Any) -> str:
+    return fold(context.get_current_parameters()["name"])
+
+
+class Job(Base):
+    """One picture to be made."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        CheckConstraint("progress >= 0 AND progress <= 1", name="progress_is_a_share"),
+        Index("ix_jobs_waiting", "state", "work_class", "priority", "created_at"),
+        # Of lists: each holds all that finding a page or a count asks of it (farm/jobs/lists.py).
+        Index("ix_jobs_newest", "exploration_id", "created_at", "id", "name_folded"),
+        Index("ix_jobs_of_state", "exploration_id", "state", "created_at", "id", "name_folded"),
+        Index("ix_jobs_by_name", "exploration_id", "name_folded", "id", "state"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
+    name: Mapped[str] = mapped_column(String(120))
+    name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=_folded_name)  # see `fold`
+    state: Mapped[State] = mapped_column(_enum(State), default=State.QUEUED)
+    work_class: Mapped[WorkClass] = mapped_column(_enum(WorkClass))
+    priority: Mapped[int] = mapped_column(default=0)  # higher goes first
+    recipe: Mapped[dict[str, Any]]
+    idempotency_key: Mapped[str | None] = mapped_column(String(200), index=True, unique=True)
+    request_sha256: Mapped[str | None] = mapped_column(String(64))  # of what was sent with that key
+    exploration_id: Mapped[str | None] = mapped_column(ForeignKey("explorations.id", ondelete="CASCADE"))
+    cell: Mapped[int | None]  # of the exploration's grid, row by row from 0
+    look_sha256: Mapped[str | None] = mapped_column(String(64), index=True)  # see Recipe.look
+    webhook_url: Mapped[str | None] = mapped_column(String(WEBHOOK_LENGTH))  # told of the job's end
+    content_sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"))
+    width: Mapped[int]  # of the result, px
+    height: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]  # of the latest attempt
+    finished_at: Mapped[datetime | None]
+    ticket_at: Mapped[datetime | None]  # when a ticket was last sent for it
+
+    version: Mapped[int] = mapped_column(default=0)  # grows with all that a page shows of the row
+    attempt: Mapped[int] = mapped_column(default=0)  # number of the latest; 0: none yet
+    counts_after: Mapped[int] = mapped_column(default=0)  # lost workers are counted after this attempt
+    checkpoint_attempt: Mapped[int | None]  # whose checkpoint is the newest; None: there is none
+    lease_until: Mapped[datetime | None]  # the worker is taken for lost after it
+    progress: Mapped[float] = mapped_column(default=0.0)  # 0..1, by work, not by iterations
+    level: Mapped[int] = mapped_column(default=0)
+    levels: Mapped[int] = mapped_column(default=0)
+    iteration: Mapped[int] = mapped_column(default=0)  # over all levels
+    iterations: Mapped[int] = mapped_column(default=0)
+    eta_seconds: Mapped[float | None]
+    eta_spread_seconds: Mapped[float | None]  # it may well be so much more or less
+    preview_version: Mapped[int] = mapped_column(default=0)  # 0: none yet; grows with each preview
+
+    features: Mapped[str | None] = mapped_column(String(32))  # the network that was taken
+    metrics: Mapped[dict[str, Any] | None]  # farm.engine.quality.Quality, seconds, peak memory
+    error: Mapped[str | None]  # for a person
+
+    content: Mapped[Upload] = relationship(lazy="joined", innerjoin=True)
+    styles: Mapped[list[JobStyle]] = relationship(
+        lazy="selectin", order_by="JobStyle.position", cascade="all, delete-orphan"
+    )
+    attempts: Mapped[list[Attempt]] = relationship(
+        order_by="Attempt.number", cascade="all, delete-orphan"
+    )
+    events: Mapped[list[Event]] = relationship(order_by="Event.id", cascade="all, delete-orphan")
+
+    @property
+    def format(self) -> FileFormat:
+        """Of the result; jobs older than this setting are PNGs."""
+        return FORMATS[self.recipe.get("format", "png")]
+
+    @property
+    def folder(self) -> str:
+        """Where all its files lie in storage, each under its attempt, so that a stale attempt replaces
+        nothing."""
+        return f"jobs/{self.id}"
+
+    @property
+    def result_key(self) -> str:
+        """Where the result lies in storage."""
+        return f"{self.folder}/{self.attempt}/result{self.format.suffix}"
+
+    def checkpoint_key(self, attempt: int) -> str:
+        """Where an attempt's checkpoint lies in storage."""
+        return f"{self.folder}/{attempt}/checkpoint.safetensors"
+
+    @property
+    def preview_key(self) -> str:
+        """Where the newest preview lies in storage; after success, a small copy of the result."""
+        return f"{self.folder}/{self.attempt}/preview.jpg"
+
+    @property
+    def has_view(self) -> bool:
+        """Whether a JPEG of full size is kept for browsers: not if the preview or the result is one."""
+        return max(self.width, self.height) > PREVIEW_PIXELS and not self.format.light
+
+    @property
+    def view_key(self) -> str:
+        """Where what a browser shows at full size lies in storage."""
+        if self.has_view:
+            return f"{self.folder}/{self.attempt}/view.jpg"
+        return self.result_key if self.format.light else self.preview_key
+
+
+class JobStyle(Base):
+    """One of a job's paintings."""
+
+    __tablename__ = "job_styles"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"))
+
+    upload: Mapped[Upload] = relationship(lazy="joined", innerjoin=True)
+
+
+class Attempt(Base):
+    """One worker's go at a job. Its number is the fence: writes that name an old one are refused."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("job_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    worker: Mapped[str] = mapped_column(String(120))
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]
+    outcome: Mapped[str | None] = mapped_column(String(32))  # a state, or see farm.jobs.states.MOST
+
+
+class Event(Base):
+    """Something that happened to a job, for its timeline: each move of its state is one."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    state: Mapped[State] = mapped_column(_enum(State))
+    message: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class LossPoint(Base):
+    """The losses after one iteration, about one a second, for the curve."""
+
+    __tablename__ = "loss_points"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    level: Mapped[int]
+    iteration: Mapped[int]  # over all levels
+    content: Mapped[float]
+    style: Mapped[float]
+    tv: Mapped[float]
+
+
+class LogLine(Base):
+    """What an attempt said of itself in the worker's log, for the job's page."""
+
+    __tablename__ = "log_lines"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Exploration(Base):
+    """A grid of small pictures, each a job of its own, in which one or two settings vary."""
+
+    __tablename__ = "explorations"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
+    name: Mapped[str] = mapped_column(String(120))
+    recipe: Mapped[dict[str, Any]]  # what the form said, at the size that is wanted in the end
+    across: Mapped[dict[str, Any]]  # farm.explorations.axes.Axis: what varies from column to column
+    down: Mapped[dict[str, Any]]  # and from row to row
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+    cells: Mapped[list[Job]] = relationship(order_by="Job.cell", passive_deletes=True)
+
+
+class Rating(Base):
+    """How well somebody likes a finished picture."""
+
+    __tablename__ = "ratings"
+    __table_args__ = (
+        UniqueConstraint("job_id", "rater"),
+        CheckConstraint("stars >= 1 AND stars <= 5", name="one_to_five_stars"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    rater: Mapped[str] = mapped_column(String(64))  # an opaque mark of a browser, or a client's own
+    stars: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Delivery(Base):
+    """One webhook: somebody asked to be told how a job ended."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+    state: Mapped[State] = mapped_column(_enum(State))  # that the job came to
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    due_at: Mapped[datetime | None] = mapped_column(default=now, index=True)  # None: settled
+    tries: Mapped[int] = mapped_column(default=0)
+    answer: Mapped[str | None] = mapped_column(String(200))  # to the latest try, for a person
+    delivered_at: Mapped[datetime | None]
+
+
+class Token(Base):
+    """What lets a program use the API, and a person the pages, where the farm asks for one."""
+
+    __tablename__ = "tokens"
+
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)  # whose it is
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)  # the token itself is not kept
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    used_at: Mapped[datetime | None]
+
+
+class Worker(Base):
+    """A process that renders. Seen lately, it is alive."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(120), primary_key=True)
+    device: Mapped[str] = mapped_column(String(120))
+    memory_bytes: Mapped[int] = mapped_column(BigInteger)
+    device_kind: Mapped[str] = mapped_column(String(8))  # cpu or cuda
+    itemsize: Mapped[int]  # bytes of an activation, where a recipe leaves precision to the device
+    winograd: Mapped[bool]  # likewise: whether convolutions go after Winograd
+    budget_bytes: Mapped[int] = mapped_column(BigInteger)  # what a rendering may use
+    seconds_per_megapixel: Mapped[float | None]  # of one iteration, measured; None: not yet
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    seen_at: Mapped[datetime] = mapped_column(default=now)

@@ -1,0 +1,131 @@
+"""The database: one engine for each process, sessions, and the migrations' state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import CursorResult, Engine, Executable, Row, create_engine, event, func, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from farm.settings import settings
+
+BUSY_MILLISECONDS = 5000  # a SQLite writer waits this long for another
+
+
+@lru_cache
+def engine() -> Engine:
+    """This process's engine, made at first use, so that a forked or spawned child makes its own."""
+    url = make_url(settings().database_url)
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    if url.database:
+        with suppress(OSError):  # SQLite tells what is wrong
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    made = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000})
+    event.listen(made, "connect", _prepare_sqlite)
+    event.listen(made, "begin", _begin_immediate)
+    return made
+
+
+def close() -> None:
+    """End this process's connections; whoever comes next makes new ones."""
+    if engine.cache_info().currsize:
+        for each in (_for_glances(engine()), engine()):
+            each.dispose()
+    for cached in (_for_glances, engine):
+        cached.cache_clear()
+
+
+def shown_url() -> str:
+    """Where the database is, without what may be secret."""
+    url = make_url(settings().database_url).set(query={})
+    return url.render_as_string(hide_password=True)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """Write-ahead log, so that readers and one writer do not wait for each other."""
+    connection.isolation_level = None  # SQLAlchemy's `begin` event begins, not the driver
+    for pragma in (
+        "journal_mode=WAL",
+        f"busy_timeout={BUSY_MILLISECONDS}",
+        "foreign_keys=ON",
+        "synchronous=NORMAL",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Any) -> None:
+    """Readers begin deferred; a session that will write takes the lock first, or two that read and
+    then write would fail each other."""
+    options = connection.get_execution_options()
+    if not options.get("glances", False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session that only reads."""
+    with Session(engine(), expire_on_commit=False) as session:
+        yield session
+
+
+def glance(statement: Executable, **values: Any) -> Row[Any] | None:
+    """The one row that a single SELECT finds, without a transaction around it, which would cost as much
+    again; None: no row.
+
+    Args:
+        values: of its parameters.
+    """
+    try:
+        return _glanced(statement, values)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return _glanced(statement, values)  # the database was away meanwhile; this connection is new
+
+
+def _glanced(statement: Executable, values: dict[str, Any]) -> Row[Any] | None:
+    with _for_glances(engine()).connect() as connection:
+        return connection.execute(statement, values).one_or_none()
+
+
+@lru_cache(maxsize=1)
+def _for_glances(whole: Engine) -> Engine:
+    """The same database without transactions. PostgreSQL's has connections of its own, which are not
+    tried before each use and have nothing to undo after it: one question instead of three."""
+    if whole.dialect.name == "sqlite":
+        return whole.execution_options(glances=True)
+    return create_engine(whole.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A session that writes: committed at the end, rolled back on an error. Keep it short."""
+    writer = engine().execution_options(writes=True)
+    with Session(writer, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def changed(session: Session, statement: Any) -> int:
+    """Carry out an UPDATE or DELETE; how many rows it changed."""
+    options = {"synchronize_session": False}
+    result: CursorResult[Any] = session.execute(statement, execution_options=options)  # type: ignore[assignment]
+    return result.rowcount
+
+
+def clock(session: Session) -> datetime:
+    """The time, in UTC, by the database's clock, so that machines whose own differ agree on leases.
+
+    SQLite has none, but all that use it are on one machine.
+    """
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return moment.astimezone(UTC)

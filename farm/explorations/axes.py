@@ -1,0 +1,119 @@
+"""What may vary along one side of a grid: settings in words, their usual values and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from farm.errors import InvalidInput, Problem
+from farm.recipe import Recipe
+
+MOST_VALUES = 6  # along one axis
+
+AxisName = Literal["balance", "style_scale", "tv", "seed", "style_loss", "blend"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What varies along one side of the grid: a setting in words, and for each step its label and what
+    it sets in the recipe."""
+
+    name: str
+    title: str
+    labels: tuple[str, ...]
+    settings: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How one axis is made: its title, the values it takes by itself, and what each is and sets."""
+
+    title: str
+    values: tuple[float | str, ...]
+    label: Callable[[Any], str]
+    setting: Callable[[Recipe, Any], dict[str, Any]]
+
+
+def _balance(stops: float) -> str:
+    if not stops:
+        return "in balance"
+    much = "much more" if abs(stops) > MUCH_STOPS else "more"
+    return f"{much} {'painting' if stops > 0 else 'photograph'}"
+
+
+MUCH_STOPS = 2  # of balance: four times the weight, or a quarter
+KINDS: dict[str, _Kind] = {
+    "balance": _Kind(
+        "Balance",
+        (-2.0, 0.0, 2.0),
+        _balance,
+        lambda recipe, stops: {"content_weight": float(f"{recipe.content_weight * 2**-stops:.6g}")},
+    ),
+    "style_scale": _Kind(
+        "Size of strokes",
+        (0.5, 1.0, 2.0),
+        lambda factor: f"strokes × {factor:g}",
+        lambda recipe, factor: {"style_scale": recipe.style_scale * factor},
+    ),
+    "tv": _Kind(
+        "Smoothness",
+        (0.25, 1.0, 4.0),
+        lambda factor: f"smoothness × {factor:g}",
+        lambda recipe, factor: {"tv_weight": recipe.tv_weight * factor},
+    ),
+    "seed": _Kind(
+        "Chance",
+        (0, 1, 2),
+        lambda step: f"throw {step + 1:g}",
+        lambda recipe, step: {"seed": recipe.seed + int(step), "init": "noise"},  # or all are alike
+    ),
+    "style_loss": _Kind(
+        "Style loss",
+        ("wasserstein", "gram"),
+        str,
+        lambda recipe, kind: {"style_loss": kind},
+    ),
+    "blend": _Kind(
+        "Blend",
+        (0.2, 0.5, 0.8),
+        lambda share: f"{1 - share:.0%} of painting 1",
+        lambda recipe, share: {"blend": (round(1 - share, 6), share)},
+    ),
+}
+
+
+def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | None = None) -> Axis:
+    """One axis around a recipe.
+
+    Args:
+        field: `across` or `down`, for messages. values: along it; None: the usual ones.
+
+    Raises:
+        InvalidInput: there is no such axis, or a value makes no recipe.
+    """
+    if name not in KINDS:
+        raise InvalidInput(Problem(field, f"must be one of {', '.join(KINDS)} (got {name[:40]!r})"))
+    kind = KINDS[name]
+    taken = tuple(values or kind.values)
+    if len(taken) > MOST_VALUES:
+        raise InvalidInput(Problem(field, f"has {len(taken)} values; the limit is {MOST_VALUES}"))
+    try:
+        if any(isinstance(value, bool) for value in taken):
+            raise TypeError("true is no number")
+        if len(set(taken)) < len(taken):
+            raise InvalidInput(Problem(field, "has the same value twice"))
+        labels = _told_apart([kind.label(value) for value in taken], taken)
+        settings = tuple(kind.setting(recipe, value) for value in taken)
+    except (TypeError, ValueError, OverflowError):
+        wanted = "words" if isinstance(kind.values[0], str) else "numbers"
+        raise InvalidInput(Problem(field, f"takes {wanted} as values of {name}")) from None
+    return Axis(name, kind.title, labels, settings)
+
+
+def _told_apart(labels: Sequence[str], values: Sequence[float | str]) -> tuple[str, ...]:
+    """With the value beside a label that others have, too."""
+    return tuple(
+        f"{label} ({value})" if labels.count(label) > 1 else label
+        for label, value in zip(labels, values, strict=True)
+    )

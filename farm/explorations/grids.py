@@ -1,0 +1,233 @@
+"""Explorations: a grid of small pictures in which one setting varies across and another down.
+
+Try settings small, then render large. Each cell is a job of its own with all that a job has; a worker
+looks at the pictures once for all of them (`workers/inputs.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Select, delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, selectinload
+
+from farm.database import sessions
+from farm.database.models import Exploration, Job, State
+from farm.errors import InvalidInput, NotFound, Problem, WrongState
+from farm.explorations.axes import Axis
+from farm.fleet import registry
+from farm.fleet.estimates import Together, estimate_together, share_out
+from farm.jobs import cleanup, states
+from farm.jobs.idempotency import Request, digest
+from farm.jobs.submit import Submission
+from farm.jobs.tickets import wake
+from farm.recipe import Recipe
+
+SIZES = range(64, 385)  # px, longest side of a cell: all are previews
+SIZE = 256
+# Every cell is a quick look.
+QUICK_LOOK = {"preset": "draft", "format": "jpeg", "iterations": None, "grown_from": None}
+
+
+def explore(
+    content: bytes,
+    styles: Sequence[bytes],
+    recipe: Recipe,
+    across: Axis,
+    down: Axis,
+    *,
+    name: str = "",
+    size: int = SIZE,
+    key: str | None = None,
+) -> Exploration:
+    """Check everything, then store, then commit all cells, then send their tickets.
+
+    Args:
+        recipe: at the size that is wanted in the end. size: of each cell's longest side, px.
+        key: of the client's own making. The same request with the same one again is the same
+            exploration.
+
+    Raises:
+        InvalidInput and its kin: the first field that is wrong; nothing was stored.
+        KeyReused: the key came before, with another request.
+    """
+    request = None
+    if key is not None:
+        grid = repr((recipe.model_dump_json(), name, across, down, size))
+        request = Request(key, digest([b"exploration", content, *styles, grid.encode()]))
+    if request and (known := request.job()):
+        return get(str(known.exploration_id))
+    if across.name == down.name:
+        raise InvalidInput(Problem("down", f"varies {down.name}, as across does; choose another"))
+    if "blend" in (across.name, down.name) and len(styles) != 2:
+        field = "across" if across.name == "blend" else "down"
+        raise InvalidInput(Problem(field, f"blend takes two paintings; there are {len(styles)}"))
+    if size not in SIZES:
+        raise InvalidInput(Problem("cell_size", f"must be {SIZES[0]} to {SIZES[-1]} px"))
+    recipes = [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
+    sent = Submission.check(content, styles, recipes[0], name=name)
+    for each in recipes[1:]:
+        each.blend_of(len(styles))
+    sent.store()
+    made = Exploration(
+        name=sent.name,
+        recipe=recipe.model_dump(mode="json"),
+        across=asdict(across),
+        down=asdict(down),
+    )
+    try:
+        cells = _stored(made, sent, recipes, request)
+    except IntegrityError:  # the same request twice at this moment; the other was quicker
+        if request and (known := request.job()):
+            return get(str(known.exploration_id))
+        raise
+    for job in cells:
+        wake(job)
+    return get(made.id)
+
+
+def _stored(
+    made: Exploration, sent: Submission, recipes: Sequence[Recipe], request: Request | None
+) -> list[Job]:
+    """Its rows, all or none; returns the cells."""
+    with sessions.writing() as session:
+        session.add(made)
+        session.flush()
+        for number, each in enumerate(recipes):
+            job = sent.job(session, each)
+            job.exploration_id, job.cell = made.id, number
+            if request and number == 0:
+                request.mark(job)
+        session.flush()
+        return list(made.cells)
+
+
+def _cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]) -> Recipe:
+    """
+    Raises:
+        InvalidInput: a setting left its limits on the way.
+    """
+    start = min(recipe.start_size, size)
+    fixed = {**QUICK_LOOK, "size": size, "start_size": start}
+    return Recipe.parse(recipe.model_dump(mode="json") | fixed | row | column)
+
+
+def chosen(exploration: Exploration, job: Job) -> Recipe:
+    """The recipe that a cell stands for, at the size that is wanted in the end, growing out of it."""
+    width = len(exploration.across["settings"])
+    row, column = divmod(job.cell or 0, width)
+    varied = exploration.down["settings"][row] | exploration.across["settings"][column]
+    whole = Recipe.parse(exploration.recipe | varied)
+    cell = {"grown_from": job.recipe["size"]}
+    if whole.features == "auto" and job.features:  # the network that painted the cell
+        cell["features"] = job.features
+    if whole.iterations and len(whole.iterations) > 1:  # for levels that there are no more
+        cell["iterations"] = None
+    return Recipe.parse(whole.model_dump() | cell)
+
+
+def get(exploration_id: str) -> Exploration:
+    """One exploration with its cells, row by row.
+
+    Raises:
+        NotFound: no such exploration.
+    """
+    with sessions.reading() as session:
+        query = _with_cells().where(Exploration.id == exploration_id)
+        found: Exploration | None = session.scalars(query).one_or_none()
+    if found is None:
+        raise NotFound("There is no exploration with this id; perhaps it was deleted.")
+    return found
+
+
+def newest(session: Session, limit: int) -> list[Exploration]:
+    """The latest explorations."""
+    query = _with_cells().order_by(Exploration.created_at.desc(), Exploration.id.desc()).limit(limit)
+    return list(session.scalars(query))
+
+
+def _with_cells() -> Select[Exploration]:
+    return select(Exploration).options(selectinload(Exploration.cells))
+
+
+def cancel(exploration_id: str) -> Exploration:
+    """Stop all cells that have not ended, and remove what those that waited no longer need. Again is
+    harmless.
+
+    Raises:
+        NotFound: no such exploration.
+    """
+    for job in get(exploration_id).cells:
+        if job.state.ended:
+            continue
+        with suppress(NotFound, WrongState):
+            with sessions.writing() as session:
+                found = states.cancel(session, job.id)
+            if found.state.ended:  # a running one's worker removes them itself
+                cleanup.remove_of(job.id)
+    return get(exploration_id)
+
+
+def forget(exploration_id: str) -> None:
+    """Delete an exploration whose cells have all ended, with their pictures.
+
+    Raises:
+        NotFound: no such exploration.
+        WrongState: a cell has not ended.
+    """
+    cells = get(exploration_id).cells
+    with sessions.writing() as session:
+        for job in cells:
+            with suppress(NotFound):
+                states.delete_ended(session, job.id)
+        session.execute(delete(Exploration).where(Exploration.id == exploration_id))
+    for job in cells:
+        cleanup.remove_of(job.id)
+
+
+def estimate_grid(
+    session: Session, recipe: Recipe, across: Axis, down: Axis, height: int, width: int, size: int = SIZE
+) -> tuple[int, Together | None]:
+    """Return the number of cells that a grid would have, and what they would need; None: there are no
+    workers.
+
+    Args:
+        recipe: at the size that is wanted in the end. height, width: of the photograph, px. size: of
+            each cell's longest side, px.
+
+    Raises:
+        InvalidInput: these make no grid.
+    """
+    if across.name == down.name:
+        raise InvalidInput(Problem("down", f"varies {down.name}, as across does; choose another"))
+    if size not in SIZES:
+        raise InvalidInput(Problem("cell_size", f"must be {SIZES[0]} to {SIZES[-1]} px"))
+    cells = [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
+    workers = registry.alive(session)
+    return len(cells), estimate_together(cells[0], height, width, workers, [1.0] * len(cells))
+
+
+def estimate_left(session: Session, exploration: Exploration) -> float | None:
+    """Return the seconds until the last cell is done; None: none is to do, or nobody can tell.
+
+    Cells that are finished are the measure of the others; before there is one, the workers' own speed.
+    """
+    waiting = [job for job in exploration.cells if job.state in (State.QUEUED, State.RUNNING)]
+    workers = registry.alive(session)
+    if not waiting or not workers:
+        return None
+    pieces = [1.0 - job.progress for job in waiting]
+    took = [
+        (job.finished_at - job.started_at).total_seconds()
+        for job in exploration.cells
+        if job.state is State.SUCCEEDED and job.started_at and job.finished_at
+    ]
+    if took:
+        return share_out([sum(took) / len(took)] * len(workers), pieces)
+    photograph, recipe = waiting[0].content, Recipe.model_validate(waiting[0].recipe)
+    found = estimate_together(recipe, photograph.height, photograph.width, workers, pieces)
+    return found.seconds if found else None

@@ -1,0 +1,122 @@
+"""What the pages, the API and the command line ask about one job. Changes nothing.
+
+Lists of jobs are in `lists.py`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.orm import Session
+
+from farm.database import sessions
+from farm.database.models import Attempt, Job, LogLine, LossPoint, State, WorkClass
+from farm.errors import NotFound
+from farm.fleet import registry
+from farm.fleet.estimates import Estimate, estimate
+from farm.jobs.states import get
+from farm.recipe import Recipe
+
+LOSS_POINTS_SHOWN = 400
+LOG_LINES_SHOWN = 40
+
+
+def get_with_history(session: Session, job_id: str) -> Job:
+    """One job with its attempts and events as well.
+
+    Raises:
+        NotFound: no such job.
+    """
+    job = get(session, job_id)
+    session.refresh(job, ["attempts", "events"])
+    return job
+
+
+def queue(session: Session) -> tuple[dict[WorkClass, int], dict[State, int]]:
+    """How many wait in each class, and how many jobs of any kind are in each state."""
+    count = func.count()
+    waiting = select(Job.work_class, count).where(Job.state == State.QUEUED).group_by(Job.work_class)
+    by_class = dict(session.execute(waiting).all())
+    by_state = dict(session.execute(select(Job.state, count).group_by(Job.state)).all())
+    return (
+        {each: by_class.get(each, 0) for each in WorkClass},
+        {each: by_state.get(each, 0) for each in State},
+    )
+
+
+def losses(session: Session, job: Job) -> list[LossPoint]:
+    """The loss curve, thinned to what a chart can show: where an attempt went on from a checkpoint, its
+    points follow those of the attempts before it."""
+    points: list[LossPoint] = []
+    every = select(LossPoint).where(LossPoint.job_id == job.id)
+    for point in session.scalars(every.order_by(LossPoint.attempt, LossPoint.id)):
+        while points and points[-1].iteration >= point.iteration:
+            points.pop()
+        points.append(point)
+    stride = -(-len(points) // LOSS_POINTS_SHOWN) or 1
+    return points[::-stride][::-1]
+
+
+def log_tail(session: Session, job: Job) -> list[LogLine]:
+    """What its worker said last, oldest first."""
+    last = select(LogLine).where(LogLine.job_id == job.id).order_by(LogLine.id.desc())
+    return list(session.scalars(last.limit(LOG_LINES_SHOWN)))[::-1]
+
+
+def waits_for(session: Session, job: Job) -> str | None:
+    """Why a queued job has not started, for a person; None for one that is not queued."""
+    if job.state is not State.QUEUED:
+        return None
+    ahead = session.scalar(
+        select(func.count()).where(
+            Job.state == State.QUEUED,
+            Job.work_class == job.work_class,
+            (Job.priority > job.priority)
+            | ((Job.priority == job.priority) & (Job.created_at < job.created_at)),
+        )
+    )
+    if not registry.alive(session):
+        return "No worker is running. It starts as soon as there is one."
+    if ahead:
+        return f"{ahead} {'job is' if ahead == 1 else 'jobs are'} ahead of it."
+    return "Next in line for a free worker."
+
+
+# Asked for at every look at a job, so built once.
+VERSION = select(Job.attempt, Job.version, Job.state, Job.eta_seconds, Job.created_at).where(
+    Job.id == bindparam("job_id")
+)
+
+
+def depends_on_others(state: State, eta_seconds: float | None) -> bool:
+    """Whether what is told of a job changes with the queue or the workers, and not only with its row."""
+    return state is State.QUEUED or (state is State.RUNNING and eta_seconds is None)
+
+
+def version(job_id: str) -> str | None:
+    """Changes with all that is told of a job, and if another gets its id; None: it depends on others,
+    too.
+
+    Raises:
+        NotFound: no such job.
+    """
+    row = sessions.glance(VERSION, job_id=job_id)
+    if row is None:
+        raise NotFound("There is no job with this id; perhaps it was deleted.")
+    if depends_on_others(row.state, row.eta_seconds):
+        return None
+    return f"{row.created_at.timestamp():.6f}.{row.attempt}.{row.version}"
+
+
+def expected(session: Session, job: Job) -> Estimate | None:
+    """What a job will need: where it waits, on the best worker; where it runs, on its own, until it
+    has measured its time left. None: nothing to tell, or nobody to tell it."""
+    if not depends_on_others(job.state, job.eta_seconds):
+        return None
+    workers = registry.alive(session)
+    if job.state is State.RUNNING:
+        mine = select(Attempt.worker).where(Attempt.job_id == job.id, Attempt.number == job.attempt)
+        name = session.scalar(mine)
+        workers = [worker for worker in workers if worker.name == name]
+    photograph = job.content
+    recipe = Recipe.model_validate(job.recipe)
+    return estimate(recipe, photograph.height, photograph.width, workers, job.features)

@@ -1,0 +1,185 @@
+"""Lists of jobs: of one state, searched by name, sorted, page by page forth and back. Changes nothing.
+
+A page is found in an index alone, then its rows are fetched; counts come from an index too. So a list
+stays quick among 100,000 jobs (`benchmarks/lists.py`). Jobs of an exploration are in no list.
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import hashlib
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
+from sqlalchemy.orm import Session, raiseload
+
+from farm.database.models import Job, State
+from farm.database.names import FOLDED_LENGTH, can_be_shown, fold
+from farm.errors import InvalidInput, Problem
+
+PAGE = 50  # jobs in one list
+SEARCH_LENGTH = 120  # characters
+CURSOR_LENGTH = 2000  # characters; a cursor holds a name
+
+
+class Sort(enum.StrEnum):
+    """What comes first in a list."""
+
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    NAME = "name"  # without regard to capitals and accents
+
+    @property
+    def column(self) -> Any:
+        """What it goes by; ids decide between equals."""
+        return Job.name_folded if self is Sort.NAME else Job.created_at
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a list is asked for. `q` is part of a name.
+
+    Raises:
+        InvalidInput: the search is too long, or no text.
+    """
+
+    state: State | None = None
+    q: str = ""
+    sort: Sort = Sort.NEWEST
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "q", " ".join(self.q.split()))
+        if len(self.q) > SEARCH_LENGTH:
+            message = f"has {len(self.q)} characters; the limit is {SEARCH_LENGTH}"
+            raise InvalidInput(Problem("q", message))
+        if not can_be_shown(self.q):
+            raise InvalidInput(Problem("q", "has characters that cannot be shown"))
+
+    @property
+    def mark(self) -> str:
+        """Told by a cursor, which is good for the same question alone."""
+        text = f"{self.sort} {self.state} {fold(self.q)}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some jobs of a list, without their pictures' rows, and what asks for those after and before."""
+
+    jobs: list[Job]
+    next_cursor: str | None  # None at the end
+    previous_cursor: str | None  # None at the beginning
+
+
+def page(session: Session, asked: Asked, *, cursor: str | None = None, limit: int = PAGE) -> Page:
+    """The first page, or the one that a cursor asks for.
+
+    Raises:
+        InvalidInput: the cursor is not one of ours, or of another list.
+    """
+    start = _Place.read(cursor, asked) if cursor else None
+    backward = start is not None and start.backward
+    ids = _ids(asked, start).limit(limit + 1)
+    rows = select(Job).where(Job.id.in_(ids)).order_by(*_order(asked.sort, backward))
+    found = list(session.scalars(rows.options(raiseload("*"))))
+    more = len(found) > limit
+    shown = found[:limit][::-1] if backward else found[:limit]
+    if not shown:
+        return Page([], None, None)
+    after, before = (True, more) if backward else (more, start is not None)
+    return Page(
+        shown,
+        _Place.of(shown[-1], asked, backward=False).write(asked) if after else None,
+        _Place.of(shown[0], asked, backward=True).write(asked) if before else None,
+    )
+
+
+def counts(session: Session, q: str = "") -> dict[State, int]:
+    """How many jobs of the list are in each state, of those whose name has `q` in it."""
+    query = select(Job.state, func.count()).where(*_listed(Asked(q=q))).group_by(Job.state)
+    found: dict[State, int] = dict(session.execute(query).all())
+    return {state: found.get(state, 0) for state in State}
+
+
+def _ids(asked: Asked, start: _Place | None) -> Select[str]:
+    """Of the jobs from a place on, as an index has them."""
+    backward = start is not None and start.backward
+    query = select(Job.id).where(*_listed(asked))
+    if start is not None:
+        column = asked.sort.column
+        here, there = tuple_(column, Job.id), tuple_(literal(start.value, column.type), start.job_id)
+        query = query.where(here < there if _down(asked.sort, backward) else here > there)
+    # PostgreSQL reads an index in order only if its first column is named, though it is null in all.
+    return query.order_by(*_order(asked.sort, backward, Job.exploration_id))
+
+
+def _listed(asked: Asked) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [Job.exploration_id.is_(None)]
+    if asked.state is not None:
+        conditions.append(Job.state == asked.state)
+    if asked.q:
+        conditions.append(Job.name_folded.contains(fold(asked.q), autoescape=True))
+    return conditions
+
+
+def _order(sort: Sort, backward: bool, *before: Any) -> list[ColumnElement[Any]]:
+    columns = (*before, sort.column, Job.id)
+    return [column.desc() if _down(sort, backward) else column.asc() for column in columns]
+
+
+def _down(sort: Sort, backward: bool) -> bool:
+    return (sort is Sort.NEWEST) is not backward
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A job's place in a list, and which way to go on from it."""
+
+    backward: bool
+    value: datetime | str
+    job_id: str
+
+    @classmethod
+    def of(cls, job: Job, asked: Asked, *, backward: bool) -> _Place:
+        return cls(backward, getattr(job, asked.sort.column.key), job.id)
+
+    def write(self, asked: Asked) -> str:
+        """As a cursor."""
+        value = self.value if isinstance(self.value, str) else self.value.isoformat()
+        text = json.dumps([self.backward, asked.mark, value, self.job_id], ensure_ascii=False)
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def read(cls, cursor: str, asked: Asked) -> _Place:
+        """Raises:
+        InvalidInput: it is not one of ours, or of another list.
+        """
+        try:
+            text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+            match json.loads(text[:CURSOR_LENGTH]):
+                case [bool(backward), str(mark), str(value), str(job_id)]:
+                    job_id = uuid.UUID(job_id).hex
+                case _:
+                    raise ValueError(text)
+            if mark == asked.mark:
+                return cls(backward, _value(asked.sort, value), job_id)
+        except (ValueError, OverflowError, RecursionError):
+            raise InvalidInput(Problem("cursor", "is not one that this farm gave out")) from None
+        message = "belongs to a list of another sort, search or state; ask for the first page again"
+        raise InvalidInput(Problem("cursor", message))
+
+
+def _value(sort: Sort, text: str) -> datetime | str:
+    """Raises:
+    ValueError: no place in a list of this sort.
+    """
+    if sort is not Sort.NAME:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    if not can_be_shown(text) or len(text) > FOLDED_LENGTH:
+        raise ValueError(text)
+    return text

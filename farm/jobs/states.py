@@ -1,0 +1,367 @@
+"""Every change of a job's state. What a running attempt writes meanwhile is in `attempts.py`, what the
+pages ask about jobs in `details.py`.
+
+The row is the truth. A move is one conditional UPDATE that names the state (and, for a worker, the
+attempt) it starts from; the row count says who won. Each move leaves an event.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import case, delete, func, select, update
+from sqlalchemy.orm import Session, lazyload
+
+from farm.database import sessions
+from farm.database.models import Attempt, Delivery, Event, Job, JobStyle, State, Upload, WorkClass
+from farm.database.sessions import clock
+from farm.errors import AttemptLost, NotFound, WrongState
+from farm.recipe import Recipe
+from farm.settings import settings
+
+MOVES: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RUNNING, State.CANCELLED}),
+    State.RUNNING: frozenset(
+        {State.SUCCEEDED, State.FAILED, State.CANCELLING, State.CANCELLED, State.QUEUED}
+    ),
+    State.CANCELLING: frozenset({State.CANCELLED}),
+    State.SUCCEEDED: frozenset(),
+    State.FAILED: frozenset({State.QUEUED}),
+    State.CANCELLED: frozenset({State.QUEUED}),
+}
+
+# Outcomes of attempts that are not the job's own: it waits again, until there were too many of a kind
+# since a person last asked for it.
+LOST = "worker lost"
+OUT_OF_MEMORY = "out of memory"
+MOST = {LOST: 5, OUT_OF_MEMORY: 2}
+GIVEN_UP = {
+    LOST: "Given up: {most} workers were lost while rendering this job.",
+    OUT_OF_MEMORY: "Given up: {most} times a worker ran out of memory. Try a smaller size.",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job taken by a worker: its row as it was, and the attempt's number."""
+
+    job: Job
+    attempt: int
+
+
+# Moves ------------------------------------------------------------------------------------------
+
+
+def create(
+    session: Session,
+    *,
+    name: str,
+    recipe: Recipe,
+    content: Upload,
+    styles: Sequence[Upload],
+    priority: int = 0,
+    job_id: str | None = None,
+    webhook_url: str | None = None,
+) -> Job:
+    """A new job, queued. Its uploads are in the session already."""
+    height, width = recipe.result_size(content.height, content.width)
+    job = Job(
+        id=job_id or uuid.uuid4().hex,
+        name=name,
+        state=State.QUEUED,
+        work_class=WorkClass.of(max(height, width)),
+        priority=priority,
+        recipe=recipe.model_dump(mode="json"),
+        look_sha256=recipe.look,
+        webhook_url=webhook_url,
+        content=content,
+        styles=[JobStyle(position=i, upload=style) for i, style in enumerate(styles)],
+        width=width,
+        height=height,
+    )
+    session.add(job)
+    session.flush()
+    session.add(Event(job_id=job.id, attempt=0, state=State.QUEUED, message="submitted"))
+    return job
+
+
+def of_key(session: Session, key: str) -> Job | None:
+    """The job that a client submitted under this key; None if there is none."""
+    job_id = session.scalar(select(Job.id).where(Job.idempotency_key == key))
+    return get(session, job_id) if job_id else None
+
+
+def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
+    """The best waiting job of a class becomes running, by this worker; None if there is none.
+
+    Best: highest priority, then oldest. Two workers may pick the same row; one UPDATE wins.
+    """
+    waiting = (
+        select(Job.id)
+        .where(Job.state == State.QUEUED, Job.work_class == work_class)
+        .order_by(Job.priority.desc(), Job.created_at, Job.id)
+        .limit(1)
+    )
+    while (job_id := session.scalar(waiting)) is not None:
+        taken = _move(
+            session,
+            job_id,
+            State.QUEUED,
+            State.RUNNING,
+            f"taken by {worker}",
+            attempt=Job.attempt + 1,
+            started_at=clock(session),
+            lease_until=lease(session),
+            **_BLANK,
+            **_PROGRESS_KEPT,
+        )
+        if taken:
+            job = get(session, job_id)
+            session.add(Attempt(job_id=job_id, number=job.attempt, worker=worker))
+            return Claim(job, job.attempt)
+    return None
+
+
+_BLANK: dict[str, Any] = {
+    "eta_seconds": None,
+    "eta_spread_seconds": None,
+    "preview_version": 0,
+    "features": None,
+    "metrics": None,
+    "error": None,
+    "finished_at": None,
+}
+_NO_PROGRESS = {"progress": 0.0, "level": 0, "levels": 0, "iteration": 0, "iterations": 0}
+_PROGRESS_KEPT = {  # where there is a checkpoint to go on from
+    name: case((Job.checkpoint_attempt.is_(None), none), else_=getattr(Job, name))
+    for name, none in _NO_PROGRESS.items()
+}
+
+
+def succeed(session: Session, job_id: str, attempt: int, metrics: dict[str, Any]) -> None:
+    """The result is stored under the attempt's key. A cancellation that came too late is dropped.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's, or was cancelled.
+    """
+    values: dict[str, Any] = {
+        "progress": 1.0,
+        "eta_seconds": 0.0,
+        "metrics": metrics,
+        "preview_version": Job.preview_version + 1,
+    }
+    _end(session, job_id, attempt, State.RUNNING, State.SUCCEEDED, "finished", **values)
+
+
+def fail(session: Session, job_id: str, attempt: int, message: str) -> None:
+    """The attempt ended with an error, told in words for a person.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    if state_of(session, job_id) is State.CANCELLING:
+        stopped(session, job_id, attempt)
+    else:
+        _end(session, job_id, attempt, State.RUNNING, State.FAILED, message, error=message)
+
+
+def stopped(session: Session, job_id: str, attempt: int) -> None:
+    """The attempt noticed that a person cancelled the job, and stopped.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    _end(session, job_id, attempt, State.CANCELLING, State.CANCELLED, "cancelled")
+
+
+def give_back(session: Session, job_id: str, attempt: int, reason: str) -> None:
+    """The worker stops before the job is done; the job waits again.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    if state_of(session, job_id) is State.CANCELLING:
+        stopped(session, job_id, attempt)
+    else:
+        _end(session, job_id, attempt, State.RUNNING, State.QUEUED, reason)
+
+
+def broke_off(session: Session, job_id: str, attempt: int, outcome: str, message: str) -> None:
+    """The attempt ended by no fault of the job: it waits again, or fails after too many of these.
+
+    Args:
+        outcome: LOST or OUT_OF_MEMORY.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    start = state_of(session, job_id)
+    if start is State.CANCELLING:
+        _end(session, job_id, attempt, start, State.CANCELLED, message, outcome)
+        return
+    alike = select(func.count()).where(
+        Attempt.job_id == job_id,
+        Attempt.outcome == outcome,
+        Attempt.number > select(Job.counts_after).where(Job.id == job_id).scalar_subquery(),
+    )
+    if (session.scalar(alike) or 0) + 1 < MOST[outcome]:
+        _end(session, job_id, attempt, State.RUNNING, State.QUEUED, message, outcome)
+    else:
+        error = GIVEN_UP[outcome].format(most=MOST[outcome])
+        _end(session, job_id, attempt, State.RUNNING, State.FAILED, error, outcome, error=error)
+
+
+def cancel(session: Session, job_id: str) -> Job:
+    """A person wants it to stop: at once if it waits, soon if it runs; again is harmless.
+
+    Raises:
+        NotFound: no such job.
+        WrongState: it has already succeeded or failed.
+    """
+    get(session, job_id)
+    waiting = _move(session, job_id, State.QUEUED, State.CANCELLED, "cancelled")
+    if not waiting:
+        _move(session, job_id, State.RUNNING, State.CANCELLING, "cancellation asked for")
+    job = get(session, job_id)
+    if job.state not in (State.CANCELLING, State.CANCELLED):
+        raise WrongState(f"This job has already {job.state.value}; there is nothing to cancel.")
+    return job
+
+
+def retry(session: Session, job_id: str) -> Job:
+    """A failed or cancelled job waits again, for a new attempt.
+
+    Raises:
+        NotFound: no such job.
+        WrongState: it has neither failed nor been cancelled.
+    """
+    job = get(session, job_id)
+    if State.QUEUED not in MOVES[job.state] or not job.state.ended:
+        raise WrongState(f"This job is {job.state.value}; only a failed or cancelled one is retried.")
+    values = {**_BLANK, **_NO_PROGRESS, "started_at": None, "counts_after": Job.attempt}
+    if not _move(session, job_id, job.state, State.QUEUED, "retried", **values):
+        raise WrongState("This job's state has just changed; look again.")
+    return get(session, job_id)
+
+
+def delete_ended(session: Session, job_id: str) -> None:
+    """Forget a job. Its files are the caller's to remove, or the janitor's.
+
+    Raises:
+        NotFound: no such job.
+        WrongState: it has not ended.
+    """
+    job = get(session, job_id)
+    ended = [state for state in State if state.ended]
+    if not sessions.changed(session, delete(Job).where(Job.id == job_id, Job.state.in_(ended))):
+        raise WrongState(f"This job is {job.state.value}; cancel it first, then delete it.")
+
+
+def requeue_lapsed(session: Session) -> list[str]:
+    """Attempts whose lease lapsed are lost. Returns the ids of their jobs."""
+    return _requeue(session, "its worker was lost", Job.lease_until < clock(session))
+
+
+def requeue_of(session: Session, workers: Sequence[str]) -> list[str]:
+    """Attempts of these workers are lost: whoever asks knows that they are dead. Returns job ids."""
+    theirs = select(Attempt.id).where(
+        Attempt.job_id == Job.id, Attempt.number == Job.attempt, Attempt.worker.in_(workers)
+    )
+    return _requeue(session, "its worker was killed", theirs.exists())
+
+
+def _requeue(session: Session, message: str, which: Any) -> list[str]:
+    held = Job.state.in_((State.RUNNING, State.CANCELLING))
+    found = session.execute(select(Job.id, Job.attempt).where(held, which)).all()
+    moved = []
+    for job_id, attempt in found:
+        try:
+            broke_off(session, job_id, attempt, LOST, message)
+        except AttemptLost:  # somebody else was quicker
+            continue
+        moved.append(job_id)
+    return moved
+
+
+def _move(session: Session, job_id: str, start: State, to: State, message: str, **values: Any) -> bool:
+    """The one statement that changes a state. Returns whether this caller won."""
+    if to not in MOVES[start]:
+        raise WrongState(f"A job does not go from {start.value} to {to.value}.")
+    moved = update(Job).where(Job.id == job_id, Job.state == start)
+    if (attempt := values.pop("of_attempt", None)) is not None:
+        moved = moved.where(Job.attempt == attempt)
+    if to is State.QUEUED:
+        values |= {"ticket_at": None}
+    if to.ended:
+        values |= {"finished_at": clock(session), "checkpoint_attempt": None}
+    if not sessions.changed(session, moved.values(state=to, version=Job.version + 1, **values)):
+        return False
+    row = session.execute(select(Job.attempt, Job.webhook_url).where(Job.id == job_id)).one()
+    session.add(Event(job_id=job_id, attempt=row.attempt, state=to, message=message))
+    if to.ended and row.webhook_url:  # in the same transaction, so that no end goes untold
+        moment = clock(session)
+        told = Delivery(job_id=job_id, attempt=row.attempt, state=to, created_at=moment, due_at=moment)
+        session.add(told)
+    session.flush()
+    return True
+
+
+def _end(
+    session: Session,
+    job_id: str,
+    attempt: int,
+    start: State,
+    to: State,
+    message: str,
+    outcome: str | None = None,
+    **values: Any,
+) -> None:
+    """End an attempt: the job moves, if it is still this attempt's, and the attempt is closed."""
+    values["lease_until"] = None
+    if not _move(session, job_id, start, to, message, of_attempt=attempt, **values):
+        raise AttemptLost()
+    session.execute(
+        update(Attempt)
+        .where(Attempt.job_id == job_id, Attempt.number == attempt)
+        .values(finished_at=clock(session), outcome=outcome or to.value)
+    )
+
+
+def state_of(session: Session, job_id: str) -> State:
+    """As the database has it now.
+
+    Raises:
+        AttemptLost: there is no such job any more.
+    """
+    state = session.scalar(select(Job.state).where(Job.id == job_id))
+    if state is None:
+        raise AttemptLost()
+    return state
+
+
+def lease(session: Session) -> datetime:
+    """Until when a job is its worker's if it is not heard of again."""
+    return clock(session) + timedelta(seconds=settings().lease_seconds)
+
+
+def get(session: Session, job_id: str, *, bare: bool = False) -> Job:
+    """One job as the database has it now.
+
+    Args:
+        bare: without its pictures, which are loaded when they are asked for, as long as the session is
+            open.
+
+    Raises:
+        NotFound: no such job.
+    """
+    query = select(Job).where(Job.id == job_id).execution_options(populate_existing=True)
+    if bare:
+        query = query.options(lazyload(Job.content), lazyload(Job.styles))
+    job = session.scalars(query).unique().one_or_none()
+    if job is None:
+        raise NotFound("There is no job with this id; perhaps it was deleted.")
+    return job

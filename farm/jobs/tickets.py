@@ -1,0 +1,94 @@
+"""The queue: Celery's configuration, and tickets. A ticket only wakes a worker; the row decides."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import lru_cache
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from farm.database import sessions
+from farm.database.models import Job, State, WorkClass
+from farm.database.sessions import clock
+from farm.jobs import tickets
+from farm.settings import settings
+
+TASK = "workers.render_next"
+BROKER_TIMEOUT_SECONDS = 3
+VISIBILITY_SECONDS = 24 * 3600  # irrelevant to correctness: a redelivered ticket finds no row
+
+log = structlog.get_logger()
+
+
+@lru_cache
+def celery() -> Celery:
+    """The app that the web sends tickets with and the workers run."""
+    app = Celery("farm", broker=settings().broker_url)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_default_queue=WorkClass.STANDARD,
+        worker_concurrency=1,
+        worker_prefetch_multiplier=1,
+        worker_proc_alive_timeout=180,  # a child imports torch before it says it is alive
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_SECONDS,
+            "socket_timeout": BROKER_TIMEOUT_SECONDS,
+            "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
+            "global_keyprefix": "farm:",
+            "max_retries": 0,  # of sending a ticket: the janitor tries again, a person need not wait
+        },
+    )
+    return app
+
+
+def send_ticket(work_class: WorkClass) -> bool:
+    """Wake a worker for this class. False if the broker is away: the janitor sends again."""
+    try:
+        celery().send_task(TASK, args=[work_class.value], queue=work_class.value, retry=False)
+    except (OperationalError, RedisError, OSError) as error:
+        log.warning("ticket not sent", work_class=work_class.value, error=str(error))
+        return False
+    return True
+
+
+def wake(job: Job) -> bool:
+    """Send a ticket for a job that waits, and remember that it was sent. False: the broker is away."""
+    sent = send_ticket(job.work_class)
+    if sent:
+        with sessions.writing() as session:
+            tickets.ticket_sent(session, job.id)
+    return sent
+
+
+def ticket_sent(session: Session, job_id: str) -> None:
+    """A ticket for this job is on the queue, so the janitor need not send one soon."""
+    sessions.changed(session, update(Job).where(Job.id == job_id).values(ticket_at=clock(session)))
+
+
+def tickets_due(session: Session, after_seconds: float) -> list[WorkClass]:
+    """One class for each waiting job that had no ticket within `after_seconds`; marks them sent."""
+    moment = clock(session)
+    due = select(Job.id, Job.work_class).where(
+        Job.state == State.QUEUED,
+        (Job.ticket_at.is_(None)) | (Job.ticket_at < moment - timedelta(seconds=after_seconds)),
+    )
+    found = session.execute(due).all()
+    if found:
+        session.execute(
+            update(Job).where(Job.id.in_([row.id for row in found])).values(ticket_at=moment)
+        )
+    return [row.work_class for row in found]

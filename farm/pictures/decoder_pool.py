@@ -1,0 +1,367 @@
+"""Pictures that strangers sent are decoded in child processes: `decoder_process.py`, started here.
+
+A hostile picture can at worst end its own child, which has no secrets and little to spend; the picture
+is refused, and the next one gets a fresh child. The web part's threads stay free meanwhile.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from queue import LifoQueue
+from threading import Event, Timer
+from typing import IO, Literal
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from farm.errors import Busy, FarmError, InvalidInput, NotAPicture, Problem, TooLarge
+from farm.pictures.decode import LONGEST_SIDE, SHORTEST_SIDE, Checked
+from farm.pictures.decoder_process import ANSWER, LONGEST_MESSAGE, OUT_OF_MEMORY, READY, REQUEST
+from farm.settings import settings
+
+PROCESSES = 2
+WAIT_SECONDS = 30.0  # for a free process
+START_SECONDS = 30.0  # for a new one; a quarter of a second is usual
+
+BYTES_PER_PIXEL = 24  # measured: 20 for a WebP with transparency that lies on its side
+BYTES_BESIDES = 32_000_000  # whatever the size
+COPIES_OF_FILE = 3
+CPU_SECONDS = 5.0  # of any picture
+CPU_SECONDS_PER_MEGAPIXEL = 0.25  # measured: 0.05
+PATIENCE = 2  # times the processor's time: others use the processor, too
+
+PIPE_BYTES = 1 << 20  # on Linux; a photograph then takes 12 ms less to get there than by the usual 64 KB
+MOST_HEAD = 10_000  # bytes of an answer's JSON
+MOST_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
+PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
+
+REFUSED = "cannot be decoded within the limits of this farm"
+ADVICE = "save it anew as an ordinary JPEG or PNG, or smaller"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A file to be checked: its bytes, its field's name, and the least px of its shorter side."""
+
+    data: bytes
+    field: str
+    shortest: int = SHORTEST_SIDE
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one picture, as large as is permitted. memory: bytes beside those of the process itself.
+    cpu_seconds: on a processor. seconds: by the clock."""
+
+    megapixels: int
+    memory: int
+    cpu_seconds: int
+    seconds: float
+
+    @classmethod
+    def of(cls, megapixels: int, megabytes: int) -> Limits:
+        """What the largest picture needs, in the format and mode that need most, and some more.
+
+        Args:
+            megabytes: of the largest file.
+        """
+        pixels = megapixels * 1_000_000 * BYTES_PER_PIXEL
+        memory = BYTES_BESIDES + pixels + megabytes * 1_000_000 * COPIES_OF_FILE
+        cpu_seconds = round(CPU_SECONDS + megapixels * CPU_SECONDS_PER_MEGAPIXEL)
+        return cls(megapixels, memory, cpu_seconds, float(PATIENCE * cpu_seconds))
+
+
+class Pool:
+    """Some child processes, each started when it is first needed, or before by `warm`, and kept;
+    threads may share it.
+
+    Each child is asked by a thread of the pool's own: on Linux a child dies with the thread that
+    started it, and those that serve requests come and go.
+    """
+
+    def __init__(self, limits: Limits | None = None, wait_seconds: float = WAIT_SECONDS) -> None:
+        """
+        Args:
+            limits: by default those of the settings.
+        """
+        self._limits = limits
+        self._wait_seconds = wait_seconds
+        self._threads = ThreadPoolExecutor(PROCESSES, "decoding")
+        self._children = [_Child() for _ in range(PROCESSES)]
+        self._idle: LifoQueue[_Child] = LifoQueue()
+        for child in self._children:
+            self._idle.put(child)
+
+    def check(self, pictures: Sequence[Asked]) -> Generator[Checked]:
+        """What is known of each, in this order; they are looked at side by side.
+
+        Raises:
+            NotAPicture, TooLarge, InvalidInput: of the next one, as `decode.check`, or because
+                it went beyond the limits.
+            Busy: no process was free in time.
+        """
+        begun = [self._threads.submit(self._look, picture) for picture in pictures]
+        try:
+            for one in begun:
+                yield self._outcome(one)
+        finally:
+            for one in begun:
+                one.cancel()
+
+    def warm(self) -> None:
+        """Start the children now, in the background; the first picture then waits for none."""
+        for _ in self._children:
+            self._threads.submit(self._warm)
+
+    def close(self) -> None:
+        """End the children. Whatever they were at is refused."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for child in self._children:
+            child.kill()
+        self._threads.shutdown()
+        for child in self._children:
+            child.end()
+
+    def _look(self, picture: Asked) -> Checked:
+        child = self._idle.get()  # there are as many as threads
+        try:
+            return child.check(picture, self._limits or _limits_of_settings())
+        finally:
+            self._idle.put(child)
+
+    def _warm(self) -> None:
+        child = self._idle.get()
+        try:
+            child.start(self._limits or _limits_of_settings())
+        except (FarmError, OSError):
+            log.exception("no process to decode pictures; the next picture tries again")
+        finally:
+            self._idle.put(child)
+
+    def _outcome(self, one: Future[Checked]) -> Checked:
+        with suppress(TimeoutError):
+            return one.result(self._wait_seconds)
+        if one.cancel():
+            raise Busy()
+        return one.result()  # it has begun, and has limits
+
+
+def _limits_of_settings() -> Limits:
+    return Limits.of(settings().max_upload_megapixels, settings().max_upload_mb)
+
+
+class _Answer(BaseModel):
+    """What a child may say, which is not to be trusted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    refused: Literal["NotAPicture", "TooLarge", "InvalidInput", "MemoryError"] | None = None
+    message: str = Field("", max_length=LONGEST_MESSAGE)
+    width: int = Field(1, ge=1, le=LONGEST_SIDE)
+    height: int = Field(1, ge=1, le=LONGEST_SIDE)
+
+
+class _Child:
+    """One place in the pool: a process, or none before the first picture and after a bad one."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._limits: Limits | None = None
+
+    def check(self, picture: Asked, limits: Limits) -> Checked:
+        """
+        Raises:
+            NotAPicture, TooLarge, InvalidInput: what is wrong with it.
+            FarmError: no process could be started.
+        """
+        process = self.start(limits)
+        late = Event()
+        try:
+            with _killed_after(process, limits.seconds, late):
+                answer, thumbnail = _exchange(process, picture, limits)
+        except (OSError, EOFError, ValueError) as error:
+            self.end()
+            raise _given_up(picture, process, limits, late.is_set(), error) from error
+        if late.is_set():  # the answer came in the last moment
+            self.end()
+        if answer.refused:
+            raise _refusal(picture, answer)
+        return Checked(answer.width, answer.height, thumbnail)
+
+    def kill(self) -> None:
+        """At once; safe from any thread."""
+        if self._process:
+            self._process.kill()
+
+    def end(self) -> None:
+        """Nothing of it is left."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):  # what could not be written cannot be flushed
+                pipe.close()  # type: ignore[union-attr]
+
+    def start(self, limits: Limits) -> subprocess.Popen[bytes]:
+        """The process, alive and with these limits, if it was not.
+
+        Raises:
+            FarmError, OSError: it could not be started.
+        """
+        if self._process and (self._process.poll() is not None or self._limits != limits):
+            self.end()
+        if self._process is None:
+            self._process, self._limits = _start(limits), limits
+            late = Event()
+            with _killed_after(self._process, START_SECONDS, late):
+                said = self._process.stdout.read(len(READY))  # type: ignore[union-attr]
+            if said != READY:
+                self.end()
+                raise FarmError("A process that decodes pictures did not start; see above.")
+        return self._process
+
+
+def _start(limits: Limits) -> subprocess.Popen[bytes]:
+    """In a session of its own, so that Ctrl-C is the farm's."""
+    return subprocess.Popen(  # noqa: S603 - the farm's own command
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "farm.pictures.decoder_process",
+            str(limits.memory),
+            str(limits.cpu_seconds),
+        ],
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pipesize=PIPE_BYTES,
+        start_new_session=True,
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Nothing that it could give away, and all that makes it find the modules that are found here."""
+    here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    folders = [Path(path).absolute() for path in sys.path]
+    here["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in folders if folder.exists())
+    here["OPENBLAS_NUM_THREADS"] = "1"  # each would take address space
+    return here
+
+
+@contextmanager
+def _killed_after(process: subprocess.Popen[bytes], seconds: float, late: Event) -> Iterator[None]:
+    """Whatever waits for the process in this block ends with it."""
+
+    def kill() -> None:
+        late.set()
+        process.kill()
+
+    timer = Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _exchange(process: subprocess.Popen[bytes], picture: Asked, limits: Limits) -> tuple[_Answer, bytes]:
+    """
+    Raises:
+        OSError, EOFError: it is gone. ValueError: it does not speak as it should.
+    """
+    assert process.stdin
+    assert process.stdout
+    size = len(picture.data)
+    process.stdin.write(REQUEST.pack(size, limits.megapixels, picture.shortest))
+    process.stdin.write(picture.data)
+    process.stdin.flush()
+    head, thumbnail = ANSWER.unpack(_read(process.stdout, ANSWER.size))
+    if head > MOST_HEAD or thumbnail > MOST_THUMBNAIL:
+        raise ValueError(f"an answer of {head} and {thumbnail} bytes")
+    answer = _Answer.model_validate_json(_read(process.stdout, head))
+    return answer, _read(process.stdout, thumbnail)
+
+
+def _read(pipe: IO[bytes], size: int) -> bytes:
+    data = pipe.read(size)
+    if len(data) < size:
+        raise EOFError("it ended")
+    return data
+
+
+def _refusal(picture: Asked, answer: _Answer) -> InvalidInput:
+    """What the child found."""
+    if answer.refused == OUT_OF_MEMORY:
+        log.warning("picture not decoded", field=picture.field, why="out of memory")
+        return _beyond_limits(picture, "it takes too much memory")
+    kinds = {kind.__name__: kind for kind in (NotAPicture, TooLarge, InvalidInput)}
+    return kinds[str(answer.refused)](Problem(picture.field, answer.message))
+
+
+def _given_up(
+    picture: Asked, process: subprocess.Popen[bytes], limits: Limits, late: bool, error: Exception
+) -> InvalidInput:
+    """What it means that a child was killed, died or said what makes no sense."""
+    ended = _how_it_ended(process.returncode)
+    log.error(
+        "picture not decoded",
+        field=picture.field,
+        size_bytes=len(picture.data),
+        why="late" if late else f"{type(error).__name__}: {error}",
+        process=ended,
+    )
+    if late:
+        return _beyond_limits(picture, f"it takes longer than {limits.seconds:.0f} s")
+    if ended == "SIGXCPU":
+        return _beyond_limits(picture, f"it takes more than {limits.cpu_seconds} s of a processor")
+    return _beyond_limits(picture, "it broke the program that decodes pictures")
+
+
+def _beyond_limits(picture: Asked, why: str) -> InvalidInput:
+    return InvalidInput(Problem(picture.field, f"{REFUSED}: {why}; {ADVICE}"))
+
+
+def _how_it_ended(code: int | None) -> str:
+    return signal.Signals(-code).name if code and code < 0 else f"exit status {code}"
+
+
+_pools: dict[int, Pool] = {}
+
+
+def _pool() -> Pool:
+    """This process's. One that was forked has its parent's memory, and none of its threads."""
+    own = os.getpid()
+    return _pools.get(own) or _pools.setdefault(own, Pool())
+
+
+def check(pictures: Sequence[Asked]) -> Generator[Checked]:
+    """As `Pool.check`, by the pool that this process keeps."""
+    return _pool().check(pictures)
+
+
+def warm() -> None:
+    """As `Pool.warm`."""
+    _pool().warm()
+
+
+@atexit.register
+def close() -> None:
+    """End this process's children; the next picture gets new ones."""
+    if pool := _pools.pop(os.getpid(), None):
+        pool.close()

@@ -1,0 +1,130 @@
+"""`python -m farm.pictures.decoder_process MEMORY CPU_SECONDS`: pictures in, what is known of them out,
+one by one.
+
+`decoder_pool.py` starts it and asks. It reads what strangers sent with decoders written in C, so it
+runs in a process of its own that has little to lose: no secrets, no files to write, so much memory, so
+much time. It believes its parent; its parent does not believe it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import struct
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+# All now: afterwards there are few files that it may open.
+from PIL import (  # noqa: F401
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from farm.errors import InvalidInput
+from farm.pictures import decode
+
+REQUEST = struct.Struct(">QII")  # bytes of the file, most megapixels, least px of the shorter side
+ANSWER = struct.Struct(">II")  # bytes of the JSON, bytes of the thumbnail
+READY = b"ready"
+OUT_OF_MEMORY = "MemoryError"  # beside the names of the exceptions of `images.check`
+
+LONGEST_MESSAGE = 500  # characters; Pillow's may hold anything
+OPEN_FILES = 16
+PR_SET_PDEATHSIG = 1  # prctl(2)
+PR_SET_NO_NEW_PRIVS = 38
+
+
+def main() -> None:
+    """Answer until the parent goes away."""
+    memory, cpu_seconds = (int(argument) for argument in sys.argv[1:])
+    questions, answers = sys.stdin.buffer, _own_output()
+    _limit_itself(memory)
+    answers.write(READY)
+    answers.flush()
+    while len(request := questions.read(REQUEST.size)) == REQUEST.size:
+        size, megapixels, shortest = REQUEST.unpack(request)
+        data = questions.read(size)
+        if len(data) < size:
+            return
+        _wind_up(cpu_seconds)
+        known, thumbnail = answer(data, megapixels, shortest)
+        head = json.dumps(known).encode()
+        answers.write(ANSWER.pack(len(head), len(thumbnail)) + head + thumbnail)
+        answers.flush()
+
+
+def answer(data: bytes, megapixels: int, shortest: int) -> tuple[dict[str, Any], bytes]:
+    """What `images.check` says, in plain values, and the thumbnail (JPEG), empty if it is refused."""
+    try:
+        checked = decode.check(data, "", megapixels, shortest)
+    except InvalidInput as error:
+        message = error.problems[0].message[:LONGEST_MESSAGE]
+        return {"refused": type(error).__name__, "message": message}, b""
+    except MemoryError:
+        return {"refused": OUT_OF_MEMORY}, b""
+    return {"width": checked.width, "height": checked.height}, checked.thumbnail
+
+
+def _own_output() -> BinaryIO:
+    """The pipe to the parent, to which no library can write by mistake or on a picture's behalf."""
+    answers = os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    return answers
+
+
+def _limit_itself(memory: int) -> None:
+    """Before the first picture; as far as the system has such limits."""
+    if sys.platform == "linux":
+        _die_with_parent()
+        memory += _held_already()
+        with suppress(OSError):  # when the machine is out of memory, this process is to go first
+            Path("/proc/self/oom_score_adj").write_text("1000")
+    if sys.platform != "win32":
+        import resource
+
+        for what, most in (
+            (resource.RLIMIT_AS, memory),
+            (resource.RLIMIT_FSIZE, 0),
+            (resource.RLIMIT_CORE, 0),
+            (resource.RLIMIT_NOFILE, OPEN_FILES),
+        ):
+            with suppress(OSError, ValueError):  # macOS takes no limit of memory
+                resource.setrlimit(what, (most, most))
+
+
+def _die_with_parent() -> None:
+    """Also in the middle of a picture. And no program that it may start gains rights by that."""
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+    prctl(PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+
+
+def _held_already() -> int:
+    """Bytes of address space that interpreter and libraries take."""
+    pages = Path("/proc/self/statm").read_text().split()[0]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _wind_up(cpu_seconds: int) -> None:
+    """From now on so much time on a processor, whatever was used before."""
+    if sys.platform != "win32":
+        import resource
+
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        end = math.ceil(usage.ru_utime + usage.ru_stime) + cpu_seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (end, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The levels of the pyramid that a recipe asks for, and the work in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from farm.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of the pyramid: height and width in px, and its number of iterations."""
+
+    height: int
+    width: int
+    iterations: int
+
+    @property
+    def size(self) -> int:
+        """Longest side, px."""
+        return max(self.height, self.width)
+
+    @property
+    def pixels(self) -> int:
+        """How many there are."""
+        return self.height * self.width
+
+
+def pixel_iterations(course: Iterable[Level]) -> int:
+    """The work of these levels: an iteration costs in proportion to its pixels."""
+    return sum(level.iterations * level.pixels for level in course)
+
+
+def levels(recipe: Recipe, height: int, width: int) -> list[Level]:
+    """The levels for a content picture of this size, smallest first; the last is the result's size."""
+    sizes = recipe.level_sizes
+    pictures = [recipe.model_copy(update={"size": size}).picture_size(height, width) for size in sizes]
+    return [Level(h, w, n) for (h, w), n in zip(pictures, recipe.level_iterations, strict=True)]

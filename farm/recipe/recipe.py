@@ -1,0 +1,368 @@
+"""Recipe: all that a picture depends on besides pixels, and the only place its defaults are written.
+
+The form, the command line, the API and the workers read names, limits and defaults from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from farm.errors import InvalidInput, Problem
+from farm.recipe.formats import Format
+
+Preset = Literal["draft", "standard", "fine"]
+Features = Literal["auto", "vgg19", "vgg16", "vgg16-bsds"]
+Precision = Literal["auto", "float32", "winograd", "mixed"]
+StyleLoss = Literal["gram", "wasserstein"]
+Optimizer = Literal["adam", "lbfgs"]
+Init = Literal["content", "noise", "gray"]
+Version = Literal["0.1", "0.2"]
+
+SMALLEST_SIZE = 64  # px, longest side
+LARGEST_SIZE = 7680  # px, longest side: 8K
+MOST_STYLES = 8
+MOST_PROBLEMS = 20  # told at once
+LONGEST_NAME = 80  # characters of what was sent that a message repeats
+MOST_ITERATIONS = 5000  # in one level
+SHORTEST_RESULT = 16  # px, shortest side; below it there is nothing to compare
+SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 sees one point
+
+NOT_ITS_LOOK = {
+    "size",
+    "grown_from",
+    "preset",
+    "format",
+    "iterations",
+    "tolerance",
+    "precision",
+    "features",
+    "seed",
+}
+NEWEST: Version = "0.2"
+CHROMA_VARIATION = 4.0  # see docs/looks.md
+# What a recipe of version 0.1 has where it says nothing: what was the default then and is another now.
+DEFAULTS_OF_0_1: dict[str, Any] = {
+    "content_weight": 0.1,
+    "tv_weight": 2.0,
+    "style_layers": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
+}
+# The settings there always were: whole recipes without a version, as 0.1 wrote them, have all of them.
+ALL_OF_0_1 = {
+    *("size", "preset", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers"),
+    *("style_loss", "style_scale", "blend", "start_size", "iterations", "init", "seed"),
+    *("precision", "features"),
+}
+
+CONVOLUTIONS = {  # in each block
+    "vgg19": (2, 2, 4, 4, 4),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg16-bsds": (2, 2, 3, 3, 3),
+}
+AUTOMATIC = ("vgg19", "vgg16")  # `auto` takes the first of these that can be had
+LAST_RESORT = "vgg16-bsds"  # `auto` takes it where it is cached and neither of those can be had
+
+
+def layer_names(features: str) -> tuple[str, ...]:
+    """Return `relu1_1` .. of one network, shallow to deep; of `auto` those that all networks have."""
+    if features == "auto":
+        first, *others = (layer_names(name) for name in (*AUTOMATIC, LAST_RESORT))
+        return tuple(layer for layer in first if all(layer in other for other in others))
+    return tuple(
+        f"relu{block}_{index}"
+        for block, count in enumerate(CONVOLUTIONS[features], start=1)
+        for index in range(1, count + 1)
+    )
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a preset works on each level.
+
+    first: iterations on the first level. last: iterations on the last one; the levels between are
+    spaced geometrically, because an iteration costs in proportion to the pixels and the large
+    levels only refine what the small ones decided. growth: a level's size over the one before.
+    """
+
+    first: int
+    last: int
+    growth: float
+
+    def iterations(self, levels: int) -> tuple[int, ...]:
+        """One number for each of `levels` levels."""
+        if levels == 1:
+            return (self.first,)
+        ratio = (self.last / self.first) ** (1 / (levels - 1))
+        return tuple(round(self.first * ratio**k) for k in range(levels))
+
+
+# Chosen by measurement: docs/looks.md, from benchmarks/looks.py and benchmarks/presets.py.
+PRESETS: dict[str, Schedule] = {
+    "draft": Schedule(first=45, last=18, growth=math.sqrt(2)),
+    "standard": Schedule(first=80, last=48, growth=math.sqrt(2)),
+    "fine": Schedule(first=160, last=140, growth=math.sqrt(2)),
+}
+PRESETS_OF_0_1 = {
+    "draft": Schedule(first=45, last=9, growth=math.sqrt(2)),
+    "standard": Schedule(first=150, last=40, growth=math.sqrt(2)),
+    "fine": Schedule(first=300, last=120, growth=math.sqrt(2)),
+}
+
+
+def _pairs(value: Any) -> Any:
+    """`"relu1_1=4,relu2_1"` as it is typed -> `{"relu1_1": 4.0, "relu2_1": 1.0}`."""
+    if not isinstance(value, str):
+        return value
+    pairs = (part.partition("=") for part in value.replace(" ", "").split(",") if part)
+    return {name: weight or 1.0 for name, _, weight in pairs}
+
+
+def _numbers(value: Any) -> Any:
+    """`"200,100"` or `200` as it is typed -> `(200, 100)` or `(200,)`; none at all -> None."""
+    if isinstance(value, str):
+        value = tuple(part for part in value.replace(" ", "").split(",") if part)
+    return (value,) if isinstance(value, int | float) else value or None
+
+
+Finite = Field(allow_inf_nan=False)
+Weight = Annotated[float, Field(ge=0, le=1e6), Finite]
+LayerWeights = Annotated[dict[str, Weight], BeforeValidator(_pairs)]
+
+
+class Recipe(BaseModel):
+    """Validated settings of one picture. Frozen; `model_dump_json` and back is the identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Version = Field(
+        NEWEST, description="Defaults and course of iterations are those of this version of the farm."
+    )
+    size: int = Field(
+        512, ge=SMALLEST_SIZE, le=LARGEST_SIZE, description="Longest side of the picture, px."
+    )
+    preset: Preset = Field("standard", description="How many iterations each level gets.")
+    format: Format = Field("png", description="File format of the result.")
+    content_weight: Weight = Field(0.06, description="alpha: how much of the photograph stays.")
+    style_weight: Weight = Field(1.0, description="beta: how much of the paintings comes.")
+    tv_weight: Weight = Field(1.0, description="gamma: total variation; higher is smoother.")
+    content_layers: LayerWeights = Field(
+        {"relu4_2": 1.0}, description="Layers that hold the photograph, with weights."
+    )
+    style_layers: LayerWeights = Field(
+        {"relu1_1": 16.0, "relu2_1": 8.0, "relu3_1": 4.0, "relu4_1": 2.0, "relu5_1": 1.0},
+        description="Layers that hold the style, with weights.",
+    )
+    style_loss: StyleLoss = Field(
+        "wasserstein", description="Distance between style statistics of picture and painting."
+    )
+    style_scale: float = Field(
+        1.0, ge=0.1, le=4.0, description="Size of the paintings relative to the picture."
+    )
+    blend: Annotated[tuple[Weight, ...] | None, BeforeValidator(_numbers)] = Field(
+        None, description="One weight for each painting; equal when left out."
+    )
+    start_size: int = Field(
+        128, ge=32, le=LARGEST_SIZE, description="Longest side of the first level, px."
+    )
+    grown_from: int | None = Field(
+        None,
+        ge=SMALLEST_SIZE,
+        le=LARGEST_SIZE,
+        description="Grow out of the draft of this size: the levels up to it are that draft's, px.",
+    )
+    iterations: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=MOST_ITERATIONS)], ...] | None,
+        Field(max_length=20),
+        BeforeValidator(_numbers),
+    ] = Field(None, description="For all levels, or one for each; the preset's when left out.")
+    tolerance: float = Field(
+        0.0,
+        ge=0,
+        le=0.1,
+        description="Leave a level when an iteration gains less than this share; 0: never.",
+    )
+    optimizer: Optimizer = Field("adam", description="What turns gradients into steps.")
+    init: Init = Field("content", description="What the first level starts from.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Of everything random.")
+    precision: Precision = Field("auto", description="How convolutions are computed.")
+    features: Features = Field(
+        "auto", description="The network whose features are compared; each paints differently."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_version_0_1(cls, values: Any) -> Any:
+        """Old recipes keep what they were: whole ones that name no version are of 0.1, and a recipe of
+        0.1 has the defaults of 0.1."""
+        if isinstance(values, dict):
+            if "version" not in values and values.keys() >= ALL_OF_0_1:
+                values = {"version": "0.1", **values}
+            if values.get("version") == "0.1":
+                values = {**DEFAULTS_OF_0_1, **values}
+        return values
+
+    @model_validator(mode="after")
+    def _layers_exist(self) -> Self:
+        known = layer_names(self.features)
+        for field, layers in (("content", self.content_layers), ("style", self.style_layers)):
+            unknown = [name[:LONGEST_NAME] or "a nameless one" for name in layers if name not in known]
+            if unknown:
+                named = ", ".join(unknown[:MOST_PROBLEMS])
+                message = f"{named} is not a layer of {self.features}; there are {', '.join(known)}"
+                raise ValueError(f"{field}_layers: {message}")
+        return self
+
+    @model_validator(mode="after")
+    def _iterations_for_each_level(self) -> Self:
+        listed = self.iterations or (1,)
+        if len(listed) not in (1, len(sizes := self.level_sizes[len(self.draft_sizes) :])):
+            found = ", ".join(str(size) for size in sizes)
+            raise ValueError(f"iterations: lists {len(listed)} levels; there are {len(sizes)}: {found}")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if not self.style_weight or not sum(self.style_layers.values()):
+            raise ValueError("style_weight: the style weights must not all be 0")
+        if self.blend is not None and not sum(self.blend):
+            raise ValueError("blend: the weights must not all be 0")
+        return self
+
+    @classmethod
+    def parse(cls, values: Any) -> Self:
+        """A recipe from untrusted values.
+
+        Raises:
+            InvalidInput: naming each field that is wrong and its limit.
+        """
+        try:
+            if isinstance(values, str | bytes):
+                return cls.model_validate_json(values)
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InvalidInput(*problems(error)) from None
+
+    def blend_of(self, styles: int) -> tuple[float, ...]:
+        """The paintings' weights, summing to 1.
+
+        Raises:
+            InvalidInput: when `blend` does not have one weight for each of `styles` paintings.
+        """
+        weights = self.blend or (1.0,) * styles
+        if len(weights) != styles:
+            message = f"has {len(weights)} weights for {styles} style pictures"
+            raise InvalidInput(Problem("blend", message))
+        return tuple(weight / sum(weights) for weight in weights)
+
+    @property
+    def look(self) -> str:
+        """SHA-256 of the settings that make the manner of a picture; the others make it larger, more
+        careful, or another file."""
+        older = {"version"} if self.version == "0.1" else set()  # which did not say so
+        manner = self.model_dump(mode="json", exclude=NOT_ITS_LOOK | older)
+        return hashlib.sha256(json.dumps(manner, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def chroma_variation(self) -> float:
+        """Weight of differences of colour in total variation, over that of differences of light."""
+        return 1.0 if self.version == "0.1" else CHROMA_VARIATION
+
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """Schedules of the presets in this recipe's version."""
+        return PRESETS_OF_0_1 if self.version == "0.1" else PRESETS
+
+    @property
+    def level_sizes(self) -> list[int]:
+        """Longest sides from about `start_size` to exactly `size`, px; of a picture that grows out of a
+        draft, the draft's first."""
+        draft, growth = self.draft_sizes, self.schedules[self.preset].growth
+        if not draft:
+            return level_sizes(self.start_size, self.size, growth)
+        return draft + (level_sizes(draft[-1], self.size, growth)[1:] or [self.size])
+
+    @property
+    def draft_sizes(self) -> list[int]:
+        """Longest sides of the draft's levels that this picture grows out of, px; none without one."""
+        if self.grown_from is None or self.grown_from >= self.size:
+            return []
+        start = min(self.start_size, self.grown_from)
+        return level_sizes(start, self.grown_from, self.schedules["draft"].growth)
+
+    @property
+    def level_iterations(self) -> tuple[int, ...]:
+        """For each of `level_sizes`. `iterations`, if given, is for those that are not a draft's."""
+        sizes, draft = self.level_sizes, len(self.draft_sizes)
+        own = self.iterations or self.schedules[self.preset].iterations(len(sizes))[draft:]
+        if len(own) == 1:
+            own *= len(sizes) - draft
+        return self.schedules["draft"].iterations(draft) + own if draft else own
+
+    def result_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the result for a content picture of this size, in px.
+
+        Raises:
+            InvalidInput: the result would be too narrow.
+        """
+        out = self.picture_size(height, width)
+        if min(out) < SHORTEST_RESULT:
+            message = f"{self.size} makes {out[1]} x {out[0]} px of this photograph"
+            raise InvalidInput(Problem("size", f"{message}; each side needs {SHORTEST_RESULT}"))
+        return out
+
+    def picture_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a level `size` px long, in px."""
+        scale = self.size / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def level_sizes(start: int, end: int, growth: float) -> list[int]:
+    """Longest sides from about `start` to exactly `end`, each about `growth` times the one before."""
+    steps = max(0, round(math.log(end / start, growth))) if start < end else 0
+    return [round(end / growth**k) for k in range(steps, -1, -1)]
+
+
+def problems(error: ValidationError) -> tuple[Problem, ...]:
+    """pydantic's first findings, one `Problem` each, without its wording for programmers."""
+    found = []
+    for item in error.errors()[:MOST_PROBLEMS]:
+        own = item["msg"].startswith("Value error, ")
+        message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
+        field = ".".join(str(part)[:LONGEST_NAME] for part in item["loc"])
+        if item["type"] in ("json_invalid", "model_type"):
+            field = "recipe"
+        if not field:  # from a model validator, which writes "field: message"
+            field, _, message = message.partition(": ")
+        message = message if own else message[:1].lower() + message[1:]
+        given = item.get("input")
+        if isinstance(given, int | float | str) and item["type"] not in (
+            "extra_forbidden",
+            "json_invalid",
+        ):
+            shown = repr(given) if isinstance(given, str) else str(given)
+            message += f" (got {shown[:LONGEST_NAME]})"
+        if item["type"] == "extra_forbidden":
+            message = "is not a setting of a recipe"
+        found.append(Problem(field, message))
+    return tuple(found)
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """The words a Literal allows."""
+    return get_args(kind)
+
+
+def typed(value: Any) -> str:
+    """A setting as a person types it into the form: `relu1_1=1,relu2_1=0.5`, `200,100`."""
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return ",".join(f"{name}={typed(weight)}" for name, weight in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(typed(part) for part in value)
+    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

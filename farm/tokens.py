@@ -1,0 +1,81 @@
+"""Tokens: what lets a program use the API, and a person the pages, where the farm asks for one.
+
+A token is 256 random bits, so its SHA-256 is kept without salt: nobody can guess back from it, and one
+look into an index finds whose it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from farm.database import sessions
+from farm.database.models import Token
+from farm.errors import InvalidInput, NotFound, Problem
+
+PREFIX = "farm_"  # so that a token that got somewhere it should not be is known for what it is
+NAME_LENGTH = 80
+BYTES = 32
+USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+def create(session: Session, name: str) -> str:
+    """A new token for whoever is called so. It is told here and never again.
+
+    Raises:
+        InvalidInput: the name cannot be one, or has a token already.
+    """
+    name = " ".join(name.split())
+    if not (1 <= len(name) <= NAME_LENGTH and name.isprintable()):
+        raise InvalidInput(Problem("name", f"must have 1 to {NAME_LENGTH} characters that can be shown"))
+    token = PREFIX + secrets.token_urlsafe(BYTES)
+    try:
+        with session.begin_nested():
+            session.add(Token(name=name, sha256=digest(token)))
+    except IntegrityError:
+        raise InvalidInput(Problem("name", f"{name!r} has a token already; revoke it first")) from None
+    return token
+
+
+def revoke(session: Session, name: str) -> None:
+    """From now on this token opens nothing.
+
+    Raises:
+        NotFound: nobody of that name has one.
+    """
+    if not sessions.changed(session, delete(Token).where(Token.name == name)):
+        raise NotFound(f"Nobody called {name!r} has a token.")
+
+
+def listed(session: Session) -> Sequence[Token]:
+    """All, by name."""
+    return session.scalars(select(Token).order_by(Token.name)).all()
+
+
+def of(session: Session, sha256: str) -> Token | None:
+    """The one with this digest, if it is (still) good."""
+    return session.scalars(select(Token).where(Token.sha256 == sha256)).first()
+
+
+def note_use(token: Token) -> None:
+    """Remember, to the minute, when it was used last."""
+    with sessions.reading() as session:
+        moment = sessions.clock(session)
+    if token.used_at and moment - token.used_at < USE_NOTED_EVERY:
+        return
+    stale = or_(Token.used_at.is_(None), Token.used_at < moment)
+    with sessions.writing() as session:
+        sessions.changed(
+            session, update(Token).where(Token.name == token.name, stale).values(used_at=moment)
+        )
+
+
+def digest(token: str) -> str:
+    """SHA-256, in hexadecimal: what is kept of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,97 @@
+"""What a webhook says, and the signature by which its receiver knows the farm."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+
+from farm.database.models import Delivery, State
+from farm.settings import settings
+from farm.webhooks.deliveries import Claim
+
+TIMESTAMP = "Style-Farm-Timestamp"
+SIGNATURE = "Style-Farm-Signature"
+DELIVERY = "Style-Farm-Delivery"
+SCHEME = "v1"  # of the signature
+
+Moment = Annotated[
+    datetime, PlainSerializer(lambda moment: moment.isoformat().replace("+00:00", "Z"), when_used="json")
+]
+
+
+class JobLinks(BaseModel):
+    """Where to go from a job: paths, or whole addresses where the farm knows its own."""
+
+    self: str
+    page: str
+    result: str | None = Field(description="Only of a job that has succeeded.")
+
+
+class JobTold(BaseModel):
+    """The job, in brief, as its end left it."""
+
+    id: str
+    name: str
+    state: State
+    attempt: int
+    width: int
+    height: int
+    error: str | None = Field(description="Why it failed.")
+    metrics: dict[str, Any] | None = Field(description="Quality figures of a job that has succeeded.")
+    links: JobLinks
+
+
+class Notice(BaseModel):
+    """The body of a webhook: a job has ended."""
+
+    model_config = ConfigDict(title="Webhook")
+
+    event: str = Field(description="`job.succeeded`, `job.failed` or `job.cancelled`.")
+    delivery: str = Field(description="The same at each try; by it a receiver knows a repetition.")
+    ended_at: Moment
+    job: JobTold
+
+    @classmethod
+    def of(cls, claim: Claim) -> Notice:
+        """What there is to tell of a claimed delivery."""
+        delivery, job = claim.delivery, claim.job
+        told = JobTold(
+            id=job.id,
+            name=job.name,
+            state=delivery.state,
+            attempt=delivery.attempt,
+            width=job.width,
+            height=job.height,
+            error=claim.message if delivery.state is State.FAILED else None,
+            metrics=job.metrics if delivery.state is State.SUCCEEDED else None,
+            links=_links(job.id, delivery.state),
+        )
+        return cls(
+            event=f"job.{delivery.state.value}",
+            delivery=name_of(delivery),
+            ended_at=delivery.created_at.astimezone(UTC),
+            job=told,
+        )
+
+
+def name_of(delivery: Delivery) -> str:
+    """By which receivers know it: the row's number alone may come again once the job is deleted."""
+    return f"{delivery.job_id}.{delivery.id}"
+
+
+def signature(secret: str, timestamp: str, body: bytes) -> str:
+    """`v1=` and HMAC-SHA256 (RFC 2104) of `timestamp.body`, in hexadecimal digits."""
+    message = timestamp.encode() + b"." + body
+    return f"{SCHEME}={hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()}"
+
+
+def _links(job_id: str, state: State) -> JobLinks:
+    """The addresses under which the web part shows the job."""
+    root = settings().public_url
+    api = f"{root}/api/v1/jobs/{job_id}"
+    result = f"{api}/result" if state is State.SUCCEEDED else None
+    return JobLinks(self=api, page=f"{root}/jobs/{job_id}", result=result)

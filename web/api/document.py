@@ -1,0 +1,173 @@
+"""`/openapi.json`: what the framework cannot see for itself is described here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import APIFlask
+from flask import Blueprint, Response, current_app, jsonify
+
+from farm.database.models import WEBHOOK_LENGTH
+from farm.explorations.axes import KINDS, MOST_VALUES
+from farm.explorations.grids import SIZE as CELL_SIZE
+from farm.explorations.grids import SIZES as CELL_SIZES
+from farm.jobs.submit import NAME_LENGTH, PRIORITIES
+from farm.recipe import Recipe
+from farm.recipe.formats import FORMATS
+from farm.recipe.recipe import MOST_STYLES
+from farm.settings import settings
+from farm.webhooks import payload
+
+blueprint = Blueprint("openapi_document", __name__)
+
+PROBLEM = {
+    "type": "object",
+    "description": "Problem details, RFC 9457.",
+    "required": ["type", "title", "status", "detail", "errors"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+PICTURE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or TIFF."}
+STRING = {"type": "string"}
+_PICTURES_AND_RECIPE = {
+    "content": PICTURE,
+    "style": {"type": "array", "minItems": 1, "maxItems": MOST_STYLES, "items": PICTURE},
+    "recipe": {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": "#/components/schemas/Recipe"},
+    },
+    "name": {"type": "string", "maxLength": NAME_LENGTH},
+}
+SUBMISSION = {
+    "type": "object",
+    "required": ["content", "style"],
+    "additionalProperties": False,
+    "properties": _PICTURES_AND_RECIPE
+    | {
+        "priority": {"type": "integer", "minimum": PRIORITIES[0], "maximum": PRIORITIES[-1]},
+        "webhook_url": {
+            "type": "string",
+            "format": "uri",
+            "maxLength": WEBHOOK_LENGTH,
+            "description": "Told how the job ended; see `webhooks`.",
+        },
+    },
+}
+_AXIS = {"type": "string", "enum": list(KINDS)}
+_VALUES = {
+    "type": "string",
+    "contentMediaType": "application/json",
+    "description": f"A list of up to {MOST_VALUES} values along the axis; the usual ones when left out.",
+}
+EXPLORATION = {
+    "type": "object",
+    "required": ["content", "style"],
+    "additionalProperties": False,
+    "properties": _PICTURES_AND_RECIPE
+    | {
+        "across": _AXIS | {"default": "balance"},
+        "across_values": _VALUES,
+        "down": _AXIS | {"default": "style_scale"},
+        "down_values": _VALUES,
+        "cell_size": {
+            "type": "integer",
+            "minimum": CELL_SIZES[0],
+            "maximum": CELL_SIZES[-1],
+            "default": CELL_SIZE,
+        },
+    },
+}
+
+
+def init_app(app: APIFlask) -> None:
+    """Complete this application's document."""
+    app.config["OPENAPI_VERSION"] = "3.1.0"
+    app.spec_processor(_complete)
+
+
+@blueprint.get("/openapi.json")
+def document() -> Response:
+    """The API, for programs."""
+    return jsonify(current_app.spec)  # type: ignore[attr-defined]
+
+
+def _complete(spec: dict[str, Any]) -> dict[str, Any]:
+    schemas = spec.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = PROBLEM
+    schemas["Recipe"] = Recipe.model_json_schema()
+    for path, method, schema in (
+        ("jobs", "post", SUBMISSION),
+        ("jobs/{job_id}", "put", SUBMISSION),
+        ("explorations", "post", EXPLORATION),
+    ):
+        spec["paths"][f"/api/v1/{path}"][method]["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": schema}},
+        }
+    spec["webhooks"] = {"jobEnded": {"post": _webhook(schemas)}}
+    result = spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]
+    (schema,) = result["content"].values()
+    result["content"] = {known.mime: schema for known in FORMATS.values()}
+    if settings().require_token:
+        spec["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        spec["security"] = [{"token": []}]
+    for path in spec["paths"].values():
+        for operation in path.values():
+            _name_problems(operation)
+    return spec
+
+
+def _webhook(schemas: dict[str, Any]) -> dict[str, Any]:
+    """What a receiver gets, and what its answers mean."""
+    schema = payload.Notice.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= schema.pop("$defs")
+    schemas["Webhook"] = schema
+    headers = {
+        payload.DELIVERY: "The same at each try of this delivery.",
+        payload.TIMESTAMP: "Of this try, seconds since 1970.",
+        payload.SIGNATURE: "`v1=` and the hexadecimal HMAC-SHA256 of `timestamp.body` by the secret.",
+    }
+    return {
+        "summary": "A job has succeeded, failed or been cancelled.",
+        "tags": ["Webhooks"],
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": text, "schema": STRING}
+            for name, text in headers.items()
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Webhook"}}},
+        },
+        "responses": {
+            "2XX": {"description": "Delivered."},
+            "410": {"description": "Given up."},
+            "default": {"description": "Tried again later."},
+        },
+    }
+
+
+def _name_problems(operation: Any) -> None:
+    """Every refusal has the same form."""
+    if not isinstance(operation, dict):
+        return
+    responses = operation.get("responses", {})
+    if settings().require_token:
+        responses["401"] = {"description": "Without a token of this farm."}
+    responses["429"] = {"description": "Too often; `Retry-After` says when to come again."}
+    schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    for status, response in responses.items():
+        if status[0] in "45":
+            response["content"] = {"application/problem+json": schema}

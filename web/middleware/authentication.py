@@ -1,0 +1,113 @@
+"""Who may come in, where FARM_REQUIRE_TOKEN is set: programs by their bearer token (RFC 6750), people by
+signing in with theirs once. Only the sign-in page, the static files and /healthz are open to all.
+"""
+
+from __future__ import annotations
+
+import structlog
+from flask import Flask, Response, g, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import Forbidden, Unauthorized
+
+from farm import tokens
+from farm.database import sessions
+from farm.settings import settings
+from web.middleware.headers import SAFE_METHODS
+
+OPEN = frozenset({"static", "bootstrap.static", "health.healthz", "pages.sign_in", "pages.let_in"})
+SIGNED_IN = "token"  # in the session: the digest of the token, which may be revoked at any time
+BY_PROGRAM = "Send a token of this farm as `Authorization: Bearer ...`; its operator makes them."
+BY_PERSON = "Sign in first, in another tab if there is something on this one to keep; then try again."
+WRONG = "This token is not, or no longer, one of this farm's."
+
+log = structlog.get_logger()
+
+
+def init_app(app: Flask) -> None:
+    """Ask for a token at every address of this application that is not open."""
+    if not settings().require_token:
+        return
+    app.before_request(_admit)
+    app.after_request(_keep_out_of_caches)
+    with sessions.reading() as reader:
+        if not tokens.listed(reader):
+            log.warning("a token is asked for and there is none yet: `farm token create NAME` makes one")
+
+
+def client() -> str:
+    """Who asks, for limits: whose token it is, or the address."""
+    return f"token {g.token}" if "token" in g else f"address {request.remote_addr}"
+
+
+def _admit() -> ResponseReturnValue | None:
+    """Nothing, if whoever asks may.
+
+    Raises:
+        Unauthorized, Forbidden: they may not.
+    """
+    if request.endpoint in OPEN:
+        return None
+    sent = _bearer()
+    if sent is not None:
+        token = _known(tokens.digest(sent))
+        if token is None:
+            raise Unauthorized(WRONG, www_authenticate=_challenge("invalid_token"))
+    else:
+        token = _known(session.get(SIGNED_IN))
+        if token is None:
+            return _ask()
+        _check_own_page()
+    g.token = token.name
+    tokens.note_use(token)
+    return None
+
+
+def _keep_out_of_caches(response: Response) -> Response:
+    """After signing out, a browser's Back shows no page of before."""
+    if "token" in g and response.mimetype == "text/html":
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _bearer() -> str | None:
+    """The token that a program sent; another scheme is as good as none."""
+    given = request.authorization
+    return given.token if given and given.type == "bearer" else None
+
+
+def _known(sha256: str | None) -> tokens.Token | None:
+    if sha256 is None:
+        return None
+    with sessions.reading() as reader:
+        return tokens.of(reader, sha256)
+
+
+def _ask() -> ResponseReturnValue:
+    """A browser that goes somewhere is led to the sign-in page; everybody else is told."""
+    if request.path.startswith("/api/"):
+        raise Unauthorized(BY_PROGRAM, www_authenticate=_challenge())
+    goes = request.method in SAFE_METHODS and "text/html" in request.headers.get("Accept", "")
+    if not goes:
+        raise Unauthorized(BY_PERSON, www_authenticate=_challenge())
+    there = request.full_path if request.query_string else request.path
+    return redirect(url_for("pages.sign_in", next=there))
+
+
+def _check_own_page() -> None:
+    """A browser sends its cookie whoever asks it to. Forms carry a CSRF token; scripts of our own pages
+    call the API, and their browser says so. (`refuse_other_sites` lets programs pass, which say
+    nothing.)
+
+    Raises:
+        Forbidden: by cookie, and not from a page of ours.
+    """
+    if request.method in SAFE_METHODS or not request.path.startswith("/api/"):
+        return
+    if "Sec-Fetch-Site" not in request.headers and "Origin" not in request.headers:
+        raise Forbidden("A program shows its token by `Authorization: Bearer ...`, not by a cookie.")
+
+
+def _challenge(error: str | None = None) -> WWWAuthenticate:
+    values = {"realm": "style-farm"}
+    return WWWAuthenticate("bearer", values | ({"error": error} if error else {}))

@@ -1,0 +1,155 @@
+"""Errors: a page in the site's look for people, problem details (RFC 9457) for programs.
+
+Every one is logged; a traceback goes to the log only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from apiflask import HTTPError
+from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
+from flask_limiter import RateLimitExceeded
+from flask_wtf.csrf import CSRFError
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+
+from farm.errors import Busy, FarmError, InvalidInput, Problem, StorageAway
+from farm.recipe import recipe
+
+DETAILS = {
+    400: "The request cannot be understood.",
+    404: "There is nothing at this address. It may have been mistyped.",
+    405: "This address does not answer to that kind of request.",
+    500: "Something broke on our side. It has been logged; trying again may help.",
+    503: "The farm's database does not answer just now. Try again in a moment.",
+}
+RETRY_SECONDS = 5
+
+log = structlog.get_logger()
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error of this application from here."""
+    app.register_error_handler(FarmError, _farm_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(CSRFError, _csrf_error)
+    app.register_error_handler(RateLimitExceeded, _too_often)
+    app.register_error_handler(RequestEntityTooLarge, _too_large)
+    app.register_error_handler(ClientDisconnected, _broken_off)
+    app.register_error_handler(HTTPError, _invalid_query)
+    app.register_error_handler(OperationalError, _database_away)
+    app.register_error_handler(StorageAway, _storage_away)
+    app.register_error_handler(Busy, _busy)
+    app.register_error_handler(RecursionError, _too_deep)
+    app.register_error_handler(Exception, _broken)
+
+
+def _farm_error(error: FarmError) -> Response:
+    if error.status >= 500:
+        return _broken(error)
+    problems = error.problems if isinstance(error, InvalidInput) else ()
+    return _answer(error.status, str(error), problems)
+
+
+def _http_error(error: HTTPException) -> Response:
+    own = error.description if error.code in (401, 403, 415, 503) else None
+    status = error.code or 500
+    response = _answer(status, own or DETAILS.get(status) or error.description or error.name)
+    for name, value in error.get_headers():
+        if name.lower() in ("allow", "retry-after", "www-authenticate"):
+            response.headers[name] = value
+    return response
+
+
+def _csrf_error(error: CSRFError) -> Response:
+    detail = "This form was opened too long ago, or cookies are off. Go back, reload it, send it again."
+    return _answer(400, detail)
+
+
+def _too_often(error: RateLimitExceeded) -> Response:
+    """When to come again is told by the limiter, in `Retry-After`."""
+    return _answer(429, f"Too many requests: this farm takes {error.description}. Wait a little.")
+
+
+def _too_large(error: RequestEntityTooLarge) -> Response:
+    """The body as a whole, its number of parts, or the text in it; pictures are judged elsewhere."""
+    most = current_app.config["MAX_CONTENT_LENGTH"]
+    if (request.content_length or 0) > most:
+        detail = f"The pictures together are larger than {most // 1_000_000} MB, the limit of this farm."
+    else:
+        parts = current_app.config["MAX_FORM_PARTS"]
+        detail = f"The form has more than {parts} parts, or too much text in one of them."
+    return _answer(413, detail, [Problem("body", detail)])
+
+
+def _broken_off(error: ClientDisconnected) -> Response:
+    """The sender is gone, or was silent for too long."""
+    detail = "The request broke off in the middle. Nothing of it was kept; send it again."
+    response = _answer(408, detail)
+    response.headers["Connection"] = "close"  # whatever else comes belongs to what is given up
+    return response
+
+
+def _invalid_query(error: HTTPError) -> Response:
+    cause = error.__cause__
+    problems = recipe.problems(cause) if isinstance(cause, ValidationError) else ()
+    named = [_of_a_request(problem) for problem in problems]
+    return _answer(error.status_code, str(InvalidInput(*named)), named)
+
+
+def _of_a_request(problem: Problem) -> Problem:
+    """In words for a query or a body, which is not always a recipe."""
+    if problem.message.startswith("input should be a valid dictionary"):
+        return Problem("body", "must be a JSON object")
+    return Problem(problem.field, problem.message.replace("setting of a recipe", "parameter"))
+
+
+def _database_away(error: OperationalError) -> Response:
+    log.error("database does not answer", path=request.path, error=str(error.orig))
+    response = _answer(503, DETAILS[503])
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def _storage_away(error: StorageAway) -> Response:
+    log.error("storage refused", path=request.path, exc_info=error)
+    response = _answer(503, "The farm cannot store or fetch pictures just now. Try again in a moment.")
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def _busy(error: Busy) -> Response:
+    log.warning("busy", path=request.path)
+    response = _answer(503, str(error))
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def _too_deep(error: RecursionError) -> Response:
+    """JSON within JSON, thousands of levels deep."""
+    return _answer(400, DETAILS[400])
+
+
+def _broken(error: Exception) -> Response:
+    log.error("request failed", method=request.method, path=request.path, exc_info=error)
+    return _answer(500, DETAILS[500])
+
+
+def _answer(status: int, detail: str, problems: Sequence[Problem] = ()) -> Response:
+    if status < 500:
+        log.info("refused", method=request.method, path=request.path, status=status, detail=detail)
+    title = HTTPStatus(status).phrase
+    if not request.path.startswith("/api/"):
+        page = render_template("error.html", status=status, title=title, detail=detail)
+        return make_response(page, status)
+    errors = [{"field": p.field, "message": p.message} for p in problems]
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    response = jsonify(body | {"errors": errors})
+    response.status_code = status
+    response.mimetype = "application/problem+json"
+    return response

@@ -1,0 +1,69 @@
+"""How often one client may ask: FARM_RATE_LIMIT for changes, FARM_READ_LIMIT for everything else.
+
+Counted in the farm's Redis, so that several web parts count together; in this process's memory while
+that is away.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Flask, Response, request
+from flask_limiter import ApplicationLimit, HeaderNames, Limiter
+
+from farm.settings import settings
+from web.middleware.authentication import OPEN, client
+from web.middleware.headers import SAFE_METHODS
+
+REDIS_SECONDS = 1  # that a question to Redis may take; then this process counts alone
+REDIS: dict[str, str | int] = {
+    "key_prefix": "farm:limits",
+    "socket_timeout": REDIS_SECONDS,
+    "socket_connect_timeout": REDIS_SECONDS,
+}
+WAIT = "X-RateLimit-Wait"  # s; the limiter would put it into every answer's Retry-After
+QUESTIONS = frozenset({"api.ask", "api.ask_sizes"})  # sent by POST, and change nothing
+
+
+def init_app(app: Flask) -> None:
+    """Count this application's requests. After `authentication`, which tells whose they are."""
+    wanted = settings()
+    limits = [
+        ApplicationLimit(limit, scope=scope, exempt_when=exempt)
+        for limit, scope, exempt in (
+            (wanted.rate_limit, "changes", _looks),
+            (wanted.read_limit, "reads", _changes_or_is_open),
+        )
+        if limit
+    ]
+    app.after_request(_say_when)  # which runs after the limiter's own, that comes later
+    limiter = Limiter(
+        client,
+        app=app,
+        application_limits=list(limits),
+        strategy="moving-window",
+        headers_enabled=True,
+        header_name_mapping={HeaderNames.RETRY_AFTER: WAIT},
+        storage_uri=wanted.limits_url,
+        storage_options=REDIS if wanted.limits_url != "memory://" else {},
+        in_memory_fallback_enabled=True,
+        enabled=bool(limits),
+    )
+    if not wanted.read_limit:
+        limiter.request_filter(_looks)  # most requests: the limiter need not even begin
+
+
+def _say_when(response: Response) -> Response:
+    """Only who came too often is told to come later."""
+    seconds = response.headers.pop(WAIT, None)
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and seconds is not None:
+        response.headers["Retry-After"] = str(max(1, int(seconds)))
+    return response
+
+
+def _looks() -> bool:
+    return request.method in SAFE_METHODS or request.endpoint in QUESTIONS
+
+
+def _changes_or_is_open() -> bool:
+    return not _looks() or request.endpoint in OPEN

@@ -1,0 +1,48 @@
+"""A job's recipe as commands to copy: `farm submit`, curl."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from farm.database.models import Job
+from farm.recipe import Recipe
+from farm.recipe.recipe import NEWEST, typed
+from farm.settings import settings
+
+
+def farm_submit(job: Job, url: str) -> str:
+    """What sends the same pictures, under names of one's own, with the same recipe to this farm."""
+    settings = _differing(job)
+    options = [
+        f"--{name.replace('_', '-')} {shlex.quote(typed(value))}" for name, value in settings.items()
+    ]
+    return " ".join(
+        ["farm submit photograph.jpg", *_paintings(job), f"--url {shlex.quote(url)}", *options]
+    )
+
+
+def curl(job: Job, url: str) -> str:
+    """The same without the farm's command line."""
+    recipe = shlex.quote(f"recipe={json.dumps(_differing(job))}")
+    styles = [f"-F 'style=@{painting}'" for painting in _paintings(job)]
+    key = ['-H "Authorization: Bearer $FARM_TOKEN"'] if settings().require_token else []
+    address = shlex.quote(f"{url}/api/v1/jobs")
+    return " ".join(["curl", *key, "-F 'content=@photograph.jpg'", *styles, f"-F {recipe}", address])
+
+
+def _paintings(job: Job) -> list[str]:
+    if len(job.styles) == 1:
+        return ["painting.jpg"]
+    return [f"painting{style.position + 1}.jpg" for style in job.styles]
+
+
+def _differing(job: Job) -> dict[str, object]:
+    """The settings that are not the defaults, and the size."""
+    recipe = Recipe.model_validate(job.recipe)
+    usual = Recipe.parse({"version": recipe.version}).model_dump(mode="json") | {"version": NEWEST}
+    return {
+        name: value
+        for name, value in recipe.model_dump(mode="json").items()
+        if name == "size" or value != usual[name]
+    }

@@ -1,0 +1,307 @@
+"""The submit form. Names, limits, defaults and descriptions of settings come from the recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, get_args, get_origin
+
+from flask_wtf import FlaskForm
+from pydantic.fields import FieldInfo
+from wtforms import (
+    Field,
+    FileField,
+    HiddenField,
+    MultipleFileField,
+    RadioField,
+    SelectChoice,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+)
+from wtforms.widgets import NumberInput, RangeInput
+
+from farm.database.models import WEBHOOK_LENGTH, Job
+from farm.errors import InvalidInput, Problem
+from farm.explorations.axes import KINDS, MOST_VALUES, Axis, axis
+from farm.explorations.grids import SIZE as CELL_SIZE
+from farm.jobs.submit import NAME_LENGTH
+from farm.pictures.decode import ACCEPTED
+from farm.recipe import Recipe
+from farm.recipe.formats import FORMATS
+from farm.recipe.recipe import AUTOMATIC, LARGEST_SIZE, LAST_RESORT, NEWEST, Version, choices, typed
+from web.samples import CONTENTS, STYLES, offered
+
+SIZES = {
+    256: "a quick look",
+    512: "small",
+    768: "medium",
+    1024: "for a screen",
+    1536: "large",
+    2048: "2K",
+    3072: "3K, an A4 print",
+    4096: "4K",
+    5120: "5K",
+    7680: "8K",
+}
+PRESET_WORDS = {
+    "draft": "A first impression, soon",
+    "standard": "Worth hanging up",
+    "fine": "Every stroke, slowly",
+}
+NETWORK_WORDS = {
+    "auto": f"auto: {', else '.join(AUTOMATIC)}",
+    LAST_RESORT: f"{LAST_RESORT}, poorer",
+}
+OPTION_WORDS = {  # where the value alone says too little
+    "format": {known.name: known.title for known in FORMATS.values()},
+    "features": NETWORK_WORDS,
+}
+STOPS = 4  # the balance goes from 1/2**STOPS to 2**STOPS times the default weight
+STOP = 0.25
+PROMINENT = ("size", "preset")  # of the recipe; the others are folded away
+ADVANCED = (
+    "format",
+    "content_weight",
+    "style_weight",
+    "style_scale",
+    "blend",
+    "tv_weight",
+    "style_loss",
+    "style_layers",
+    "content_layers",
+    "init",
+    "start_size",
+    "grown_from",
+    "iterations",
+    "seed",
+    "tolerance",
+    "optimizer",
+    "precision",
+    "features",
+)
+AXES = [
+    SelectChoice(name, kind.title, render_kw={"data-usual": typed(kind.values).replace(",", ", ")})
+    for name, kind in KINDS.items()
+]
+CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
+VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
+KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
+PICTURE_TYPES = "image/jpeg,image/png,image/webp,image/tiff"
+
+
+class _Choices(SelectMultipleField):
+    """Checkboxes whose values are judged by the page that knows what was offered."""
+
+    def pre_validate(self, form: Any) -> None:
+        pass
+
+
+class _Form(FlaskForm):
+    content = FileField("Photograph", render_kw={"accept": PICTURE_TYPES})
+    style = MultipleFileField("Paintings", render_kw={"accept": PICTURE_TYPES})
+    content_pick = StringField("Sample photograph")
+    style_pick = _Choices("Sample paintings", choices=[])
+    from_job = HiddenField()
+    version = HiddenField(default=NEWEST)  # of the recipe
+    once = HiddenField()
+    name = StringField("Name", render_kw={"maxlength": NAME_LENGTH, "placeholder": "Untitled"})
+    webhook_url = StringField(
+        "Webhook",
+        description="An address that is told, by a POST of JSON, how the job ended. It may stay empty.",
+        render_kw={
+            "maxlength": WEBHOOK_LENGTH,
+            "inputmode": "url",
+            "placeholder": "https://",
+            "spellcheck": "false",
+            "autocapitalize": "off",
+            "autocomplete": "off",
+        },
+    )
+    balance = StringField("Balance", default="0", widget=RangeInput())
+    across = SelectField("Across", choices=AXES, default="balance", validate_choice=False)
+    across_values = StringField("Values across", render_kw=VALUES)
+    down = SelectField("Down", choices=AXES, default="style_scale", validate_choice=False)
+    down_values = StringField("Values down", render_kw=VALUES)
+    cell_size = SelectField(
+        "Size of a draft",
+        choices=[SelectChoice(str(size), f"{size} px, {words}") for size, words in CELL_SIZES.items()],
+        default=str(CELL_SIZE),
+        validate_choice=False,
+    )
+
+
+def _setting(name: str) -> Field:
+    """The form field of one setting of the recipe."""
+    info = Recipe.model_fields[name]
+    options: dict[str, Any] = {"description": info.description, "default": typed(info.default)}
+    if name == "content_weight":  # the balance sets it, unless it is typed in
+        options["default"] = ""
+    title = name.replace("_", " ").capitalize()
+    if name == "preset":
+        return RadioField(
+            title, choices=[SelectChoice(c, c.capitalize()) for c in _literal(info)], **options
+        )
+    if _literal(info):
+        words = OPTION_WORDS.get(name, {})
+        choices = [SelectChoice(c, words.get(c, c)) for c in _literal(info)]
+        return SelectField(title, choices=choices, **options)
+    if info.annotation in (int, float):
+        return StringField(title, widget=NumberInput(), render_kw=_limits(info), **options)
+    return StringField(title, render_kw={"spellcheck": "false", "autocapitalize": "off"}, **options)
+
+
+def _literal(info: FieldInfo) -> tuple[str, ...]:
+    return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
+
+
+def _limits(info: FieldInfo) -> dict[str, Any]:
+    """What the browser may check before it sends."""
+    found: dict[str, Any] = {"step": "1" if info.annotation is int else "any"}
+    for limit in info.metadata:
+        for theirs, ours in (("ge", "min"), ("le", "max")):
+            if getattr(limit, theirs, None) is not None:
+                found[ours] = typed(getattr(limit, theirs))
+    return found
+
+
+PictureForm = type("PictureForm", (_Form,), {name: _setting(name) for name in (*PROMINENT, *ADVANCED)})
+
+
+def fields_of(form: FlaskForm, names: Iterable[str]) -> list[Field]:
+    """These fields, in this order."""
+    return [form[name] for name in names]
+
+
+def recipe_of(form: FlaskForm) -> Recipe:
+    """The settings that were typed; what is left empty takes its default.
+
+    Raises:
+        InvalidInput: each setting that is wrong.
+    """
+    values = {name: form[name].data.strip() for name in (*PROMINENT, *ADVANCED) if form[name].data}
+    values = {name: text for name, text in values.items() if text}
+    values["version"] = form.version.data
+    older = [name for name in ADVANCED if name != "grown_from"]
+    if not form.version.raw_data and all(form[name].raw_data for name in older):
+        values["version"] = "0.1"  # a page that was loaded before the upgrade; it sends all it knows
+    if "content_weight" not in values:
+        values["content_weight"] = _weight_of(form.balance.data or "0", values["version"])
+    return Recipe.parse(values)
+
+
+def _usual(version: str | None) -> Recipe:
+    """The defaults of a version; of the newest where there is none of that name."""
+    return Recipe.parse({"version": version if version in choices(Version) else NEWEST})
+
+
+def _weight_of(balance: str, version: str) -> str:
+    """One stop to the right halves the photograph's weight."""
+    try:
+        stops = float(balance)
+    except ValueError:
+        stops = math.nan
+    if not -STOPS <= stops <= STOPS:
+        raise InvalidInput(Problem("balance", f"must be a number from -{STOPS} to {STOPS}"))
+    return f"{_usual(version).content_weight * 2**-stops:.6g}"
+
+
+def _balance_of(weight: float, version: str) -> str | None:
+    """The inverse, if the slider has such a stop."""
+    if weight <= 0:
+        return None
+    middle = _usual(version).content_weight
+    stops = round(-math.log2(weight / middle) / STOP) * STOP
+    if abs(stops) > STOPS or not math.isclose(weight, middle * 2**-stops, rel_tol=1e-4):
+        return None
+    return typed(stops)
+
+
+def values_of(job: Job, recipe: Recipe) -> dict[str, Any]:
+    """What the form shows so that sending it makes a picture of this job's by this recipe."""
+    values: dict[str, Any] = {name: typed(getattr(recipe, name)) for name in (*PROMINENT, *ADVANCED)}
+    values["version"] = recipe.version
+    if recipe.version == "0.1" and recipe.features == "auto" and job.features:
+        values["features"] = job.features  # what auto took then, it may take no more
+    balance = _balance_of(recipe.content_weight, recipe.version)
+    if balance is not None:
+        values |= {"balance": balance, "content_weight": ""}
+    kept = [f"{KEPT}-{style.position}" for style in job.styles]
+    values |= {"name": job.name, "webhook_url": job.webhook_url or ""}
+    return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
+
+
+def read_axis(form: FlaskForm, field: str, recipe: Recipe) -> Axis:
+    """Return what varies along one side of the grid: `-2, 0, 2` in its values, the usual ones if empty.
+
+    Raises:
+        InvalidInput: there is no such axis, or a value makes no recipe.
+    """
+    parts = [part.strip() for part in (form[f"{field}_values"].data or "").split(",")]
+    return axis(field, form[field].data or "", recipe, [_parse_value(part) for part in parts if part])
+
+
+def _parse_value(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def read_cell_size(form: FlaskForm) -> int:
+    """Return the longest side of a draft, px; the usual one if left out.
+
+    Raises:
+        InvalidInput: it is no number.
+    """
+    try:
+        return int(form.cell_size.data or CELL_SIZE)
+    except ValueError:
+        raise InvalidInput(Problem("cell_size", "must be a whole number")) from None
+
+
+def larger(job: Job) -> int | None:
+    """The next usual size."""
+    return next((size for size in SIZES if size > max(job.width, job.height)), None)
+
+
+def unknown_fields(form: FlaskForm, sent: Iterable[str]) -> Iterator[Problem]:
+    """Fields that this form does not have."""
+    for name in sorted(set(sent) - {field.name for field in form}):
+        yield Problem(name[:80], "is not a field of this form")
+
+
+def show(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:
+    """Put each problem beside its field; returns all as (field's id or "", what to say)."""
+    said = []
+    for problem in problems:
+        name = problem.field.partition(".")[0]
+        if name == "content_weight" and not form.content_weight.data:
+            name = "balance"
+        field = form._fields.get(name)
+        message = problem.message.removeprefix("input ")
+        if field is not None:
+            field.errors = [*field.errors, message]
+        title = field.label.text if field is not None else problem.field
+        said.append((name if field is not None else "", f"{title}: {message}"))
+    return said
+
+
+def choices_shown(version: str | None) -> dict[str, Any]:
+    """What the page needs besides the form, for a recipe of this version."""
+    usual = _usual(version)
+    return {
+        "sample_contents": offered(CONTENTS),
+        "sample_styles": offered(STYLES),
+        "sizes": SIZES,
+        "largest": LARGEST_SIZE,
+        "presets": {name: (words, usual.schedules[name]) for name, words in PRESET_WORDS.items()},
+        "balance_stops": STOPS,
+        "balance_stop": STOP,
+        "content_weight": usual.content_weight,
+        "accepted": ACCEPTED,
+        "advanced": ADVANCED,
+        "most_values": MOST_VALUES,
+        "settings": (*PROMINENT, *ADVANCED, "version"),
+        "newest": NEWEST,
+    }

@@ -1,0 +1,202 @@
+"""Words for people: states, durations, sizes, estimates and figures, for pages and for the API."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask
+
+from farm.database.models import Job, State, now
+from farm.fleet.estimates import Estimate, Together
+from farm.recipe.recipe import typed
+from farm.webhooks import destinations
+from farm.webhooks.deliveries import Standing
+from web.files import picture_url, preview_tag, preview_url
+
+STATES = {
+    State.QUEUED: "Waiting",
+    State.RUNNING: "Painting",
+    State.CANCELLING: "Stopping",
+    State.SUCCEEDED: "Finished",
+    State.FAILED: "Failed",
+    State.CANCELLED: "Cancelled",
+}
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC, ending in Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def duration(seconds: float | None) -> str:
+    """`8 s`, `3 min 20 s`, `2 h 5 min`: two units at most."""
+    if seconds is None:
+        return ""
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return f"{rest} s"
+
+
+def took(job: Job) -> str:
+    """`3 min` that the last attempt took, or `3 min to go`; nothing where nobody knows."""
+    if not job.state.ended:
+        return "" if job.eta_seconds is None else f"{duration(job.eta_seconds)} to go"
+    if job.started_at is None or job.finished_at is None:
+        return ""
+    return duration((job.finished_at - job.started_at).total_seconds())
+
+
+def ago(moment: datetime) -> str:
+    """`just now`, `5 minutes ago`, `3 days ago`."""
+    seconds = (now() - moment).total_seconds()
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def gigabytes(count: float) -> str:
+    """Bytes as a person counts memory: `512 MB`, `80 GB`."""
+    if count < 1e9:
+        return f"{count / 1e6:.0f} MB"
+    return f"{count / 1e9:.1f} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
+
+
+def pixels(width: int, height: int) -> str:
+    """`7680 × 4320 px (33 megapixels)`."""
+    megapixels = f"{width * height / 1e6:.2g}"
+    return f"{width} × {height} px ({megapixels} megapixel{'' if megapixels == '1' else 's'})"
+
+
+def about_time(seconds: float) -> str:
+    """`about 40 minutes`, `about 2 hours 40 minutes`: no finer than such an estimate is."""
+    if seconds < 60:
+        return "less than a minute"
+    minutes = seconds / 60
+    step = next(step for limit, step in ((10, 1), (60, 5), (600, 10), (math.inf, 60)) if minutes < limit)
+    hours, rest = divmod(round(minutes / step) * step, 60)
+    parts = [_counted(hours, "hour")] * bool(hours) + [_counted(rest, "minute")] * bool(rest)
+    return f"about {' '.join(parts)}"
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def about_memory(count: float) -> str:
+    """`about 7 GB`, `about 0.85 GB`: two digits."""
+    return f"about {count / 1e9:.2g} GB" if count < 9.95e9 else f"about {count / 1e9:.0f} GB"
+
+
+def need(found: Estimate, where: str) -> str:
+    """`about 7 GB, about 40 minutes on worker@host`, or why it fits nowhere."""
+    if found.refusal:
+        return f"Too large for every worker: {found.refusal}"
+    memory = about_memory(found.peak_bytes)
+    if found.seconds is None:
+        return f"{memory} on {where}, time unknown until this farm has rendered something"
+    return f"{memory}, {about_time(found.seconds)} on {where}"
+
+
+def sized_need(found: Estimate) -> str:
+    """The same for a picture that is not yet a job."""
+    text = need(found, found.worker)
+    return text if found.refusal else f"{pixels(found.width, found.height)}: {text}"
+
+
+def describe_grid(cells: int, shape: tuple[int, int], found: Together | None) -> str:
+    """Return `9 drafts of 256 × 192 px: about 3 minutes on worker@host`, or why nobody can tell.
+
+    Args:
+        shape: height and width of a cell, px. found: None where no worker is alive.
+    """
+    text = f"{_counted(cells, 'draft')} of {shape[1]} × {shape[0]} px"
+    if found is None:
+        return f"{text}: no worker is running, so nobody can tell how long that takes"
+    if found.refusal:
+        return f"{text}: too large for every worker: {found.refusal}"
+    if found.seconds is None:
+        return f"{text}: time unknown until this farm has rendered something"
+    where = found.workers[0] if len(found.workers) == 1 else f"{len(found.workers)} workers"
+    return f"{text}: {about_time(found.seconds)} on {where}"
+
+
+def needs(job: Job, found: Estimate) -> str:
+    """On a job's page: a queued job's on the best worker, a running one's on its own."""
+    text = need(found, "this worker" if job.state is State.RUNNING else found.worker)
+    return text[0].upper() + text[1:]
+
+
+def three_digits(value: float) -> str:
+    """`0.0123`, `45.6`: three significant digits."""
+    return f"{value:.3g}"
+
+
+def _two_places(value: float) -> str:
+    return f"{value:.2f}"
+
+
+FIGURES: dict[str, tuple[str, Callable[[float], str], str]] = {
+    "ssim": (
+        "Structure kept",
+        _two_places,
+        "Likeness to the photograph (SSIM). 1 is the same picture, near 0 unrelated.",
+    ),
+    "gram_cosine_centred": (
+        "Style reached",
+        _two_places,
+        "Likeness of textures and colours to the paintings (centred Gram cosine). 1 is theirs exactly.",
+    ),
+    "gram_cosine": (
+        "Style, uncentred",
+        _two_places,
+        "The same with averages left in (Gram cosine). High for any two pictures.",
+    ),
+    "content_loss": ("Content loss", three_digits, "Distance from the photograph. Lower is closer."),
+    "style_loss": ("Style loss", three_digits, "Distance from the paintings. Lower is closer."),
+    "tv_loss": (
+        "Roughness",
+        three_digits,
+        "Total variation between neighbouring points. Lower is smoother.",
+    ),
+    "seconds": ("Time", duration, "That the worker painted."),
+    "peak_memory_bytes": ("Memory", gigabytes, "The most that was in use at once."),
+}
+
+
+def figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+    """(title, value, meaning) of each figure that the worker measured."""
+    found = metrics or {}
+    return [
+        (title, words(found[name]), meaning)
+        for name, (title, words, meaning) in FIGURES.items()
+        if isinstance(found.get(name), int | float)
+    ]
+
+
+def init_app(app: Flask) -> None:
+    """Make the words known to the templates."""
+    for filter_ in (
+        duration,
+        took,
+        ago,
+        gigabytes,
+        rfc3339,
+        typed,
+        picture_url,
+        preview_url,
+        preview_tag,
+    ):
+        app.add_template_filter(filter_)
+    app.add_template_filter(destinations.host, "host")
+    app.add_template_filter(Standing.of, "standing")
+    app.jinja_env.globals.update(STATES=STATES, State=State, Standing=Standing)
