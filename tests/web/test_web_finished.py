@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from farm.cli import read_recipe
+from farm.cli.recipe_options import read_recipe
 from farm.database.models import Job, State
 from farm.pictures import jpeg
 from farm.pictures.encode import embedded_recipe, encode_picture
@@ -132,7 +132,7 @@ def test_the_recipe_is_had_alone_and_taken_again(
 def test_commands_to_copy_make_the_same_recipe(client: FlaskClient, make_job: MakeJob) -> None:
     import click
 
-    from farm.cli import recipe_options
+    from farm.cli.recipe_options import recipe_options
 
     found: list[Recipe] = []
 

@@ -1,0 +1,124 @@
+"""For people with a running farm: send pictures, look, stop, fetch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Column, Table
+
+from farm.cli import client
+from farm.cli import wait as waiting
+from farm.cli.recipe_options import EXISTING, read_recipe, recipe_options
+from farm.cli.root import console, main
+from farm.settings import settings
+
+
+def _farm(url: str) -> client.Client:
+    return client.Client(url, settings().token)
+
+
+url_option = click.option(
+    "--url", envvar="FARM_URL", default="http://127.0.0.1:8000", show_default=True, help="The farm."
+)
+
+
+@main.command()
+@click.argument("content", type=click.Path(exists=True, path_type=Path))
+@click.argument("styles", type=EXISTING, nargs=-1, required=True)
+@click.option("--name", default="", help="Shown in lists; the photograph's file name when left out.")
+@click.option("--priority", type=click.IntRange(-100, 100), default=0, help="Higher goes first.")
+@click.option("--wait", is_flag=True, help="Until the pictures are finished, then fetch them.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="With --wait: the picture's file, or a folder.  [default: this folder]",
+)
+@click.option("--webhook", default="", metavar="URL", help="Told by a POST how the job ended.")
+@url_option
+@recipe_options
+def submit(
+    content: Path,
+    styles: tuple[Path, ...],
+    name: str,
+    priority: int,
+    wait: bool,
+    output: Path | None,
+    webhook: str,
+    url: str,
+    **given: Any,
+) -> None:
+    """Send CONTENT and STYLES to a running farm; prints the job's id.
+
+    CONTENT may be a folder: each picture in it becomes a job. With --wait the exit status is 0 when all
+    have succeeded, 3 when one failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the jobs.
+    """
+    recipe = read_recipe(given)
+    photographs = waiting.photographs(content)
+    waiting.check_output(output, wait=wait, many=content.is_dir())
+    farm = _farm(url)
+    sent = []
+    for photograph in photographs:
+        job = farm.submit(photograph, list(styles), recipe, name or photograph.stem, priority, webhook)
+        console.print(f"{job['state']}: {farm.url}/jobs/{job['id']}", soft_wrap=True)
+        sent.append(job)
+        if not wait:
+            click.echo(job["id"])
+    if wait:
+        sys.exit(waiting.until_done(farm, sent, output, console))
+
+
+@main.command()
+@click.argument("job_id", required=False)
+@click.option("--json", "as_json", is_flag=True, help="The job as the API tells it.")
+@url_option
+def status(job_id: str | None, as_json: bool, url: str) -> None:
+    """How a job stands; without JOB_ID, the newest jobs."""
+    farm = _farm(url)
+    found = [farm.job(job_id)] if job_id else farm.jobs()
+    if as_json:
+        click.echo(json.dumps(found[0] if job_id else found))
+        return
+    table = Table(
+        Column("id", no_wrap=True, min_width=32), "name", "state", "done", "level", "left", box=None
+    )
+    for job in found:
+        left = "" if job["eta_seconds"] is None else f"{job['eta_seconds']:.0f} s"
+        done, level = f"{job['progress']:.0%}", f"{job['level']}/{job['levels']}"
+        table.add_row(job["id"], job["name"], job["state"], done, level, left)
+    Console().print(table)
+    if job_id and found[0]["error"]:
+        raise click.ClickException(found[0]["error"])
+
+
+@main.command()
+@click.argument("job_id")
+@url_option
+def cancel(job_id: str, url: str) -> None:
+    """Stop a job: at once if it waits, soon if it runs."""
+    click.echo(_farm(url).cancel(job_id)["state"])
+
+
+@main.command()
+@click.argument("job_id")
+@url_option
+def delete(job_id: str, url: str) -> None:
+    """Delete a job that has ended, and its pictures."""
+    _farm(url).delete(job_id)
+    click.echo("deleted")
+
+
+@main.command()
+@click.argument("job_id")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path))
+@url_option
+def fetch(job_id: str, output: Path | None, url: str) -> None:
+    """Download a finished picture, in the format of its recipe or of the ending of --output."""
+    if output and not output.parent.is_dir():
+        raise click.ClickException(f"{output.parent} is not a folder.")
+    click.echo(str(_farm(url).fetch(job_id, output)))

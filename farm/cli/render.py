@@ -1,0 +1,103 @@
+"""`farm render`: one picture, here and now, without a farm."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from farm.cli.recipe_options import EXISTING, read_recipe, recipe_options
+from farm.cli.root import console, main
+from farm.errors import InvalidInput, Problem
+from farm.recipe.memory_plan import SMALLEST_TILE
+from farm.recipe.recipe import LARGEST_SIZE, LONGEST_NAME
+
+
+def read_tile(text: str) -> int | Literal["auto"] | None:
+    """`auto`, `whole` (None) or a side in px."""
+    if text in ("auto", "whole"):
+        return "auto" if text == "auto" else None
+    if text.isascii() and text.isdecimal() and SMALLEST_TILE <= int(text) <= LARGEST_SIZE:
+        return int(text)
+    limits = f"{SMALLEST_TILE} to {LARGEST_SIZE}"
+    raise InvalidInput(
+        Problem("tile", f"must be auto, whole or {limits} px (got {text[:LONGEST_NAME]!r})")
+    )
+
+
+@main.command()
+@click.argument("content", type=EXISTING)
+@click.argument("styles", type=EXISTING, nargs=-1, required=True)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option("--json", "as_json", is_flag=True, help="Last line of stdout: one JSON object.")
+@click.option(
+    "--tile",
+    default="auto",
+    metavar="auto|whole|N",
+    help="How much of the picture is worked on at once, px; only rounding differs.  [default: auto]",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Written now and then; the same command goes on from it after a break.",
+)
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(min=0),
+    default=300,
+    help="Between two checkpoints inside a level.  [default: 300]",
+)
+@recipe_options
+def render(
+    content: Path,
+    styles: tuple[Path, ...],
+    output: Path,
+    as_json: bool,
+    tile: str,
+    checkpoint: Path | None,
+    checkpoint_seconds: float,
+    **given: Any,
+) -> None:
+    """Render CONTENT in the manner of STYLES, here and now, without a farm."""
+    recipe = read_recipe(given)
+    side = read_tile(tile)
+    from farm.cli.render_files import render_files  # brings torch, which other commands do without
+
+    columns = (
+        TextColumn("level {task.fields[level]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.fields[losses]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=1.0, level="", losses="")
+
+        def show(step: Any) -> None:
+            terms = step.losses
+            progress.update(
+                task,
+                completed=step.progress,
+                level=f"{step.level}/{step.levels} ({step.width} x {step.height})",
+                losses=f"content {terms.content:.3f} style {terms.style:.4f}",
+            )
+
+        report = render_files(
+            content,
+            list(styles),
+            output,
+            recipe,
+            tile=side,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            say=console.print,
+            show=show,
+        )
+    console.print(f"[green]{output}[/] {report['width']} x {report['height']}, {report['seconds']} s")
+    if as_json:
+        click.echo(json.dumps(report))
