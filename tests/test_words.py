@@ -1,0 +1,222 @@
+"""The words of the code base, counted: docstrings in dialect, functions that begin with a verb.
+
+`python tests/test_words.py farm/engine web/pages` lists the offenders of these folders, or of all.
+
+What counts as a docstring: that of a function, a method or a class; a module's tells a story and may
+open as it likes. It opens in dialect if its first word is one of `DIALECT`.
+
+What counts as a function: every `def` of a module or a class, by its first word; an underscore in front
+does not matter. Left aside, because a verb would be wrong or the name is not ours to choose, are
+
+- properties, which are nouns, and dunders;
+- functions inside functions;
+- what a framework calls by its decorator: a route and a click command are named for their endpoint and
+  for the word that a person types, a validator for the rule that it holds;
+- hooks that a framework finds by name, such as `init_app` or `forward`;
+- constructors of values: `from_...`, conversions `to_...` and `as_...`, and functions that return the
+  very class whose name they bear, such as `settings() -> Settings`.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("farm", "workers", "web")
+
+# Percent. Both only improve: whoever brings the code further moves the bound along.
+MOST_DIALECT_DOCSTRINGS = 18.9
+LEAST_VERB_FIRST = 36.0
+
+DIALECT = frozenset({"How", "Of", "That", "What", "When", "Where", "Whether", "Who"})
+CONVERSIONS = frozenset({"as", "from", "to"})
+HOOKS = frozenset(
+    {
+        "init_app",  # Flask's extensions
+        "forward", "backward",  # torch.autograd.Function, and whatever is worked through like one
+        "process_result_value",  # SQLAlchemy's TypeDecorator
+        "pre_validate",  # WTForms
+        "when_ready", "post_worker_init",  # gunicorn
+        "run",  # threading.Thread
+        "main",  # Python's own word for where a program begins
+    }
+)  # fmt: skip
+REGISTRARS = """
+after_request app_context_processor app_errorhandler app_template_filter before_request command connect
+delete errorhandler field_serializer field_validator get group listens_for model_serializer
+model_validator patch post put register register_error_handler result_callback route task
+teardown_appcontext
+"""
+VERBS = """
+abort accept acknowledge acquire act add admit advance aggregate allow allows announce append apply are
+arrange ask assemble assert assign attach authenticate authorise average await beat become begin bind
+blend bound bring broadcast build bury calculate call can cancel carry cast catch change check choose
+claim classify clean clear clip close collect combine commit compare compile complete compress compute
+configure confirm connect consume contains convert convolve copy correct count create crop cut
+deactivate decide decode decompress delete deliver depends derive describe detach detect determine
+differentiate disable discard disconnect dismiss dispatch divide download downsample drain draw drop
+dump emit enable encode encrypt end enforce enlarge enqueue ensure enter enumerate escape estimate
+evaluate evict examine exchange execute exit expand expire explain explore export extend extract fail
+fetch fill filter finalise find finish fit fits flatten flush fold follow forbid forget freeze gather
+generate get group grow guard handle has hash hide identify import include increase inform initialise
+insert inspect install interpolate introduce invalidate invoke is iterate join keep kill launch limit
+list load locate lock lower make map mark matches measure merge migrate minimise modify move multiply
+must needs normalise note notify obey observe obtain offload open optimise overwrite pack pad parse
+paste pause perform permit persist pick pin plot poll pop predict prepare preserve print probe process
+produce project propagate prove provide prune publish pull push put quantise quote raise read rebuild
+receive recompute record recover redact reduce refine refresh refuse register reject release reload
+remember remove rename render renew reopen reorder repair repeat replace report requeue require rescale
+reserve reset resize resolve respond restart restore restrict resume retrieve retry return revert revive
+revoke rewrite rotate run save scan schedule search select send serialise serve set shift show shrink
+shuffle shut sign skip sleep smooth solve sort spawn split spread start step stop store stylize submit
+subsample subscribe subtract succeed sum supervise supports suspend swap sweep switch sync tear
+terminate tighten touch track train transform translate trim truncate try undo unfold unpack unpool
+unregister update upgrade upload use validate verify visit wait wake walk warm warn watch weigh withdraw
+wrap write yield
+"""
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = Function | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class Found:
+    """A docstring or a function that was counted."""
+
+    # Relative to the root.
+    path: str
+    line: int
+    # The function's or class's name, with the class in front.
+    name: str
+    # The docstring's first line, or "" for a function's name.
+    text: str
+    fine: bool
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.name}" + (f": {self.text}" if self.text else "")
+
+
+def docstrings(folders: tuple[str, ...] = FOLDERS) -> list[Found]:
+    """Find every docstring of a function, method or class below these folders."""
+    return [
+        Found(path, node.lineno, name, text.splitlines()[0], first_word(text) not in DIALECT)
+        for path, name, node, _ in definitions(folders)
+        if (text := ast.get_docstring(node))
+    ]
+
+
+def functions(folders: tuple[str, ...] = FOLDERS) -> list[Found]:
+    """Find every function and method below these folders whose name is ours to choose."""
+    return [
+        Found(path, node.lineno, name, "", begins_with_verb(node.name))
+        for path, name, node, nested in definitions(folders)
+        if isinstance(node, Function) and not nested and not is_left_aside(node)
+    ]
+
+
+def definitions(folders: tuple[str, ...]) -> Iterator[tuple[str, str, Definition, bool]]:
+    """Yield each definition with its file, its full name and whether it lies inside a function."""
+    for path in sorted(path for folder in folders for path in sorted_modules(ROOT / folder)):
+        for name, node, nested in walk(ast.parse(path.read_text()), "", nested=False):
+            yield str(path.relative_to(ROOT)), name, node, nested
+
+
+def sorted_modules(path: Path) -> list[Path]:
+    return [path] if path.suffix == ".py" else sorted(path.rglob("*.py"))
+
+
+def walk(node: ast.AST, prefix: str, *, nested: bool) -> Iterator[tuple[str, Definition, bool]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, Definition):
+            name = prefix + child.name
+            yield name, child, nested
+            yield from walk(child, f"{name}.", nested=nested or isinstance(child, Function))
+        else:
+            yield from walk(child, prefix, nested=nested)
+
+
+def first_word(text: str) -> str:
+    return text.split(maxsplit=1)[0].rstrip(".,:;")
+
+
+def begins_with_verb(name: str) -> bool:
+    return name.strip("_").split("_")[0] in VERBS.split()
+
+
+def is_left_aside(node: Function) -> bool:
+    """Check whether the name is a framework's, a property's or a constructor's; see the module."""
+    return (
+        node.name in HOOKS
+        or (node.name.startswith("__") and node.name.endswith("__"))
+        or node.name.strip("_").split("_")[0] in CONVERSIONS
+        or any(is_registrar_or_property(decorator) for decorator in node.decorator_list)
+        or returns_its_namesake(node)
+    )
+
+
+def is_registrar_or_property(decorator: ast.expr) -> bool:
+    target = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
+    return name in {"property", "cached_property", "setter"} or name in REGISTRARS.split()
+
+
+def returns_its_namesake(node: Function) -> bool:
+    """Recognise `recipe_options() -> RecipeOptions`, also where it may return None."""
+    returned = node.returns
+    if isinstance(returned, ast.BinOp):
+        returned = returned.left
+    name = returned.attr if isinstance(returned, ast.Attribute) else getattr(returned, "id", "")
+    return bool(name) and node.name.replace("_", "") == name.replace("_", "").lower()
+
+
+def percent(found: list[Found]) -> float:
+    """Return the percentage of the fine ones, to one decimal."""
+    return round(100 * sum(each.fine for each in found) / max(1, len(found)), 1)
+
+
+def offenders(found: list[Found]) -> str:
+    return "\n".join(str(each) for each in found if not each.fine)
+
+
+def test_docstrings_open_with_a_verb_or_a_noun_of_the_field() -> None:
+    found = docstrings()
+    share = round(100 - percent(found), 1)
+    assert share <= MOST_DIALECT_DOCSTRINGS, (
+        f"{share} % of the docstrings open with {', '.join(sorted(DIALECT))}; "
+        f"{MOST_DIALECT_DOCSTRINGS} % may. "
+        f"Open with a verb (Return, Store, Check) or with the thing itself:\n{offenders(found)}"
+    )
+
+
+def test_functions_begin_with_a_verb() -> None:
+    found = functions()
+    share = percent(found)
+    assert share >= LEAST_VERB_FIRST, (
+        f"{share} % of the functions begin with a verb; {LEAST_VERB_FIRST} % must. "
+        f"Name what the function does, or add the verb to VERBS if it is one:\n{offenders(found)}"
+    )
+
+
+def test_the_verbs_are_sorted_and_said_once() -> None:
+    words = VERBS.split()
+    assert words == sorted(set(words))
+
+
+def main(folders: tuple[str, ...]) -> None:
+    """Write the offenders below the folders, and the shares that the bounds could be tightened to."""
+    for title, found in (("docstrings", docstrings(folders)), ("functions", functions(folders))):
+        sys.stdout.write(
+            f"# {title}: {percent(found)} % of {len(found)} are fine\n{offenders(found)}\n\n"
+        )
+    if folders == FOLDERS:
+        dialect, verbs = round(100 - percent(docstrings()), 1), percent(functions())
+        sys.stdout.write(f"MOST_DIALECT_DOCSTRINGS: {dialect} (bound {MOST_DIALECT_DOCSTRINGS})\n")
+        sys.stdout.write(f"LEAST_VERB_FIRST: {verbs} (bound {LEAST_VERB_FIRST})\n")
+
+
+if __name__ == "__main__":
+    main(tuple(sys.argv[1:]) or FOLDERS)
