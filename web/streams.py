@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -193,7 +193,7 @@ def _after(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 def _events(
     watch: Watch, job_ids: Sequence[str], tell: Callable[[], Told], sent: str | None
-) -> Iterator[str]:
+) -> Generator[str, None, None]:
     until = time.monotonic() + LONGEST_SECONDS
     jobs = frozenset(job_ids)
     with watch.of(jobs) as changed:

@@ -104,7 +104,8 @@ def document() -> Response:
     return jsonify(current_app.spec)  # type: ignore[attr-defined]
 
 
-def _complete(spec: dict[str, Any]) -> dict[str, Any]:
+def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
+    assert isinstance(spec, dict)  # text where the document is written as YAML; ours is JSON
     schemas = spec.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = PROBLEM
     schemas["Recipe"] = Recipe.model_json_schema()

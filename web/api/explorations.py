@@ -142,6 +142,7 @@ def progress(found: Exploration) -> float:
 
 def _cell(job: Job, columns: int) -> CellOut:
     row, column = divmod(job.cell or 0, columns)
+    origin: dict[str, Any] = {"from": job.id}  # a keyword of Python
     return CellOut(
         row=row,
         column=column,
@@ -151,7 +152,7 @@ def _cell(job: Job, columns: int) -> CellOut:
         error=job.error,
         preview=preview_url(job),
         job=url_for("api.job", job_id=job.id),
-        form=url_for("pages.new", **{"from": job.id}),
+        form=url_for("pages.new", **origin),
     )
 
 

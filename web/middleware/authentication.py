@@ -12,6 +12,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 
 from farm import tokens
 from farm.database import sessions
+from farm.database.models import Token
 from farm.settings import settings
 from web.middleware.headers import SAFE_METHODS
 
@@ -76,7 +77,7 @@ def _bearer() -> str | None:
     return given.token if given and given.type == "bearer" else None
 
 
-def _known(sha256: str | None) -> tokens.Token | None:
+def _known(sha256: str | None) -> Token | None:
     if sha256 is None:
         return None
     with sessions.reading() as reader:
@@ -109,5 +110,7 @@ def _check_own_page() -> None:
 
 
 def _challenge(error: str | None = None) -> WWWAuthenticate:
-    values = {"realm": "style-farm"}
-    return WWWAuthenticate("bearer", values | ({"error": error} if error else {}))
+    values: dict[str, str | None] = {"realm": "style-farm"}
+    if error:
+        values["error"] = error
+    return WWWAuthenticate("bearer", values)

@@ -53,7 +53,7 @@ NETWORK_WORDS = {
     "auto": f"auto: {', else '.join(AUTOMATIC)}",
     LAST_RESORT: f"{LAST_RESORT}, poorer",
 }
-OPTION_WORDS = {  # where the value alone says too little
+OPTION_WORDS: dict[str, dict[str, str]] = {  # where the value alone says too little
     "format": {known.name: known.title for known in FORMATS.values()},
     "features": NETWORK_WORDS,
 }

@@ -16,6 +16,7 @@ from farm.jobs import cleanup, details, ratings, states
 from farm.jobs.tickets import wake
 from farm.pictures import conversions
 from farm.recipe import Recipe
+from farm.recipe.recipe import typed
 from farm.webhooks import deliveries
 from web import words
 from web.pages import blueprint, commands, loss_chart
@@ -36,7 +37,7 @@ def job(job_id: str) -> str:
         told = deliveries.of_job(session, job_id) if found.webhook_url else []
     url = request.host_url.rstrip("/")
     whole = Recipe.model_validate(found.recipe).model_dump(mode="json")
-    recipe = {name: words.typed(value) for name, value in whole.items()}
+    recipe = {name: typed(value) for name, value in whole.items()}
     return render_template(
         "job.html",
         job=found,

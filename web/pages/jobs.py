@@ -43,7 +43,8 @@ def listed() -> Response:
     response.cache_control.private = True
     response.cache_control.no_cache = True
     response.add_etag()
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def asked(state: State | None = None) -> Asked:
