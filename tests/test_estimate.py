@@ -16,7 +16,7 @@ from farm.database.models import Upload, Worker
 from farm.database.setup import install
 from farm.errors import InvalidInput
 from farm.fleet import registry
-from farm.fleet.estimates import estimate, estimate_together, share_out, work_on
+from farm.fleet.estimates import compute_work, estimate, estimate_together, share_out
 from farm.jobs import attempts, details, states
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
@@ -39,9 +39,9 @@ def worker(name: str = "a", **values: Any) -> Worker:
 def seen(name: str, seconds: float | None = None, **values: Any) -> None:
     """A worker that is alive."""
     with sessions.writing() as session:
-        registry.seen(session, name, replace(MACHINE, **values))
+        registry.record_heartbeat(session, name, replace(MACHINE, **values))
         if seconds:
-            registry.measured(session, name, seconds)
+            registry.record_speed(session, name, seconds)
 
 
 # Arithmetic
@@ -110,7 +110,7 @@ def test_several_renderings_are_unknown_refused_or_nobodys() -> None:
 
 def test_the_peak_is_that_of_the_hungriest_level() -> None:
     recipe, small = Recipe(size=7680), worker(budget_bytes=8 * 10**9)
-    work, tile = work_on(small, recipe), default_tile("cpu", 4)
+    work, tile = compute_work(small, recipe), default_tile("cpu", 4)
     each = [
         peak_bytes(choose(work, at.height, at.width, 8 * 10**9, tile), work, at.height, at.width)
         for at in levels(recipe, *UHD)
@@ -121,9 +121,9 @@ def test_the_peak_is_that_of_the_hungriest_level() -> None:
 
 
 def test_a_network_that_is_not_yet_chosen_is_taken_for_the_larger_one() -> None:
-    assert work_on(worker(), Recipe()).features == "vgg19"
-    assert work_on(worker(), Recipe(), "vgg16").features == "vgg16"
-    assert work_on(worker(), Recipe(features="vgg16"), "vgg19").features == "vgg16"
+    assert compute_work(worker(), Recipe()).features == "vgg19"
+    assert compute_work(worker(), Recipe(), "vgg16").features == "vgg16"
+    assert compute_work(worker(), Recipe(features="vgg16"), "vgg19").features == "vgg16"
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_a_recipe_that_asks_for_a_number_format_gets_it(
     precision: str, itemsize: int, winograd: bool
 ) -> None:
     half = worker(itemsize=2, winograd=False, device_kind="cuda")
-    work = work_on(half, Recipe.parse({"precision": precision}))
+    work = compute_work(half, Recipe.parse({"precision": precision}))
     assert (work.itemsize, work.winograd, work.device) == (itemsize, winograd, "cuda")
 
 
 def test_lbfgs_holds_its_history() -> None:
-    adam, lbfgs = (work_on(worker(), Recipe.parse({"optimizer": o})) for o in ("adam", "lbfgs"))
+    adam, lbfgs = (compute_work(worker(), Recipe.parse({"optimizer": o})) for o in ("adam", "lbfgs"))
     assert (adam.state_floats, lbfgs.state_floats) == (12, 57)
 
 
@@ -251,7 +251,7 @@ def test_the_engine_asks_the_planner_what_the_estimate_asks(
     engine = Engine.ready("vgg16", "auto", weights_dir, logging.info, memory_gb=5.5)
     alike = worker(device_kind=told.device_kind, itemsize=told.itemsize, winograd=told.winograd)
     recipe = Recipe(content_weight=0, optimizer="lbfgs")
-    assert work_on(alike, recipe, "vgg16") == engine.work(recipe)
+    assert compute_work(alike, recipe, "vgg16") == engine.work(recipe)
     assert told.budget_bytes == engine.budget_bytes == 5_500_000_000
     assert default_tile(told.device_kind, told.itemsize) == engine.tile
 
@@ -264,7 +264,7 @@ def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> N
     told = render.machine()
     Heartbeat("worker@test", told)._beat()
     with sessions.reading() as session:
-        (found,) = registry.alive(session)
+        (found,) = registry.list_alive(session)
     assert {name: getattr(found, name) for name in asdict(told)} == asdict(told)
     assert 0 < told.budget_bytes <= told.memory_bytes * 3 / 4
 

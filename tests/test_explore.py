@@ -159,8 +159,8 @@ def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
     # When there are workers, their speed tells
     with sessions.writing() as session:
         for name in ("worker-1", "worker-2"):
-            registry.seen(session, name, MACHINE)
-            registry.measured(session, name, 4.0)
+            registry.record_heartbeat(session, name, MACHINE)
+            registry.record_speed(session, name, 4.0)
     cell = Recipe.model_validate(made.cells[0].recipe)
     photograph = made.cells[0].content
     work = pixel_iterations(levels(cell, photograph.height, photograph.width)) / 1e6

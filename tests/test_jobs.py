@@ -360,7 +360,7 @@ def test_a_waiting_job_says_why_it_waits() -> None:
     first, second = make_job(), make_job()
     with sessions.writing() as session:
         assert "No worker is running" in str(details.waits_for(session, states.get(session, second)))
-        registry.seen(session, "worker@test", machine("CPU"))
+        registry.record_heartbeat(session, "worker@test", machine("CPU"))
         assert (
             details.waits_for(session, states.get(session, first)) == "Next in line for a free worker."
         )

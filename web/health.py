@@ -17,7 +17,7 @@ def healthz() -> ResponseReturnValue:
     """Whether the database answers, and how many workers are alive. No worker is no illness."""
     try:
         with sessions.reading() as session:
-            workers = len(registry.alive(session))
+            workers = len(registry.list_alive(session))
     except SQLAlchemyError:
         return jsonify(status="unavailable", database="unavailable", workers=None), 503
     return jsonify(status="ok", database="ok", workers=workers)

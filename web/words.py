@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask
 
 from farm.database.models import Job, State, now
-from farm.fleet.estimates import Estimate, Together
+from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.recipe.recipe import typed
 from farm.webhooks import destinations
 from farm.webhooks.deliveries import Standing
@@ -113,7 +113,7 @@ def sized_need(found: Estimate) -> str:
     return text if found.refusal else f"{pixels(found.width, found.height)}: {text}"
 
 
-def describe_grid(cells: int, shape: tuple[int, int], found: Together | None) -> str:
+def describe_grid(cells: int, shape: tuple[int, int], found: SharedEstimate | None) -> str:
     """Return `9 drafts of 256 × 192 px: about 3 minutes on worker@host`, or why nobody can tell.
 
     Args:

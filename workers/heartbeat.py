@@ -63,7 +63,7 @@ class Heartbeat(threading.Thread):
         stuck = claim is not None and time.monotonic() - self._moved > patience_seconds(claim.job)
         try:
             with sessions.writing() as session:
-                registry.seen(session, *self._worker)
+                registry.record_heartbeat(session, *self._worker)
                 if claim and stuck:
                     states.broke_off(session, claim.job.id, claim.attempt, states.LOST, STUCK)
                 elif claim:

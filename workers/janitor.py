@@ -47,7 +47,7 @@ class Janitor:
             if now - self._swept >= SWEEP_SECONDS:
                 self._swept = now
                 with sessions.writing() as session:
-                    registry.forget(session)
+                    registry.delete_stale(session)
                 cleanup.sweep()
         except OperationalError as error:
             self._well_since = None

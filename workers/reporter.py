@@ -82,7 +82,7 @@ class Reporter:
             with sessions.writing() as session:
                 state = attempts.report(session, self._job.id, self._attempt, self._progress(step))
                 if speed := self._speed(step):
-                    registry.measured(session, settings().worker_name, speed)
+                    registry.record_speed(session, settings().worker_name, speed)
                 if self._lines:
                     attempts.say(session, self._job.id, self._attempt, self._lines)
         except retries.DatabaseAway as error:

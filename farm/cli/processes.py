@@ -47,7 +47,7 @@ def worker(queues: str) -> None:
 def worker_alive() -> None:
     """Exit status 1 unless the worker FARM_WORKER_NAME was seen lately; for health checks."""
     with sessions.reading() as session:
-        alive = [worker.name for worker in registry.alive(session)]
+        alive = [worker.name for worker in registry.list_alive(session)]
     if settings().worker_name not in alive:
         raise click.ClickException(f"{settings().worker_name} was not seen lately.")
 

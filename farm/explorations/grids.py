@@ -20,7 +20,7 @@ from farm.database.models import Exploration, Job, State
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.explorations.axes import Axis
 from farm.fleet import registry
-from farm.fleet.estimates import Together, estimate_together, share_out
+from farm.fleet.estimates import SharedEstimate, estimate_together, share_out
 from farm.jobs import cleanup, states
 from farm.jobs.idempotency import Request, digest
 from farm.jobs.submit import Submission
@@ -191,7 +191,7 @@ def forget(exploration_id: str) -> None:
 
 def estimate_grid(
     session: Session, recipe: Recipe, across: Axis, down: Axis, height: int, width: int, size: int = SIZE
-) -> tuple[int, Together | None]:
+) -> tuple[int, SharedEstimate | None]:
     """Return the number of cells that a grid would have, and what they would need; None: there are no
     workers.
 
@@ -207,7 +207,7 @@ def estimate_grid(
     if size not in SIZES:
         raise InvalidInput(Problem("cell_size", f"must be {SIZES[0]} to {SIZES[-1]} px"))
     cells = [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
-    workers = registry.alive(session)
+    workers = registry.list_alive(session)
     return len(cells), estimate_together(cells[0], height, width, workers, [1.0] * len(cells))
 
 
@@ -217,7 +217,7 @@ def estimate_left(session: Session, exploration: Exploration) -> float | None:
     Cells that are finished are the measure of the others; before there is one, the workers' own speed.
     """
     waiting = [job for job in exploration.cells if job.state in (State.QUEUED, State.RUNNING)]
-    workers = registry.alive(session)
+    workers = registry.list_alive(session)
     if not waiting or not workers:
         return None
     pieces = [1.0 - job.progress for job in waiting]

@@ -1,4 +1,4 @@
-"""The workers that are alive, and what a picture would need on them: memory and time.
+"""Registry of live workers, and estimates of the memory and time that a picture needs on them.
 
-May use the database and the recipe's arithmetic; asks no worker anything.
+May use the database and the recipe's arithmetic; sends no request to a worker.
 """

@@ -1,6 +1,6 @@
-"""What a rendering will need, told before it starts: memory, time, and the worker that can do it.
+"""Estimates before a rendering starts: memory, time, and the worker that can do it.
 
-Arithmetic on the recipe and on what the workers tell of themselves; without torch, for the web part.
+Arithmetic on the recipe and on the registry of workers; without torch, for the web part.
 """
 
 from __future__ import annotations
@@ -19,43 +19,46 @@ ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more tha
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a rendering will need on the worker that suits it best.
+    """Memory and time of a rendering on the worker that suits it best."""
 
-    height, width: of the result, px. worker: its name. peak_bytes: the most memory held in any level;
-    where it does not fit, what the smallest plan would need. seconds: None where no speed was measured
-    yet. refusal: why it fits no worker, with the numbers; None: it fits.
-    """
-
+    # Of the result, px.
     height: int
     width: int
+    # Name of the worker.
     worker: str
+    # Most memory held in any level; where the rendering does not fit, the smallest plan's need.
     peak_bytes: int
+    # None where no speed was measured yet.
     seconds: float | None
+    # Reason why it fits no worker, with the numbers; None: it fits.
     refusal: str | None = None
 
 
 def estimate(
     recipe: Recipe, height: int, width: int, workers: Iterable[Worker], features: str | None = None
 ) -> Estimate | None:
-    """The best of some workers for a photograph of `height` x `width` px; None: there are no workers.
+    """Return the estimate on the best of some workers; None: there are no workers.
 
-    Best is the one that is done first; where none has room, the one with the most.
+    Best is the worker that is done first; where none has room, the one with the largest budget.
 
     Args:
+        height, width: of the photograph, px.
         features: the network that `auto` became, if that is known.
 
     Raises:
         InvalidInput: the result would be too narrow.
     """
     recipe.result_size(height, width)
-    course = levels(recipe, height, width)
-    found = [(_on(worker, recipe, course, features), worker.budget_bytes) for worker in workers]
-    return min(found, key=lambda pair: (*_order(pair[0]), -pair[1]))[0] if found else None
+    schedule = levels(recipe, height, width)
+    found = [
+        (_estimate_on(worker, recipe, schedule, features), worker.budget_bytes) for worker in workers
+    ]
+    return min(found, key=lambda pair: (*_rank(pair[0]), -pair[1]))[0] if found else None
 
 
 @dataclass(frozen=True)
-class Together:
-    """Estimate several renderings of one size and schedule over all workers that have room."""
+class SharedEstimate:
+    """Time of several renderings of one size and schedule over all workers that have room."""
 
     # Of each result, px.
     height: int
@@ -64,36 +67,37 @@ class Together:
     workers: tuple[str, ...]
     # Until the last is done, if nothing else waits; None where no speed was measured yet.
     seconds: float | None
-    # Why they fit no worker, with the numbers; None: they fit.
+    # Reason why they fit no worker, with the numbers; None: they fit.
     refusal: str | None = None
 
 
 def estimate_together(
     recipe: Recipe, height: int, width: int, workers: Iterable[Worker], pieces: Sequence[float]
-) -> Together | None:
+) -> SharedEstimate | None:
     """Estimate how long several renderings take when workers share them; None: there are no workers.
 
     Args:
-        recipe: of one of them. height, width: of the photograph, px. pieces: for each rendering, the
-            share of it that is still to do, 0..1.
+        recipe: of one of them.
+        height, width: of the photograph, px.
+        pieces: for each rendering, the share of it that is still to do, 0..1.
 
     Raises:
         InvalidInput: a result would be too narrow.
     """
     recipe.result_size(height, width)
-    course = levels(recipe, height, width)
-    found = [_on(worker, recipe, course, None) for worker in workers]
+    schedule = levels(recipe, height, width)
+    found = [_estimate_on(worker, recipe, schedule, None) for worker in workers]
     if not found:
         return None
     fitting = [each for each in found if each.refusal is None]
-    last = course[-1]
+    last = schedule[-1]
     if not fitting:
-        return Together(last.height, last.width, (), None, found[0].refusal)
+        return SharedEstimate(last.height, last.width, (), None, found[0].refusal)
     measured = [each for each in fitting if each.seconds is not None]
     names = tuple(each.worker for each in (measured or fitting)[: len(pieces)])
     speeds = [each.seconds for each in measured if each.seconds is not None]
     seconds = share_out(speeds, pieces) if speeds else None
-    return Together(last.height, last.width, names, seconds)
+    return SharedEstimate(last.height, last.width, names, seconds)
 
 
 def share_out(speeds: Sequence[float], pieces: Sequence[float]) -> float:
@@ -111,33 +115,40 @@ def share_out(speeds: Sequence[float], pieces: Sequence[float]) -> float:
     return max(busy)
 
 
-def _order(found: Estimate) -> tuple[bool, bool, float]:
+def _rank(found: Estimate) -> tuple[bool, bool, float]:
     return found.refusal is not None, found.seconds is None, found.seconds or 0.0
 
 
-def _on(worker: Worker, recipe: Recipe, course: list[Level], features: str | None) -> Estimate:
-    """On one worker. Each level has a plan of its own, so the peak need not be the last one's."""
-    work = work_on(worker, recipe, features)
+def _estimate_on(
+    worker: Worker, recipe: Recipe, schedule: list[Level], features: str | None
+) -> Estimate:
+    """Estimate a rendering on one worker.
+
+    Each level has a plan of its own, so the peak need not be the last one's.
+    """
+    work = compute_work(worker, recipe, features)
     tile = default_tile(work.device, work.itemsize)
-    last = course[-1]
+    last = schedule[-1]
     try:
-        peak = max(_peak(work, level, worker.budget_bytes, tile) for level in reversed(course))
+        peak = max(
+            _compute_peak_bytes(work, level, worker.budget_bytes, tile) for level in reversed(schedule)
+        )
     except DoesNotFit as refusal:
         smallest = ladder(tile, offload=work.device != "cpu")[-1]
         needed = peak_bytes(smallest, work, last.height, last.width)
         return Estimate(last.height, last.width, worker.name, needed, None, str(refusal))
     speed = worker.seconds_per_megapixel
-    seconds = None if speed is None else speed * pixel_iterations(course) / 1e6
+    seconds = None if speed is None else speed * pixel_iterations(schedule) / 1e6
     return Estimate(last.height, last.width, worker.name, peak, seconds)
 
 
-def _peak(work: Work, level: Level, budget: int, tile: int) -> int:
+def _compute_peak_bytes(work: Work, level: Level, budget: int, tile: int) -> int:
     plan = choose(work, level.height, level.width, budget, tile)
     return peak_bytes(plan, work, level.height, level.width)
 
 
-def work_on(worker: Worker, recipe: Recipe, features: str | None = None) -> Work:
-    """What the planner asks, as the engine on that worker will answer it."""
+def compute_work(worker: Worker, recipe: Recipe, features: str | None = None) -> Work:
+    """Return the planner's input for a rendering, equal to what the engine on that worker computes."""
     itemsize, winograd = {
         "auto": (worker.itemsize, worker.winograd),
         "float32": (4, False),

@@ -1,4 +1,4 @@
-"""What workers tell of themselves: that they are there, what they can do, how fast they are."""
+"""Registry of workers: heartbeat, device and speed of each, as the workers report them."""
 
 from __future__ import annotations
 
@@ -12,45 +12,49 @@ from farm.database import sessions
 from farm.database.models import Worker
 
 ALIVE_SECONDS = 60  # a worker seen within this is alive
-FORGOTTEN = timedelta(days=1)  # a worker not seen for this long is forgotten
+RETENTION = timedelta(days=1)  # of the row of a worker that is no longer seen
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What a worker tells of itself.
+    """Device of a worker and its limits, as the worker measured them."""
 
-    device: for people. memory_bytes: all that the device has; budget_bytes: what a rendering may use
-    of it. device_kind: `cpu` or `cuda`. itemsize, winograd: bytes of an activation, and whether
-    convolutions go after Winograd, where a recipe leaves the precision to the device.
-    """
-
+    # Name shown to people.
     device: str
+    # All memory of the device.
     memory_bytes: int
+    # `cpu` or `cuda`.
     device_kind: str
+    # Bytes of an activation where a recipe leaves the precision to the device.
     itemsize: int
+    # Winograd convolutions where a recipe leaves the precision to the device.
     winograd: bool
+    # Memory that a rendering may use.
     budget_bytes: int
 
 
-def seen(session: Session, name: str, machine: Machine) -> None:
-    """A worker says that it is there."""
+def record_heartbeat(session: Session, name: str, machine: Machine) -> None:
+    """Insert or refresh the row of a worker that is alive now; its speed is kept."""
     session.merge(Worker(name=name, seen_at=sessions.clock(session), **asdict(machine)))
 
 
-def measured(session: Session, name: str, seconds_per_megapixel: float) -> None:
-    """How long one iteration took; the mean with what was known before, so that one slow hour fades."""
+def record_speed(session: Session, name: str, seconds_per_megapixel: float) -> None:
+    """Store how long one iteration took, s per megapixel.
+
+    The mean with the stored value is kept, so that one slow hour fades.
+    """
     known = Worker.seconds_per_megapixel
     smoothed = func.coalesce((known + seconds_per_megapixel) / 2, seconds_per_megapixel)
     mine = update(Worker).where(Worker.name == name)
     sessions.changed(session, mine.values(seconds_per_megapixel=smoothed))
 
 
-def alive(session: Session) -> list[Worker]:
-    """Workers seen lately, by name."""
+def list_alive(session: Session) -> list[Worker]:
+    """Return the workers seen within `ALIVE_SECONDS`, by name."""
     lately = sessions.clock(session) - timedelta(seconds=ALIVE_SECONDS)
     return list(session.scalars(select(Worker).where(Worker.seen_at > lately).order_by(Worker.name)))
 
 
-def forget(session: Session) -> None:
-    """Remove workers that have not been seen for long."""
-    session.execute(delete(Worker).where(Worker.seen_at < sessions.clock(session) - FORGOTTEN))
+def delete_stale(session: Session) -> None:
+    """Delete the rows of workers not seen for `RETENTION`."""
+    session.execute(delete(Worker).where(Worker.seen_at < sessions.clock(session) - RETENTION))

@@ -74,7 +74,7 @@ def waits_for(session: Session, job: Job) -> str | None:
             | ((Job.priority == job.priority) & (Job.created_at < job.created_at)),
         )
     )
-    if not registry.alive(session):
+    if not registry.list_alive(session):
         return "No worker is running. It starts as soon as there is one."
     if ahead:
         return f"{ahead} {'job is' if ahead == 1 else 'jobs are'} ahead of it."
@@ -112,7 +112,7 @@ def expected(session: Session, job: Job) -> Estimate | None:
     has measured its time left. None: nothing to tell, or nobody to tell it."""
     if not depends_on_others(job.state, job.eta_seconds):
         return None
-    workers = registry.alive(session)
+    workers = registry.list_alive(session)
     if job.state is State.RUNNING:
         mine = select(Attempt.worker).where(Attempt.job_id == job.id, Attempt.number == job.attempt)
         name = session.scalar(mine)

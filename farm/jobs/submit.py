@@ -150,7 +150,7 @@ def _fits_somewhere(recipe: Recipe, photograph: Upload) -> None:
         InvalidInput: no worker that is alive has memory enough, or the result would be too narrow.
     """
     with sessions.reading() as session:
-        workers = registry.alive(session)
+        workers = registry.list_alive(session)
     best = estimate(recipe, photograph.height, photograph.width, workers)
     if best and best.refusal:
         raise InvalidInput(Problem("size", f"is too large for every worker: {best.refusal}"))

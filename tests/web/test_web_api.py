@@ -302,7 +302,7 @@ def test_a_wrong_method_is_a_problem_too(client: FlaskClient) -> None:
 
 def test_workers_that_are_alive_are_told(client: FlaskClient, home: object) -> None:
     with sessions.writing() as session:
-        registry.seen(session, "attic", MACHINE)
+        registry.record_heartbeat(session, "attic", MACHINE)
 
     (worker,) = client.get("/api/v1/workers").get_json()["items"]
 

@@ -29,9 +29,9 @@ def worker(home: object) -> Callable[..., None]:
 
     def seen(name: str = "worker@host", seconds: float | None = 9.0, **machine: Any) -> None:
         with sessions.writing() as session:
-            registry.seen(session, name, replace(MACHINE, **machine))
+            registry.record_heartbeat(session, name, replace(MACHINE, **machine))
             if seconds:
-                registry.measured(session, name, seconds)
+                registry.record_speed(session, name, seconds)
 
     return seen
 

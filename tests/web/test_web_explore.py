@@ -132,8 +132,8 @@ def test_values_that_are_no_numbers_are_named(client: FlaskClient, values: str) 
 def worker(home: object) -> None:
     """One that is alive and knows its speed."""
     with sessions.writing() as session:
-        registry.seen(session, "worker-1", MACHINE)
-        registry.measured(session, "worker-1", 9.0)
+        registry.record_heartbeat(session, "worker-1", MACHINE)
+        registry.record_speed(session, "worker-1", 9.0)
 
 
 def ask(client: FlaskClient, **asked: Any) -> TestResponse:
@@ -161,7 +161,7 @@ def test_what_cannot_be_estimated_is_said(client: FlaskClient) -> None:
     assert (found["cells"], found["seconds"], found["workers"], found["fits"]) == (9, None, 0, None)
     assert "no worker is running" in found["message"]
     with sessions.writing() as session:
-        registry.seen(session, "worker-1", MACHINE)
+        registry.record_heartbeat(session, "worker-1", MACHINE)
     assert "time unknown" in ask(client).get_json()["message"]
 
 

@@ -24,8 +24,8 @@ CARD = Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
 
 def with_a_worker() -> None:
     with sessions.writing() as session:
-        registry.seen(session, "worker-1", CARD)
-        registry.measured(session, "worker-1", 0.5)
+        registry.record_heartbeat(session, "worker-1", CARD)
+        registry.record_speed(session, "worker-1", 0.5)
 
 
 def test_several_sizes_are_estimated_at_once(client: FlaskClient) -> None:

@@ -128,7 +128,7 @@ def test_a_waiting_job_is_told_that_its_place_changed(served: str, make_job: Mak
     # Given a worker, and two jobs
     machine = registry.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
     with sessions.writing() as session:
-        registry.seen(session, "worker-1", machine)
+        registry.record_heartbeat(session, "worker-1", machine)
     first, second = make_job(), make_job()
 
     with listening(stream_of(served, second)) as told:

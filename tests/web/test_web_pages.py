@@ -233,7 +233,7 @@ def test_workers_are_shown(client: FlaskClient) -> None:
     assert "Nobody is painting" in client.get("/workers").text
     with sessions.writing() as session:
         card = registry.Machine("NVIDIA H100", 85_000_000_000, "cuda", 2, False, 60_000_000_000)
-        registry.seen(session, "attic", card)
+        registry.record_heartbeat(session, "attic", card)
 
     page = client.get("/workers").text
 

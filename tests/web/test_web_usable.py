@@ -71,8 +71,8 @@ def farm(
 def rows() -> dict[str, str]:
     """Jobs in every state, two explorations, a worker; their paths."""
     with sessions.writing() as session:
-        registry.seen(session, "worker-1", CARD)
-        registry.measured(session, "worker-1", 0.5)
+        registry.record_heartbeat(session, "worker-1", CARD)
+        registry.record_speed(session, "worker-1", 0.5)
     paths = {"finished grid": _grid(State.SUCCEEDED)}
     for state in reversed(State):
         if state is State.QUEUED:  # the last: whoever claims takes the oldest

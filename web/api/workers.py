@@ -45,7 +45,7 @@ class Estimates(BaseModel):
 def ask_sizes(json_data: SizesQuery) -> Estimates:
     """What a picture would need at several sizes: those in `sizes`, then the recipe's own."""
     with sessions.reading() as session:
-        workers = registry.alive(session)
+        workers = registry.list_alive(session)
     sizes = [*json_data.sizes, json_data.size]
     return Estimates(items=[_at_size(json_data, size, workers) for size in sizes])
 
@@ -65,7 +65,7 @@ def _at_size(asked: EstimateQuery, size: int, workers: list[Worker]) -> Estimate
 def ask(json_data: EstimateQuery) -> EstimateOut:
     """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
     with sessions.reading() as session:
-        workers = registry.alive(session)
+        workers = registry.list_alive(session)
     return _estimated(json_data, json_data.width, json_data.height, workers)
 
 
@@ -83,7 +83,7 @@ def _estimated(recipe: Recipe, width: int, height: int, workers: list[Worker]) -
 def workers() -> Workers:
     """The workers that are alive."""
     with sessions.reading() as session:
-        return Workers.of(registry.alive(session))
+        return Workers.of(registry.list_alive(session))
 
 
 class QueueOut(BaseModel):
@@ -102,4 +102,4 @@ def queue() -> QueueOut:
     """What there is to do, and how many are at it."""
     with sessions.reading() as session:
         waiting, states = details.queue(session)
-        return QueueOut(waiting=waiting, states=states, workers=len(registry.alive(session)))
+        return QueueOut(waiting=waiting, states=states, workers=len(registry.list_alive(session)))

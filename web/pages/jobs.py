@@ -85,7 +85,7 @@ def _list() -> dict[str, Any]:
     with sessions.reading() as session:
         page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGES[view])
         counts = lists.counts(session, question.q)
-        workers = registry.alive(session)
+        workers = registry.list_alive(session)
     state = question.state.value if question.state else None
     return {
         "asked": question,

@@ -13,5 +13,5 @@ from web.pages import blueprint
 def workers() -> str:
     """Who paints."""
     with sessions.reading() as session:
-        found = registry.alive(session)
+        found = registry.list_alive(session)
     return render_template("workers.html", workers=found)
