@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import func, select, update
 
 from farm.database import sessions
-from farm.database.models import Delivery, Job, State, WorkClass
+from farm.database.models import Delivery, DeliveryStatus, Job, State, WorkClass
 from farm.errors import NotFound, WrongState
 from farm.jobs import states
 from farm.recipe import Recipe
 from farm.webhooks import deliveries
-from farm.webhooks.deliveries import Answer, Claim, Standing
+from farm.webhooks.deliveries import Answer, Claim
 from tests.test_jobs import make_job, state
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -93,7 +93,7 @@ def test_each_end_of_a_job_with_a_webhook_is_owed(end: State) -> None:
             states.stopped(session, job_id, 1)
     (row,) = rows(job_id)
     assert (row.state, row.attempt, row.tries, row.answer) == (end, 1, 0, None)
-    assert Standing.of(row) is Standing.WAITING
+    assert row.status is DeliveryStatus.WAITING
     assert rows(silent) == []
 
 
@@ -160,10 +160,10 @@ def test_two_senders_claim_a_delivery_once() -> None:
 def test_a_delivered_one_is_settled() -> None:
     job_id = cancel(told_job())
     found = claimed()
-    assert Standing.of(rows(job_id)[0]) is Standing.SENDING
+    assert rows(job_id)[0].status is DeliveryStatus.SENDING
     assert answer(found, DONE)
     (row,) = rows(job_id)
-    assert Standing.of(row) is Standing.DELIVERED
+    assert row.status is DeliveryStatus.DELIVERED
     assert (row.answer, row.tries, row.due_at) == ("204 No Content", 1, None)
     assert claim() is None
 
@@ -189,14 +189,14 @@ def test_a_failed_try_comes_again_after_its_wait_and_is_given_up_at_last() -> No
                 ahead = (row.due_at - sessions.clock(session)).total_seconds() if row.due_at else None
             assert ahead == pytest.approx(10, abs=5)
         make_due(job_id)
-    assert Standing.of(row) is Standing.GIVEN_UP
+    assert row.status is DeliveryStatus.GIVEN_UP
     assert row.answer == BROKEN.words
 
 
 def test_a_final_answer_is_the_last_try() -> None:
     job_id = cancel(told_job())
     answer(claimed(), Answer("410 Gone", final=True))
-    assert Standing.of(rows(job_id)[0]) is Standing.GIVEN_UP
+    assert rows(job_id)[0].status is DeliveryStatus.GIVEN_UP
 
 
 def test_what_a_lost_sender_had_is_sent_by_another_and_its_own_answer_comes_too_late() -> None:
@@ -212,7 +212,7 @@ def test_what_a_lost_sender_had_is_sent_by_another_and_its_own_answer_comes_too_
     assert answer(lost, DONE) is False
     assert answer(other, BROKEN) is True
     assert answer(lost, DONE) is False
-    assert Standing.of(rows(job_id)[0]) is Standing.WAITING
+    assert rows(job_id)[0].status is DeliveryStatus.WAITING
 
 
 def test_what_was_never_tried_goes_before_what_failed() -> None:

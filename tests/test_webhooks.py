@@ -20,12 +20,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from farm.database import sessions
-from farm.database.models import Delivery, State, WorkClass
+from farm.database.models import Delivery, DeliveryStatus, State, WorkClass
 from farm.database.setup import install
 from farm.jobs import states
 from farm.settings import settings
 from farm.webhooks import deliveries, payload
-from farm.webhooks.deliveries import Standing
 from tests.conftest import fresh_settings
 from tests.processes import FARM, free_port, wait_for
 from tests.receiver import Receiver, receiving
@@ -93,7 +92,7 @@ def test_a_success_is_told_with_a_signature_that_verifies(receiver: Receiver) ->
     assert call.headers["Content-Type"] == "application/json"
     # And the row says so
     row = the_row(job_id)
-    assert (Standing.of(row), row.answer, row.tries) == (Standing.DELIVERED, "204 No Content", 1)
+    assert (row.status, row.answer, row.tries) == (DeliveryStatus.DELIVERED, "204 No Content", 1)
 
 
 def test_the_receiver_of_the_docs_knows_the_farm(
@@ -143,11 +142,11 @@ def test_a_receiver_that_fails_is_tried_again_with_the_same_delivery() -> None:
         for tries, words in ((1, "500 Internal Server Error"), (2, "503 Service Unavailable")):
             assert send()
             row = the_row(job_id)
-            assert (Standing.of(row), row.tries, row.answer) == (Standing.WAITING, tries, words)
+            assert (row.status, row.tries, row.answer) == (DeliveryStatus.WAITING, tries, words)
             assert send() is False  # not before its time
             make_due(job_id)
         assert send()
-    assert Standing.of(the_row(job_id)) is Standing.DELIVERED
+    assert the_row(job_id).status is DeliveryStatus.DELIVERED
     assert len({call.headers["Style-Farm-Delivery"] for call in receiver.calls}) == 1
     assert len(receiver.calls) == 3
 
@@ -156,7 +155,7 @@ def test_a_receiver_that_is_gone_is_not_asked_again() -> None:
     with receiving(Receiver(statuses=[410])) as receiver:
         job_id = ended(receiver.url)
         send()
-    assert Standing.of(the_row(job_id)) is Standing.GIVEN_UP
+    assert the_row(job_id).status is DeliveryStatus.GIVEN_UP
     assert the_row(job_id).answer == "410 Gone"
 
 
@@ -168,7 +167,7 @@ def test_no_redirect_is_followed(receiver: Receiver, status: int) -> None:
     assert len(first.calls) == 1
     assert receiver.calls == []
     row = the_row(job_id)
-    assert Standing.of(row) is Standing.WAITING
+    assert row.status is DeliveryStatus.WAITING
     assert (row.answer or "").endswith("redirects are not followed")
 
 
@@ -182,7 +181,7 @@ def test_a_receiver_that_does_not_come_to_an_end_is_left(
         send()
         assert len(receiver.calls) == 1
     row = the_row(job_id)
-    assert (Standing.of(row), row.answer) == (Standing.WAITING, "no answer within 0.4 s")
+    assert (row.status, row.answer) == (DeliveryStatus.WAITING, "no answer within 0.4 s")
 
 
 def test_where_nobody_listens_the_try_says_so() -> None:
@@ -226,7 +225,7 @@ def test_the_call_goes_to_the_address_that_was_checked_under_the_name_that_was_g
 
     monkeypatch.setattr(webhook_sender.destinations, "resolve", once)
     send()
-    assert Standing.of(the_row(job_id)) is Standing.DELIVERED
+    assert the_row(job_id).status is DeliveryStatus.DELIVERED
     assert len(asked) == 1
     assert receiver.calls[0].headers["Host"] == f"hook.test:{receiver.port}"
 
@@ -239,7 +238,7 @@ def test_of_several_addresses_the_next_is_tried(
     resolves_to(monkeypatch, "127.0.0.2", "127.0.0.1")  # nobody listens at the first
     job_id = ended(f"http://hook.test:{receiver.port}/")
     send()
-    assert Standing.of(the_row(job_id)) is Standing.DELIVERED
+    assert the_row(job_id).status is DeliveryStatus.DELIVERED
 
 
 def test_a_proxy_of_the_environment_is_not_used(
@@ -249,7 +248,7 @@ def test_a_proxy_of_the_environment_is_not_used(
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     job_id = ended(receiver.url)
     send()
-    assert Standing.of(the_row(job_id)) is Standing.DELIVERED
+    assert the_row(job_id).status is DeliveryStatus.DELIVERED
 
 
 @contextmanager
@@ -314,7 +313,7 @@ def test_what_breaks_inside_is_counted_as_a_try(
     job_id = ended(receiver.url)
     monkeypatch.setattr(webhook_sender, "call", broken)
     assert send()
-    assert (the_row(job_id).tries, Standing.of(the_row(job_id))) == (1, Standing.WAITING)
+    assert (the_row(job_id).tries, the_row(job_id).status) == (1, DeliveryStatus.WAITING)
 
 
 def test_the_log_names_the_host_alone(receiver: Receiver) -> None:
@@ -335,11 +334,11 @@ def test_a_slow_receiver_holds_up_neither_others_nor_the_janitor(receiver: Recei
         assert slow.called.wait(30)
         # Then another is told meanwhile, and the janitor goes its rounds
         other = ended(receiver.url)
-        wait_for(lambda: Standing.of(the_row(other)) is Standing.DELIVERED, pause=0.02)
+        wait_for(lambda: the_row(other).status is DeliveryStatus.DELIVERED, pause=0.02)
         lapse(lost)
         long_well().round()
         assert state(lost) is State.QUEUED
-        assert Standing.of(the_row(waiting)) is Standing.SENDING
+        assert the_row(waiting).status is DeliveryStatus.SENDING
         stop.set()
     senders.join(20)
 
@@ -364,7 +363,7 @@ def test_senders_go_on_after_the_database_was_away(
         assert refused.wait(30)
     fresh_settings()
     job_id = ended(receiver.url)
-    wait_for(lambda: Standing.of(the_row(job_id)) is Standing.DELIVERED, pause=0.05)
+    wait_for(lambda: the_row(job_id).status is DeliveryStatus.DELIVERED, pause=0.05)
     stop.set()
     senders.join(20)
 
@@ -375,7 +374,7 @@ def test_two_farms_of_senders_tell_each_end_once(receiver: Receiver) -> None:
     both = [Senders(stop), Senders(stop)]
     for senders in both:
         senders.start()
-    wait_for(lambda: all(Standing.of(the_row(job)) is Standing.DELIVERED for job in told), pause=0.05)
+    wait_for(lambda: all(the_row(job).status is DeliveryStatus.DELIVERED for job in told), pause=0.05)
     stop.set()
     for senders in both:
         senders.join(20)
@@ -388,14 +387,14 @@ def test_the_janitors_process_sends_and_what_was_cut_off_comes_again(farm_home: 
         told = ended(receiver.url)
         process = subprocess.Popen([*FARM, "janitor"], env=os.environ | {"REDIS_URL": "memory://"})
         try:
-            wait_for(lambda: Standing.of(the_row(told)) is Standing.DELIVERED, pause=0.1)
+            wait_for(lambda: the_row(told).status is DeliveryStatus.DELIVERED, pause=0.1)
             assert slow.called.wait(30)
             process.kill()
         finally:
             process.kill()
             process.wait(20)
     cut_off = slow.calls[0].json["job"]["id"]
-    assert Standing.of(the_row(cut_off)) is Standing.SENDING
+    assert the_row(cut_off).status is DeliveryStatus.SENDING
     assert claim() is None
     make_due(cut_off)  # its sender is taken for lost
     found = claim()
@@ -409,5 +408,5 @@ def test_sent_again_by_a_person_it_is_delivered_again(receiver: Receiver) -> Non
     again(job_id, the_row(job_id).id)
     send()
     assert len(receiver.calls) == 2
-    assert Standing.of(the_row(job_id)) is Standing.DELIVERED
+    assert the_row(job_id).status is DeliveryStatus.DELIVERED
     assert deliveries.CLAIM_SECONDS > 2 * webhook_sender.TIMEOUT_SECONDS

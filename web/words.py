@@ -9,11 +9,10 @@ from typing import Any
 
 from flask import Flask
 
-from farm.database.models import Job, State, now
+from farm.database.models import DeliveryStatus, Job, State, now
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.recipe.recipe import typed
 from farm.webhooks import destinations
-from farm.webhooks.deliveries import Standing
 from web.files import picture_url, preview_tag, preview_url
 
 STATES = {
@@ -198,5 +197,4 @@ def init_app(app: Flask) -> None:
     ):
         app.add_template_filter(filter_)
     app.add_template_filter(destinations.host, "host")
-    app.add_template_filter(Standing.of, "standing")
-    app.jinja_env.globals.update(STATES=STATES, State=State, Standing=Standing)
+    app.jinja_env.globals.update(STATES=STATES, State=State, DeliveryStatus=DeliveryStatus)

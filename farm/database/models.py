@@ -323,6 +323,15 @@ class Rating(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class DeliveryStatus(enum.StrEnum):
+    """State of a delivery, in the words that pages and the API show."""
+
+    WAITING = "waiting"  # for its next try
+    SENDING = "being sent"  # a sender has claimed it
+    DELIVERED = "delivered"  # its receiver accepted it
+    GIVEN_UP = "given up"  # until a person asks for it again
+
+
 class Delivery(Base):
     """One webhook: somebody asked to be told how a job ended."""
 
@@ -333,9 +342,11 @@ class Delivery(Base):
     attempt: Mapped[int]
     state: Mapped[State] = mapped_column(_enum(State))  # that the job came to
     created_at: Mapped[datetime] = mapped_column(default=now)
-    due_at: Mapped[datetime | None] = mapped_column(default=now, index=True)  # None: settled
+    status: Mapped[DeliveryStatus] = mapped_column(_enum(DeliveryStatus), default=DeliveryStatus.WAITING)
+    # Of the next try, or the end of the sender's claim; None: delivered or given up.
+    due_at: Mapped[datetime | None] = mapped_column(default=now, index=True)
     tries: Mapped[int] = mapped_column(default=0)
-    answer: Mapped[str | None] = mapped_column(String(200))  # to the latest try, for a person
+    answer: Mapped[str | None] = mapped_column(String(200))  # to the latest try that ended, for a person
     delivered_at: Mapped[datetime | None]
 
 

@@ -7,7 +7,6 @@ fence: an answer is written only while `due_at` still is what the claim made it.
 
 from __future__ import annotations
 
-import enum
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Delivery, Event, Job
+from farm.database.models import Delivery, DeliveryStatus, Event, Job
 from farm.database.sessions import clock
 from farm.errors import NotFound, WrongState
 
@@ -27,25 +26,8 @@ JITTER = (
     0.1  # a wait is up to this share shorter or longer, so that a receiver is not hit by all at once
 )
 MOST_TRIES = 32  # the last about 23 hours after the first
-BEING_SENT = "being sent"
 ANSWER_LENGTH = 200
 MOST_SHOWN = 50
-
-
-class Standing(enum.StrEnum):
-    """How a delivery stands, in words."""
-
-    WAITING = "waiting"  # for its next try
-    SENDING = BEING_SENT
-    DELIVERED = "delivered"
-    GIVEN_UP = "given up"  # until a person asks for it again
-
-    @classmethod
-    def of(cls, delivery: Delivery) -> Standing:
-        """Of this row."""
-        if delivery.due_at is None:
-            return cls.DELIVERED if delivery.delivered_at else cls.GIVEN_UP
-        return cls.SENDING if delivery.answer == BEING_SENT else cls.WAITING
 
 
 @dataclass(frozen=True)
@@ -90,7 +72,7 @@ def claim(session: Session) -> Claim | None:
         taken = (
             update(Delivery)
             .where(Delivery.id == found, Delivery.due_at <= moment)
-            .values(due_at=until, tries=Delivery.tries + 1, answer=BEING_SENT)
+            .values(due_at=until, tries=Delivery.tries + 1, status=DeliveryStatus.SENDING)
         )
         if sessions.changed(session, taken):
             delivery = session.get_one(Delivery, found, populate_existing=True)
@@ -114,14 +96,21 @@ def answered(session: Session, claim: Claim, answer: Answer) -> bool:
     sender's."""
     tries = claim.delivery.tries
     moment = clock(session)
-    settled = answer.delivered or answer.final or tries >= MOST_TRIES
+    status = _status_after(answer, tries)
     ours = update(Delivery).where(Delivery.id == claim.delivery.id, Delivery.due_at == claim.until)
     values = {
+        "status": status,
         "answer": answer.words[:ANSWER_LENGTH],
-        "due_at": None if settled else moment + wait(tries),
+        "due_at": moment + wait(tries) if status is DeliveryStatus.WAITING else None,
         "delivered_at": moment if answer.delivered else None,
     }
     return bool(sessions.changed(session, ours.values(**values)))
+
+
+def _status_after(answer: Answer, tries: int) -> DeliveryStatus:
+    if answer.delivered:
+        return DeliveryStatus.DELIVERED
+    return DeliveryStatus.GIVEN_UP if answer.final or tries >= MOST_TRIES else DeliveryStatus.WAITING
 
 
 def wait(tries: int) -> timedelta:
@@ -146,8 +135,14 @@ def again(session: Session, job_id: str, delivery_id: int) -> Delivery:
     """
     moment = clock(session)
     this = (Delivery.id == delivery_id, Delivery.job_id == job_id)
-    at_rest = Delivery.answer.is_distinct_from(BEING_SENT) | (Delivery.due_at <= moment)
-    values = {"due_at": moment, "tries": 0, "answer": None, "delivered_at": None}
+    at_rest = (Delivery.status != DeliveryStatus.SENDING) | (Delivery.due_at <= moment)
+    values = {
+        "status": DeliveryStatus.WAITING,
+        "due_at": moment,
+        "tries": 0,
+        "answer": None,
+        "delivered_at": None,
+    }
     moved = sessions.changed(session, update(Delivery).where(*this, at_rest).values(**values))
     found = session.scalar(select(Delivery).where(*this).execution_options(populate_existing=True))
     if found is None:

@@ -10,6 +10,7 @@ from sqlalchemy import inspect, text
 from farm.database import schema, sessions
 from farm.errors import DatabaseOutOfDate
 from farm.jobs import details, lists
+from farm.webhooks import deliveries
 from tests.test_jobs import make_job, state
 
 pytestmark = pytest.mark.usefixtures("empty_database")
@@ -54,6 +55,44 @@ def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
         found = lists.page(session, lists.Asked(q="dach"))
     assert [job.id for job in found.jobs] == [job_id]
     assert found.jobs[0].name_folded == "uber den dachern"
+
+
+def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() -> None:
+    # Given deliveries in every status, as revision 0004 wrote them
+    config = schema.alembic_config()
+    schema.upgrade()
+    job_id = make_job()
+    command.downgrade(config, "0004")
+    moment = "2026-11-22 12:00:00+00:00"
+    written = [
+        (1, moment, None, None, "waiting"),
+        (2, moment, "500 Internal Server Error", None, "waiting"),
+        (3, moment, "being sent", None, "being sent"),
+        (4, None, "204 No Content", moment, "delivered"),
+        (5, None, "410 Gone", None, "given up"),
+    ]
+    columns = "id, job_id, attempt, state, created_at, due_at, tries, answer, delivered_at"
+    insert = text(
+        f"INSERT INTO deliveries ({columns})"
+        " VALUES (:id, :job, 1, 'failed', :created, :due, 1, :answer, :delivered)"
+    )
+    with sessions.engine().begin() as connection:
+        for number, due, answer, delivered, _ in written:
+            row = {"id": number, "due": due, "answer": answer, "delivered": delivered}
+            connection.execute(insert, row | {"job": job_id, "created": moment})
+
+    # When the tables are brought up to date, each has its status, and only a receiver's words as answer
+    schema.upgrade()
+    with sessions.reading() as session:
+        found = {row.id: row for row in deliveries.of_job(session, job_id)}
+    assert [found[number].status.value for number, *_ in written] == [row[-1] for row in written]
+    assert found[3].answer is None
+
+    # And the way back makes what there was
+    command.downgrade(config, "0004")
+    with sessions.engine().connect() as connection:
+        answers = connection.execute(text("SELECT id, answer FROM deliveries ORDER BY id")).all()
+    assert [tuple(row) for row in answers] == [(row[0], row[2]) for row in written]
 
 
 def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:

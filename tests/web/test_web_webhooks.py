@@ -136,6 +136,8 @@ def test_a_delivery_is_sent_again_for_whoever_asks(told: Callable[[], str], clie
     again = f"{path}/{row['id']}/retry"
     assert client.post(again).get_json()["standing"] == "waiting"
     claim()
+    (row,) = client.get(path).get_json()["items"]
+    assert (row["standing"], row["answer"], row["next_try_at"]) == ("being sent", "being sent", None)
     response = client.post(again)
     assert response.status_code == 409
     assert "being sent" in response.get_json()["detail"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from farm.database import sessions
-from farm.database.models import Delivery, State
+from farm.database.models import Delivery, DeliveryStatus, State
 from farm.jobs import states
 from farm.webhooks import deliveries, payload
-from farm.webhooks.deliveries import Standing
 from web.api import blueprint
 from web.api.schemas import Moment
 
@@ -26,7 +25,7 @@ class DeliveryOut(BaseModel):
     delivery: str
     state: State
     attempt: int
-    standing: Standing
+    standing: DeliveryStatus
     tries: int
     answer: str | None
     created_at: Moment
@@ -36,18 +35,18 @@ class DeliveryOut(BaseModel):
     @classmethod
     def of(cls, row: Delivery) -> DeliveryOut:
         """From its row."""
-        standing = Standing.of(row)
+        sending = row.status is DeliveryStatus.SENDING
         return cls(
             id=row.id,
             delivery=payload.name_of(row),
             state=row.state,
             attempt=row.attempt,
-            standing=standing,
+            standing=row.status,
             tries=row.tries,
-            answer=row.answer,
+            answer=row.status.value if sending else row.answer,
             created_at=row.created_at,
             delivered_at=row.delivered_at,
-            next_try_at=row.due_at if standing is Standing.WAITING else None,
+            next_try_at=row.due_at if row.status is DeliveryStatus.WAITING else None,
         )
 
 

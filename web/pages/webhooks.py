@@ -42,5 +42,8 @@ def retry_delivery(job_id: str, delivery_id: int) -> ResponseReturnValue:
 
 
 def _tag(found: Iterable[Delivery]) -> str:
-    rows = [(row.id, row.tries, row.answer, str(row.due_at), str(row.delivered_at)) for row in found]
+    rows = [
+        (row.id, row.status.value, row.tries, row.answer, str(row.due_at), str(row.delivered_at))
+        for row in found
+    ]
     return hashlib.sha256(repr(rows).encode()).hexdigest()
