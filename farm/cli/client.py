@@ -1,4 +1,4 @@
-"""Talking to a running farm over its REST API, for the command line."""
+"""Client of a running farm's REST API, for the command line."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from farm.errors import FarmError
 from farm.recipe import Recipe, formats
 
 TIMEOUT = httpx.Timeout(10.0, read=120.0)  # s; an answer to a large upload takes a while
-PATIENCE_SECONDS = 300.0  # with a farm that says "too many requests"
+PATIENCE_SECONDS = 300.0  # with a farm that answers "too many requests"
 
 
 class Refused(FarmError):
-    """The farm said no, or nothing."""
+    """Request refused, or without an answer."""
 
 
-class Away(Refused):
-    """The farm does not answer just now; it may be about to start again."""
+class Unavailable(Refused):
+    """Farm without an answer just now; it may be about to start again."""
 
 
-class TooOften(Refused):
-    """The farm wants to be asked again later."""
+class RateLimited(Refused):
+    """Request refused for now (429); `seconds` until it may be repeated."""
 
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
         self.seconds = seconds
 
 
-class AnswerLost(Refused):
-    """The request arrived, perhaps, but not its answer."""
+class ResponseLost(Refused):
+    """Request sent whose answer did not arrive; the farm may have carried it out."""
 
 
 class Client:
-    """One farm at one address, such as http://127.0.0.1:8000.
+    """Client of one farm at one address, such as http://127.0.0.1:8000.
 
     Args:
-        token: shown at each request, where the farm asks for one.
+        token: sent with each request, where the farm asks for one.
     """
 
     def __init__(self, url: str, token: str = "") -> None:
@@ -59,10 +59,10 @@ class Client:
         priority: int,
         webhook_url: str = "",
     ) -> dict[str, Any]:
-        """Send the pictures; the new job as the farm tells it.
+        """Send the pictures and return the new job, as the API serialises it.
 
         Args:
-            webhook_url: the farm tells it how the job ended; empty: nobody.
+            webhook_url: notified when the job has ended; empty: none.
 
         Raises:
             Refused: with the fields that are wrong.
@@ -73,55 +73,59 @@ class Client:
         if webhook_url:
             fields["webhook_url"] = webhook_url
         key = {"Idempotency-Key": uuid.uuid4().hex}
-        return self._json(self._twice("POST", "/jobs", data=fields, files=files, headers=key))
+        return self._decode_json(
+            self._retry_lost("POST", "/jobs", data=fields, files=files, headers=key)
+        )
 
-    def job(self, job_id: str) -> dict[str, Any]:
-        """One job as it stands."""
-        return self._json(self._ask("GET", f"/jobs/{job_id}"))
+    def get_job(self, job_id: str) -> dict[str, Any]:
+        """Return a job, as the API serialises it."""
+        return self._decode_json(self._request("GET", f"/jobs/{job_id}"))
 
-    def changed(self, job_id: str, tag: str | None) -> tuple[dict[str, Any] | None, str | None]:
-        """One job and its ETag, None for the job while it is as it was under that tag.
+    def poll_job(self, job_id: str, tag: str | None) -> tuple[dict[str, Any] | None, str | None]:
+        """Return a job and its ETag; None for the job while its ETag is still `tag`.
 
         Raises:
-            Away: the farm does not answer just now.
+            Unavailable: the farm does not answer just now.
+            Refused: it answers with another error.
         """
         headers = {"If-None-Match": tag} if tag else {}
         try:
             answer = self._http.get(f"/jobs/{job_id}", headers=headers)
         except httpx.HTTPError as error:
-            raise Away(f"No answer from {self.url}: {error}.") from error
+            raise Unavailable(f"No answer from {self.url}: {error}.") from error
         if answer.status_code == httpx.codes.NOT_MODIFIED:
             return None, tag
-        if _not_now(answer):
-            raise Away(_reason(answer))
+        if _is_unavailable(answer):
+            raise Unavailable(_format_problem(answer))
         if not answer.is_success:
-            raise Refused(_reason(answer))
-        return self._json(answer), answer.headers.get("ETag")
+            raise Refused(_format_problem(answer))
+        return self._decode_json(answer), answer.headers.get("ETag")
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """The newest jobs."""
-        return list(self._json(self._ask("GET", "/jobs"))["items"])
+    def list_jobs(self) -> list[dict[str, Any]]:
+        """Return the newest jobs."""
+        return list(self._decode_json(self._request("GET", "/jobs"))["items"])
 
     def cancel(self, job_id: str) -> dict[str, Any]:
-        """Ask for a job to stop."""
-        return self._json(self._ask("POST", f"/jobs/{job_id}/cancel"))
+        """Cancel a job and return it."""
+        return self._decode_json(self._request("POST", f"/jobs/{job_id}/cancel"))
 
     def delete(self, job_id: str) -> None:
         """Delete a job that has ended, and its files."""
-        self._ask("DELETE", f"/jobs/{job_id}")
+        self._request("DELETE", f"/jobs/{job_id}")
 
     def fetch(self, job_id: str, output: Path | None) -> Path:
-        """Download the finished picture, piece by piece; returns where it is.
+        """Download the finished picture, piece by piece, and return its path.
 
         Args:
             output: the file, whose ending chooses the format; None: named for the job, in the format
                 and with the ending of its recipe, in this folder.
 
         Raises:
-            InvalidInput: no format ends so. Refused: the picture cannot be had in that format.
+            InvalidInput: no format ends so.
+            Refused: the picture cannot be had in that format.
         """
-        query = self._format(job_id, output) if output else {}
-        with self._answer("GET", f"/jobs/{job_id}/result", params=query) as response:
+        query = self._format_query(job_id, output) if output else {}
+        with self._open_response("GET", f"/jobs/{job_id}/result", params=query) as response:
             suffix = formats.suffix_of(response.headers.get("content-type", ""))
             path = output or Path(f"{job_id}{suffix}")
             part = path.with_name(f"{path.name}.part")
@@ -134,68 +138,76 @@ class Client:
                 part.unlink(missing_ok=True)
         return path
 
-    def _format(self, job_id: str, output: Path) -> dict[str, str]:
-        """What to ask for, if the job's own format does not end like this file."""
-        own = formats.FORMATS[self.job(job_id)["recipe"]["format"]]
+    def _format_query(self, job_id: str, output: Path) -> dict[str, str]:
+        """Return the query that names the file's format; empty where it is the job's own."""
+        own = formats.FORMATS[self.get_job(job_id)["recipe"]["format"]]
         if not output.suffix or output.suffix.lower() in own.suffixes:
             return {}
         return {"format": formats.of_ending(output.suffix).name}
 
-    def _twice(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Asked again if the answer was lost on its way."""
+    def _retry_lost(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Request, and once more if the answer was lost on its way."""
         try:
-            return self._ask(method, path, **options)
-        except AnswerLost:
-            return self._ask(method, path, **options)
+            return self._request(method, path, **options)
+        except ResponseLost:
+            return self._request(method, path, **options)
 
-    def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Again and again while the farm says that this is too often, as it asks, up to a limit."""
-        give_up = time.monotonic() + PATIENCE_SECONDS
+    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Request, and repeat when the farm's rate limit permits, for `PATIENCE_SECONDS` at most."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                with self._answer(method, path, **options) as response:
+                with self._open_response(method, path, **options) as response:
                     response.read()
                 return response
-            except TooOften as error:
-                if time.monotonic() + error.seconds > give_up:
+            except RateLimited as error:
+                if time.monotonic() + error.seconds > deadline:
                     raise
                 time.sleep(error.seconds)
 
     @contextmanager
-    def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
-        """A good answer whose body is not read yet."""
+    def _open_response(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """Open a successful response whose body is not read yet.
+
+        Raises:
+            ResponseLost: the connection broke off after the request was sent.
+            Refused: the farm refuses, or nothing answers at its address.
+        """
         try:
             with self._http.stream(method, path, **options) as response:
                 if not response.is_success:
                     response.read()
-                    raise _refusal(response)
+                    raise _build_refusal(response)
                 yield response
         except (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError) as error:
-            raise AnswerLost(f"{self.url} broke off: {error}.") from error
+            raise ResponseLost(f"{self.url} broke off: {error}.") from error
         except httpx.HTTPError as error:
             raise Refused(f"No answer from {self.url}: {error}. Is the farm running?") from error
 
     @staticmethod
-    def _json(response: httpx.Response) -> dict[str, Any]:
+    def _decode_json(response: httpx.Response) -> dict[str, Any]:
         answer: dict[str, Any] = response.json()
         return answer
 
 
-def _not_now(response: httpx.Response) -> bool:
+def _is_unavailable(response: httpx.Response) -> bool:
     return response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS
 
 
-def _refusal(response: httpx.Response) -> Refused:
+def _build_refusal(response: httpx.Response) -> Refused:
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         wait = response.headers.get("Retry-After", "")
-        return TooOften(_reason(response), max(1.0, float(wait)) if wait.isdecimal() else 1.0)
+        seconds = max(1.0, float(wait)) if wait.isdecimal() else 1.0
+        return RateLimited(_format_problem(response), seconds)
     if response.status_code == httpx.codes.UNAUTHORIZED:
-        return Refused(f"{_reason(response)}\nThe command takes it from the environment: FARM_TOKEN.")
-    return Refused(_reason(response))
+        return Refused(
+            f"{_format_problem(response)}\nThe command takes it from the environment: FARM_TOKEN."
+        )
+    return Refused(_format_problem(response))
 
 
-def _reason(response: httpx.Response) -> str:
-    """A problem (RFC 9457) in one line a field."""
+def _format_problem(response: httpx.Response) -> str:
+    """Format a problem (RFC 9457) as one line a field."""
     try:
         problem = response.json()
     except ValueError:

@@ -80,7 +80,7 @@ def submit(
 def status(job_id: str | None, as_json: bool, url: str) -> None:
     """How a job stands; without JOB_ID, the newest jobs."""
     farm = _farm(url)
-    found = [farm.job(job_id)] if job_id else farm.jobs()
+    found = [farm.get_job(job_id)] if job_id else farm.list_jobs()
     if as_json:
         click.echo(json.dumps(found[0] if job_id else found))
         return

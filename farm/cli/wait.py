@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from farm.cli.client import Away, Client
+from farm.cli.client import Client, Unavailable
 from farm.errors import InvalidInput, Problem
 from farm.recipe.formats import FORMATS
 
@@ -105,9 +105,9 @@ def _ended(farm: Client, waited: list[_Waited], progress: Progress) -> Iterator[
     while going:
         for each in list(going):
             try:
-                found, each.tag = farm.changed(each.job["id"], each.tag)
+                found, each.tag = farm.poll_job(each.job["id"], each.tag)
                 heard = time.monotonic()
-            except Away:
+            except Unavailable:
                 if time.monotonic() - heard > PATIENCE_SECONDS:
                     raise
                 progress.update(each.bar, words="the farm does not answer")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
-from farm.cli.client import AnswerLost, Client
+from farm.cli.client import Client, ResponseLost
 from farm.database.models import Job, State
 from farm.errors import FarmError
 from farm.recipe import Recipe
@@ -54,7 +54,7 @@ def test_a_submission_whose_answer_was_lost_is_sent_again_and_is_one_job(
     content, style = (SAMPLES / f"{name}.jpg" for name in ("street", "mosaic"))
     job = Client(losing).submit(content, [style], Recipe(size=128), "once", 0)
     assert job["name"] == "once"
-    assert [found["id"] for found in Client(served).jobs()] == [job["id"]]
+    assert [found["id"] for found in Client(served).list_jobs()] == [job["id"]]
 
 
 def test_a_farm_that_answers_nothing_twice_is_said_so(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_farm_that_answers_nothing_twice_is_said_so(tmp_path: Path) -> None:
         thread.start()
         picture = tmp_path / "a.jpg"
         picture.write_bytes(b"1")
-        with pytest.raises(AnswerLost, match="broke off"):
+        with pytest.raises(ResponseLost, match="broke off"):
             Client(f"http://127.0.0.1:{listener.getsockname()[1]}").submit(
                 picture, [picture], Recipe(), "", 0
             )

@@ -160,7 +160,7 @@ def test_a_farm_that_is_away_for_long_is_given_up(
     served: str, monkeypatch: pytest.MonkeyPatch, app
 ) -> None:
     monkeypatch.setattr(wait, "PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("farm.cli.client.Client.changed", _away)
+    monkeypatch.setattr("farm.cli.client.Client.poll_job", _away)
     done = submit(SAMPLES / "street.jpg", BRUSH, "--url", served, "--wait")
     assert done.exit_code == 1
     assert "No answer" in done.output
@@ -168,6 +168,6 @@ def test_a_farm_that_is_away_for_long_is_given_up(
 
 def _away(client, job_id: str, tag: str | None):
     """As if the farm had been stopped after the submission."""
-    from farm.cli.client import Away
+    from farm.cli.client import Unavailable
 
-    raise Away(f"No answer from {client.url}: stopped.")
+    raise Unavailable(f"No answer from {client.url}: stopped.")

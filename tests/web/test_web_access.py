@@ -226,9 +226,9 @@ def test_where_no_token_is_asked_for_there_is_nothing_to_sign_in_to(client: Flas
 
 
 def test_the_command_line_shows_its_token(token: str, served: str) -> None:
-    assert Client(served, token).jobs() == []
+    assert Client(served, token).list_jobs() == []
     with pytest.raises(Refused, match="FARM_TOKEN"):
-        Client(served).jobs()
+        Client(served).list_jobs()
 
 
 @pytest.mark.browser
