@@ -1,6 +1,7 @@
 """The environment, typed. This is the only file that reads it.
 
-Every setting has a default under which `farm up` works on one machine with nothing else installed.
+Every setting has a default under which `farm up` works on one machine with nothing else installed. A
+secret may lie in a file instead: `DATABASE_URL_FILE` names the one that holds `DATABASE_URL`.
 """
 
 from __future__ import annotations
@@ -15,61 +16,286 @@ import tempfile
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-LONGEST_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
+MAX_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-SHORTEST_SECRET = 16  # characters of FARM_WEBHOOK_SECRET
+MIN_SECRET = 16  # characters of a secret that signs
 HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # in lower case
 RATE = re.compile(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+SECRET = "secret"  # noqa: S105 - marks the settings that may lie in files and are in no listing
+Secret = Annotated[str, Field(default="", repr=False), SECRET]
+
+
+class SettingsInvalid(SystemExit):
+    """Raised at start-up: one line for each environment variable that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("The environment is not valid:\n  " + "\n  ".join(problems))
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Secrets from the files that `VARIABLE_FILE` names, as Docker and Kubernetes mount them."""
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the secrets by variable.
+
+        Raises:
+            SettingsInvalid: a file cannot be read or is empty, or its variable is set, too.
+        """
+        found, problems = {}, []
+        for name, field in self.settings_cls.model_fields.items():
+            try:
+                value, variable, _ = self.get_field_value(field, name)
+            except ValueError as error:
+                problems.append(str(error))
+                continue
+            if value:
+                found[variable] = value
+        if problems:
+            raise SettingsInvalid(problems)
+        return found
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str, str, bool]:
+        """Return the secret ("": in no file), its variable, and that it is no JSON."""
+        variable = str(field.validation_alias)
+        path = os.environ.get(f"{variable}_FILE", "") if SECRET in field.metadata else ""
+        if not path:
+            return "", variable, False
+        if variable in self.current_state:
+            raise ValueError(f"{variable}_FILE: {variable} is set, too; give one of the two")
+        return _read_secret(variable, path), variable, False
+
+
+def _read_secret(variable: str, path: str) -> str:
+    """Return what the file holds without the line's end; ValueError names the variable."""
+    try:
+        text = Path(path).read_text().rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"{variable}_FILE: {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{variable}_FILE: {path} is not text") from None
+    if not text:
+        raise ValueError(f"{variable}_FILE: {path} is empty")
+    return text
+
 
 class Settings(BaseSettings):
-    """What an operator can set, each by the environment variable named in `validation_alias`."""
+    """All that an operator can set, each by the environment variable in its `validation_alias`.
+
+    docs/settings.md is written from here: `make docs`.
+    """
 
     model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
 
-    home: Path = Field(default=Path("var"), validation_alias="FARM_HOME")
-    host: str = Field(default="127.0.0.1", validation_alias="HOST")
-    port: int = Field(default=8000, ge=1, le=65535, validation_alias="PORT")
-    database_url: str = Field(default="", validation_alias="DATABASE_URL")
-    redis_url: str = Field(default="", validation_alias="REDIS_URL")
-    storage: str = Field(default="", validation_alias="FARM_STORAGE")
+    home: Path = Field(
+        default=Path("var"),
+        validation_alias="FARM_HOME",
+        description="Folder of database, pictures, queue and secrets, unless those are set elsewhere.",
+    )
+    host: str = Field(
+        default="127.0.0.1",
+        validation_alias="HOST",
+        description="Address that the web part listens on; `0.0.0.0`: all of this machine's.",
+    )
+    port: int = Field(
+        default=8000,
+        ge=1,
+        le=65535,
+        validation_alias="PORT",
+        description="Port that the web part listens on.",
+    )
+    database_url: Secret = Field(
+        validation_alias="DATABASE_URL",
+        description="`postgresql://...`; when unset, SQLite in `FARM_HOME`.",
+    )
+    redis_url: Secret = Field(
+        validation_alias="REDIS_URL",
+        description="`redis://...` or `rediss://...`; when unset, `farm up` runs a private server.",
+    )
+    storage: str = Field(
+        default="",
+        validation_alias="FARM_STORAGE",
+        description="Where pictures lie: `file:///folder`, or `s3://bucket/prefix` (extra `s3`); "
+        "when unset, a folder in `FARM_HOME`.",
+    )
+    s3_access_key: Secret = Field(
+        validation_alias="AWS_ACCESS_KEY_ID",
+        description="Name of the key to an `s3://` storage; when unset, wherever boto finds one.",
+    )
+    s3_secret_key: Secret = Field(
+        validation_alias="AWS_SECRET_ACCESS_KEY",
+        description="The key itself. `AWS_ENDPOINT_URL` and the rest are read by boto.",
+    )
+    s3_session_token: Secret = Field(
+        validation_alias="AWS_SESSION_TOKEN",
+        description="Token that belongs to a key for a limited time.",
+    )
     weights_dir: Path = Field(
-        default=Path("~/.cache/style-farm/weights"), validation_alias="FARM_WEIGHTS_DIR"
+        default=Path("~/.cache/style-farm/weights"),
+        validation_alias="FARM_WEIGHTS_DIR",
+        description="Folder of the networks' weights.",
     )
-    max_upload_mb: int = Field(default=64, ge=1, validation_alias="FARM_MAX_UPLOAD_MB")
-    max_upload_megapixels: int = Field(default=100, ge=1, validation_alias="FARM_MAX_UPLOAD_MEGAPIXELS")
-    trusted_hosts: str = Field(default="", validation_alias="FARM_TRUSTED_HOSTS")
-    require_token: bool = Field(default=False, validation_alias="FARM_REQUIRE_TOKEN")
-    token: str = Field(default="", repr=False, validation_alias="FARM_TOKEN")
-    rate_limit: str = Field(default="600 per minute", validation_alias="FARM_RATE_LIMIT")
-    read_limit: str = Field(default="", validation_alias="FARM_READ_LIMIT")
-    proxies: int = Field(default=0, ge=0, le=10, validation_alias="FARM_PROXIES")
-    web_threads: int = Field(default=16, ge=1, validation_alias="FARM_WEB_THREADS")
-    web_streams: int = Field(default=64, ge=0, validation_alias="FARM_WEB_STREAMS")
-    silence_seconds: int = Field(default=30, ge=1, le=3600, validation_alias="FARM_SILENCE_SECONDS")
+    log_format: Literal["console", "json"] = Field(
+        default="console",
+        validation_alias="FARM_LOG_FORMAT",
+        description="`console` for people, `json` for one object a line.",
+    )
+
+    trusted_hosts: str = Field(
+        default="",
+        validation_alias="FARM_TRUSTED_HOSTS",
+        description="Host names under which pages answer, with commas; "
+        "when unset, this machine's on loopback, else any.",
+    )
+    public_url: str = Field(
+        default="",
+        validation_alias="FARM_PUBLIC_URL",
+        description="Address under which people reach the farm, for links in webhooks; with https the "
+        "session's cookie goes over https alone.",
+    )
+    proxies: int = Field(
+        default=0,
+        ge=0,
+        le=10,
+        validation_alias="FARM_PROXIES",
+        description="How many proxies in front add to `X-Forwarded-For` and `X-Forwarded-Proto`.",
+    )
+    require_token: bool = Field(
+        default=False,
+        validation_alias="FARM_REQUIRE_TOKEN",
+        description="`1`: programs send a token, people sign in with one.",
+    )
+    session_secret: Secret = Field(
+        validation_alias="FARM_SECRET_KEY",
+        description="Signs sessions and forms, 16 characters or more; when unset, made once and kept in "
+        "`FARM_HOME`.",
+    )
+    rate_limit: str = Field(
+        default="600 per minute",
+        validation_alias="FARM_RATE_LIMIT",
+        description="Changes by one client; or `off`.",
+    )
+    read_limit: str = Field(
+        default="",
+        validation_alias="FARM_READ_LIMIT",
+        description="Everything else by one client, such as `6000 per minute`; when unset, no limit.",
+    )
+    max_upload_mb: int = Field(
+        default=64,
+        ge=1,
+        validation_alias="FARM_MAX_UPLOAD_MB",
+        description="Size limit of one submission, MB.",
+    )
+    max_upload_megapixels: int = Field(
+        default=100,
+        ge=1,
+        validation_alias="FARM_MAX_UPLOAD_MEGAPIXELS",
+        description="Size limit of one picture, megapixels.",
+    )
+    web_threads: int = Field(
+        default=16,
+        ge=1,
+        validation_alias="FARM_WEB_THREADS",
+        description="Threads of the web part that answer requests.",
+    )
+    web_streams: int = Field(
+        default=64,
+        ge=0,
+        validation_alias="FARM_WEB_STREAMS",
+        description="Live streams at once, each a thread more; beyond them pages ask once a second.",
+    )
+    silence_seconds: int = Field(
+        default=30,
+        ge=1,
+        le=3600,
+        validation_alias="FARM_SILENCE_SECONDS",
+        description="Silence in the middle of a request after which its sender is let go, s.",
+    )
+
     worker_name: str = Field(
-        default_factory=lambda: f"worker@{platform.node()}", validation_alias="FARM_WORKER_NAME"
+        default_factory=lambda: f"worker@{platform.node()}",
+        validation_alias="FARM_WORKER_NAME",
+        description="Name of the worker on pages, its own in the whole farm; when unset, `worker@` and "
+        "the host's.",
     )
-    memory_gb: float = Field(default=0, ge=0, allow_inf_nan=False, validation_alias="FARM_MEMORY_GB")
-    lease_seconds: int = Field(default=60, ge=3, validation_alias="FARM_LEASE_SECONDS")
-    stall_seconds: int = Field(default=600, ge=1, validation_alias="FARM_STALL_SECONDS")
-    checkpoint_seconds: int = Field(default=240, ge=1, validation_alias="FARM_CHECKPOINT_SECONDS")
-    outage_seconds: int = Field(default=300, ge=0, validation_alias="FARM_OUTAGE_SECONDS")
-    log_format: Literal["console", "json"] = Field(default="console", validation_alias="FARM_LOG_FORMAT")
-    public_url: str = Field(default="", validation_alias="FARM_PUBLIC_URL")
-    webhook_hosts: str = Field(default="", validation_alias="FARM_WEBHOOK_HOSTS")
-    webhook_secret: str = Field(default="", repr=False, validation_alias="FARM_WEBHOOK_SECRET")
+    memory_gb: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        validation_alias="FARM_MEMORY_GB",
+        description="Memory that a rendering may use, GB; 0: three quarters of the device's.",
+    )
+    lease_seconds: int = Field(
+        default=60,
+        ge=3,
+        validation_alias="FARM_LEASE_SECONDS",
+        description="Silence after which a worker is taken for lost, s.",
+    )
+    stall_seconds: int = Field(
+        default=600,
+        ge=1,
+        validation_alias="FARM_STALL_SECONDS",
+        description="Time without progress, and 2 minutes more a megapixel, after which a worker ends "
+        "itself, s.",
+    )
+    checkpoint_seconds: int = Field(
+        default=240,
+        ge=1,
+        validation_alias="FARM_CHECKPOINT_SECONDS",
+        description="Time between checkpoints of a running job, beside those at each level's end, s.",
+    )
+    outage_seconds: int = Field(
+        default=300,
+        ge=0,
+        validation_alias="FARM_OUTAGE_SECONDS",
+        description="How long a worker retries when the database or the storage fails, s.",
+    )
+
+    webhook_hosts: str = Field(
+        default="",
+        validation_alias="FARM_WEBHOOK_HOSTS",
+        description="Private hosts and networks that webhooks may call, with commas; when unset, hosts "
+        "on the internet alone.",
+    )
+    webhook_secret: Secret = Field(
+        validation_alias="FARM_WEBHOOK_SECRET",
+        description="Signs webhooks, 16 characters or more; when unset, made once and kept in "
+        "`FARM_HOME`.",
+    )
+
+    url: str = Field(
+        default="http://127.0.0.1:8000",
+        validation_alias="FARM_URL",
+        description="The farm that the command line talks to (`--url`).",
+    )
+    token: Secret = Field(
+        validation_alias="FARM_TOKEN",
+        description="Token that the command line sends.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment, then the files of secrets; no `.env`."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
 
     @field_validator("public_url")
     @classmethod
-    def _an_address(cls, text: str) -> str:
+    def _check_address(cls, text: str) -> str:
         parts = urlsplit(text)
         if text and (parts.scheme not in ("http", "https") or not parts.netloc):
             raise ValueError("must be an address such as https://farm.example.org")
@@ -79,10 +305,10 @@ class Settings(BaseSettings):
 
     @field_validator("webhook_hosts")
     @classmethod
-    def _names_or_networks(cls, text: str) -> str:
-        """Nobody opens every private address by a star."""
-        for entry in _entries(text):
-            network = _network(entry)
+    def _check_hosts(cls, text: str) -> str:
+        """Take names and networks; nobody opens every private address by a star."""
+        for entry in _split_list(text):
+            network = _parse_network(entry)
             if network is None and not HOST_NAME.fullmatch(entry):
                 raise ValueError(f"{entry!r} is neither a host's name nor a network such as 10.1.0.0/16")
             if network is not None and not network.prefixlen:
@@ -91,41 +317,37 @@ class Settings(BaseSettings):
 
     @field_validator("rate_limit", "read_limit")
     @classmethod
-    def _a_rate(cls, text: str) -> str:
-        """Empty: none."""
+    def _check_rate(cls, text: str) -> str:
+        """Return the rate in lower case; "" for none."""
         text = text.strip().lower()
         if text and text != "off" and not RATE.fullmatch(text):
             raise ValueError("must be such as `600 per minute`, or `off`")
         return "" if text == "off" else text
 
-    @field_validator("webhook_secret")
+    @field_validator("webhook_secret", "session_secret")
     @classmethod
-    def _long_enough(cls, text: str) -> str:
-        if text and len(text) < SHORTEST_SECRET:
-            raise ValueError(f"must have {SHORTEST_SECRET} characters or more")
+    def _check_length(cls, text: str) -> str:
+        if text and len(text) < MIN_SECRET:
+            raise ValueError(f"must have {MIN_SECRET} characters or more")
         return text
 
     @model_validator(mode="after")
     def _fill_in_the_embedded_default(self) -> Self:
-        """What is not set points into `home`."""
+        """Point what is not set into `home`, and PostgreSQL at the driver that is installed."""
         home = self.home.expanduser().resolve()
         filled = {
             "home": home,
             "weights_dir": self.weights_dir.expanduser().resolve(),
-            "database_url": self.database_url or f"sqlite:///{home / 'farm.db'}",
+            "database_url": _name_driver(self.database_url) or f"sqlite:///{home / 'farm.db'}",
             "storage": self.storage or f"file://{home / 'storage'}",
         }
         for name, value in filled.items():
             object.__setattr__(self, name, value)
-        if self.database_url.startswith("postgres://"):
-            object.__setattr__(self, "database_url", "postgresql" + self.database_url[8:])
-        if self.database_url.startswith("postgresql://"):
-            object.__setattr__(self, "database_url", "postgresql+psycopg" + self.database_url[10:])
         return self
 
     @property
     def hosts(self) -> frozenset[str] | None:
-        """Host names under which the web part answers; None: any.
+        """Return the host names under which the web part answers; None: any.
 
         On loopback, this machine's names alone, so that a page elsewhere whose name was pointed at
         127.0.0.1 cannot use the farm through a visitor's browser.
@@ -137,58 +359,70 @@ class Settings(BaseSettings):
 
     @property
     def embedded_redis(self) -> bool:
-        """Whether the farm runs a private Redis-protocol server of its own."""
+        """Tell apart a private Redis-protocol server, run by `farm up`, from one at `redis_url`."""
         return not self.redis_url
 
     @property
     def redis_socket(self) -> Path:
-        """The private server's socket: in `home`, or where that path is too long, in /tmp."""
+        """Return the private server's socket: in `home`, or where that path is too long, in /tmp."""
         path = self.home / "redis.sock"
-        if len(str(path).encode()) <= LONGEST_SOCKET_PATH:
+        if len(str(path).encode()) <= MAX_SOCKET_PATH:
             return path
         short = hashlib.sha256(str(self.home).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"farm-{short}" / "redis.sock"
 
     @property
     def broker_url(self) -> str:
-        """What Celery connects to."""
+        """Return the address that Celery connects to."""
         return self.redis_url or f"redis+socket://{self.redis_socket}"
 
     @property
     def limits_url(self) -> str:
-        """Where requests are counted: the broker's server, if it is one; otherwise this process."""
+        """Return where requests are counted: by the broker if it is Redis, else by this process."""
         url = self.broker_url.replace("redis+socket://", "redis+unix://")
         return url if url.startswith(("redis://", "rediss://", "redis+unix://")) else "memory://"
 
+    @property
+    def s3_keys(self) -> dict[str, str]:
+        """Return the keys of an S3 storage as s3fs takes them; none when both are left to boto."""
+        if not self.s3_access_key or not self.s3_secret_key:
+            return {}
+        token = {"token": self.s3_session_token} if self.s3_session_token else {}
+        return {"key": self.s3_access_key, "secret": self.s3_secret_key, **token}
+
     @cached_property
     def webhook_host_names(self) -> frozenset[str]:
-        """Hosts that webhooks may call wherever they are."""
-        return frozenset(entry for entry in _entries(self.webhook_hosts) if _network(entry) is None)
+        """Return the hosts that webhooks may call wherever they are."""
+        return frozenset(
+            entry for entry in _split_list(self.webhook_hosts) if _parse_network(entry) is None
+        )
 
     @cached_property
     def webhook_networks(self) -> tuple[Network, ...]:
-        """Private networks that webhooks may call."""
-        return tuple(found for entry in _entries(self.webhook_hosts) if (found := _network(entry)))
+        """Return the private networks that webhooks may call."""
+        return tuple(
+            found for entry in _split_list(self.webhook_hosts) if (found := _parse_network(entry))
+        )
 
     @cached_property
     def webhook_key(self) -> str:
-        """Signs webhooks: FARM_WEBHOOK_SECRET, or one that is made once and kept in `home`."""
-        return self.webhook_secret or self._kept("webhook_secret")
+        """Return what signs webhooks: FARM_WEBHOOK_SECRET, or one made once and kept in `home`."""
+        return self.webhook_secret or self._read_or_make_secret("webhook_secret")
 
     @cached_property
     def secret_key(self) -> str:
-        """Signs the session, and with it the forms' CSRF tokens; made once and kept in `home`, for its
-        owner alone."""
-        return self._kept("secret_key")
+        """Return what signs sessions, and with them the forms' CSRF tokens: FARM_SECRET_KEY, or one that
+        is made once and kept in `home`, for its owner alone."""
+        return self.session_secret or self._read_or_make_secret("secret_key")
 
-    def _kept(self, name: str) -> str:
-        """A secret in a file of `home`. The file appears whole: two processes that start at once must
-        not go on with different ones, nor with half of one."""
+    def _read_or_make_secret(self, name: str) -> str:
+        """Return the secret in a file of `home`. The file appears whole: two processes that start at
+        once must not run with different ones, nor with half of one."""
         path = self.home / name
         if not path.exists():
             self.home.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f"{name}.{secrets.token_hex(8)}.part")
-            with open(part, "x", opener=_owner_only) as file:
+            with open(part, "x", opener=_open_for_owner) as file:
                 file.write(secrets.token_urlsafe(32))
             with suppress(FileExistsError):  # somebody else was quicker
                 os.link(part, path)
@@ -196,31 +430,32 @@ class Settings(BaseSettings):
         return path.read_text()
 
 
-def _owner_only(path: str, flags: int) -> int:
+def _open_for_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _entries(text: str) -> list[str]:
+def _name_driver(url: str) -> str:
+    """Return the database's address with psycopg for PostgreSQL; providers write either scheme."""
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+
+def _split_list(text: str) -> list[str]:
     return [entry for entry in text.lower().replace(" ", "").split(",") if entry]
 
 
-def _network(entry: str) -> Network | None:
-    """None: it is a name."""
+def _parse_network(entry: str) -> Network | None:
+    """Return the network; None for a name."""
     try:
         return ipaddress.ip_network(entry)
     except ValueError:
         return None
 
 
-class SettingsInvalid(SystemExit):
-    """Raised at start-up: one line for each environment variable that is wrong."""
-
-
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
+    """Return the settings of this process, read once."""
     try:
         return Settings()
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise SettingsInvalid("The environment is not valid:\n  " + "\n  ".join(lines)) from None
+        problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise SettingsInvalid(problems) from None

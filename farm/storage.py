@@ -11,11 +11,11 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from fsspec.core import url_to_fs
 
@@ -40,9 +40,13 @@ def _reaching() -> Iterator[None]:
 class Storage:
     """Keys are relative paths of the farm's own making, never a user's."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, s3_keys: Mapping[str, str] | None = None) -> None:
         # What other machines stored is seen at once: no listing is remembered.
-        options = {"auto_mkdir": True} if _is_local(url) else {"use_listings_cache": False}
+        options: dict[str, Any] = (
+            {"auto_mkdir": True} if _is_local(url) else {"use_listings_cache": False}
+        )
+        if url.startswith("s3://"):
+            options |= s3_keys or {}
         self._fs, self._root = url_to_fs(url, **options)
 
     def mark(self) -> None:
@@ -223,4 +227,5 @@ def _is_local(url: str) -> bool:
 
 def storage() -> Storage:
     """The storage of the settings."""
-    return Storage(settings().storage)
+    wanted = settings()
+    return Storage(wanted.storage, wanted.s3_keys)

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from farm.cli import main
 from farm.database import sessions
-from farm.settings import LONGEST_SOCKET_PATH, Settings, SettingsInvalid
+from farm.settings import MAX_SOCKET_PATH, SECRET, Settings, SettingsInvalid
+from farm.storage import storage
 from tests.conftest import fresh_settings
 
 
@@ -41,7 +42,7 @@ def test_a_long_home_still_has_a_socket_that_fits(
 ) -> None:
     monkeypatch.setenv("FARM_HOME", str(tmp_path / ("long" * 40)))
     path = fresh_settings().redis_socket
-    assert len(str(path)) <= LONGEST_SOCKET_PATH
+    assert len(str(path)) <= MAX_SOCKET_PATH
     assert path == fresh_settings().redis_socket
 
 
@@ -149,3 +150,121 @@ def test_where_the_database_is_is_shown_without_its_password(monkeypatch: pytest
 def test_a_token_is_in_no_listing_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FARM_TOKEN", "farm_of_ones_own")
     assert "of_ones_own" not in repr(fresh_settings())
+
+
+SECRETS = {
+    "DATABASE_URL": "database_url",
+    "REDIS_URL": "redis_url",
+    "AWS_ACCESS_KEY_ID": "s3_access_key",
+    "AWS_SECRET_ACCESS_KEY": "s3_secret_key",
+    "AWS_SESSION_TOKEN": "s3_session_token",
+    "FARM_SECRET_KEY": "secret_key",
+    "FARM_WEBHOOK_SECRET": "webhook_key",
+    "FARM_TOKEN": "token",
+}
+
+
+def test_every_setting_that_holds_a_secret_may_lie_in_a_file() -> None:
+    fields = Settings.model_fields.values()
+    marked = {str(field.validation_alias) for field in fields if SECRET in field.metadata}
+    assert marked == set(SECRETS)
+    assert not any(field.repr for field in fields if SECRET in field.metadata)
+
+
+@pytest.mark.parametrize("variable", SECRETS)
+def test_a_secret_is_read_from_its_file(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text("redis://a:secret@of/its own\n")
+    monkeypatch.setenv(f"{variable}_FILE", str(path))
+    found = fresh_settings()
+    assert getattr(found, SECRETS[variable]) == "redis://a:secret@of/its own"
+    assert "its own" not in repr(found)
+
+
+@pytest.mark.parametrize("variable", SECRETS)
+def test_a_secret_that_is_given_twice_is_named(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text("one of two secrets")
+    with monkeypatch.context() as wrong:
+        wrong.setenv(variable, "the other of two secrets")
+        wrong.setenv(f"{variable}_FILE", str(path))
+        with pytest.raises(SettingsInvalid, match=f"{variable}_FILE: {variable} is set, too") as caught:
+            fresh_settings()
+    assert "of two secrets" not in str(caught.value)
+
+
+def test_files_of_secrets_that_cannot_be_read_are_all_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").write_text("\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    with monkeypatch.context() as wrong:
+        wrong.setenv("DATABASE_URL_FILE", str(tmp_path / "missing"))
+        wrong.setenv("REDIS_URL_FILE", str(tmp_path / "empty"))
+        wrong.setenv("FARM_TOKEN_FILE", str(tmp_path / "binary"))
+        wrong.setenv("FARM_SECRET_KEY_FILE", str(tmp_path))
+        with pytest.raises(SettingsInvalid) as caught:
+            fresh_settings()
+    told = str(caught.value).splitlines()[1:]
+    assert sorted(line.split()[0] for line in told) == [
+        "DATABASE_URL_FILE:",
+        "FARM_SECRET_KEY_FILE:",
+        "FARM_TOKEN_FILE:",
+        "REDIS_URL_FILE:",
+    ]
+    assert "No such file or directory" in str(caught.value)
+    assert "is empty" in str(caught.value)
+    assert "is not text" in str(caught.value)
+
+
+def test_a_short_secret_in_a_file_is_refused_like_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text("too short")
+    with monkeypatch.context() as wrong:
+        wrong.setenv("FARM_SECRET_KEY_FILE", str(path))
+        with pytest.raises(SettingsInvalid, match=r"FARM_SECRET_KEY: .*16 characters") as caught:
+            fresh_settings()
+    assert "too short" not in str(caught.value)
+
+
+def test_a_variable_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields.values():
+        if field.validation_alias != "FARM_HOME":
+            monkeypatch.setenv(str(field.validation_alias), "")
+            monkeypatch.setenv(f"{field.validation_alias}_FILE", "")
+    assert fresh_settings().storage.startswith("file://")
+    assert fresh_settings().port == 8000
+
+
+def test_keys_of_an_s3_storage_are_left_to_boto_unless_both_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    assert fresh_settings().s3_keys == {}
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "name")
+    assert fresh_settings().s3_keys == {}
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
+    assert fresh_settings().s3_keys == {"key": "name", "secret": "key"}
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "for an hour")
+    assert fresh_settings().s3_keys == {"key": "name", "secret": "key", "token": "for an hour"}
+
+
+def test_a_bucket_is_reached_with_keys_in_files(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        (tmp_path / variable).write_text("of a file\n")
+        monkeypatch.delenv(variable)
+        monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / variable))
+    monkeypatch.setenv("FARM_STORAGE", bucket)
+    fresh_settings()
+    storage().mark()
+    storage().put("a", b"1")
+    assert storage().get("a") == b"1"

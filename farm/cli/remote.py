@@ -23,7 +23,10 @@ def _farm(url: str) -> client.Client:
 
 
 url_option = click.option(
-    "--url", envvar="FARM_URL", default="http://127.0.0.1:8000", show_default=True, help="The farm."
+    "--url",
+    default=lambda: settings().url,
+    show_default="FARM_URL, or http://127.0.0.1:8000",
+    help="The farm.",
 )
 
 
