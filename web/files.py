@@ -35,45 +35,45 @@ blueprint = Blueprint("pictures", __name__)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/preview")
-def preview(job_id: str) -> Response:
+def get_preview(job_id: str) -> Response:
     """The newest preview. Under its own version's address it never changes; else ask again."""
     return send_preview(_job(job_id))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/content")
-def content(job_id: str) -> Response:
+def get_content(job_id: str) -> Response:
     """The photograph, small."""
     upload = _job(job_id).content
     return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>")
-def style(job_id: str, number: int) -> Response:
+def get_style(job_id: str, number: int) -> Response:
     """One of the paintings, from 0, small."""
     upload = _style(job_id, number)
     return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/content/whole")
-def whole_content(job_id: str) -> Response:
+def get_whole_content(job_id: str) -> Response:
     """The photograph as it was sent."""
     return _send_upload(_job(job_id).content)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>/whole")
-def whole_style(job_id: str, number: int) -> Response:
+def get_whole_style(job_id: str, number: int) -> Response:
     """One of the paintings, from 0, as it was sent."""
     return _send_upload(_style(job_id, number))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
-def result(job_id: str) -> Response:
+def get_result(job_id: str) -> Response:
     """The finished picture's file, as a download."""
     return send_result(_job(job_id))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/full")
-def full(job_id: str) -> Response:
+def get_full(job_id: str) -> Response:
     """The finished picture at full size, as a browser shows it."""
     job = _job(job_id)
     _must_be_finished(job)
@@ -84,7 +84,7 @@ def full(job_id: str) -> Response:
 
 
 @blueprint.get("/samples/<name>")
-def sample(name: str) -> Response:
+def get_sample(name: str) -> Response:
     """A sample, small."""
     found = samples.find(name)
     if found is None:
@@ -202,9 +202,9 @@ def preview_url(job: Job) -> str | None:
     """The newest preview's own address, None before the first."""
     if not job.preview_version:
         return None
-    return url_for("pictures.preview", job_id=job.id, v=preview_tag(job))
+    return url_for("pictures.get_preview", job_id=job.id, v=preview_tag(job))
 
 
 def picture_url(job: Job) -> str:
     """What stands for a job in a list: its preview, or before there is one, the photograph."""
-    return preview_url(job) or url_for("pictures.content", job_id=job.id)
+    return preview_url(job) or url_for("pictures.get_content", job_id=job.id)

@@ -13,7 +13,7 @@ blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
-def healthz() -> ResponseReturnValue:
+def check_health() -> ResponseReturnValue:
     """Whether the database answers, and how many workers are alive. No worker is no illness."""
     try:
         with sessions.reading() as session:

@@ -99,7 +99,7 @@ def init_app(app: APIFlask) -> None:
 
 
 @blueprint.get("/openapi.json")
-def document() -> Response:
+def get_document() -> Response:
     """The API, for programs."""
     return jsonify(current_app.spec)  # type: ignore[attr-defined]
 

@@ -91,8 +91,8 @@ class ExplorationOut(BaseModel):
             down=down,
             cells=[_cell(job, len(across.labels)) for job in found.cells],
             links=ExplorationLinks(
-                self=url_for("api.exploration", exploration_id=found.id),
-                page=url_for("pages.exploration", exploration_id=found.id),
+                self=url_for("api.get_exploration", exploration_id=found.id),
+                page=url_for("pages.show_exploration", exploration_id=found.id),
                 cancel=url_for("api.cancel_exploration", exploration_id=found.id) if going else None,
             ),
         )
@@ -151,8 +151,8 @@ def _cell(job: Job, columns: int) -> CellOut:
         progress=job.progress,
         error=job.error,
         preview=preview_url(job),
-        job=url_for("api.job", job_id=job.id),
-        form=url_for("pages.new", **origin),
+        job=url_for("api.get_job", job_id=job.id),
+        form=url_for("pages.show_form", **origin),
     )
 
 
@@ -187,7 +187,7 @@ def explore() -> ResponseReturnValue:
     )
     response = _json(made)
     response.status_code = 202
-    response.headers["Location"] = url_for("api.exploration", exploration_id=made.id)
+    response.headers["Location"] = url_for("api.get_exploration", exploration_id=made.id)
     return response
 
 
@@ -195,7 +195,7 @@ def explore() -> ResponseReturnValue:
 @blueprint.input(GridQuery, location="json")
 @blueprint.output(GridEstimate)
 @blueprint.doc(tags=["Explorations"], responses={400: "Not JSON.", 403: "Sent by another site's page."})
-def ask_grid(json_data: GridQuery) -> GridEstimate:
+def estimate_grid(json_data: GridQuery) -> GridEstimate:
     """How many cells a grid would have, and how long they would take, before it is submitted."""
     recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
     across = axes.axis("across", json_data.across, recipe, json_data.across_values)
@@ -237,7 +237,7 @@ def _no_number(text: str) -> None:
 @blueprint.input(ExplorationsQuery, location="query")
 @blueprint.output(Explorations)
 @blueprint.doc(tags=["Explorations"])
-def explorations(query_data: ExplorationsQuery) -> Explorations:
+def list_explorations(query_data: ExplorationsQuery) -> Explorations:
     """The latest explorations, newest first."""
     with sessions.reading() as session:
         found = grids.newest(session, query_data.limit)
@@ -247,7 +247,7 @@ def explorations(query_data: ExplorationsQuery) -> Explorations:
 @blueprint.get("/explorations/<job_id:exploration_id>")
 @blueprint.output(ExplorationOut)
 @blueprint.doc(tags=["Explorations"], responses=GONE)
-def exploration(exploration_id: str) -> Response:
+def get_exploration(exploration_id: str) -> Response:
     """One exploration with its cells. Send its ETag in If-None-Match to be told only of a change."""
     return _json(grids.get(exploration_id))
 
@@ -255,7 +255,7 @@ def exploration(exploration_id: str) -> Response:
 @blueprint.get("/explorations/<job_id:exploration_id>/stream")
 @blueprint.output({}, content_type="text/event-stream", description="Events `state`, `end`, `gone`.")
 @blueprint.doc(tags=["Explorations"], responses=GONE | {503: "As many streams as there may be."})
-def exploration_stream(exploration_id: str) -> Response:
+def stream_exploration(exploration_id: str) -> Response:
     """One exploration as its cells change, by server-sent events, like those of a job."""
     cells = [job.id for job in grids.get(exploration_id).cells]
     return streams.stream(cells, lambda: _told(exploration_id))

@@ -68,7 +68,7 @@ class History(BaseModel):
 @blueprint.get("/jobs/<job_id:job_id>/history")
 @blueprint.output(History)
 @blueprint.doc(responses=GONE)
-def history(job_id: str) -> History:
+def get_history(job_id: str) -> History:
     """What happened to a job: its timeline, attempts, losses, and the last lines its worker said."""
     with sessions.reading() as session:
         found = details.get_with_history(session, job_id)
@@ -83,7 +83,7 @@ def history(job_id: str) -> History:
 @blueprint.get("/jobs/<job_id:job_id>/recipe")
 @blueprint.output({}, content_type="application/json", description="A recipe.")
 @blueprint.doc(responses=GONE)
-def recipe(job_id: str) -> dict[str, object]:
+def get_recipe(job_id: str) -> dict[str, object]:
     """The job's recipe alone, as `farm submit --recipe FILE` and a new job take it."""
     with sessions.reading() as session:
         return states.get(session, job_id).recipe

@@ -104,14 +104,14 @@ def _submitted(*, key: str | None = None, job_id: str | None = None) -> Response
     )
     response = _job_json(job)
     response.status_code = 202
-    response.headers["Location"] = url_for("api.job", job_id=job.id)
+    response.headers["Location"] = url_for("api.get_job", job_id=job.id)
     return response
 
 
 @blueprint.get("/jobs")
 @blueprint.input(JobQuery, location="query")
 @blueprint.output(JobPage)
-def index(query_data: JobQuery) -> JobPage:
+def list_jobs(query_data: JobQuery) -> JobPage:
     """Jobs, page by page: of one state, searched by name, newest or oldest first or by name.
 
     Those of an exploration are not among them.
@@ -125,7 +125,7 @@ def index(query_data: JobQuery) -> JobPage:
 @blueprint.get("/jobs/<job_id:job_id>")
 @blueprint.output(JobOut)
 @blueprint.doc(responses=GONE)
-def job(job_id: str) -> Response:
+def get_job(job_id: str) -> Response:
     """One job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says when
     to ask again."""
     version = details.version(job_id)
@@ -149,7 +149,7 @@ def _unchanged(tag: str) -> Response:
 @blueprint.get("/jobs/<job_id:job_id>/stream")
 @blueprint.output({}, content_type="text/event-stream", description="Events `state`, `end`, `gone`.")
 @blueprint.doc(responses=GONE | {503: "As many streams as there may be."})
-def job_stream(job_id: str) -> Response:
+def stream_job(job_id: str) -> Response:
     """One job as it changes, by server-sent events: `state` holds the job as above, `end` follows the
     last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
     details.version(job_id)
@@ -225,7 +225,7 @@ def delete(job_id: str) -> ResponseReturnValue:
 @blueprint.input(ResultQuery, location="query")
 @blueprint.output(FILE, content_type="image/png")
 @blueprint.doc(responses=GONE | {409: "It has not finished."})
-def result(job_id: str, query_data: ResultQuery) -> Response:
+def get_result(job_id: str, query_data: ResultQuery) -> Response:
     """The finished picture, in the format of its recipe or another of 8 bits. Ranges are served."""
     with sessions.reading() as session:
         found = states.get(session, job_id)
@@ -235,7 +235,7 @@ def result(job_id: str, query_data: ResultQuery) -> Response:
 @blueprint.get("/jobs/<job_id:job_id>/preview")
 @blueprint.output(FILE, content_type="image/jpeg")
 @blueprint.doc(responses=GONE)
-def preview(job_id: str) -> Response:
+def get_preview(job_id: str) -> Response:
     """The newest preview, JPEG."""
     with sessions.reading() as session:
         found = states.get(session, job_id)

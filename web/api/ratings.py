@@ -35,7 +35,7 @@ class OpinionOut(BaseModel):
 @blueprint.get("/jobs/<job_id:job_id>/ratings")
 @blueprint.output(OpinionOut)
 @blueprint.doc(tags=["Ratings"], responses=GONE)
-def opinion(job_id: str) -> OpinionOut:
+def get_opinion(job_id: str) -> OpinionOut:
     """What people think of a picture."""
     return _opinion(job_id)
 

@@ -194,9 +194,9 @@ def links(job: Job) -> Links:
     """The job's addresses."""
     running = job.state in (State.QUEUED, State.RUNNING)
     return Links(
-        self=url_for("api.job", job_id=job.id),
-        page=url_for("pages.job", job_id=job.id),
+        self=url_for("api.get_job", job_id=job.id),
+        page=url_for("pages.show_job", job_id=job.id),
         preview=preview_url(job),
-        result=url_for("api.result", job_id=job.id) if job.state is State.SUCCEEDED else None,
+        result=url_for("api.get_result", job_id=job.id) if job.state is State.SUCCEEDED else None,
         cancel=url_for("api.cancel", job_id=job.id) if running else None,
     )

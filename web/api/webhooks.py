@@ -59,7 +59,7 @@ class Deliveries(BaseModel):
 @blueprint.get("/jobs/<job_id:job_id>/deliveries")
 @blueprint.output(Deliveries)
 @blueprint.doc(tags=["Webhooks"], responses={404: "No such job."})
-def job_deliveries(job_id: str) -> Deliveries:
+def list_deliveries(job_id: str) -> Deliveries:
     """What was told of a job's end, or is still to be; empty for a job without a webhook."""
     with sessions.reading() as session:
         states.get(session, job_id)

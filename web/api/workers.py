@@ -42,7 +42,7 @@ class Estimates(BaseModel):
 @blueprint.input(SizesQuery, location="json")
 @blueprint.output(Estimates)
 @blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
-def ask_sizes(json_data: SizesQuery) -> Estimates:
+def estimate_sizes(json_data: SizesQuery) -> Estimates:
     """What a picture would need at several sizes: those in `sizes`, then the recipe's own."""
     with sessions.reading() as session:
         workers = registry.list_alive(session)
@@ -62,7 +62,7 @@ def _at_size(asked: EstimateQuery, size: int, workers: list[Worker]) -> Estimate
 @blueprint.input(EstimateQuery, location="json")
 @blueprint.output(EstimateOut)
 @blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
-def ask(json_data: EstimateQuery) -> EstimateOut:
+def estimate_size(json_data: EstimateQuery) -> EstimateOut:
     """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
     with sessions.reading() as session:
         workers = registry.list_alive(session)
@@ -80,7 +80,7 @@ def _estimated(recipe: Recipe, width: int, height: int, workers: list[Worker]) -
 @blueprint.get("/workers")
 @blueprint.output(Workers)
 @blueprint.doc(tags=["Workers"])
-def workers() -> Workers:
+def list_workers() -> Workers:
     """The workers that are alive."""
     with sessions.reading() as session:
         return Workers.of(registry.list_alive(session))
@@ -98,7 +98,7 @@ class QueueOut(BaseModel):
 @blueprint.get("/queue")
 @blueprint.output(QueueOut)
 @blueprint.doc(tags=["Workers"])
-def queue() -> QueueOut:
+def get_queue() -> QueueOut:
     """What there is to do, and how many are at it."""
     with sessions.reading() as session:
         waiting, states = details.queue(session)

@@ -16,7 +16,9 @@ from farm.database.models import Token
 from farm.settings import settings
 from web.middleware.headers import SAFE_METHODS
 
-OPEN = frozenset({"static", "bootstrap.static", "health.healthz", "pages.sign_in", "pages.let_in"})
+OPEN = frozenset(
+    {"static", "bootstrap.static", "health.check_health", "pages.sign_in", "pages.check_token"}
+)
 SIGNED_IN = "token"  # in the session: the digest of the token, which may be revoked at any time
 BY_PROGRAM = "Send a token of this farm as `Authorization: Bearer ...`; its operator makes them."
 BY_PERSON = "Sign in first, in another tab if there is something on this one to keep; then try again."

@@ -69,9 +69,9 @@ WORDS = {
 
 
 @blueprint.get("/jobs/bulk")
-def nothing_selected() -> ResponseReturnValue:
+def return_to_list() -> ResponseReturnValue:
     """Whoever comes here by address has selected nothing."""
-    return redirect(url_for("pages.index"), 303)
+    return redirect(url_for("pages.list_jobs"), 303)
 
 
 @blueprint.post("/jobs/bulk")
@@ -93,14 +93,14 @@ def confirm_bulk() -> ResponseReturnValue:
 
 
 @blueprint.post("/jobs/bulk/confirmed")
-def bulk_confirmed() -> ResponseReturnValue:
+def carry_out_bulk() -> ResponseReturnValue:
     """Do it, say what came of it, and go back to where it was asked for."""
     action = _action()
     outcomes = bulk.carry_out(action, request.form.getlist("ids"))
     flash(_told(action, outcomes))
     back = OUR_LISTS.fullmatch(_back())
     gone = action is Action.DELETE and back is not None and back["job"] is not None
-    return redirect(url_for("pages.index") if gone else _back(), 303)
+    return redirect(url_for("pages.list_jobs") if gone else _back(), 303)
 
 
 def _action() -> Action:
@@ -113,7 +113,7 @@ def _action() -> Action:
 def _back() -> str:
     """Where the request came from: a list or a job of ours, never another site."""
     asked = request.form.get("back", "")
-    return asked if OUR_LISTS.fullmatch(asked) else url_for("pages.index")
+    return asked if OUR_LISTS.fullmatch(asked) else url_for("pages.list_jobs")
 
 
 def _by_reason(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:

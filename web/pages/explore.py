@@ -16,7 +16,7 @@ LISTED = 24
 
 
 @blueprint.get("/explore")
-def explorations() -> str:
+def list_explorations() -> str:
     """The latest explorations."""
     with sessions.reading() as session:
         found = grids.newest(session, LISTED)
@@ -24,7 +24,7 @@ def explorations() -> str:
 
 
 @blueprint.get("/explore/<job_id:exploration_id>")
-def exploration(exploration_id: str) -> str:
+def show_exploration(exploration_id: str) -> str:
     """The grid. Each cell leads to the form with its settings."""
     found = grids.get(exploration_id)
     with sessions.reading() as session:
@@ -42,7 +42,7 @@ def _is_going(found: Exploration) -> bool:
 def cancel_exploration(exploration_id: str) -> ResponseReturnValue:
     """Stop what has not ended of it; `then=delete`: because it is to be deleted."""
     grids.cancel(exploration_id)
-    place = "confirm_deletion" if request.form.get("then") == "delete" else "exploration"
+    place = "confirm_deletion" if request.form.get("then") == "delete" else "show_exploration"
     return redirect(url_for(f"pages.{place}", exploration_id=exploration_id), 303)
 
 
@@ -72,4 +72,4 @@ def delete_exploration(exploration_id: str) -> ResponseReturnValue:
         return redirect(url_for("pages.confirm_deletion", exploration_id=exploration_id), 303)
     else:
         flash(f"“{name}” was deleted.")
-    return redirect(url_for("pages.explorations"), 303)
+    return redirect(url_for("pages.list_explorations"), 303)

@@ -18,7 +18,7 @@ MOST = 12  # steps either way
 
 
 @blueprint.get("/gallery")
-def gallery() -> str:
+def show_gallery() -> str:
     """Finished pictures; `?q=` in their name, `?sort=`, `?cursor=`."""
     question = asked(State.SUCCEEDED)
     with sessions.reading() as session:

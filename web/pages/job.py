@@ -24,7 +24,7 @@ from web.pages.form import larger
 
 
 @blueprint.get("/jobs/<job_id:job_id>")
-def job(job_id: str) -> str:
+def show_job(job_id: str) -> str:
     """Everything about one job."""
     with sessions.reading() as session:
         found = details.get_with_history(session, job_id)
@@ -69,11 +69,11 @@ def rate(job_id: str) -> ResponseReturnValue:
             ratings.rate(session, job_id, rater, int(text))
         else:
             raise InvalidInput(Problem("stars", "must be 1 to 5"))
-    return redirect(url_for("pages.job", job_id=job_id) + "#rating", 303)
+    return redirect(url_for("pages.show_job", job_id=job_id) + "#rating", 303)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/history")
-def history(job_id: str) -> str:
+def show_history(job_id: str) -> str:
     """What happened to it, newer: a part of its page."""
     with sessions.reading() as session:
         found = details.get_with_history(session, job_id)
@@ -82,17 +82,17 @@ def history(job_id: str) -> str:
 
 
 @blueprint.get("/jobs/<job_id:job_id>/view")
-def view(job_id: str) -> ResponseReturnValue:
+def show_picture(job_id: str) -> ResponseReturnValue:
     """The finished picture in the whole window; before it is finished, the job's page."""
     with sessions.reading() as session:
         found = states.get(session, job_id)
     if found.state is not State.SUCCEEDED:
-        return redirect(url_for("pages.job", job_id=job_id), 303)
+        return redirect(url_for("pages.show_job", job_id=job_id), 303)
     return render_template("view.html", job=found)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/losses.svg")
-def losses(job_id: str) -> Response:
+def draw_losses(job_id: str) -> Response:
     """The loss curve, newer."""
     with sessions.reading() as session:
         points = details.losses(session, states.get(session, job_id))
@@ -113,7 +113,7 @@ def cancel(job_id: str) -> ResponseReturnValue:
             cleanup.remove_of(job_id)
     except WrongState as error:
         flash(str(error))
-    return redirect(url_for("pages.job", job_id=job_id), 303)
+    return redirect(url_for("pages.show_job", job_id=job_id), 303)
 
 
 @blueprint.post("/jobs/<job_id:job_id>/retry")
@@ -125,4 +125,4 @@ def retry(job_id: str) -> ResponseReturnValue:
         wake(found)
     except WrongState as error:
         flash(str(error))
-    return redirect(url_for("pages.job", job_id=job_id), 303)
+    return redirect(url_for("pages.show_job", job_id=job_id), 303)

@@ -31,13 +31,13 @@ SORTS = {Sort.NEWEST: "Newest", Sort.OLDEST: "Oldest", Sort.NAME: "Name"}
 
 
 @blueprint.get("/jobs")
-def index() -> str:
+def list_jobs() -> str:
     """Jobs; `?state=` of one state only, `?q=` in their name, `?sort=`, `?view=`, `?cursor=`."""
     return render_template("jobs.html", **_list(), sorts=SORTS, views=View, bulk=bulk)
 
 
 @blueprint.get("/jobs/list")
-def listed() -> Response:
+def refresh_list() -> Response:
     """Of the same page, what changes by itself; asked for with its ETag, only if it has changed."""
     response = make_response(render_template("_jobs.html", **_list(), alone=True))
     response.cache_control.private = True

@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 @blueprint.get("/")
-def new() -> str:
+def show_form() -> str:
     """The form; `?from=<job>` fills it in from that job, `&size=` with another size, `&settings=newest`
     with today's settings instead of the job's."""
     kept = _kept_job(request.args.get("from", ""))
@@ -123,7 +123,7 @@ def _submitted(form: FlaskForm, kept: Job | None) -> str:
     name, webhook_url = form["name"].data or "", form.webhook_url.data or ""
     key = _key(form, content, styles)
     job = submit(content, styles, recipe, name=name, webhook_url=webhook_url, key=key)
-    return url_for("pages.job", job_id=job.id)
+    return url_for("pages.show_job", job_id=job.id)
 
 
 def _explored(form: FlaskForm, kept: Job | None) -> str:
@@ -131,7 +131,7 @@ def _explored(form: FlaskForm, kept: Job | None) -> str:
     across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
     name, size, key = form["name"].data or "", read_cell_size(form), _key(form, content, styles)
     made = grids.explore(content, styles, recipe, across, down, name=name, size=size, key=key)
-    return url_for("pages.exploration", exploration_id=made.id)
+    return url_for("pages.show_exploration", exploration_id=made.id)
 
 
 def _key(form: FlaskForm, content: bytes, styles: list[bytes]) -> str | None:

@@ -40,7 +40,7 @@ class Operation:
 
 
 @blueprint.get("/api")
-def reference() -> str:
+def show_reference() -> str:
     """Every address, grouped by what it is about."""
     spec = current_app.spec  # type: ignore[attr-defined]
     groups: dict[str, list[Operation]] = {}

@@ -32,12 +32,12 @@ class SignIn(FlaskForm):
 def sign_in() -> ResponseReturnValue:
     """Asks for a token."""
     if not settings().require_token:
-        return redirect(url_for("pages.new"))
+        return redirect(url_for("pages.show_form"))
     return render_template("sign_in.html", form=SignIn(formdata=None, next=request.args.get("next", "")))
 
 
 @blueprint.post("/sign-in")
-def let_in() -> ResponseReturnValue:
+def check_token() -> ResponseReturnValue:
     """Keeps the token's digest in the session; revoked, it opens nothing there either."""
     form = SignIn()
     sha256 = tokens.digest((form.token.data or "").strip())
@@ -61,4 +61,4 @@ def sign_out() -> ResponseReturnValue:
 
 def _own(path: str | None) -> str:
     """A path of this farm; whatever else it is, the first page."""
-    return path if path and PATH.fullmatch(path) else url_for("pages.new")
+    return path if path and PATH.fullmatch(path) else url_for("pages.show_form")

@@ -38,7 +38,7 @@ def retry_delivery(job_id: str, delivery_id: int) -> ResponseReturnValue:
             deliveries.again(session, job_id, delivery_id)
     except WrongState as error:
         flash(str(error))
-    return redirect(url_for("pages.job", job_id=job_id, _anchor="webhook"), 303)
+    return redirect(url_for("pages.show_job", job_id=job_id, _anchor="webhook"), 303)
 
 
 def _tag(found: Iterable[Delivery]) -> str:

@@ -10,7 +10,7 @@ from web.pages import blueprint
 
 
 @blueprint.get("/workers")
-def workers() -> str:
+def list_workers() -> str:
     """Who paints."""
     with sessions.reading() as session:
         found = registry.list_alive(session)
