@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from farm.database import sessions
 from farm.database.models import Job, Upload, now
 from farm.errors import StorageAway, WrongState
-from farm.jobs import attempts, cleanup, states
+from farm.jobs import actions, attempts, cleanup, states
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import MARK, Storage, storage
@@ -66,10 +66,10 @@ def test_an_ended_job_keeps_its_pictures_and_what_is_not_ours() -> None:
 def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
     job_id = twice_begun()
     with pytest.raises(WrongState):
-        cleanup.delete_job(job_id)
+        actions.delete(job_id)
     with sessions.writing() as session:
         states.fail(session, job_id, 2, "it broke")
-    cleanup.delete_job(job_id)
+    actions.delete(job_id)
     cleanup.sweep()
     assert len(storage().keys()) == 4  # two pictures and their thumbnails
     with sessions.writing() as session:
@@ -100,7 +100,7 @@ def test_while_the_storage_is_away_nothing_is_forgotten() -> None:
     with sessions.writing() as session:
         states.cancel(session, job_id)
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
-    cleanup.delete_job(job_id)
+    actions.delete(job_id)
     storage().delete(MARK)
     with pytest.raises(StorageAway):
         cleanup.sweep()
@@ -119,7 +119,7 @@ def test_a_picture_sent_again_while_its_upload_is_removed_is_stored_anew(
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
     with sessions.writing() as session:
         states.cancel(session, job_id)
-    cleanup.delete_job(job_id)
+    actions.delete(job_id)
     with sessions.writing() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
     # When somebody sends it while its row is gone and its file not yet

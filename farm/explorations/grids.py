@@ -21,10 +21,10 @@ from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.explorations.axes import Axis
 from farm.fleet import registry
 from farm.fleet.estimates import SharedEstimate, estimate_together, share_out
-from farm.jobs import cleanup, states
+from farm.jobs import actions
 from farm.jobs.idempotency import Request, digest
 from farm.jobs.submit import Submission
-from farm.jobs.tickets import wake
+from farm.jobs.tickets import TicketBatch
 from farm.recipe import Recipe
 
 SIZES = range(64, 385)  # px, longest side of a cell: all are previews
@@ -85,8 +85,9 @@ def explore(
         if request and (known := request.job()):
             return get(str(known.exploration_id))
         raise
+    tickets = TicketBatch()
     for job in cells:
-        wake(job)
+        tickets.send(job)
     return get(made.id)
 
 
@@ -155,8 +156,7 @@ def _with_cells() -> Select[Exploration]:
 
 
 def cancel(exploration_id: str) -> Exploration:
-    """Stop all cells that have not ended, and remove what those that waited no longer need. Again is
-    harmless.
+    """Cancel all cells that have not ended. Again is harmless.
 
     Raises:
         NotFound: no such exploration.
@@ -165,10 +165,7 @@ def cancel(exploration_id: str) -> Exploration:
         if job.state.ended:
             continue
         with suppress(NotFound, WrongState):
-            with sessions.writing() as session:
-                found = states.cancel(session, job.id)
-            if found.state.ended:  # a running one's worker removes them itself
-                cleanup.remove_of(job.id)
+            actions.cancel(job.id)
     return get(exploration_id)
 
 
@@ -179,14 +176,8 @@ def forget(exploration_id: str) -> None:
         NotFound: no such exploration.
         WrongState: a cell has not ended.
     """
-    cells = get(exploration_id).cells
-    with sessions.writing() as session:
-        for job in cells:
-            with suppress(NotFound):
-                states.delete_ended(session, job.id)
+    with actions.deleting(job.id for job in get(exploration_id).cells) as session:
         session.execute(delete(Exploration).where(Exploration.id == exploration_id))
-    for job in cells:
-        cleanup.remove_of(job.id)
 
 
 def estimate_grid(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from sqlalchemy import select
 from sqlalchemy.orm import raiseload
@@ -13,8 +14,8 @@ from sqlalchemy.orm import raiseload
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
-from farm.jobs import cleanup, states
-from farm.jobs.tickets import wake
+from farm.jobs import actions
+from farm.jobs.tickets import TicketBatch
 
 MOST = 200  # jobs at once
 ID = re.compile(r"[0-9a-f]{32}")  # whatever else is asked for never reaches a query
@@ -71,12 +72,21 @@ def carry_out(action: Action, ids: Sequence[str]) -> list[Outcome]:
     Raises:
         InvalidInput: no job at all, or too many.
     """
-    outcomes = [
-        planned if planned.refusal else _done(action, planned.job_id) for planned in plan(action, ids)
+    act = _act_of(action)
+    return [
+        planned if planned.refusal else _done(action, act, planned.job_id)
+        for planned in plan(action, ids)
     ]
-    if action is Action.RETRY:
-        _wake(outcome.job for outcome in outcomes if outcome.job and not outcome.refusal)
-    return outcomes
+
+
+def _act_of(action: Action) -> Callable[[str], Job]:
+    match action:
+        case Action.CANCEL:
+            return actions.cancel
+        case Action.RETRY:
+            return partial(actions.retry, send=TicketBatch().send)
+        case Action.DELETE:
+            return actions.delete
 
 
 def _judged(action: Action, job_id: str, job: Job | None) -> Outcome:
@@ -97,44 +107,9 @@ def _refusal(action: Action, state: State) -> str | None:
     return None if state.ended else CANCEL_FIRST
 
 
-def _done(action: Action, job_id: str) -> Outcome:
+def _done(action: Action, act: Callable[[str], Job], job_id: str) -> Outcome:
     try:
-        return Outcome(job_id, _ACTS[action](job_id))
+        return Outcome(job_id, act(job_id))
     except (NotFound, WrongState):  # it has changed since it was looked at
         (now,) = plan(action, [job_id])
         return now if now.refusal else replace(now, refusal=CHANGING)
-
-
-def _cancel(job_id: str) -> Job:
-    with sessions.writing() as session:
-        job = states.cancel(session, job_id)
-    if job.state.ended:
-        cleanup.remove_of(job_id)
-    return job
-
-
-def _retry(job_id: str) -> Job:
-    with sessions.writing() as session:
-        return states.retry(session, job_id)
-
-
-def _delete(job_id: str) -> Job:
-    with sessions.reading() as session:
-        job = states.get(session, job_id)
-    cleanup.delete_job(job_id)
-    return job
-
-
-_ACTS: dict[Action, Callable[[str], Job]] = {
-    Action.CANCEL: _cancel,
-    Action.RETRY: _retry,
-    Action.DELETE: _delete,
-}
-
-
-def _wake(waiting: Iterable[Job]) -> None:
-    """A ticket for each, up to the first that cannot be sent: the janitor sends the others, and a
-    person need not wait for a broker that is away as often as there are jobs."""
-    for job in waiting:
-        if not wake(job):
-            return

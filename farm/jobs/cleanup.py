@@ -19,7 +19,6 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import Job, JobStyle, Upload
 from farm.errors import StorageAway
-from farm.jobs import states
 from farm.storage import Storage, storage
 
 UNUSED_UPLOAD = timedelta(days=1)  # kept without a job, since it was last sent
@@ -28,18 +27,6 @@ AT_ONCE = 500  # jobs asked for in one query
 KEY = re.compile(r"jobs/(?P<job>[0-9a-f]+)/(?P<attempt>\d+)/(?P<name>.+)")
 
 log = structlog.get_logger()
-
-
-def delete_job(job_id: str) -> None:
-    """Forget an ended job and remove all its files; its uploads go later, unless others use them.
-
-    Raises:
-        NotFound: no such job.
-        WrongState: it has not ended.
-    """
-    with sessions.writing() as session:
-        states.delete_ended(session, job_id)
-    remove_of(job_id)
 
 
 def remove_of(job_id: str) -> None:

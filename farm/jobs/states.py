@@ -248,8 +248,9 @@ def retry(session: Session, job_id: str) -> Job:
     return get(session, job_id)
 
 
-def delete_ended(session: Session, job_id: str) -> None:
-    """Forget a job. Its files are the caller's to remove, or the janitor's.
+def delete_ended(session: Session, job_id: str) -> Job:
+    """Delete a job's row and return it as it last was. Its files are removed by `actions.delete`, or by
+    the janitor.
 
     Raises:
         NotFound: no such job.
@@ -259,6 +260,7 @@ def delete_ended(session: Session, job_id: str) -> None:
     ended = [state for state in State if state.ended]
     if not sessions.changed(session, delete(Job).where(Job.id == job_id, Job.state.in_(ended))):
         raise WrongState(f"This job is {job.state.value}; cancel it first, then delete it.")
+    return job
 
 
 def requeue_lapsed(session: Session) -> list[str]:

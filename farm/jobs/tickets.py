@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import Job, State, WorkClass
 from farm.database.sessions import clock
-from farm.jobs import tickets
 from farm.settings import settings
 
 TASK = "workers.render_next"
@@ -70,8 +69,22 @@ def wake(job: Job) -> bool:
     sent = send_ticket(job.work_class)
     if sent:
         with sessions.writing() as session:
-            tickets.ticket_sent(session, job.id)
+            ticket_sent(session, job.id)
     return sent
+
+
+class TicketBatch:
+    """Tickets for several jobs of one request, up to the first that cannot be sent: the janitor sends
+    the others, and a person need not wait for a broker that is away as often as there are jobs."""
+
+    def __init__(self) -> None:
+        self._broker_away = False
+
+    def send(self, job: Job) -> bool:
+        """Send a ticket for a job that waits; False: the broker is away."""
+        if not self._broker_away:
+            self._broker_away = not wake(job)
+        return not self._broker_away
 
 
 def ticket_sent(session: Session, job_id: str) -> None:

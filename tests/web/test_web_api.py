@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.fleet import registry
-from farm.jobs import attempts, cleanup, tickets
+from farm.jobs import actions, attempts, tickets
 from farm.recipe.formats import FORMATS
 from farm.settings import settings
 from farm.storage import storage
@@ -439,7 +439,7 @@ def test_another_job_under_the_id_of_a_deleted_one_is_not_taken_for_it(
     first = make_job(State.SUCCEEDED, name="first")
     known = client.get(f"/api/v1/jobs/{first.id}")
     assert known.get_json()["name"] == "first"
-    cleanup.delete_job(first.id)
+    actions.delete(first.id)
     second = make_job(State.SUCCEEDED, name="second", job_id=first.id)
     assert (second.version, second.attempt) == (first.version, first.attempt)
     # Then it is told of the new one, as is whoever asks for the first time

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from farm.database import sessions
 from farm.database.models import Job, State
-from farm.jobs import cleanup, states
+from farm.jobs import actions, states
 
 pytestmark = pytest.mark.browser
 
@@ -144,7 +144,7 @@ def test_the_list_keeps_up_and_keeps_selection_focus_and_place(
 
     # When nothing is ticked any more, the new one is shown too, and one that is deleted goes
     box(page, 2).uncheck()
-    cleanup.delete_job(five[1].id)
+    actions.delete(five[1].id)
     page.clock.run_for(POLL_MS)
     expect(page.locator(".card-name")).to_have_text(
         ["Picture 6", "Picture 5", "Picture 4", "Picture 3", "Picture 1"]

@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.database import sessions
 from farm.database.models import Job, State
-from farm.jobs import cleanup, details, lists, states
+from farm.jobs import actions, details, lists, states
 from farm.jobs.submit import submit
-from farm.jobs.tickets import wake
 from farm.recipe.formats import Format
 from web import streams
 from web.api import blueprint
@@ -194,11 +193,7 @@ def _found_once(job_id: str, version: str) -> _Standing:
 @blueprint.doc(responses=GONE | {409: "It has already ended."})
 def cancel(job_id: str) -> Response:
     """Stop a job: at once if it waits, soon if it runs. Again is harmless."""
-    with sessions.writing() as session:
-        found = states.cancel(session, job_id)
-    if found.state.ended:
-        cleanup.remove_of(job_id)
-    return _job_json(found)
+    return _job_json(actions.cancel(job_id))
 
 
 @blueprint.post("/jobs/<job_id:job_id>/retry")
@@ -206,10 +201,7 @@ def cancel(job_id: str) -> Response:
 @blueprint.doc(responses=GONE | {409: "It has neither failed nor been cancelled."})
 def retry(job_id: str) -> Response:
     """Let a failed or cancelled job wait again."""
-    with sessions.writing() as session:
-        found = states.retry(session, job_id)
-    wake(found)
-    return _job_json(found)
+    return _job_json(actions.retry(job_id))
 
 
 @blueprint.delete("/jobs/<job_id:job_id>")
@@ -217,7 +209,7 @@ def retry(job_id: str) -> Response:
 @blueprint.doc(responses=GONE | {409: "It has not ended."})
 def delete(job_id: str) -> ResponseReturnValue:
     """Delete a job that has ended, and its files."""
-    cleanup.delete_job(job_id)
+    actions.delete(job_id)
     return "", 204
 
 

@@ -12,8 +12,7 @@ from markupsafe import Markup
 from farm.database import sessions
 from farm.database.models import State
 from farm.errors import InvalidInput, Problem, WrongState
-from farm.jobs import cleanup, details, ratings, states
-from farm.jobs.tickets import wake
+from farm.jobs import actions, details, ratings, states
 from farm.pictures import conversions
 from farm.recipe import Recipe
 from farm.recipe.recipe import typed
@@ -107,10 +106,7 @@ def draw_losses(job_id: str) -> Response:
 def cancel(job_id: str) -> ResponseReturnValue:
     """Stop it."""
     try:
-        with sessions.writing() as session:
-            found = states.cancel(session, job_id)
-        if found.state.ended:
-            cleanup.remove_of(job_id)
+        actions.cancel(job_id)
     except WrongState as error:
         flash(str(error))
     return redirect(url_for("pages.show_job", job_id=job_id), 303)
@@ -120,9 +116,7 @@ def cancel(job_id: str) -> ResponseReturnValue:
 def retry(job_id: str) -> ResponseReturnValue:
     """Let it wait again."""
     try:
-        with sessions.writing() as session:
-            found = states.retry(session, job_id)
-        wake(found)
+        actions.retry(job_id)
     except WrongState as error:
         flash(str(error))
     return redirect(url_for("pages.show_job", job_id=job_id), 303)

@@ -1,0 +1,83 @@
+"""The actions of people on jobs: cancel, retry, delete, each with all its effects.
+
+Pages, API, bulk and explorations call these, so that whoever asks gets the same: the state moves
+(`states.py`), then files are removed (`cleanup.py`) or a worker is woken (`tickets.py`). Each opens its
+own session and does slow I/O after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy.orm import Session
+
+from farm.database import sessions
+from farm.database.models import Job
+from farm.errors import NotFound
+from farm.jobs import cleanup, states
+from farm.jobs.tickets import wake
+
+
+def cancel(job_id: str) -> Job:
+    """Stop a job: at once if it waits, soon if it runs; again is harmless.
+
+    Raises:
+        NotFound: no such job.
+        WrongState: it has already succeeded or failed.
+    """
+    with sessions.writing() as session:
+        job = states.cancel(session, job_id)
+    if job.state.ended:  # a running one's worker removes its files when it stops
+        cleanup.remove_of(job_id)
+    return job
+
+
+def retry(job_id: str, send: Callable[[Job], bool] = wake) -> Job:
+    """Queue a failed or cancelled job again, for a new attempt.
+
+    Args:
+        send: sends its ticket; one that cannot be sent is the janitor's.
+
+    Raises:
+        NotFound: no such job.
+        WrongState: it has neither failed nor been cancelled.
+    """
+    with sessions.writing() as session:
+        job = states.retry(session, job_id)
+    send(job)
+    return job
+
+
+def delete(job_id: str) -> Job:
+    """Delete an ended job and all its files; its uploads go later, unless others use them.
+
+    Returns:
+        Its row as it last was.
+
+    Raises:
+        NotFound: no such job.
+        WrongState: it has not ended.
+    """
+    with sessions.writing() as session:
+        job = states.delete_ended(session, job_id)
+    cleanup.remove_of(job_id)
+    return job
+
+
+@contextmanager
+def deleting(job_ids: Iterable[str]) -> Iterator[Session]:
+    """Delete ended jobs together, all or none, and their files after the commit; those that are gone
+    already are passed over. The block adds to the same transaction.
+
+    Raises:
+        WrongState: one has not ended.
+    """
+    job_ids = list(job_ids)
+    with sessions.writing() as session:
+        for job_id in job_ids:
+            with suppress(NotFound):
+                states.delete_ended(session, job_id)
+        yield session
+    for job_id in job_ids:
+        cleanup.remove_of(job_id)
