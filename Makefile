@@ -1,4 +1,4 @@
-# Two commands do everything: `make up` runs the farm, `make test` proves it.
+# Two commands do everything: `make up` runs the farm, `make test` proves it. `make help` lists the others.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -6,12 +6,15 @@ BIN := .venv/bin
 SET_UP := .venv/.farm
 SET_UP_TEST := .venv/.test
 
-.PHONY: up setup test test-faults lint format samples screenshots bench-engine bench-web bench-start bench-lists bench-presets bench-looks clean
+.PHONY: up help setup test test-faults lint format samples docs screenshots bench-engine bench-web bench-start bench-lists bench-presets bench-looks clean
 
-up: setup
+up: setup ## set up and run the farm on http://127.0.0.1:8000; the default
 	@exec $(BIN)/farm up
 
-setup: $(SET_UP)
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(SET_UP) ## make .venv and install the farm into it
 
 $(SET_UP): pyproject.toml
 	@echo "setting up: torch alone is several hundred MB or more, so the first time takes minutes"
@@ -25,46 +28,49 @@ $(SET_UP_TEST): $(SET_UP) pyproject.toml
 	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[worker,embedded,s3,test,lint]'
 	@touch $@
 
-test: $(SET_UP_TEST)
+test: $(SET_UP_TEST) ## every test but the slow faults; ARGS="tests/test_recipe.py -k size" takes a part
 	@sh tests/browser/install.sh
 	@$(BIN)/pytest $(ARGS)
 
-test-faults: $(SET_UP_TEST)
+test-faults: $(SET_UP_TEST) ## kill parts of a farm at work, 35 to 50 minutes
 	@$(BIN)/pytest -m faults --timeout 1200 --log-cli-level INFO tests/faults $(ARGS)
 
-lint: $(SET_UP_TEST)
+lint: $(SET_UP_TEST) ## check format, rules, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(SET_UP_TEST)
+format: $(SET_UP_TEST) ## format, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-samples: $(SET_UP)
+samples: $(SET_UP) ## paint the sample pictures anew
 	$(BIN)/python samples/make.py
 
-screenshots: $(SET_UP_TEST)
+docs: $(SET_UP) ## write the tables of settings in docs/ from the code
+	$(BIN)/python docs/tables.py
+
+screenshots: $(SET_UP_TEST) ## photograph the pages for README and docs
 	$(BIN)/python docs/screenshots.py
 
-bench-engine: $(SET_UP_TEST)
+bench-engine: $(SET_UP_TEST) ## time and memory of gradients, plain and tiled
 	$(BIN)/python benchmarks/engine.py $(ARGS)
 
-bench-web: $(SET_UP_TEST)
+bench-web: $(SET_UP_TEST) ## the web part while it is busy
 	$(BIN)/python benchmarks/web.py $(ARGS)
 
-bench-start: $(SET_UP_TEST)
+bench-start: $(SET_UP_TEST) ## how soon a job begins
 	$(BIN)/python benchmarks/start.py $(ARGS)
 
-bench-lists: $(SET_UP_TEST)
+bench-lists: $(SET_UP_TEST) ## lists of 100,000 jobs
 	$(BIN)/python benchmarks/lists.py $(ARGS)
 
-bench-presets: $(SET_UP_TEST)
+bench-presets: $(SET_UP_TEST) ## schedules of the presets
 	$(BIN)/python benchmarks/presets.py
 
-bench-looks: $(SET_UP_TEST)
+bench-looks: $(SET_UP_TEST) ## sheets and figures of how pictures look
 	$(BIN)/python benchmarks/looks.py $(ARGS)
 
-clean:
+clean: ## remove .venv and what was built
 	rm -rf .venv build dist *.egg-info

@@ -16,9 +16,11 @@ import httpx
 import pytest
 import yaml
 
+from farm.settings import Settings
 from tests.processes import answers, as_json, free_port, sample_files, wait_for
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+BOTO = {"AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"}  # read by boto itself, so no settings of the farm
 UNSET = re.compile(r"\$\{\w+:-([^}]*)\}")  # a variable that the operator may set, and its default
 
 
@@ -41,15 +43,48 @@ def test_every_service_has_what_an_operator_expects(services: dict[str, Any]) ->
         assert needs == "service_completed_successfully"
 
 
+def test_every_setting_reaches_the_services(services: dict[str, Any]) -> None:
+    # Given what there is to set, but for what the command line alone reads, on a person's machine
+    variables = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    variables -= {"FARM_URL", "FARM_TOKEN"}
+    # When it is compared with what the farm's services are given
+    names = ("web", "janitor", "migrate", "worker-gpu", "worker-cpu")
+    given = {name: set(services[name]["environment"]) - BOTO for name in names}
+    # Then each service has all but what is another's alone
+    alone = {
+        "web": {"HOST", "PORT", "FARM_SECRET_KEY"},
+        "janitor": {"FARM_WEBHOOK_SECRET"},
+        "worker-gpu": {"FARM_WORKER_NAME"},
+        "worker-cpu": {"FARM_WORKER_NAME"},
+    }
+    shared = variables.difference(*alone.values())
+    assert given == {name: shared | alone.get(name, set()) for name in names}
+
+
+def test_what_is_not_set_has_the_farms_default(services: dict[str, Any]) -> None:
+    own = {
+        "HOST",
+        "FARM_HOME",
+        "FARM_STORAGE",
+        "FARM_WEIGHTS_DIR",
+        "FARM_LOG_FORMAT",
+        "FARM_WORKER_NAME",
+    }
+    for name in ("web", "janitor", "worker-cpu"):
+        for variable, value in services[name]["environment"].items():
+            if variable not in own | BOTO | {"DATABASE_URL", "REDIS_URL", "PORT"}:
+                assert value == f"${{{variable}:-}}", f"{name}: {variable}"
+
+
 @contextmanager
 def service(
     services: dict[str, Any], name: str, replaced: dict[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A service of the file as a process on this machine: hosts and folders replaced by local ones."""
     given = services[name]["environment"].items()
-    environment = {key: UNSET.sub(r"\1", str(value)) for key, value in given}
-    unknown = set(replaced) - set(environment) - {"FARM_HOME"}
-    assert unknown - {"PORT", "HOST"} == set(), f"{name} does not set {unknown}"
+    environment = {key: UNSET.sub(r"\1", str(value)) for key, value in given if value is not None}
+    unknown = set(replaced) - set(environment) - {"PORT", "HOST"}
+    assert unknown == set(), f"{name} does not set {unknown}"
     command = services[name]["command"]
     assert command[0] == "farm"
     process = subprocess.Popen(
@@ -74,6 +109,7 @@ def test_the_composed_farm_renders_a_picture(
         "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
         "FARM_STORAGE": f"file://{tmp_path}/storage",
         "FARM_HOME": str(tmp_path),
+        "FARM_WEIGHTS_DIR": str(weights_dir),
     }
     with ExitStack() as stack:
         # Given Redis as the file starts it, and a migrated database

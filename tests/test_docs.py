@@ -1,0 +1,63 @@
+"""The pages in docs/: their tables are the code's, their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from farm.recipe import Recipe
+from farm.settings import SECRET, Settings
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+SOURCE = re.compile(r"`((?:farm|web|workers|migrations|tests|docs|benchmarks|samples)/[\w/.]+\.\w+)`")
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "docs/tables.py"))
+
+
+@pytest.mark.parametrize("page", ["recipe.md", "settings.md"])
+def test_a_table_of_settings_is_what_the_code_says(tables: dict[str, Any], page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    assert tables["with_table"](page, text) == text, "run `make docs`"
+
+
+def test_tables_have_a_line_for_each_setting(tables: dict[str, Any]) -> None:
+    recipe, settings = list(tables["recipe_table"]()), list(tables["settings_table"]())
+    assert len(recipe) == len(Recipe.model_fields) + 2
+    assert len(settings) == len(Settings.model_fields) + 2
+    assert "| `size` | `512` | 64 to 7680 | Longest side of the picture, px. |" in recipe
+    assert "| `PORT` | `8000` | 1 to 65535 | Port that the web part listens on. |" in settings
+    for field, line in zip(Settings.model_fields.values(), settings[2:], strict=True):
+        assert field.description is not None
+        assert line.endswith(f"| {field.description} |")
+        assert (f"`{field.validation_alias}_FILE`" in line) == (SECRET in field.metadata)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_paths_of_a_page_lead_somewhere(page: Path) -> None:
+    text = page.read_text()
+    wrong = []
+    for target in LINK.findall(text):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (page.parent / unquote(name)).resolve() if name else page
+        if not there.exists() or (anchor and anchor not in _anchors(there)):
+            wrong.append(target)
+    wrong += [path for path in SOURCE.findall(text) if not (ROOT / path).exists()]
+    assert wrong == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors that a forge makes of a page's headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
