@@ -16,7 +16,7 @@ from farm.database.models import Upload, Worker
 from farm.database.setup import install
 from farm.errors import InvalidInput
 from farm.fleet import registry
-from farm.fleet.estimates import compute_work, estimate, estimate_together, share_out
+from farm.fleet.estimates import compute_work, estimate, estimate_makespan, estimate_together
 from farm.jobs import attempts, details, states
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
@@ -82,7 +82,7 @@ def test_without_a_measured_speed_only_memory_is_told() -> None:
 def test_pieces_go_to_whoever_is_done_first(
     speeds: list[float], pieces: list[float], seconds: float
 ) -> None:
-    assert share_out(speeds, pieces) == pytest.approx(seconds)
+    assert estimate_makespan(speeds, pieces) == pytest.approx(seconds)
 
 
 def test_workers_share_several_renderings() -> None:

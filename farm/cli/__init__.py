@@ -1,4 +1,4 @@
-"""The command `farm`: what people and operators type, by audience.
+"""Command line `farm`, a file for each audience.
 
 May use every room of `farm`; what brings torch is imported where it is needed.
 """

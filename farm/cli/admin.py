@@ -1,4 +1,4 @@
-"""For operators: weights, tables, tokens, and the secret of webhooks."""
+"""Commands for operators: weights, tables, tokens, and the secret of webhooks."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from farm.settings import settings
 
 @main.group()
 def weights() -> None:
-    """The networks' weights."""
+    """List, fetch and verify the networks' weights."""
 
 
 @weights.command("list")
-def weights_list() -> None:
+def list_weights() -> None:
     """List the networks, which of them are in the cache, and which one paints."""
     from farm.engine.weights import NETWORKS, cached
 
     folder = settings().weights_dir
-    there = set(cached(folder))
+    present = set(cached(folder))
     table = Table("name", "from", "download", "in the cache", box=None)
     for network in NETWORKS.values():
-        found = "yes" if network.name in there else "no"
+        found = "yes" if network.name in present else "no"
         table.add_row(network.name, network.source, f"{network.megabytes} MB", found)
     Console().print(table)
     click.echo(f"cache: {folder}")
-    first = next((name for name in AUTOMATIC if name in there), None)
+    first = next((name for name in AUTOMATIC if name in present), None)
     choice = f"paints with {first}" if first else f"fetches {', else '.join(AUTOMATIC)}"
     click.echo(f"auto {choice}. Pictures differ between networks.")
 
 
 @weights.command("fetch")
 @click.argument("name", type=click.Choice(choices(Features)), default="auto")
-def weights_fetch(name: str) -> None:
+def fetch_weights(name: str) -> None:
     """Bring NAME into the cache; auto: vgg19 if its host answers, else vgg16."""
     from farm.engine.weights import resolve
 
@@ -48,8 +48,8 @@ def weights_fetch(name: str) -> None:
 
 
 @weights.command("verify")
-def weights_verify() -> None:
-    """Check what is in the cache; exit status 1 if something is wrong or nothing is there."""
+def verify_weights() -> None:
+    """Check the weights in the cache; exit status 1 if one is damaged or there are none."""
     from farm.engine.weights import cached, find_damage
 
     folder = settings().weights_dir
@@ -64,11 +64,11 @@ def weights_verify() -> None:
 
 @main.group("db")
 def database() -> None:
-    """The database's tables."""
+    """Upgrade and check the database's tables."""
 
 
 @database.command("upgrade")
-def database_upgrade() -> None:
+def upgrade_database() -> None:
     """Bring the tables to this version of the farm, and mark the storage as its own."""
     from farm.database.setup import install
 
@@ -77,25 +77,25 @@ def database_upgrade() -> None:
 
 
 @database.command("check")
-def database_check() -> None:
-    """Exit status 1 if the tables are not those this version needs."""
+def check_database() -> None:
+    """Check that the tables are those of this version; exit status 1 if not."""
     schema.check_version()
     click.echo("The database is up to date.")
 
 
 @main.group()
 def token() -> None:
-    """Who may use a farm that asks for a token (FARM_REQUIRE_TOKEN=1)."""
+    """Create, list and revoke the tokens of a farm that asks for one (FARM_REQUIRE_TOKEN=1)."""
     schema.check_version()
 
 
 @token.command("create")
 @click.argument("name")
-def token_create(name: str) -> None:
-    """A token for NAME, a person or a program. It is printed now, and kept nowhere."""
+def create_token(name: str) -> None:
+    """Create a token for NAME, a person or a program. It is printed now, and kept nowhere."""
     with sessions.writing() as session:
-        made = tokens.create(session, name)
-    click.echo(made)
+        token = tokens.create(session, name)
+    click.echo(token)
     if not settings().require_token:
         console.print(
             "[yellow]The farm asks for tokens once FARM_REQUIRE_TOKEN=1 is set for its web part."
@@ -103,8 +103,8 @@ def token_create(name: str) -> None:
 
 
 @token.command("list")
-def token_list() -> None:
-    """Who has one, and when it was used last."""
+def list_tokens() -> None:
+    """List the tokens by name, and when each was used last."""
     with sessions.reading() as session:
         found = tokens.listed(session)
     table = Table("name", "made", "last used", box=None)
@@ -116,8 +116,8 @@ def token_list() -> None:
 
 @token.command("revoke")
 @click.argument("name")
-def token_revoke(name: str) -> None:
-    """NAME's token opens nothing any more, at once."""
+def revoke_token(name: str) -> None:
+    """Revoke NAME's token; it is refused from now on."""
     with sessions.writing() as session:
         tokens.revoke(session, name)
     click.echo("revoked")
@@ -125,10 +125,10 @@ def token_revoke(name: str) -> None:
 
 @main.group()
 def webhooks() -> None:
-    """Telling others that a job has ended."""
+    """Show the secret of notifications that a job has ended."""
 
 
 @webhooks.command("secret")
-def webhooks_secret() -> None:
-    """Print the secret by which a receiver checks who calls it."""
+def print_webhook_secret() -> None:
+    """Print the secret by which a receiver checks that a call comes from this farm."""
     click.echo(settings().webhook_key)

@@ -79,7 +79,7 @@ class Client:
 
     def get_job(self, job_id: str) -> dict[str, Any]:
         """Return a job, as the API serialises it."""
-        return self._decode_json(self._request("GET", f"/jobs/{job_id}"))
+        return self._decode_json(self._send("GET", f"/jobs/{job_id}"))
 
     def poll_job(self, job_id: str, tag: str | None) -> tuple[dict[str, Any] | None, str | None]:
         """Return a job and its ETag; None for the job while its ETag is still `tag`.
@@ -96,22 +96,22 @@ class Client:
         if answer.status_code == httpx.codes.NOT_MODIFIED:
             return None, tag
         if _is_unavailable(answer):
-            raise Unavailable(_format_problem(answer))
+            raise Unavailable(_describe_problem(answer))
         if not answer.is_success:
-            raise Refused(_format_problem(answer))
+            raise Refused(_describe_problem(answer))
         return self._decode_json(answer), answer.headers.get("ETag")
 
     def list_jobs(self) -> list[dict[str, Any]]:
         """Return the newest jobs."""
-        return list(self._decode_json(self._request("GET", "/jobs"))["items"])
+        return list(self._decode_json(self._send("GET", "/jobs"))["items"])
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Cancel a job and return it."""
-        return self._decode_json(self._request("POST", f"/jobs/{job_id}/cancel"))
+        return self._decode_json(self._send("POST", f"/jobs/{job_id}/cancel"))
 
     def delete(self, job_id: str) -> None:
         """Delete a job that has ended, and its files."""
-        self._request("DELETE", f"/jobs/{job_id}")
+        self._send("DELETE", f"/jobs/{job_id}")
 
     def fetch(self, job_id: str, output: Path | None) -> Path:
         """Download the finished picture, piece by piece, and return its path.
@@ -124,7 +124,7 @@ class Client:
             InvalidInput: no format ends so.
             Refused: the picture cannot be had in that format.
         """
-        query = self._format_query(job_id, output) if output else {}
+        query = self._choose_format(job_id, output) if output else {}
         with self._open_response("GET", f"/jobs/{job_id}/result", params=query) as response:
             suffix = formats.suffix_of(response.headers.get("content-type", ""))
             path = output or Path(f"{job_id}{suffix}")
@@ -138,7 +138,7 @@ class Client:
                 part.unlink(missing_ok=True)
         return path
 
-    def _format_query(self, job_id: str, output: Path) -> dict[str, str]:
+    def _choose_format(self, job_id: str, output: Path) -> dict[str, str]:
         """Return the query that names the file's format; empty where it is the job's own."""
         own = formats.FORMATS[self.get_job(job_id)["recipe"]["format"]]
         if not output.suffix or output.suffix.lower() in own.suffixes:
@@ -148,11 +148,11 @@ class Client:
     def _retry_lost(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Request, and once more if the answer was lost on its way."""
         try:
-            return self._request(method, path, **options)
+            return self._send(method, path, **options)
         except ResponseLost:
-            return self._request(method, path, **options)
+            return self._send(method, path, **options)
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Request, and repeat when the farm's rate limit permits, for `PATIENCE_SECONDS` at most."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -198,15 +198,15 @@ def _build_refusal(response: httpx.Response) -> Refused:
     if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
         wait = response.headers.get("Retry-After", "")
         seconds = max(1.0, float(wait)) if wait.isdecimal() else 1.0
-        return RateLimited(_format_problem(response), seconds)
+        return RateLimited(_describe_problem(response), seconds)
     if response.status_code == httpx.codes.UNAUTHORIZED:
         return Refused(
-            f"{_format_problem(response)}\nThe command takes it from the environment: FARM_TOKEN."
+            f"{_describe_problem(response)}\nThe command takes it from the environment: FARM_TOKEN."
         )
-    return Refused(_format_problem(response))
+    return Refused(_describe_problem(response))
 
 
-def _format_problem(response: httpx.Response) -> str:
+def _describe_problem(response: httpx.Response) -> str:
     """Format a problem (RFC 9457) as one line a field."""
     try:
         problem = response.json()

@@ -1,4 +1,4 @@
-"""The options of commands that take a recipe: one for each of its settings."""
+"""Options of commands that take a recipe: one for each of its settings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from farm.recipe.recipe import choices, typed
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
-    """One option for each field of `Recipe`; what is not given keeps the recipe's default."""
+def add_recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add one option for each field of `Recipe`; what is not given keeps the recipe's default."""
     for name, field in reversed(Recipe.model_fields.items()):
         words = choices(field.annotation)
         kind = click.Choice(words) if words and all(isinstance(w, str) for w in words) else str
@@ -33,7 +33,11 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_recipe(given: dict[str, Any]) -> Recipe:
-    """The recipe of the options that were given."""
+    """Build the recipe from the options that were given.
+
+    Raises:
+        InvalidInput: with each setting that is wrong.
+    """
     path: Path | None = given.pop("recipe")
     values = Recipe.parse(path.read_bytes()).model_dump(exclude_unset=True) if path else {}
     return Recipe.parse(values | {name: value for name, value in given.items() if value is not None})

@@ -1,4 +1,4 @@
-"""For people with a running farm: send pictures, look, stop, fetch."""
+"""Commands for a running farm: submit, status, cancel, delete, fetch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rich.table import Column, Table
 
 from farm.cli import client
 from farm.cli import wait as waiting
-from farm.cli.recipe_options import EXISTING, read_recipe, recipe_options
+from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import console, main
 from farm.settings import settings
 
 
-def _farm(url: str) -> client.Client:
+def _connect(url: str) -> client.Client:
     return client.Client(url, settings().token)
 
 
@@ -33,18 +33,18 @@ url_option = click.option(
 @main.command()
 @click.argument("content", type=click.Path(exists=True, path_type=Path))
 @click.argument("styles", type=EXISTING, nargs=-1, required=True)
-@click.option("--name", default="", help="Shown in lists; the photograph's file name when left out.")
+@click.option("--name", default="", help="Name in lists; the photograph's file name when left out.")
 @click.option("--priority", type=click.IntRange(-100, 100), default=0, help="Higher goes first.")
-@click.option("--wait", is_flag=True, help="Until the pictures are finished, then fetch them.")
+@click.option("--wait", is_flag=True, help="Wait until the pictures are finished, then fetch them.")
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     help="With --wait: the picture's file, or a folder.  [default: this folder]",
 )
-@click.option("--webhook", default="", metavar="URL", help="Told by a POST how the job ended.")
+@click.option("--webhook", default="", metavar="URL", help="Notified by a POST when the job has ended.")
 @url_option
-@recipe_options
+@add_recipe_options
 def submit(
     content: Path,
     styles: tuple[Path, ...],
@@ -56,15 +56,15 @@ def submit(
     url: str,
     **given: Any,
 ) -> None:
-    """Send CONTENT and STYLES to a running farm; prints the job's id.
+    """Send CONTENT and STYLES to a running farm and print the job's id.
 
     CONTENT may be a folder: each picture in it becomes a job. With --wait the exit status is 0 when all
     have succeeded, 3 when one failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the jobs.
     """
     recipe = read_recipe(given)
-    photographs = waiting.photographs(content)
+    photographs = waiting.list_photographs(content)
     waiting.check_output(output, wait=wait, many=content.is_dir())
-    farm = _farm(url)
+    farm = _connect(url)
     sent = []
     for photograph in photographs:
         job = farm.submit(photograph, list(styles), recipe, name or photograph.stem, priority, webhook)
@@ -73,16 +73,16 @@ def submit(
         if not wait:
             click.echo(job["id"])
     if wait:
-        sys.exit(waiting.until_done(farm, sent, output, console))
+        sys.exit(waiting.wait_for_all(farm, sent, output, console))
 
 
 @main.command()
 @click.argument("job_id", required=False)
-@click.option("--json", "as_json", is_flag=True, help="The job as the API tells it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the job as the API serialises it.")
 @url_option
 def status(job_id: str | None, as_json: bool, url: str) -> None:
-    """How a job stands; without JOB_ID, the newest jobs."""
-    farm = _farm(url)
+    """Show a job's state; without JOB_ID, the newest jobs."""
+    farm = _connect(url)
     found = [farm.get_job(job_id)] if job_id else farm.list_jobs()
     if as_json:
         click.echo(json.dumps(found[0] if job_id else found))
@@ -104,7 +104,7 @@ def status(job_id: str | None, as_json: bool, url: str) -> None:
 @url_option
 def cancel(job_id: str, url: str) -> None:
     """Stop a job: at once if it waits, soon if it runs."""
-    click.echo(_farm(url).cancel(job_id)["state"])
+    click.echo(_connect(url).cancel(job_id)["state"])
 
 
 @main.command()
@@ -112,7 +112,7 @@ def cancel(job_id: str, url: str) -> None:
 @url_option
 def delete(job_id: str, url: str) -> None:
     """Delete a job that has ended, and its pictures."""
-    _farm(url).delete(job_id)
+    _connect(url).delete(job_id)
     click.echo("deleted")
 
 
@@ -124,4 +124,4 @@ def fetch(job_id: str, output: Path | None, url: str) -> None:
     """Download a finished picture, in the format of its recipe or of the ending of --output."""
     if output and not output.parent.is_dir():
         raise click.ClickException(f"{output.parent} is not a folder.")
-    click.echo(str(_farm(url).fetch(job_id, output)))
+    click.echo(str(_connect(url).fetch(job_id, output)))

@@ -1,4 +1,4 @@
-"""`farm render`: one picture, here and now, without a farm."""
+"""Command `farm render`: one picture, here and now, without a farm."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Any, Literal
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from farm.cli.recipe_options import EXISTING, read_recipe, recipe_options
+from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import console, main
 from farm.errors import InvalidInput, Problem
 from farm.recipe.memory_plan import SMALLEST_TILE
 from farm.recipe.recipe import LARGEST_SIZE, LONGEST_NAME
 
 
-def read_tile(text: str) -> int | Literal["auto"] | None:
-    """`auto`, `whole` (None) or a side in px."""
+def parse_tile(text: str) -> int | Literal["auto"] | None:
+    """Parse `auto`, `whole` (None) or a side in px.
+
+    Raises:
+        InvalidInput: it is none of them.
+    """
     if text in ("auto", "whole"):
         return "auto" if text == "auto" else None
     if text.isascii() and text.isdecimal() and SMALLEST_TILE <= int(text) <= LARGEST_SIZE:
@@ -50,7 +54,7 @@ def read_tile(text: str) -> int | Literal["auto"] | None:
     default=300,
     help="Between two checkpoints inside a level.  [default: 300]",
 )
-@recipe_options
+@add_recipe_options
 def render(
     content: Path,
     styles: tuple[Path, ...],
@@ -63,7 +67,7 @@ def render(
 ) -> None:
     """Render CONTENT in the manner of STYLES, here and now, without a farm."""
     recipe = read_recipe(given)
-    side = read_tile(tile)
+    side = parse_tile(tile)
     from farm.cli.render_files import render_files  # brings torch, which other commands do without
 
     columns = (

@@ -1,4 +1,4 @@
-"""The group that all commands belong to, and how it reports errors."""
+"""Group of all commands, and its report of errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ console = Console(stderr=True, highlight=False)
 
 
 class Farm(click.Group):
-    """Turns the farm's own errors into one clear line and exit status 1."""
+    """Group of commands that reports the farm's own errors in one line, with exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -31,4 +31,4 @@ class Farm(click.Group):
 @click.group(cls=Farm, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="style-farm")
 def main() -> None:
-    """A rendering farm for neural style transfer."""
+    """Rendering farm for neural style transfer."""

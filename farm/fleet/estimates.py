@@ -96,11 +96,11 @@ def estimate_together(
     measured = [each for each in fitting if each.seconds is not None]
     names = tuple(each.worker for each in (measured or fitting)[: len(pieces)])
     speeds = [each.seconds for each in measured if each.seconds is not None]
-    seconds = share_out(speeds, pieces) if speeds else None
+    seconds = estimate_makespan(speeds, pieces) if speeds else None
     return SharedEstimate(last.height, last.width, names, seconds)
 
 
-def share_out(speeds: Sequence[float], pieces: Sequence[float]) -> float:
+def estimate_makespan(speeds: Sequence[float], pieces: Sequence[float]) -> float:
     """Return the seconds until all pieces are done, each by the worker that is done with it first.
 
     Args:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torchvision.models.vgg import cfgs, make_layers
 
-from farm.cli.supervisor import bring_weights
+from farm.cli.supervisor import ensure_weights
 from farm.engine import onnx, weights
 from farm.engine.gradient import Pass
 from farm.engine.tiles import Region
@@ -369,5 +369,5 @@ def test_a_start_fetches_unless_a_network_that_auto_prefers_is_there(
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    bring_weights(settings().model_copy(update={"weights_dir": tmp_path}))
+    ensure_weights(settings().model_copy(update={"weights_dir": tmp_path}))
     assert commands == ([["weights", "fetch", "auto"]] if fetches else [])

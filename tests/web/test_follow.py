@@ -29,7 +29,7 @@ Painter = Callable[..., None]
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wait, "EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(wait, "POLL_SECONDS", 0.05)
 
 
 @pytest.fixture

@@ -132,13 +132,13 @@ def test_the_recipe_is_had_alone_and_taken_again(
 def test_commands_to_copy_make_the_same_recipe(client: FlaskClient, make_job: MakeJob) -> None:
     import click
 
-    from farm.cli.recipe_options import recipe_options
+    from farm.cli.recipe_options import add_recipe_options
 
     found: list[Recipe] = []
 
     @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
     @click.argument("pictures", nargs=-1)
-    @recipe_options
+    @add_recipe_options
     def submit(pictures: tuple[str, ...], **given: object) -> None:
         found.append(read_recipe(given))
 
