@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from flask import Response, make_response, render_template, request
+from flask import Response, render_template, request
 
 from farm.database import sessions
 from farm.database.models import State
@@ -15,6 +15,7 @@ from farm.fleet import registry
 from farm.jobs import bulk, lists
 from farm.jobs.lists import Asked, Sort
 from web.pages import blueprint
+from web.pages.fragments import send_fragment
 
 Choice = TypeVar("Choice", bound=enum.StrEnum)
 
@@ -39,12 +40,7 @@ def list_jobs() -> str:
 @blueprint.get("/jobs/list")
 def refresh_list() -> Response:
     """Of the same page, what changes by itself; asked for with its ETag, only if it has changed."""
-    response = make_response(render_template("_jobs.html", **_list(), alone=True))
-    response.cache_control.private = True
-    response.cache_control.no_cache = True
-    response.add_etag()
-    response.make_conditional(request)
-    return response
+    return send_fragment("_jobs.html", **_list())
 
 
 def asked(state: State | None = None) -> Asked:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from flask import render_template
+from flask import Response, render_template
 
 from farm.database import sessions
+from farm.database.models import Worker
 from farm.fleet import registry
 from web.pages import blueprint
+from web.pages.fragments import send_fragment
 
 
 @blueprint.get("/workers")
 def list_workers() -> str:
-    """Who paints."""
+    """Return the page of who paints."""
+    return render_template("workers.html", workers=_list_alive())
+
+
+@blueprint.get("/workers/list")
+def refresh_workers() -> Response:
+    """Return the part of it that changes, alone."""
+    return send_fragment("_workers.html", workers=_list_alive())
+
+
+def _list_alive() -> list[Worker]:
     with sessions.reading() as session:
-        found = registry.list_alive(session)
-    return render_template("workers.html", workers=found)
+        return registry.list_alive(session)

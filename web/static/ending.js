@@ -1,7 +1,7 @@
 // The page that asks whether an exploration shall be deleted, while it is still painted: it is loaded anew
 // once that has ended.
 import { gone } from "./gone.js";
-import { live } from "./live.js";
+import { live } from "./follow.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
 

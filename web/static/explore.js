@@ -1,7 +1,7 @@
 // An exploration's page while its cells are painted: each is shown as it grows.
 import { duration } from "./duration.js";
 import { gone } from "./gone.js";
-import { live } from "./live.js";
+import { live } from "./follow.js";
 
 const ENDED = ["succeeded", "failed", "cancelled"];
 const WORDS = {

@@ -2,8 +2,10 @@
 
 /** Show the page's own words for it, and have them read aloud. */
 export function gone() {
+  const words = document.getElementById("gone");
+  if (!words) return; // a page that goes without
   const main = document.getElementById("main");
-  main.replaceChildren(document.getElementById("gone").content.cloneNode(true));
+  main.replaceChildren(words.content.cloneNode(true));
   document.title = `${main.querySelector("h1").textContent} · Style Farm`;
   main.focus();
 }

@@ -1,7 +1,7 @@
 // A job's page while it waits or is painted: shows what changed, and loads anew at its end.
 import { duration } from "./duration.js";
 import { gone } from "./gone.js";
-import { live } from "./live.js";
+import { live } from "./follow.js";
 
 const DETAILS_MS = 4000; // between two looks at the loss curve, the timeline and the log
 const SPOKEN_SHARE = 0.1; // a screen reader hears of every tenth part

@@ -1,62 +1,188 @@
-// What changes is told by the farm (server-sent events), while somebody looks; where that cannot be had,
-// it is asked for again and again.
-import { poll } from "./poll.js";
+// Parts of a page that change by themselves: the farm makes their HTML, and says when it changed.
+//
+// A part is an element with an id that names the address of its newest HTML (data-fragment) and the least time
+// between two questions in ms (data-every). With the address of a stream (data-stream, server-sent events) it
+// is asked for only when the stream says that something changed; without one, or where it cannot be had, again
+// and again. A part that comes without data-fragment changes no more. Where data-whole differs, the whole page
+// looks otherwise by now, and is loaded anew.
+import { gone } from "./gone.js";
+import { load, swap } from "./swap.js";
 
-const EVERY_MS = 1000; // between two questions
-const MOST_FAILURES = 4; // of the stream in a row, before questions are asked instead
+const HIDDEN_MS = 15000; // between two questions while nobody looks
+const LONGEST_MS = 30000; // between two questions while nobody answers
+const PATIENCE_MS = 10000; // for an answer
+const MAX_FAILURES = 4; // of a stream in a row, before questions are asked instead
 
-/**
- * @param {string} url of the thing itself; its stream is at url + "/stream"
- * @param {(found: object) => Promise<boolean>} changed how it stands now; returns whether to go on
- * @param {(lost: boolean) => void} connection whether the farm does not answer
- * @param {() => void} gone it was deleted
- */
-export function live(url, changed, connection, gone) {
-  let source = null;
-  let failures = 0;
-  let over = false;
+const unreachable = new Set(); // parts and streams
+const streams = new Map(); // by their addresses
 
-  function end() {
-    over = true;
-    source?.close();
-    document.removeEventListener("visibilitychange", look);
+function showConnection(what, lost) {
+  if (lost) unreachable.add(what);
+  else unreachable.delete(what);
+  const words = document.getElementById("lost");
+  if (words) words.hidden = !unreachable.size;
+}
+
+function pause(ms) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", end);
+      resolve();
+    };
+    const timer = setTimeout(end, document.hidden ? Math.max(ms, HIDDEN_MS) : ms);
+    document.addEventListener("visibilitychange", end); // whoever comes back sees the present
+  });
+}
+
+/** Something that one waits for; what comes before somebody waits is not lost. */
+class Bell {
+  #rung = false;
+  #wake = () => {};
+
+  ring() {
+    this.#rung = true;
+    this.#wake();
   }
 
-  function ask() {
-    end();
-    poll(url, EVERY_MS, async (response) => changed(await response.json()), connection, gone);
+  async heard() {
+    if (!this.#rung) await new Promise((resolve) => (this.#wake = resolve));
+    this.#rung = false;
+  }
+}
+
+/** Rings a bell for each part that hangs on it when something changed. */
+class Stream {
+  refused = false;
+  #url;
+  #bells = [];
+  #source = null;
+  #failures = 0;
+  #over = false;
+
+  constructor(url) {
+    this.#url = url;
+    // A browser holds few connections to one farm: pages in the background give theirs back.
+    document.addEventListener("visibilitychange", () => this.#look());
+    this.#look();
   }
 
-  async function tell(event) {
-    failures = 0;
-    connection(false);
-    if (!(await changed(JSON.parse(event.data)))) end();
+  bell() {
+    const bell = new Bell();
+    this.#bells.push(bell);
+    return bell;
   }
 
-  function open() {
-    source = new EventSource(`${url}/stream`);
-    source.addEventListener("state", tell);
-    source.addEventListener("open", () => {
-      failures = 0; // whoever waits may hear nothing for many streams
-      connection(false);
-    });
-    source.addEventListener("end", () => source.close());
-    source.addEventListener("gone", () => {
-      end();
+  #look() {
+    this.#source?.close();
+    if (!document.hidden && !this.#over) this.#open();
+  }
+
+  #open() {
+    this.#source = new EventSource(this.#url);
+    this.#source.addEventListener("changed", () => this.#changed());
+    this.#source.addEventListener("open", () => this.#answered()); // whoever waits may hear nothing for long
+    this.#source.addEventListener("end", () => this.#end());
+    this.#source.addEventListener("gone", () => {
+      this.#end();
       gone();
     });
-    source.addEventListener("error", () => {
-      if (over || source.readyState === EventSource.CLOSED || ++failures > MOST_FAILURES) return over || ask();
-      connection(failures > 1); // a stream ends now and then, and is opened again
-    });
+    this.#source.addEventListener("error", () => this.#failed());
   }
 
-  // A browser holds few connections to one farm: pages in the background give theirs back.
-  function look() {
-    source?.close();
-    if (!document.hidden && !over) open();
+  #answered() {
+    this.#failures = 0;
+    showConnection(this, false);
   }
 
-  document.addEventListener("visibilitychange", look);
-  look();
+  #changed() {
+    this.#answered();
+    for (const bell of this.#bells) bell.ring();
+  }
+
+  #failed() {
+    if (this.#over) return;
+    this.#failures += 1; // a stream ends now and then, and is opened again by the browser
+    if (this.#source.readyState !== EventSource.CLOSED && this.#failures <= MAX_FAILURES) {
+      showConnection(this, this.#failures > 1);
+      return;
+    }
+    this.#end();
+    this.refused = true;
+    this.#changed();
+  }
+
+  #end() {
+    this.#over = true;
+    this.#source.close();
+  }
 }
+
+function streamAt(url) {
+  if (!streams.has(url)) streams.set(url, new Stream(url));
+  return streams.get(url);
+}
+
+class Part {
+  #id;
+  #url;
+  #every;
+  #stream;
+  #bell;
+  #tag = null;
+
+  constructor(element) {
+    const { fragment, stream, every } = element.dataset;
+    this.#id = element.id;
+    this.#url = fragment;
+    this.#every = Number(every);
+    this.#stream = stream ? streamAt(stream) : null;
+    this.#bell = this.#stream?.bell();
+  }
+
+  /** Keep it up to date until it changes no more. */
+  async keep() {
+    let wait = this.#every;
+    if (this.#stream) await this.#bell.heard();
+    else await pause(wait);
+    for (;;) {
+      const answer = await this.#fetch();
+      showConnection(this, !answer);
+      if (answer && !(await this.#show(answer))) return;
+      wait = answer ? this.#every : Math.min(wait * 2, LONGEST_MS);
+      await pause(wait);
+      if (answer && this.#stream && !this.#stream.refused) await this.#bell.heard();
+    }
+  }
+
+  // Its status and what was sent; null where nobody answers as the farm does.
+  async #fetch() {
+    try {
+      const headers = this.#tag ? { "If-None-Match": this.#tag } : {};
+      const response = await fetch(this.#url, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+      if (!response.ok) return response.status === 304 || response.status === 404 ? response : null;
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      if (!page.getElementById(this.#id)) return null; // somebody signed out
+      this.#tag = response.headers.get("ETag");
+      return { status: response.status, page };
+    } catch {
+      return null;
+    }
+  }
+
+  // Returns whether it may change again.
+  async #show({ status, page }) {
+    if (status === 404) gone();
+    if (!page) return status === 304;
+    const fresh = page.getElementById(this.#id).dataset;
+    if (fresh.whole !== document.getElementById(this.#id)?.dataset.whole) {
+      await load(page); // so that they are there at once
+      location.reload();
+      return false;
+    }
+    swap(page);
+    return "fragment" in fresh;
+  }
+}
+
+for (const element of document.querySelectorAll("[data-fragment]")) new Part(element).keep();

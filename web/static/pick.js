@@ -8,12 +8,11 @@ let last = null; // id of the box that was clicked before
 
 const boxes = () => [...document.querySelectorAll('input[name="ids"]')];
 
-/** The boxes that are ticked. */
-export const picked = () => boxes().filter((box) => box.checked);
+const picked = () => boxes().filter((box) => box.checked);
 
-/** Bring the bar up to date. */
-export function show() {
+function show() {
   const count = picked().length;
+  document.getElementById("list").toggleAttribute("data-still", count > 0); // what is being chosen from stays
   bar.classList.toggle("is-open", count > 0);
   const text = `${count} selected${count > most ? `; at most ${most} at once` : ""}`;
   if (words.textContent !== text) words.textContent = text;
@@ -45,5 +44,6 @@ document.getElementById("unpick").addEventListener("click", () => {
   tick(boxes(), false);
   (all ?? document.getElementById("q")).focus();
 });
+document.addEventListener("swapped", show);
 addEventListener("pageshow", show); // a browser may bring ticks back
 show();
