@@ -57,6 +57,19 @@ def test_links_and_paths_of_a_page_lead_somewhere(page: Path) -> None:
     assert wrong == []
 
 
+def test_decisions_have_four_parts_and_a_line_in_the_index() -> None:
+    records = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    index = (ROOT / "docs/decisions/README.md").read_text()
+    lines = re.findall(r"^- \[(\d{4})\]\((.+)\) (.+)$", index, re.MULTILINE)
+    assert [record.name[:4] for record in records] == [f"{n:04}" for n in range(1, len(records) + 1)]
+    assert sorted(name for _, name, _ in lines) == [record.name for record in records]
+    for number, name, title in lines:
+        text = (ROOT / "docs/decisions" / name).read_text()
+        assert text.startswith(f"# {number} {title}\n")
+        parts = re.findall(r"^## (.+)\n\n\S", text, re.MULTILINE)
+        assert parts == ["Context", "Decision", "Consequences", "Measured"], name
+
+
 def _anchors(page: Path) -> set[str]:
     """Return the anchors that a forge makes of a page's headings."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)

@@ -3,5 +3,6 @@
 import os
 
 if "OMP_WAIT_POLICY" not in os.environ:
-    # Before torch is loaded: how often its threads look for work before they sleep. See docs/why.md.
+    # Before torch is loaded: how often its threads look for work before they sleep. Why: decision 0018
+    # in docs/decisions/.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
