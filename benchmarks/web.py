@@ -40,6 +40,7 @@ from farm.database import sessions
 from farm.database.models import Job, State
 from farm.database.setup import install
 from farm.jobs import attempts
+from farm.jobs.states import AttemptRef
 from tests.processes import FARM, SAMPLES, answers, free_port, wait_for
 
 STREAMS = 50
@@ -100,7 +101,7 @@ def report(ids: list[str], stop: threading.Event) -> None:
         number += 1
         progress = attempts.Progress(0.5, 2, 4, number, 10**6, 60.0, 0.5, 0.1, 0.01, 4.0)
         with sessions.writing() as session:
-            attempts.report(session, ids[number % len(ids)], 1, progress)
+            attempts.report(session, AttemptRef(ids[number % len(ids)], 1), progress)
 
 
 def listen(port: int, job_id: str) -> socket.socket:

@@ -13,6 +13,7 @@ from farm.database import sessions
 from farm.database.models import Delivery, DeliveryStatus, Job, State, WorkClass
 from farm.errors import NotFound, WrongState
 from farm.jobs import states
+from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 from farm.webhooks import deliveries
 from farm.webhooks.deliveries import Answer, Claim
@@ -85,12 +86,12 @@ def test_each_end_of_a_job_with_a_webhook_is_owed(end: State) -> None:
         assert taken
         assert rows(job_id) == []
         if end is State.SUCCEEDED:
-            states.succeed(session, job_id, 1, {"ssim": 0.5})
+            states.succeed(session, AttemptRef(job_id, 1), {"ssim": 0.5})
         elif end is State.FAILED:
-            states.fail(session, job_id, 1, "it broke")
+            states.fail(session, AttemptRef(job_id, 1), "it broke")
         else:
             states.cancel(session, job_id)
-            states.stopped(session, job_id, 1)
+            states.stopped(session, AttemptRef(job_id, 1))
     (row,) = rows(job_id)
     assert (row.state, row.attempt, row.tries, row.answer) == (end, 1, 0, None)
     assert row.status is DeliveryStatus.WAITING
@@ -120,7 +121,7 @@ def test_why_it_failed_is_told_although_it_was_tried_again_since() -> None:
     job_id = told_job()
     with sessions.writing() as session:
         states.claim(session, WorkClass.PREVIEW, "worker@test")
-        states.fail(session, job_id, 1, "it broke")
+        states.fail(session, AttemptRef(job_id, 1), "it broke")
         states.retry(session, job_id)
     assert claimed().message == "it broke"
 

@@ -18,6 +18,7 @@ from farm.errors import InvalidInput
 from farm.fleet import registry
 from farm.fleet.estimates import compute_work, estimate, estimate_makespan, estimate_together
 from farm.jobs import attempts, details, states
+from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.recipe.levels import Level, levels, pixel_iterations
@@ -232,7 +233,9 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
 
     # When it tells its own time left
     with sessions.writing() as session:
-        attempts.report(session, job_id, 1, attempts.Progress(0.5, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01))
+        attempts.report(
+            session, AttemptRef(job_id, 1), attempts.Progress(0.5, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01)
+        )
     assert expected() is None
 
 
@@ -282,7 +285,7 @@ def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
     with sessions.writing() as session:
         claim = states.claim(session, states.get(session, job_id).work_class, name)
     assert claim is not None
-    reporter = Reporter(claim.job, claim.attempt, storage())
+    reporter = Reporter(claim, storage())
 
     def speed() -> float | None:
         with sessions.reading() as session:

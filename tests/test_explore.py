@@ -170,7 +170,7 @@ def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
     with sessions.writing() as session:
         claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
         assert claim
-        states.succeed(session, claim.job.id, claim.attempt, {})
+        states.succeed(session, claim.attempt, {})
         began = sessions.clock(session) - timedelta(seconds=20)
         session.execute(update(Job).where(Job.id == claim.job.id).values(started_at=began))
     assert left() == pytest.approx(4 * 20, abs=2)
@@ -195,9 +195,9 @@ def test_stopping_an_exploration_removes_the_checkpoints_of_cells_that_wait() ->
     with sessions.writing() as session:
         claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
         assert claim
-        attempts.checkpoint_stored(session, claim.job.id, claim.attempt)
-        states.give_back(session, claim.job.id, claim.attempt, "its worker stopped")
-    checkpoint = f"jobs/{claim.job.id}/{claim.attempt}/checkpoint.safetensors"
+        attempts.checkpoint_stored(session, claim.attempt)
+        states.give_back(session, claim.attempt, "its worker stopped")
+    checkpoint = f"jobs/{claim.job.id}/{claim.attempt.number}/checkpoint.safetensors"
     storage().put(checkpoint, b"state")
 
     grids.cancel(made.id)

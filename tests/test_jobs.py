@@ -13,6 +13,7 @@ from farm.database.models import Event, Job, State, Upload, WorkClass, now
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.fleet import registry
 from farm.jobs import attempts, details, states, tickets
+from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -57,17 +58,18 @@ def to_state(wanted: State) -> str:
     if wanted is State.QUEUED:
         return job_id
     assert claim() is not None
+    attempt = AttemptRef(job_id, 1)
     with sessions.writing() as session:
         match wanted:
             case State.SUCCEEDED:
-                states.succeed(session, job_id, 1, {"ssim": 0.5})
+                states.succeed(session, attempt, {"ssim": 0.5})
             case State.FAILED:
-                states.fail(session, job_id, 1, "it broke")
+                states.fail(session, attempt, "it broke")
             case State.CANCELLING | State.CANCELLED:
                 states.cancel(session, job_id)
     if wanted is State.CANCELLED:
         with sessions.writing() as session:
-            states.stopped(session, job_id, 1)
+            states.stopped(session, attempt)
     assert state(job_id) is wanted
     return job_id
 
@@ -78,12 +80,12 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
     # When a worker takes it, reports, and finishes
     taken = claim()
     assert taken is not None
-    assert (taken.job.id, taken.attempt) == (job_id, 1)
+    assert (taken.job.id, taken.attempt) == (job_id, AttemptRef(job_id, 1))
     with sessions.writing() as session:
-        assert attempts.report(session, job_id, 1, progress()) is State.RUNNING
-        attempts.preview_stored(session, job_id, 1)
-        attempts.set_features(session, job_id, 1, "vgg16")
-        states.succeed(session, job_id, 1, {"ssim": 0.5})
+        assert attempts.report(session, taken.attempt, progress()) is State.RUNNING
+        attempts.preview_stored(session, taken.attempt)
+        attempts.set_features(session, taken.attempt, "vgg16")
+        states.succeed(session, taken.attempt, {"ssim": 0.5})
     # Then the row tells the whole story
     with sessions.reading() as session:
         job = details.get_with_history(session, job_id)
@@ -152,10 +154,11 @@ def test_a_waiting_job_is_cancelled_at_once_and_stays_so() -> None:
 
 def test_a_running_job_learns_of_its_cancellation_at_the_next_report() -> None:
     job_id = to_state(State.CANCELLING)
+    attempt = AttemptRef(job_id, 1)
     with sessions.writing() as session:
-        assert attempts.report(session, job_id, 1, progress()) is State.CANCELLING
-        assert attempts.heartbeat(session, job_id, 1) is State.CANCELLING
-        states.stopped(session, job_id, 1)
+        assert attempts.report(session, attempt, progress()) is State.CANCELLING
+        assert attempts.heartbeat(session, attempt) is State.CANCELLING
+        states.stopped(session, attempt)
     assert state(job_id) is State.CANCELLED
 
 
@@ -169,7 +172,7 @@ def test_what_has_ended_is_not_cancelled(ended: State) -> None:
 def test_a_result_that_comes_after_a_cancellation_is_refused() -> None:
     job_id = to_state(State.CANCELLING)
     with pytest.raises(AttemptLost), sessions.writing() as session:
-        states.succeed(session, job_id, 1, {})
+        states.succeed(session, AttemptRef(job_id, 1), {})
     assert state(job_id) is State.CANCELLING
 
 
@@ -179,7 +182,7 @@ def test_a_failed_job_is_retried_as_a_new_attempt_without_the_old_ones_traces() 
         assert states.retry(session, job_id).error is None
     taken = claim()
     assert taken is not None
-    assert taken.attempt == 2
+    assert taken.attempt == AttemptRef(job_id, 2)
     with sessions.reading() as session:
         job = details.get_with_history(session, job_id)
     assert [a.outcome for a in job.attempts] == ["failed", None]
@@ -195,21 +198,22 @@ def test_only_failed_and_cancelled_jobs_are_retried(wrong: State) -> None:
 def test_every_write_of_a_stale_attempt_is_refused() -> None:
     # Given a job that a second attempt has taken over
     job_id = to_state(State.RUNNING)
+    stale = AttemptRef(job_id, 1)
     with sessions.writing() as session:
-        states.give_back(session, job_id, 1, "stopped")
+        states.give_back(session, stale, "stopped")
     assert claim() is not None
     # Then nothing the first one writes is taken
     for write in (
-        lambda s: attempts.report(s, job_id, 1, progress()),
-        lambda s: attempts.heartbeat(s, job_id, 1),
-        lambda s: attempts.preview_stored(s, job_id, 1),
-        lambda s: attempts.set_features(s, job_id, 1, "x"),
-        lambda s: attempts.checkpoint_stored(s, job_id, 1),
-        lambda s: attempts.note(s, job_id, 1, "x"),
-        lambda s: states.broke_off(s, job_id, 1, states.LOST, "x"),
-        lambda s: states.succeed(s, job_id, 1, {}),
-        lambda s: states.fail(s, job_id, 1, "no"),
-        lambda s: states.give_back(s, job_id, 1, "no"),
+        lambda s: attempts.report(s, stale, progress()),
+        lambda s: attempts.heartbeat(s, stale),
+        lambda s: attempts.preview_stored(s, stale),
+        lambda s: attempts.set_features(s, stale, "x"),
+        lambda s: attempts.checkpoint_stored(s, stale),
+        lambda s: attempts.note(s, stale, "x"),
+        lambda s: states.broke_off(s, stale, states.LOST, "x"),
+        lambda s: states.succeed(s, stale, {}),
+        lambda s: states.fail(s, stale, "no"),
+        lambda s: states.give_back(s, stale, "no"),
     ):
         with pytest.raises(AttemptLost), sessions.writing() as session:
             write(session)
@@ -257,7 +261,7 @@ def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
 
 def lose(job_id: str, attempt: int, outcome: str = states.LOST) -> State:
     with sessions.writing() as session:
-        states.broke_off(session, job_id, attempt, outcome, "broke off")
+        states.broke_off(session, AttemptRef(job_id, attempt), outcome, "broke off")
     return state(job_id)
 
 
@@ -287,9 +291,10 @@ def test_who_knows_that_a_worker_is_dead_need_not_wait_for_the_lease() -> None:
 def test_progress_stands_while_there_is_a_checkpoint_to_go_on_from() -> None:
     # Given a job at half, with a checkpoint, whose worker is lost
     job_id = to_state(State.RUNNING)
+    first = AttemptRef(job_id, 1)
     with sessions.writing() as session:
-        attempts.report(session, job_id, 1, progress(0.5))
-        attempts.checkpoint_stored(session, job_id, 1)
+        attempts.report(session, first, progress(0.5))
+        attempts.checkpoint_stored(session, first)
     lose(job_id, 1)
     # When another takes it
     taken = claim()
@@ -298,8 +303,8 @@ def test_progress_stands_while_there_is_a_checkpoint_to_go_on_from() -> None:
     assert (taken.job.progress, taken.job.checkpoint_attempt) == (0.5, 1)
     # And when it has ended and is retried, it begins anew
     with sessions.writing() as session:
-        attempts.note(session, job_id, 2, "resumed at level 2, iteration 3")
-        states.fail(session, job_id, 2, "it broke")
+        attempts.note(session, taken.attempt, "resumed at level 2, iteration 3")
+        states.fail(session, taken.attempt, "it broke")
         states.retry(session, job_id)
     taken = claim()
     assert taken is not None
@@ -316,7 +321,7 @@ def test_the_loss_curve_goes_on_where_an_attempt_was_resumed() -> None:
         for i in iterations:
             with sessions.writing() as session:
                 values = attempts.Progress(0.1, 1, 1, i, 9, 1.0, 1, number, 1)
-                attempts.report(session, job_id, number, values)
+                attempts.report(session, AttemptRef(job_id, number), values)
         lose(job_id, number)
     with sessions.reading() as session:
         points = details.losses(session, states.get(session, job_id))
@@ -375,7 +380,7 @@ def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
     with sessions.writing() as session:
         for iteration in range(1000):
             values = attempts.Progress(0.1, 1, 1, iteration, 1000, 1.0, 1, 1, 1)
-            attempts.report(session, job_id, 1, values)
+            attempts.report(session, AttemptRef(job_id, 1), values)
     with sessions.reading() as session:
         points = details.losses(session, states.get(session, job_id))
     assert 300 < len(points) <= details.LOSS_POINTS_SHOWN

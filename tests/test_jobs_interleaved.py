@@ -16,6 +16,7 @@ from farm.database import sessions
 from farm.database.models import Attempt, Job, State, now
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.jobs import attempts, states
+from farm.jobs.states import AttemptRef
 from tests.test_jobs import claim, make_job, progress
 
 HELD = (State.RUNNING, State.CANCELLING)
@@ -61,35 +62,35 @@ class Interleaved(RuleBasedStateMachine):
         assert taken is not None
         assert taken.job.id == best[0]
         best[1].state, best[1].attempt = State.RUNNING, best[1].attempt + 1
-        assert taken.attempt == best[1].attempt
+        assert taken.attempt.number == best[1].attempt
 
     @rule(number=st.integers(0, 9), back=st.integers(0, 2), kind=st.sampled_from("hrcn"))
     def attempt_writes(self, number: int, back: int, kind: str) -> None:
         if not (picked := self.pick(number)):
             return
         job_id, known = picked
-        attempt = known.attempt - back
+        attempt = AttemptRef(job_id, known.attempt - back)
         write: Any = {
-            "h": lambda s: attempts.heartbeat(s, job_id, attempt),
-            "r": lambda s: attempts.report(s, job_id, attempt, progress()),
-            "c": lambda s: attempts.checkpoint_stored(s, job_id, attempt),
-            "n": lambda s: attempts.note(s, job_id, attempt, "noted"),
+            "h": lambda s: attempts.heartbeat(s, attempt),
+            "r": lambda s: attempts.report(s, attempt, progress()),
+            "c": lambda s: attempts.checkpoint_stored(s, attempt),
+            "n": lambda s: attempts.note(s, attempt, "noted"),
         }[kind]
         if self.do(known, attempt, write) and kind == "c":
-            known.checkpoint = attempt
+            known.checkpoint = attempt.number
 
     @rule(number=st.integers(0, 9), back=st.integers(0, 2), outcome=OUTCOMES)
     def attempt_ends(self, number: int, back: int, outcome: str) -> None:
         if not (picked := self.pick(number)):
             return
         job_id, known = picked
-        attempt = known.attempt - back
+        attempt = AttemptRef(job_id, known.attempt - back)
         cause = {"lost": states.LOST, "out of memory": states.OUT_OF_MEMORY}.get(outcome, "")
         end: Any = {
-            "succeed": lambda s: states.succeed(s, job_id, attempt, {}),
-            "fail": lambda s: states.fail(s, job_id, attempt, "it broke"),
-            "give back": lambda s: states.give_back(s, job_id, attempt, "stopped"),
-        }.get(outcome, lambda s: states.broke_off(s, job_id, attempt, cause, "broke off"))
+            "succeed": lambda s: states.succeed(s, attempt, {}),
+            "fail": lambda s: states.fail(s, attempt, "it broke"),
+            "give back": lambda s: states.give_back(s, attempt, "stopped"),
+        }.get(outcome, lambda s: states.broke_off(s, attempt, cause, "broke off"))
         if outcome == "succeed" and known.state is State.CANCELLING:
             with pytest.raises(AttemptLost), sessions.writing() as session:
                 end(session)
@@ -150,16 +151,16 @@ class Interleaved(RuleBasedStateMachine):
         elif what == "delete":
             del self.known[job_id]
 
-    def do(self, known: Known, attempt: int, write: Any) -> bool:
+    def do(self, known: Known, attempt: AttemptRef, write: Any) -> bool:
         """Whether it was taken; it must be exactly if this attempt has the job."""
         try:
             with sessions.writing() as session:
                 write(session)
         except AttemptLost:
-            assert known.state not in HELD or attempt != known.attempt
+            assert known.state not in HELD or attempt.number != known.attempt
             return False
         assert known.state in HELD
-        assert attempt == known.attempt
+        assert attempt.number == known.attempt
         return True
 
     @invariant()
@@ -200,9 +201,9 @@ def test_no_order_of_events_breaks_a_job() -> None:
 @pytest.mark.usefixtures("database")
 def test_a_job_that_is_gone_takes_nothing() -> None:
     for write in (
-        lambda s: attempts.heartbeat(s, "gone", 1),
-        lambda s: states.fail(s, "gone", 1, "x"),
-        lambda s: states.broke_off(s, "gone", 1, states.LOST, "x"),
+        lambda s: attempts.heartbeat(s, AttemptRef("gone", 1)),
+        lambda s: states.fail(s, AttemptRef("gone", 1), "x"),
+        lambda s: states.broke_off(s, AttemptRef("gone", 1), states.LOST, "x"),
     ):
         with pytest.raises(AttemptLost), sessions.writing() as session:
             write(session)

@@ -12,6 +12,7 @@ from farm.database import sessions
 from farm.database.models import Job, Upload, now
 from farm.errors import StorageAway, WrongState
 from farm.jobs import actions, attempts, cleanup, states
+from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import MARK, Storage, storage
@@ -29,7 +30,7 @@ def twice_begun() -> str:
         for name in ("preview.jpg", "checkpoint.safetensors"):
             storage().put(f"jobs/{job_id}/{number}/{name}", b"1")
         with sessions.writing() as session:
-            attempts.checkpoint_stored(session, job_id, number)
+            attempts.checkpoint_stored(session, AttemptRef(job_id, number))
         if number == 1:
             lose(job_id, 1)
     return job_id
@@ -58,7 +59,7 @@ def test_an_ended_job_keeps_its_pictures_and_what_is_not_ours() -> None:
     storage().put(f"jobs/{job_id}/.DS_Store", b"1")
     storage().put(f"jobs/{job_id}/2/result.png", b"1")
     with sessions.writing() as session:
-        states.succeed(session, job_id, 2, {})
+        states.succeed(session, AttemptRef(job_id, 2), {})
     cleanup.remove_of(job_id)
     assert left(job_id) == [".DS_Store", "2/preview.jpg", "2/result.png"]
 
@@ -68,7 +69,7 @@ def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
     with pytest.raises(WrongState):
         actions.delete(job_id)
     with sessions.writing() as session:
-        states.fail(session, job_id, 2, "it broke")
+        states.fail(session, AttemptRef(job_id, 2), "it broke")
     actions.delete(job_id)
     cleanup.sweep()
     assert len(storage().keys()) == 4  # two pictures and their thumbnails

@@ -23,6 +23,7 @@ from farm.database import sessions
 from farm.database.models import Delivery, DeliveryStatus, State, WorkClass
 from farm.database.setup import install
 from farm.jobs import states
+from farm.jobs.states import AttemptRef
 from farm.settings import settings
 from farm.webhooks import deliveries, payload
 from tests.conftest import fresh_settings
@@ -73,7 +74,7 @@ def test_a_success_is_told_with_a_signature_that_verifies(receiver: Receiver) ->
     job_id = told_job(receiver.url)
     with sessions.writing() as session:
         states.claim(session, WorkClass.PREVIEW, "worker@test")
-        states.succeed(session, job_id, 1, {"ssim": 0.5})
+        states.succeed(session, AttemptRef(job_id, 1), {"ssim": 0.5})
     # When what is due is sent
     assert send() is True
     assert send() is False
@@ -123,7 +124,7 @@ def test_a_failure_is_told_with_its_reason_and_whole_addresses(
     job_id = told_job(receiver.url)
     with sessions.writing() as session:
         states.claim(session, WorkClass.PREVIEW, "worker@test")
-        states.fail(session, job_id, 1, "it broke")
+        states.fail(session, AttemptRef(job_id, 1), "it broke")
     send()
     (call,) = receiver.calls
     job = call.json["job"]

@@ -14,6 +14,7 @@ from farm.engine.checkpoint import Checkpoint
 from farm.engine.optimise import Step
 from farm.errors import StorageAway
 from farm.jobs import attempts
+from farm.jobs.states import Claim
 from farm.settings import settings
 from farm.storage import Storage
 from workers import retries
@@ -37,9 +38,9 @@ def newest(job: Job, store: Storage) -> Checkpoint | None:
 class Checkpoints:
     """Those that one attempt writes: at each level's end, and every few minutes."""
 
-    def __init__(self, job: Job, attempt: int, store: Storage) -> None:
-        self._job, self._attempt, self._store = job, attempt, store
-        self._older = job.checkpoint_attempt  # whose file is replaced by ours
+    def __init__(self, claim: Claim, store: Storage) -> None:
+        self._job, self._attempt, self._store = claim.job, claim.attempt, store
+        self._older = claim.job.checkpoint_attempt  # whose file is replaced by ours
         self._written = time.monotonic()
 
     def saw(self, step: Step) -> None:
@@ -60,13 +61,12 @@ class Checkpoints:
         """
         self._written = time.monotonic()
         try:
-            with self._store.writing(self._job.checkpoint_key(self._attempt)) as file:
+            with self._store.writing(self._job.checkpoint_key(self._attempt.number)) as file:
                 step.checkpoint().write(Path(file.name))
         except Exception as error:  # whatever a storage raises
             log.warning("checkpoint not stored", job=self._job.id, error=str(error))
             return
-        mine = (self._job.id, self._attempt)
-        retries.write(lambda session: attempts.checkpoint_stored(session, *mine))
+        retries.write(lambda session: attempts.checkpoint_stored(session, self._attempt))
         if self._older is not None:
             with suppress(StorageAway):  # what is left is removed at the job's end
                 self._store.delete(self._job.checkpoint_key(self._older))

@@ -9,6 +9,7 @@ from contextlib import suppress
 from farm.database import sessions
 from farm.database.models import State
 from farm.jobs import attempts
+from farm.jobs.states import AttemptRef
 from workers import retries
 
 stopping = threading.Event()  # the operator wants this process to end
@@ -27,8 +28,8 @@ class Waits:
     progressed: called too, so that waiting is not taken for being stuck.
     """
 
-    def __init__(self, job_id: str, attempt: int, progressed: Callable[[], None]) -> None:
-        self._attempt = (job_id, attempt)
+    def __init__(self, attempt: AttemptRef, progressed: Callable[[], None]) -> None:
+        self._attempt = attempt
         self._progressed = progressed
         self._said = False
 
@@ -37,8 +38,8 @@ class Waits:
         if stopping.is_set():
             raise Stop(State.QUEUED)
         with suppress(*retries.DatabaseAway), sessions.writing() as session:
-            if attempts.heartbeat(session, *self._attempt) is State.CANCELLING:
+            if attempts.heartbeat(session, self._attempt) is State.CANCELLING:
                 raise Stop(State.CANCELLING)
             if not self._said:
-                attempts.note(session, *self._attempt, "waits for the storage, which does not answer")
+                attempts.note(session, self._attempt, "waits for the storage, which does not answer")
                 self._said = True

@@ -26,6 +26,7 @@ from farm.errors import (
 )
 from farm.fleet import registry
 from farm.jobs import attempts, states
+from farm.jobs.states import AttemptRef, Claim
 from farm.pictures import encode
 from farm.pictures.decode import decode_picture
 from farm.recipe import Recipe
@@ -63,7 +64,7 @@ def engine(features: str, form: str) -> Engine:
     return Engine.ready(features, form, given.weights_dir, log.info, memory_gb=given.memory_gb)
 
 
-def render(claim: states.Claim, progressed: Callable[[], None]) -> bool:
+def render(claim: Claim, progressed: Callable[[], None]) -> bool:
     """Render a claimed job and move its row to where it ends. Raises nothing.
 
     Args:
@@ -73,15 +74,15 @@ def render(claim: states.Claim, progressed: Callable[[], None]) -> bool:
         Whether this process ran out of memory, and another should go on.
     """
     job, attempt = claim.job, claim.attempt
-    logger = log.bind(job=job.id, attempt=attempt)
+    logger = log.bind(job=job.id, attempt=attempt.number)
     logger.info("rendering", name=job.name, width=job.width, height=job.height)
     try:
-        _render(job, attempt, progressed)
+        _render(claim, progressed)
         logger.info("finished")
     except AttemptLost:
         logger.warning("attempt lost; another owns the job, or it is gone")
     except Stop as stop:
-        _leave(job, attempt, stop.state)
+        _leave(attempt, stop.state)
         logger.info("stopped", state=stop.state.value)
     except retries.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
         logger.exception("the database stays away; given up")
@@ -89,7 +90,7 @@ def render(claim: states.Claim, progressed: Callable[[], None]) -> bool:
         if device.is_out_of_memory(error):
             logger.exception("out of memory")
             message = "its worker ran out of memory"
-            _end(job, lambda s: states.broke_off(s, job.id, attempt, states.OUT_OF_MEMORY, message))
+            _end(attempt, lambda s: states.broke_off(s, attempt, states.OUT_OF_MEMORY, message))
             return True
         if isinstance(error, StorageAway):
             logger.exception("the storage stays away")
@@ -100,8 +101,8 @@ def render(claim: states.Claim, progressed: Callable[[], None]) -> bool:
         else:
             logger.exception("the renderer broke")
             message = "The renderer broke while making this picture. The worker's log says why, under"
-            message += f" job {job.id}, attempt {attempt}."
-        _end(job, lambda s: states.fail(s, job.id, attempt, message))
+            message += f" job {job.id}, attempt {attempt.number}."
+        _end(attempt, lambda s: states.fail(s, attempt, message))
     return False
 
 
@@ -110,7 +111,7 @@ class _Task:
     """What one attempt has at hand."""
 
     job: Job
-    attempt: int
+    attempt: AttemptRef
     store: Storage
     waits: Waits
     recipe: Recipe
@@ -118,21 +119,22 @@ class _Task:
     ready: Engine
 
 
-def _render(job: Job, attempt: int, progressed: Callable[[], None]) -> None:
+def _render(claim: Claim, progressed: Callable[[], None]) -> None:
+    job, attempt = claim.job, claim.attempt
     store = storage()
     recipe = Recipe.parse(job.recipe)
-    waits = Waits(job.id, attempt, progressed)
+    waits = Waits(attempt, progressed)
     seen = exhibits(job, lambda upload, called: _decoded(store, waits, upload, called))
-    resume = _resume(store, waits, job, attempt)
+    resume = _resume(store, waits, claim)
     try:
         ready = engine(resume.features if resume else recipe.features, recipe.precision)
     except WeightsUnavailable:
         if resume is None:
             raise
         ready = engine(recipe.features, recipe.precision)  # and begin anew, see `_steps`
-    retries.write(lambda s: attempts.set_features(s, job.id, attempt, ready.vgg.features))
+    retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.features))
     device.reset_peak_memory(ready.device)
-    reporter = Reporter(job, attempt, store)
+    reporter = Reporter(claim, store)
     reporter.say(f"{ready.vgg.features} on {device.describe(ready.device)}, {ready.form.name}")
     task = _Task(job, attempt, store, waits, recipe, seen, ready)
     step = None
@@ -155,19 +157,19 @@ def _decoded(store: Storage, waits: Waits, upload: Upload, called: str) -> Pictu
     return decode_picture(data, called, settings().max_upload_megapixels)
 
 
-def _resume(store: Storage, waits: Waits, job: Job, attempt: int) -> Checkpoint | None:
+def _resume(store: Storage, waits: Waits, claim: Claim) -> Checkpoint | None:
     """What there is to go on from."""
     try:
-        return retries.tried(lambda: checkpoints.newest(job, store), waits)
+        return retries.tried(lambda: checkpoints.newest(claim.job, store), waits)
     except (InvalidInput, NotFound) as error:
-        log.warning("checkpoint not usable", job=job.id, error=str(error))
-        _note(job, attempt, "begins anew: what the last attempt left cannot be read")
+        log.warning("checkpoint not usable", job=claim.job.id, error=str(error))
+        _note(claim.attempt, "begins anew: what the last attempt left cannot be read")
         return None
 
 
-def _note(job: Job, attempt: int, message: str) -> None:
+def _note(attempt: AttemptRef, message: str) -> None:
     """For the job's timeline."""
-    retries.write(lambda s: attempts.note(s, job.id, attempt, message))
+    retries.write(lambda s: attempts.note(s, attempt, message))
 
 
 def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
@@ -184,10 +186,10 @@ def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
         except InvalidInput as error:
             log.warning("checkpoint not usable", job=task.job.id, error=str(error))
             anew = "begins anew: what the last attempt left does not go with this worker"
-            _note(task.job, task.attempt, anew)
+            _note(task.attempt, anew)
         else:
             resumed = f"resumed at level {facts.level}, iteration {facts.iteration}"
-            _note(task.job, task.attempt, resumed)
+            _note(task.attempt, resumed)
             yield first
             yield from steps
             return
@@ -213,9 +215,9 @@ def _finish(task: _Task, step: Step) -> None:
 
 def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
     """Unless the job was cancelled while its picture was measured and stored."""
-    if attempts.heartbeat(session, task.job.id, task.attempt) is State.CANCELLING:
+    if attempts.heartbeat(session, task.attempt) is State.CANCELLING:
         raise Stop(State.CANCELLING)
-    states.succeed(session, task.job.id, task.attempt, metrics)
+    states.succeed(session, task.attempt, metrics)
 
 
 def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> None:
@@ -228,19 +230,19 @@ def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> N
             encode.view(picture, file)
 
 
-def _leave(job: Job, attempt: int, state: State) -> None:
+def _leave(attempt: AttemptRef, state: State) -> None:
     if state is State.CANCELLING:
-        _end(job, lambda s: states.stopped(s, job.id, attempt))
+        _end(attempt, lambda s: states.stopped(s, attempt))
     else:
         reason = "its worker was stopped; waits for another"
-        _end(job, lambda s: states.give_back(s, job.id, attempt, reason))
+        _end(attempt, lambda s: states.give_back(s, attempt, reason))
 
 
-def _end(job: Job, move: Callable[[Session], None]) -> None:
+def _end(attempt: AttemptRef, move: Callable[[Session], None]) -> None:
     """What cannot be told is left to the lease."""
     try:
         retries.write(move)
     except AttemptLost:
-        log.warning("attempt lost while ending", job=job.id)
+        log.warning("attempt lost while ending", job=attempt.job_id)
     except retries.DatabaseAway:
-        log.exception("the database stays away; the job's end is left to its lease", job=job.id)
+        log.exception("the database stays away; the job's end is left to its lease", job=attempt.job_id)

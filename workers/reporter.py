@@ -13,11 +13,12 @@ from statistics import mean, stdev
 import structlog
 
 from farm.database import sessions
-from farm.database.models import Job, State
+from farm.database.models import State
 from farm.engine.optimise import LevelDone, Step
 from farm.errors import StorageAway
 from farm.fleet import registry
 from farm.jobs import attempts
+from farm.jobs.states import Claim
 from farm.pictures import encode
 from farm.settings import settings
 from farm.storage import Storage
@@ -36,9 +37,9 @@ log = structlog.get_logger()
 class Reporter:
     """Turns steps into rows and previews, not more often than is useful."""
 
-    def __init__(self, job: Job, attempt: int, store: Storage) -> None:
-        self._job, self._attempt, self._store = job, attempt, store
-        self._checkpoints = Checkpoints(job, attempt, store)
+    def __init__(self, claim: Claim, store: Storage) -> None:
+        self._job, self._attempt, self._store = claim.job, claim.attempt, store
+        self._checkpoints = Checkpoints(claim, store)
         self._reported = self._previewed = -1e9
         self._preview_took = 0.0
         self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
@@ -48,7 +49,7 @@ class Reporter:
 
     def say(self, line: str) -> None:
         """For the log, and with the next report for the job's page."""
-        log.info(line, job=self._job.id, attempt=self._attempt)
+        log.info(line, job=self._job.id, attempt=self._attempt.number)
         self._lines.append(line)
 
     def saw(self, step: Step) -> None:
@@ -80,11 +81,11 @@ class Reporter:
         """A report that the database does not take is left out; the next one says it all."""
         try:
             with sessions.writing() as session:
-                state = attempts.report(session, self._job.id, self._attempt, self._progress(step))
+                state = attempts.report(session, self._attempt, self._progress(step))
                 if speed := self._speed(step):
                     registry.record_speed(session, settings().worker_name, speed)
                 if self._lines:
-                    attempts.say(session, self._job.id, self._attempt, self._lines)
+                    attempts.say(session, self._attempt, self._lines)
         except retries.DatabaseAway as error:
             log.warning("not reported", job=self._job.id, error=str(error.orig))
             return
@@ -98,7 +99,7 @@ class Reporter:
         try:
             self._store.put(self._job.preview_key, encode.preview(step.picture()))
             with sessions.writing() as session:
-                attempts.preview_stored(session, self._job.id, self._attempt)
+                attempts.preview_stored(session, self._attempt)
         except (StorageAway, *retries.DatabaseAway) as error:
             log.warning("preview not stored", job=self._job.id, error=str(error))
         self._previewed = time.monotonic()

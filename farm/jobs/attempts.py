@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import Event, Job, LogLine, LossPoint, State
 from farm.errors import AttemptLost
-from farm.jobs.states import lease, state_of
+from farm.jobs.states import AttemptRef, lease, state_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Progress:
     eta_spread_seconds: float = 0.0
 
 
-def report(session: Session, job_id: str, attempt: int, progress: Progress) -> State:
+def report(session: Session, attempt: AttemptRef, progress: Progress) -> State:
     """Record progress and the losses; returns the state, so that a worker learns of a cancellation.
 
     Raises:
@@ -46,11 +46,11 @@ def report(session: Session, job_id: str, attempt: int, progress: Progress) -> S
         "eta_seconds": progress.eta_seconds,
         "eta_spread_seconds": progress.eta_spread_seconds,
     }
-    _write(session, job_id, attempt, **values)
+    _write(session, attempt, **values)
     session.add(
         LossPoint(
-            job_id=job_id,
-            attempt=attempt,
+            job_id=attempt.job_id,
+            attempt=attempt.number,
             level=progress.level,
             iteration=progress.iteration,
             content=progress.content_loss,
@@ -58,67 +58,68 @@ def report(session: Session, job_id: str, attempt: int, progress: Progress) -> S
             tv=progress.tv_loss,
         )
     )
-    return state_of(session, job_id)
+    return state_of(session, attempt)
 
 
-def heartbeat(session: Session, job_id: str, attempt: int) -> State:
+def heartbeat(session: Session, attempt: AttemptRef) -> State:
     """Renew the lease; returns the state.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, job_id, attempt, shown=False, lease_until=lease(session))
-    return state_of(session, job_id)
+    _write(session, attempt, shown=False, lease_until=lease(session))
+    return state_of(session, attempt)
 
 
-def say(session: Session, job_id: str, attempt: int, lines: Sequence[str]) -> None:
+def say(session: Session, attempt: AttemptRef, lines: Sequence[str]) -> None:
     """Lines of the worker's log that tell a person how the job goes. Never a traceback.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, job_id, attempt, shown=False)
-    session.add_all(LogLine(job_id=job_id, attempt=attempt, text=line) for line in lines)
+    _write(session, attempt, shown=False)
+    session.add_all(LogLine(job_id=attempt.job_id, attempt=attempt.number, text=line) for line in lines)
 
 
-def set_features(session: Session, job_id: str, attempt: int, features: str) -> None:
+def set_features(session: Session, attempt: AttemptRef, features: str) -> None:
     """Which network this attempt took.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, job_id, attempt, features=features)
+    _write(session, attempt, features=features)
 
 
-def preview_stored(session: Session, job_id: str, attempt: int) -> None:
+def preview_stored(session: Session, attempt: AttemptRef) -> None:
     """A newer preview lies in storage.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, job_id, attempt, preview_version=Job.preview_version + 1)
+    _write(session, attempt, preview_version=Job.preview_version + 1)
 
 
-def checkpoint_stored(session: Session, job_id: str, attempt: int) -> None:
+def checkpoint_stored(session: Session, attempt: AttemptRef) -> None:
     """From now on the job is gone on with from this attempt's checkpoint, which lies in storage.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, job_id, attempt, checkpoint_attempt=attempt)
+    _write(session, attempt, checkpoint_attempt=attempt.number)
 
 
-def note(session: Session, job_id: str, attempt: int, message: str) -> None:
+def note(session: Session, attempt: AttemptRef, message: str) -> None:
     """A line for the job's timeline.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, job_id, attempt)
-    session.add(Event(job_id=job_id, attempt=attempt, state=state_of(session, job_id), message=message))
+    _write(session, attempt)
+    state = state_of(session, attempt)
+    session.add(Event(job_id=attempt.job_id, attempt=attempt.number, state=state, message=message))
 
 
-def _write(session: Session, job_id: str, attempt: int, *, shown: bool = True, **values: Any) -> None:
+def _write(session: Session, attempt: AttemptRef, *, shown: bool = True, **values: Any) -> None:
     """A running attempt's write, refused once the attempt is stale.
 
     shown: on pages, so that whoever watches the job looks again.
@@ -126,9 +127,9 @@ def _write(session: Session, job_id: str, attempt: int, *, shown: bool = True, *
     if shown:
         values["version"] = Job.version + 1
     mine = update(Job).where(
-        Job.id == job_id,
-        Job.attempt == attempt,
+        Job.id == attempt.job_id,
+        Job.attempt == attempt.number,
         Job.state.in_((State.RUNNING, State.CANCELLING)),
     )
-    if not sessions.changed(session, mine.values({"attempt": attempt} | values)):
+    if not sessions.changed(session, mine.values({"attempt": attempt.number} | values)):
         raise AttemptLost()

@@ -46,11 +46,22 @@ GIVEN_UP = {
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A job taken by a worker: its row as it was, and the attempt's number."""
+class AttemptRef:
+    """An attempt at a job. Every write of a worker names one, and is refused once another has begun."""
 
+    job_id: str
+    # Counted from 1; `Job.attempt` has the newest.
+    number: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job taken by a worker."""
+
+    # Its row as it was then.
     job: Job
-    attempt: int
+    # The attempt that the worker makes.
+    attempt: AttemptRef
 
 
 # Moves ------------------------------------------------------------------------------------------
@@ -122,7 +133,7 @@ def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
         if taken:
             job = get(session, job_id)
             session.add(Attempt(job_id=job_id, number=job.attempt, worker=worker))
-            return Claim(job, job.attempt)
+            return Claim(job, AttemptRef(job_id, job.attempt))
     return None
 
 
@@ -142,7 +153,7 @@ _PROGRESS_KEPT = {  # where there is a checkpoint to go on from
 }
 
 
-def succeed(session: Session, job_id: str, attempt: int, metrics: dict[str, Any]) -> None:
+def succeed(session: Session, attempt: AttemptRef, metrics: dict[str, Any]) -> None:
     """The result is stored under the attempt's key. A cancellation that came too late is dropped.
 
     Raises:
@@ -154,43 +165,43 @@ def succeed(session: Session, job_id: str, attempt: int, metrics: dict[str, Any]
         "metrics": metrics,
         "preview_version": Job.preview_version + 1,
     }
-    _end(session, job_id, attempt, State.RUNNING, State.SUCCEEDED, "finished", **values)
+    _end(session, attempt, State.RUNNING, State.SUCCEEDED, "finished", **values)
 
 
-def fail(session: Session, job_id: str, attempt: int, message: str) -> None:
+def fail(session: Session, attempt: AttemptRef, message: str) -> None:
     """The attempt ended with an error, told in words for a person.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    if state_of(session, job_id) is State.CANCELLING:
-        stopped(session, job_id, attempt)
+    if state_of(session, attempt) is State.CANCELLING:
+        stopped(session, attempt)
     else:
-        _end(session, job_id, attempt, State.RUNNING, State.FAILED, message, error=message)
+        _end(session, attempt, State.RUNNING, State.FAILED, message, error=message)
 
 
-def stopped(session: Session, job_id: str, attempt: int) -> None:
+def stopped(session: Session, attempt: AttemptRef) -> None:
     """The attempt noticed that a person cancelled the job, and stopped.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _end(session, job_id, attempt, State.CANCELLING, State.CANCELLED, "cancelled")
+    _end(session, attempt, State.CANCELLING, State.CANCELLED, "cancelled")
 
 
-def give_back(session: Session, job_id: str, attempt: int, reason: str) -> None:
+def give_back(session: Session, attempt: AttemptRef, reason: str) -> None:
     """The worker stops before the job is done; the job waits again.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    if state_of(session, job_id) is State.CANCELLING:
-        stopped(session, job_id, attempt)
+    if state_of(session, attempt) is State.CANCELLING:
+        stopped(session, attempt)
     else:
-        _end(session, job_id, attempt, State.RUNNING, State.QUEUED, reason)
+        _end(session, attempt, State.RUNNING, State.QUEUED, reason)
 
 
-def broke_off(session: Session, job_id: str, attempt: int, outcome: str, message: str) -> None:
+def broke_off(session: Session, attempt: AttemptRef, outcome: str, message: str) -> None:
     """The attempt ended by no fault of the job: it waits again, or fails after too many of these.
 
     Args:
@@ -199,9 +210,10 @@ def broke_off(session: Session, job_id: str, attempt: int, outcome: str, message
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    start = state_of(session, job_id)
+    job_id = attempt.job_id
+    start = state_of(session, attempt)
     if start is State.CANCELLING:
-        _end(session, job_id, attempt, start, State.CANCELLED, message, outcome)
+        _end(session, attempt, start, State.CANCELLED, message, outcome)
         return
     alike = select(func.count()).where(
         Attempt.job_id == job_id,
@@ -209,10 +221,10 @@ def broke_off(session: Session, job_id: str, attempt: int, outcome: str, message
         Attempt.number > select(Job.counts_after).where(Job.id == job_id).scalar_subquery(),
     )
     if (session.scalar(alike) or 0) + 1 < MOST[outcome]:
-        _end(session, job_id, attempt, State.RUNNING, State.QUEUED, message, outcome)
+        _end(session, attempt, State.RUNNING, State.QUEUED, message, outcome)
     else:
         error = GIVEN_UP[outcome].format(most=MOST[outcome])
-        _end(session, job_id, attempt, State.RUNNING, State.FAILED, error, outcome, error=error)
+        _end(session, attempt, State.RUNNING, State.FAILED, error, outcome, error=error)
 
 
 def cancel(session: Session, job_id: str) -> Job:
@@ -280,12 +292,12 @@ def _requeue(session: Session, message: str, which: Any) -> list[str]:
     held = Job.state.in_((State.RUNNING, State.CANCELLING))
     found = session.execute(select(Job.id, Job.attempt).where(held, which)).all()
     moved = []
-    for job_id, attempt in found:
+    for attempt in (AttemptRef(*row) for row in found):
         try:
-            broke_off(session, job_id, attempt, LOST, message)
+            broke_off(session, attempt, LOST, message)
         except AttemptLost:  # somebody else was quicker
             continue
-        moved.append(job_id)
+        moved.append(attempt.job_id)
     return moved
 
 
@@ -314,8 +326,7 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
 
 def _end(
     session: Session,
-    job_id: str,
-    attempt: int,
+    attempt: AttemptRef,
     start: State,
     to: State,
     message: str,
@@ -324,22 +335,22 @@ def _end(
 ) -> None:
     """End an attempt: the job moves, if it is still this attempt's, and the attempt is closed."""
     values["lease_until"] = None
-    if not _move(session, job_id, start, to, message, of_attempt=attempt, **values):
+    if not _move(session, attempt.job_id, start, to, message, of_attempt=attempt.number, **values):
         raise AttemptLost()
     session.execute(
         update(Attempt)
-        .where(Attempt.job_id == job_id, Attempt.number == attempt)
+        .where(Attempt.job_id == attempt.job_id, Attempt.number == attempt.number)
         .values(finished_at=clock(session), outcome=outcome or to.value)
     )
 
 
-def state_of(session: Session, job_id: str) -> State:
-    """As the database has it now.
+def state_of(session: Session, attempt: AttemptRef) -> State:
+    """Return the state of the attempt's job as the database has it now.
 
     Raises:
         AttemptLost: there is no such job any more.
     """
-    state = session.scalar(select(Job.state).where(Job.id == job_id))
+    state = session.scalar(select(Job.state).where(Job.id == attempt.job_id))
     if state is None:
         raise AttemptLost()
     return state

@@ -23,6 +23,7 @@ from farm.database import schema, sessions
 from farm.database.models import Job, State
 from farm.jobs import attempts, states, submit, tickets
 from farm.jobs.attempts import Progress
+from farm.jobs.states import AttemptRef
 from farm.pictures.decode import decode_picture
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
@@ -188,17 +189,15 @@ def bring_to(job: Job, state: State) -> None:
         if state is State.CANCELLING:
             states.cancel(session, job.id)
         if state is State.FAILED:
-            states.fail(session, job.id, attempt, "The device has too little memory.")
+            states.fail(session, attempt, "The device has too little memory.")
         if state is State.SUCCEEDED:
             claimed = states.get(session, job.id)
             result = decode_picture(bad_pictures.photo(96, 72), "result", 1)
             storage().put(claimed.result_key, encode_picture(result, claimed.format.name))
-            states.succeed(
-                session, job.id, attempt, {"ssim": 0.5, "seconds": 61.0, "precision": "mixed"}
-            )
+            states.succeed(session, attempt, {"ssim": 0.5, "seconds": 61.0, "precision": "mixed"})
 
 
-def paint(job: Job) -> int:
+def paint(job: Job) -> AttemptRef:
     """A worker takes it, reports twice, stores a preview."""
     with sessions.writing() as session:
         claim = states.claim(session, job.work_class, "worker-1")
@@ -206,10 +205,10 @@ def paint(job: Job) -> int:
         assert claim.job.id == job.id
         for iteration in (10, 30):
             progress = Progress(iteration / 72, 1, 2, iteration, 72, 9.0, 0.1, 2.0 / iteration, 0.01)
-            attempts.report(session, job.id, claim.attempt, progress)
+            attempts.report(session, claim.attempt, progress)
     storage().put(claim.job.preview_key, bad_pictures.photo(96, 72))
     with sessions.writing() as session:
-        attempts.preview_stored(session, job.id, claim.attempt)
+        attempts.preview_stored(session, claim.attempt)
     return claim.attempt
 
 

@@ -45,12 +45,12 @@ def painter(home: Path) -> Iterator[Painter]:
             storage().put(claim.job.result_key, encode_picture(picture, claim.job.format.name))
             with sessions.writing() as session:
                 if end == "failed":
-                    states.fail(session, claim.job.id, claim.attempt, "No paint left.")
+                    states.fail(session, claim.attempt, "No paint left.")
                 elif end == "cancelled":
                     states.cancel(session, claim.job.id)
-                    states.stopped(session, claim.job.id, claim.attempt)
+                    states.stopped(session, claim.attempt)
                 else:
-                    states.succeed(session, claim.job.id, claim.attempt, {})
+                    states.succeed(session, claim.attempt, {})
 
         def claimed() -> states.Claim | None:
             with sessions.writing() as session:

@@ -96,16 +96,16 @@ def test_cancelling_a_job_that_waits_removes_its_checkpoint(
 ) -> None:
     # Given a job that waits again, with the checkpoint of its first attempt
     job = job_made()
-    number = paint(job)
-    storage().put(job.checkpoint_key(number), b"1")
+    attempt = paint(job)
+    storage().put(job.checkpoint_key(attempt.number), b"1")
     with sessions.writing() as session:
-        attempts.checkpoint_stored(session, job.id, number)
-        states.give_back(session, job.id, number, "its worker stopped")
+        attempts.checkpoint_stored(session, attempt)
+        states.give_back(session, attempt, "its worker stopped")
 
     ask(client, job)
 
     assert found(job).state is State.CANCELLED
-    assert storage().keys(job.folder) == [f"{job.folder}/{number}/preview.jpg"]
+    assert storage().keys(job.folder) == [f"{job.folder}/{attempt.number}/preview.jpg"]
 
 
 @by_name(CANCELLING)
@@ -113,13 +113,13 @@ def test_cancelling_a_job_that_runs_leaves_its_files_to_its_worker(
     ask: Ask, home: object, client: FlaskClient
 ) -> None:
     job = job_made()
-    number = paint(job)
-    storage().put(job.checkpoint_key(number), b"1")
+    attempt = paint(job)
+    storage().put(job.checkpoint_key(attempt.number), b"1")
 
     ask(client, job)
 
     assert found(job).state is State.CANCELLING
-    assert storage().exists(job.checkpoint_key(number))
+    assert storage().exists(job.checkpoint_key(attempt.number))
 
 
 @by_name(RETRYING)

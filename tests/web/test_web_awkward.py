@@ -19,6 +19,7 @@ from farm.explorations.axes import axis
 from farm.explorations.grids import explore
 from farm.jobs import attempts, states
 from farm.jobs.attempts import Progress
+from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 from tests.processes import wait_for
 from web import streams
@@ -56,12 +57,12 @@ def fill_in(page: Page, served: str) -> None:
     page.get_by_label("Longest side, px").fill("96")
 
 
-def report(job: Job, attempt: int, share: float) -> None:
+def report(attempt: AttemptRef, share: float) -> None:
     with sessions.writing() as session:
-        attempts.report(session, job.id, attempt, Progress(share, 1, 2, 10, 72, 9.0, 0.1, 0.2, 0.01))
+        attempts.report(session, attempt, Progress(share, 1, 2, 10, 72, 9.0, 0.1, 0.2, 0.01))
 
 
-def taken(job: Job) -> int:
+def taken(job: Job) -> AttemptRef:
     with sessions.writing() as session:
         claim = states.claim(session, job.work_class, "worker-1")
     assert claim
@@ -194,11 +195,11 @@ def test_a_stream_that_breaks_off_again_and_again_loses_nothing_and_repeats_noth
         wait_for(lambda: [path for path, _ in asked[known:]].count(stream) >= number, pause=0.05)
 
     for percent, silent in ((10, 6), (30, 2), (50, 2)):
-        report(job, attempt, percent / 100)
+        report(attempt, percent / 100)
         expect(page.locator(".percent")).to_have_text(f"{percent} %")
         more_streams(silent)
     with sessions.writing() as session:
-        states.fail(session, job.id, attempt, "No paint left.")
+        states.fail(session, attempt, "No paint left.")
     expect(page.get_by_role("alert")).to_contain_text("No paint left.")
 
     # Then each was told once, whoever came again said what it knew, and nobody had to ask
@@ -218,7 +219,7 @@ def test_without_a_stream_the_page_asks_and_says_when_nobody_answers(
     job = make_job()
     attempt = taken(job)
     page.goto(f"{served}/jobs/{job.id}")
-    report(job, attempt, 0.25)
+    report(attempt, 0.25)
     wait_for(lambda: after(page, 1000, ".percent") == "25 %", pause=0)
 
     # When it does not answer any more, and then does
@@ -226,7 +227,7 @@ def test_without_a_stream_the_page_asks_and_says_when_nobody_answers(
     page.clock.run_for(1000)
     expect(page.get_by_text("Connection lost, trying again.")).to_be_visible()
     page.unroute("**/api/v1/jobs/*")
-    report(job, attempt, 0.5)
+    report(attempt, 0.5)
     wait_for(lambda: after(page, 1000, ".percent") == "50 %", pause=0)
     expect(page.get_by_text("Connection lost, trying again.")).to_be_hidden()
 
@@ -279,16 +280,16 @@ def test_a_browser_whose_clock_is_wrong_and_then_set_tells_the_right_times(
     attempt = taken(job)
     page.goto(f"{served}/jobs/{job.id}")
     expect(page.locator(".job-facts time")).to_have_text("just now")
-    report(job, attempt, 0.25)
+    report(attempt, 0.25)
     expect(page.locator(".percent")).to_have_text("25 %")
     expect(page.get_by_text("9 s to go")).to_be_visible()
 
     # When its clock is set while it looks, what happened is told all the same
     page.clock.set_system_time(datetime.now(UTC) - timedelta(days=1))
     with sessions.writing() as session:
-        attempts.say(session, job.id, attempt, ["Half of it is dry."])
+        attempts.say(session, attempt, ["Half of it is dry."])
     page.clock.run_for(5000)
-    report(job, attempt, 0.5)
+    report(attempt, 0.5)
     expect(page.locator("#log")).to_contain_text("Half of it is dry.")
 
     for path in ("/jobs", "/jobs?view=table"):

@@ -16,6 +16,7 @@ from farm.database import sessions
 from farm.database.models import Job
 from farm.fleet import registry
 from farm.jobs import attempts, states
+from farm.jobs.states import AttemptRef
 from web import words
 
 MakeJob = Callable[..., Job]
@@ -203,7 +204,9 @@ def test_a_waiting_job_tells_what_it_needs_until_it_tells_its_time_left(
 
     # When the job tells its own time left
     with sessions.writing() as session:
-        attempts.report(session, job.id, 1, attempts.Progress(0.5, 1, 1, 5, 10, 33.0, 0.5, 0.1, 0.01))
+        attempts.report(
+            session, AttemptRef(job.id, 1), attempts.Progress(0.5, 1, 1, 5, 10, 33.0, 0.5, 0.1, 0.01)
+        )
     message, page = told(job)
     assert message is None
     assert "33 s to go" in page

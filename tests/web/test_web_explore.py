@@ -63,7 +63,7 @@ def finish_one(made: Exploration) -> str:
     result = decode_picture(bad_pictures.photo(96, 72), "result", 1)
     storage().put(job.result_key, encode_picture(result, job.format.name))
     with sessions.writing() as session:
-        states.succeed(session, job.id, claim.attempt, {"ssim": 0.5})
+        states.succeed(session, claim.attempt, {"ssim": 0.5})
     return job.id
 
 
@@ -412,7 +412,7 @@ def test_a_page_that_waits_for_the_end_then_asks(page: Page, served: str, made: 
     expect(page.get_by_text("Stopping as soon as the worker notices")).to_be_visible()
     # When the worker noticed, the page asks by itself
     with sessions.writing() as session:
-        states.stopped(session, claim.job.id, claim.attempt)
+        states.stopped(session, claim.attempt)
     expect(page.get_by_role("button", name="Delete the exploration")).to_be_visible()
 
 

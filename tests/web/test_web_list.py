@@ -14,6 +14,7 @@ from farm.database import sessions
 from farm.database.models import Job, State
 from farm.errors import NotFound
 from farm.jobs import attempts, bulk, states
+from farm.jobs.states import AttemptRef
 
 MakeJob = Callable[..., Job]
 
@@ -172,7 +173,7 @@ def test_what_changes_by_itself_is_sent_only_when_it_has_changed(
 
     # When something happens, it hears of it
     with sessions.writing() as session:
-        attempts.preview_stored(session, job.id, 1)
+        attempts.preview_stored(session, AttemptRef(job.id, 1))
     assert client.get("/jobs/list", headers=known).status_code == 200
 
 

@@ -16,6 +16,7 @@ from farm.database import sessions
 from farm.database.models import Job, State
 from farm.fleet import registry
 from farm.jobs import attempts, cleanup, states
+from farm.jobs.states import AttemptRef
 from tests.processes import wait_for
 from web import streams
 
@@ -53,17 +54,17 @@ def stream_of(served: str, job: Job) -> str:
     return f"{served}/api/v1/jobs/{job.id}/stream"
 
 
-def taken(job: Job) -> int:
+def taken(job: Job) -> AttemptRef:
     with sessions.writing() as session:
         claim = states.claim(session, job.work_class, "worker-1")
     assert claim
     return claim.attempt
 
 
-def report(job: Job, attempt: int, share: float) -> None:
+def report(attempt: AttemptRef, share: float) -> None:
     with sessions.writing() as session:
         progress = attempts.Progress(share, 1, 2, 10, 72, 9.0, 0.1, 0.2, 0.01, 1.5)
-        attempts.report(session, job.id, attempt, progress)
+        attempts.report(session, attempt, progress)
 
 
 def test_a_stream_tells_how_the_job_stands_then_each_change_and_its_end(
@@ -76,12 +77,12 @@ def test_a_stream_tells_how_the_job_stands_then_each_change_and_its_end(
         attempt = taken(job)
         assert next(told)[2]["state"] == "running"
 
-        report(job, attempt, 0.25)
+        report(attempt, 0.25)
         found = next(told)[2]
         assert (found["progress"], found["eta_seconds"], found["eta_spread_seconds"]) == (0.25, 9.0, 1.5)
 
         with sessions.writing() as session:
-            states.fail(session, job.id, attempt, "No paint left.")
+            states.fail(session, attempt, "No paint left.")
         assert next(told)[2]["error"] == "No paint left."
         assert next(told)[0] == "end"
         assert next(told, None) is None
@@ -97,13 +98,13 @@ def test_whoever_comes_again_is_told_only_what_is_new(served: str, make_job: Mak
     # Given a client that knows how the job stands
     job = make_job()
     attempt = taken(job)
-    report(job, attempt, 0.25)
+    report(attempt, 0.25)
     with listening(stream_of(served, job)) as told:
         _, last, _ = next(told)
 
     # When it comes again, nothing is told until something changes
     with listening(stream_of(served, job), **{"Last-Event-ID": last}) as told:
-        threading.Timer(1.2, report, (job, attempt, 0.5)).start()
+        threading.Timer(1.2, report, (attempt, 0.5)).start()
         assert next(told)[2]["progress"] == 0.5
 
 

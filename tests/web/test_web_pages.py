@@ -20,6 +20,7 @@ from farm.database import sessions
 from farm.database.models import Job, State
 from farm.fleet import registry
 from farm.jobs import attempts, states
+from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 from farm.recipe.recipe import typed
 from farm.storage import storage
@@ -62,7 +63,7 @@ def test_the_form_and_the_jobs_page_say_which_network_paints(
     with sessions.writing() as session:
         claim = states.claim(session, job.work_class, "worker-1")
         assert claim
-        attempts.set_features(session, job.id, claim.attempt, "vgg16")
+        attempts.set_features(session, claim.attempt, "vgg16")
     page = client.get(f"/jobs/{job.id}").text
     assert 'data-live="network">network vgg16</span>' in page
     assert "auto (vgg16)" in page
@@ -252,7 +253,7 @@ def test_a_preview_is_kept_by_version(make_job: MakeJob, client: FlaskClient) ->
     assert client.get(address, headers=known).status_code == 304
     assert "immutable" in client.get(f"{address}?v=1-1").headers["Cache-Control"]
     with sessions.writing() as session:
-        attempts.preview_stored(session, job.id, 1)
+        attempts.preview_stored(session, AttemptRef(job.id, 1))
     assert client.get(address, headers=known).status_code == 200
 
 
