@@ -17,18 +17,18 @@ pytestmark = pytest.mark.usefixtures("database")
 def long_well() -> Janitor:
     """A janitor for whom all has been well for a lease and more."""
     janitor = Janitor()
-    janitor.round()
-    assert janitor._well_since is not None
-    janitor._well_since -= settings().lease_seconds
+    janitor.run_round()
+    assert janitor._available_since is not None
+    janitor._available_since -= settings().lease_seconds
     return janitor
 
 
 def test_a_lapsed_lease_is_judged_once_all_was_well_for_a_lease() -> None:
     job_id = to_state(State.RUNNING)
     lapse(job_id)
-    Janitor().round()
+    Janitor().run_round()
     assert state(job_id) is State.RUNNING
-    long_well().round()
+    long_well().run_round()
     assert state(job_id) is State.QUEUED
 
 
@@ -41,16 +41,16 @@ def test_after_the_database_was_away_every_worker_gets_a_lease_to_say_so(
     with monkeypatch.context() as away:
         away.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
         fresh_settings()
-        janitor.round()
+        janitor.run_round()
     fresh_settings()
     # When the lease has lapsed meanwhile
     lapse(job_id)
-    janitor.round()
+    janitor.run_round()
     # Then the worker is not judged at once
     assert state(job_id) is State.RUNNING
-    assert janitor._well_since is not None
-    janitor._well_since -= settings().lease_seconds
-    janitor.round()
+    assert janitor._available_since is not None
+    janitor._available_since -= settings().lease_seconds
+    janitor.run_round()
     assert state(job_id) is State.QUEUED
 
 
@@ -62,5 +62,5 @@ def test_a_storage_that_is_away_stops_no_ticket(monkeypatch: pytest.MonkeyPatch)
     job_id = to_state(State.RUNNING)
     janitor = long_well()
     lapse(job_id)
-    janitor.round()
+    janitor.run_round()
     assert state(job_id) is State.QUEUED

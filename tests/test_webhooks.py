@@ -176,13 +176,15 @@ def test_no_redirect_is_followed(receiver: Receiver, status: int) -> None:
 def test_a_receiver_that_does_not_come_to_an_end_is_left(
     monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(webhook_sender, "TIMEOUT_SECONDS", 0.4)
+    monkeypatch.setattr(
+        webhook_sender, "TIMEOUT_SECONDS", 2.0
+    )  # less, and a busy machine has not called
     with receiving(Receiver(hanging=how == "hanging", dripping=how == "dripping")) as receiver:
         job_id = ended(receiver.url)
         send()
         assert len(receiver.calls) == 1
     row = the_row(job_id)
-    assert (row.status, row.answer) == (DeliveryStatus.WAITING, "no answer within 0.4 s")
+    assert (row.status, row.answer) == (DeliveryStatus.WAITING, "no answer within 2 s")
 
 
 def test_where_nobody_listens_the_try_says_so() -> None:
@@ -337,7 +339,7 @@ def test_a_slow_receiver_holds_up_neither_others_nor_the_janitor(receiver: Recei
         other = ended(receiver.url)
         wait_for(lambda: the_row(other).status is DeliveryStatus.DELIVERED, pause=0.02)
         lapse(lost)
-        long_well().round()
+        long_well().run_round()
         assert state(lost) is State.QUEUED
         assert the_row(waiting).status is DeliveryStatus.SENDING
         stop.set()

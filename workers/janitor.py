@@ -1,5 +1,6 @@
-"""The janitor: sends tickets for waiting jobs that have none, requeues what lost its worker, and removes
-what nobody needs. Beside its rounds, in threads of their own, webhooks are sent.
+"""Janitor: sends tickets for waiting jobs, requeues lost jobs, removes unused files and rows.
+
+A job is lost when its lease has lapsed. Webhooks are sent beside the rounds, in threads of their own.
 
 Run by `farm janitor`; several at once do no harm.
 """
@@ -30,43 +31,51 @@ logger = structlog.get_logger()
 
 
 class Janitor:
-    """Remembers how long all has been well: while the database was away, no worker could say that it was
-    alive, so each gets the time of a lease to say so before it is judged."""
+    """Rounds of housekeeping, and since when the database answers.
+
+    While the database was away no worker could renew its lease, so each gets the time of a lease to do
+    so before its job is requeued.
+    """
 
     def __init__(self) -> None:
-        self._well_since: float | None = None
+        self._available_since: float | None = None  # monotonic clock; None: the database is away
         self._swept = -SWEEP_SECONDS
 
-    def round(self) -> None:
-        """What there is to do now. Raises nothing."""
+    def run_round(self) -> None:
+        """Do the work that is due now. Raises nothing."""
         now = time.monotonic()
         try:
-            if self._well_since is None:
-                self._well_since = now
-            self._requeue(judging=now - self._well_since >= settings().lease_seconds)
-            if now - self._swept >= SWEEP_SECONDS:
-                self._swept = now
-                with sessions.writing() as session:
-                    registry.delete_stale(session)
-                cleanup.sweep()
+            if self._available_since is None:
+                self._available_since = now
+            self._requeue(lapsed=now - self._available_since >= settings().lease_seconds)
+            self._sweep(now)
         except OperationalError as error:
-            self._well_since = None
+            self._available_since = None
             logger.warning("the database is away", error=str(error.orig))
         except Exception:  # such as a storage that is away; the next round tries again
             logger.exception("a round broke off")
 
-    def _requeue(self, *, judging: bool) -> None:
+    def _requeue(self, *, lapsed: bool) -> None:
+        """Send a ticket for each class with jobs that wait too long; requeue lapsed jobs before."""
         with sessions.writing() as session:
-            if judging:
+            if lapsed:
                 for job_id in states.requeue_lapsed(session):
                     logger.warning("worker lost", job=job_id)
             due = tickets.tickets_due(session, TICKET_SECONDS)
         for work_class in due:
             send_ticket(work_class)
 
+    def _sweep(self, now: float) -> None:
+        if now - self._swept < SWEEP_SECONDS:
+            return
+        self._swept = now
+        with sessions.writing() as session:
+            registry.delete_stale(session)
+        cleanup.sweep()
+
 
 def main() -> None:
-    """Tidy until told to stop."""
+    """Run rounds until SIGTERM or SIGINT."""
     log.configure()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -74,7 +83,7 @@ def main() -> None:
     janitor, senders = Janitor(), Senders(stop)
     senders.start()
     while not stop.is_set():
-        janitor.round()
+        janitor.run_round()
         stop.wait(ROUND_SECONDS)
     senders.join(STOP_SECONDS)
 

@@ -1,8 +1,8 @@
-"""Webhooks: whoever asked for it is told that a job has ended.
+"""Sender of webhooks: notifies receivers that a job has ended, at least once.
 
 Threads beside the janitor's rounds, so that a slow receiver holds up nothing. Each claims a delivery,
-calls outside of any transaction, and writes how that went. Told at least once: where the answer, or the
-farm itself, is lost in between, the same delivery comes again.
+calls outside of any transaction, and stores the outcome. Where the answer, or the farm itself, is lost
+in between, the same delivery is sent again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from farm.webhooks.deliveries import Answer, Claim
 SENDERS = 4
 TIMEOUT_SECONDS = 10.0  # for a whole call, from the look-up of the name to the answer's head
 CONNECT_SECONDS = 5.0  # for one of several addresses
-PAUSE_SECONDS = 1.0  # between two looks while nothing is due
+POLL_SECONDS = 1.0  # while nothing is due
 OUTAGE_PAUSE_SECONDS = 5.0
 USER_AGENT = "style-farm"
 
@@ -33,30 +33,30 @@ logger = structlog.get_logger()
 
 
 class Senders:
-    """Threads that send what is due until `stop` is set."""
+    """Threads that send due deliveries until `stop` is set."""
 
     def __init__(self, stop: threading.Event, count: int = SENDERS) -> None:
         self._stop = stop
         self._threads = [
-            threading.Thread(target=self._run, name=f"webhooks-{number}", daemon=True)
+            threading.Thread(target=self._send_until_stopped, name=f"webhooks-{number}", daemon=True)
             for number in range(count)
         ]
 
     def start(self) -> None:
-        """Begin."""
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def join(self, seconds: float) -> None:
-        """Wait so long at most for calls under way; what is cut off comes again later."""
+        """Wait for calls under way, `seconds` at most; those cut off are sent again later."""
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _run(self) -> None:
+    def _send_until_stopped(self) -> None:
         pause = 0.0
         while not self._stop.wait(pause):
-            pause = PAUSE_SECONDS
+            pause = POLL_SECONDS
             try:
                 if send_one():
                     pause = 0.0
@@ -69,7 +69,7 @@ class Senders:
 
 
 def send_one() -> bool:
-    """Try one delivery that is due; False: there is none."""
+    """Claim a due delivery, call its receiver and store the outcome; False: none was due."""
     with sessions.reading() as session:
         if not deliveries.any_due(session):
             return False
@@ -84,19 +84,22 @@ def send_one() -> bool:
         answer = Answer("the farm itself failed; its log says why")
     with sessions.writing() as session:
         ours = deliveries.answered(session, claim, answer)
-    _log(claim, answer, ours)
+    _log_call(claim, answer, ours)
     return True
 
 
 def call(claim: Claim) -> Answer:
-    """One call, and how it went. Raises nothing that the network or the receiver can bring about."""
+    """Call the receiver of a delivery and return the outcome.
+
+    Raises nothing that the network or the receiver can bring about.
+    """
     assert claim.job.webhook_url
     url = httpx.URL(claim.job.webhook_url)
     body = payload.Notice.of(claim).model_dump_json().encode()
-    return asyncio.run(_in_time(url, body, _headers(claim, body)))
+    return asyncio.run(_call_in_time(url, body, _build_headers(claim, body)))
 
 
-def _headers(claim: Claim, body: bytes) -> dict[str, str]:
+def _build_headers(claim: Claim, body: bytes) -> dict[str, str]:
     timestamp = str(int(time.time()))
     return {
         "Content-Type": "application/json",
@@ -107,41 +110,46 @@ def _headers(claim: Claim, body: bytes) -> dict[str, str]:
     }
 
 
-async def _in_time(url: httpx.URL, body: bytes, headers: dict[str, str]) -> Answer:
-    """One limit for the whole, since each single byte of an answer may come late."""
+async def _call_in_time(url: httpx.URL, body: bytes, headers: dict[str, str]) -> Answer:
+    """Call under one time limit for the whole, since each single byte of an answer may come late."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            return await _call(url, body, headers)
+            return await _call_first_reachable(url, body, headers)
     except TimeoutError:
         return Answer(f"no answer within {TIMEOUT_SECONDS:g} s")
     except destinations.PrivateAddress:
         return Answer("refused: private address")
     except httpx.ConnectError as error:
-        return Answer(_why_no_connection(error))
+        return Answer(_explain_connect_error(error))
     except httpx.HTTPError:
         return Answer("the connection broke off before an answer")
     except OSError:  # of the look-up
         return Answer("the host's name is not known")
 
 
-async def _call(url: httpx.URL, body: bytes, headers: dict[str, str]) -> Answer:
-    """At the first of the host's addresses that takes the connection."""
-    found = await destinations.resolve(url)
+async def _call_first_reachable(url: httpx.URL, body: bytes, headers: dict[str, str]) -> Answer:
+    """Call the first of the host's addresses that accepts the connection."""
+    addresses = await destinations.resolve(url)
     limits = httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
-    async with httpx.AsyncClient(verify=_certificates(), trust_env=False, timeout=limits) as client:
-        for address in found[:-1]:
+    async with httpx.AsyncClient(
+        verify=_create_ssl_context(), trust_env=False, timeout=limits
+    ) as client:
+        for address in addresses[:-1]:
             try:
-                return await _call_at(client, address, url, body, headers)
+                return await _post(client, address, url, body, headers)
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue
-        return await _call_at(client, found[-1], url, body, headers)
+        return await _post(client, addresses[-1], url, body, headers)
 
 
-async def _call_at(
+async def _post(
     client: httpx.AsyncClient, address: str, url: httpx.URL, body: bytes, headers: dict[str, str]
 ) -> Answer:
-    """At the address that was checked, not at what the name leads to by now; the certificate must be the
-    name's. Of the answer only the head is read, and no redirect is followed: it could lead anywhere."""
+    """Post to an address that was checked; the certificate must be the host name's.
+
+    The name is not resolved again: it could lead elsewhere by now. No redirect is followed: it could
+    lead anywhere. Only the head of the answer is read.
+    """
     request = client.build_request(
         "POST",
         url.copy_with(host=address),
@@ -151,16 +159,18 @@ async def _call_at(
     )
     response = await client.send(request, stream=True, follow_redirects=False)
     await response.aclose()
-    return _answer(response.status_code)
+    return _classify_status(response.status_code)
 
 
-def _certificates() -> ssl.SSLContext:
-    """What SSL_CERT_FILE and SSL_CERT_DIR say. Proxies of the environment are not used: they would look
-    the name up anew."""
+def _create_ssl_context() -> ssl.SSLContext:
+    """Create a context that trusts SSL_CERT_FILE and SSL_CERT_DIR.
+
+    Proxies of the environment are not used: they would resolve the name anew.
+    """
     return httpx.create_ssl_context(trust_env=True)
 
 
-def _answer(status: int) -> Answer:
+def _classify_status(status: int) -> Answer:
     try:
         words = f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
@@ -171,7 +181,7 @@ def _answer(status: int) -> Answer:
     return Answer(words, delivered=200 <= status < 300, final=gone)
 
 
-def _why_no_connection(error: BaseException | None) -> str:
+def _explain_connect_error(error: BaseException | None) -> str:
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"the certificate is not valid: {error.verify_message}"
@@ -179,8 +189,8 @@ def _why_no_connection(error: BaseException | None) -> str:
     return "no connection"
 
 
-def _log(claim: Claim, answer: Answer, ours: bool) -> None:
-    """The host alone: path and query may hold what lets one in."""
+def _log_call(claim: Claim, answer: Answer, ours: bool) -> None:
+    """Log a call with its host alone: path and query may hold a secret."""
     assert claim.job.webhook_url
     logger.info(
         "webhook",
