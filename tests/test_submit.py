@@ -15,11 +15,14 @@ from farm.database import sessions
 from farm.database.models import Job, State, Upload, WorkClass
 from farm.errors import InvalidInput, KeyReused
 from farm.jobs import tickets
+from farm.jobs.idempotency import FORM, ID, Key
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import storage
 
 pytestmark = pytest.mark.usefixtures("database")
+
+MINE = Key.from_client("mine", None)
 
 
 def picture(seed: int, width: int = 80, height: int | None = None) -> bytes:
@@ -92,7 +95,7 @@ def test_the_same_request_with_the_same_key_is_the_same_job_even_at_once() -> No
     ids: list[str] = []
 
     def one() -> None:
-        ids.append(submit(picture(0), [picture(1)], Recipe(), name="a", key="mine").id)
+        ids.append(submit(picture(0), [picture(1)], Recipe(), name="a", key=MINE).id)
 
     threads = [threading.Thread(target=one) for _ in range(6)]
     for thread in threads:
@@ -110,13 +113,23 @@ def test_the_same_request_with_the_same_key_is_the_same_job_even_at_once() -> No
 )
 def test_another_request_with_the_same_key_is_refused(other: dict[str, Any]) -> None:
     request = {"content": picture(0), "styles": [picture(1)], "recipe": Recipe(), "name": "a"}
-    submit(**request, key="mine")
+    submit(**request, key=MINE)
     with pytest.raises(KeyReused):
-        submit(**request | other, key="mine")
+        submit(**request | other, key=MINE)
     assert rows(Job) == 1
+
+
+def test_keys_of_two_owners_never_meet() -> None:
+    text = "0" * 32
+    keys = [Key.from_client(text, token) for token in (None, "ada", "form", "id")]
+    keys += [Key(FORM, text), Key(ID, text)]
+    for seed, key in enumerate(keys):
+        made = submit(picture(0), [picture(1)], Recipe(seed=seed), key=key)
+        assert submit(picture(0), [picture(1)], Recipe(seed=seed), key=key).id == made.id
+    assert rows(Job) == len(keys)
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201, "ö", "a\nb"])
 def test_a_key_that_is_none_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="Idempotency-Key"):
-        submit(picture(0), [picture(1)], Recipe(), key=key)
+        Key.from_client(key, None)

@@ -132,6 +132,7 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         CheckConstraint("progress >= 0 AND progress <= 1", name="progress_is_a_share"),
+        Index("ix_jobs_idempotency_key", "idempotency_owner", "idempotency_key", unique=True),
         Index("ix_jobs_waiting", "state", "work_class", "priority", "created_at"),
         # Of lists: each holds all that finding a page or a count asks of it (farm/jobs/lists.py).
         Index("ix_jobs_newest", "exploration_id", "created_at", "id", "name_folded"),
@@ -146,7 +147,9 @@ class Job(Base):
     work_class: Mapped[WorkClass] = mapped_column(_enum(WorkClass))
     priority: Mapped[int] = mapped_column(default=0)  # higher goes first
     recipe: Mapped[dict[str, Any]]
-    idempotency_key: Mapped[str | None] = mapped_column(String(200), index=True, unique=True)
+    # Whose the key is, see farm/jobs/idempotency.py; None: no key, or one from before owners were kept.
+    idempotency_owner: Mapped[str | None] = mapped_column(String(100))
+    idempotency_key: Mapped[str | None] = mapped_column(String(200))  # of its owner's making
     request_sha256: Mapped[str | None] = mapped_column(String(64))  # of what was sent with that key
     exploration_id: Mapped[str | None] = mapped_column(ForeignKey("explorations.id", ondelete="CASCADE"))
     cell: Mapped[int | None]  # of the exploration's grid, row by row from 0

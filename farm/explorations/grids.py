@@ -22,7 +22,7 @@ from farm.explorations.axes import Axis
 from farm.fleet import registry
 from farm.fleet.estimates import SharedEstimate, estimate_makespan, estimate_together
 from farm.jobs import actions
-from farm.jobs.idempotency import Request, digest
+from farm.jobs.idempotency import Key, Request, digest
 from farm.jobs.submit import Submission
 from farm.jobs.tickets import TicketBatch
 from farm.recipe import Recipe
@@ -42,7 +42,7 @@ def explore(
     *,
     name: str = "",
     size: int = SIZE,
-    key: str | None = None,
+    key: Key | None = None,
 ) -> Exploration:
     """Check everything, then store, then commit all cells, then send their tickets.
 

@@ -6,44 +6,89 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sqlalchemy import ColumnElement, false, select
+from sqlalchemy.orm import Session
+
 from farm.database import sessions
 from farm.database.models import Job
 from farm.errors import InvalidInput, KeyReused, Problem
 from farm.jobs import states
 
 KEY_LENGTH = 200
+NO_TOKEN, FORM, ID = "", "form", "id"  # owners of keys: clients without a token, forms, ids of PUT
 KEY_TAKEN = "Idempotency-Key: this key came before, with another request; take a new one."
 ID_TAKEN = "There is a job with this id already, of another request."
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a client sent under a key of its own, for one job or several; the first has the key.
+class Key:
+    """A name for a request, unique among those of its owner, so that keys of two owners never meet."""
 
-    taken: said when another request had it.
-    """
+    # One of NO_TOKEN, FORM and ID, or `token NAME`.
+    owner: str
+    # 1 to KEY_LENGTH printable ASCII characters.
+    text: str
 
-    key: str
-    digest: str
-    taken: str = KEY_TAKEN
+    @classmethod
+    def from_client(cls, text: str, token: str | None) -> Key:
+        """Return a client's key, scoped to the name of the token that it showed.
 
-    def __post_init__(self) -> None:
-        if not (1 <= len(self.key) <= KEY_LENGTH and self.key.isascii() and self.key.isprintable()):
+        Raises:
+            InvalidInput: the text cannot be a key.
+        """
+        if not (1 <= len(text) <= KEY_LENGTH and text.isascii() and text.isprintable()):
             message = f"must have 1 to {KEY_LENGTH} printable ASCII characters"
             raise InvalidInput(Problem("Idempotency-Key", message))
+        return cls(NO_TOKEN if token is None else f"token {token}", text)
+
+    def find_job(self, session: Session, request_sha256: str) -> Job | None:
+        """Return the job that was submitted under this key; None: there is none.
+
+        Args:
+            request_sha256: where a key is from before owners were kept, this very request finds its job.
+        """
+        same = Job.idempotency_key == self.text
+        for owner in (Job.idempotency_owner == self.owner, self._was_unknown(request_sha256)):
+            if job_id := session.scalar(select(Job.id).where(same, owner)):
+                return states.get(session, job_id)
+        return None
+
+    def _was_unknown(self, request_sha256: str) -> ColumnElement[bool]:
+        if self.owner in (FORM, ID):
+            return false()
+        return Job.idempotency_owner.is_(None) & (Job.request_sha256 == request_sha256)
+
+    def is_taken(self, session: Session) -> bool:
+        """Check for a job that was submitted under this key, whatever the request."""
+        taken = select(Job.id).where(
+            Job.idempotency_owner == self.owner, Job.idempotency_key == self.text
+        )
+        return session.scalar(taken) is not None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that was sent under a key, for one job or several; the first has the key."""
+
+    key: Key
+    # SHA-256 of all that makes it this request, see `digest`.
+    digest: str
+    # The refusal where another request had the key.
+    taken: str = KEY_TAKEN
 
     def mark(self, job: Job) -> None:
-        """Leave word of it on what it becomes."""
-        job.idempotency_key, job.request_sha256 = self.key, self.digest
+        """Write key and digest into the job that the request becomes."""
+        job.idempotency_owner, job.idempotency_key = self.key.owner, self.key.text
+        job.request_sha256 = self.digest
 
     def job(self) -> Job | None:
-        """What it became before; None: it is new.
+        """Return the job that the request became before; None: it is new.
 
         Raises:
             KeyReused: another request had this key.
         """
         with sessions.reading() as session:
-            found = states.of_key(session, self.key)
+            found = self.key.find_job(session, self.digest)
         if found and found.request_sha256 != self.digest:
             raise KeyReused(self.taken)
         return found

@@ -100,12 +100,6 @@ def create(
     return job
 
 
-def of_key(session: Session, key: str) -> Job | None:
-    """The job that a client submitted under this key; None if there is none."""
-    job_id = session.scalar(select(Job.id).where(Job.idempotency_key == key))
-    return get(session, job_id) if job_id else None
-
-
 def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
     """The best waiting job of a class becomes running, by this worker; None if there is none.
 

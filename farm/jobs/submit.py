@@ -19,7 +19,7 @@ from farm.errors import InvalidInput, KeyReused, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import states
-from farm.jobs.idempotency import ID_TAKEN, KEY_TAKEN, Request, digest
+from farm.jobs.idempotency import ID, ID_TAKEN, KEY_TAKEN, Key, Request, digest
 from farm.jobs.tickets import wake
 from farm.pictures import uploads
 from farm.pictures.decoder_pool import Asked
@@ -39,7 +39,7 @@ def submit(
     *,
     name: str = "",
     priority: int = 0,
-    key: str | None = None,
+    key: Key | None = None,
     job_id: str | None = None,
     webhook_url: str = "",
 ) -> Job:
@@ -57,7 +57,7 @@ def submit(
         KeyReused: the key or the id came before, with another request.
     """
     if job_id is not None:
-        key = f"id {job_id}"
+        key = Key(ID, job_id)
     request = None
     if key is not None:
         # Without a webhook the parts are what they were before there were any: old keys find their job.

@@ -9,7 +9,8 @@ from sqlalchemy import inspect, text
 
 from farm.database import schema, sessions
 from farm.errors import DatabaseOutOfDate
-from farm.jobs import details, lists
+from farm.jobs import details, lists, states
+from farm.jobs.idempotency import FORM, ID, Key, Request
 from farm.webhooks import deliveries
 from tests.test_jobs import make_job, state
 
@@ -93,6 +94,42 @@ def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() ->
     with sessions.engine().connect() as connection:
         answers = connection.execute(text("SELECT id, answer FROM deliveries ORDER BY id")).all()
     assert [tuple(row) for row in answers] == [(row[0], row[2]) for row in written]
+
+
+def test_keys_from_before_they_had_owners_find_their_jobs_and_the_way_back_keeps_them() -> None:
+    # Given jobs under keys of a client, a form and an id, as revision 0005 wrote them
+    config = schema.alembic_config()
+    schema.upgrade()
+    by_client, by_form, by_id = (make_job(name) for name in ("client", "form", "id"))
+    command.downgrade(config, "0005")
+    written = {by_client: "order 7", by_form: f"form {'f' * 64}", by_id: f"id {by_id}"}
+    insert = text("UPDATE jobs SET idempotency_key = :key, request_sha256 = :sent WHERE id = :id")
+    with sessions.engine().begin() as connection:
+        for job_id, key in written.items():
+            connection.execute(insert, {"id": job_id, "key": key, "sent": "a" * 64})
+
+    # When the tables are brought up to date, the same request finds its job, whatever token it shows
+    schema.upgrade()
+    keys = [Key.from_client("order 7", token) for token in (None, "ada")]
+    keys += [Key(FORM, "f" * 64), Key(ID, by_id)]
+    assert [find(key, "a" * 64) for key in keys] == [by_client, by_client, by_form, by_id]
+
+    # And another request is another's: whose the old key was, nobody knows
+    assert find(keys[1], "b" * 64) is None
+
+    # When another client has the same key meanwhile, the way back leaves it to the first job
+    with sessions.writing() as session:
+        Request(keys[1], "b" * 64).mark(states.get(session, make_job("other")))
+    command.downgrade(config, "0005")
+    with sessions.engine().connect() as connection:
+        found = connection.execute(text("SELECT id, idempotency_key FROM jobs")).all()
+    assert {job_id: key for job_id, key in found if key} == written
+
+
+def find(key: Key, request_sha256: str) -> str | None:
+    with sessions.reading() as session:
+        job = key.find_job(session, request_sha256)
+    return job.id if job else None
 
 
 def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:

@@ -146,6 +146,18 @@ def test_a_revoked_token_opens_nothing_at_once(token: str, bearer: dict, client:
     assert client.get("/api/v1/jobs", headers=bearer).status_code == 401
 
 
+def test_keys_of_two_tokens_never_meet(bearer: dict, post_api: Callable[..., TestResponse]) -> None:
+    with sessions.writing() as session:
+        other = {"Authorization": f"Bearer {tokens.create(session, 'Bob')}"}
+    key = {"Idempotency-Key": "order 7"}
+    ada, bob = post_api(headers=bearer | key), post_api(headers=other | key, name="another")
+    assert (ada.status_code, bob.status_code) == (202, 202)
+    again = [post_api(headers=bearer | key), post_api(headers=other | key, name="another")]
+    assert [answer.get_json()["id"] for answer in again] == [
+        answer.get_json()["id"] for answer in (ada, bob)
+    ]
+
+
 def test_signing_out_ends_it(token: str, client: FlaskClient) -> None:
     sign_in(client, token)
     page = client.get("/jobs")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.jobs import actions, details, lists, states
+from farm.jobs.idempotency import Key
 from farm.jobs.submit import submit
 from farm.recipe.formats import Format
 from web import streams
@@ -89,7 +90,7 @@ def put(job_id: str) -> ResponseReturnValue:
     return _submitted(job_id=job_id)
 
 
-def _submitted(*, key: str | None = None, job_id: str | None = None) -> Response:
+def _submitted(*, key: Key | None = None, job_id: str | None = None) -> Response:
     content, styles, recipe = submission(TEXTS)
     job = submit(
         content,

@@ -9,10 +9,11 @@ from pydantic import BaseModel
 from werkzeug.exceptions import UnsupportedMediaType
 
 from farm.errors import InvalidInput, Problem
+from farm.jobs.idempotency import Key
 from farm.recipe import Recipe
+from web.middleware import authentication
 
 FILES = ("content", "style")
-OWN_KEYS = ("id ", "form ")  # of jobs under a client's id, and of forms
 
 
 def submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
@@ -60,17 +61,14 @@ def whole_number(field: str, usual: int = 0) -> int:
         raise InvalidInput(Problem(field, "must be a whole number")) from None
 
 
-def idempotency_key() -> str | None:
-    """What the client calls its request; None: nothing.
+def idempotency_key() -> Key | None:
+    """Return the client's key for its request; None: it sent none.
 
     Raises:
-        InvalidInput: it is one that the farm gives itself.
+        InvalidInput: it cannot be a key.
     """
-    key = request.headers.get("Idempotency-Key")
-    if key and key.startswith(OWN_KEYS):
-        message = f"must not begin with {' or '.join(map(repr, OWN_KEYS))}; the farm's own do"
-        raise InvalidInput(Problem("Idempotency-Key", message))
-    return key
+    text = request.headers.get("Idempotency-Key")
+    return None if text is None else Key.from_client(text, authentication.token_name())
 
 
 def conditional(found: BaseModel) -> Response:

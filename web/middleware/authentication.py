@@ -43,6 +43,12 @@ def client() -> str:
     return f"token {g.token}" if "token" in g else f"address {request.remote_addr}"
 
 
+def token_name() -> str | None:
+    """Return the name of the token that this request showed; None: the farm asks for none."""
+    name: str | None = g.get("token")
+    return name
+
+
 def _admit() -> ResponseReturnValue | None:
     """Nothing, if whoever asks may.
 

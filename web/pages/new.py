@@ -16,7 +16,7 @@ from farm.database.models import Job, Upload
 from farm.errors import InvalidInput, NotFound, Problem
 from farm.explorations import grids
 from farm.jobs import states
-from farm.jobs.idempotency import digest
+from farm.jobs.idempotency import FORM, Key, digest
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.recipe.recipe import MOST_STYLES, SMALLEST_STYLE
@@ -134,16 +134,16 @@ def _explored(form: FlaskForm, kept: Job | None) -> str:
     return url_for("pages.show_exploration", exploration_id=made.id)
 
 
-def _key(form: FlaskForm, content: bytes, styles: list[bytes]) -> str | None:
+def _key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | None:
     """Of this very form, filled in like this: sent again, by a double click or after going back, it
     makes nothing new; with any change it does. None: the form does not say which it is."""
     if not form.once.data:
         return None
     typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
     filled_in = repr((request.endpoint, typed))
-    key = f"form {digest([filled_in.encode(), content, *styles])}"
+    key = Key(FORM, digest([filled_in.encode(), content, *styles]))
     with sessions.reading() as session:
-        if states.of_key(session, key):
+        if key.is_taken(session):
             flash(SENT_BEFORE)
     return key
 
