@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -53,8 +54,26 @@ def test_links_and_paths_of_a_page_lead_somewhere(page: Path) -> None:
         there = (page.parent / unquote(name)).resolve() if name else page
         if not there.exists() or (anchor and anchor not in _anchors(there)):
             wrong.append(target)
-    wrong += [path for path in SOURCE.findall(text) if not (ROOT / path).exists()]
+    wrong += [path for path in SOURCE.findall(text) if "NAME" not in path and not (ROOT / path).exists()]
     assert wrong == []
+
+
+def test_the_readme_is_short_and_its_two_commands_are_those_that_are_tried() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert len(readme.splitlines()) <= 130
+    assert re.findall(r"^```sh\n(make \w+)\n```$", readme, re.MULTILINE) == ["make up", "make test"]
+    assert "\nmake test\n" in (ROOT / ".ci/run").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    assert {"up", "test"} <= set(re.findall(r"^([\w-]+):.* ## ", makefile, re.MULTILINE))
+
+
+def test_the_changelog_begins_with_the_version_that_is_built() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    log = (ROOT / "CHANGELOG.md").read_text()
+    releases = re.findall(r"^## (\S+) \((\d{4}-\d\d-\d\d)\)$", log, re.MULTILINE)
+    assert releases[0][0] == version
+    dates = [date for _, date in releases]
+    assert dates == sorted(dates, reverse=True)
 
 
 def test_decisions_have_four_parts_and_a_line_in_the_index() -> None:
