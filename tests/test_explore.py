@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from farm.explorations.axes import axis
 from farm.explorations.grids import explore
 from farm.fleet import registry
 from farm.jobs import attempts, states
+from farm.jobs.idempotency import Key
 from farm.recipe import Recipe
 from farm.recipe.levels import levels, pixel_iterations
 from farm.storage import storage
@@ -138,6 +140,23 @@ def test_what_makes_no_grid_is_refused_and_leaves_nothing(
             axis("down", "style_scale", recipe),
         )
     assert storage().keys() == []
+
+
+def test_the_same_grid_with_the_same_key_is_the_same_exploration_even_at_once() -> None:
+    recipe = Recipe()
+    sides = axis("across", "balance", recipe), axis("down", "tv", recipe)
+    found: list[str] = []
+
+    def one() -> None:
+        found.append(explore(LAKE, [BRUSH], recipe, *sides, key=Key.from_client("mine", None)).id)
+
+    threads = [threading.Thread(target=one) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert len(set(found)) == 1
 
 
 def test_a_cell_has_the_size_of_a_preview() -> None:

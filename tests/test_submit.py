@@ -129,6 +129,13 @@ def test_keys_of_two_owners_never_meet() -> None:
     assert rows(Job) == len(keys)
 
 
+def test_an_id_that_another_job_has_is_refused() -> None:
+    known = submit(picture(0), [picture(1)], Recipe())
+    with pytest.raises(KeyReused, match="There is a job with this id already"):
+        submit(picture(0), [picture(1)], Recipe(), job_id=known.id)
+    assert rows(Job) == 1
+
+
 @pytest.mark.parametrize("key", ["", "x" * 201, "ö", "a\nb"])
 def test_a_key_that_is_none_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="Idempotency-Key"):

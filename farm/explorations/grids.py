@@ -12,7 +12,6 @@ from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Select, delete, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
 from farm.database import sessions
@@ -22,7 +21,7 @@ from farm.explorations.axes import Axis
 from farm.fleet import registry
 from farm.fleet.estimates import SharedEstimate, estimate_makespan, estimate_together
 from farm.jobs import actions
-from farm.jobs.idempotency import Key, Request, digest
+from farm.jobs.idempotency import Key, Request, submit_once
 from farm.jobs.submit import Submission
 from farm.jobs.tickets import TicketBatch
 from farm.recipe import Recipe
@@ -55,56 +54,74 @@ def explore(
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
         KeyReused: the key came before, with another request.
     """
-    request = None
-    if key is not None:
-        grid = repr((recipe.model_dump_json(), name, across, down, size))
-        request = Request(key, digest([b"exploration", content, *styles, grid.encode()]))
-    if request and (known := request.job()):
-        return get(str(known.exploration_id))
+    grid = repr((recipe.model_dump_json(), name, across, down, size)).encode()
+    request = Request.from_parts(key, [b"exploration", content, *styles, grid])
+
+    def submit_new() -> Job:
+        _check_grid(across, down, size, paintings=len(styles))
+        recipes = _make_cells(recipe, across, down, size)
+        sent = Submission.check(content, styles, recipes[0], name=name)
+        for each in recipes[1:]:
+            each.blend_of(len(styles))
+        sent.store()
+        whole = {
+            "recipe": recipe.model_dump(mode="json"),
+            "across": asdict(across),
+            "down": asdict(down),
+        }
+        cells = _create(Exploration(name=sent.name, **whole), sent, recipes, request)
+        _send_tickets(cells)
+        return cells[0]
+
+    return get(str(submit_once(request, submit_new).exploration_id))
+
+
+def _check_grid(across: Axis, down: Axis, size: int, paintings: int | None = None) -> None:
+    """
+    Args:
+        paintings: how many there are; None: not known yet.
+
+    Raises:
+        InvalidInput: these make no grid.
+    """
     if across.name == down.name:
         raise InvalidInput(Problem("down", f"varies {down.name}, as across does; choose another"))
-    if "blend" in (across.name, down.name) and len(styles) != 2:
+    if paintings not in (2, None) and "blend" in (across.name, down.name):
         field = "across" if across.name == "blend" else "down"
-        raise InvalidInput(Problem(field, f"blend takes two paintings; there are {len(styles)}"))
+        raise InvalidInput(Problem(field, f"blend takes two paintings; there are {paintings}"))
     if size not in SIZES:
         raise InvalidInput(Problem("cell_size", f"must be {SIZES[0]} to {SIZES[-1]} px"))
-    recipes = [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
-    sent = Submission.check(content, styles, recipes[0], name=name)
-    for each in recipes[1:]:
-        each.blend_of(len(styles))
-    sent.store()
-    made = Exploration(
-        name=sent.name,
-        recipe=recipe.model_dump(mode="json"),
-        across=asdict(across),
-        down=asdict(down),
-    )
-    try:
-        cells = _stored(made, sent, recipes, request)
-    except IntegrityError:  # the same request twice at this moment; the other was quicker
-        if request and (known := request.job()):
-            return get(str(known.exploration_id))
-        raise
-    tickets = TicketBatch()
-    for job in cells:
-        tickets.send(job)
-    return get(made.id)
 
 
-def _stored(
+def _create(
     made: Exploration, sent: Submission, recipes: Sequence[Recipe], request: Request | None
 ) -> list[Job]:
-    """Its rows, all or none; returns the cells."""
+    """Add the exploration's rows, all or none, and return its cells."""
     with sessions.writing() as session:
         session.add(made)
         session.flush()
         for number, each in enumerate(recipes):
-            job = sent.job(session, each)
+            job = sent.create_job(session, each)
             job.exploration_id, job.cell = made.id, number
             if request and number == 0:
                 request.mark(job)
         session.flush()
         return list(made.cells)
+
+
+def _send_tickets(cells: Sequence[Job]) -> None:
+    tickets = TicketBatch()
+    for job in cells:
+        tickets.send(job)
+
+
+def _make_cells(recipe: Recipe, across: Axis, down: Axis, size: int) -> list[Recipe]:
+    """Return the recipes of all cells, row by row.
+
+    Raises:
+        InvalidInput: a setting left its limits on the way.
+    """
+    return [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
 
 
 def _cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]) -> Recipe:
@@ -193,11 +210,8 @@ def estimate_grid(
     Raises:
         InvalidInput: these make no grid.
     """
-    if across.name == down.name:
-        raise InvalidInput(Problem("down", f"varies {down.name}, as across does; choose another"))
-    if size not in SIZES:
-        raise InvalidInput(Problem("cell_size", f"must be {SIZES[0]} to {SIZES[-1]} px"))
-    cells = [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
+    _check_grid(across, down, size)
+    cells = _make_cells(recipe, across, down, size)
     workers = registry.list_alive(session)
     return len(cells), estimate_together(cells[0], height, width, workers, [1.0] * len(cells))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, false, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
@@ -73,15 +74,18 @@ class Request:
     key: Key
     # SHA-256 of all that makes it this request, see `digest`.
     digest: str
-    # The refusal where another request had the key.
-    taken: str = KEY_TAKEN
+
+    @classmethod
+    def from_parts(cls, key: Key | None, parts: Iterable[bytes]) -> Request | None:
+        """Return the request that these parts make; None if it came without a key."""
+        return None if key is None else cls(key, digest(parts))
 
     def mark(self, job: Job) -> None:
         """Write key and digest into the job that the request becomes."""
         job.idempotency_owner, job.idempotency_key = self.key.owner, self.key.text
         job.request_sha256 = self.digest
 
-    def job(self) -> Job | None:
+    def find_job(self) -> Job | None:
         """Return the job that the request became before; None: it is new.
 
         Raises:
@@ -90,12 +94,39 @@ class Request:
         with sessions.reading() as session:
             found = self.key.find_job(session, self.digest)
         if found and found.request_sha256 != self.digest:
-            raise KeyReused(self.taken)
+            raise self.refusal
         return found
+
+    @property
+    def refusal(self) -> KeyReused:
+        """The error where another request had the key."""
+        return KeyReused(ID_TAKEN if self.key.owner == ID else KEY_TAKEN)
+
+
+def submit_once(request: Request | None, submit: Callable[[], Job]) -> Job:
+    """Submit, unless the same request came before; sent twice at one moment it is one job, too.
+
+    Args:
+        request: None: nothing tells it from others, so it is submitted each time.
+        submit: checks, stores, commits, and returns the job that has the request's mark.
+
+    Raises:
+        KeyReused: another request had this key, or this id. And what `submit` raises.
+    """
+    if request and (found := request.find_job()):
+        return found
+    try:
+        return submit()
+    except IntegrityError:  # the other of two at this moment was quicker
+        if request and (found := request.find_job()):
+            return found
+        if request and request.key.owner == ID:  # a job of another key, or of none, has the id
+            raise request.refusal from None
+        raise
 
 
 def digest(parts: Iterable[bytes]) -> str:
-    """SHA-256 of all that makes a request this one."""
+    """Return the SHA-256, in hex, of all that makes a request this one."""
     whole = hashlib.sha256()
     for part in parts:
         whole.update(hashlib.sha256(part).digest())

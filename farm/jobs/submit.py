@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Job, Upload
 from farm.database.names import can_be_shown
-from farm.errors import InvalidInput, KeyReused, Problem
+from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import states
-from farm.jobs.idempotency import ID, ID_TAKEN, KEY_TAKEN, Key, Request, digest
+from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.tickets import wake
 from farm.pictures import uploads
 from farm.pictures.decoder_pool import Asked
@@ -56,81 +55,72 @@ def submit(
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
         KeyReused: the key or the id came before, with another request.
     """
-    if job_id is not None:
-        key = Key(ID, job_id)
-    request = None
-    if key is not None:
-        # Without a webhook the parts are what they were before there were any: old keys find their job.
-        told = [b"webhook " + webhook_url.encode()] if webhook_url else []
-        parts = [content, *styles, recipe.model_dump_json().encode(), name.encode(), b"%d" % priority]
-        request = Request(key, digest([*parts, *told]), KEY_TAKEN if job_id is None else ID_TAKEN)
-    if request and (job := request.job()):
+    parts = [content, *styles, recipe.model_dump_json().encode(), name.encode(), b"%d" % priority]
+    if webhook_url:  # without one the parts are what they were before there were any
+        parts.append(b"webhook " + webhook_url.encode())
+    request = Request.from_parts(key if job_id is None else Key(ID, job_id), parts)
+
+    def submit_new() -> Job:
+        url = _check_options(priority, webhook_url)
+        sent = Submission.check(content, styles, recipe, name=name)
+        sent.store()
+        with sessions.writing() as session:
+            job = sent.create_job(session, recipe, priority, job_id)
+            job.webhook_url = url
+            if request:
+                request.mark(job)
+        wake(job)
         return job
+
+    return submit_once(request, submit_new)
+
+
+def _check_options(priority: int, webhook_url: str) -> str | None:
+    """Return the webhook's address; None for none.
+
+    Raises:
+        InvalidInput: no such priority, or no such address.
+    """
     if priority not in PRIORITIES:
         raise InvalidInput(Problem("priority", "must be between -100 and 100"))
     webhook_url = webhook_url.strip()
     if webhook_url:
         destinations.check(webhook_url)
-    sent = Submission.check(content, styles, recipe, name=name)
-    sent.store()
-    try:
-        with sessions.writing() as session:
-            job = sent.job(session, recipe, priority, job_id)
-            job.webhook_url = webhook_url or None
-            if request:
-                request.mark(job)
-    except IntegrityError:  # the same request twice at this moment; the other was quicker
-        if request and (job := request.job()):
-            return job
-        if job_id is not None:
-            raise KeyReused(ID_TAKEN) from None
-        raise
-    wake(job)
-    return job
+    return webhook_url or None
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A name and pictures that were checked, on their way to one job or several.
-
-    pictures: the photograph, then the paintings.
-    """
+    """A name and pictures that were checked, on their way to one job or several."""
 
     name: str
+    # The photograph, then the paintings.
     pictures: list[Picture]
 
     @classmethod
     def check(cls, content: bytes, styles: Sequence[bytes], recipe: Recipe, *, name: str) -> Submission:
-        """
+        """Check name, pictures and recipe, and that some worker has memory enough.
+
         Raises:
             InvalidInput and its kin: the first field that is wrong.
         """
-        name = " ".join(name.split())
-        if not can_be_shown(name):
-            raise InvalidInput(Problem("name", "has characters that cannot be shown"))
-        if len(name) > NAME_LENGTH:
-            raise InvalidInput(
-                Problem("name", f"has {len(name)} characters; the limit is {NAME_LENGTH}")
-            )
-        if not styles:
-            raise InvalidInput(Problem("style", "is missing; send at least one painting"))
-        if len(styles) > MOST_STYLES:
-            message = f"has {len(styles)} paintings; the limit is {MOST_STYLES}"
-            raise InvalidInput(Problem("style", message))
+        name = _check_name(name)
+        _check_number_of_styles(styles)
         recipe.blend_of(len(styles))
-
         paintings = [Asked(style, "style", SMALLEST_STYLE) for style in styles]
         with closing(uploads.check([Asked(content, "content"), *paintings])) as answers:
             photograph = next(answers)
-            _fits_somewhere(recipe, photograph.upload)
+            _check_fits_some_worker(recipe, photograph.upload)
             return cls(name or "Untitled", [photograph, *answers])
 
     def store(self) -> None:
-        """The pictures."""
+        """Store the pictures."""
         uploads.store(self.pictures)
 
-    def job(self, session: Session, recipe: Recipe, priority: int = 0, job_id: str | None = None) -> Job:
-        """A job of these pictures, which are stored."""
+    def create_job(
+        self, session: Session, recipe: Recipe, priority: int = 0, job_id: str | None = None
+    ) -> Job:
+        """Add a job of these pictures, which are stored."""
         content, *styles = [session.get_one(Upload, each.upload.sha256) for each in self.pictures]
         return states.create(
             session,
@@ -143,8 +133,30 @@ class Submission:
         )
 
 
-def _fits_somewhere(recipe: Recipe, photograph: Upload) -> None:
-    """While no worker is alive nobody can tell; the job may wait for a larger one.
+def _check_name(name: str) -> str:
+    """Return the name without needless blanks.
+
+    Raises:
+        InvalidInput: it is too long, or cannot be shown.
+    """
+    name = " ".join(name.split())
+    if not can_be_shown(name):
+        raise InvalidInput(Problem("name", "has characters that cannot be shown"))
+    if len(name) > NAME_LENGTH:
+        raise InvalidInput(Problem("name", f"has {len(name)} characters; the limit is {NAME_LENGTH}"))
+    return name
+
+
+def _check_number_of_styles(styles: Sequence[bytes]) -> None:
+    if not styles:
+        raise InvalidInput(Problem("style", "is missing; send at least one painting"))
+    if len(styles) > MOST_STYLES:
+        message = f"has {len(styles)} paintings; the limit is {MOST_STYLES}"
+        raise InvalidInput(Problem("style", message))
+
+
+def _check_fits_some_worker(recipe: Recipe, photograph: Upload) -> None:
+    """Check that some worker has memory enough; while none is alive, the job may wait for a larger one.
 
     Raises:
         InvalidInput: no worker that is alive has memory enough, or the result would be too narrow.
