@@ -38,7 +38,7 @@ from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.statistics import Moments
 from farm.pictures.decode import decode_picture
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import CHANNELS, block_of, layers_of
+from farm.recipe.memory_plan import CHANNELS, list_layers, parse_block
 from farm.recipe.recipe import level_sizes
 from farm.settings import settings
 
@@ -118,10 +118,10 @@ def _engine(way: str) -> Engine:
     wanted = way if way in FORMATS or way == "auto" else "float32"
     given = settings()
     loaded = "float32" if wanted == "mixed" else wanted
-    engine = Engine.ready("auto", loaded, given.weights_dir, quiet, memory_gb=given.memory_gb)
+    engine = Engine.load("auto", loaded, given.weights_dir, quiet, memory_gb=given.memory_gb)
     if wanted == "mixed":
         return engine._loaded(
-            engine.vgg.features, engine.device, FORMATS["mixed"], engine.folder, engine.budget_bytes
+            engine.vgg.network, engine.device, FORMATS["mixed"], engine.folder, engine.budget_bytes
         )
     return engine
 
@@ -144,7 +144,7 @@ class Problem:
 
     def tiled(self) -> Callable[[], tuple[float, Tensor]]:
         """The engine's."""
-        plan = self.engine.plan(self.recipe, self.level.height, self.level.width)
+        plan = self.engine.choose_plan(self.recipe, self.level.height, self.level.width)
         objective = Objective(self.engine.vgg, self.recipe, self.lake, [self.strokes], self.level, plan)
 
         def gradient() -> tuple[float, Tensor]:
@@ -155,7 +155,7 @@ class Problem:
 
     def plain(self) -> Callable[[], tuple[float, Tensor]]:
         """Autograd's, over the whole picture."""
-        name, folder = self.engine.vgg.features, self.engine.folder
+        name, folder = self.engine.vgg.network, self.engine.folder
         tensors = {k: v.to(self.engine.device) for k, v in weights.load(name, folder).items()}
         reference = Reference(name, tensors, self.recipe, self.lake, [self.strokes], self.level)
         return lambda: reference(self.picture)
@@ -171,7 +171,7 @@ def timed(function: Callable[[], Any], where: torch.device, calls: int) -> tuple
         began = clock(where)
         result = function()
         seconds.append(clock(where) - began)
-    return min(seconds), device.peak_memory_bytes(where) - before, result
+    return min(seconds), device.read_peak_memory(where) - before, result
 
 
 def clock(where: torch.device) -> float:
@@ -259,7 +259,7 @@ def _gram(way: str, photograph: Any, painting: Any, size: int) -> Row:
         return torch.stack([torch.stack([(a * b).sum() for b in flat]) for a in flat[:16]])
 
     if way == "batched":
-        return {"seconds": timed(lambda: Moments.of(features), where, 6)[0]}
+        return {"seconds": timed(lambda: Moments.from_features(features), where, 6)[0]}
     return {"seconds": timed(loop, where, 1)[0] * 256 / 16, "note": "16 of 256 rows, times 16"}
 
 
@@ -285,13 +285,13 @@ def _scaling(way: str, photograph: Any, painting: Any, size: int) -> Row:
 
 def used_layers(engine: Engine) -> list[str]:
     """Up to relu5_1."""
-    layers = layers_of(engine.vgg.features, (1, 2, 3, 4, 5))
+    layers = list_layers(engine.vgg.network, (1, 2, 3, 4, 5))
     return layers[: layers.index("relu5_1") + 1]
 
 
 def shape_of(layer: str) -> tuple[int, int]:
     """Channels in and out."""
-    block = block_of(layer)
+    block = parse_block(layer)
     before = CHANNELS[max(0, block - 2)] if layer.endswith("_1") else CHANNELS[block - 1]
     return (3 if layer == "relu1_1" else before), CHANNELS[block - 1]
 
@@ -300,7 +300,7 @@ def flops_a_pixel(engine: Engine) -> float:
     """Of one pass forward, counted as direct convolutions."""
     return float(
         sum(
-            2 * 9 * c * o / 4 ** (block_of(layer) - 1)
+            2 * 9 * c * o / 4 ** (parse_block(layer) - 1)
             for layer in used_layers(engine)
             for c, o in [shape_of(layer)]
         )
@@ -313,9 +313,9 @@ def raw_rate(engine: Engine) -> float:
     seconds = 0.0
     for layer in used_layers(engine)[1:]:
         c, o = shape_of(layer)
-        side = 512 // 2 ** (block_of(layer) - 1)
-        weight = torch.randn(o, c, 3, 3, device=engine.device).to(engine.form.dtype)
-        x = torch.randn(side, side, c, device=engine.device).to(engine.form.dtype)
+        side = 512 // 2 ** (parse_block(layer) - 1)
+        weight = torch.randn(o, c, 3, 3, device=engine.device).to(engine.number_format.dtype)
+        x = torch.randn(side, side, c, device=engine.device).to(engine.number_format.dtype)
         convolve = Direct(weight)
         with torch.no_grad():
             seconds += timed(lambda convolve=convolve, x=x: convolve(x), engine.device, 5)[0]

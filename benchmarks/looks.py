@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from farm.engine.gradient import Pass, moments
+from farm.engine.gradient import Pass, compute_moments
 from farm.engine.loaded import Engine
 from farm.engine.losses import WassersteinLoss
 from farm.engine.optimise import Picture, stylize
@@ -102,7 +102,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     recipes = json.loads(asked.settings.read_text()) if asked.settings else SETTINGS
-    ready = cache(lambda features: Engine.ready(features, "auto", settings().weights_dir, print))
+    ready = cache(lambda features: Engine.load(features, "auto", settings().weights_dir, print))
     for pair in (*PAIRS, *MORE_PAIRS):
         files = [find(name, {SAMPLES, asked.pictures}) for name in pair]
         if None in files:
@@ -193,7 +193,7 @@ def measure(picture: Tensor, photograph: Tensor, painting: Tensor, engine: Engin
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     layers = frozenset(UNUSED_LAYERS)
-    ours, theirs = (moments(engine.vgg, x, layers, WHOLE) for x in (picture, painting))
+    ours, theirs = (compute_moments(engine.vgg, x, layers, WHOLE) for x in (picture, painting))
     style = sum(float(WassersteinLoss(theirs[layer])(ours[layer])) for layer in layers) / len(layers)
     lumas = [luma_chroma(x)[:, :1] for x in (picture, photograph)]
     maze, paint = flattest_detail(picture), flattest_detail(painting)

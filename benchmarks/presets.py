@@ -53,7 +53,7 @@ def main() -> None:
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     content, style = picture(asked.content), picture(asked.style)
-    engine = Engine.ready("auto", "auto", settings().weights_dir, print)
+    engine = Engine.load("auto", "auto", settings().weights_dir, print)
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     for name, schedule in (PRESETS | OTHERS).items():
         if asked.only and name not in asked.only:

@@ -22,7 +22,7 @@ from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.recipe.levels import Level, levels, pixel_iterations
-from farm.recipe.memory_plan import choose, default_tile, peak_bytes
+from farm.recipe.memory_plan import choose, choose_tile, estimate_peak_bytes
 from farm.settings import settings
 from farm.storage import storage
 from tests.test_submit import picture
@@ -111,9 +111,11 @@ def test_several_renderings_are_unknown_refused_or_nobodys() -> None:
 
 def test_the_peak_is_that_of_the_hungriest_level() -> None:
     recipe, small = Recipe(size=7680), worker(budget_bytes=8 * 10**9)
-    work, tile = compute_work(small, recipe), default_tile("cpu", 4)
+    work, tile = compute_work(small, recipe), choose_tile("cpu", 4)
     each = [
-        peak_bytes(choose(work, at.height, at.width, 8 * 10**9, tile), work, at.height, at.width)
+        estimate_peak_bytes(
+            choose(work, at.height, at.width, 8 * 10**9, tile), work, at.height, at.width
+        )
         for at in levels(recipe, *UHD)
     ]
     found = estimate(recipe, *UHD, [small])
@@ -251,12 +253,12 @@ def test_the_engine_asks_the_planner_what_the_estimate_asks(
     monkeypatch.setenv("FARM_MEMORY_GB", "5.5")
     settings.cache_clear()
     told = render.machine()
-    engine = Engine.ready("vgg16", "auto", weights_dir, logging.info, memory_gb=5.5)
+    engine = Engine.load("vgg16", "auto", weights_dir, logging.info, memory_gb=5.5)
     alike = worker(device_kind=told.device_kind, itemsize=told.itemsize, winograd=told.winograd)
     recipe = Recipe(content_weight=0, optimizer="lbfgs")
     assert compute_work(alike, recipe, "vgg16") == engine.work(recipe)
     assert told.budget_bytes == engine.budget_bytes == 5_500_000_000
-    assert default_tile(told.device_kind, told.itemsize) == engine.tile
+    assert choose_tile(told.device_kind, told.itemsize) == engine.tile
 
 
 def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> None:

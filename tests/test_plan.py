@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import DoesNotFit, OutOfMemory
-from farm.recipe.memory_plan import WHOLE, Work, choose, default_tile, gradient_bytes, ladder, peak_bytes
+from farm.recipe.memory_plan import (
+    WHOLE,
+    Work,
+    choose,
+    choose_tile,
+    estimate_gradient_bytes,
+    estimate_peak_bytes,
+    list_plans,
+)
 
 STYLE = frozenset(f"relu{block}_1" for block in range(1, 6))
 WORK = Work("vgg16", frozenset({"relu4_2"}), STYLE, 4, False, 12, "cpu")
@@ -13,27 +21,29 @@ UHD = (4320, 7680)
 
 
 def test_plans_go_from_the_fastest_to_the_smallest() -> None:
-    sizes = [peak_bytes(plan, WORK, *UHD) for plan in ladder(512)]
+    sizes = [estimate_peak_bytes(plan, WORK, *UHD) for plan in list_plans(512)]
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) == len(sizes)
 
 
 def test_the_whole_picture_at_once_takes_many_times_more() -> None:
-    assert gradient_bytes(WHOLE, WORK, 1536, 2048) > 5 * gradient_bytes(ladder(352)[0], WORK, 1536, 2048)
+    assert estimate_gradient_bytes(WHOLE, WORK, 1536, 2048) > 5 * estimate_gradient_bytes(
+        list_plans(352)[0], WORK, 1536, 2048
+    )
 
 
 def test_8k_fits_into_eight_gigabytes() -> None:
-    plan = choose(WORK, *UHD, budget=8 * 10**9, tile=default_tile("cpu", 4))
-    assert peak_bytes(plan, WORK, *UHD) <= 8 * 10**9
+    plan = choose(WORK, *UHD, budget=8 * 10**9, tile=choose_tile("cpu", 4))
+    assert estimate_peak_bytes(plan, WORK, *UHD) <= 8 * 10**9
     assert plan.segments[0] == (1, 2)  # at the price of joining the two shallow blocks
 
 
 def test_with_enough_memory_the_fastest_plan_is_taken() -> None:
-    assert choose(WORK, 512, 512, budget=10**10, tile=512) == ladder(512)[0]
+    assert choose(WORK, 512, 512, budget=10**10, tile=512) == list_plans(512)[0]
 
 
 def test_a_lowered_plan_is_the_next_smaller_one_until_none_is_left() -> None:
-    plans = ladder(128)
+    plans = list_plans(128)
     found = [choose(WORK, 512, 512, 10**10, 128, lowered=n) for n in range(len(plans))]
     assert found == plans
     with pytest.raises(OutOfMemory, match="Memory ran out at 512 x 512, even with the smallest plan"):
@@ -42,7 +52,9 @@ def test_a_lowered_plan_is_the_next_smaller_one_until_none_is_left() -> None:
 
 def test_half_precision_takes_less() -> None:
     half = Work("vgg16", WORK.content, STYLE, 2, False, 12, "cpu")
-    assert peak_bytes(ladder(512)[0], half, *UHD) < 0.7 * peak_bytes(ladder(512)[0], WORK, *UHD)
+    assert estimate_peak_bytes(list_plans(512)[0], half, *UHD) < 0.7 * estimate_peak_bytes(
+        list_plans(512)[0], WORK, *UHD
+    )
 
 
 def test_what_cannot_fit_is_refused_with_the_numbers_and_what_would_fit() -> None:
@@ -59,9 +71,9 @@ def test_what_cannot_fit_is_refused_with_the_numbers_and_what_would_fit() -> Non
 
 def test_a_card_may_leave_the_optimisers_state_to_the_cpu() -> None:
     card = Work("vgg16", WORK.content, STYLE, 2, False, 12, "cuda")
-    plan = ladder(2048, offload=True)[-1]
+    plan = list_plans(2048, offload=True)[-1]
     assert plan.offload
-    saved = peak_bytes(ladder(2048)[-1], card, *UHD) - peak_bytes(plan, card, *UHD)
+    saved = estimate_peak_bytes(list_plans(2048)[-1], card, *UHD) - estimate_peak_bytes(plan, card, *UHD)
     assert saved == 9 * 4 * UHD[0] * UHD[1]
 
 
@@ -72,6 +84,6 @@ def test_lbfgs_takes_its_history() -> None:
 
 
 def test_the_default_tile_fills_what_the_device_likes() -> None:
-    assert default_tile("cpu", 4) == 352
-    assert default_tile("cpu", 2) == 512
-    assert default_tile("cuda", 2) == 2880
+    assert choose_tile("cpu", 4) == 352
+    assert choose_tile("cpu", 2) == 512
+    assert choose_tile("cuda", 2) == 2880

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from farm.database.models import Job, Upload
-from farm.engine.feature_cache import Memory
+from farm.engine.feature_cache import FeatureCache
 from farm.engine.optimise import Picture
 
 
 @dataclass(frozen=True)
 class Exhibits:
-    """A photograph, paintings, and a memory of both."""
+    """A photograph, paintings, and a cache of both."""
 
     content: Picture
     styles: list[Picture]
-    memory: Memory = field(default_factory=Memory)
+    cache: FeatureCache = field(default_factory=FeatureCache)
 
 
 _kept: tuple[str, Exhibits] | None = None  # of the latest exploration

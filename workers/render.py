@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from farm.database.models import Job, State, Upload
 from farm.engine import device, precision, quality
 from farm.engine.checkpoint import Checkpoint
-from farm.engine.loaded import Engine, budget_bytes
+from farm.engine.loaded import Engine, compute_budget
 from farm.engine.optimise import Picture, Step, stylize
 from farm.errors import (
     AttemptLost,
@@ -46,14 +46,14 @@ def machine() -> registry.Machine:
     """What this process renders on, for the list of workers and for estimates."""
     chosen = device.choose()
     form = precision.choose("auto", chosen)
-    memory = device.memory_bytes(chosen)
+    memory = device.read_total_memory(chosen)
     return registry.Machine(
         device=device.describe(chosen),
         memory_bytes=memory,
         device_kind=chosen.type,
         itemsize=form.dtype.itemsize,
         winograd=form.winograd,
-        budget_bytes=budget_bytes(settings().memory_gb, memory),
+        budget_bytes=compute_budget(settings().memory_gb, memory),
     )
 
 
@@ -61,7 +61,7 @@ def machine() -> registry.Machine:
 def engine(features: str, form: str) -> Engine:
     """The last network stays loaded, so that the next job starts at once."""
     given = settings()
-    return Engine.ready(features, form, given.weights_dir, log.info, memory_gb=given.memory_gb)
+    return Engine.load(features, form, given.weights_dir, log.info, memory_gb=given.memory_gb)
 
 
 def render(claim: Claim, progressed: Callable[[], None]) -> bool:
@@ -127,15 +127,15 @@ def _render(claim: Claim, progressed: Callable[[], None]) -> None:
     seen = exhibits(job, lambda upload, called: _decoded(store, waits, upload, called))
     resume = _resume(store, waits, claim)
     try:
-        ready = engine(resume.features if resume else recipe.features, recipe.precision)
+        ready = engine(resume.network if resume else recipe.features, recipe.precision)
     except WeightsUnavailable:
         if resume is None:
             raise
         ready = engine(recipe.features, recipe.precision)  # and begin anew, see `_steps`
-    retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.features))
+    retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.network))
     device.reset_peak_memory(ready.device)
     reporter = Reporter(claim, store)
-    reporter.say(f"{ready.vgg.features} on {device.describe(ready.device)}, {ready.form.name}")
+    reporter.say(f"{ready.vgg.network} on {device.describe(ready.device)}, {ready.number_format.name}")
     task = _Task(job, attempt, store, waits, recipe, seen, ready)
     step = None
     for step in _steps(task, resume):
@@ -175,11 +175,11 @@ def _note(attempt: AttemptRef, message: str) -> None:
 def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
     """From the checkpoint on, if it is of any use; else from the beginning."""
     seen = task.exhibits
-    render = partial(stylize, seen.content, seen.styles, task.recipe, task.ready, memory=seen.memory)
+    render = partial(stylize, seen.content, seen.styles, task.recipe, task.ready, cache=seen.cache)
     if resume is not None:
         facts = resume.facts
         if task.recipe.precision == "auto":  # what suits this device, whatever the last one took
-            resume = resume.with_precision(task.ready.settled(task.recipe).precision)
+            resume = resume.replace_precision(task.ready.resolve(task.recipe).precision)
         steps = render(resume=resume)
         try:
             first = next(steps)
@@ -201,13 +201,13 @@ def _finish(task: _Task, step: Step) -> None:
     job, ready = task.job, task.ready
     picture = step.picture()
     seen = task.exhibits
-    figures = quality.measure(picture, seen.content, seen.styles, task.recipe, ready, seen.memory)
-    text = ready.settled(task.recipe).model_dump_json()
+    figures = quality.measure(picture, seen.content, seen.styles, task.recipe, ready, seen.cache)
+    text = ready.resolve(task.recipe).model_dump_json()
     retries.tried(lambda: store_pictures(job, task.store, picture, text), task.waits)
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
-        "peak_memory_bytes": device.peak_memory_bytes(ready.device),
-        "precision": ready.form.name,
+        "peak_memory_bytes": device.read_peak_memory(ready.device),
+        "precision": ready.number_format.name,
         "device": device.describe(ready.device),
     }
     retries.write(lambda s: _succeed(s, task, metrics))

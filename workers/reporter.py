@@ -67,7 +67,7 @@ class Reporter:
             self._first = step.iteration
             self._pace = Pace()
         if step.ends_level:
-            self.say(str(LevelDone.of(step, self._level[1])))
+            self.say(str(LevelDone.from_step(step, self._level[1])))
         now = time.monotonic()
         if now - self._reported >= REPORT_SECONDS or step.ends_level:
             self._reported = now

@@ -23,10 +23,10 @@ def weights() -> None:
 @weights.command("list")
 def list_weights() -> None:
     """List the networks, which of them are in the cache, and which one paints."""
-    from farm.engine.weights import NETWORKS, cached
+    from farm.engine.weights import NETWORKS, list_cached
 
     folder = settings().weights_dir
-    present = set(cached(folder))
+    present = set(list_cached(folder))
     table = Table("name", "from", "download", "in the cache", box=None)
     for network in NETWORKS.values():
         found = "yes" if network.name in present else "no"
@@ -50,10 +50,10 @@ def fetch_weights(name: str) -> None:
 @weights.command("verify")
 def verify_weights() -> None:
     """Check the weights in the cache; exit status 1 if one is damaged or there are none."""
-    from farm.engine.weights import cached, find_damage
+    from farm.engine.weights import find_damage, list_cached
 
     folder = settings().weights_dir
-    results = {name: find_damage(name, folder) for name in cached(folder)}
+    results = {name: find_damage(name, folder) for name in list_cached(folder)}
     for name, damage in results.items():
         click.echo(f"{name}: {damage or 'good'}")
     if not results:

@@ -55,9 +55,9 @@ def render_files(
     recipe.result_size(*photograph.shape[:2])
     paintings = [_decode(style, SMALLEST_STYLE) for style in styles]
     given = settings()
-    network = resume.features if resume and recipe.features == "auto" else recipe.features
-    engine = Engine.ready(network, recipe.precision, given.weights_dir, say, memory_gb=given.memory_gb)
-    say(f"{device.describe(engine.device)}, {engine.form.name}")
+    network = resume.network if resume and recipe.features == "auto" else recipe.features
+    engine = Engine.load(network, recipe.precision, given.weights_dir, say, memory_gb=given.memory_gb)
+    say(f"{device.describe(engine.device)}, {engine.number_format.name}")
     if resume is not None:
         facts = resume.facts
         at = f"level {facts.level}, iteration {facts.iteration}"
@@ -67,7 +67,7 @@ def render_files(
     for step in stylize(photograph, paintings, recipe, engine, tile=tile, resume=resume):
         show(step)
         if step.ends_level:
-            log.append(LevelDone.of(step, entered))
+            log.append(LevelDone.from_step(step, entered))
             say(str(log[-1]))
             entered = step.seconds
         due = step.ends_level or time.monotonic() - saved >= checkpoint_seconds
@@ -75,7 +75,7 @@ def render_files(
             step.checkpoint().write(checkpoint)
             saved = time.monotonic()
     picture = step.picture()
-    text = engine.settled(recipe).model_dump_json()
+    text = engine.resolve(recipe).model_dump_json()
     part = output.with_name(f".{output.name}.part")
     with part.open("wb") as file:
         encode.write(picture, recipe.format, file, text)
@@ -92,8 +92,8 @@ def render_files(
         "seconds_per_iteration": round(step.seconds / step.total, 4),
         "peak_memory_bytes": max(level.peak_memory_bytes for level in log),
         "log": [asdict(level) for level in log],
-        "features": engine.vgg.features,
-        "precision": engine.form.name,
+        "features": engine.vgg.network,
+        "precision": engine.number_format.name,
         "metrics": quality.measure(picture, photograph, paintings, recipe, engine).as_dict(),
     }
 

@@ -22,10 +22,10 @@ def repeat_border(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> None:
     H, W, _ = x.shape
     turned = x.transpose(0, 1)
     patches = [
-        _patches(_first_lines(x)),
-        _patches(_last_lines(x)),
-        _patches(_first_lines(turned)).transpose(1, 2),
-        _patches(_last_lines(turned)).transpose(1, 2),
+        _extract_patches(_take_first_lines(x)),
+        _extract_patches(_take_last_lines(x)),
+        _extract_patches(_take_first_lines(turned)).transpose(1, 2),
+        _extract_patches(_take_last_lines(turned)).transpose(1, 2),
     ]
     taps = weight.permute(0, 2, 3, 1).flatten(1)  # (O, 9 C), a view
     lines = torch.addmm(bias, torch.cat(patches).flatten(1), taps.T).relu_()  # (2 W + 2 H, O)
@@ -33,24 +33,24 @@ def repeat_border(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor) -> None:
     out[:, 0], out[:, -1] = lines[2 * W : 2 * W + H], lines[2 * W + H :]
 
 
-def _first_lines(x: Tensor) -> Tensor:
-    """The first row, again, and the second: (3, L, C)."""
+def _take_first_lines(x: Tensor) -> Tensor:
+    """Return the first row twice, and the second: (3, L, C)."""
     return torch.cat((x[:1], x[:1], x[1:2] if len(x) > 1 else x[:1]))
 
 
-def _last_lines(x: Tensor) -> Tensor:
-    """The last row but one, the last, and again: (3, L, C)."""
+def _take_last_lines(x: Tensor) -> Tensor:
+    """Return the last row but one, and the last twice: (3, L, C)."""
     return torch.cat((x[-2:-1] if len(x) > 1 else x[-1:], x[-1:], x[-1:]))
 
 
-def _patches(strip: Tensor) -> Tensor:
-    """A strip (3, L, C) -> (L, 3, 3, C), what a kernel sees at each place along its middle."""
+def _extract_patches(strip: Tensor) -> Tensor:
+    """Extract the kernel's patch at each place along a strip's middle: (3, L, C) -> (L, 3, 3, C)."""
     ends_repeated = torch.cat((strip[:, :1], strip, strip[:, -1:]), dim=1)
     return ends_repeated.unfold(1, 3, 1).permute(1, 0, 3, 2)
 
 
 def fold_border(back: Tensor, d: Tensor, weight: Tensor) -> None:
-    """Add to an adjoint with zeros around what it has beyond the edge, where the border was repeated.
+    """Add the part beyond the edge, where the border was repeated, to an adjoint with zeros around.
 
     Args:
         back: (H, W, C), the adjoint convolution of d (H, W, O) with zeros around.
@@ -67,7 +67,7 @@ def fold_border(back: Tensor, d: Tensor, weight: Tensor) -> None:
 
 
 def _spread(line: Tensor, taps: Tensor) -> Tensor:
-    """The adjoint of a kernel's three taps (O, 3, C) along a line (L, O): (L + 2, C)."""
+    """Apply the adjoint of a kernel's three taps (O, 3, C) along a line (L, O): (L + 2, C)."""
     C = taps.shape[2]
     parts = (line @ taps.flatten(1)).view(-1, 3, C)  # (L, 3, C)
     spread = parts.new_zeros(len(line) + 2, C)

@@ -1,4 +1,4 @@
-"""A rendering put down in a file, to be taken up again as if nothing had happened.
+"""A rendering saved in a file, from which another run resumes as if nothing had happened.
 
 A safetensors file: the optimiser's tensors, and one JSON text of all else. It appears under its name by
 rename, so that there is always a whole one: the old or the new.
@@ -29,58 +29,64 @@ KEY = "style-farm checkpoint"
 
 
 class Facts(BaseModel):
-    """All but the tensors.
-
-    version: of this layout. recipe: with what `auto` chose. inputs: digest of the pictures. tensors:
-    digest of the tensors, set when they are written. level, iteration: the last one done, from 1.
-    seconds: worked so far. budget_bytes, tile, lowered: what the plans of this and the coming levels
-    follow from. scalars: the optimiser's. scale: of a float16 loss. good: iterations since it last
-    changed. plateau: see `optimise.Plateau`. colours: the optimiser's kept ones, row by row.
-    """
+    """The JSON part of a checkpoint: all but the tensors."""
 
     model_config = ConfigDict(frozen=True)
 
+    # Of this layout.
     version: int = VERSION
+    # With what `auto` chose.
     recipe: dict[str, Any]
+    # Digest of the pictures.
     inputs: str
+    # Digest of the tensors, set when they are written.
     tensors: str = ""
+    # The last level and iteration that are done, counted from 1.
     level: int = Field(ge=1)
     iteration: int = Field(ge=1)
+    # Rendered so far.
     seconds: float = Field(ge=0, allow_inf_nan=False)
+    # The plans of this level and those to come follow from these three.
     budget_bytes: int = Field(ge=0)
     tile: int | None = Field(ge=SMALLEST_TILE)
     lowered: int = Field(ge=0)
+    # Of the optimiser.
     scalars: dict[str, Any]
+    # Of a float16 loss.
     scale: float = Field(gt=0, allow_inf_nan=False)
+    # Iterations since the scale last changed.
     good: int = Field(ge=0)
+    # See `optimise.Plateau`.
     plateau: list[float] = Field(max_length=2)
+    # The optimiser's kept colours, row by row.
     colours: list[float] | None = Field(None, min_length=3 * GRID**2, max_length=3 * GRID**2)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A rendering as it stood after an iteration. tensors: the optimiser's, by name."""
+    """The state of a rendering after an iteration."""
 
     facts: Facts
+    # The optimiser's, by name.
     tensors: dict[str, Tensor]
 
     @property
-    def features(self) -> str:
-        """The network whose losses it goes down."""
+    def network(self) -> str:
+        """The name of the network whose losses it minimises."""
         return str(self.facts.recipe.get("features"))
 
     @property
     def version(self) -> str:
         """The version of the farm whose rules its recipe follows."""
-        return str(_whole(self.facts.recipe).get("version"))
+        return str(_fill_defaults(self.facts.recipe).get("version"))
 
-    def with_precision(self, precision: str) -> Checkpoint:
-        """The same, to be gone on from with other number formats: the last bits will differ."""
+    def replace_precision(self, precision: str) -> Checkpoint:
+        """Return the checkpoint with another precision to resume in: the last bits will differ."""
         recipe = self.facts.recipe | {"precision": precision}
         return Checkpoint(self.facts.model_copy(update={"recipe": recipe}), self.tensors)
 
     def write(self, path: Path) -> None:
-        """To a file, whole or not at all.
+        """Write to a file, whole or not at all.
 
         Raises:
             RenderFailed: it cannot be written; an older file of that name is as it was.
@@ -88,7 +94,7 @@ class Checkpoint:
         part = path.with_name(f".{path.name}.part")
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors.items()}
         try:
-            facts = self.facts.model_copy(update={"tensors": _digest_of(tensors)})
+            facts = self.facts.model_copy(update={"tensors": _hash_tensors(tensors)})
             save_file(tensors, part, metadata={KEY: facts.model_dump_json()})
             with part.open("rb") as file:
                 os.fsync(file.fileno())
@@ -97,20 +103,24 @@ class Checkpoint:
             part.unlink(missing_ok=True)
             raise RenderFailed(f"The checkpoint {path} could not be written: {error}.") from error
 
-    def goes_with(self, recipe: Recipe, inputs: str) -> None:
-        """Raises InvalidInput if it is of another rendering than this recipe (settled) and pictures."""
+    def check_matches(self, recipe: Recipe, inputs: str) -> None:
+        """Check that it is of this recipe, with `auto` resolved, and of pictures with this digest.
+
+        Raises:
+            InvalidInput: it is of another rendering.
+        """
         ours = json.loads(recipe.model_dump_json())
-        theirs = _whole(self.facts.recipe)
+        theirs = _fill_defaults(self.facts.recipe)
         differ = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
         if differ:
-            told = "; ".join(f"{n} was {theirs.get(n)} and is {ours.get(n)}" for n in differ[:4])
-            raise unusable(f"is of another recipe: {told}")
+            differences = "; ".join(f"{n} was {theirs.get(n)} and is {ours.get(n)}" for n in differ[:4])
+            raise unusable(f"is of another recipe: {differences}")
         if inputs != self.facts.inputs:
             raise unusable("is of other pictures than these")
 
 
 def read(path: Path) -> Checkpoint:
-    """From a file.
+    """Read a checkpoint from a file.
 
     Raises:
         InvalidInput: it is no checkpoint, not whole, or of a newer version; `checkpoint` is its field.
@@ -131,13 +141,13 @@ def read(path: Path) -> Checkpoint:
         raise unusable(f"{path} is damaged: {wrong} cannot be right") from error
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise unusable(f"{path} is damaged or not whole ({error})") from error
-    if _digest_of(tensors) != facts.tensors:
+    if _hash_tensors(tensors) != facts.tensors:
         raise unusable(f"{path} is damaged: its numbers are not those that were written")
     return Checkpoint(facts, tensors)
 
 
-def digest(pictures: list[Any]) -> str:
-    """Of the input pictures, float32 (H, W, 3) each."""
+def hash_pictures(pictures: list[Any]) -> str:
+    """Return the SHA-256 of the input pictures, float32 (H, W, 3) each."""
     whole = hashlib.sha256()
     for picture in pictures:
         whole.update(str(picture.shape).encode())
@@ -145,8 +155,8 @@ def digest(pictures: list[Any]) -> str:
     return whole.hexdigest()
 
 
-def _whole(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A recipe as this version of the farm writes it, if it is one."""
+def _fill_defaults(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return a recipe as this version of the farm writes it; unchanged if it is not a valid one."""
     try:
         whole: dict[str, Any] = Recipe.parse(recipe).model_dump(mode="json")
     except InvalidInput:
@@ -154,8 +164,8 @@ def _whole(recipe: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _digest_of(tensors: dict[str, Tensor]) -> str:
-    """Of contiguous tensors on the CPU, with their names, shapes and types."""
+def _hash_tensors(tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 of contiguous tensors on the CPU, with their names, shapes and types."""
     whole = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -165,5 +175,5 @@ def _digest_of(tensors: dict[str, Tensor]) -> str:
 
 
 def unusable(message: str) -> InvalidInput:
-    """What to raise of a checkpoint that cannot be gone on from."""
+    """Return the error for a checkpoint that cannot be resumed from."""
     return InvalidInput(Problem("checkpoint", message))

@@ -54,24 +54,24 @@ class Kernel(Protocol):
 
 
 def kernel(weight: Tensor, winograd: bool) -> Kernel:
-    """For weight (O, C, 3, 3), in the weight's number format and on its device."""
+    """Make the kernel of weight (O, C, 3, 3), in the weight's number format and on its device."""
     wide = weight.shape[0] * weight.shape[1] >= FEWEST_CHANNELS
     return Winograd(weight) if winograd and wide else Direct(weight)
 
 
 def adjoint(weight: Tensor) -> Tensor:
-    """The weight (C, O, 3, 3) whose convolution is the adjoint of that of (O, C, 3, 3)."""
+    """Return the weight (C, O, 3, 3) whose convolution is the adjoint of that of (O, C, 3, 3)."""
     return weight.flip(2, 3).transpose(0, 1)
 
 
 def as_nchw(x: Tensor) -> Tensor:
-    """(H, W, C) -> (1, C, H, W) in channels-last memory, a view."""
+    """View (H, W, C) as (1, C, H, W) in channels-last memory."""
     H, W, C = x.shape
     return x.reshape(1, H, W, C).permute(0, 3, 1, 2)
 
 
 def as_hwc(x: Tensor) -> Tensor:
-    """(1, C, H, W) -> (H, W, C), contiguous; a view where the memory is channels-last."""
+    """Return (1, C, H, W) as (H, W, C), contiguous; a view where the memory is channels-last."""
     return x[0].permute(1, 2, 0).contiguous()
 
 
@@ -82,7 +82,7 @@ class Direct:
         self._weight = weight.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """With a bias the result is rectified."""
+        """Convolve (H, W, C) to (H, W, O); with a bias the result is rectified."""
         out = as_hwc(F.conv2d(as_nchw(x), self._weight, bias, padding=1))
         return out if bias is None else out.relu_()
 
@@ -98,7 +98,7 @@ class Winograd:
         self._output = torch.kron(OUTPUT, OUTPUT).to(weight)  # (16, 36)
 
     def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """With a bias the result is rectified."""
+        """Convolve (H, W, C) to (H, W, O); with a bias the result is rectified."""
         H, W, C = x.shape
         Out = self._U.shape[2]
         rows, columns = -(-H // 4), -(-W // 4)  # of patches
@@ -106,15 +106,15 @@ class Winograd:
         strip = max(1, BUFFER_BYTES // (36 * columns * max(C, Out) * x.itemsize))
         for top in range(0, rows, strip):
             count = min(strip, rows - top)
-            Y = self._patches(_padded(x, 4 * top, 4 * (top + count), 4 * columns), count, columns)
+            Y = self._convolve_patches(_pad(x, 4 * top, 4 * (top + count), 4 * columns), count, columns)
             if bias is not None:
                 Y.add_(bias).relu_()
             strip_out = out[4 * top : 4 * (top + count)].view(count, 4, columns, 4, Out)
             strip_out.copy_(Y.view(count, columns, 4, 4, Out).permute(0, 2, 1, 3, 4))
         return out if out.shape[:2] == (H, W) else out[:H, :W].contiguous()
 
-    def _patches(self, x: Tensor, rows: int, columns: int) -> Tensor:
-        """x (4 rows + 2, 4 columns + 2, C) -> (patches, 16, Out)."""
+    def _convolve_patches(self, x: Tensor, rows: int, columns: int) -> Tensor:
+        """Convolve x (4 rows + 2, 4 columns + 2, C) to (patches, 16, Out)."""
         _, W, C = x.shape
         P = rows * columns
         overlapping = x.as_strided((rows, columns, 6, 6, C), (4 * W * C, 4 * C, W * C, C, 1))
@@ -124,8 +124,8 @@ class Winograd:
         return torch.bmm(self._output.expand(P, 16, 36), M.transpose(0, 1))
 
 
-def _padded(x: Tensor, top: int, bottom: int, width: int) -> Tensor:
-    """Rows top - 1 .. bottom + 1 and columns -1 .. width + 1 of x (H, W, C), zero beyond its edges."""
+def _pad(x: Tensor, top: int, bottom: int, width: int) -> Tensor:
+    """Cut rows top - 1 .. bottom + 1, columns -1 .. width + 1 of x (H, W, C), zero beyond its edges."""
     H, W, _ = x.shape
     first, last = max(0, top - 1), min(H, bottom + 1)
     return F.pad(x[first:last], (0, 0, 1, width + 1 - W, first - (top - 1), bottom + 1 - last))

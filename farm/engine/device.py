@@ -1,4 +1,4 @@
-"""Which device renders, how much memory it has, and how much a rendering used."""
+"""The device that renders: its choice, its memory, and how much of it a rendering used."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def choose() -> torch.device:
-    """The first GPU this process may see, else the CPU."""
+    """Choose the first GPU this process may see, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def describe(device: torch.device) -> str:
-    """For people: the card's name, or the CPU with its threads."""
+    """Describe a device for people: the card's name, or the CPU with its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads"
 
 
-def memory_bytes(device: torch.device) -> int:
-    """All the memory the device has; for a CPU within what a container may use."""
+def read_total_memory(device: torch.device) -> int:
+    """Return the bytes of memory the device has; for a CPU within what a container may use."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     total = int(psutil.virtual_memory().total)
@@ -57,8 +57,10 @@ def keep_freed_memory(device: torch.device) -> None:
 
 
 def trim(device: torch.device) -> None:
-    """Give back to the system what was freed between buffers that are still held, where the C library
-    can: the tapes of a large picture leave gigabytes of such holes."""
+    """Return memory that was freed between buffers still in use to the system, where the C library can.
+
+    The tapes of a large picture leave gigabytes of such holes.
+    """
     if device.type == "cpu" and sys.platform == "linux":
         malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if malloc_trim:
@@ -66,30 +68,32 @@ def trim(device: torch.device) -> None:
 
 
 def release(device: torch.device) -> None:
-    """Give what is cached back, after memory ran out."""
+    """Free what is cached, after memory ran out."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is what torch or Python raise when an allocation fails; on a CPU torch has no
-    class of its own for it."""
+    """Check whether an error is one that torch or Python raise when an allocation fails.
+
+    On a CPU torch has no class of its own for it.
+    """
     if isinstance(error, MemoryError | torch.OutOfMemoryError | OutOfMemory):
         return True
     return "can't allocate memory" in str(error) or "not enough memory" in str(error)
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start a new measurement of `peak_memory_bytes`, where the system allows it."""
+    """Start a new measurement of `read_peak_memory`, where the system allows it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif CLEAR_REFS.exists() and os.access(CLEAR_REFS, os.W_OK):
         CLEAR_REFS.write_text("5")  # 5: reset the peak resident size (proc(5))
 
 
-def peak_memory_bytes(device: torch.device) -> int:
-    """CUDA: the most allocated on the card. CPU: the most the whole process had resident."""
+def read_peak_memory(device: torch.device) -> int:
+    """Return the peak in bytes: allocated on a CUDA card; resident of the whole process on a CPU."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if STATUS.exists():

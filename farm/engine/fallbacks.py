@@ -1,4 +1,4 @@
-"""Gradients that come whatever happens: smaller plans, lower loss scales, float32 at last."""
+"""Gradients with fallbacks: smaller plans, lower loss scales, float32 at last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from farm.engine import device as devices
 from farm.engine import precision
-from farm.engine.feature_cache import Memory
+from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
@@ -22,31 +22,37 @@ class NotFinite(RenderFailed):
     """The losses are no longer finite. Try precision float32, or smaller weights."""
 
 
-def finite_gradient(objective: Objective, image: Tensor, scale: LossScale) -> tuple[Losses, Tensor]:
-    """Losses and gradient at `image`; lowers a float16 loss scale until they are finite.
+def compute_finite_gradient(
+    objective: Objective, image: Tensor, scale: LossScale
+) -> tuple[Losses, Tensor]:
+    """Compute losses and gradient at `image`; lower a float16 loss scale until they are finite.
 
     Raises:
         NotFinite: they stay infinite or not a number.
     """
     while True:
         try:
-            losses, slope = objective(image, scale.value)
-            slope /= scale.value
-            finite = bool(torch.isfinite(slope).all())
+            losses, gradient = objective(image, scale.value)
+            gradient /= scale.value
+            finite = bool(torch.isfinite(gradient).all())
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # what eigh makes of a NaN
             finite = False
         scale.update(finite)
         if finite:
-            return losses, slope
+            return losses, gradient
         if scale.exhausted:
             raise NotFinite
 
 
-class Slopes:
-    """Gradients of one level after another, through whatever can be mended.
+class Gradients:
+    """Gradients of one level after another, with every fallback there is.
 
     Chooses each level's plan; a smaller one when memory runs out; float32 when half precision has
     no finite loss left.
+
+    Args:
+        photograph: (1, 3, H, W) in [0, 1]. paintings: the same, one each.
+        budget: bytes that a rendering may use. tile: side of the first plans' tiles, px; None: one tile.
     """
 
     def __init__(
@@ -57,17 +63,17 @@ class Slopes:
         paintings: list[Tensor],
         budget: int,
         tile: int | None,
-        memory: Memory | None = None,
+        cache: FeatureCache | None = None,
     ) -> None:
-        self.engine, self.recipe, self._memory = engine, recipe, memory
+        self.engine, self.recipe, self._cache = engine, recipe, cache
         self.photograph, self.paintings = photograph, paintings
         self.budget, self.tile, self.lowered = budget, tile, 0
-        self.scale = LossScale(engine.form)
+        self.scale = LossScale(engine.number_format)
         self.plan: Plan
         self._objective: Objective | None = None
 
-    def enter(self, level: Level) -> None:
-        """Chooses a plan for a level.
+    def start_level(self, level: Level) -> None:
+        """Choose a plan for a level.
 
         Raises:
             DoesNotFit: none fits.
@@ -76,28 +82,28 @@ class Slopes:
         work, size = self.engine.work(self.recipe), (level.height, level.width)
         self.plan = choose(work, *size, self.budget, self.tile, self.lowered)
 
-    def at(self, image: Tensor) -> tuple[Losses, Tensor]:
-        """Losses and gradient at an image (1, 3, H, W) of this level.
+    def compute(self, image: Tensor) -> tuple[Losses, Tensor]:
+        """Compute losses and gradient at an image (1, 3, H, W) of this level.
 
         Raises:
             OutOfMemory: under the smallest plan. RenderFailed: not finite, for good.
         """
         while True:
             try:
-                return finite_gradient(self._open(), image, self.scale)
+                return compute_finite_gradient(self._get_objective(), image, self.scale)
             except (MemoryError, RuntimeError) as error:
                 if not devices.is_out_of_memory(error):
                     raise
             except NotFinite:
-                if self.engine.form is precision.FLOAT32:
+                if self.engine.number_format is precision.FLOAT32:
                     raise
-                self.engine = self.engine.in_float32()
-                self.scale = LossScale(self.engine.form)
-                self.enter(self._level)
+                self.engine = self.engine.to_float32()
+                self.scale = LossScale(self.engine.number_format)
+                self.start_level(self._level)
                 continue
             self._shrink()
 
-    def _open(self) -> Objective:
+    def _get_objective(self) -> Objective:
         if self._objective is None:
             self._objective = Objective(
                 self.engine.vgg,
@@ -106,12 +112,12 @@ class Slopes:
                 self.paintings,
                 self._level,
                 self.plan,
-                self._memory,
+                self._cache,
             )
         return self._objective
 
     def _shrink(self) -> None:
-        """To the next smaller plan, for this level and all after it.
+        """Change to the next smaller plan, for this level and all after it.
 
         Raises:
             OutOfMemory: there is none.
@@ -119,4 +125,4 @@ class Slopes:
         self._objective = None
         devices.release(self.engine.device)
         self.lowered += 1
-        self.enter(self._level)
+        self.start_level(self._level)

@@ -1,4 +1,4 @@
-"""What was found out about pictures once, for the next rendering of the same pictures."""
+"""Features and moments that were computed once, for the next rendering of the same pictures."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from typing import Any, TypeVar
 
 from farm.recipe.levels import Level
 
-LARGEST_PIXELS = 512 * 512  # of a level; what is found of larger ones would fill the memory
+LARGEST_PIXELS = 512 * 512  # of a level; the values of larger ones would fill the memory
 
 T = TypeVar("T")
 
 
-class Memory:
+class FeatureCache:
     """Features and moments of one photograph and its paintings, at small levels.
 
-    For many small renderings of the same pictures with other settings. Whoever hands it on sees to it
+    For many small renderings of the same pictures with other settings. Whoever passes it on makes sure
     that the pictures are the same.
     """
 
     def __init__(self) -> None:
-        self._found: dict[Hashable, Any] = {}
+        self._values: dict[Hashable, Any] = {}
 
-    def of(self, level: Level, key: Hashable, find: Callable[[], T]) -> T:
-        """What `find` finds for this key at this level, found once."""
+    def get_at_level(self, level: Level, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return the value of a key at a level, computed once unless the level is a large one."""
         if level.pixels > LARGEST_PIXELS:
-            return find()
-        return self.always((level.height, level.width, key), find)
+            return compute()
+        return self.get((level.height, level.width, key), compute)
 
-    def always(self, key: Hashable, find: Callable[[], T]) -> T:
-        """The same for what is small however large the pictures are."""
-        if key not in self._found:
-            self._found[key] = find()
-        found: T = self._found[key]
-        return found
+    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """Return the value of a key, computed once; for what is small however large the pictures are."""
+        if key not in self._values:
+            self._values[key] = compute()
+        value: T = self._values[key]
+        return value

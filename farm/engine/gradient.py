@@ -5,9 +5,9 @@ the content. Between two poolings VGG sees only 2 to 4 pixels far. So, with the 
 segments of one or two blocks:
 
 1. Upwards, segment by segment and in each tile by tile (`tiles.py`): add the tile's share to the sums,
-   write its pooled output into the next segment's input, and leave a tape (`tape.py`).
-2. From the sums, the losses' slopes by the moments: one small matrix a layer.
-3. Downwards, last segment first, tile by tile: from the slopes, the tape and the gradient by the
+   write its pooled output into the next segment's input, and keep a tape (`tape.py`).
+2. From the sums, the losses' gradients by the moments: one small matrix a layer.
+3. Downwards, last segment first, tile by tile: from these matrices, the tape and the gradient by the
    segment's output to the gradient by its input, added up where tiles overlap.
 
 The result is that of one pass over the whole picture, which is the case of one tile. What lies on the
@@ -25,32 +25,32 @@ import torch
 from torch import Tensor
 
 from farm.engine.device import trim
-from farm.engine.feature_cache import Memory
+from farm.engine.feature_cache import FeatureCache
 from farm.engine.losses import (
     ContentLoss,
+    FeatureGradient,
     Losses,
-    Slope,
     StyleLoss,
-    slope_by_features,
+    differentiate,
     style_loss,
     tv_loss,
 )
 from farm.engine.pyramid import Level, resize, resize_style
-from farm.engine.segment import Look, Push, Segment
+from farm.engine.segment import AddGradient, OnFeatures, Segment
 from farm.engine.statistics import Moments
 from farm.engine.tape import Tape
-from farm.engine.tiles import Region, block_sizes, tiles
+from farm.engine.tiles import Region, compute_block_sizes, cut_tiles
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import CHANNELS, WHOLE, Plan, block_of
+from farm.recipe.memory_plan import CHANNELS, WHOLE, Plan, parse_block
 
-LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is given back
+LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is returned
 TILES_AT_ONCE = 8  # after so many
 T = TypeVar("T")
 
 
 class Objective:
-    """What one level minimises: the targets of photograph and paintings, and the weights.
+    """The function that one level minimises: the targets of photograph and paintings, and the weights.
 
     Args:
         vgg: the network.
@@ -58,8 +58,8 @@ class Objective:
         content: (1, 3, H, W) RGB in [0, 1], the photograph at any size.
         styles: the paintings, (1, 3, h, w) each.
         level: the size of the picture to come.
-        plan: how the network is worked through; any gives the same but for rounding.
-        memory: of these pictures; what it holds is not computed again.
+        plan: how the gradient is computed; any gives the same but for rounding.
+        cache: of these pictures; what it holds is not recomputed.
 
     Attributes:
         paintings: each one's moments by style layer.
@@ -73,92 +73,94 @@ class Objective:
         styles: list[Tensor],
         level: Level,
         plan: Plan = WHOLE,
-        memory: Memory | None = None,
+        cache: FeatureCache | None = None,
     ) -> None:
-        memory = memory or Memory()
+        cache = cache or FeatureCache()
         self.vgg = vgg
         self.recipe = recipe
         self.plan = plan
-        self.content_layers = _shares(recipe.content_layers)
-        self.style_layers = _shares(recipe.style_layers)
+        self.content_layers = _normalise(recipe.content_layers)
+        self.style_layers = _normalise(recipe.style_layers)
         contents = ("content", vgg, plan, tuple(self.content_layers))
-        self._content = memory.of(level, contents, lambda: self._content_losses(content, level))
+        self._content = cache.get_at_level(
+            level, contents, lambda: self._make_content_losses(content, level)
+        )
         scaled = (vgg, plan, tuple(self.style_layers), recipe.style_scale)
 
-        def look_at(style: Tensor) -> dict[str, Moments]:
+        def compute_painting(style: Tensor) -> dict[str, Moments]:
             resized = resize_style(style, level, recipe.style_scale)
-            return moments(vgg, resized, frozenset(self.style_layers), plan)
+            return compute_moments(vgg, resized, frozenset(self.style_layers), plan)
 
         self.paintings = [
-            memory.of(level, ("painting", number, *scaled), partial(look_at, style))
+            cache.get_at_level(level, ("painting", number, *scaled), partial(compute_painting, style))
             for number, style in enumerate(styles)
         ]
         shares = recipe.blend_of(len(styles))
-        self._style = memory.of(
-            level, ("style", *scaled, recipe.style_loss, shares), lambda: self._style_losses(shares)
+        self._style = cache.get_at_level(
+            level, ("style", *scaled, recipe.style_loss, shares), lambda: self._make_style_losses(shares)
         )
 
-    def _content_losses(self, content: Tensor, level: Level) -> dict[str, ContentLoss]:
+    def _make_content_losses(self, content: Tensor, level: Level) -> dict[str, ContentLoss]:
         if not self.content_layers:
             return {}
-        sizes = block_sizes(level.height, level.width, 5)
+        sizes = compute_block_sizes(level.height, level.width, 5)
         target: dict[str, Tensor] = {}
         energy = dict.fromkeys(self.content_layers, 0.0)
 
-        def look(layer: str, where: Region, features: Tensor) -> None:
+        def on_features(layer: str, where: Region, features: Tensor) -> None:
             if layer not in target:
-                shape = (*sizes[block_of(layer)], features.shape[2])
+                shape = (*sizes[parse_block(layer)], features.shape[2])
                 target[layer] = features.new_empty(shape)
-            where.of(target[layer]).copy_(features)
-            energy[layer] += float(_precise(features).square().sum(dtype=torch.float64))
+            where.crop(target[layer]).copy_(features)
+            energy[layer] += float(_to_float32(features).square().sum(dtype=torch.float64))
 
         resized = resize(content, level.height, level.width).clamp(0, 1)
-        Pass(self.vgg, frozenset(self.content_layers), self.plan, resized).forward(look)
+        Pass(self.vgg, frozenset(self.content_layers), self.plan, resized).forward(on_features)
         return {layer: ContentLoss(target[layer], energy[layer]) for layer in target}
 
-    def _style_losses(self, shares: Sequence[float]) -> dict[str, StyleLoss]:
+    def _make_style_losses(self, shares: Sequence[float]) -> dict[str, StyleLoss]:
         kind = self.recipe.style_loss
-        return {layer: style_loss(kind, self._blended(layer, shares)) for layer in self.style_layers}
+        return {layer: style_loss(kind, self._blend(layer, shares)) for layer in self.style_layers}
 
-    def _blended(self, layer: str, shares: Sequence[float]) -> Moments:
-        """Of all paintings together."""
+    def _blend(self, layer: str, shares: Sequence[float]) -> Moments:
+        """Blend the moments of all paintings in a layer."""
         first, *others = (
-            painting[layer].weighted(share)
+            painting[layer].scale_to(share)
             for painting, share in zip(self.paintings, shares, strict=True)
         )
         return sum(others, start=first)
 
     def __call__(self, picture: Tensor, scale: float = 1.0) -> tuple[Losses, Tensor]:
-        """Losses at picture (1, 3, H, W), and d(total)/d(picture) * scale, of the same shape."""
+        """Return losses at picture (1, 3, H, W), and d(total)/d(picture) * scale, of the same shape."""
         both = self._forward(picture, taped=True)
-        slopes: dict[str, Slope] = {}
+        gradients: dict[str, FeatureGradient] = {}
         style = 0.0
         for layer, weight in self.style_layers.items():
-            value, slope = slope_by_features(self._style[layer], both.moments.pop(layer))
+            value, by_features = differentiate(self._style[layer], both.moments.pop(layer))
             style += weight * value
-            slopes[layer] = slope.scaled(self.recipe.style_weight * weight * scale)
+            gradients[layer] = by_features.scale(self.recipe.style_weight * weight * scale)
 
-        def push(layer: str, where: Region, features: Tensor, d: Tensor) -> None:
-            if layer in slopes:
-                d += slopes[layer].at(features)
+        def add_gradient(layer: str, where: Region, features: Tensor, d: Tensor) -> None:
+            if layer in gradients:
+                d += gradients[layer].compute(features)
             if layer in self._content:
                 weight = self.recipe.content_weight * self.content_layers[layer] * scale
-                d += self._content[layer].gradient(where, features).mul_(weight)
+                d += self._content[layer].compute_gradient(where, features).mul_(weight)
 
-        gradient = both.run.backward(push)
+        gradient = both.run.backward(add_gradient)
         tv = tv_loss(picture, gradient, self.recipe.tv_weight * scale, self.recipe.chroma_variation)
-        return self._weighed(both.content, style, tv), gradient
+        return self._sum_losses(both.content, style, tv), gradient
 
     def measure(self, picture: Tensor) -> tuple[Losses, dict[str, Moments]]:
-        """Losses alone at picture (1, 3, H, W), and its moments by style layer."""
+        """Return losses at picture (1, 3, H, W), without gradient, and its moments by style layer."""
         both = self._forward(picture, taped=False)
         style = sum(
             w * float(self._style[layer](both.moments[layer])) for layer, w in self.style_layers.items()
         )
         tv = tv_loss(picture, chroma=self.recipe.chroma_variation)
-        return self._weighed(both.content, style, tv), both.moments
+        return self._sum_losses(both.content, style, tv), both.moments
 
-    def _weighed(self, content: float, style: float, tv: float) -> Losses:
+    def _sum_losses(self, content: float, style: float, tv: float) -> Losses:
         r = self.recipe
         total = r.content_weight * content + r.style_weight * style + r.tv_weight * tv
         return Losses(content, style, tv, total)
@@ -167,18 +169,20 @@ class Objective:
         layers = frozenset({*self.content_layers, *self.style_layers})
         sums = _Sums(Pass(self.vgg, layers, self.plan, picture))
 
-        def look(layer: str, where: Region, features: Tensor) -> None:
+        def on_features(layer: str, where: Region, features: Tensor) -> None:
             if layer in self.style_layers:
                 sums.add(layer, features)
             if layer in self._content:
-                sums.content += self.content_layers[layer] * self._content[layer].value(where, features)
+                sums.content += self.content_layers[layer] * self._content[layer].compute_value(
+                    where, features
+                )
 
-        sums.run.forward(look, taped=taped)
+        sums.run.forward(on_features, taped=taped)
         return sums
 
 
 class _Sums:
-    """What the way up adds together: moments by layer, and the content loss."""
+    """The sums of a forward pass: moments by layer, and the content loss."""
 
     def __init__(self, run: Pass) -> None:
         self.run = run
@@ -186,91 +190,93 @@ class _Sums:
         self.content = 0.0
 
     def add(self, layer: str, features: Tensor) -> None:
-        part = Moments.of(features)
+        part = Moments.from_features(features)
         self.moments[layer] = self.moments[layer] + part if layer in self.moments else part
 
 
 class Pass:
-    """Up the network over a picture, and down again.
+    """A forward pass over a picture and its backward pass.
 
     Args:
-        layers: those that the losses look at. picture: (1, 3, H, W) RGB in [0, 1].
+        layers: those that the losses compare. picture: (1, 3, H, W) RGB in [0, 1].
     """
 
     def __init__(self, vgg: VGG, layers: frozenset[str], plan: Plan, picture: Tensor) -> None:
         self.vgg = vgg
         self.picture = picture
-        deepest = max(block_of(layer) for layer in layers)
-        self.sizes = block_sizes(picture.shape[2], picture.shape[3], deepest + 1)
+        deepest = max(parse_block(layer) for layer in layers)
+        self.sizes = compute_block_sizes(picture.shape[2], picture.shape[3], deepest + 1)
         used = [s for s in plan.segments if s[0] <= deepest]
         self.segments = [
             Segment(vgg, tuple(b for b in blocks if b <= deepest), layers, kept, top=blocks is used[-1])
             for blocks, kept in zip(used, plan.kept, strict=False)
         ]
         self.tiles = [
-            tiles(s.blocks, self.sizes, vgg.convolutions, plan.tile_of(s.blocks)) for s in self.segments
+            cut_tiles(s.blocks, self.sizes, vgg.convolutions, plan.compute_tile_side(s.blocks))
+            for s in self.segments
         ]
         self._inputs: list[Tensor | None] = [None] * len(self.segments)
         self._tapes: list[list[Tape]] = [[] for _ in self.segments]
 
     @torch.no_grad()
-    def forward(self, look: Look, *, taped: bool = False) -> None:
-        """Shows every layer's features, tile by tile, and keeps what `backward` needs."""
+    def forward(self, on_features: OnFeatures, *, taped: bool = False) -> None:
+        """Call `on_features` with every layer's features, tile by tile; keep what `backward` needs."""
         x: Tensor | None = None
         for number, segment in enumerate(self.segments):
             out: Tensor | None = None
-            for tile in self._one_by_one(self.tiles[number]):
+            for tile in self._iterate(self.tiles[number]):
                 part, tape = segment.forward(
-                    self._cut(x, tile[segment.blocks[0]].outer), tile, look, taped=taped
+                    self._crop_input(x, tile[segment.blocks[0]].outer), tile, on_features, taped=taped
                 )
                 if taped:
                     self._tapes[number].append(tape)
-                if segment.pools_out:
+                if segment.pools_output:
                     if out is None:
                         out = part.new_empty(*self.sizes[segment.blocks[-1] + 1], part.shape[2])
-                    tile[segment.blocks[-1]].inner.pooled().of(out).copy_(part)
+                    tile[segment.blocks[-1]].inner.pool().crop(out).copy_(part)
             if taped and segment.needs_input:
                 self._inputs[number] = x
             x = out
 
     @torch.no_grad()
-    def backward(self, push: Push) -> Tensor:
-        """The gradient of all that `push` adds, by the picture: (1, 3, H, W) float32 at least.
+    def backward(self, add_gradient: AddGradient) -> Tensor:
+        """Return the gradient by the picture of all that `add_gradient` adds: (1, 3, H, W), float32 at
+        least.
 
-        Uses up what `forward` kept, so that memory falls as it goes down.
+        Frees what `forward` kept on the way, so that memory falls.
         """
         d: Tensor | None = None
         for number in reversed(range(len(self.segments))):
             segment, x = self.segments[number], self._inputs[number]
             self._inputs[number] = None
-            gradient = self._blank(number)
+            gradient = self._allocate_gradient(number)
             taped = list(zip(self.tiles[number], self._tapes[number], strict=True))
             self._tapes[number] = []
-            for tile, tape in self._one_by_one(taped):
+            for tile, tape in self._iterate(taped):
                 first, last = tile[segment.blocks[0]], tile[segment.blocks[-1]]
-                cut = self._cut(x, first.outer) if segment.needs_input else None
-                above = last.inner.pooled().of(d) if d is not None else None
-                first.outer.of(gradient).add_(segment.backward(cut, tile, tape, above, push))
+                cut = self._crop_input(x, first.outer) if segment.needs_input else None
+                above = last.inner.pool().crop(d) if d is not None else None
+                first.outer.crop(gradient).add_(segment.backward(cut, tile, tape, above, add_gradient))
             d = gradient
         assert d is not None
         return d.permute(2, 0, 1)[None]
 
-    def _one_by_one(self, tiles: Sequence[T]) -> Iterator[T]:
-        """In a large picture, holes that freed buffers leave between lasting ones are given back now and
-        then, or they would add up to gigabytes."""
+    def _iterate(self, tiles: Sequence[T]) -> Iterator[T]:
+        """Yield tile by tile; in a large picture return the holes between lasting buffers to the system
+        now and then, or they would add up to gigabytes."""
         large = self.picture.shape[2] * self.picture.shape[3] >= LARGE_PIXELS
         for number, tile in enumerate(tiles, start=1):
             yield tile
             if large and (number % TILES_AT_ONCE == 0 or number == len(tiles)):
                 trim(self.picture.device)
 
-    def _cut(self, x: Tensor | None, region: Region) -> Tensor:
-        """A segment's input in a region, (h, w, C) contiguous, in the network's number format."""
+    def _crop_input(self, x: Tensor | None, region: Region) -> Tensor:
+        """Crop a segment's input to a region, (h, w, C) contiguous, in the network's number format."""
         source = self.picture[0].permute(1, 2, 0) if x is None else x
-        return region.of(source).to(self.vgg.dtype).contiguous()
+        return region.crop(source).to(self.vgg.dtype).contiguous()
 
-    def _blank(self, number: int) -> Tensor:
-        """Zeros for the gradient by a segment's input."""
+    def _allocate_gradient(self, number: int) -> Tensor:
+        """Allocate zeros for the gradient by a segment's input."""
         block = self.segments[number].blocks[0]
         if number == 0:
             return torch.zeros(*self.sizes[1], 3, dtype=self.picture.dtype, device=self.picture.device)
@@ -278,19 +284,19 @@ class Pass:
         return torch.zeros(*self.sizes[block], below, dtype=self.vgg.dtype, device=self.picture.device)
 
 
-def moments(vgg: VGG, picture: Tensor, layers: frozenset[str], plan: Plan) -> dict[str, Moments]:
-    """The moments of a picture (1, 3, H, W) in these layers."""
+def compute_moments(vgg: VGG, picture: Tensor, layers: frozenset[str], plan: Plan) -> dict[str, Moments]:
+    """Compute the moments of a picture (1, 3, H, W) in these layers."""
     sums = _Sums(Pass(vgg, layers, plan, picture))
     sums.run.forward(lambda layer, where, features: sums.add(layer, features))
     return sums.moments
 
 
-def _precise(x: Tensor) -> Tensor:
-    """In float32 at least."""
+def _to_float32(x: Tensor) -> Tensor:
+    """Convert to float32, or leave at float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _shares(weights: dict[str, float]) -> dict[str, float]:
-    """Layer weights that sum to 1, without those that are 0."""
+def _normalise(weights: dict[str, float]) -> dict[str, float]:
+    """Return layer weights that sum to 1, without those that are 0."""
     whole = sum(weights.values())
     return {layer: weight / whole for layer, weight in weights.items() if weight}

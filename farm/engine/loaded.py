@@ -11,7 +11,7 @@ from farm.engine import device as devices
 from farm.engine import precision, weights
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import Plan, Work, choose, default_tile
+from farm.recipe.memory_plan import Plan, Work, choose, choose_tile
 
 MEMORY_SHARE = 0.75  # of the device, unless a budget is given
 
@@ -22,25 +22,28 @@ class Engine:
 
     vgg: VGG
     device: torch.device
-    form: precision.Format
+    # Of weights and activations.
+    number_format: precision.Format
+    # The weights' cache.
     folder: Path
+    # Memory that a rendering may use.
     budget_bytes: int
 
     @classmethod
-    def ready(
+    def load(
         cls,
-        features: str,
+        network: str,
         wanted: str,
         folder: Path,
-        say: weights.Say,
+        report: weights.Report,
         device: torch.device | None = None,
         memory_gb: float = 0,
     ) -> Engine:
-        """Weights resolved and loaded, device and number format chosen.
+        """Resolve and load a network's weights; choose the device and the number format.
 
         Args:
-            features: a network's name, or auto. wanted: auto, float32, winograd or mixed.
-            folder: the weights' cache. say: told which network was taken, and why.
+            network: its name, or auto. wanted: auto, float32, winograd or mixed.
+            folder: the weights' cache. report: takes one line with the network that was chosen, and why.
             memory_gb: what a rendering may use; 0: three quarters of what the device has.
 
         Raises:
@@ -48,30 +51,37 @@ class Engine:
         """
         device = device or devices.choose()
         devices.keep_freed_memory(device)
-        form = precision.choose(wanted, device)
-        name = weights.resolve(features, folder, say)
-        budget = budget_bytes(memory_gb, devices.memory_bytes(device))
-        return cls._loaded(name, device, form, folder, budget)
+        number_format = precision.choose(wanted, device)
+        name = weights.resolve(network, folder, report)
+        budget = compute_budget(memory_gb, devices.read_total_memory(device))
+        return cls._build(name, device, number_format, folder, budget)
 
     @classmethod
-    def _loaded(
-        cls, name: str, device: torch.device, form: precision.Format, folder: Path, budget: int
+    def _build(
+        cls,
+        network: str,
+        device: torch.device,
+        number_format: precision.Format,
+        folder: Path,
+        budget: int,
     ) -> Engine:
-        vgg = VGG(name, weights.load(name, folder), device, form.dtype, form.winograd)
-        return cls(vgg, device, form, folder, budget)
+        tensors = weights.load(network, folder)
+        vgg = VGG(network, tensors, device, number_format.dtype, number_format.winograd)
+        return cls(vgg, device, number_format, folder, budget)
 
-    def in_float32(self) -> Engine:
-        """The same in plain float32."""
-        return self._loaded(
-            self.vgg.features, self.device, precision.FLOAT32, self.folder, self.budget_bytes
+    def to_float32(self) -> Engine:
+        """Return the same engine in plain float32."""
+        return self._build(
+            self.vgg.network, self.device, precision.FLOAT32, self.folder, self.budget_bytes
         )
 
-    def settled(self, recipe: Recipe) -> Recipe:
-        """The recipe with what `auto` chose here, as a result carries it."""
-        return recipe.model_copy(update={"features": self.vgg.features, "precision": self.form.setting})
+    def resolve(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with what `auto` chose here, as a result carries it."""
+        chosen = {"features": self.vgg.network, "precision": self.number_format.setting}
+        return recipe.model_copy(update=chosen)
 
-    def plan(self, recipe: Recipe, height: int, width: int) -> Plan:
-        """What suits a picture of this size.
+    def choose_plan(self, recipe: Recipe, height: int, width: int) -> Plan:
+        """Choose the plan for a picture of this size, px.
 
         Raises:
             DoesNotFit: none does.
@@ -81,14 +91,14 @@ class Engine:
     @property
     def tile(self) -> int:
         """Side of the tiles that suit the device, px."""
-        return default_tile(self.device.type, self.form.dtype.itemsize)
+        return choose_tile(self.device.type, self.number_format.dtype.itemsize)
 
     def work(self, recipe: Recipe) -> Work:
-        """What the planner asks."""
-        form = self.form
-        return Work.of(recipe, self.vgg.features, form.dtype.itemsize, form.winograd, self.device.type)
+        """Describe a recipe's work to the planner."""
+        dtype, winograd = self.number_format.dtype, self.number_format.winograd
+        return Work.from_recipe(recipe, self.vgg.network, dtype.itemsize, winograd, self.device.type)
 
 
-def budget_bytes(memory_gb: float, there: int) -> int:
-    """What a rendering may use: `memory_gb`, or where that is 0 a share of the bytes that are there."""
-    return int(memory_gb * 1e9 if memory_gb else there * MEMORY_SHARE)
+def compute_budget(memory_gb: float, total_bytes: int) -> int:
+    """Return the bytes a rendering may use: `memory_gb`, or where that is 0 a share of the total."""
+    return int(memory_gb * 1e9 if memory_gb else total_bytes * MEMORY_SHARE)

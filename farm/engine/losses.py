@@ -24,38 +24,42 @@ STRIP_PIXELS = 1 << 20  # of the picture at once, in total variation
 
 @dataclass(frozen=True)
 class Losses:
-    """The objective at one picture; weighted terms are already multiplied by their weights.
+    """The objective at one picture."""
 
-    content, style, tv: the unweighted terms (layers weighted, summing to 1). total: what is minimised.
-    """
-
+    # The unweighted terms; layers are weighted, with weights that sum to 1.
     content: float
     style: float
     tv: float
+    # The weighted sum, which is minimised.
     total: float
 
 
 class ContentLoss:
     """Squared distance of features to the photograph's, over the photograph's energy; part by part.
 
-    target: (H, W, C), the photograph's features.
+    Args:
+        target: (H, W, C), the photograph's features.
+        energy: the sum of their squares.
     """
 
     def __init__(self, target: Tensor, energy: float) -> None:
         self._target = target
         self._energy = energy + SMALL
 
-    def value(self, where: Region, features: Tensor) -> float:
-        """The share of features (h, w, C), which lie at `where`, in the loss."""
-        return float(self._apart(where, features).square().sum(dtype=torch.float64)) / self._energy
+    def compute_value(self, where: Region, features: Tensor) -> float:
+        """Return the share of features (h, w, C), which lie at `where`, in the loss."""
+        return (
+            float(self._subtract_target(where, features).square().sum(dtype=torch.float64))
+            / self._energy
+        )
 
-    def gradient(self, where: Region, features: Tensor) -> Tensor:
-        """The loss's slope by these features, of their shape."""
-        return self._apart(where, features).mul_(2 / self._energy)
+    def compute_gradient(self, where: Region, features: Tensor) -> Tensor:
+        """Return the loss's gradient by features (h, w, C), of their shape, float32 at least."""
+        return self._subtract_target(where, features).mul_(2 / self._energy)
 
-    def _apart(self, where: Region, features: Tensor) -> Tensor:
+    def _subtract_target(self, where: Region, features: Tensor) -> Tensor:
         precise = torch.promote_types(features.dtype, torch.float32)
-        return features.to(precise) - where.of(self._target)
+        return features.to(precise) - where.crop(self._target)
 
 
 def gram_loss(moments: Moments, target: Moments) -> Tensor:
@@ -76,7 +80,7 @@ class WassersteinLoss:
     def __init__(self, target: Moments) -> None:
         self.mean = target.mean
         self.covariance = target.covariance
-        self.factor = low_rank_factor(self.covariance)  # (C, rank)
+        self.factor = factorise(self.covariance)  # (C, rank)
         self.energy = target.gram.trace() + SMALL
 
     def __call__(self, moments: Moments) -> Tensor:
@@ -110,8 +114,8 @@ class _TraceOfRoot(torch.autograd.Function):
         return slope
 
 
-def low_rank_factor(M: Tensor) -> Tensor:
-    """L (C, rank) with L @ L.T = M for a symmetric positive semi-definite M (C, C), float64.
+def factorise(M: Tensor) -> Tensor:
+    """Return L (C, rank) with L @ L.T = M for a symmetric positive semi-definite M (C, C), float64.
 
     Directions with less than a millionth of the largest variance are rounding, and left out.
     """
@@ -125,50 +129,54 @@ StyleLoss = Callable[[Moments], Tensor]
 
 
 def style_loss(kind: str, target: Moments) -> StyleLoss:
-    """The distance of a picture's moments to a painting's: `gram` or `wasserstein`."""
+    """Return the distance of a picture's moments to a painting's: `gram` or `wasserstein`."""
     if kind == "wasserstein":
         return WassersteinLoss(target)
     return lambda moments: gram_loss(moments, target)
 
 
-def slope_by_features(loss: StyleLoss, moments: Moments) -> tuple[float, Slope]:
-    """A style loss at these moments, and its slope by any of the features they are sums of."""
+def differentiate(loss: StyleLoss, moments: Moments) -> tuple[float, FeatureGradient]:
+    """Return a style loss at these moments, and its gradient by any of the features they are sums of."""
     total, outer = moments.total.requires_grad_(), moments.outer.requires_grad_()
     with torch.enable_grad():
         value = loss(Moments(moments.count, total, outer))
         by_total, by_outer = torch.autograd.grad(value, (total, outer), materialize_grads=True)
-    return value.item(), Slope(by_outer + by_outer.T, by_total)
+    return value.item(), FeatureGradient(by_outer + by_outer.T, by_total)
 
 
 @dataclass(frozen=True)
-class Slope:
+class FeatureGradient:
     """dL/dF = F A + b at every position, as outer is the sum of F'F and total that of F."""
 
-    A: Tensor  # (C, C)
-    b: Tensor  # (C,)
+    # (C, C).
+    A: Tensor
+    # (C,).
+    b: Tensor
 
-    def at(self, features: Tensor) -> Tensor:
-        """For features (h, w, C), of their shape, float32 at least."""
+    def compute(self, features: Tensor) -> Tensor:
+        """Return the gradient at features (h, w, C), of their shape, float32 at least."""
         precise = torch.promote_types(features.dtype, torch.float32)
         flat = features.reshape(-1, features.shape[2]).to(precise)
         return torch.addmm(self.b.to(flat), flat, self.A.to(flat)).view(features.shape)
 
-    def scaled(self, factor: float) -> Slope:
-        """Of the loss times `factor`."""
-        return Slope(self.A * factor, self.b * factor)
+    def scale(self, factor: float) -> FeatureGradient:
+        """Return the gradient of the loss times `factor`."""
+        return FeatureGradient(self.A * factor, self.b * factor)
 
 
 def tv_loss(
     picture: Tensor, gradient: Tensor | None = None, weight: float = 1.0, chroma: float = 1.0
 ) -> float:
-    """Total variation of (1, 3, H, W) in [0, 1]: mean squared difference of neighbours, summed over
-    the two directions (Mahendran and Vedaldi 2015, arXiv 1412.0035, with beta = 2).
+    """Total variation of a picture: mean squared difference of neighbours, summed over both directions
+    (Mahendran and Vedaldi 2015, arXiv 1412.0035, with beta = 2).
 
     Differs from the paper: of each difference, what is not grey counts `chroma` times. Grain in light
-    passes for texture of paint, grain in the colours looks like dirt.
+    passes for texture of paint, grain in the colours looks like dirt. Computed strip by strip, so that a
+    large picture needs no second one.
 
-    gradient: of the picture's shape; the loss's slope times `weight` is added to it. Strip by strip,
-    so that a large picture needs no second one.
+    Args:
+        picture: (1, 3, H, W) in [0, 1].
+        gradient: of the picture's shape; the loss's gradient times `weight` is added to it.
     """
     H, W = picture.shape[-2:]
     value = 0.0
@@ -196,5 +204,5 @@ def tv_loss(
 
 
 def _weigh_chroma(d: Tensor, chroma: float) -> Tensor:
-    """Colours (1, 3, h, w), the part that is not grey times `chroma`; a new tensor."""
+    """Multiply the part of colours (1, 3, h, w) that is not grey by `chroma`; return a new tensor."""
     return d * chroma - d.mean(dim=1, keepdim=True) * (chroma - 1)

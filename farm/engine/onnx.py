@@ -28,12 +28,12 @@ def read(data: bytes) -> tuple[list[tuple[str, list[str]]], dict[str, NDArray[np
         ValueError: the file is cut off, or not ONNX.
     """
     nodes, tensors = [], {}
-    for graph in map(_fields, _fields(memoryview(data))[GRAPH]):
-        for node in map(_fields, graph[NODE]):
-            nodes.append((_text(node[OP_TYPE]), [_text([name]) for name in node[INPUT]]))
-        for tensor in map(_fields, graph[INITIALIZER]):
-            if _numbers(tensor[DATA_TYPE]) == [FLOAT]:
-                shape, name = _numbers(tensor[DIMS]), _text(tensor[NAME])
+    for graph in map(_parse_fields, _parse_fields(memoryview(data))[GRAPH]):
+        for node in map(_parse_fields, graph[NODE]):
+            nodes.append((_decode_text(node[OP_TYPE]), [_decode_text([name]) for name in node[INPUT]]))
+        for tensor in map(_parse_fields, graph[INITIALIZER]):
+            if _read_numbers(tensor[DATA_TYPE]) == [FLOAT]:
+                shape, name = _read_numbers(tensor[DIMS]), _decode_text(tensor[NAME])
                 values = np.frombuffer(b"".join(tensor[RAW_DATA] or tensor[FLOAT_DATA]), "<f4")
                 if math.prod(shape) != values.size:
                     raise ValueError(f"{name} has {values.size} values for the shape {shape}")
@@ -41,15 +41,17 @@ def read(data: bytes) -> tuple[list[tuple[str, list[str]]], dict[str, NDArray[np
     return nodes, tensors
 
 
-def _fields(message: memoryview) -> defaultdict[int, list[memoryview]]:
-    """A message's values by field number, as the bytes that encode them."""
+def _parse_fields(message: memoryview) -> defaultdict[int, list[memoryview]]:
+    """Split a message into its values by field number, as the bytes that encode them."""
     found, at = defaultdict[int, list[memoryview]](list), 0
     while at < len(message):
-        key, at = _varint(message, at)
+        key, at = _read_varint(message, at)
         if key & 7 == DELIMITED:
-            length, at = _varint(message, at)
+            length, at = _read_varint(message, at)
         else:
-            length = _varint(message, at)[1] - at if key & 7 == VARINT else FIXED_BYTES.get(key & 7, -1)
+            length = (
+                _read_varint(message, at)[1] - at if key & 7 == VARINT else FIXED_BYTES.get(key & 7, -1)
+            )
         left = len(message) - at
         if not 0 <= length <= left:
             raise ValueError(f"cut off, or not ONNX: field {key >> 3} has {length} bytes of {left}")
@@ -58,8 +60,8 @@ def _fields(message: memoryview) -> defaultdict[int, list[memoryview]]:
     return found
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number that begins at a byte, and where it ends."""
+def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Read the number that begins at a byte; return it and the offset of its end."""
     number = 0
     for place, byte in enumerate(message[at : at + 10]):
         number |= (byte & 127) << 7 * place
@@ -68,13 +70,13 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
     raise ValueError(f"cut off, or not ONNX: byte {at} of {len(message)} begins no number")
 
 
-def _numbers(parts: Iterable[memoryview]) -> list[int]:
+def _read_numbers(parts: Iterable[memoryview]) -> list[int]:
     found, at, packed = [], 0, memoryview(b"".join(parts))
     while at < len(packed):
-        number, at = _varint(packed, at)
+        number, at = _read_varint(packed, at)
         found.append(number)
     return found
 
 
-def _text(parts: Iterable[memoryview]) -> str:
+def _decode_text(parts: Iterable[memoryview]) -> str:
     return b"".join(parts).decode()

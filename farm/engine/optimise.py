@@ -1,8 +1,8 @@
-"""The course of a rendering: a picture that grows level by level until it has the paintings' statistics.
+"""The loop of a rendering: a picture that grows level by level until it has the paintings' statistics.
 
 Gatys et al. 2016 (arXiv 1508.06576), coarse to fine: each level starts from the one before it. The
-gradient is `gradient.py`'s, mended on the way by `fallbacks.py`, and the step `optimisers.py`'s; here
-they are brought together, watched, and put down in checkpoints.
+gradient is `gradient.py`'s, with the fallbacks of `fallbacks.py`, and the step `optimisers.py`'s; here
+they are brought together, measured, and saved in checkpoints.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from torch import Tensor
 from farm.engine import checkpoint, precision
 from farm.engine import device as devices
 from farm.engine.checkpoint import Checkpoint
-from farm.engine.colours import GRID, mean_colours
-from farm.engine.fallbacks import Slopes
-from farm.engine.feature_cache import Memory
+from farm.engine.colours import GRID, average_colours
+from farm.engine.fallbacks import Gradients
+from farm.engine.feature_cache import FeatureCache
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.optimisers import OPTIMISERS, Optimiser
@@ -38,61 +38,64 @@ Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
 
 @dataclass(frozen=True)
 class Step:
-    """What one iteration did.
+    """One iteration, as it is reported to whoever renders."""
 
-    level, iteration: counted from 1. levels, iterations: how many there are, of iterations in this
-    level. ends_level: no iteration of this level follows. done, total: iterations over all levels.
-    progress: share of the work, 0..1. height, width: of this level, px. seconds: since the start,
-    over all runs. peak_memory_bytes: in this level. plan: how its gradient was computed. picture,
-    checkpoint: make the picture, or all that is needed to go on from here, on demand; before the
-    next step.
-    """
-
+    # Counted from 1.
     level: int
     levels: int
+    # In this level, counted from 1.
     iteration: int
     iterations: int
+    # Whether no iteration of this level follows.
     ends_level: bool
+    # Iterations over all levels.
     done: int
     total: int
+    # Share of the work, 0..1.
     progress: float
+    # Of this level, px.
     height: int
     width: int
     losses: Losses
+    # Since the start, over all runs.
     seconds: float
+    # In this level.
     peak_memory_bytes: int
+    # The way its gradient was computed.
     plan: Plan
+    # Makes the picture on demand; before the next step.
     picture: Callable[[], Picture]
+    # Makes a checkpoint from which another run resumes, on demand; before the next step.
     checkpoint: Callable[[], Checkpoint]
 
 
 class Plateau:
-    """Whether a level still gets anywhere: its loss smoothed, and how often it hardly fell.
+    """Detector of a level's plateau: the smoothed loss, and the iterations in which it hardly fell.
 
-    A level is left when the smoothed loss has fallen by less than a share `tolerance` of itself in
+    A level ends when the smoothed loss has fallen by less than a share `tolerance` of itself in
     `PATIENCE` iterations in a row.
     """
 
     SMOOTHING = 0.8
     PATIENCE = 5  # iterations
 
-    def __init__(self, tolerance: float, memory: list[float] | None = None) -> None:
+    def __init__(self, tolerance: float, state: list[float] | None = None) -> None:
         self._tolerance = tolerance
-        self.memory = memory or []  # the smoothed loss and the count
+        self.state = state or []  # the smoothed loss and the count
 
-    def saw(self, total: float) -> None:
-        """After each iteration."""
-        if not self.memory:
-            self.memory = [total, 0.0]
+    def update(self, total: float) -> None:
+        """Add the total loss of an iteration."""
+        if not self.state:
+            self.state = [total, 0.0]
             return
-        before, flat = self.memory
+        before, flat = self.state
         now = self.SMOOTHING * before + (1 - self.SMOOTHING) * total
-        self.memory = [now, flat + 1 if before - now < self._tolerance * abs(now) else 0.0]
+        self.state = [now, flat + 1 if before - now < self._tolerance * abs(now) else 0.0]
 
     @property
     def reached(self) -> bool:
-        """Whether to leave the level."""
-        return self._tolerance > 0 and len(self.memory) == 2 and self.memory[1] >= self.PATIENCE
+        """True when the level should end."""
+        return self._tolerance > 0 and len(self.state) == 2 and self.state[1] >= self.PATIENCE
 
 
 def stylize(
@@ -103,9 +106,9 @@ def stylize(
     *,
     tile: int | Literal["auto"] | None = "auto",
     resume: Checkpoint | None = None,
-    memory: Memory | None = None,
+    cache: FeatureCache | None = None,
 ) -> Iterator[Step]:
-    """Render `content` in the manner of `styles`; yields a `Step` after each iteration.
+    """Render `content` in the style of `styles`; yield a `Step` after each iteration.
 
     The last step's `picture()` is the result. Leaving the loop is cancellation. On a CPU the same
     arguments give the same bits, with a pause at any checkpoint or without.
@@ -113,65 +116,74 @@ def stylize(
     Args:
         content, styles: (H, W, 3) float32 sRGB in [0, 1]; any sizes.
         tile: side of the gradient's tiles, px; None: the whole picture at once; auto: what suits the
-            device. resume: of the same recipe and pictures; the run goes on after it, with its
-            tile; used up. memory: of the same pictures.
+            device. resume: a checkpoint of the same recipe and pictures; the run resumes after it, with
+            its tile, and empties it. cache: of the same pictures.
 
     Raises:
         InvalidInput: the recipe does not go with these pictures, this network or this checkpoint.
         DoesNotFit: before the first iteration, if the largest level needs more memory than there is.
         RenderFailed: a loss is not finite and no remedy is left.
     """
-    course = levels(recipe, *content.shape[:2])
-    if recipe.optimizer == "lbfgs" and engine.form is precision.FLOAT16:
+    schedule = levels(recipe, *content.shape[:2])
+    if recipe.optimizer == "lbfgs" and engine.number_format is precision.FLOAT16:
         message = "lbfgs compares gradients, which float16's loss scale disturbs; use adam or float32"
         raise InvalidInput(Problem("optimizer", message))
-    memory = memory or Memory()
+    cache = cache or FeatureCache()
 
-    def inputs() -> str:
-        return memory.always("inputs", lambda: checkpoint.digest([content, *styles]))
+    def hash_inputs() -> str:
+        return cache.get("inputs", lambda: checkpoint.hash_pictures([content, *styles]))
 
     side = engine.tile if tile == "auto" else tile
     budget = engine.budget_bytes
     if resume is not None:
-        resume.goes_with(engine.settled(recipe), inputs())
+        resume.check_matches(engine.resolve(recipe), hash_inputs())
         side, budget = resume.facts.tile, min(budget, resume.facts.budget_bytes)
     photograph = to_tensor(content, engine.device)
     paintings = [to_tensor(style, engine.device) for style in styles]
-    slopes = Slopes(engine, recipe, photograph, paintings, budget, side, memory)
-    slopes.enter(course[-1])  # refuses what cannot fit
-    rendering = Rendering(course, slopes, inputs)
+    gradients = Gradients(engine, recipe, photograph, paintings, budget, side, cache)
+    gradients.start_level(schedule[-1])  # refuses what cannot fit
+    rendering = Rendering(schedule, gradients, hash_inputs)
     if resume is not None:
-        rendering.take_up(resume)
+        rendering.restore(resume)
     yield from rendering.run()
 
 
 class Rendering:
-    """One picture on its way: which level and iteration it is at, and what has to be put down.
+    """The state of one rendering: its level and iteration, and all that a checkpoint saves.
 
-    course: the levels. slopes: gradients in them; it has entered the last level, so its plan tells where
-    the optimiser's state has to lie. inputs: digest of the pictures, found when it is wanted.
+    Args:
+        schedule: the levels.
+        gradients: in these levels; the last one is started, so that its plan decides where the
+            optimiser's state lies.
+        hash_inputs: computes the digest of the pictures, when a checkpoint needs it.
     """
 
-    def __init__(self, course: list[Level], slopes: Slopes, inputs: Callable[[], str]) -> None:
-        self._course, self._slopes, self._inputs = course, slopes, inputs
-        self._recipe = slopes.engine.settled(slopes.recipe)
-        image = initial(self._recipe, slopes.photograph, course[0])
+    def __init__(
+        self, schedule: list[Level], gradients: Gradients, hash_inputs: Callable[[], str]
+    ) -> None:
+        self._schedule, self._gradients, self._hash_inputs = schedule, gradients, hash_inputs
+        self._recipe = gradients.engine.resolve(gradients.recipe)
+        image = make_initial_picture(self._recipe, gradients.photograph, schedule[0])
         make = OPTIMISERS[self._recipe.optimizer]
-        self._optimiser: Optimiser = make(image.cpu() if slopes.plan.offload else image, course[0])
+        self._optimiser: Optimiser = make(image.cpu() if gradients.plan.offload else image, schedule[0])
         self._plateau = Plateau(self._recipe.tolerance)
-        self._level, self._iteration = 1, 0  # in which, and how many of its iterations are done
+        self._level, self._iteration = 1, 0  # counted from 1; iterations of it that are done
         self._earlier = 0.0  # seconds of runs before this one
         self._began = time.perf_counter()
 
-    def take_up(self, saved: Checkpoint) -> None:
-        """Go on after a checkpoint, whose tensors become the optimiser's."""
+    def restore(self, saved: Checkpoint) -> None:
+        """Resume after a checkpoint, whose tensors become the optimiser's.
+
+        Raises:
+            InvalidInput: it does not agree with itself.
+        """
         facts, mine = saved.facts, self._optimiser.image
         self._level, self._iteration, self._earlier = facts.level, facts.iteration, facts.seconds
         tensors = {name: tensor.to(mine.device) for name, tensor in saved.tensors.items()}
         saved.tensors.clear()  # or the caller would hold them to the end
-        fits = facts.level <= len(self._course) and facts.iteration <= self._here.iterations
+        fits = facts.level <= len(self._schedule) and facts.iteration <= self._current_level.iterations
         shapes = {tensor.shape for tensor in tensors.values()}
-        if not fits or shapes != {(1, 3, self._here.height, self._here.width)}:
+        if not fits or shapes != {(1, 3, self._current_level.height, self._current_level.width)}:
             raise checkpoint.unusable("does not agree with itself; it was not written by this farm")
         try:
             self._optimiser = self._optimiser.restore(tensors, facts.scalars)
@@ -179,90 +191,90 @@ class Rendering:
             raise checkpoint.unusable(f"lacks {error}; it was not written by this farm") from error
         if facts.colours is not None:
             kept = torch.tensor(facts.colours, dtype=mine.dtype, device=mine.device)
-            self._optimiser.kept = kept.view(1, 3, GRID, GRID)
+            self._optimiser.kept_colours = kept.view(1, 3, GRID, GRID)
         self._plateau = Plateau(self._recipe.tolerance, list(facts.plateau))
-        self._slopes.scale.value, self._slopes.scale.good = facts.scale, facts.good
-        self._slopes.lowered = facts.lowered
+        self._gradients.scale.value, self._gradients.scale.good = facts.scale, facts.good
+        self._gradients.lowered = facts.lowered
 
     def run(self) -> Iterator[Step]:
-        """To the end: from level to level, and in each from iteration to iteration."""
+        """Iterate to the end, level by level; yield a `Step` after each iteration."""
         while True:
-            self._slopes.enter(self._here)
-            devices.reset_peak_memory(self._slopes.engine.device)
+            self._gradients.start_level(self._current_level)
+            devices.reset_peak_memory(self._gradients.engine.device)
             while not self._level_ended:
                 yield self._step()
-            if self._level == len(self._course):
+            if self._level == len(self._schedule):
                 return
             if self._level == len(self._recipe.draft_sizes):
-                self._optimiser.kept = mean_colours(self._optimiser.picture())
+                self._optimiser.kept_colours = average_colours(self._optimiser.get_picture())
             self._level, self._iteration = self._level + 1, 0
             self._plateau = Plateau(self._recipe.tolerance)
-            self._optimiser.grow(self._here)
+            self._optimiser.grow(self._current_level)
 
     @property
-    def _here(self) -> Level:
-        return self._course[self._level - 1]
+    def _current_level(self) -> Level:
+        return self._schedule[self._level - 1]
 
     @property
     def _level_ended(self) -> bool:
-        return self._plateau.reached or self._iteration == self._here.iterations
+        return self._plateau.reached or self._iteration == self._current_level.iterations
 
     def _step(self) -> Step:
-        """One iteration."""
-        device, home = self._slopes.engine.device, self._optimiser.image.device
-        losses, slope = self._slopes.at(self._optimiser.image.to(device))
-        self._optimiser.step(slope.to(home), losses.total)
-        del slope
-        self._plateau.saw(losses.total)
+        """Run one iteration."""
+        device, home = self._gradients.engine.device, self._optimiser.image.device
+        losses, gradient = self._gradients.compute(self._optimiser.image.to(device))
+        self._optimiser.step(gradient.to(home), losses.total)
+        del gradient
+        self._plateau.update(losses.total)
         self._iteration += 1
-        level, before = self._here, self._course[: self._level - 1]
+        level, before = self._current_level, self._schedule[: self._level - 1]
         reached = level.iterations if self._level_ended else self._iteration
         worked = pixel_iterations(before) + reached * level.pixels
         return Step(
             level=self._level,
-            levels=len(self._course),
+            levels=len(self._schedule),
             iteration=self._iteration,
             iterations=level.iterations,
             ends_level=self._level_ended,
             done=sum(each.iterations for each in before) + reached,
-            total=sum(each.iterations for each in self._course),
-            progress=worked / pixel_iterations(self._course),
+            total=sum(each.iterations for each in self._schedule),
+            progress=worked / pixel_iterations(self._schedule),
             height=level.height,
             width=level.width,
             losses=losses,
             seconds=self._seconds,
-            peak_memory_bytes=devices.peak_memory_bytes(device),
-            plan=self._slopes.plan,
-            picture=lambda: to_numpy(self._optimiser.picture()),
-            checkpoint=self._put_down,
+            peak_memory_bytes=devices.read_peak_memory(device),
+            plan=self._gradients.plan,
+            picture=lambda: to_numpy(self._optimiser.get_picture()),
+            checkpoint=self._make_checkpoint,
         )
 
     @property
     def _seconds(self) -> float:
         return self._earlier + time.perf_counter() - self._began
 
-    def _put_down(self) -> Checkpoint:
-        kept = self._optimiser.kept
+    def _make_checkpoint(self) -> Checkpoint:
+        kept = self._optimiser.kept_colours
         facts = checkpoint.Facts(
             recipe=json.loads(self._recipe.model_dump_json()),
-            inputs=self._inputs(),
+            inputs=self._hash_inputs(),
             level=self._level,
             iteration=self._iteration,
             seconds=self._seconds,
-            budget_bytes=self._slopes.budget,
-            tile=self._slopes.tile,
-            lowered=self._slopes.lowered,
+            budget_bytes=self._gradients.budget,
+            tile=self._gradients.tile,
+            lowered=self._gradients.lowered,
             scalars=self._optimiser.scalars,
-            scale=self._slopes.scale.value,
-            good=self._slopes.scale.good,
-            plateau=self._plateau.memory,
+            scale=self._gradients.scale.value,
+            good=self._gradients.scale.good,
+            plateau=self._plateau.state,
             colours=None if kept is None else kept.flatten().tolist(),
         )
-        return Checkpoint(facts, self._optimiser.tensors())
+        return Checkpoint(facts, self._optimiser.get_tensors())
 
 
-def initial(recipe: Recipe, photograph: Tensor, level: Level) -> Tensor:
-    """What the first level starts from, (1, 3, H, W) in [0, 1]."""
+def make_initial_picture(recipe: Recipe, photograph: Tensor, level: Level) -> Tensor:
+    """Make the picture that the first level starts from, (1, 3, H, W) in [0, 1]."""
     if recipe.init == "content":
         return resize(photograph, level.height, level.width).clamp(0, 1)
     shape = (1, 3, level.height, level.width)
@@ -273,26 +285,30 @@ def initial(recipe: Recipe, photograph: Tensor, level: Level) -> Tensor:
 
 
 def to_numpy(picture: Tensor) -> Picture:
-    """(1, 3, H, W) on any device -> (H, W, 3) float32 in [0, 1]."""
+    """Convert (1, 3, H, W) on any device to (H, W, 3) float32 in [0, 1]."""
     return picture[0].permute(1, 2, 0).clamp(0, 1).float().cpu().contiguous().numpy()
 
 
 @dataclass(frozen=True)
 class LevelDone:
-    """What a level took, since this process began."""
+    """A finished level, for the log."""
 
+    # Counted from 1.
     level: int
     levels: int
+    # px.
     width: int
     height: int
     iterations: int
+    # In this level and this process.
     seconds: float
     peak_memory_bytes: int
+    # As `Plan.describe` puts it.
     plan: str
 
     @classmethod
-    def of(cls, step: Step, entered: float) -> LevelDone:
-        """At a level's last step; entered: `Step.seconds` at its beginning."""
+    def from_step(cls, step: Step, entered: float) -> LevelDone:
+        """Summarise a level from its last step; entered: `Step.seconds` at its beginning."""
         return cls(
             level=step.level,
             levels=step.levels,

@@ -1,7 +1,7 @@
-"""How a gradient moves the picture: Adam, or L-BFGS.
+"""The optimisers that turn gradients into steps: Adam, or L-BFGS.
 
-Both keep their state as tensors of the picture's shape (1, 3, H, W) float32, which a checkpoint can
-take and give back, and clamp the picture to [0, 1] after each step.
+Both keep their state as tensors of the picture's shape (1, 3, H, W) float32, which a checkpoint saves
+and restores, and clamp the picture to [0, 1] after each step.
 """
 
 from __future__ import annotations
@@ -20,45 +20,48 @@ LONGEST_AVERAGE = 100  # iterations
 
 
 class Optimiser(Protocol):
-    """What the loop over iterations needs.
+    """The interface that the loop over iterations uses."""
 
-    image: where the next gradient is wanted. scalars: what, with the tensors, makes up its state.
-    kept: mean colours that each step is drawn back to, see `colours.py`; None: all are free.
-    """
-
+    # (1, 3, H, W), where the next gradient is computed.
     image: Tensor
-    kept: Tensor | None
+    # Mean colours that each step is drawn back to, see `colours.py`; None: all are free.
+    kept_colours: Tensor | None
+    # The state, together with the tensors.
     scalars: dict[str, Any]
 
     def grow(self, level: Level) -> None:
-        """On to the next level, from `picture()`."""
+        """Resize the state to the next level, starting from `get_picture()`."""
 
     def step(self, gradient: Tensor, total: float) -> None:
-        """One step; total: the loss at `image`."""
+        """Take one step along a gradient (1, 3, H, W); total: the loss at `image`."""
 
-    def picture(self) -> Tensor:
-        """(1, 3, H, W): the best that can be shown now."""
+    def get_picture(self) -> Tensor:
+        """Return the best picture so far, (1, 3, H, W) in [0, 1]."""
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The state, by name."""
+    def get_tensors(self) -> dict[str, Tensor]:
+        """Return the state's tensors, by name."""
 
     def restore(self, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> Self:
-        """Take on a saved state; KeyError: something is missing."""
+        """Restore a saved state.
+
+        Raises:
+            KeyError: something is missing.
+        """
 
 
 class Adam:
     """Kingma and Ba 2014 (arXiv 1412.6980), algorithm 1; the result is a mean of the iterates.
 
     Differs from the paper: a bias-corrected running mean over about the last quarter of a level is
-    shown and handed on, which has less noise than the last iterate; the moments go with it to the
+    shown and passed on, which has less noise than the last iterate; the moments go with it to the
     next level, made smaller as its gradient is: losses are means over positions, so a picture of twice
-    the pixels has half the slope at each.
+    the pixels has half the gradient at each.
     """
 
     RATE = 0.02
     BETA_1, BETA_2 = 0.9, 0.99
-    kept: Tensor | None = None
-    EPSILON = 1e-12  # far below the slope at a pixel of an 8K picture, some 1e-9
+    kept_colours: Tensor | None = None
+    EPSILON = 1e-12  # far below the gradient at a pixel of an 8K picture, some 1e-9
 
     def __init__(self, image: Tensor, level: Level) -> None:
         self.image = image
@@ -66,16 +69,16 @@ class Adam:
         self._second = torch.zeros_like(image)
         self._average = torch.zeros_like(image)
         # steps: since the start. averaged: the weight the mean has gathered. decay: of the mean.
-        self.scalars: dict[str, Any] = {"steps": 0, "averaged": 0.0, "decay": _decay(level)}
+        self.scalars: dict[str, Any] = {"steps": 0, "averaged": 0.0, "decay": _compute_decay(level)}
 
     def grow(self, level: Level) -> None:
         size = (level.height, level.width)
-        slope = self.image.numel() / (self.image.shape[1] * level.pixels)
-        self.image = resize(self.picture(), *size).clamp_(0, 1)
+        gradient = self.image.numel() / (self.image.shape[1] * level.pixels)
+        self.image = resize(self.get_picture(), *size).clamp_(0, 1)
         self._average = torch.zeros_like(self.image)
-        self._first = resize(self._first, *size).mul_(slope)
-        self._second = resize(self._second, *size).clamp_(min=0).mul_(slope**2)
-        self.scalars |= {"averaged": 0.0, "decay": _decay(level)}
+        self._first = resize(self._first, *size).mul_(gradient)
+        self._second = resize(self._second, *size).clamp_(min=0).mul_(gradient**2)
+        self.scalars |= {"averaged": 0.0, "decay": _compute_decay(level)}
 
     def step(self, gradient: Tensor, total: float) -> None:
         steps = self.scalars["steps"] = self.scalars["steps"] + 1
@@ -85,17 +88,17 @@ class Adam:
         root = (self._second / (1 - self.BETA_2**steps)).sqrt_().add_(self.EPSILON)
         self.image.addcdiv_(self._first, root, value=-rate).clamp_(0, 1)
         del root  # as large as what follows
-        if self.kept is not None:
-            keep_colours(self.image, self.kept)
+        if self.kept_colours is not None:
+            keep_colours(self.image, self.kept_colours)
         gain = 1 - self.scalars["decay"]
         self._average.lerp_(self.image, gain)
         self.scalars["averaged"] += gain * (1 - self.scalars["averaged"])
 
-    def picture(self) -> Tensor:
+    def get_picture(self) -> Tensor:
         averaged = self.scalars["averaged"]
         return self._average / averaged if averaged else self.image
 
-    def tensors(self) -> dict[str, Tensor]:
+    def get_tensors(self) -> dict[str, Tensor]:
         return {
             "image": self.image,
             "first": self._first,
@@ -119,9 +122,9 @@ class LBFGS:
     """
 
     HISTORY = LBFGS_PAIRS
-    FIRST = 0.02  # how far the first step moves the pixel with the largest slope
+    FIRST = 0.02  # how far the first step moves the pixel with the largest gradient
     LONGEST = 0.1  # how far a pixel may move in one step
-    kept: Tensor | None = None
+    kept_colours: Tensor | None = None
 
     def __init__(self, image: Tensor, level: Level) -> None:
         self.image = image
@@ -139,23 +142,23 @@ class LBFGS:
             self._pairs.clear()
         elif self._before is not None:
             self._remember(self.image - self._before[0], gradient - self._before[1])
-        direction = self._direction(gradient)
+        direction = self._compute_direction(gradient)
         largest = float(direction.abs().max())
         reach = self.LONGEST if self._pairs else self.FIRST
         if largest > reach or not self._pairs:
             direction *= reach / max(largest, 1e-30)
         self._before = (self.image.clone(), gradient)
         self.image.add_(direction).clamp_(0, 1)
-        if self.kept is not None:
-            keep_colours(self.image, self.kept)
+        if self.kept_colours is not None:
+            keep_colours(self.image, self.kept_colours)
         self.scalars |= {"pairs": len(self._pairs), "last": total}
 
     def _remember(self, s: Tensor, y: Tensor) -> None:
         if float((s * y).sum()) > 1e-10 * float((y * y).sum()):
             self._pairs = [*self._pairs[1 - self.HISTORY :], (s, y)]
 
-    def _direction(self, gradient: Tensor) -> Tensor:
-        """Minus the inverse Hessian's estimate times the gradient."""
+    def _compute_direction(self, gradient: Tensor) -> Tensor:
+        """Return minus the inverse Hessian's estimate times the gradient."""
         q = gradient.clone()
         weights = []
         for s, y in reversed(self._pairs):
@@ -169,10 +172,10 @@ class LBFGS:
             q.add_(s, alpha=a - rho * float((y * q).sum()))
         return q.neg_()
 
-    def picture(self) -> Tensor:
+    def get_picture(self) -> Tensor:
         return self.image
 
-    def tensors(self) -> dict[str, Tensor]:
+    def get_tensors(self) -> dict[str, Tensor]:
         found = {"image": self.image}
         if self._before is not None:
             found |= {"image_before": self._before[0], "gradient_before": self._before[1]}
@@ -192,6 +195,6 @@ class LBFGS:
 OPTIMISERS: dict[str, type[Adam] | type[LBFGS]] = {"adam": Adam, "lbfgs": LBFGS}
 
 
-def _decay(level: Level) -> float:
+def _compute_decay(level: Level) -> float:
     window = min(LONGEST_AVERAGE, AVERAGED_SHARE * level.iterations)
     return max(0.0, 1 - 1 / window)

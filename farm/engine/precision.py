@@ -1,6 +1,6 @@
-"""Which number format the convolutions use, and the loss scale that float16 needs.
+"""The number formats of the convolutions, and the loss scale that float16 needs.
 
-Statistics, losses and the picture stay float32 whatever this says.
+Statistics, losses and the picture stay float32 in all of them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from farm.errors import InvalidInput, Problem
 
 @dataclass(frozen=True)
 class Format:
-    """The convolutions' dtype, whether they go after Winograd, the name for people, and the setting
-    of a recipe that asks for it."""
+    """A number format of the convolutions."""
 
     dtype: torch.dtype
+    # Whether wide layers are convolved after Winograd.
     winograd: bool
+    # For people.
     name: str
+    # The value of a recipe's `precision` that selects it.
     setting: str
 
 
@@ -30,7 +32,7 @@ FLOAT16 = Format(torch.float16, False, "mixed (float16)", "mixed")
 
 
 def choose(precision: str, device: torch.device) -> Format:
-    """A recipe's precision -> a format; for `auto` the one this device is fastest in.
+    """Choose the format of a recipe's precision; for `auto` the one this device is fastest in.
 
     CUDA: bfloat16 where the card has it, else float16. CPU: bfloat16 where the processor has
     AVX512-BF16 or AMX (elsewhere it is emulated, at a tenth of float32's speed), else float32 after
@@ -61,8 +63,8 @@ class LossScale:
 
     GROW_AFTER = 200  # good steps
 
-    def __init__(self, form: Format) -> None:
-        self.adapts = form is FLOAT16
+    def __init__(self, number_format: Format) -> None:
+        self.adapts = number_format is FLOAT16
         self.value = 2.0**10 if self.adapts else 1.0
         self.good = 0
 
@@ -78,5 +80,5 @@ class LossScale:
 
     @property
     def exhausted(self) -> bool:
-        """Whether no scale is left to try: the gradient is not finite for another reason."""
+        """True when no scale is left to try: the gradient is not finite for another reason."""
         return not self.adapts or self.value < 2.0**-10

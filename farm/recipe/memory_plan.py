@@ -1,6 +1,6 @@
-"""The plan of a rendering: how much of the picture is worked on at once, and what is kept of it.
+"""The plan of a rendering: how much of the picture is processed at once, and what is kept of it.
 
-Plain arithmetic on sizes, without torch, so that the web part can say beforehand what a picture will
+Plain arithmetic on sizes, without torch, so that the web part knows beforehand what a picture will
 need. `farm.engine.gradient` carries a plan out; its docstring explains segments and tapes.
 """
 
@@ -35,23 +35,23 @@ WINOGRAD_WORKSPACE_BYTES = 120_000_000
 
 
 class Plan(BaseModel):
-    """How one gradient is computed. Another plan gives the same gradient but for rounding.
-
-    tile: side of a tile in block 1, px; deeper blocks take as many pixels as hold the same number of
-    values. None: the whole picture is one tile. segments: blocks that are worked through together.
-    kept: for each segment, whether the features that the losses look at are kept for the backward
-    pass; else they are computed again there. offload: the optimiser's state lies in the CPU's memory.
-    """
+    """The way one gradient is computed. Another plan gives the same gradient but for rounding."""
 
     model_config = ConfigDict(frozen=True)
 
+    # Side of a tile in block 1, px; deeper blocks take as many pixels as hold the same number of values.
+    # None: the whole picture is one tile.
     tile: int | None
+    # Blocks that are processed together.
     segments: tuple[tuple[int, ...], ...]
+    # For each segment, whether the features that the losses compare are kept for the backward pass; else
+    # they are recomputed there.
     kept: tuple[bool, ...]
+    # Whether the optimiser's state lies in the CPU's memory.
     offload: bool = False
 
-    def tile_of(self, segment: Sequence[int]) -> int | None:
-        """Side of a tile in the segment's last block, px of that block, even."""
+    def compute_tile_side(self, segment: Sequence[int]) -> int | None:
+        """Return the side of a tile in the segment's last block, px of that block, even."""
         if self.tile is None:
             return None
         sides = [
@@ -61,7 +61,7 @@ class Plan(BaseModel):
         return max(2, 2 * round(min(sides) / 2))
 
     def describe(self) -> str:
-        """For the log."""
+        """Return one line for the log."""
         size = "the whole picture at once" if self.tile is None else f"tiles of {self.tile} px"
         kept = [str(b) for seg, keep in zip(self.segments, self.kept, strict=True) if keep for b in seg]
         features = f"features of blocks {', '.join(kept)} kept" if kept else "nothing kept"
@@ -71,18 +71,24 @@ class Plan(BaseModel):
 WHOLE = Plan(tile=None, segments=EACH_ALONE, kept=(True,) * 5)
 
 
-def default_tile(device: str, itemsize: int) -> int:
-    """Side of the tiles a kind of device is fastest with, px. On a CPU larger buffers come fresh from
-    the system each time, which costs as much as computing with them."""
+def choose_tile(device: str, itemsize: int) -> int:
+    """Return the side of the tiles that a kind of device is fastest with, px.
+
+    On a CPU larger buffers come fresh from the system each time, which costs as much as computing with
+    them.
+    """
     return 32 * math.isqrt(TILE_BYTES[device] // (CHANNELS[0] * itemsize * 32 * 32))
 
 
-def ladder(tile: int | None, offload: bool = False) -> list[Plan]:
-    """Plans from the fastest to the smallest.
+def list_plans(tile: int | None, offload: bool = False) -> list[Plan]:
+    """List the plans from the fastest to the smallest.
 
-    First fewer features are kept, then the two shallow blocks are worked through together, so that
-    the largest block input is never held, and last the tiles shrink. offload: whether the optimiser's
-    state can lie elsewhere than the gradient's memory.
+    First fewer features are kept, then the two shallow blocks are processed together, so that the
+    largest block input is never held, and last the tiles shrink.
+
+    Args:
+        tile: side of the first plans' tiles in block 1, px; None: one plan, the whole picture at once.
+        offload: whether the optimiser's state can lie elsewhere than the gradient's memory.
     """
     if tile is None:
         return [WHOLE]
@@ -99,26 +105,30 @@ def ladder(tile: int | None, offload: bool = False) -> list[Plan]:
 
 @dataclass(frozen=True)
 class Work:
-    """What decides how much memory a recipe takes, but for size and plan.
+    """All that decides how much memory a rendering takes, but for size and plan."""
 
-    features: the network's name. content, style: the layers that the losses look at. itemsize: bytes of
-    an activation. winograd: whether convolutions carry kernels of that kind. state_floats: of the
-    optimiser, a pixel. device: `cpu` or `cuda`.
-    """
-
-    features: str
+    # The network's name.
+    network: str
+    # The layers that the content loss compares.
     content: frozenset[str]
+    # The layers that the style loss compares.
     style: frozenset[str]
+    # Bytes of an activation.
     itemsize: int
+    # Whether convolutions carry kernels of that kind.
     winograd: bool
+    # Of the optimiser's state, for each pixel.
     state_floats: int
+    # `cpu` or `cuda`.
     device: str
 
     @classmethod
-    def of(cls, recipe: Recipe, features: str, itemsize: int, winograd: bool, device: str) -> Work:
-        """A recipe's, once the network and the number format are known."""
+    def from_recipe(
+        cls, recipe: Recipe, network: str, itemsize: int, winograd: bool, device: str
+    ) -> Work:
+        """Describe a recipe's work, once the network and the number format are known."""
         return cls(
-            features=features,
+            network=network,
             content=frozenset(name for name, weight in recipe.content_layers.items() if weight),
             style=frozenset(name for name, weight in recipe.style_layers.items() if weight),
             itemsize=itemsize,
@@ -128,14 +138,14 @@ class Work:
         )
 
     @property
-    def looked_at(self) -> frozenset[str]:
+    def loss_layers(self) -> frozenset[str]:
         """The layers of either loss."""
         return self.content | self.style
 
     @property
     def deepest(self) -> int:
         """The last block that the losses look at."""
-        return max(block_of(layer) for layer in self.looked_at)
+        return max(parse_block(layer) for layer in self.loss_layers)
 
     @property
     def fixed_bytes(self) -> int:
@@ -143,102 +153,106 @@ class Work:
         values = 0
         for block in range(1, self.deepest + 1):
             before, channels = CHANNELS[max(0, block - 2)], CHANNELS[block - 1]
-            values += channels * (before + (CONVOLUTIONS[self.features][block - 1] - 1) * channels)
+            values += channels * (before + (CONVOLUTIONS[self.network][block - 1] - 1) * channels)
         kernels = 36 if self.winograd else 9
         return values * self.itemsize * (9 + 2 * kernels)
 
 
-def block_of(layer: str) -> int:
-    """`relu3_2` -> 3."""
+def parse_block(layer: str) -> int:
+    """Return the block of a layer: `relu3_2` -> 3."""
     return int(layer[4])
 
 
-def layers_of(features: str, segment: Sequence[int]) -> list[str]:
-    """The layers of some blocks, shallow to deep."""
-    counts = CONVOLUTIONS[features]
+def list_layers(network: str, segment: Sequence[int]) -> list[str]:
+    """List the layers of some blocks, shallow to deep."""
+    counts = CONVOLUTIONS[network]
     return [f"relu{block}_{i}" for block in segment for i in range(1, counts[block - 1] + 1)]
 
 
-def again_until(layers: Sequence[str], looked: frozenset[str], kept: bool) -> str | None:
-    """The last of a segment's layers that the backward pass computes again; None: it computes none."""
-    found = [layer for layer in layers if layer in looked]
+def find_last_recomputed(layers: Sequence[str], loss_layers: frozenset[str], kept: bool) -> str | None:
+    """Find the last of a segment's layers that the backward pass recomputes; None: none."""
+    found = [layer for layer in layers if layer in loss_layers]
     return None if kept or not found else found[-1]
 
 
-def _tape_bytes(work: Work, segment: tuple[int, ...], kept: bool) -> float:
-    """What the forward pass leaves of a segment for the backward pass, bytes a pixel."""
-    layers = layers_of(work.features, segment)
-    again = again_until(layers, work.looked_at, kept)
+def _estimate_tape_bytes(work: Work, segment: tuple[int, ...], kept: bool) -> float:
+    """Estimate what the forward pass keeps of a segment for the backward pass, bytes a pixel."""
+    layers = list_layers(work.network, segment)
+    recomputed = find_last_recomputed(layers, work.loss_layers, kept)
     size = 0.0
-    if again is not None and segment[0] > 1:
-        size += _values(segment[0] - 1) / 4 * work.itemsize
-    for layer in layers[layers.index(again) + 1 if again else 0 :]:
-        block = block_of(layer)
-        last_of_block = layer == layers_of(work.features, (block,))[-1]
-        if layer in work.looked_at:
-            size += _values(block) * work.itemsize
+    if recomputed is not None and segment[0] > 1:
+        size += _count_values(segment[0] - 1) / 4 * work.itemsize
+    for layer in layers[layers.index(recomputed) + 1 if recomputed else 0 :]:
+        block = parse_block(layer)
+        last_of_block = layer == list_layers(work.network, (block,))[-1]
+        if layer in work.loss_layers:
+            size += _count_values(block) * work.itemsize
         elif not last_of_block:
-            size += _values(block) / 8
+            size += _count_values(block) / 8
         if last_of_block:
-            size += _values(block) / 4 * 3 / 8
+            size += _count_values(block) / 4 * 3 / 8
     return size
 
 
-def _values(block: int) -> float:
-    """Activations of one layer of a block, for one pixel of the picture."""
+def _count_values(block: int) -> float:
+    """Count the activations of one layer of a block, for one pixel of the picture."""
     return float(CHANNELS[block - 1] / 4 ** (block - 1))
 
 
-def gradient_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
-    """The most that one gradient holds at once, beside state, targets and weights."""
+def estimate_gradient_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
+    """Estimate the most bytes that one gradient holds at once, beside state, targets and weights."""
     held = 0.0
     peaks = []
     segments = [s for s in plan.segments if s[0] <= work.deepest]
     for segment, kept in zip(segments, plan.kept, strict=False):
-        enter = _values(segment[0] - 1) / 4 * work.itemsize if segment[0] > 1 else 0.0
-        leave = _values(segment[-1]) / 4 * work.itemsize if segment is not segments[-1] else 0.0
-        held += _tape_bytes(work, segment, kept)
-        peaks.append(held + enter + leave)  # forward and backward alike: two boundaries at once
-    return int(max(peaks) * height * width + _workspace_bytes(plan, work, height, width))
+        entering = _count_values(segment[0] - 1) / 4 * work.itemsize if segment[0] > 1 else 0.0
+        leaving = _count_values(segment[-1]) / 4 * work.itemsize if segment is not segments[-1] else 0.0
+        held += _estimate_tape_bytes(work, segment, kept)
+        peaks.append(held + entering + leaving)  # forward and backward alike: two boundaries at once
+    return int(max(peaks) * height * width + _estimate_workspace_bytes(plan, work, height, width))
 
 
-def _workspace_bytes(plan: Plan, work: Work, height: int, width: int) -> float:
-    """Of the tile at hand."""
+def _estimate_workspace_bytes(plan: Plan, work: Work, height: int, width: int) -> float:
+    """Estimate the bytes that the current tile takes."""
     whole = height * width
     tile = whole if plan.tile is None else min(whole, (plan.tile + 16) ** 2)
     winograd = WINOGRAD_WORKSPACE_BYTES if work.winograd else 0
     return CHANNELS[0] * tile * work.itemsize * TILE_COPIES + winograd
 
 
-def peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
-    """The most memory a rendering of this size holds where its gradient is computed. On a CPU that is
-    the whole process."""
+def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
+    """Estimate the most bytes that a rendering of this size holds where its gradient is computed.
+
+    On a CPU that is the whole process.
+    """
     pixels = height * width
     state = 3 if plan.offload else work.state_floats
-    target = sum(_values(block_of(layer)) for layer in work.content) * work.itemsize
+    target = sum(_count_values(parse_block(layer)) for layer in work.content) * work.itemsize
     lasting = pixels * (4 * state + target)
-    gradient = gradient_bytes(plan, work, height, width) + pixels * 4 * GRADIENT_FLOATS
+    gradient = estimate_gradient_bytes(plan, work, height, width) + pixels * 4 * GRADIENT_FLOATS
     step = pixels * 4 * STEP_FLOATS
     base = CPU_BASE_BYTES if work.device == "cpu" else 0
     return int(lasting + max(gradient, step) + work.fixed_bytes + base)
 
 
 def choose(work: Work, height: int, width: int, budget: int, tile: int | None, lowered: int = 0) -> Plan:
-    """The fastest plan for a picture of this size that holds at most `budget` bytes.
+    """Choose the fastest plan for a picture of this size that holds at most `budget` bytes.
 
-    lowered: how many plans further down to go, because memory ran out in spite of the arithmetic.
+    Args:
+        work: what is rendered. height, width: px. tile: side of the first plans' tiles, px.
+        lowered: plans to skip from there, because memory ran out in spite of the arithmetic.
 
     Raises:
         DoesNotFit: not even the smallest does; with the numbers. OutOfMemory: it had seemed to.
     """
-    plans = ladder(tile, offload=work.device != "cpu")
-    fitting = [plan for plan in plans if peak_bytes(plan, work, height, width) <= budget]
+    plans = list_plans(tile, offload=work.device != "cpu")
+    fitting = [plan for plan in plans if estimate_peak_bytes(plan, work, height, width) <= budget]
     if len(fitting) > lowered:
         return fitting[lowered]
     if fitting:
         raise OutOfMemory(f"Memory ran out at {width} x {height}, even with the smallest plan.")
-    needed = peak_bytes(plans[-1], work, height, width)
-    fixed = peak_bytes(plans[-1], work, 1, 1)
+    needed = estimate_peak_bytes(plans[-1], work, height, width)
+    fixed = estimate_peak_bytes(plans[-1], work, 1, 1)
     shrink = math.sqrt(max(0, budget - fixed) / (needed - fixed))
     largest = int(max(height, width) * shrink) // 16 * 16
     hint = f"The largest size that fits here is about {largest}." if largest >= 64 else ""

@@ -63,7 +63,7 @@ class Reference:
             for style, weight in zip(styles, recipe.blend_of(len(styles)), strict=True):
                 painting = resize_style(style, level, recipe.style_scale)
                 for layer, x in features(name, tensors, painting, self.style).items():
-                    part = moments(x).weighted(weight)
+                    part = moments(x).scale_to(weight)
                     old = self.targets.get(layer)
                     self.targets[layer] = part if old is None else old + part
 

@@ -24,7 +24,7 @@ SETTINGS = {"size": 64, "start_size": 32, "iterations": (7, 5, 4)}
 
 @pytest.fixture(scope="module")
 def engine(weights_dir: Path) -> Engine:
-    return Engine.ready("vgg16", "winograd", weights_dir, print)
+    return Engine.load("vgg16", "winograd", weights_dir, print)
 
 
 @pytest.fixture(scope="module")

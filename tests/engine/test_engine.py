@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from farm.engine import precision, quality
-from farm.engine.colours import mean_colours
-from farm.engine.fallbacks import finite_gradient
+from farm.engine.colours import average_colours
+from farm.engine.fallbacks import compute_finite_gradient
 from farm.engine.gradient import Objective
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Step, stylize
@@ -19,7 +19,7 @@ from farm.engine.precision import FLOAT16, WINOGRAD, LossScale
 from farm.engine.pyramid import Level, levels, resize_style, to_tensor
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import peak_bytes
+from farm.recipe.memory_plan import estimate_peak_bytes
 from farm.recipe.recipe import level_sizes
 from tests.conftest import load_sample
 
@@ -29,7 +29,7 @@ QUICK = {"size": 64, "start_size": 48, "iterations": (6, 4)}
 
 @pytest.fixture(scope="module")
 def engine(weights_dir: Path) -> Engine:
-    return Engine.ready("vgg16", "float32", weights_dir, print)
+    return Engine.load("vgg16", "float32", weights_dir, print)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_when_memory_runs_out_a_smaller_plan_goes_on_from_the_same_iteration(
     assert [(s.level, s.iteration) for s in steps] == [(s.level, s.iteration) for s in plain]
     assert calls[4] != calls[3] == calls[0]
     work, size = engine.work(Recipe.parse(QUICK)), (32, 48)
-    assert peak_bytes(calls[4], work, *size) < peak_bytes(calls[3], work, *size)
+    assert estimate_peak_bytes(calls[4], work, *size) < estimate_peak_bytes(calls[3], work, *size)
     assert np.abs(steps[-1].picture() - plain[-1].picture()).mean() < 1e-3
 
 
@@ -203,7 +203,7 @@ def test_each_optimiser_lowers_the_loss(engine, lake, strokes, optimizer: str) -
 
 
 def test_lbfgs_is_refused_with_float16s_loss_scale(engine, lake, strokes) -> None:
-    half = replace(engine, form=FLOAT16)
+    half = replace(engine, number_format=FLOAT16)
     with pytest.raises(InvalidInput, match="optimizer: lbfgs"):
         next(stylize(lake, [strokes], Recipe.parse(QUICK | {"optimizer": "lbfgs"}), half))
 
@@ -220,7 +220,7 @@ def test_half_precision_that_has_no_finite_loss_goes_on_in_float32_once(
 ) -> None:
     # Given a format whose gradients are never finite
     plain = run(engine, lake, strokes)
-    winograd = Engine.ready("vgg16", "winograd", engine.folder, print, engine.device)
+    winograd = Engine.load("vgg16", "winograd", engine.folder, print, engine.device)
     whole = Objective.__call__
 
     def overflowing(self, picture, scale=1.0):
@@ -262,7 +262,7 @@ def test_the_loss_scale_halves_until_the_gradient_is_finite() -> None:
         def __call__(self, image: torch.Tensor, value: float) -> tuple[object, torch.Tensor]:
             return object(), torch.full_like(image, float("inf") if value > start / 8 else value)
 
-    _, gradient = finite_gradient(Overflows(), torch.zeros(1), scale)  # type: ignore[arg-type]
+    _, gradient = compute_finite_gradient(Overflows(), torch.zeros(1), scale)  # type: ignore[arg-type]
     assert scale.value == start / 8
     assert gradient.item() == 1.0
 
@@ -302,10 +302,10 @@ def test_a_large_picture_passes_through_the_draft_that_it_grows_out_of(engine: E
     ends = [step.picture() for step in stylize(photograph, [painting], grown, engine) if step.ends_level]
     assert np.array_equal(ends[len(draft.level_sizes) - 1], last.picture())
     assert ends[-1].shape[:2] == (64, 96)
-    colours = [mean_colours(to_tensor(picture, CPU)) for picture in (last.picture(), ends[-1])]
+    colours = [average_colours(to_tensor(picture, CPU)) for picture in (last.picture(), ends[-1])]
     assert (colours[0] - colours[1]).abs().max() < 4 / 255
 
 
 def test_mean_colours_of_a_huge_flat_picture_are_its_colour() -> None:
     picture = torch.full((1, 3, 2160, 3840), 0.7)
-    assert (mean_colours(picture) - 0.7).abs().max() < 1e-4
+    assert (average_colours(picture) - 0.7).abs().max() < 1e-4

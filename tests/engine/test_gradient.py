@@ -14,12 +14,12 @@ from farm.engine.gradient import Objective
 from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import WHOLE, Plan, ladder
+from farm.recipe.memory_plan import WHOLE, Plan, list_plans
 from tests.conftest import load_sample
 from tests.engine.reference import Reference
 
 CPU = torch.device("cpu")
-TILED = ladder(64)
+TILED = list_plans(64)
 KEPT, JOINED, SMALLEST = TILED[0], TILED[4], TILED[-1].model_copy(update={"tile": 22})
 # Height and width: smaller than a tile, no multiple of 16, odd, prime, a narrow rest beyond a tile,
 # portrait and landscape, and so flat that the deep blocks are one pixel high.

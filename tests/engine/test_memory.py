@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from farm.engine import quality
-from farm.engine.feature_cache import LARGEST_PIXELS, Memory
+from farm.engine.feature_cache import LARGEST_PIXELS, FeatureCache
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level
@@ -20,7 +20,7 @@ QUICK = {"size": 64, "start_size": 64, "iterations": 3}
 
 @pytest.fixture(scope="module")
 def engine(weights_dir: Path) -> Engine:
-    return Engine.ready("vgg16", "winograd", weights_dir, print)
+    return Engine.load("vgg16", "winograd", weights_dir, print)
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +28,12 @@ def pictures() -> tuple[Picture, list[Picture]]:
     return load_sample("mountain_lake", 96), [load_sample("brushwork", 96), load_sample("ink_wash", 96)]
 
 
-def render(pictures: tuple[Picture, list[Picture]], engine: Engine, memory: Memory | None, **settings):
+def render(
+    pictures: tuple[Picture, list[Picture]], engine: Engine, cache: FeatureCache | None, **settings
+):
     recipe = Recipe.parse(QUICK | settings)
-    *_, last = stylize(*pictures, recipe, engine, memory=memory)
-    figures = quality.measure(last.picture(), *pictures, recipe, engine, memory)
+    *_, last = stylize(*pictures, recipe, engine, cache=cache)
+    figures = quality.measure(last.picture(), *pictures, recipe, engine, cache)
     return last.picture(), figures
 
 
@@ -53,12 +55,12 @@ def render(pictures: tuple[Picture, list[Picture]], engine: Engine, memory: Memo
 def test_a_rendering_with_a_memory_of_others_is_the_same(
     pictures: tuple[Picture, list[Picture]], engine: Engine, settings: dict
 ) -> None:
-    # Given a memory of the same pictures with other settings
-    memory = Memory()
-    render(pictures, engine, memory)
-    render(pictures, engine, memory, style_scale=0.5, content_weight=3)
+    # Given a cache of the same pictures with other settings
+    cache = FeatureCache()
+    render(pictures, engine, cache)
+    render(pictures, engine, cache, style_scale=0.5, content_weight=3)
 
-    found, figures = render(pictures, engine, memory, **settings)
+    found, figures = render(pictures, engine, cache, **settings)
 
     expected, measured = render(pictures, engine, None, **settings)
     assert np.array_equal(found, expected)
@@ -71,16 +73,16 @@ def test_pictures_are_looked_at_once_for_all_cells(
     from farm.engine import gradient
 
     looks = []
-    look = gradient.moments
-    monkeypatch.setattr(gradient, "moments", lambda *given: looks.append(1) or look(*given))
-    memory = Memory()
+    look = gradient.compute_moments
+    monkeypatch.setattr(gradient, "compute_moments", lambda *given: looks.append(1) or look(*given))
+    cache = FeatureCache()
     for weight in (0.05, 0.1, 0.2):
-        render(pictures, engine, memory, content_weight=weight)
+        render(pictures, engine, cache, content_weight=weight)
     assert len(looks) == len(pictures[1])
 
 
 def test_large_levels_are_not_remembered() -> None:
-    memory, found = Memory(), iter(range(9))
+    cache, found = FeatureCache(), iter(range(9))
     large, small = Level(512, 1 + LARGEST_PIXELS // 512, 1), Level(512, 512, 1)
-    assert [memory.of(level, "key", lambda: next(found)) for level in (large, large)] == [0, 1]
-    assert [memory.of(level, "key", lambda: next(found)) for level in (small, small)] == [2, 2]
+    assert [cache.get_at_level(level, "key", lambda: next(found)) for level in (large, large)] == [0, 1]
+    assert [cache.get_at_level(level, "key", lambda: next(found)) for level in (small, small)] == [2, 2]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from farm.engine import losses
-from farm.engine.losses import ContentLoss, WassersteinLoss, gram_loss, slope_by_features, tv_loss
+from farm.engine.losses import ContentLoss, WassersteinLoss, differentiate, gram_loss, tv_loss
 from farm.engine.statistics import Moments
 from farm.engine.tiles import Region
 
@@ -17,7 +17,7 @@ def features(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_the_gram_matrix_of_ones_is_ones() -> None:
-    moments = Moments.of(torch.ones(5, 7, 3))
+    moments = Moments.from_features(torch.ones(5, 7, 3))
     assert torch.equal(moments.gram, torch.ones(3, 3).double())
     assert torch.equal(moments.covariance, torch.zeros(3, 3).double())
 
@@ -25,32 +25,32 @@ def test_the_gram_matrix_of_ones_is_ones() -> None:
 def test_the_gram_matrix_of_one_hot_features_is_diagonal() -> None:
     # Given channel 0 on in 3 of 4 positions and channel 1 in the fourth
     one_hot = torch.tensor([[1.0, 1, 1, 0], [0, 0, 0, 1]]).T.reshape(2, 2, 2)
-    assert Moments.of(one_hot).gram.tolist() == [[0.75, 0], [0, 0.25]]
+    assert Moments.from_features(one_hot).gram.tolist() == [[0.75, 0], [0, 0.25]]
 
 
 def test_statistics_of_parts_add_to_those_of_the_whole() -> None:
     whole = features(9, 7, 4)
-    parts = Moments.of(whole[:, :3]) + Moments.of(whole[:, 3:])
-    torch.testing.assert_close(parts.gram, Moments.of(whole).gram)
-    torch.testing.assert_close(parts.mean, Moments.of(whole).mean)
+    parts = Moments.from_features(whole[:, :3]) + Moments.from_features(whole[:, 3:])
+    torch.testing.assert_close(parts.gram, Moments.from_features(whole).gram)
+    torch.testing.assert_close(parts.mean, Moments.from_features(whole).mean)
 
 
 def test_gram_sums_of_half_precision_features_do_not_overflow() -> None:
     loud = torch.full((64, 64, 2), 100.0, dtype=torch.float16)  # the sum is 4e7, past 65504
-    assert Moments.of(loud).gram.tolist() == [[1e4, 1e4], [1e4, 1e4]]
+    assert Moments.from_features(loud).gram.tolist() == [[1e4, 1e4], [1e4, 1e4]]
 
 
 def test_a_blend_is_the_weighted_mean_of_its_paintings() -> None:
     one, other = features(8, 8, 3), features(2, 2, 3, seed=1)
-    blend = Moments.of(one).weighted(0.25) + Moments.of(other).weighted(0.75)
-    expected = 0.25 * Moments.of(one).gram + 0.75 * Moments.of(other).gram
+    blend = Moments.from_features(one).scale_to(0.25) + Moments.from_features(other).scale_to(0.75)
+    expected = 0.25 * Moments.from_features(one).gram + 0.75 * Moments.from_features(other).gram
     torch.testing.assert_close(blend.gram, expected)
 
 
 @pytest.mark.parametrize("distance", [lambda m, t: gram_loss(m, t), lambda m, t: WassersteinLoss(t)(m)])
 def test_a_style_distance_to_itself_is_zero_and_to_silence_is_one(distance) -> None:
-    target = Moments.of(features(10, 10, 6))
-    silence = Moments.of(torch.zeros(10, 10, 6, dtype=torch.float64))
+    target = Moments.from_features(features(10, 10, 6))
+    silence = Moments.from_features(torch.zeros(10, 10, 6, dtype=torch.float64))
     assert float(distance(target, target)) == pytest.approx(0, abs=1e-10)
     assert float(distance(silence, target)) == pytest.approx(1, abs=1e-6)
 
@@ -59,9 +59,9 @@ def test_the_wasserstein_distance_of_gaussians_in_one_dimension_is_the_textbook_
     # Given channels with mean 1, variance 4 and mean 3, variance 1
     one = torch.tensor([-1.0, 3.0], dtype=torch.float64).reshape(1, 2, 1)
     other = torch.tensor([2.0, 4.0], dtype=torch.float64).reshape(1, 2, 1)
-    loss = WassersteinLoss(Moments.of(other))
+    loss = WassersteinLoss(Moments.from_features(other))
     # Then W2^2 = (1 - 3)^2 + (2 - 1)^2 = 5, over the target's energy 3^2 + 1^2 = 10
-    assert float(loss(Moments.of(one))) == pytest.approx(5 / 10)
+    assert float(loss(Moments.from_features(one))) == pytest.approx(5 / 10)
 
 
 def symmetric_root(M: torch.Tensor) -> torch.Tensor:
@@ -71,9 +71,9 @@ def symmetric_root(M: torch.Tensor) -> torch.Tensor:
 
 def test_the_wasserstein_gradient_is_the_closed_form_of_the_bures_distance() -> None:
     # Given full-rank covariances; d/dSigma = I - C^1/2 (C^1/2 Sigma C^1/2)^-1/2 C^1/2
-    target = Moments.of(features(12, 12, 5, seed=1))
+    target = Moments.from_features(features(12, 12, 5, seed=1))
     loss = WassersteinLoss(target)
-    S = Moments.of(features(12, 12, 5)).covariance.requires_grad_()
+    S = Moments.from_features(features(12, 12, 5)).covariance.requires_grad_()
     moments = Moments(1.0, torch.zeros(5, dtype=torch.float64), S)
     (found,) = torch.autograd.grad(loss(moments), S)
     root = symmetric_root(target.covariance)
@@ -85,8 +85,10 @@ def test_the_wasserstein_gradient_is_the_closed_form_of_the_bures_distance() -> 
 def test_the_wasserstein_loss_bears_fewer_positions_than_channels() -> None:
     # Given covariances of rank 5 in 64 channels, on which float32 LAPACK has failed
     draw = lambda seed: torch.relu(torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(seed)))  # noqa: E731
-    value, slope = slope_by_features(WassersteinLoss(Moments.of(draw(4))), Moments.of(draw(3)))
-    gradient = slope.at(draw(3))
+    value, slope = differentiate(
+        WassersteinLoss(Moments.from_features(draw(4))), Moments.from_features(draw(3))
+    )
+    gradient = slope.compute(draw(3))
     assert value > 0
     assert torch.isfinite(gradient).all()
     assert gradient.abs().max() > 0
@@ -94,25 +96,25 @@ def test_the_wasserstein_loss_bears_fewer_positions_than_channels() -> None:
 
 @pytest.mark.parametrize("distance", [lambda t: lambda m: gram_loss(m, t), WassersteinLoss])
 def test_the_slope_by_features_is_what_autograd_finds(distance) -> None:
-    loss = distance(Moments.of(features(9, 9, 5, seed=1)))
+    loss = distance(Moments.from_features(features(9, 9, 5, seed=1)))
     x = features(7, 8, 5).requires_grad_()
     flat = x.reshape(56, 5)
     value = loss(Moments(56, flat.sum(dim=0), flat.T @ flat))
     (expected,) = torch.autograd.grad(value, x)
-    found, slope = slope_by_features(loss, Moments.of(x.detach()))
+    found, slope = differentiate(loss, Moments.from_features(x.detach()))
     assert found == pytest.approx(value.item())
-    torch.testing.assert_close(slope.at(x.detach()), expected)
+    torch.testing.assert_close(slope.compute(x.detach()), expected)
 
 
 def test_the_content_loss_of_nothing_is_one_and_of_parts_adds_up() -> None:
     target = features(6, 6, 4)
     loss = ContentLoss(target, float(target.square().sum()))
     whole, left, right = Region(0, 0, 6, 6), Region(0, 0, 6, 2), Region(0, 2, 6, 6)
-    assert loss.value(whole, target) == 0
-    assert loss.value(whole, torch.zeros_like(target)) == pytest.approx(1)
+    assert loss.compute_value(whole, target) == 0
+    assert loss.compute_value(whole, torch.zeros_like(target)) == pytest.approx(1)
     x = features(6, 6, 4, seed=2)
-    parts = sum(loss.value(part, part.of(x)) for part in (left, right))
-    assert parts == pytest.approx(loss.value(whole, x))
+    parts = sum(loss.compute_value(part, part.crop(x)) for part in (left, right))
+    assert parts == pytest.approx(loss.compute_value(whole, x))
 
 
 def test_the_content_gradient_is_the_slope_of_the_content_loss() -> None:
@@ -120,7 +122,7 @@ def test_the_content_gradient_is_the_slope_of_the_content_loss() -> None:
     energy = float(target.square().sum())
     y = x.clone().requires_grad_()
     (expected,) = torch.autograd.grad((y - target).square().sum() / energy, y)
-    found = ContentLoss(target, energy).gradient(Region(0, 0, 5, 4), x)
+    found = ContentLoss(target, energy).compute_gradient(Region(0, 0, 5, 4), x)
     torch.testing.assert_close(found, expected)
 
 

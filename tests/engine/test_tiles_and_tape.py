@@ -9,8 +9,8 @@ import torch
 
 from farm.engine.convolution import Direct, Winograd, adjoint
 from farm.engine.tape import Pooling, pack, unpack
-from farm.engine.tiles import Region, block_sizes, cut, tiles
-from farm.engine.vgg import pool, pool_back
+from farm.engine.tiles import Region, compute_block_sizes, cut_side, cut_tiles
+from farm.engine.vgg import max_pool, max_pool_back
 
 COUNTS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
 
@@ -18,7 +18,7 @@ COUNTS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 63, 64, 65, 129, 1000])
 @pytest.mark.parametrize("tile", [2, 22, 64, None])
 def test_a_side_is_cut_into_even_places_without_gap(length: int, tile: int | None) -> None:
-    pieces = cut(length, tile)
+    pieces = cut_side(length, tile)
     assert (pieces[0][0], pieces[-1][1]) == (0, length)
     assert all(end == start for (_, end), (start, _) in pairwise(pieces))
     assert all(start % 2 == 0 for start, _ in pieces)
@@ -30,14 +30,14 @@ def test_a_side_is_cut_into_even_places_without_gap(length: int, tile: int | Non
 @pytest.mark.parametrize("size", [(131, 257), (16, 203), (64, 64), (1, 9)])
 @pytest.mark.parametrize("segment", [(1,), (3,), (1, 2), (1, 2, 3)])
 def test_inner_regions_share_out_every_block(size: tuple[int, int], segment: tuple[int, ...]) -> None:
-    sizes = block_sizes(*size, 5)
-    found = tiles(segment, sizes, COUNTS, 10)
+    sizes = compute_block_sizes(*size, 5)
+    found = cut_tiles(segment, sizes, COUNTS, 10)
     for block in segment:
         count = torch.zeros(*sizes[block], 1, dtype=torch.int64)
         for tile in found:
             patch = tile[block]
-            patch.inner.of(count).add_(1)
-            assert patch.outer.grown(0, sizes[block]) == patch.outer  # within the picture
+            patch.inner.crop(count).add_(1)
+            assert patch.outer.expand(0, sizes[block]) == patch.outer  # within the picture
             for side in ("top", "left"):  # as wide as the convolutions need, or at the edge
                 halo = getattr(patch.inner, side) - getattr(patch.outer, side)
                 assert halo >= COUNTS[block] or getattr(patch.outer, side) == 0
@@ -45,8 +45,8 @@ def test_inner_regions_share_out_every_block(size: tuple[int, int], segment: tup
 
 
 def test_one_tile_is_the_whole_picture() -> None:
-    sizes = block_sizes(37, 50, 5)
-    (tile,) = tiles((1, 2), sizes, COUNTS, None)
+    sizes = compute_block_sizes(37, 50, 5)
+    (tile,) = cut_tiles((1, 2), sizes, COUNTS, None)
     assert tile[1].outer == tile[1].inner == Region(0, 0, 37, 50)
     assert tile[2].outer == tile[2].inner == Region(0, 0, 18, 25)
 
@@ -66,15 +66,15 @@ def test_pooling_goes_back_to_where_the_largest_was(size: tuple[int, int]) -> No
     y = x.permute(2, 0, 1)[None].clone().requires_grad_()
     window = (min(2, size[0]), min(2, size[1]))
     expected = torch.nn.functional.max_pool2d(y, window)
-    values, places = pool(x)
+    values, places = max_pool(x)
     assert torch.equal(values.permute(2, 0, 1)[None], expected)
     # When the places went through the tape
-    corners, alive = Pooling.of(values, places, size[1]).open()
+    corners, alive = Pooling.from_values(values, places, size[1]).unpack()
     assert torch.equal(alive, values > 0)
     # Then the gradient is autograd's
     d = torch.randn(values.shape, generator=torch.Generator().manual_seed(3))
     (gradient,) = torch.autograd.grad(expected, y, d.permute(2, 0, 1)[None])
-    assert torch.equal(pool_back(d, corners, *size).permute(2, 0, 1)[None], gradient)
+    assert torch.equal(max_pool_back(d, corners, *size).permute(2, 0, 1)[None], gradient)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 9), (17, 3), (64, 50)])

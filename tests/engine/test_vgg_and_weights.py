@@ -174,7 +174,7 @@ def test_an_onnx_file_that_is_no_vgg16_is_refused_in_words(wrong: str) -> None:
 @pytest.mark.parametrize("name", ["vgg16", "vgg16-bsds"])
 def test_the_cached_weights_are_those_that_are_pinned(weights_dir: Path, name: str) -> None:
     weights.resolve(name, weights_dir, print)
-    assert weights.digest(weights.load(name, weights_dir)) == weights.DIGESTS[name]
+    assert weights.hash_tensors(weights.load(name, weights_dir)) == weights.DIGESTS[name]
     assert weights.find_damage(name, weights_dir) is None
 
 
@@ -185,9 +185,9 @@ def test_the_cached_weights_are_those_that_are_pinned(weights_dir: Path, name: s
 def test_one_changed_byte_is_refused_before_anything_is_painted(
     weights_dir: Path, tmp_path: Path, place: float, says: str
 ) -> None:
-    data = bytearray(weights.path_of("vgg16", weights_dir).read_bytes())
+    data = bytearray(weights.get_path("vgg16", weights_dir).read_bytes())
     data[int(place * len(data)) if isinstance(place, float) else place] ^= 1
-    path = weights.path_of("vgg16", tmp_path)
+    path = weights.get_path("vgg16", tmp_path)
     path.write_bytes(data)
     with pytest.raises(WeightsUnavailable, match="farm weights fetch vgg16") as refused:
         weights.load("vgg16", tmp_path)
@@ -198,8 +198,8 @@ def test_one_changed_byte_is_refused_before_anything_is_painted(
 
 @pytest.mark.parametrize("length", [0, 9, 100_000, -1])
 def test_a_file_that_is_cut_off_is_refused(weights_dir: Path, tmp_path: Path, length: int) -> None:
-    data = weights.path_of("vgg16", weights_dir).read_bytes()[:length]
-    weights.path_of("vgg16", tmp_path).write_bytes(data)
+    data = weights.get_path("vgg16", weights_dir).read_bytes()[:length]
+    weights.get_path("vgg16", tmp_path).write_bytes(data)
     with pytest.raises(WeightsUnavailable, match=r"cannot be read .* `farm weights fetch vgg16`"):
         weights.load("vgg16", tmp_path)
 
@@ -208,8 +208,8 @@ def test_a_file_that_is_cut_off_is_refused(weights_dir: Path, tmp_path: Path, le
 def test_tensors_other_than_the_networks_own_are_refused(
     weights_dir: Path, tmp_path: Path, wrong: str
 ) -> None:
-    tensors = load_file(weights.path_of("vgg16", weights_dir))
-    honest = weights.digest(tensors)
+    tensors = load_file(weights.get_path("vgg16", weights_dir))
+    honest = weights.hash_tensors(tensors)
     if wrong == "one is missing":
         del tensors["conv5_3.bias"]
     elif wrong == "one too many":
@@ -218,8 +218,8 @@ def test_tensors_other_than_the_networks_own_are_refused(
         tensors = {name: values.view(torch.int32) for name, values in tensors.items()}
     else:
         tensors["conv3_1.bias"][0] += 1e-3
-        honest = weights.digest(tensors)  # even where the file itself vouches for them
-    save_file(tensors, weights.path_of("vgg16", tmp_path), metadata={"sha256": honest})
+        honest = weights.hash_tensors(tensors)  # even where the file itself vouches for them
+    save_file(tensors, weights.get_path("vgg16", tmp_path), metadata={"sha256": honest})
     with pytest.raises(WeightsUnavailable, match="delete it and run `farm weights fetch vgg16`"):
         weights.load("vgg16", tmp_path)
 
@@ -227,8 +227,8 @@ def test_tensors_other_than_the_networks_own_are_refused(
 def test_a_network_without_a_pinned_digest_is_held_to_the_one_in_its_file(tmp_path: Path) -> None:
     names = [f"conv{layer[4:]}.{kind}" for layer in layer_names("vgg19") for kind in ("weight", "bias")]
     tensors = {name: torch.full((2,), float(k)) for k, name in enumerate(names)}
-    path = weights.path_of("vgg19", tmp_path)
-    save_file(tensors, path, metadata={"sha256": weights.digest(tensors)})
+    path = weights.get_path("vgg19", tmp_path)
+    save_file(tensors, path, metadata={"sha256": weights.hash_tensors(tensors)})
     assert set(weights.load("vgg19", tmp_path)) == set(names)
     for metadata in ({"sha256": "0" * 64}, {}):
         save_file(tensors, path, metadata=metadata)
@@ -287,7 +287,7 @@ def test_a_conversion_that_comes_out_otherwise_is_not_kept(
 def cache_of(folder: Path, *names: str) -> list[str]:
     """Empty files of these names: `resolve` only asks whether they are there."""
     for name in names:
-        weights.path_of(name, folder).touch()
+        weights.get_path(name, folder).touch()
     return []
 
 
@@ -295,11 +295,11 @@ def let_fetch(monkeypatch: pytest.MonkeyPatch, *reachable: str) -> list[str]:
     """Replace `fetch` by one that can have these networks; what it is asked for is in the list."""
     asked: list[str] = []
 
-    def fetch(name: str, folder: Path, say: weights.Say) -> Path:
+    def fetch(name: str, folder: Path, say: weights.Report) -> Path:
         asked.append(name)
         if name not in reachable:
             raise WeightsUnavailable(f"{name} does not answer")
-        return weights.path_of(name, folder)
+        return weights.get_path(name, folder)
 
     monkeypatch.setattr(weights, "fetch", fetch)
     return asked
