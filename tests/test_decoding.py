@@ -340,6 +340,7 @@ def test_a_forked_process_has_children_of_its_own(tmp_path: Path) -> None:
         assert parent.stdout.read() == b"160\n160\n"
 
 
+@pytest.mark.processes
 def test_the_web_part_that_is_stopped_leaves_no_child(farm_home: Path) -> None:
     # Given a web part that has taken a job
     install()

@@ -65,6 +65,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 COMMANDS = [("up",), ("db", "upgrade"), ("janitor",)]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("wrong", ["ahead", "no database", "a file"])
 def test_a_database_that_cannot_be_used_is_one_line(

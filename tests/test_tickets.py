@@ -14,6 +14,8 @@ from farm.jobs.tickets import celery, send_ticket
 from tests.conftest import fresh_settings
 from tests.processes import redis_server
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[subprocess.Popen[bytes]]:

@@ -384,6 +384,7 @@ def test_two_farms_of_senders_tell_each_end_once(receiver: Receiver) -> None:
     assert sorted(call.json["job"]["id"] for call in receiver.calls) == sorted(told)
 
 
+@pytest.mark.processes
 def test_the_janitors_process_sends_and_what_was_cut_off_comes_again(farm_home: Path) -> None:
     with receiving(Receiver(hanging=True)) as slow, receiving(Receiver()) as receiver:
         ended(slow.url)

@@ -18,6 +18,8 @@ from farm.pictures.encode import embedded_recipe
 from farm.recipe import Recipe
 from tests.processes import FARM, SAMPLES, RunningFarm, wait_for
 
+pytestmark = pytest.mark.processes
+
 LAKE, STROKES = str(SAMPLES / "mountain_lake.jpg"), str(SAMPLES / "brushwork.jpg")
 QUICK = ["--size", "64", "--start-size", "48", "--iterations", "3,2"]
 

@@ -98,6 +98,7 @@ def service(
 
 
 @pytest.mark.postgres
+@pytest.mark.processes
 def test_the_composed_farm_renders_a_picture(
     services: dict[str, Any], postgres: str, tmp_path: Path, weights_dir: Path
 ) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from tests.processes import FARM, RunningFarm, answers, farm_up, wait_for
 
+pytestmark = pytest.mark.processes
+
 
 def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, weights_dir: Path) -> None:
     # Given a farm with one job running and one waiting

@@ -13,7 +13,7 @@ from farm.pictures.encode import embedded_recipe
 from farm.recipe import Recipe
 from tests.processes import RunningFarm
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.processes]
 
 
 def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) -> None:

@@ -241,6 +241,8 @@ def test_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
         weights.load("vgg16", tmp_path)
 
 
+@pytest.mark.weights
+@pytest.mark.processes
 def test_two_processes_fetch_at_once_and_both_find_whole_weights(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "farm.cli", "weights", "fetch", "vgg16"]
     environment = os.environ | {"FARM_WEIGHTS_DIR": str(tmp_path)}
@@ -251,6 +253,7 @@ def test_two_processes_fetch_at_once_and_both_find_whole_weights(tmp_path: Path)
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == ["vgg16.safetensors"]
 
 
+@pytest.mark.processes
 def test_without_a_network_and_a_cache_the_error_names_both_ways_out(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "farm.cli", "weights", "fetch", "auto"]
     environment = os.environ | OFFLINE | {"FARM_WEIGHTS_DIR": str(tmp_path)}

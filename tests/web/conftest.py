@@ -19,31 +19,19 @@ from sqlalchemy import select
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
-from farm.database import schema, sessions
+from farm.database import sessions
 from farm.database.models import Job, State
-from farm.jobs import attempts, states, submit, tickets
+from farm.jobs import attempts, states, submit
 from farm.jobs.attempts import Progress
 from farm.jobs.states import AttemptRef
 from farm.pictures.decode import decode_picture
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
-from farm.settings import settings
 from farm.storage import storage
+from tests.conftest import fresh_settings
 from web import create_app
 
 BROKER = "memory://"  # tickets go to a queue of this process; nobody takes them
-
-
-@pytest.fixture(scope="session")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with tables and nothing in them, to be copied."""
-    home = tmp_path_factory.mktemp("tables")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FARM_HOME", str(home))
-        _forget()
-        schema.upgrade()
-        _forget()
-    return home / "farm.db"
 
 
 @pytest.fixture
@@ -61,18 +49,12 @@ def farm_in(folder: Path, tables: Path, patch: pytest.MonkeyPatch) -> Iterator[N
     for name in ("DATABASE_URL", "FARM_STORAGE"):
         patch.delenv(name, raising=False)
     (folder / "farm.db").write_bytes(tables.read_bytes())
-    _forget()
+    fresh_settings()
     storage().mark()
     try:
         yield
     finally:
-        _forget()
-
-
-def _forget() -> None:
-    sessions.close()
-    for cached in (settings, tickets.celery):
-        cached.cache_clear()
+        fresh_settings()
 
 
 @pytest.fixture

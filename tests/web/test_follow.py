@@ -20,8 +20,6 @@ from farm.storage import storage
 from tests.conftest import load_sample
 from tests.processes import SAMPLES, free_port, wait_for
 
-pytestmark = pytest.mark.timeout(60)
-
 BRUSH = str(SAMPLES / "brushwork.jpg")
 SMALL = ["--size", "96", "--preset", "draft"]
 Painter = Callable[..., None]

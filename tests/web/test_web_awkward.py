@@ -24,7 +24,7 @@ from farm.recipe import Recipe
 from tests.processes import wait_for
 from web import streams
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.browser
 
 MakeJob = Callable[..., Job]
 MOST_TABS = 60

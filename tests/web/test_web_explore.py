@@ -28,7 +28,6 @@ from farm.recipe import Recipe
 from farm.storage import storage
 from web import words
 
-pytestmark = pytest.mark.timeout(60)
 MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 PHONE = {"width": 320, "height": 640}  # CSS px
 

@@ -16,8 +16,6 @@ from farm.fleet import registry
 from farm.fleet.registry import Machine
 from tests.processes import wait_for
 
-pytestmark = pytest.mark.timeout(60)
-
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 CARD = Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
 

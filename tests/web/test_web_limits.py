@@ -111,6 +111,7 @@ def test_without_a_proxy_nobody_gives_himself_another_address(limited: Callable)
     assert [change(client, **lie) for lie in lies] == [404, 404, 404, 429]
 
 
+@pytest.mark.processes
 def test_two_web_parts_count_together_and_alone_while_redis_is_away(limited: Callable) -> None:
     with redis_server() as (port, server):
         one = limited(FARM_RATE_LIMIT=THREE, REDIS_URL=f"redis://127.0.0.1:{port}/0")

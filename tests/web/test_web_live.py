@@ -20,8 +20,6 @@ from farm.jobs.states import AttemptRef
 from tests.processes import wait_for
 from web import streams
 
-pytestmark = pytest.mark.timeout(60)
-
 MakeJob = Callable[..., Job]
 Event = tuple[str, str, Any]  # name, id, data
 

@@ -22,7 +22,7 @@ from farm.recipe import Recipe
 from tests.conftest import leave_environment
 from web import create_app
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 NAMES = {
     kind: (sentence * NAME_LENGTH)[:NAME_LENGTH].rstrip()

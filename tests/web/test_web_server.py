@@ -15,7 +15,7 @@ import pytest
 
 from tests.processes import FARM, answers, free_port, wait_for
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.processes
 
 THREADS = 10
 SENDERS = 21

@@ -27,7 +27,7 @@ from tests.browser.usable import complaints
 from tests.conftest import leave_environment
 from web import create_app
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 LONG = "A name as long as names may be, " + "with long words " * 5
 CARD = registry.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
