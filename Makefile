@@ -59,25 +59,25 @@ docs: $(SET_UP) ## write the tables of settings in docs/ from the code
 	$(BIN)/python docs/tables.py
 
 screenshots: $(SET_UP_TEST) ## photograph the pages for README and docs
-	$(BIN)/python docs/screenshots.py
+	$(BIN)/python -m docs.screenshots
 
 bench-engine: $(SET_UP_TEST) ## time and memory of gradients, plain and tiled
-	$(BIN)/python benchmarks/engine.py $(ARGS)
+	$(BIN)/python -m benchmarks.engine $(ARGS)
 
 bench-web: $(SET_UP_TEST) ## the web part while it is busy
-	$(BIN)/python benchmarks/web.py $(ARGS)
+	$(BIN)/python -m benchmarks.web $(ARGS)
 
 bench-start: $(SET_UP_TEST) ## how soon a job begins
-	$(BIN)/python benchmarks/start.py $(ARGS)
+	$(BIN)/python -m benchmarks.start $(ARGS)
 
 bench-lists: $(SET_UP_TEST) ## lists of 100,000 jobs
-	$(BIN)/python benchmarks/lists.py $(ARGS)
+	$(BIN)/python -m benchmarks.lists $(ARGS)
 
 bench-presets: $(SET_UP_TEST) ## schedules of the presets
-	$(BIN)/python benchmarks/presets.py
+	$(BIN)/python -m benchmarks.presets
 
 bench-looks: $(SET_UP_TEST) ## sheets and figures of how pictures look
-	$(BIN)/python benchmarks/looks.py $(ARGS)
+	$(BIN)/python -m benchmarks.looks $(ARGS)
 
 clean: ## remove .venv and what was built
 	rm -rf .venv build dist *.egg-info

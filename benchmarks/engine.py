@@ -1,6 +1,6 @@
 """What the engine takes, side by side in one run: JSON lines, and a plot.
 
-    python benchmarks/engine.py [--only tiled precision ...] [--largest 7680] [--out build/engine]
+    python -m benchmarks.engine [--only tiled precision ...] [--largest 7680] [--out build/engine]
 
 tiled       the tiled gradient against one pass of plain autograd: error, seconds, memory
 precision   number formats against float32 contiguous: seconds, memory, gradient, where a run ends
@@ -41,12 +41,9 @@ from farm.recipe import Recipe
 from farm.recipe.memory_plan import CHANNELS, list_layers, parse_block
 from farm.recipe.recipe import level_sizes
 from farm.settings import settings
+from testbed.reference import Reference
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-from tests.engine.reference import Reference  # noqa: E402 - the plain way is written once, there
-
-SAMPLES = ROOT / "samples"
+SAMPLES = Path(__file__).parent.parent / "samples"
 PARTS = ("tiled", "precision", "multiscale", "gram", "scaling", "presets")
 FORMATS = {f.setting: f for f in (precision.FLOAT32, precision.WINOGRAD, precision.BFLOAT16)}
 WAYS = ("single", "multi")
@@ -100,7 +97,7 @@ def specs(part: str, largest: int) -> list[Row]:
 
 def apart(**spec: Any) -> Row:
     """A measurement in a process of its own."""
-    command = [sys.executable, __file__, "--one", json.dumps(spec)]
+    command = [sys.executable, "-m", "benchmarks.engine", "--one", json.dumps(spec)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     row: Row = json.loads(done.stdout.splitlines()[-1])
     return row

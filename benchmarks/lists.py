@@ -1,6 +1,6 @@
 """How long lists take among many jobs, page and API, on SQLite and PostgreSQL.
 
-    python benchmarks/lists.py [--jobs 125000] [--times 200] [--database sqlite|postgres] [--explain]
+    python -m benchmarks.lists [--jobs 125000] [--times 200] [--database sqlite|postgres] [--explain]
 
 Fills a database of its own, where a fifth of the jobs are in explorations and not listed; then asks for
 each list again and again through the web application, counts, rows and HTML included. Prints the median
@@ -13,7 +13,6 @@ import argparse
 import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 import uuid
@@ -21,8 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sqlalchemy import event, insert, text
 

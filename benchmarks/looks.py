@@ -1,6 +1,6 @@
 """Bench of looks: pictures side by side and their figures, from which the defaults were chosen.
 
-    python benchmarks/looks.py [--size 384] [--seconds S] [--pictures DIR] [--settings FILE]
+    python -m benchmarks.looks [--size 384] [--seconds S] [--pictures DIR] [--settings FILE]
                                [--beside NAME=DIR] [--out build/looks]
 
 Renders each pair of photograph and painting with each of the settings. Writes a sheet for each pair

@@ -1,6 +1,6 @@
 """Style and content distance against seconds: what the presets' schedules were chosen from.
 
-    python benchmarks/presets.py [--size 512] [--out build/presets]
+    python -m benchmarks.presets [--size 512] [--out build/presets]
 
 Renders one pair with each schedule on this machine and measures each finished level by one and the
 same function at the final size. Prints a JSON line for each schedule and draws one plot. Timings are

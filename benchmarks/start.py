@@ -1,7 +1,7 @@
 """How soon a job begins: from the request to the worker's first iteration, on an idle farm whose worker
 is warm.
 
-    python benchmarks/start.py [--times 40] [--size 96]
+    python -m benchmarks.start [--times 40] [--size 96]
 
 Starts a farm as `farm up` does, paints one picture to warm the worker, then sends a photograph that the
 farm has not seen and a painting that it has, again and again, and looks at the job's row now and then.
@@ -14,12 +14,9 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import httpx
 from sqlalchemy import ColumnElement, select
@@ -28,7 +25,7 @@ from farm.database import sessions
 from farm.database.models import Job
 from farm.pictures import decoder_pool
 from farm.pictures.decode import decode_picture
-from tests.processes import RunningFarm, as_json, farm_up, sample_files
+from testbed.processes import RunningFarm, as_json, farm_up, sample_files
 
 ITERATIONS = 4  # the first and the last are told of
 LOOK_SECONDS = 0.01  # oftener would take the processor from the worker

@@ -1,6 +1,6 @@
 """How fast the web part answers while it is busy: 100,000 jobs in the table, 50 live streams open.
 
-    python benchmarks/web.py [--database sqlite|postgres|both] [--jobs 100000] [--seconds 20]
+    python -m benchmarks.web [--database sqlite|postgres|both] [--jobs 100000] [--seconds 20]
 
 Starts the web part as `farm web` does, beside a thread that reports for the running jobs as workers do,
 and asks it over loopback: status (with and without a known ETag), the list, submissions of a photograph
@@ -27,21 +27,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
-from lists import database, fill, settle
 from PIL import Image
 from sqlalchemy import select, update
 
+from benchmarks.lists import database, fill, settle
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.database.setup import install
 from farm.jobs import attempts
 from farm.jobs.states import AttemptRef
-from tests.processes import FARM, SAMPLES, answers, free_port, wait_for
+from testbed.processes import FARM, SAMPLES, answers, free_port, wait_for
 
 STREAMS = 50
 POLLERS = 8
@@ -251,7 +248,9 @@ def main() -> None:
     if asked.database == "both":
         rest = [argument for argument in sys.argv[1:] if argument not in ("--database", "both")]
         for kind in ("sqlite", "postgres"):
-            subprocess.run([sys.executable, __file__, *rest, "--database", kind], check=True)
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks.web", *rest, "--database", kind], check=True
+            )
         return
     print(asked.database, flush=True)
     with database(asked.database):

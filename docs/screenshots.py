@@ -1,6 +1,6 @@
 """Pictures of the farm for README and docs, made by the farm itself.
 
-    python docs/screenshots.py [--size 512] [--preset standard]
+    python -m docs.screenshots [--size 512] [--preset standard]
 
 Starts a farm in a folder of its own, submits the samples, and photographs form, exploration, running
 job, finished job, list, gallery and viewer in a real browser: wide, narrow and dark. Also stores the
@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-from tests.processes import RunningFarm, as_json, chromium, farm_up, sample_files, wait_for
+from testbed.processes import RunningFarm, as_json, farm_up, find_chromium, sample_files, wait_for
 
 OUT = Path(__file__).parent / "pictures"
 VIEWS = {
@@ -72,7 +69,7 @@ def main() -> None:
     folder = tempfile.TemporaryDirectory()
     with folder as home, farm_up(Path(home) / "home") as farm, sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=flags)
         small = [
             submit(farm, "street", "mosaic", "Street in tiles", size=256, preset="draft"),
             submit(farm, "street", "ink_wash", "Street in ink", size=256, preset="draft"),

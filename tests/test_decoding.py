@@ -27,7 +27,7 @@ from farm.database.setup import install
 from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, decoder_pool
 from farm.pictures.decoder_pool import Asked, Limits, Pool
-from tests.processes import FARM, answers, free_port, sample_files, wait_for
+from testbed.processes import FARM, answers, free_port, sample_files, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
 

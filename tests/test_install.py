@@ -15,8 +15,8 @@ from farm.errors import StorageAway
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import MARK, storage
+from testbed.processes import FARM, free_port
 from tests.conftest import fresh_settings
-from tests.processes import FARM, free_port
 from tests.test_submit import picture
 
 

@@ -16,7 +16,7 @@ from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import MARK, storage
-from tests.processes import wait_for
+from testbed.processes import wait_for
 from tests.test_jobs import claim, lose
 from tests.test_submit import picture
 from workers.render import render

@@ -11,8 +11,8 @@ from kombu import Queue
 
 from farm.database.models import WorkClass
 from farm.jobs.tickets import celery, send_ticket
+from testbed.processes import redis_server
 from tests.conftest import fresh_settings
-from tests.processes import redis_server
 
 pytestmark = pytest.mark.processes
 

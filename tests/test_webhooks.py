@@ -26,8 +26,8 @@ from farm.jobs import states
 from farm.jobs.states import AttemptRef
 from farm.settings import settings
 from farm.webhooks import deliveries, payload
+from testbed.processes import FARM, free_port, wait_for
 from tests.conftest import fresh_settings
-from tests.processes import FARM, free_port, wait_for
 from tests.receiver import Receiver, receiving
 from tests.test_addresses import resolves_to
 from tests.test_deliveries import again, cancel, claim, make_due, rows, told_job

@@ -16,7 +16,7 @@ from farm.engine.checkpoint import read
 from farm.engine.optimise import Step
 from farm.pictures.encode import embedded_recipe
 from farm.recipe import Recipe
-from tests.processes import FARM, SAMPLES, RunningFarm, wait_for
+from testbed.processes import FARM, SAMPLES, RunningFarm, wait_for
 
 pytestmark = pytest.mark.processes
 

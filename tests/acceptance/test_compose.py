@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from farm.settings import Settings
-from tests.processes import answers, as_json, free_port, sample_files, wait_for
+from testbed.processes import answers, as_json, free_port, sample_files, wait_for
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 BOTO = {"AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"}  # read by boto itself, so no settings of the farm

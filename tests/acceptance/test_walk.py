@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from farm.pictures.encode import embedded_recipe
 from farm.recipe import Recipe
-from tests.processes import RunningFarm
+from testbed.processes import RunningFarm
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

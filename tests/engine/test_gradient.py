@@ -15,8 +15,8 @@ from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import WHOLE, Plan, list_plans
+from testbed.reference import Reference
 from tests.conftest import load_sample
-from tests.engine.reference import Reference
 
 CPU = torch.device("cpu")
 TILED = list_plans(64)

@@ -24,7 +24,7 @@ from farm.errors import WeightsUnavailable
 from farm.recipe.memory_plan import WHOLE
 from farm.recipe.recipe import layer_names
 from farm.settings import settings
-from tests.engine import reference
+from testbed import reference
 from tests.engine.onnx_writer import model, node, tensor
 
 CPU = torch.device("cpu")

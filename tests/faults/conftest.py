@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.processes import farm_up
 from tests.faults.six_jobs import QUICK, RECIPES, results
-from tests.processes import farm_up
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request would hide the measured
 

@@ -13,8 +13,8 @@ import psutil
 import pytest
 from celery import Celery
 
+from testbed.processes import FARM, RunningFarm, farm_up
 from tests.faults.six_jobs import QUICK, RECIPES, at_work, in_the_middle, nothing_left, recovery, results
-from tests.processes import FARM, RunningFarm, farm_up
 
 pytestmark = pytest.mark.faults
 

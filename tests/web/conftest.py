@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import bad_pictures
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -29,6 +28,7 @@ from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.storage import storage
 from tests.conftest import fresh_settings
+from tests.web import bad_pictures
 from web import create_app
 
 BROKER = "memory://"  # tickets go to a queue of this process; nobody takes them

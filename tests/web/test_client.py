@@ -15,7 +15,7 @@ from farm.cli.client import Client, ResponseLost
 from farm.database.models import Job, State
 from farm.errors import FarmError
 from farm.recipe import Recipe
-from tests.processes import SAMPLES
+from testbed.processes import SAMPLES
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from farm.jobs import states
 from farm.pictures.decode import decode_picture
 from farm.pictures.encode import encode_picture
 from farm.storage import storage
+from testbed.processes import SAMPLES, free_port, wait_for
 from tests.conftest import load_sample
-from tests.processes import SAMPLES, free_port, wait_for
 
 BRUSH = str(SAMPLES / "brushwork.jpg")
 SMALL = ["--size", "96", "--preset", "draft"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conftest import bring_to, job_made, paint, token
 from flask.testing import FlaskClient
 
 from farm.database import sessions
@@ -15,6 +14,7 @@ from farm.explorations import grids
 from farm.jobs import attempts, bulk, states
 from farm.jobs.bulk import Action
 from farm.storage import storage
+from tests.web.conftest import bring_to, job_made, paint, token
 
 Ask = Callable[[FlaskClient, Job], object]
 

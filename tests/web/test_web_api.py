@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Callable
 
-import bad_pictures
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -19,6 +18,7 @@ from farm.jobs.states import AttemptRef
 from farm.recipe.formats import FORMATS
 from farm.settings import settings
 from farm.storage import storage
+from tests.web import bad_pictures
 
 MakeJob = Callable[..., Job]
 Post = Callable[..., TestResponse]

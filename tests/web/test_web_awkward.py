@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-import bad_pictures
 import pytest
-from conftest import bring_to
 from flask import Flask, request
 from playwright.sync_api import Browser, Locator, Page, expect
 from sqlalchemy import delete, select
@@ -21,7 +19,9 @@ from farm.jobs import attempts, states
 from farm.jobs.attempts import Progress
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
-from tests.processes import wait_for
+from testbed.processes import wait_for
+from tests.web import bad_pictures
+from tests.web.conftest import bring_to
 from web import streams
 
 pytestmark = pytest.mark.browser

@@ -8,12 +8,12 @@ from contextlib import closing
 from threading import Event
 from typing import Any
 
-import bad_pictures as bad
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from farm.pictures import decoder_pool
+from tests.web import bad_pictures as bad
 
 Post = Callable[..., TestResponse]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import bad_pictures as bad
 import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect
@@ -17,6 +16,7 @@ from farm.database.models import Job
 from farm.fleet import registry
 from farm.jobs import attempts, states
 from farm.jobs.states import AttemptRef
+from tests.web import bad_pictures as bad
 from web import words
 
 MakeJob = Callable[..., Job]

@@ -7,9 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import bad_pictures
 import pytest
-from conftest import token
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Locator, Page, expect
 from werkzeug.test import TestResponse
@@ -26,6 +24,8 @@ from farm.pictures.decode import decode_picture
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.storage import storage
+from tests.web import bad_pictures
+from tests.web.conftest import token
 from web import words
 
 MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
-from conftest import token
 from flask.testing import FlaskClient
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -21,6 +20,7 @@ from farm.pictures.encode import embedded_recipe, encode_picture
 from farm.recipe import Recipe
 from farm.storage import storage
 from tests.conftest import load_sample
+from tests.web.conftest import token
 
 MakeJob = Callable[..., Job]
 

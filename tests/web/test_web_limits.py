@@ -12,8 +12,8 @@ from farm import tokens
 from farm.cli.client import Client
 from farm.database import sessions
 from farm.database.models import Job
+from testbed.processes import redis_server
 from tests.conftest import fresh_settings
-from tests.processes import redis_server
 from web import create_app
 
 THREE = "3 per minute"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from html import unescape
 
 import pytest
-from conftest import token
 from flask.testing import FlaskClient
 
 from farm.database import sessions
@@ -15,6 +14,7 @@ from farm.database.models import Job, State
 from farm.errors import NotFound
 from farm.jobs import attempts, bulk, states
 from farm.jobs.states import AttemptRef
+from tests.web.conftest import token
 
 MakeJob = Callable[..., Job]
 

@@ -17,7 +17,7 @@ from farm.database.models import Job, State
 from farm.fleet import registry
 from farm.jobs import attempts, cleanup, states
 from farm.jobs.states import AttemptRef
-from tests.processes import wait_for
+from testbed.processes import wait_for
 from web import streams
 
 MakeJob = Callable[..., Job]

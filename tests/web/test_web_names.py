@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import bad_pictures
 import pytest
-from conftest import bring_to, farm_in, job_made, serving
 from playwright.sync_api import Browser, Page, expect
 
 from farm.database.models import State
@@ -20,6 +18,8 @@ from farm.explorations.grids import explore
 from farm.jobs.submit import NAME_LENGTH
 from farm.recipe import Recipe
 from tests.conftest import leave_environment
+from tests.web import bad_pictures
+from tests.web.conftest import bring_to, farm_in, job_made, serving
 from web import create_app
 
 pytestmark = pytest.mark.browser

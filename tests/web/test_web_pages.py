@@ -8,9 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import bad_pictures as bad
 import pytest
-from conftest import token
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -24,6 +22,8 @@ from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 from farm.recipe.recipe import typed
 from farm.storage import storage
+from tests.web import bad_pictures as bad
+from tests.web.conftest import token
 from web.pages import loss_chart
 from web.pages.form import ADVANCED, PROMINENT
 

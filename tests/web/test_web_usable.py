@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import bad_pictures
 import pytest
-from conftest import bring_to, farm_in, job_made, serving
 from playwright.sync_api import Page, expect
 
 from farm import tokens
@@ -25,6 +23,8 @@ from farm.webhooks import deliveries
 from farm.webhooks.deliveries import Answer
 from tests.browser.usable import complaints
 from tests.conftest import leave_environment
+from tests.web import bad_pictures
+from tests.web.conftest import bring_to, farm_in, job_made, serving
 from web import create_app
 
 pytestmark = pytest.mark.browser

@@ -6,14 +6,14 @@ import io
 from collections.abc import Callable
 
 import pytest
-from bad_pictures import encoded, picture
 from flask.testing import FlaskClient
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from farm.database.models import Job, State
 from farm.storage import storage
-from tests.processes import wait_for
+from testbed.processes import wait_for
+from tests.web.bad_pictures import encoded, picture
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 
 import pytest
-from conftest import token
 from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
@@ -21,7 +20,8 @@ from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.webhooks import deliveries, payload
 from farm.webhooks.deliveries import Answer, Claim
-from tests.processes import SAMPLES
+from testbed.processes import SAMPLES
+from tests.web.conftest import token
 
 Post = Callable[..., TestResponse]
 URL = "https://hook.example/told?key=letmein"
@@ -251,7 +251,7 @@ def test_the_page_shows_by_itself_that_it_was_delivered(
 
 
 def test_a_url_that_the_farm_takes_fits_its_column(home: object) -> None:
-    from bad_pictures import photo
+    from tests.web.bad_pictures import photo
 
     url = "https://hook.example/" + "x" * (1000 - 21)
     assert submit(photo(), [photo(100, 100)], Recipe(size=96), webhook_url=url).webhook_url == url
