@@ -58,6 +58,29 @@ def test_links_and_paths_of_a_page_lead_somewhere(page: Path) -> None:
     assert wrong == []
 
 
+def test_functions_on_the_map_are_where_it_says() -> None:
+    text = (ROOT / "docs/architecture.md").read_text()
+    named = re.findall(r"((?:farm|web|workers)/[\w/]+\.py): (\w+)$", text, re.MULTILINE)
+    wrong = [
+        f"{path}: {name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text()
+    ]
+    assert len(named) >= 6
+    assert wrong == []
+
+
+def test_the_map_has_every_room_in_the_order_of_the_layers() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    floor = {room: n for n, layer in enumerate(layers) for room in layer.split(" | ")}
+    text = (ROOT / "docs/architecture.md").read_text()
+    table = text.partition("| room | holds |")[2].partition("\n\n")[0]
+    cells = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
+    rooms = [name for cell in cells for name in re.findall(r"`(.+?)`", cell)]
+    modules = [room.rstrip("/").removesuffix(".py").replace("/", ".") for room in rooms]
+    assert sorted(modules) == sorted(floor)
+    assert [floor[module] for module in modules] == sorted(floor.values())
+
+
 def test_the_readme_is_short_and_its_two_commands_are_those_that_are_tried() -> None:
     readme = (ROOT / "README.md").read_text()
     assert len(readme.splitlines()) <= 130
