@@ -61,7 +61,8 @@ deactivate decide decode decompress delete deliver depends derive describe detac
 differentiate disable discard disconnect dismiss dispatch divide download downsample drain draw drop
 dump emit enable encode encrypt end enforce enlarge enqueue ensure enter enumerate escape estimate
 evaluate evict examine exchange execute exit expand expire explain explore export extend extract fail
-fetch fill filter finalise find finish fit fits flatten flush fold follow forbid forget freeze gather
+fetch fill filter finalise find finish fit fits flatten flush fold follow forbid forget format
+freeze gather
 generate get group grow guard handle has hash hide identify import include increase inform initialise
 insert inspect install interpolate introduce invalidate invoke is iterate join keep kill launch limit
 list load locate lock lower make map mark matches measure merge migrate minimise modify move multiply

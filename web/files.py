@@ -37,46 +37,46 @@ blueprint = Blueprint("pictures", __name__)
 @blueprint.get("/jobs/<job_id:job_id>/preview")
 def get_preview(job_id: str) -> Response:
     """The newest preview. Under its own version's address it never changes; else ask again."""
-    return send_preview(_job(job_id))
+    return send_preview(_load_job(job_id))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/content")
 def get_content(job_id: str) -> Response:
     """The photograph, small."""
-    upload = _job(job_id).content
+    upload = _load_job(job_id).content
     return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>")
 def get_style(job_id: str, number: int) -> Response:
     """One of the paintings, from 0, small."""
-    upload = _style(job_id, number)
+    upload = _load_style(job_id, number)
     return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/content/whole")
 def get_whole_content(job_id: str) -> Response:
     """The photograph as it was sent."""
-    return _send_upload(_job(job_id).content)
+    return _send_upload(_load_job(job_id).content)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>/whole")
 def get_whole_style(job_id: str, number: int) -> Response:
     """One of the paintings, from 0, as it was sent."""
-    return _send_upload(_style(job_id, number))
+    return _send_upload(_load_style(job_id, number))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
 def get_result(job_id: str) -> Response:
     """The finished picture's file, as a download."""
-    return send_result(_job(job_id))
+    return send_result(_load_job(job_id))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/full")
 def get_full(job_id: str) -> Response:
     """The finished picture at full size, as a browser shows it."""
-    job = _job(job_id)
-    _must_be_finished(job)
+    job = _load_job(job_id)
+    _require_finished(job)
     tag = f"{job.id}-{job.attempt}-full"
     if job.format.light or not storage().exists(job.view_key):  # older pictures have no JPEG beside them
         return _send_file(job.result_key, job.format.mime, tag)
@@ -90,14 +90,14 @@ def get_sample(name: str) -> Response:
     if found is None:
         raise NotFound("There is no sample of this name.")
     small = decode.check(found.path.read_bytes(), "sample", megapixels=100).thumbnail
-    return _jpeg(small, f"sample-{found.path.stat().st_mtime_ns}", A_DAY)
+    return _respond_with_jpeg(small, f"sample-{found.path.stat().st_mtime_ns}", A_DAY)
 
 
 def send_preview(job: Job) -> Response:
     """The newest preview, revalidated by version."""
     if not job.preview_version:
         raise NotFound("There is no preview yet.")
-    tag = files.preview_tag(job)
+    tag = files.build_preview_tag(job)
     return _send_jpeg(job.preview_key, tag, A_YEAR if request.args.get("v") == tag else 0)
 
 
@@ -108,14 +108,14 @@ def send_result(job: Job) -> Response:
         WrongState: the job has not finished. InvalidInput: it cannot be had in this format.
         farm.errors.NotFound: its file is gone.
     """
-    _must_be_finished(job)
+    _require_finished(job)
     key, known = conversions.result_as(job, request.args.get("format", job.format.name))
     response = _send_file(key, known.mime, f"{job.id}-{job.attempt}-{known.name}")
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name(job, known)}"'
+    response.headers["Content-Disposition"] = f'attachment; filename="{build_file_name(job, known)}"'
     return response
 
 
-def _must_be_finished(job: Job) -> None:
+def _require_finished(job: Job) -> None:
     if job.state is not State.SUCCEEDED:
         raise WrongState(f"This job is {job.state.value}; there is no result.")
 
@@ -132,25 +132,25 @@ def _send_file(key: str, mime: str, tag: str) -> Response:
     response = Response(wrap_file(request.environ, file), mimetype=mime, direct_passthrough=True)
     response.call_on_close(file.close)
     response.content_length = size
-    _cache(response, tag, A_YEAR)
+    _set_cache_headers(response, tag, A_YEAR)
     response.make_conditional(request, accept_ranges=True, complete_length=size)
     return response
 
 
-def file_name(job: Job, format: FileFormat) -> str:
+def build_file_name(job: Job, format: FileFormat) -> str:
     """For a download: of our own characters only, whatever the job's name holds."""
     plain = unicodedata.normalize("NFKD", job.name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_SLUG].strip("-")
     return f"{slug or 'picture'}-{job.id[:8]}{format.suffix}"
 
 
-def _job(job_id: str) -> Job:
+def _load_job(job_id: str) -> Job:
     with sessions.reading() as session:
         return states.get(session, job_id)
 
 
-def _style(job_id: str, number: int) -> Upload:
-    styles = _job(job_id).styles
+def _load_style(job_id: str, number: int) -> Upload:
+    styles = _load_job(job_id).styles
     if number >= len(styles):
         raise NotFound(f"This job has {len(styles)} paintings, counted from 0.")
     return styles[number].upload
@@ -171,18 +171,18 @@ def _send_upload(upload: Upload) -> Response:
 def _send_jpeg(key: str, tag: str, seconds: int) -> Response:
     """From storage, unless the browser has it already."""
     if request.if_none_match.contains(tag):
-        return _jpeg(b"", tag, seconds)
-    return _jpeg(storage().get(key), tag, seconds)
+        return _respond_with_jpeg(b"", tag, seconds)
+    return _respond_with_jpeg(storage().get(key), tag, seconds)
 
 
-def _jpeg(data: bytes, tag: str, seconds: int) -> Response:
+def _respond_with_jpeg(data: bytes, tag: str, seconds: int) -> Response:
     response = Response(data, mimetype="image/jpeg")
-    _cache(response, tag, seconds)
+    _set_cache_headers(response, tag, seconds)
     response.make_conditional(request)
     return response
 
 
-def _cache(response: Response, tag: str, seconds: int) -> None:
+def _set_cache_headers(response: Response, tag: str, seconds: int) -> None:
     """Kept by browsers only; for `seconds` without asking again, 0: ask each time."""
     response.set_etag(tag)
     response.cache_control.private = True
@@ -193,18 +193,18 @@ def _cache(response: Response, tag: str, seconds: int) -> None:
         response.cache_control.no_cache = True
 
 
-def preview_tag(job: Job) -> str:
+def build_preview_tag(job: Job) -> str:
     """Changes with every new preview; versions begin anew with each attempt."""
     return f"{job.attempt}-{job.preview_version}"
 
 
-def preview_url(job: Job) -> str | None:
+def build_preview_url(job: Job) -> str | None:
     """The newest preview's own address, None before the first."""
     if not job.preview_version:
         return None
-    return url_for("pictures.get_preview", job_id=job.id, v=preview_tag(job))
+    return url_for("pictures.get_preview", job_id=job.id, v=build_preview_tag(job))
 
 
-def picture_url(job: Job) -> str:
+def build_picture_url(job: Job) -> str:
     """What stands for a job in a list: its preview, or before there is one, the photograph."""
-    return preview_url(job) or url_for("pictures.get_content", job_id=job.id)
+    return build_preview_url(job) or url_for("pictures.get_content", job_id=job.id)

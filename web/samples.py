@@ -28,11 +28,11 @@ class Sample:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height, px."""
-        return _size(self.path)
+        return _read_size(self.path)
 
 
 @cache
-def _size(path: Path) -> tuple[int, int]:
+def _read_size(path: Path) -> tuple[int, int]:
     with Image.open(path) as image:
         return image.size
 
@@ -45,11 +45,11 @@ STYLES = (
 )
 
 
-def offered(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+def list_offered(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
     """Those that are there: a package without them still works."""
     return tuple(sample for sample in samples if sample.path.is_file())
 
 
 def find(name: str) -> Sample | None:
     """The sample of this name, if it is offered."""
-    return next((sample for sample in offered(CONTENTS + STYLES) if sample.name == name), None)
+    return next((sample for sample in list_offered(CONTENTS + STYLES) if sample.name == name), None)

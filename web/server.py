@@ -30,11 +30,11 @@ class Worker(ThreadWorker):
         """Whether the connection is kept for another request."""
         kept = super().handle(conn)
         if kept is False:
-            _take_leave(conn.sock)
+            _close_gently(conn.sock)
         return kept
 
 
-def _take_leave(connection: socket.socket) -> None:
+def _close_gently(connection: socket.socket) -> None:
     """Say that nothing follows, and read what still comes until the other side hangs up: closed before
     that, its system would throw away the end of the answer (RFC 9112, section 9.6)."""
     until, read = time.monotonic() + LINGER_SECONDS, 0

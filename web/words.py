@@ -13,7 +13,7 @@ from farm.database.models import DeliveryStatus, Job, State, now
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.recipe.recipe import typed
 from farm.webhooks import destinations
-from web.files import picture_url, preview_tag, preview_url
+from web.files import build_picture_url, build_preview_tag, build_preview_url
 
 STATES = {
     State.QUEUED: "Waiting",
@@ -25,12 +25,12 @@ STATES = {
 }
 
 
-def rfc3339(moment: datetime) -> str:
+def to_rfc3339(moment: datetime) -> str:
     """A moment in UTC, ending in Z."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """`8 s`, `3 min 20 s`, `2 h 5 min`: two units at most."""
     if seconds is None:
         return ""
@@ -44,16 +44,16 @@ def duration(seconds: float | None) -> str:
     return f"{rest} s"
 
 
-def took(job: Job) -> str:
+def describe_time(job: Job) -> str:
     """`3 min` that the last attempt took, or `3 min to go`; nothing where nobody knows."""
     if not job.state.ended:
-        return "" if job.eta_seconds is None else f"{duration(job.eta_seconds)} to go"
+        return "" if job.eta_seconds is None else f"{format_duration(job.eta_seconds)} to go"
     if job.started_at is None or job.finished_at is None:
         return ""
-    return duration((job.finished_at - job.started_at).total_seconds())
+    return format_duration((job.finished_at - job.started_at).total_seconds())
 
 
-def ago(moment: datetime) -> str:
+def format_age(moment: datetime) -> str:
     """`just now`, `5 minutes ago`, `3 days ago`."""
     seconds = (now() - moment).total_seconds()
     for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
@@ -63,53 +63,53 @@ def ago(moment: datetime) -> str:
     return "just now"
 
 
-def gigabytes(count: float) -> str:
+def format_bytes(count: float) -> str:
     """Bytes as a person counts memory: `512 MB`, `80 GB`."""
     if count < 1e9:
         return f"{count / 1e6:.0f} MB"
     return f"{count / 1e9:.1f} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
 
 
-def pixels(width: int, height: int) -> str:
+def format_pixels(width: int, height: int) -> str:
     """`7680 × 4320 px (33 megapixels)`."""
     megapixels = f"{width * height / 1e6:.2g}"
     return f"{width} × {height} px ({megapixels} megapixel{'' if megapixels == '1' else 's'})"
 
 
-def about_time(seconds: float) -> str:
+def format_about_time(seconds: float) -> str:
     """`about 40 minutes`, `about 2 hours 40 minutes`: no finer than such an estimate is."""
     if seconds < 60:
         return "less than a minute"
     minutes = seconds / 60
     step = next(step for limit, step in ((10, 1), (60, 5), (600, 10), (math.inf, 60)) if minutes < limit)
     hours, rest = divmod(round(minutes / step) * step, 60)
-    parts = [_counted(hours, "hour")] * bool(hours) + [_counted(rest, "minute")] * bool(rest)
+    parts = [_format_count(hours, "hour")] * bool(hours) + [_format_count(rest, "minute")] * bool(rest)
     return f"about {' '.join(parts)}"
 
 
-def _counted(count: int, unit: str) -> str:
+def _format_count(count: int, unit: str) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def about_memory(count: float) -> str:
+def format_about_memory(count: float) -> str:
     """`about 7 GB`, `about 0.85 GB`: two digits."""
     return f"about {count / 1e9:.2g} GB" if count < 9.95e9 else f"about {count / 1e9:.0f} GB"
 
 
-def need(found: Estimate, where: str) -> str:
+def describe_need(found: Estimate, where: str) -> str:
     """`about 7 GB, about 40 minutes on worker@host`, or why it fits nowhere."""
     if found.refusal:
         return f"Too large for every worker: {found.refusal}"
-    memory = about_memory(found.peak_bytes)
+    memory = format_about_memory(found.peak_bytes)
     if found.seconds is None:
         return f"{memory} on {where}, time unknown until this farm has rendered something"
-    return f"{memory}, {about_time(found.seconds)} on {where}"
+    return f"{memory}, {format_about_time(found.seconds)} on {where}"
 
 
-def sized_need(found: Estimate) -> str:
+def describe_sized_need(found: Estimate) -> str:
     """The same for a picture that is not yet a job."""
-    text = need(found, found.worker)
-    return text if found.refusal else f"{pixels(found.width, found.height)}: {text}"
+    text = describe_need(found, found.worker)
+    return text if found.refusal else f"{format_pixels(found.width, found.height)}: {text}"
 
 
 def describe_grid(cells: int, shape: tuple[int, int], found: SharedEstimate | None) -> str:
@@ -118,7 +118,7 @@ def describe_grid(cells: int, shape: tuple[int, int], found: SharedEstimate | No
     Args:
         shape: height and width of a cell, px. found: None where no worker is alive.
     """
-    text = f"{_counted(cells, 'draft')} of {shape[1]} × {shape[0]} px"
+    text = f"{_format_count(cells, 'draft')} of {shape[1]} × {shape[0]} px"
     if found is None:
         return f"{text}: no worker is running, so nobody can tell how long that takes"
     if found.refusal:
@@ -126,53 +126,57 @@ def describe_grid(cells: int, shape: tuple[int, int], found: SharedEstimate | No
     if found.seconds is None:
         return f"{text}: time unknown until this farm has rendered something"
     where = found.workers[0] if len(found.workers) == 1 else f"{len(found.workers)} workers"
-    return f"{text}: {about_time(found.seconds)} on {where}"
+    return f"{text}: {format_about_time(found.seconds)} on {where}"
 
 
-def needs(job: Job, found: Estimate) -> str:
+def describe_job_need(job: Job, found: Estimate) -> str:
     """On a job's page: a queued job's on the best worker, a running one's on its own."""
-    text = need(found, "this worker" if job.state is State.RUNNING else found.worker)
+    text = describe_need(found, "this worker" if job.state is State.RUNNING else found.worker)
     return text[0].upper() + text[1:]
 
 
-def three_digits(value: float) -> str:
+def format_three_digits(value: float) -> str:
     """`0.0123`, `45.6`: three significant digits."""
     return f"{value:.3g}"
 
 
-def _two_places(value: float) -> str:
+def _format_two_places(value: float) -> str:
     return f"{value:.2f}"
 
 
 FIGURES: dict[str, tuple[str, Callable[[float], str], str]] = {
     "ssim": (
         "Structure kept",
-        _two_places,
+        _format_two_places,
         "Likeness to the photograph (SSIM). 1 is the same picture, near 0 unrelated.",
     ),
     "gram_cosine_centred": (
         "Style reached",
-        _two_places,
+        _format_two_places,
         "Likeness of textures and colours to the paintings (centred Gram cosine). 1 is theirs exactly.",
     ),
     "gram_cosine": (
         "Style, uncentred",
-        _two_places,
+        _format_two_places,
         "The same with averages left in (Gram cosine). High for any two pictures.",
     ),
-    "content_loss": ("Content loss", three_digits, "Distance from the photograph. Lower is closer."),
-    "style_loss": ("Style loss", three_digits, "Distance from the paintings. Lower is closer."),
+    "content_loss": (
+        "Content loss",
+        format_three_digits,
+        "Distance from the photograph. Lower is closer.",
+    ),
+    "style_loss": ("Style loss", format_three_digits, "Distance from the paintings. Lower is closer."),
     "tv_loss": (
         "Roughness",
-        three_digits,
+        format_three_digits,
         "Total variation between neighbouring points. Lower is smoother.",
     ),
-    "seconds": ("Time", duration, "That the worker painted."),
-    "peak_memory_bytes": ("Memory", gigabytes, "The most that was in use at once."),
+    "seconds": ("Time", format_duration, "That the worker painted."),
+    "peak_memory_bytes": ("Memory", format_bytes, "The most that was in use at once."),
 }
 
 
-def figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+def list_figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
     """(title, value, meaning) of each figure that the worker measured."""
     found = metrics or {}
     return [
@@ -182,19 +186,21 @@ def figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
     ]
 
 
+FILTERS: dict[str, Callable[..., Any]] = {  # the words of templates: `{{ job.created_at|ago }}`
+    "duration": format_duration,
+    "took": describe_time,
+    "ago": format_age,
+    "gigabytes": format_bytes,
+    "rfc3339": to_rfc3339,
+    "typed": typed,
+    "picture_url": build_picture_url,
+    "preview_url": build_preview_url,
+    "preview_tag": build_preview_tag,
+    "host": destinations.host,
+}
+
+
 def init_app(app: Flask) -> None:
     """Make the words known to the templates."""
-    for filter_ in (
-        duration,
-        took,
-        ago,
-        gigabytes,
-        rfc3339,
-        typed,
-        picture_url,
-        preview_url,
-        preview_tag,
-    ):
-        app.add_template_filter(filter_)
-    app.add_template_filter(destinations.host, "host")
+    app.jinja_env.filters.update(FILTERS)
     app.jinja_env.globals.update(STATES=STATES, State=State, DeliveryStatus=DeliveryStatus)

@@ -59,7 +59,7 @@ def test_an_estimate_names_memory_time_and_worker(ask: Post, worker: Callable[..
     assert found["worker"] == "worker@host"
     assert 3e9 < found["peak_memory_bytes"] <= 8e9
     assert found["seconds"] == pytest.approx(10 * 33.1776 * 9)
-    memory = words.about_memory(found["peak_memory_bytes"])
+    memory = words.format_about_memory(found["peak_memory_bytes"])
     assert found["message"] == (
         f"7680 × 4320 px (33 megapixels): {memory}, about 50 minutes on worker@host"
     )
@@ -226,7 +226,7 @@ def test_a_waiting_job_tells_what_it_needs_until_it_tells_its_time_left(
     ],
 )
 def test_times_are_told_no_finer_than_they_are_known(seconds: float, told: str) -> None:
-    assert words.about_time(seconds) == told
+    assert words.format_about_time(seconds) == told
 
 
 # The form's live line, in a real browser

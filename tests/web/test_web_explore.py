@@ -191,7 +191,9 @@ def test_the_time_left_is_told_while_it_runs(
     address = f"/api/v1/explorations/{made.id}"
     left = client.get(address).get_json()["eta_seconds"]
     assert left > 0
-    assert f'data-live="eta">{words.duration(left)} to go' in client.get(f"/explore/{made.id}").text
+    assert (
+        f'data-live="eta">{words.format_duration(left)} to go' in client.get(f"/explore/{made.id}").text
+    )
     client.post(f"{address}/cancel")
     assert client.get(address).get_json()["eta_seconds"] is None
 

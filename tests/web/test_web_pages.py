@@ -199,7 +199,7 @@ def test_the_loss_curve_is_one_drawing(make_job: MakeJob, client: FlaskClient) -
 
 
 def test_no_points_make_no_curve() -> None:
-    assert loss_chart.losses([]) == ""
+    assert loss_chart.draw_losses([]) == ""
 
 
 def test_a_person_cancels_and_retries(make_job: MakeJob, client: FlaskClient) -> None:

@@ -34,4 +34,4 @@ def act(json_data: BulkIn) -> BulkOut:
     """
     do = bulk.plan if json_data.dry_run else bulk.carry_out
     outcomes = do(json_data.action, json_data.ids)
-    return BulkOut.of(json_data.action, outcomes, dry_run=json_data.dry_run)
+    return BulkOut.from_outcomes(json_data.action, outcomes, dry_run=json_data.dry_run)

@@ -118,7 +118,7 @@ def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
             "required": True,
             "content": {"multipart/form-data": {"schema": schema}},
         }
-    spec["webhooks"] = {"jobEnded": {"post": _webhook(schemas)}}
+    spec["webhooks"] = {"jobEnded": {"post": _describe_webhook(schemas)}}
     result = spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]
     (schema,) = result["content"].values()
     result["content"] = {known.mime: schema for known in FORMATS.values()}
@@ -127,11 +127,11 @@ def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
         spec["security"] = [{"token": []}]
     for path in spec["paths"].values():
         for operation in path.values():
-            _name_problems(operation)
+            _add_problems(operation)
     return spec
 
 
-def _webhook(schemas: dict[str, Any]) -> dict[str, Any]:
+def _describe_webhook(schemas: dict[str, Any]) -> dict[str, Any]:
     """What a receiver gets, and what its answers mean."""
     schema = payload.Notice.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs")
@@ -160,7 +160,7 @@ def _webhook(schemas: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _name_problems(operation: Any) -> None:
+def _add_problems(operation: Any) -> None:
     """Every refusal has the same form."""
     if not isinstance(operation, dict):
         return

@@ -16,10 +16,15 @@ from farm.explorations import axes, grids
 from farm.recipe import Recipe
 from web import streams
 from web.api import blueprint
-from web.api.requests import conditional, idempotency_key, submission, whole_number
+from web.api.requests import (
+    read_idempotency_key,
+    read_submission,
+    read_whole_number,
+    respond_conditionally,
+)
 from web.api.schemas import Moment
 from web.api.workers import EstimateQuery
-from web.files import preview_url
+from web.files import build_preview_url
 from web.words import describe_grid
 
 TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
@@ -76,7 +81,7 @@ class ExplorationOut(BaseModel):
     links: ExplorationLinks
 
     @classmethod
-    def of(cls, found: Exploration, eta_seconds: float | None = None) -> ExplorationOut:
+    def from_row(cls, found: Exploration, eta_seconds: float | None = None) -> ExplorationOut:
         """From its row."""
         across, down = AxisOut(**found.across), AxisOut(**found.down)
         going = any(not job.state.ended for job in found.cells)
@@ -84,12 +89,12 @@ class ExplorationOut(BaseModel):
             id=found.id,
             name=found.name,
             created_at=found.created_at,
-            progress=progress(found),
+            progress=compute_progress(found),
             eta_seconds=eta_seconds,
             recipe=found.recipe,
             across=across,
             down=down,
-            cells=[_cell(job, len(across.labels)) for job in found.cells],
+            cells=[_describe_cell(job, len(across.labels)) for job in found.cells],
             links=ExplorationLinks(
                 self=url_for("api.get_exploration", exploration_id=found.id),
                 page=url_for("pages.show_exploration", exploration_id=found.id),
@@ -135,12 +140,12 @@ class ExplorationsQuery(BaseModel):
     limit: int = Field(20, ge=1, le=MOST_LISTED)
 
 
-def progress(found: Exploration) -> float:
+def compute_progress(found: Exploration) -> float:
     """Share of an exploration that is done, 0..1."""
     return sum(1.0 if job.state.ended else job.progress for job in found.cells) / len(found.cells or "1")
 
 
-def _cell(job: Job, columns: int) -> CellOut:
+def _describe_cell(job: Job, columns: int) -> CellOut:
     row, column = divmod(job.cell or 0, columns)
     origin: dict[str, Any] = {"from": job.id}  # a keyword of Python
     return CellOut(
@@ -150,7 +155,7 @@ def _cell(job: Job, columns: int) -> CellOut:
         state=job.state,
         progress=job.progress,
         error=job.error,
-        preview=preview_url(job),
+        preview=build_preview_url(job),
         job=url_for("api.get_job", job_id=job.id),
         form=url_for("pages.show_form", **origin),
     )
@@ -174,18 +179,18 @@ def explore() -> ResponseReturnValue:
     `recipe` is the one of the picture that is wanted in the end; the cells are drafts of it. With a
     header `Idempotency-Key` of your own making, the same request sent again is the same exploration.
     """
-    content, styles, recipe = submission(TEXTS)
+    content, styles, recipe = read_submission(TEXTS)
     made = grids.explore(
         content,
         styles,
         recipe,
-        _axis("across", "balance", recipe),
-        _axis("down", "style_scale", recipe),
+        _read_axis("across", "balance", recipe),
+        _read_axis("down", "style_scale", recipe),
         name=request.form.get("name", ""),
-        size=whole_number("cell_size", grids.SIZE),
-        key=idempotency_key(),
+        size=read_whole_number("cell_size", grids.SIZE),
+        key=read_idempotency_key(),
     )
-    response = _json(made)
+    response = _respond(made)
     response.status_code = 202
     response.headers["Location"] = url_for("api.get_exploration", exploration_id=made.id)
     return response
@@ -215,12 +220,12 @@ def estimate_grid(json_data: GridQuery) -> GridEstimate:
     )
 
 
-def _axis(field: str, usual: str, recipe: Recipe) -> axes.Axis:
+def _read_axis(field: str, usual: str, recipe: Recipe) -> axes.Axis:
     """`across=balance`, and if they are not to be the usual ones `across_values=[-1, 0, 1]`."""
     values = None
     if text := request.form.get(f"{field}_values"):
         try:
-            values = json.loads(text, parse_constant=_no_number)
+            values = json.loads(text, parse_constant=_refuse_constant)
         except ValueError:
             values = None
         if not isinstance(values, list) or not values:
@@ -228,7 +233,7 @@ def _axis(field: str, usual: str, recipe: Recipe) -> axes.Axis:
     return axes.axis(field, request.form.get(field) or usual, recipe, values)
 
 
-def _no_number(text: str) -> None:
+def _refuse_constant(text: str) -> None:
     """NaN and the like, which are no JSON."""
     raise ValueError(text)
 
@@ -241,7 +246,7 @@ def list_explorations(query_data: ExplorationsQuery) -> Explorations:
     """The latest explorations, newest first."""
     with sessions.reading() as session:
         found = grids.newest(session, query_data.limit)
-    return Explorations(items=[ExplorationOut.of(each) for each in found])
+    return Explorations(items=[ExplorationOut.from_row(each) for each in found])
 
 
 @blueprint.get("/explorations/<job_id:exploration_id>")
@@ -249,7 +254,7 @@ def list_explorations(query_data: ExplorationsQuery) -> Explorations:
 @blueprint.doc(tags=["Explorations"], responses=GONE)
 def get_exploration(exploration_id: str) -> Response:
     """One exploration with its cells. Send its ETag in If-None-Match to be told only of a change."""
-    return _json(grids.get(exploration_id))
+    return _respond(grids.get(exploration_id))
 
 
 @blueprint.get("/explorations/<job_id:exploration_id>/stream")
@@ -272,7 +277,7 @@ def _told(exploration_id: str) -> streams.Told:
 @blueprint.doc(tags=["Explorations"], responses=GONE)
 def cancel_exploration(exploration_id: str) -> Response:
     """Stop all cells that have not ended. Again is harmless."""
-    return _json(grids.cancel(exploration_id))
+    return _respond(grids.cancel(exploration_id))
 
 
 @blueprint.delete("/explorations/<job_id:exploration_id>")
@@ -284,10 +289,10 @@ def delete_exploration(exploration_id: str) -> ResponseReturnValue:
     return "", 204
 
 
-def _json(found: Exploration) -> Response:
-    return conditional(_add_time_left(found))
+def _respond(found: Exploration) -> Response:
+    return respond_conditionally(_add_time_left(found))
 
 
 def _add_time_left(found: Exploration) -> ExplorationOut:
     with sessions.reading() as session:
-        return ExplorationOut.of(found, grids.estimate_left(session, found))
+        return ExplorationOut.from_row(found, grids.estimate_left(session, found))

@@ -20,7 +20,13 @@ from farm.jobs.submit import submit
 from farm.recipe.formats import Format
 from web import streams
 from web.api import blueprint
-from web.api.requests import as_json, conditional, idempotency_key, submission, whole_number
+from web.api.requests import (
+    read_idempotency_key,
+    read_submission,
+    read_whole_number,
+    respond_conditionally,
+    respond_with_json,
+)
 from web.api.schemas import JobOut, JobPage
 from web.files import send_preview, send_result
 
@@ -78,7 +84,7 @@ def create() -> ResponseReturnValue:
 
     With a header `Idempotency-Key` of your own making, the same request sent again is the same job.
     """
-    return _submitted(key=idempotency_key())
+    return _submit_request(key=read_idempotency_key())
 
 
 @blueprint.put("/jobs/<job_id:job_id>")
@@ -87,22 +93,22 @@ def create() -> ResponseReturnValue:
 def put(job_id: str) -> ResponseReturnValue:
     """Submit a job under an id of your own making, 32 hexadecimal digits such as those of a UUID. The
     same request sent again is the same job."""
-    return _submitted(job_id=job_id)
+    return _submit_request(job_id=job_id)
 
 
-def _submitted(*, key: Key | None = None, job_id: str | None = None) -> Response:
+def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Response:
     content, styles, recipe = submission(TEXTS)
     job = submit(
         content,
         styles,
         recipe,
         name=request.form.get("name", ""),
-        priority=whole_number("priority"),
+        priority=read_whole_number("priority"),
         key=key,
         job_id=job_id,
         webhook_url=request.form.get("webhook_url", ""),
     )
-    response = _job_json(job)
+    response = _respond(job)
     response.status_code = 202
     response.headers["Location"] = url_for("api.get_job", job_id=job.id)
     return response
@@ -119,7 +125,7 @@ def list_jobs(query_data: JobQuery) -> JobPage:
     asked = lists.Asked(query_data.state, query_data.q, query_data.sort)
     with sessions.reading() as session:
         page = lists.page(session, asked, cursor=query_data.cursor, limit=query_data.limit)
-    return JobPage.of(page)
+    return JobPage.from_page(page)
 
 
 @blueprint.get("/jobs/<job_id:job_id>")
@@ -131,15 +137,15 @@ def get_job(job_id: str) -> Response:
     version = details.version(job_id)
     tag = f"{SHAPE}.{version}" if version else None
     if tag and request.if_none_match.contains(tag):
-        return _unchanged(tag)
-    found = _standing(job_id, version)
-    response = as_json(found.text, tag)
+        return _respond_unchanged(tag)
+    found = _find_standing(job_id, version)
+    response = respond_with_json(found.text, tag)
     if not found.state.ended:
         response.headers["Retry-After"] = str(ASK_AGAIN_SECONDS)
     return response
 
 
-def _unchanged(tag: str) -> Response:
+def _respond_unchanged(tag: str) -> Response:
     """What most questions get: found by two columns of the row."""
     response = Response(status=304)
     response.set_etag(tag)
@@ -157,7 +163,7 @@ def stream_job(job_id: str) -> Response:
 
 
 def _told(job_id: str) -> streams.Told:
-    found = _standing(job_id, details.version(job_id))
+    found = _find_standing(job_id, details.version(job_id))
     holds = QUEUE_SECONDS if found.state is State.QUEUED else streams.HEARTBEAT_SECONDS
     return streams.Told(found.text, found.state.ended, holds)
 
@@ -170,23 +176,23 @@ class _Standing:
     state: State
 
 
-def _standing(job_id: str, version: str | None) -> _Standing:
+def _find_standing(job_id: str, version: str | None) -> _Standing:
     """version: of all that is told; None: it depends on others, too."""
-    return _found_once(job_id, version) if version else _found(job_id)
+    return _load_standing_once(job_id, version) if version else _load_standing(job_id)
 
 
-def _found(job_id: str) -> _Standing:
+def _load_standing(job_id: str) -> _Standing:
     with sessions.reading() as session:
         found = states.get(session, job_id, bare=True)
         waiting_for = details.waits_for(session, found)
         expected = details.expected(session, found)
-    return _Standing(JobOut.of(found, waiting_for, expected).model_dump_json(), found.state)
+    return _Standing(JobOut.from_row(found, waiting_for, expected).model_dump_json(), found.state)
 
 
 @lru_cache(maxsize=MOST_REMEMBERED)
-def _found_once(job_id: str, version: str) -> _Standing:
+def _load_standing_once(job_id: str, version: str) -> _Standing:
     """The same for all who ask for a job between two of its reports: streams, pages and programs."""
-    return _found(job_id)
+    return _load_standing(job_id)
 
 
 @blueprint.post("/jobs/<job_id:job_id>/cancel")
@@ -194,7 +200,7 @@ def _found_once(job_id: str, version: str) -> _Standing:
 @blueprint.doc(responses=GONE | {409: "It has already ended."})
 def cancel(job_id: str) -> Response:
     """Stop a job: at once if it waits, soon if it runs. Again is harmless."""
-    return _job_json(actions.cancel(job_id))
+    return _respond(actions.cancel(job_id))
 
 
 @blueprint.post("/jobs/<job_id:job_id>/retry")
@@ -202,7 +208,7 @@ def cancel(job_id: str) -> Response:
 @blueprint.doc(responses=GONE | {409: "It has neither failed nor been cancelled."})
 def retry(job_id: str) -> Response:
     """Let a failed or cancelled job wait again."""
-    return _job_json(actions.retry(job_id))
+    return _respond(actions.retry(job_id))
 
 
 @blueprint.delete("/jobs/<job_id:job_id>")
@@ -235,5 +241,5 @@ def get_preview(job_id: str) -> Response:
     return send_preview(found)
 
 
-def _job_json(job: Job) -> Response:
-    return conditional(JobOut.of(job))
+def _respond(job: Job) -> Response:
+    return respond_conditionally(JobOut.from_row(job))

@@ -37,7 +37,7 @@ class OpinionOut(BaseModel):
 @blueprint.doc(tags=["Ratings"], responses=GONE)
 def get_opinion(job_id: str) -> OpinionOut:
     """What people think of a picture."""
-    return _opinion(job_id)
+    return _load_opinion(job_id)
 
 
 @blueprint.put("/jobs/<job_id:job_id>/ratings/<rater>")
@@ -52,7 +52,7 @@ def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
     """Say what a rater, named as you like, thinks of a finished picture; again replaces it."""
     with sessions.writing() as session:
         ratings.rate(session, job_id, rater, json_data.stars)
-    return _opinion(job_id)
+    return _load_opinion(job_id)
 
 
 @blueprint.delete("/jobs/<job_id:job_id>/ratings/<rater>")
@@ -65,6 +65,6 @@ def withdraw(job_id: str, rater: str) -> ResponseReturnValue:
     return "", 204
 
 
-def _opinion(job_id: str) -> OpinionOut:
+def _load_opinion(job_id: str) -> OpinionOut:
     with sessions.reading() as session:
         return OpinionOut(**asdict(ratings.opinion(session, states.get(session, job_id))))

@@ -16,7 +16,7 @@ from web.middleware import authentication
 FILES = ("content", "style")
 
 
-def submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
+def read_submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
     """Photograph, paintings and recipe of a multipart request whose text fields are these.
 
     Raises:
@@ -49,7 +49,7 @@ def _refuse_misplaced_fields(texts: Sequence[str]) -> None:
         raise InvalidInput(*wrong)
 
 
-def whole_number(field: str, usual: int = 0) -> int:
+def read_whole_number(field: str, usual: int = 0) -> int:
     """A text field that holds a whole number.
 
     Raises:
@@ -61,22 +61,22 @@ def whole_number(field: str, usual: int = 0) -> int:
         raise InvalidInput(Problem(field, "must be a whole number")) from None
 
 
-def idempotency_key() -> Key | None:
+def read_idempotency_key() -> Key | None:
     """Return the client's key for its request; None: it sent none.
 
     Raises:
         InvalidInput: it cannot be a key.
     """
     text = request.headers.get("Idempotency-Key")
-    return None if text is None else Key.from_client(text, authentication.token_name())
+    return None if text is None else Key.from_client(text, authentication.get_token_name())
 
 
-def conditional(found: BaseModel) -> Response:
+def respond_conditionally(found: BaseModel) -> Response:
     """As JSON with an ETag, a digest of it; to whoever has it already, 304."""
-    return as_json(found.model_dump_json(), None)
+    return respond_with_json(found.model_dump_json(), None)
 
 
-def as_json(text: str, tag: str | None) -> Response:
+def respond_with_json(text: str, tag: str | None) -> Response:
     """The same of JSON that is there already.
 
     Args:

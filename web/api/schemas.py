@@ -12,10 +12,10 @@ from farm.database.models import Job, State, Worker
 from farm.fleet.estimates import Estimate
 from farm.jobs.bulk import Action, Outcome
 from farm.jobs.lists import Page
-from web.files import preview_url
-from web.words import needs, pixels, rfc3339
+from web.files import build_preview_url
+from web.words import describe_job_need, format_pixels, to_rfc3339
 
-Moment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+Moment = Annotated[datetime, PlainSerializer(to_rfc3339, return_type=str, when_used="json")]
 
 
 class Links(BaseModel):
@@ -45,7 +45,7 @@ class EstimateOut(BaseModel):
     message: str
 
     @classmethod
-    def of(cls, found: Estimate, message: str) -> EstimateOut:
+    def from_estimate(cls, found: Estimate, message: str) -> EstimateOut:
         """Told in these words."""
         return cls(
             width=found.width,
@@ -58,9 +58,11 @@ class EstimateOut(BaseModel):
         )
 
     @classmethod
-    def unknown(cls, width: int, height: int) -> EstimateOut:
+    def from_size(cls, width: int, height: int) -> EstimateOut:
         """While no worker is alive."""
-        message = f"{pixels(width, height)}: no worker is running, so nobody can tell what it needs"
+        message = (
+            f"{format_pixels(width, height)}: no worker is running, so nobody can tell what it needs"
+        )
         return cls(
             width=width,
             height=height,
@@ -105,10 +107,14 @@ class JobOut(BaseModel):
     links: Links
 
     @classmethod
-    def of(cls, job: Job, waiting_for: str | None = None, expected: Estimate | None = None) -> JobOut:
+    def from_row(
+        cls, job: Job, waiting_for: str | None = None, expected: Estimate | None = None
+    ) -> JobOut:
         """From its row."""
         own = {name: getattr(job, name) for name in cls.model_fields if name not in _NOT_IN_ROW}
-        estimate = EstimateOut.of(expected, needs(job, expected)) if expected else None
+        estimate = (
+            EstimateOut.from_estimate(expected, describe_job_need(job, expected)) if expected else None
+        )
         return cls(**own, waiting_for=waiting_for, estimate=estimate, links=links(job))
 
 
@@ -124,9 +130,9 @@ class JobPage(BaseModel):
     previous_cursor: str | None
 
     @classmethod
-    def of(cls, page: Page) -> JobPage:
+    def from_page(cls, page: Page) -> JobPage:
         """From a page of rows."""
-        items = [JobOut.of(job) for job in page.jobs]
+        items = [JobOut.from_row(job) for job in page.jobs]
         return cls(items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor)
 
 
@@ -151,7 +157,7 @@ class BulkOut(BaseModel):
     items: list[BulkItem]
 
     @classmethod
-    def of(cls, action: Action, outcomes: list[Outcome], *, dry_run: bool) -> BulkOut:
+    def from_outcomes(cls, action: Action, outcomes: list[Outcome], *, dry_run: bool) -> BulkOut:
         """From what was planned or done."""
         items = [_bulk_item(each, gone=action is Action.DELETE and not dry_run) for each in outcomes]
         done = sum(item.done for item in items)
@@ -185,7 +191,7 @@ class Workers(BaseModel):
     items: list[WorkerOut]
 
     @classmethod
-    def of(cls, workers: list[Worker]) -> Workers:
+    def from_rows(cls, workers: list[Worker]) -> Workers:
         """From their rows."""
         return cls(items=[WorkerOut.model_validate(worker) for worker in workers])
 
@@ -196,7 +202,7 @@ def links(job: Job) -> Links:
     return Links(
         self=url_for("api.get_job", job_id=job.id),
         page=url_for("pages.show_job", job_id=job.id),
-        preview=preview_url(job),
+        preview=build_preview_url(job),
         result=url_for("api.get_result", job_id=job.id) if job.state is State.SUCCEEDED else None,
         cancel=url_for("api.cancel", job_id=job.id) if running else None,
     )

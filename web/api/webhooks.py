@@ -33,7 +33,7 @@ class DeliveryOut(BaseModel):
     next_try_at: Moment | None
 
     @classmethod
-    def of(cls, row: Delivery) -> DeliveryOut:
+    def from_row(cls, row: Delivery) -> DeliveryOut:
         """From its row."""
         sending = row.status is DeliveryStatus.SENDING
         return cls(
@@ -64,7 +64,7 @@ def list_deliveries(job_id: str) -> Deliveries:
     with sessions.reading() as session:
         states.get(session, job_id)
         found = deliveries.of_job(session, job_id)
-    return Deliveries(items=[DeliveryOut.of(row) for row in found])
+    return Deliveries(items=[DeliveryOut.from_row(row) for row in found])
 
 
 @blueprint.post(f"/jobs/<job_id:job_id>/deliveries/<int(max={LARGEST_ID}):delivery_id>/retry")
@@ -80,4 +80,4 @@ def list_deliveries(job_id: str) -> Deliveries:
 def retry_delivery(job_id: str, delivery_id: int) -> DeliveryOut:
     """Send it now, delivered or not. Its tries are counted anew."""
     with sessions.writing() as session:
-        return DeliveryOut.of(deliveries.again(session, job_id, delivery_id))
+        return DeliveryOut.from_row(deliveries.again(session, job_id, delivery_id))

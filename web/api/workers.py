@@ -13,7 +13,7 @@ from farm.jobs import details
 from farm.recipe import Recipe
 from web.api import blueprint
 from web.api.schemas import EstimateOut, Workers
-from web.words import sized_need
+from web.words import describe_sized_need
 
 LONGEST_PHOTOGRAPH = 1_000_000  # px a side; uploads have limits of their own
 MOST_SIZES = 20  # estimated at once
@@ -47,13 +47,13 @@ def estimate_sizes(json_data: SizesQuery) -> Estimates:
     with sessions.reading() as session:
         workers = registry.list_alive(session)
     sizes = [*json_data.sizes, json_data.size]
-    return Estimates(items=[_at_size(json_data, size, workers) for size in sizes])
+    return Estimates(items=[_estimate_at_size(json_data, size, workers) for size in sizes])
 
 
-def _at_size(asked: EstimateQuery, size: int, workers: list[Worker]) -> EstimateOut | None:
+def _estimate_at_size(asked: EstimateQuery, size: int, workers: list[Worker]) -> EstimateOut | None:
     values = asked.model_dump(include=set(Recipe.model_fields)) | {"size": size}
     try:
-        return _estimated(Recipe.parse(values), asked.width, asked.height, workers)
+        return _estimate(Recipe.parse(values), asked.width, asked.height, workers)
     except InvalidInput:  # such as iterations for other levels
         return None
 
@@ -66,15 +66,15 @@ def estimate_size(json_data: EstimateQuery) -> EstimateOut:
     """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
     with sessions.reading() as session:
         workers = registry.list_alive(session)
-    return _estimated(json_data, json_data.width, json_data.height, workers)
+    return _estimate(json_data, json_data.width, json_data.height, workers)
 
 
-def _estimated(recipe: Recipe, width: int, height: int, workers: list[Worker]) -> EstimateOut:
+def _estimate(recipe: Recipe, width: int, height: int, workers: list[Worker]) -> EstimateOut:
     found = estimate(recipe, height, width, workers)
     if found is None:
         height, width = recipe.picture_size(height, width)
-        return EstimateOut.unknown(width, height)
-    return EstimateOut.of(found, sized_need(found))
+        return EstimateOut.from_size(width, height)
+    return EstimateOut.from_estimate(found, describe_sized_need(found))
 
 
 @blueprint.get("/workers")
@@ -83,7 +83,7 @@ def _estimated(recipe: Recipe, width: int, height: int, workers: list[Worker]) -
 def list_workers() -> Workers:
     """The workers that are alive."""
     with sessions.reading() as session:
-        return Workers.of(registry.list_alive(session))
+        return Workers.from_rows(registry.list_alive(session))
 
 
 class QueueOut(BaseModel):

@@ -38,12 +38,12 @@ def init_app(app: Flask) -> None:
             log.warning("a token is asked for and there is none yet: `farm token create NAME` makes one")
 
 
-def client() -> str:
+def identify_client() -> str:
     """Who asks, for limits: whose token it is, or the address."""
     return f"token {g.token}" if "token" in g else f"address {request.remote_addr}"
 
 
-def token_name() -> str | None:
+def get_token_name() -> str | None:
     """Return the name of the token that this request showed; None: the farm asks for none."""
     name: str | None = g.get("token")
     return name
@@ -57,13 +57,13 @@ def _admit() -> ResponseReturnValue | None:
     """
     if request.endpoint in OPEN:
         return None
-    sent = _bearer()
+    sent = _read_bearer()
     if sent is not None:
-        token = _known(tokens.digest(sent))
+        token = _find_token(tokens.digest(sent))
         if token is None:
-            raise Unauthorized(WRONG, www_authenticate=_challenge("invalid_token"))
+            raise Unauthorized(WRONG, www_authenticate=_build_challenge("invalid_token"))
     else:
-        token = _known(session.get(SIGNED_IN))
+        token = _find_token(session.get(SIGNED_IN))
         if token is None:
             return _ask()
         _check_own_page()
@@ -79,13 +79,13 @@ def _keep_out_of_caches(response: Response) -> Response:
     return response
 
 
-def _bearer() -> str | None:
+def _read_bearer() -> str | None:
     """The token that a program sent; another scheme is as good as none."""
     given = request.authorization
     return given.token if given and given.type == "bearer" else None
 
 
-def _known(sha256: str | None) -> Token | None:
+def _find_token(sha256: str | None) -> Token | None:
     if sha256 is None:
         return None
     with sessions.reading() as reader:
@@ -95,10 +95,10 @@ def _known(sha256: str | None) -> Token | None:
 def _ask() -> ResponseReturnValue:
     """A browser that goes somewhere is led to the sign-in page; everybody else is told."""
     if request.path.startswith("/api/"):
-        raise Unauthorized(BY_PROGRAM, www_authenticate=_challenge())
+        raise Unauthorized(BY_PROGRAM, www_authenticate=_build_challenge())
     goes = request.method in SAFE_METHODS and "text/html" in request.headers.get("Accept", "")
     if not goes:
-        raise Unauthorized(BY_PERSON, www_authenticate=_challenge())
+        raise Unauthorized(BY_PERSON, www_authenticate=_build_challenge())
     there = request.full_path if request.query_string else request.path
     return redirect(url_for("pages.sign_in", next=there))
 
@@ -117,7 +117,7 @@ def _check_own_page() -> None:
         raise Forbidden("A program shows its token by `Authorization: Bearer ...`, not by a cookie.")
 
 
-def _challenge(error: str | None = None) -> WWWAuthenticate:
+def _build_challenge(error: str | None = None) -> WWWAuthenticate:
     values: dict[str, str | None] = {"realm": "style-farm"}
     if error:
         values["error"] = error

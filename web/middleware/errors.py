@@ -35,48 +35,48 @@ log = structlog.get_logger()
 
 def init_app(app: Flask) -> None:
     """Answer every error of this application from here."""
-    app.register_error_handler(FarmError, _farm_error)
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(CSRFError, _csrf_error)
-    app.register_error_handler(RateLimitExceeded, _too_often)
-    app.register_error_handler(RequestEntityTooLarge, _too_large)
-    app.register_error_handler(ClientDisconnected, _broken_off)
-    app.register_error_handler(HTTPError, _invalid_query)
-    app.register_error_handler(OperationalError, _database_away)
-    app.register_error_handler(StorageAway, _storage_away)
-    app.register_error_handler(Busy, _busy)
-    app.register_error_handler(RecursionError, _too_deep)
-    app.register_error_handler(Exception, _broken)
+    app.register_error_handler(FarmError, _handle_farm_error)
+    app.register_error_handler(HTTPException, _handle_http_error)
+    app.register_error_handler(CSRFError, _handle_csrf_error)
+    app.register_error_handler(RateLimitExceeded, _handle_rate_limit)
+    app.register_error_handler(RequestEntityTooLarge, _handle_too_large)
+    app.register_error_handler(ClientDisconnected, _handle_disconnect)
+    app.register_error_handler(HTTPError, _handle_invalid_query)
+    app.register_error_handler(OperationalError, _handle_database_away)
+    app.register_error_handler(StorageAway, _handle_storage_away)
+    app.register_error_handler(Busy, _handle_busy)
+    app.register_error_handler(RecursionError, _handle_recursion)
+    app.register_error_handler(Exception, _handle_unexpected)
 
 
-def _farm_error(error: FarmError) -> Response:
+def _handle_farm_error(error: FarmError) -> Response:
     if error.status >= 500:
-        return _broken(error)
+        return _handle_unexpected(error)
     problems = error.problems if isinstance(error, InvalidInput) else ()
-    return _answer(error.status, str(error), problems)
+    return _respond(error.status, str(error), problems)
 
 
-def _http_error(error: HTTPException) -> Response:
+def _handle_http_error(error: HTTPException) -> Response:
     own = error.description if error.code in (401, 403, 415, 503) else None
     status = error.code or 500
-    response = _answer(status, own or DETAILS.get(status) or error.description or error.name)
+    response = _respond(status, own or DETAILS.get(status) or error.description or error.name)
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after", "www-authenticate"):
             response.headers[name] = value
     return response
 
 
-def _csrf_error(error: CSRFError) -> Response:
+def _handle_csrf_error(error: CSRFError) -> Response:
     detail = "This form was opened too long ago, or cookies are off. Go back, reload it, send it again."
-    return _answer(400, detail)
+    return _respond(400, detail)
 
 
-def _too_often(error: RateLimitExceeded) -> Response:
+def _handle_rate_limit(error: RateLimitExceeded) -> Response:
     """When to come again is told by the limiter, in `Retry-After`."""
-    return _answer(429, f"Too many requests: this farm takes {error.description}. Wait a little.")
+    return _respond(429, f"Too many requests: this farm takes {error.description}. Wait a little.")
 
 
-def _too_large(error: RequestEntityTooLarge) -> Response:
+def _handle_too_large(error: RequestEntityTooLarge) -> Response:
     """The body as a whole, its number of parts, or the text in it; pictures are judged elsewhere."""
     most = current_app.config["MAX_CONTENT_LENGTH"]
     if (request.content_length or 0) > most:
@@ -84,63 +84,63 @@ def _too_large(error: RequestEntityTooLarge) -> Response:
     else:
         parts = current_app.config["MAX_FORM_PARTS"]
         detail = f"The form has more than {parts} parts, or too much text in one of them."
-    return _answer(413, detail, [Problem("body", detail)])
+    return _respond(413, detail, [Problem("body", detail)])
 
 
-def _broken_off(error: ClientDisconnected) -> Response:
+def _handle_disconnect(error: ClientDisconnected) -> Response:
     """The sender is gone, or was silent for too long."""
     detail = "The request broke off in the middle. Nothing of it was kept; send it again."
-    response = _answer(408, detail)
+    response = _respond(408, detail)
     response.headers["Connection"] = "close"  # whatever else comes belongs to what is given up
     return response
 
 
-def _invalid_query(error: HTTPError) -> Response:
+def _handle_invalid_query(error: HTTPError) -> Response:
     cause = error.__cause__
     problems = recipe.problems(cause) if isinstance(cause, ValidationError) else ()
-    named = [_of_a_request(problem) for problem in problems]
-    return _answer(error.status_code, str(InvalidInput(*named)), named)
+    named = [_translate_problem(problem) for problem in problems]
+    return _respond(error.status_code, str(InvalidInput(*named)), named)
 
 
-def _of_a_request(problem: Problem) -> Problem:
+def _translate_problem(problem: Problem) -> Problem:
     """In words for a query or a body, which is not always a recipe."""
     if problem.message.startswith("input should be a valid dictionary"):
         return Problem("body", "must be a JSON object")
     return Problem(problem.field, problem.message.replace("setting of a recipe", "parameter"))
 
 
-def _database_away(error: OperationalError) -> Response:
+def _handle_database_away(error: OperationalError) -> Response:
     log.error("database does not answer", path=request.path, error=str(error.orig))
-    response = _answer(503, DETAILS[503])
+    response = _respond(503, DETAILS[503])
     response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
 
 
-def _storage_away(error: StorageAway) -> Response:
+def _handle_storage_away(error: StorageAway) -> Response:
     log.error("storage refused", path=request.path, exc_info=error)
-    response = _answer(503, "The farm cannot store or fetch pictures just now. Try again in a moment.")
+    response = _respond(503, "The farm cannot store or fetch pictures just now. Try again in a moment.")
     response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
 
 
-def _busy(error: Busy) -> Response:
+def _handle_busy(error: Busy) -> Response:
     log.warning("busy", path=request.path)
-    response = _answer(503, str(error))
+    response = _respond(503, str(error))
     response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
 
 
-def _too_deep(error: RecursionError) -> Response:
+def _handle_recursion(error: RecursionError) -> Response:
     """JSON within JSON, thousands of levels deep."""
-    return _answer(400, DETAILS[400])
+    return _respond(400, DETAILS[400])
 
 
-def _broken(error: Exception) -> Response:
+def _handle_unexpected(error: Exception) -> Response:
     log.error("request failed", method=request.method, path=request.path, exc_info=error)
-    return _answer(500, DETAILS[500])
+    return _respond(500, DETAILS[500])
 
 
-def _answer(status: int, detail: str, problems: Sequence[Problem] = ()) -> Response:
+def _respond(status: int, detail: str, problems: Sequence[Problem] = ()) -> Response:
     if status < 500:
         log.info("refused", method=request.method, path=request.path, status=status, detail=detail)
     title = HTTPStatus(status).phrase

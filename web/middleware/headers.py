@@ -43,12 +43,12 @@ class OnlyOurHosts:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         host = environ.get("HTTP_HOST", "").lower()
-        if HOST.fullmatch(host) and self._knows(HOST.sub(r"\1", host)):
+        if HOST.fullmatch(host) and self._allows(HOST.sub(r"\1", host)):
             return self._inner(environ, start_response)
         text = "This farm does not answer under that name. Its operator can set FARM_TRUSTED_HOSTS.\n"
         return Response(text, 400, HEADERS, mimetype="text/plain")(environ, start_response)
 
-    def _knows(self, name: str) -> bool:
+    def _allows(self, name: str) -> bool:
         return self._hosts is None or name in self._hosts
 
 

@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from flask_limiter import ApplicationLimit, HeaderNames, Limiter
 
 from farm.settings import settings
-from web.middleware.authentication import OPEN, client
+from web.middleware.authentication import OPEN, identify_client
 from web.middleware.headers import SAFE_METHODS
 
 REDIS_SECONDS = 1  # that a question to Redis may take; then this process counts alone
@@ -31,14 +31,14 @@ def init_app(app: Flask) -> None:
     limits = [
         ApplicationLimit(limit, scope=scope, exempt_when=exempt)
         for limit, scope, exempt in (
-            (wanted.rate_limit, "changes", _looks),
-            (wanted.read_limit, "reads", _changes_or_is_open),
+            (wanted.rate_limit, "changes", _is_read),
+            (wanted.read_limit, "reads", _is_change_or_open),
         )
         if limit
     ]
-    app.after_request(_say_when)  # which runs after the limiter's own, that comes later
+    app.after_request(_set_retry_after)  # which runs after the limiter's own, that comes later
     limiter = Limiter(
-        client,
+        identify_client,
         app=app,
         application_limits=list(limits),
         strategy="moving-window",
@@ -50,10 +50,10 @@ def init_app(app: Flask) -> None:
         enabled=bool(limits),
     )
     if not wanted.read_limit:
-        limiter.request_filter(_looks)  # most requests: the limiter need not even begin
+        limiter.request_filter(_is_read)  # most requests: the limiter need not even begin
 
 
-def _say_when(response: Response) -> Response:
+def _set_retry_after(response: Response) -> Response:
     """Only who came too often is told to come later."""
     seconds = response.headers.pop(WAIT, None)
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and seconds is not None:
@@ -61,9 +61,9 @@ def _say_when(response: Response) -> Response:
     return response
 
 
-def _looks() -> bool:
+def _is_read() -> bool:
     return request.method in SAFE_METHODS or request.endpoint in QUESTIONS
 
 
-def _changes_or_is_open() -> bool:
-    return not _looks() or request.endpoint in OPEN
+def _is_change_or_open() -> bool:
+    return not _is_read() or request.endpoint in OPEN

@@ -30,13 +30,13 @@ class _Words:
     icon: str
     button: str = "btn-primary"
 
-    def does(self, jobs: list[Job]) -> str:
+    def describe(self, jobs: list[Job]) -> str:
         """On the button: one job by its name, more by their number."""
         return self.act.format(f"“{jobs[0].name}”" if len(jobs) == 1 else f"{len(jobs)} jobs")
 
-    def asked(self, jobs: list[Job]) -> str:
+    def ask(self, jobs: list[Job]) -> str:
         """As the question of the page."""
-        return f"{self.does(jobs)}?" if jobs else self.nothing
+        return f"{self.describe(jobs)}?" if jobs else self.nothing
 
 
 WORDS = {
@@ -79,44 +79,44 @@ def confirm_bulk() -> ResponseReturnValue:
     """What would happen, job by job, and whether it shall."""
     if not request.form.getlist("ids"):
         flash("No job was selected.")
-        return redirect(_back(), 303)
-    action = _action()
+        return redirect(_read_origin(), 303)
+    action = _read_action()
     outcomes = bulk.plan(action, request.form.getlist("ids"))
     return render_template(
         "bulk.html",
         action=action,
         words=WORDS[action],
         would=[outcome.job for outcome in outcomes if not outcome.refusal],
-        refused=_by_reason(outcomes),
-        back=_back(),
+        refused=_group_by_reason(outcomes),
+        back=_read_origin(),
     )
 
 
 @blueprint.post("/jobs/bulk/confirmed")
 def carry_out_bulk() -> ResponseReturnValue:
     """Do it, say what came of it, and go back to where it was asked for."""
-    action = _action()
+    action = _read_action()
     outcomes = bulk.carry_out(action, request.form.getlist("ids"))
-    flash(_told(action, outcomes))
-    back = OUR_LISTS.fullmatch(_back())
+    flash(_describe_outcomes(action, outcomes))
+    back = OUR_LISTS.fullmatch(_read_origin())
     gone = action is Action.DELETE and back is not None and back["job"] is not None
-    return redirect(url_for("pages.list_jobs") if gone else _back(), 303)
+    return redirect(url_for("pages.list_jobs") if gone else _read_origin(), 303)
 
 
-def _action() -> Action:
+def _read_action() -> Action:
     try:
         return Action(request.form.get("action", ""))
     except ValueError:
         raise InvalidInput(Problem("action", f"is one of {', '.join(Action)}")) from None
 
 
-def _back() -> str:
+def _read_origin() -> str:
     """Where the request came from: a list or a job of ours, never another site."""
     asked = request.form.get("back", "")
     return asked if OUR_LISTS.fullmatch(asked) else url_for("pages.list_jobs")
 
 
-def _by_reason(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
+def _group_by_reason(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
     found: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         if outcome.refusal:
@@ -124,11 +124,11 @@ def _by_reason(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
     return found
 
 
-def _told(action: Action, outcomes: list[Outcome]) -> str:
+def _describe_outcomes(action: Action, outcomes: list[Outcome]) -> str:
     """`3 cancelled; 1 not: already ended.`"""
     done = sum(outcome.refusal is None for outcome in outcomes)
     word = WORDS[action].done
     not_done = "not" if done else f"not {word}"
     parts = [f"{done} {word}"] if done else []
-    parts += [f"{len(jobs)} {not_done}: {why}" for why, jobs in _by_reason(outcomes).items()]
+    parts += [f"{len(jobs)} {not_done}: {why}" for why, jobs in _group_by_reason(outcomes).items()]
     return "; ".join(parts) + "."

@@ -11,33 +11,33 @@ from farm.recipe.recipe import NEWEST, typed
 from farm.settings import settings
 
 
-def farm_submit(job: Job, url: str) -> str:
+def build_farm_submit(job: Job, url: str) -> str:
     """What sends the same pictures, under names of one's own, with the same recipe to this farm."""
-    settings = _differing(job)
+    settings = _select_differing(job)
     options = [
         f"--{name.replace('_', '-')} {shlex.quote(typed(value))}" for name, value in settings.items()
     ]
     return " ".join(
-        ["farm submit photograph.jpg", *_paintings(job), f"--url {shlex.quote(url)}", *options]
+        ["farm submit photograph.jpg", *_list_paintings(job), f"--url {shlex.quote(url)}", *options]
     )
 
 
-def curl(job: Job, url: str) -> str:
+def build_curl(job: Job, url: str) -> str:
     """The same without the farm's command line."""
-    recipe = shlex.quote(f"recipe={json.dumps(_differing(job))}")
-    styles = [f"-F 'style=@{painting}'" for painting in _paintings(job)]
+    recipe = shlex.quote(f"recipe={json.dumps(_select_differing(job))}")
+    styles = [f"-F 'style=@{painting}'" for painting in _list_paintings(job)]
     key = ['-H "Authorization: Bearer $FARM_TOKEN"'] if settings().require_token else []
     address = shlex.quote(f"{url}/api/v1/jobs")
     return " ".join(["curl", *key, "-F 'content=@photograph.jpg'", *styles, f"-F {recipe}", address])
 
 
-def _paintings(job: Job) -> list[str]:
+def _list_paintings(job: Job) -> list[str]:
     if len(job.styles) == 1:
         return ["painting.jpg"]
     return [f"painting{style.position + 1}.jpg" for style in job.styles]
 
 
-def _differing(job: Job) -> dict[str, object]:
+def _select_differing(job: Job) -> dict[str, object]:
     """The settings that are not the defaults, and the size."""
     recipe = Recipe.model_validate(job.recipe)
     usual = Recipe.parse({"version": recipe.version}).model_dump(mode="json") | {"version": NEWEST}

@@ -9,7 +9,7 @@ from farm.database import sessions
 from farm.database.models import Exploration, State
 from farm.errors import NotFound, WrongState
 from farm.explorations import grids
-from web.api.explorations import progress
+from web.api.explorations import compute_progress
 from web.pages import blueprint
 
 LISTED = 24
@@ -30,7 +30,11 @@ def show_exploration(exploration_id: str) -> str:
     with sessions.reading() as session:
         left = grids.estimate_left(session, found)
     return render_template(
-        "explore.html", exploration=found, going=_is_going(found), progress=progress(found), left=left
+        "explore.html",
+        exploration=found,
+        going=_is_going(found),
+        progress=compute_progress(found),
+        left=left,
     )
 
 

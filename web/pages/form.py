@@ -30,7 +30,7 @@ from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.formats import FORMATS
 from farm.recipe.recipe import AUTOMATIC, LARGEST_SIZE, LAST_RESORT, NEWEST, Version, choices, typed
-from web.samples import CONTENTS, STYLES, offered
+from web.samples import CONTENTS, STYLES, list_offered
 
 SIZES = {
     256: "a quick look",
@@ -131,7 +131,7 @@ class _Form(FlaskForm):
     )
 
 
-def _setting(name: str) -> Field:
+def _build_field(name: str) -> Field:
     """The form field of one setting of the recipe."""
     info = Recipe.model_fields[name]
     options: dict[str, Any] = {"description": info.description, "default": typed(info.default)}
@@ -140,22 +140,22 @@ def _setting(name: str) -> Field:
     title = name.replace("_", " ").capitalize()
     if name == "preset":
         return RadioField(
-            title, choices=[SelectChoice(c, c.capitalize()) for c in _literal(info)], **options
+            title, choices=[SelectChoice(c, c.capitalize()) for c in _read_literal(info)], **options
         )
-    if _literal(info):
+    if _read_literal(info):
         words = OPTION_WORDS.get(name, {})
-        choices = [SelectChoice(c, words.get(c, c)) for c in _literal(info)]
+        choices = [SelectChoice(c, words.get(c, c)) for c in _read_literal(info)]
         return SelectField(title, choices=choices, **options)
     if info.annotation in (int, float):
-        return StringField(title, widget=NumberInput(), render_kw=_limits(info), **options)
+        return StringField(title, widget=NumberInput(), render_kw=_read_limits(info), **options)
     return StringField(title, render_kw={"spellcheck": "false", "autocapitalize": "off"}, **options)
 
 
-def _literal(info: FieldInfo) -> tuple[str, ...]:
+def _read_literal(info: FieldInfo) -> tuple[str, ...]:
     return get_args(info.annotation) if get_origin(info.annotation) is Literal else ()
 
 
-def _limits(info: FieldInfo) -> dict[str, Any]:
+def _read_limits(info: FieldInfo) -> dict[str, Any]:
     """What the browser may check before it sends."""
     found: dict[str, Any] = {"step": "1" if info.annotation is int else "any"}
     for limit in info.metadata:
@@ -165,15 +165,17 @@ def _limits(info: FieldInfo) -> dict[str, Any]:
     return found
 
 
-PictureForm = type("PictureForm", (_Form,), {name: _setting(name) for name in (*PROMINENT, *ADVANCED)})
+PictureForm = type(
+    "PictureForm", (_Form,), {name: _build_field(name) for name in (*PROMINENT, *ADVANCED)}
+)
 
 
-def fields_of(form: FlaskForm, names: Iterable[str]) -> list[Field]:
+def select_fields(form: FlaskForm, names: Iterable[str]) -> list[Field]:
     """These fields, in this order."""
     return [form[name] for name in names]
 
 
-def recipe_of(form: FlaskForm) -> Recipe:
+def read_recipe(form: FlaskForm) -> Recipe:
     """The settings that were typed; what is left empty takes its default.
 
     Raises:
@@ -190,7 +192,7 @@ def recipe_of(form: FlaskForm) -> Recipe:
     return Recipe.parse(values)
 
 
-def _usual(version: str | None) -> Recipe:
+def _make_defaults(version: str | None) -> Recipe:
     """The defaults of a version; of the newest where there is none of that name."""
     return Recipe.parse({"version": version if version in choices(Version) else NEWEST})
 
@@ -203,21 +205,21 @@ def _weight_of(balance: str, version: str) -> str:
         stops = math.nan
     if not -STOPS <= stops <= STOPS:
         raise InvalidInput(Problem("balance", f"must be a number from -{STOPS} to {STOPS}"))
-    return f"{_usual(version).content_weight * 2**-stops:.6g}"
+    return f"{_make_defaults(version).content_weight * 2**-stops:.6g}"
 
 
 def _balance_of(weight: float, version: str) -> str | None:
     """The inverse, if the slider has such a stop."""
     if weight <= 0:
         return None
-    middle = _usual(version).content_weight
+    middle = _make_defaults(version).content_weight
     stops = round(-math.log2(weight / middle) / STOP) * STOP
     if abs(stops) > STOPS or not math.isclose(weight, middle * 2**-stops, rel_tol=1e-4):
         return None
     return typed(stops)
 
 
-def values_of(job: Job, recipe: Recipe) -> dict[str, Any]:
+def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
     """What the form shows so that sending it makes a picture of this job's by this recipe."""
     values: dict[str, Any] = {name: typed(getattr(recipe, name)) for name in (*PROMINENT, *ADVANCED)}
     values["version"] = recipe.version
@@ -260,18 +262,18 @@ def read_cell_size(form: FlaskForm) -> int:
         raise InvalidInput(Problem("cell_size", "must be a whole number")) from None
 
 
-def larger(job: Job) -> int | None:
+def find_larger_size(job: Job) -> int | None:
     """The next usual size."""
     return next((size for size in SIZES if size > max(job.width, job.height)), None)
 
 
-def unknown_fields(form: FlaskForm, sent: Iterable[str]) -> Iterator[Problem]:
+def find_unknown_fields(form: FlaskForm, sent: Iterable[str]) -> Iterator[Problem]:
     """Fields that this form does not have."""
     for name in sorted(set(sent) - {field.name for field in form}):
         yield Problem(name[:80], "is not a field of this form")
 
 
-def show(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:
+def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:
     """Put each problem beside its field; returns all as (field's id or "", what to say)."""
     said = []
     for problem in problems:
@@ -287,12 +289,12 @@ def show(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:
     return said
 
 
-def choices_shown(version: str | None) -> dict[str, Any]:
+def list_choices(version: str | None) -> dict[str, Any]:
     """What the page needs besides the form, for a recipe of this version."""
-    usual = _usual(version)
+    usual = _make_defaults(version)
     return {
-        "sample_contents": offered(CONTENTS),
-        "sample_styles": offered(STYLES),
+        "sample_contents": list_offered(CONTENTS),
+        "sample_styles": list_offered(STYLES),
         "sizes": SIZES,
         "largest": LARGEST_SIZE,
         "presets": {name: (words, usual.schedules[name]) for name, words in PRESET_WORDS.items()},

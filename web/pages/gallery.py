@@ -10,7 +10,7 @@ from farm.database import sessions
 from farm.database.models import Job, State
 from farm.jobs import lists
 from web.pages import blueprint
-from web.pages.jobs import SORTS, asked, kept
+from web.pages.jobs import SORTS, keep_question, read_question
 
 PAGE = 30  # pictures in one page
 STEPS = 8  # shapes from a square to twice as wide
@@ -20,15 +20,20 @@ MOST = 12  # steps either way
 @blueprint.get("/gallery")
 def show_gallery() -> str:
     """Finished pictures; `?q=` in their name, `?sort=`, `?cursor=`."""
-    question = asked(State.SUCCEEDED)
+    question = read_question(State.SUCCEEDED)
     with sessions.reading() as session:
         page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGE)
     return render_template(
-        "gallery.html", page=page, asked=question, kept=kept(question), sorts=SORTS, shape=shape
+        "gallery.html",
+        page=page,
+        asked=question,
+        kept=keep_question(question),
+        sorts=SORTS,
+        shape=classify_shape,
     )
 
 
-def shape(job: Job) -> int:
+def classify_shape(job: Job) -> int:
     """A picture's proportions as one of the classes `shape-0` (tall) to `shape-24` (wide) of site.css: a
     row of pictures needs to know how wide each is, and pages have no styles of their own."""
     steps = round(math.log2(job.width / job.height) * STEPS)

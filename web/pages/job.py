@@ -19,7 +19,7 @@ from farm.recipe.recipe import typed
 from farm.webhooks import deliveries
 from web import words
 from web.pages import blueprint, commands, loss_chart
-from web.pages.form import larger
+from web.pages.form import find_larger_size
 
 
 @blueprint.get("/jobs/<job_id:job_id>")
@@ -41,17 +41,20 @@ def show_job(job_id: str) -> str:
         "job.html",
         job=found,
         waiting_for=waiting_for,
-        needs=words.needs(found, expected) if expected else "",
-        curve=Markup(loss_chart.losses(points)),  # noqa: S704  numbers and words of our own
-        figures=words.figures(found.metrics),
+        needs=words.describe_job_need(found, expected) if expected else "",
+        curve=Markup(loss_chart.draw_losses(points)),  # noqa: S704  numbers and words of our own
+        figures=words.list_figures(found.metrics),
         recipe=recipe,
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
-        larger=larger(found),
+        larger=find_larger_size(found),
         log_lines=log_lines,
         opinion=opinion,
         stars=stars,
         other_formats=conversions.others(found),
-        commands={"farm": commands.farm_submit(found, url), "curl": commands.curl(found, url)},
+        commands={
+            "farm": commands.build_farm_submit(found, url),
+            "curl": commands.build_curl(found, url),
+        },
         deliveries=told,
     )
 
@@ -95,7 +98,7 @@ def draw_losses(job_id: str) -> Response:
     """The loss curve, newer."""
     with sessions.reading() as session:
         points = details.losses(session, states.get(session, job_id))
-    response = Response(loss_chart.losses(points), mimetype="image/svg+xml")
+    response = Response(loss_chart.draw_losses(points), mimetype="image/svg+xml")
     response.cache_control.no_cache = True
     response.add_etag()
     response.make_conditional(request)

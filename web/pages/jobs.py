@@ -34,29 +34,29 @@ SORTS = {Sort.NEWEST: "Newest", Sort.OLDEST: "Oldest", Sort.NAME: "Name"}
 @blueprint.get("/jobs")
 def list_jobs() -> str:
     """Jobs; `?state=` of one state only, `?q=` in their name, `?sort=`, `?view=`, `?cursor=`."""
-    return render_template("jobs.html", **_list(), sorts=SORTS, views=View, bulk=bulk)
+    return render_template("jobs.html", **_load_list(), sorts=SORTS, views=View, bulk=bulk)
 
 
 @blueprint.get("/jobs/list")
 def refresh_list() -> Response:
     """Of the same page, what changes by itself; asked for with its ETag, only if it has changed."""
-    return send_fragment("_jobs.html", **_list())
+    return send_fragment("_jobs.html", **_load_list())
 
 
-def asked(state: State | None = None) -> Asked:
+def read_question(state: State | None = None) -> Asked:
     """The question in this request's address.
 
     Raises:
         InvalidInput: names what is none.
     """
     return Asked(
-        state or chosen(State, "state"),
+        state or read_choice(State, "state"),
         request.args.get("q", ""),
-        chosen(Sort, "sort") or Sort.NEWEST,
+        read_choice(Sort, "sort") or Sort.NEWEST,
     )
 
 
-def chosen(kind: type[Choice], name: str) -> Choice | None:
+def read_choice(kind: type[Choice], name: str) -> Choice | None:
     """Which of these the address names; None: none.
 
     Raises:
@@ -69,15 +69,15 @@ def chosen(kind: type[Choice], name: str) -> Choice | None:
         raise InvalidInput(Problem(name, f"is one of {', '.join(kind)}")) from None
 
 
-def kept(question: Asked, **more: Any) -> Mapping[str, str | None]:
+def keep_question(question: Asked, **more: Any) -> Mapping[str, str | None]:
     """What links carry on: the question, without what goes without saying."""
     sort = None if question.sort is Sort.NEWEST else question.sort.value
     return {"q": question.q or None, "sort": sort, **more}
 
 
-def _list() -> dict[str, Any]:
-    question = asked()
-    view = chosen(View, "view") or View.CARDS
+def _load_list() -> dict[str, Any]:
+    question = read_question()
+    view = read_choice(View, "view") or View.CARDS
     with sessions.reading() as session:
         page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGES[view])
         counts = lists.counts(session, question.q)
@@ -89,5 +89,5 @@ def _list() -> dict[str, Any]:
         "counts": counts,
         "workers": workers,
         "view": view,
-        "kept": kept(question, state=state, view=None if view is View.CARDS else view.value),
+        "kept": keep_question(question, state=state, view=None if view is View.CARDS else view.value),
     }

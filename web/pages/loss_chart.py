@@ -29,24 +29,29 @@ class _Scale:
     low: int  # decades
     high: int
 
-    def x(self, iteration: float) -> float:
+    def map_x(self, iteration: float) -> float:
         return LEFT + (iteration - self.first) / (self.last - self.first) * (WIDTH - LEFT - RIGHT)
 
-    def y(self, loss: float) -> float:
+    def map_y(self, loss: float) -> float:
         decades = math.log10(loss) if loss > 0 else self.low
         share = (max(decades, self.low) - self.low) / (self.high - self.low)
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
 
-def losses(points: Sequence[LossPoint]) -> str:
+def draw_losses(points: Sequence[LossPoint]) -> str:
     """An `svg` element, or nothing before there are two points and a loss above 0."""
     values = [value for point in points for value in (point.content, point.style, point.tv)]
     positive = [value for value in values if value > 0 and math.isfinite(value)]
     if len(points) < 2 or not positive or points[0].iteration == points[-1].iteration:
         return ""
-    scale = _scale(points, positive)
-    parts = [*_decades(scale), *_iterations(scale), *_levels(points, scale), *_legend()]
-    parts += [_line(name, points, scale) for name, _ in SERIES]
+    scale = _fit_scale(points, positive)
+    parts = [
+        *_draw_decades(scale),
+        *_draw_iterations(scale),
+        *_draw_levels(points, scale),
+        *_draw_legend(),
+    ]
+    parts += [_draw_line(name, points, scale) for name, _ in SERIES]
     last = points[-1]
     label = (
         f"Losses over {last.iteration} iterations, lately: content {last.content:.2g}, "
@@ -58,55 +63,55 @@ def losses(points: Sequence[LossPoint]) -> str:
     )
 
 
-def _scale(points: Sequence[LossPoint], positive: Sequence[float]) -> _Scale:
+def _fit_scale(points: Sequence[LossPoint], positive: Sequence[float]) -> _Scale:
     high = math.ceil(math.log10(max(positive)))
     low = max(math.floor(math.log10(min(positive))), high - MOST_DECADES)
     return _Scale(points[0].iteration, points[-1].iteration, min(low, high - 1), high)
 
 
-def _decades(scale: _Scale) -> Iterator[str]:
+def _draw_decades(scale: _Scale) -> Iterator[str]:
     step = -(-(scale.high - scale.low) // MOST_TICKS)
     for decade in range(scale.low, scale.high + 1, step):
-        y = scale.y(10.0**decade)
+        y = scale.map_y(10.0**decade)
         yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         power = f"10{str(decade).translate(SUPERSCRIPTS)}" if decade else "1"
-        yield _text(LEFT - 8, y + 4, power, "end")
+        yield _draw_text(LEFT - 8, y + 4, power, "end")
 
 
-def _iterations(scale: _Scale) -> Iterator[str]:
-    step = _round_step((scale.last - scale.first) / 5)
+def _draw_iterations(scale: _Scale) -> Iterator[str]:
+    step = _choose_step((scale.last - scale.first) / 5)
     for iteration in range(-(-scale.first // step) * step, scale.last + 1, step):
-        yield _text(scale.x(iteration), HEIGHT - BOTTOM + 18, str(iteration), "middle")
+        yield _draw_text(scale.map_x(iteration), HEIGHT - BOTTOM + 18, str(iteration), "middle")
 
 
-def _round_step(rough: float) -> int:
+def _choose_step(rough: float) -> int:
     """1, 2 or 5 times a power of ten, at least `rough`."""
     power = 10 ** math.floor(math.log10(max(rough, 1)))
     return int(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough))
 
 
-def _levels(points: Sequence[LossPoint], scale: _Scale) -> Iterator[str]:
+def _draw_levels(points: Sequence[LossPoint], scale: _Scale) -> Iterator[str]:
     """A mark where the picture grows to its next size."""
     for before, after in pairwise(points):
         if after.level != before.level:
-            x = scale.x(before.iteration)
+            x = scale.map_x(before.iteration)
             yield f'<line class="level" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
 
 
-def _legend() -> Iterator[str]:
+def _draw_legend() -> Iterator[str]:
     x = LEFT
     for name, title in SERIES:
         yield f'<line class="{name}" x1="{x}" x2="{x + 22}" y1="16" y2="16"/>'
-        yield _text(x + 30, 20, title, "start")
+        yield _draw_text(x + 30, 20, title, "start")
         x += 150
-    yield _text(WIDTH - RIGHT, 20, "iterations →", "end")
+    yield _draw_text(WIDTH - RIGHT, 20, "iterations →", "end")
 
 
-def _line(name: str, points: Sequence[LossPoint], scale: _Scale) -> str:
+def _draw_line(name: str, points: Sequence[LossPoint], scale: _Scale) -> str:
     loss: Callable[[LossPoint], float] = lambda point: getattr(point, name)  # noqa: E731
-    path = " ".join(f"{scale.x(p.iteration):.1f},{scale.y(loss(p)):.1f}" for p in points)
+    path = " ".join(f"{scale.map_x(p.iteration):.1f},{scale.map_y(loss(p)):.1f}" for p in points)
     return f'<polyline class="{name}" points="{path}"/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
+def _draw_text(x: float, y: float, text: str, anchor: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'

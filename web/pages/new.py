@@ -27,13 +27,13 @@ from web.pages import blueprint
 from web.pages.form import (
     KEPT,
     PictureForm,
-    choices_shown,
+    fill_values,
+    find_unknown_fields,
+    list_choices,
     read_axis,
     read_cell_size,
-    recipe_of,
-    show,
-    unknown_fields,
-    values_of,
+    read_recipe,
+    show_problems,
 )
 
 SENT_BEFORE = "You have sent this form before; this came of it. Change something in it for another one."
@@ -46,17 +46,17 @@ log = structlog.get_logger()
 def show_form() -> str:
     """The form; `?from=<job>` fills it in from that job, `&size=` with another size, `&settings=newest`
     with today's settings instead of the job's."""
-    kept = _kept_job(request.args.get("from", ""))
-    form = PictureForm(formdata=None, data=values_of(kept, _meant(kept)) if kept else None)
+    kept = _load_kept_job(request.args.get("from", ""))
+    form = PictureForm(formdata=None, data=fill_values(kept, _find_recipe(kept)) if kept else None)
     if kept and request.args.get("settings") == "newest":
-        kept_settings = _meant(kept).model_dump(include={"size", "preset", "format", "blend"})
-        form = PictureForm(formdata=None, data=values_of(kept, Recipe.parse(kept_settings)))
+        kept_settings = _find_recipe(kept).model_dump(include={"size", "preset", "format", "blend"})
+        form = PictureForm(formdata=None, data=fill_values(kept, Recipe.parse(kept_settings)))
     if kept and request.args.get("size", "").isdecimal():
         form.size.data = request.args["size"]
-    return _form_page(form, kept)
+    return _render_form(form, kept)
 
 
-def _meant(job: Job) -> Recipe:
+def _find_recipe(job: Job) -> Recipe:
     """A job's recipe; of an exploration's cell, the one it stands for at full size."""
     if job.exploration_id is None:
         return Recipe.model_validate(job.recipe)
@@ -66,36 +66,36 @@ def _meant(job: Job) -> Recipe:
 @blueprint.post("/")
 def create() -> ResponseReturnValue:
     """Submit; on success to the job's page, else the form again with what is wrong."""
-    return _taken(_submitted)
+    return _handle_form(_submit_form)
 
 
 @blueprint.post("/explore")
 def explore() -> ResponseReturnValue:
     """Submit a grid of small pictures around these settings; on success to its page."""
-    return _taken(_explored)
+    return _handle_form(_explore_form)
 
 
-def _taken(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturnValue:
+def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturnValue:
     """
     Args:
         take: what becomes of a form; returns where to go then.
     """
     form = PictureForm()
     try:
-        kept = _kept_job(form.from_job.data or "")
+        kept = _load_kept_job(form.from_job.data or "")
     except NotFound:
         kept, form.from_job.data = None, ""
     try:
         place = take(form, kept)
     except InvalidInput as error:
         log.info("form refused", problems=[problem.field for problem in error.problems])
-        return _form_page(form, kept, show(form, error.problems)), error.status
+        return _render_form(form, kept, show_problems(form, error.problems)), error.status
     if request.headers.get("X-Requested-With") == BY_SCRIPT:
         return "", 201, {"Location": place}
     return redirect(place, 303)
 
 
-def _kept_job(job_id: str) -> Job | None:
+def _load_kept_job(job_id: str) -> Job | None:
     """The job whose pictures are used again."""
     if not job_id:
         return None
@@ -103,7 +103,7 @@ def _kept_job(job_id: str) -> Job | None:
         return states.get(session, job_id)
 
 
-def _form_page(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | None = None) -> str:
+def _render_form(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | None = None) -> str:
     form.once.data = form.once.data or secrets.token_hex(16)
     return render_template(
         "new.html",
@@ -114,27 +114,27 @@ def _form_page(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | 
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
         most_styles=MOST_STYLES,
         smallest_style=SMALLEST_STYLE,
-        **choices_shown(form.version.data),
+        **list_choices(form.version.data),
     )
 
 
-def _submitted(form: FlaskForm, kept: Job | None) -> str:
-    content, styles, recipe = _received(form, kept)
+def _submit_form(form: FlaskForm, kept: Job | None) -> str:
+    content, styles, recipe = _read_form(form, kept)
     name, webhook_url = form["name"].data or "", form.webhook_url.data or ""
-    key = _key(form, content, styles)
+    key = _compute_key(form, content, styles)
     job = submit(content, styles, recipe, name=name, webhook_url=webhook_url, key=key)
     return url_for("pages.show_job", job_id=job.id)
 
 
-def _explored(form: FlaskForm, kept: Job | None) -> str:
-    content, styles, recipe = _received(form, kept)
+def _explore_form(form: FlaskForm, kept: Job | None) -> str:
+    content, styles, recipe = _read_form(form, kept)
     across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
-    name, size, key = form["name"].data or "", read_cell_size(form), _key(form, content, styles)
+    name, size, key = form["name"].data or "", read_cell_size(form), _compute_key(form, content, styles)
     made = grids.explore(content, styles, recipe, across, down, name=name, size=size, key=key)
     return url_for("pages.show_exploration", exploration_id=made.id)
 
 
-def _key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | None:
+def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | None:
     """Of this very form, filled in like this: sent again, by a double click or after going back, it
     makes nothing new; with any change it does. None: the form does not say which it is."""
     if not form.once.data:
@@ -148,20 +148,20 @@ def _key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | None:
     return key
 
 
-def _received(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], Recipe]:
+def _read_form(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], Recipe]:
     """Photograph, paintings and recipe.
 
     Raises:
         InvalidInput: all that can be said before the pictures are looked at.
     """
-    problems = list(unknown_fields(form, [*request.form, *request.files]))
+    problems = list(find_unknown_fields(form, [*request.form, *request.files]))
     recipe = Recipe()
     try:
-        recipe = recipe_of(form)
+        recipe = read_recipe(form)
     except InvalidInput as error:
         problems += error.problems
-    content = next(_contents(form, kept, problems), None)
-    styles = list(_styles(form, kept, problems))
+    content = next(_read_contents(form, kept, problems), None)
+    styles = list(_read_styles(form, kept, problems))
     if content is None and not any(p.field == "content" for p in problems):
         problems.append(Problem("content", "is missing; choose a photograph"))
     if not styles and not any(p.field == "style" for p in problems):
@@ -172,45 +172,45 @@ def _received(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], Re
     return content, styles, recipe
 
 
-def _contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
+def _read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
     """The photograph: a file if there is one, else what was picked."""
-    if _chosen(form.content.data):
+    if _is_chosen(form.content.data):
         yield form.content.data.read()
         return
     pick = form.content_pick.data
     if pick == KEPT and kept:
-        yield from _stored(kept.content, "content", problems)
+        yield from _read_stored(kept.content, "content", problems)
     elif pick:
-        yield from _sample(pick, samples.CONTENTS, "content", problems)
+        yield from _read_sample(pick, samples.CONTENTS, "content", problems)
 
 
-def _styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
+def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
     """The paintings: what was picked, then the files."""
     uploads = {f"{KEPT}-{style.position}": style.upload for style in kept.styles} if kept else {}
     for pick in form.style_pick.data or []:
         if pick in uploads:
-            yield from _stored(uploads[pick], "style", problems)
+            yield from _read_stored(uploads[pick], "style", problems)
         else:
-            yield from _sample(pick, samples.STYLES, "style", problems)
-    yield from (file.read() for file in form.style.data or [] if _chosen(file))
+            yield from _read_sample(pick, samples.STYLES, "style", problems)
+    yield from (file.read() for file in form.style.data or [] if _is_chosen(file))
 
 
-def _chosen(file: object) -> bool:
+def _is_chosen(file: object) -> bool:
     """Browsers send a nameless part for an empty file input."""
     return isinstance(file, FileStorage) and bool(file.filename)
 
 
-def _stored(upload: Upload, field: str, problems: list[Problem]) -> Iterator[bytes]:
+def _read_stored(upload: Upload, field: str, problems: list[Problem]) -> Iterator[bytes]:
     try:
         yield storage().get_whole(upload.key, upload.sha256)
     except NotFound:
         problems.append(Problem(field, "is no longer whole in storage; choose the file again"))
 
 
-def _sample(
+def _read_sample(
     name: str, offered: tuple[samples.Sample, ...], field: str, problems: list[Problem]
 ) -> Iterator[bytes]:
-    found = next((sample for sample in samples.offered(offered) if sample.name == name), None)
+    found = next((sample for sample in samples.list_offered(offered) if sample.name == name), None)
     if found is None:
         problems.append(Problem(field, "is not one of the pictures offered here"))
     else:

@@ -53,50 +53,55 @@ def show_reference() -> str:
 
 
 def _operation(spec: dict[str, Any], path: str, method: str, item: dict[str, Any]) -> Operation:
-    body_type, body = _content(spec, item.get("requestBody", {}))
+    body_type, body = _describe_content(spec, item.get("requestBody", {}))
     good = next((code for code in item["responses"] if code.startswith("2")), "")
-    answer_type, answer = _content(spec, item["responses"].get(good, {}))
+    answer_type, answer = _describe_content(spec, item["responses"].get(good, {}))
     return Operation(
         method=method.upper(),
         path=path,
-        words=_marked(" ".join(filter(None, (item.get("summary"), item.get("description"))))),
+        words=_mark_code(" ".join(filter(None, (item.get("summary"), item.get("description"))))),
         parameters=[
-            Field(each["name"], _kind(spec, each["schema"]), each.get("required", False), _words(each))
+            Field(
+                each["name"],
+                _describe_kind(spec, each["schema"]),
+                each.get("required", False),
+                _describe(each),
+            )
             for each in item.get("parameters", [])
         ],
         body_type=body_type,
         body=body,
         answer_type=answer_type,
         answer=answer,
-        statuses=[(code, _words(told)) for code, told in item["responses"].items()],
+        statuses=[(code, _describe(told)) for code, told in item["responses"].items()],
     )
 
 
-def _content(spec: dict[str, Any], told: dict[str, Any]) -> tuple[str, list[Field]]:
+def _describe_content(spec: dict[str, Any], told: dict[str, Any]) -> tuple[str, list[Field]]:
     """What is sent or told, and its fields if it has any."""
     for kind, content in told.get("content", {}).items():
-        return kind, list(_fields(spec, _resolved(spec, content.get("schema", {}))))
+        return kind, list(_list_fields(spec, _resolve(spec, content.get("schema", {}))))
     return "", []
 
 
-def _fields(spec: dict[str, Any], schema: dict[str, Any]) -> Iterator[Field]:
+def _list_fields(spec: dict[str, Any], schema: dict[str, Any]) -> Iterator[Field]:
     needed = schema.get("required", [])
     for name, each in schema.get("properties", {}).items():
-        yield Field(name, _kind(spec, each), name in needed, _words(_resolved(spec, each)))
+        yield Field(name, _describe_kind(spec, each), name in needed, _describe(_resolve(spec, each)))
 
 
-def _resolved(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def _resolve(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     if "$ref" not in schema:
         return schema
     found: dict[str, Any] = spec["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return found
 
 
-def _words(schema: dict[str, Any]) -> Markup:
-    return _marked(" ".join(str(schema.get("description", "")).split()))
+def _describe(schema: dict[str, Any]) -> Markup:
+    return _mark_code(" ".join(str(schema.get("description", "")).split()))
 
 
-def _marked(text: str) -> Markup:
+def _mark_code(text: str) -> Markup:
     """What stands between backticks, as code."""
     pieces = [escape(piece) for piece in text.split("`")]
     return Markup().join(
@@ -105,15 +110,15 @@ def _marked(text: str) -> Markup:
     )
 
 
-def _kind(spec: dict[str, Any], schema: dict[str, Any]) -> str:
+def _describe_kind(spec: dict[str, Any], schema: dict[str, Any]) -> str:
     """In few words: `integer`, `list of (row, state, ...)`, `newest | oldest`, `string or null`."""
-    schema = _resolved(spec, schema)
+    schema = _resolve(spec, schema)
     if "anyOf" in schema:
-        return " or ".join(_kind(spec, each) for each in schema["anyOf"])
+        return " or ".join(_describe_kind(spec, each) for each in schema["anyOf"])
     if "enum" in schema:
         return " | ".join(map(str, schema["enum"]))
     if schema.get("type") == "array":
-        return f"list of {_kind(spec, schema.get('items', {}))}"
+        return f"list of {_describe_kind(spec, schema.get('items', {}))}"
     if "properties" in schema:
         return f"({', '.join(schema['properties'])})"
     return str(schema.get("format") or schema.get("type") or "anything")

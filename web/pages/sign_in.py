@@ -49,7 +49,7 @@ def check_token() -> ResponseReturnValue:
     session.permanent = True
     session[SIGNED_IN] = sha256
     log.info("signed in", name=token.name)
-    return redirect(_own(form.next.data), 303)
+    return redirect(_keep_own_path(form.next.data), 303)
 
 
 @blueprint.post("/sign-out")
@@ -59,6 +59,6 @@ def sign_out() -> ResponseReturnValue:
     return redirect(url_for("pages.sign_in"), 303)
 
 
-def _own(path: str | None) -> str:
+def _keep_own_path(path: str | None) -> str:
     """A path of this farm; whatever else it is, the first page."""
     return path if path and PATH.fullmatch(path) else url_for("pages.show_form")
