@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from farm.jobs import bulk
-from web.api import blueprint
+from web.api import answers, blueprint
 from web.api.schemas import BulkOut
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -26,7 +26,7 @@ class BulkIn(BaseModel):
 @blueprint.post("/jobs/bulk")
 @blueprint.input(BulkIn, location="json")
 @blueprint.output(BulkOut)
-@blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
+@blueprint.doc(responses=answers.BAD_JSON)
 def act(json_data: BulkIn) -> BulkOut:
     """Cancel, retry or delete many jobs, each by itself: one that cannot be hinders no other.
 

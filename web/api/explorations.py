@@ -15,7 +15,7 @@ from farm.errors import InvalidInput, Problem
 from farm.explorations import axes, grids
 from farm.recipe import Recipe
 from web import streams
-from web.api import blueprint
+from web.api import answers, blueprint
 from web.api.requests import (
     read_idempotency_key,
     read_submission,
@@ -28,7 +28,6 @@ from web.files import build_preview_url
 from web.words import describe_grid
 
 TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
-GONE = {404: "No such exploration."}
 MOST_LISTED = 100
 
 
@@ -165,13 +164,7 @@ def _describe_cell(job: Job, columns: int) -> CellOut:
 @blueprint.output(ExplorationOut, 202, description="Accepted; its cells wait for a worker.")
 @blueprint.doc(
     tags=["Explorations"],
-    responses={
-        403: "Sent by another site's page.",
-        409: "The idempotency key came before, with another request.",
-        413: "Too large.",
-        415: "Not a picture.",
-        422: "Not valid.",
-    },
+    responses=answers.BAD_SUBMISSION | answers.KEY_TAKEN,
 )
 def explore() -> ResponseReturnValue:
     """Try settings small: a grid of pictures that differ in one setting across and in another down.
@@ -199,7 +192,7 @@ def explore() -> ResponseReturnValue:
 @blueprint.post("/explorations/estimate")
 @blueprint.input(GridQuery, location="json")
 @blueprint.output(GridEstimate)
-@blueprint.doc(tags=["Explorations"], responses={400: "Not JSON.", 403: "Sent by another site's page."})
+@blueprint.doc(tags=["Explorations"], responses=answers.BAD_JSON)
 def estimate_grid(json_data: GridQuery) -> GridEstimate:
     """How many cells a grid would have, and how long they would take, before it is submitted."""
     recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
@@ -251,15 +244,15 @@ def list_explorations(query_data: ExplorationsQuery) -> Explorations:
 
 @blueprint.get("/explorations/<job_id:exploration_id>")
 @blueprint.output(ExplorationOut)
-@blueprint.doc(tags=["Explorations"], responses=GONE)
+@blueprint.doc(tags=["Explorations"], responses=answers.NO_EXPLORATION)
 def get_exploration(exploration_id: str) -> Response:
     """One exploration with its cells. Send its ETag in If-None-Match to be told only of a change."""
     return _respond(grids.get(exploration_id))
 
 
 @blueprint.get("/explorations/<job_id:exploration_id>/stream")
-@blueprint.output({}, content_type="text/event-stream", description="Events `state`, `end`, `gone`.")
-@blueprint.doc(tags=["Explorations"], responses=GONE | {503: "As many streams as there may be."})
+@blueprint.output({}, content_type=answers.EVENT_STREAM, description=answers.EVENTS)
+@blueprint.doc(tags=["Explorations"], responses=answers.NO_EXPLORATION | answers.STREAMS_FULL)
 def stream_exploration(exploration_id: str) -> Response:
     """One exploration as its cells change, by server-sent events, like those of a job."""
     cells = [job.id for job in grids.get(exploration_id).cells]
@@ -274,15 +267,15 @@ def _told(exploration_id: str) -> streams.Told:
 
 @blueprint.post("/explorations/<job_id:exploration_id>/cancel")
 @blueprint.output(ExplorationOut)
-@blueprint.doc(tags=["Explorations"], responses=GONE)
+@blueprint.doc(tags=["Explorations"], responses=answers.NO_EXPLORATION)
 def cancel_exploration(exploration_id: str) -> Response:
     """Stop all cells that have not ended. Again is harmless."""
     return _respond(grids.cancel(exploration_id))
 
 
 @blueprint.delete("/explorations/<job_id:exploration_id>")
-@blueprint.output({}, 204, description="It is gone, with its pictures.")
-@blueprint.doc(tags=["Explorations"], responses=GONE | {409: "A cell has not ended."})
+@blueprint.output({}, 204, description=answers.DELETED)
+@blueprint.doc(tags=["Explorations"], responses=answers.NO_EXPLORATION | {409: "A cell has not ended."})
 def delete_exploration(exploration_id: str) -> ResponseReturnValue:
     """Delete an exploration that has ended, and its pictures."""
     grids.forget(exploration_id)

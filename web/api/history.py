@@ -7,10 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from farm.database import sessions
 from farm.database.models import State
 from farm.jobs import details, states
-from web.api import blueprint
+from web.api import answers, blueprint
 from web.api.schemas import Moment
-
-GONE = {404: "No such job."}
 
 
 class _FromRow(BaseModel):
@@ -67,7 +65,7 @@ class History(BaseModel):
 
 @blueprint.get("/jobs/<job_id:job_id>/history")
 @blueprint.output(History)
-@blueprint.doc(responses=GONE)
+@blueprint.doc(responses=answers.NO_JOB)
 def get_history(job_id: str) -> History:
     """What happened to a job: its timeline, attempts, losses, and the last lines its worker said."""
     with sessions.reading() as session:
@@ -82,7 +80,7 @@ def get_history(job_id: str) -> History:
 
 @blueprint.get("/jobs/<job_id:job_id>/recipe")
 @blueprint.output({}, content_type="application/json", description="A recipe.")
-@blueprint.doc(responses=GONE)
+@blueprint.doc(responses=answers.NO_JOB)
 def get_recipe(job_id: str) -> dict[str, object]:
     """The job's recipe alone, as `farm submit --recipe FILE` and a new job take it."""
     with sessions.reading() as session:

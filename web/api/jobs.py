@@ -19,7 +19,7 @@ from farm.jobs.idempotency import Key
 from farm.jobs.submit import submit
 from farm.recipe.formats import Format
 from web import streams
-from web.api import blueprint
+from web.api import answers, blueprint
 from web.api.requests import (
     read_idempotency_key,
     read_submission,
@@ -36,13 +36,6 @@ ASK_AGAIN_SECONDS = 1  # whoever polls
 MOST_REMEMBERED = 256  # jobs between two reports, some kilobytes each
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
 SHAPE = hashlib.sha256(json.dumps(JobOut.model_json_schema()).encode()).hexdigest()[:8]  # of all tags
-GONE = {404: "No such job."}
-REFUSALS = {
-    403: "Sent by another site's page.",
-    413: "Too large.",
-    415: "Not a picture.",
-    422: "Not valid.",
-}
 FILE = FileSchema(type="string", format="binary")
 
 
@@ -75,10 +68,8 @@ class ResultQuery(BaseModel):
 
 
 @blueprint.post("/jobs")
-@blueprint.output(JobOut, 202, description="Accepted; it waits for a worker.")
-@blueprint.doc(
-    responses=REFUSALS | {409: "The idempotency key came before, with another request."},
-)
+@blueprint.output(JobOut, 202, description=answers.ACCEPTED)
+@blueprint.doc(responses=answers.BAD_SUBMISSION | answers.KEY_TAKEN)
 def create() -> ResponseReturnValue:
     """Submit a job: a photograph, paintings, and the recipe if it is not to be the default one.
 
@@ -88,8 +79,8 @@ def create() -> ResponseReturnValue:
 
 
 @blueprint.put("/jobs/<job_id:job_id>")
-@blueprint.output(JobOut, 202, description="Accepted; it waits for a worker.")
-@blueprint.doc(responses=REFUSALS | {409: "There is a job with this id, of another request."})
+@blueprint.output(JobOut, 202, description=answers.ACCEPTED)
+@blueprint.doc(responses=answers.BAD_SUBMISSION | answers.ID_TAKEN)
 def put(job_id: str) -> ResponseReturnValue:
     """Submit a job under an id of your own making, 32 hexadecimal digits such as those of a UUID. The
     same request sent again is the same job."""
@@ -130,7 +121,7 @@ def list_jobs(query_data: JobQuery) -> JobPage:
 
 @blueprint.get("/jobs/<job_id:job_id>")
 @blueprint.output(JobOut)
-@blueprint.doc(responses=GONE)
+@blueprint.doc(responses=answers.NO_JOB)
 def get_job(job_id: str) -> Response:
     """One job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says when
     to ask again."""
@@ -153,8 +144,8 @@ def _respond_unchanged(tag: str) -> Response:
 
 
 @blueprint.get("/jobs/<job_id:job_id>/stream")
-@blueprint.output({}, content_type="text/event-stream", description="Events `state`, `end`, `gone`.")
-@blueprint.doc(responses=GONE | {503: "As many streams as there may be."})
+@blueprint.output({}, content_type=answers.EVENT_STREAM, description=answers.EVENTS)
+@blueprint.doc(responses=answers.NO_JOB | answers.STREAMS_FULL)
 def stream_job(job_id: str) -> Response:
     """One job as it changes, by server-sent events: `state` holds the job as above, `end` follows the
     last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
@@ -197,7 +188,7 @@ def _load_standing_once(job_id: str, version: str) -> _Standing:
 
 @blueprint.post("/jobs/<job_id:job_id>/cancel")
 @blueprint.output(JobOut)
-@blueprint.doc(responses=GONE | {409: "It has already ended."})
+@blueprint.doc(responses=answers.NO_JOB | {409: "It has already ended."})
 def cancel(job_id: str) -> Response:
     """Stop a job: at once if it waits, soon if it runs. Again is harmless."""
     return _respond(actions.cancel(job_id))
@@ -205,15 +196,15 @@ def cancel(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id:job_id>/retry")
 @blueprint.output(JobOut)
-@blueprint.doc(responses=GONE | {409: "It has neither failed nor been cancelled."})
+@blueprint.doc(responses=answers.NO_JOB | {409: "It has neither failed nor been cancelled."})
 def retry(job_id: str) -> Response:
     """Let a failed or cancelled job wait again."""
     return _respond(actions.retry(job_id))
 
 
 @blueprint.delete("/jobs/<job_id:job_id>")
-@blueprint.output({}, 204, description="It is gone, with its pictures.")
-@blueprint.doc(responses=GONE | {409: "It has not ended."})
+@blueprint.output({}, 204, description=answers.DELETED)
+@blueprint.doc(responses=answers.NO_JOB | {409: "It has not ended."})
 def delete(job_id: str) -> ResponseReturnValue:
     """Delete a job that has ended, and its files."""
     actions.delete(job_id)
@@ -223,7 +214,7 @@ def delete(job_id: str) -> ResponseReturnValue:
 @blueprint.get("/jobs/<job_id:job_id>/result")
 @blueprint.input(ResultQuery, location="query")
 @blueprint.output(FILE, content_type="image/png")
-@blueprint.doc(responses=GONE | {409: "It has not finished."})
+@blueprint.doc(responses=answers.NO_JOB | {409: "It has not finished."})
 def get_result(job_id: str, query_data: ResultQuery) -> Response:
     """The finished picture, in the format of its recipe or another of 8 bits. Ranges are served."""
     with sessions.reading() as session:
@@ -233,7 +224,7 @@ def get_result(job_id: str, query_data: ResultQuery) -> Response:
 
 @blueprint.get("/jobs/<job_id:job_id>/preview")
 @blueprint.output(FILE, content_type="image/jpeg")
-@blueprint.doc(responses=GONE)
+@blueprint.doc(responses=answers.NO_JOB)
 def get_preview(job_id: str) -> Response:
     """The newest preview, JPEG."""
     with sessions.reading() as session:

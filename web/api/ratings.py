@@ -9,9 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.database import sessions
 from farm.jobs import ratings, states
-from web.api import blueprint
-
-GONE = {404: "No such job."}
+from web.api import answers, blueprint
 
 
 class RatingIn(BaseModel):
@@ -34,7 +32,7 @@ class OpinionOut(BaseModel):
 
 @blueprint.get("/jobs/<job_id:job_id>/ratings")
 @blueprint.output(OpinionOut)
-@blueprint.doc(tags=["Ratings"], responses=GONE)
+@blueprint.doc(tags=["Ratings"], responses=answers.NO_JOB)
 def get_opinion(job_id: str) -> OpinionOut:
     """What people think of a picture."""
     return _load_opinion(job_id)
@@ -45,8 +43,7 @@ def get_opinion(job_id: str) -> OpinionOut:
 @blueprint.output(OpinionOut)
 @blueprint.doc(
     tags=["Ratings"],
-    responses=GONE
-    | {400: "Not JSON.", 403: "Sent by another site's page.", 409: "It has not succeeded."},
+    responses=answers.NO_JOB | answers.BAD_JSON | {409: "It has not succeeded."},
 )
 def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
     """Say what a rater, named as you like, thinks of a finished picture; again replaces it."""
@@ -57,7 +54,7 @@ def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
 
 @blueprint.delete("/jobs/<job_id:job_id>/ratings/<rater>")
 @blueprint.output({}, 204, description="Nothing is said any more.")
-@blueprint.doc(tags=["Ratings"], responses={403: "Sent by another site's page."})
+@blueprint.doc(tags=["Ratings"], responses=answers.OTHER_SITE)
 def withdraw(job_id: str, rater: str) -> ResponseReturnValue:
     """Forget what a rater said."""
     with sessions.writing() as session:

@@ -8,7 +8,7 @@ from farm.database import sessions
 from farm.database.models import Delivery, DeliveryStatus, State
 from farm.jobs import states
 from farm.webhooks import deliveries, payload
-from web.api import blueprint
+from web.api import answers, blueprint
 from web.api.schemas import Moment
 
 LARGEST_ID = 2**31 - 1  # of a row
@@ -58,7 +58,7 @@ class Deliveries(BaseModel):
 
 @blueprint.get("/jobs/<job_id:job_id>/deliveries")
 @blueprint.output(Deliveries)
-@blueprint.doc(tags=["Webhooks"], responses={404: "No such job."})
+@blueprint.doc(tags=["Webhooks"], responses=answers.NO_JOB)
 def list_deliveries(job_id: str) -> Deliveries:
     """What was told of a job's end, or is still to be; empty for a job without a webhook."""
     with sessions.reading() as session:
@@ -71,11 +71,8 @@ def list_deliveries(job_id: str) -> Deliveries:
 @blueprint.output(DeliveryOut)
 @blueprint.doc(
     tags=["Webhooks"],
-    responses={
-        403: "Sent by another site's page.",
-        404: "The job has no such delivery.",
-        409: "It is being sent at this moment.",
-    },
+    responses=answers.OTHER_SITE
+    | {404: "The job has no such delivery.", 409: "It is being sent at this moment."},
 )
 def retry_delivery(job_id: str, delivery_id: int) -> DeliveryOut:
     """Send it now, delivered or not. Its tries are counted anew."""

@@ -11,7 +11,7 @@ from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import details
 from farm.recipe import Recipe
-from web.api import blueprint
+from web.api import answers, blueprint
 from web.api.schemas import EstimateOut, Workers
 from web.words import describe_sized_need
 
@@ -41,7 +41,7 @@ class Estimates(BaseModel):
 @blueprint.post("/estimates")
 @blueprint.input(SizesQuery, location="json")
 @blueprint.output(Estimates)
-@blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
+@blueprint.doc(responses=answers.BAD_JSON)
 def estimate_sizes(json_data: SizesQuery) -> Estimates:
     """What a picture would need at several sizes: those in `sizes`, then the recipe's own."""
     with sessions.reading() as session:
@@ -61,7 +61,7 @@ def _estimate_at_size(asked: EstimateQuery, size: int, workers: list[Worker]) ->
 @blueprint.post("/estimate")
 @blueprint.input(EstimateQuery, location="json")
 @blueprint.output(EstimateOut)
-@blueprint.doc(responses={400: "Not JSON.", 403: "Sent by another site's page."})
+@blueprint.doc(responses=answers.BAD_JSON)
 def estimate_size(json_data: EstimateQuery) -> EstimateOut:
     """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
     with sessions.reading() as session:

@@ -1,0 +1,17 @@
+"""Meanings of the API's answers, by status: the only place where they are put in words."""
+
+from __future__ import annotations
+
+OTHER_SITE = {403: "Sent by another site's page."}
+NO_JOB = {404: "No such job."}
+NO_EXPLORATION = {404: "No such exploration."}
+STREAMS_FULL = {503: "As many streams as there may be."}
+ID_TAKEN = {409: "There is a job with this id, of another request."}
+KEY_TAKEN = {409: "The idempotency key came before, with another request."}
+BAD_JSON = {400: "Not JSON."} | OTHER_SITE
+BAD_SUBMISSION = OTHER_SITE | {413: "Too large.", 415: "Not a picture.", 422: "Not valid."}
+
+ACCEPTED = "Accepted; it waits for a worker."
+DELETED = "It is gone, with its pictures."
+EVENTS = "Events `state`, `end`, `gone`."
+EVENT_STREAM = "text/event-stream"
