@@ -20,13 +20,13 @@ MOST_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to 
 
 
 class _JobId(BaseConverter):
-    """What a job's id can look like; anything else is no page of ours and never reaches a query."""
+    """Ids of jobs in addresses; anything else is no page of ours and never reaches a query."""
 
     regex = "[0-9a-f]{32}"
 
 
 def create_app() -> APIFlask:
-    """A new application, with the settings of the environment."""
+    """Build an application with the settings of the environment."""
     log.configure()
     app = APIFlask(
         __name__, title="Style Farm", version="1", docs_path=None, json_errors=False, spec_path=None

@@ -36,45 +36,45 @@ blueprint = Blueprint("pictures", __name__)
 
 @blueprint.get("/jobs/<job_id:job_id>/preview")
 def get_preview(job_id: str) -> Response:
-    """The newest preview. Under its own version's address it never changes; else ask again."""
+    """Send the newest preview. Under its own version's address it never changes; else ask again."""
     return send_preview(_load_job(job_id))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/content")
 def get_content(job_id: str) -> Response:
-    """The photograph, small."""
+    """Send the photograph, small."""
     upload = _load_job(job_id).content
     return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>")
 def get_style(job_id: str, number: int) -> Response:
-    """One of the paintings, from 0, small."""
+    """Send one of the paintings, from 0, small."""
     upload = _load_style(job_id, number)
     return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/content/whole")
 def get_whole_content(job_id: str) -> Response:
-    """The photograph as it was sent."""
+    """Send the photograph as it came."""
     return _send_upload(_load_job(job_id).content)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>/whole")
 def get_whole_style(job_id: str, number: int) -> Response:
-    """One of the paintings, from 0, as it was sent."""
+    """Send one of the paintings, from 0, as it came."""
     return _send_upload(_load_style(job_id, number))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
 def get_result(job_id: str) -> Response:
-    """The finished picture's file, as a download."""
+    """Send the finished picture's file, as a download."""
     return send_result(_load_job(job_id))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/full")
 def get_full(job_id: str) -> Response:
-    """The finished picture at full size, as a browser shows it."""
+    """Send the finished picture at full size, as a browser shows it."""
     job = _load_job(job_id)
     _require_finished(job)
     tag = f"{job.id}-{job.attempt}-full"
@@ -85,7 +85,7 @@ def get_full(job_id: str) -> Response:
 
 @blueprint.get("/samples/<name>")
 def get_sample(name: str) -> Response:
-    """A sample, small."""
+    """Send a sample, small."""
     found = samples.find(name)
     if found is None:
         raise NotFound("There is no sample of this name.")
@@ -94,7 +94,11 @@ def get_sample(name: str) -> Response:
 
 
 def send_preview(job: Job) -> Response:
-    """The newest preview, revalidated by version."""
+    """Send the newest preview, revalidated by version.
+
+    Raises:
+        NotFound: there is none yet, or its file is gone.
+    """
     if not job.preview_version:
         raise NotFound("There is no preview yet.")
     tag = files.build_preview_tag(job)
@@ -102,7 +106,7 @@ def send_preview(job: Job) -> Response:
 
 
 def send_result(job: Job) -> Response:
-    """The result's file, to be kept under a name of its own; `?format=` in another one.
+    """Send the result's file under a name of its own, as a download; `?format=` in another format.
 
     Raises:
         WrongState: the job has not finished. InvalidInput: it cannot be had in this format.
@@ -121,7 +125,7 @@ def _require_finished(job: Job) -> None:
 
 
 def _send_file(key: str, mime: str, tag: str) -> Response:
-    """From storage piece by piece, so that an 8K picture takes no memory here; ranges are served.
+    """Send a file of storage piece by piece, so that 8K takes no memory here; ranges are served.
 
     Raises:
         farm.errors.NotFound: the file is gone.
@@ -138,7 +142,7 @@ def _send_file(key: str, mime: str, tag: str) -> Response:
 
 
 def build_file_name(job: Job, format: FileFormat) -> str:
-    """For a download: of our own characters only, whatever the job's name holds."""
+    """Build the name of a download: of our own characters only, whatever the job's name holds."""
     plain = unicodedata.normalize("NFKD", job.name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_SLUG].strip("-")
     return f"{slug or 'picture'}-{job.id[:8]}{format.suffix}"
@@ -169,7 +173,7 @@ def _send_upload(upload: Upload) -> Response:
 
 
 def _send_jpeg(key: str, tag: str, seconds: int) -> Response:
-    """From storage, unless the browser has it already."""
+    """Send a JPEG of storage, unless the browser has it already."""
     if request.if_none_match.contains(tag):
         return _respond_with_jpeg(b"", tag, seconds)
     return _respond_with_jpeg(storage().get(key), tag, seconds)
@@ -183,7 +187,7 @@ def _respond_with_jpeg(data: bytes, tag: str, seconds: int) -> Response:
 
 
 def _set_cache_headers(response: Response, tag: str, seconds: int) -> None:
-    """Kept by browsers only; for `seconds` without asking again, 0: ask each time."""
+    """Let browsers alone keep the answer, for `seconds` without asking again; 0: ask each time."""
     response.set_etag(tag)
     response.cache_control.private = True
     if seconds:
@@ -194,17 +198,18 @@ def _set_cache_headers(response: Response, tag: str, seconds: int) -> None:
 
 
 def build_preview_tag(job: Job) -> str:
-    """Changes with every new preview; versions begin anew with each attempt."""
+    """Return a tag that changes with every new preview; versions begin anew with each attempt."""
     return f"{job.attempt}-{job.preview_version}"
 
 
 def build_preview_url(job: Job) -> str | None:
-    """The newest preview's own address, None before the first."""
+    """Return the newest preview's own address, None before the first."""
     if not job.preview_version:
         return None
     return url_for("pictures.get_preview", job_id=job.id, v=build_preview_tag(job))
 
 
 def build_picture_url(job: Job) -> str:
-    """What stands for a job in a list: its preview, or before there is one, the photograph."""
+    """Return the address of what stands for a job in a list: its preview, or until there is one the
+    photograph."""
     return build_preview_url(job) or url_for("pictures.get_content", job_id=job.id)

@@ -14,7 +14,7 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/healthz")
 def check_health() -> ResponseReturnValue:
-    """Whether the database answers, and how many workers are alive. No worker is no illness."""
+    """Report whether the database answers, and how many workers are alive. No worker is no illness."""
     try:
         with sessions.reading() as session:
             workers = len(registry.list_alive(session))

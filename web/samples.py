@@ -15,14 +15,16 @@ FOLDER = Path(farm.__file__).resolve().parent.parent / "samples"
 
 @dataclass(frozen=True)
 class Sample:
-    """One picture, as a photograph to paint or a painting to learn from."""
+    """A photograph to paint, or a painting to learn from."""
 
+    # As in addresses and of its file.
     name: str
+    # As people read it.
     title: str
 
     @property
     def path(self) -> Path:
-        """Its file."""
+        """Path of its file."""
         return FOLDER / f"{self.name}.jpg"
 
     @property
@@ -46,10 +48,10 @@ STYLES = (
 
 
 def list_offered(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-    """Those that are there: a package without them still works."""
+    """Return those that are there: a package without them still works."""
     return tuple(sample for sample in samples if sample.path.is_file())
 
 
 def find(name: str) -> Sample | None:
-    """The sample of this name, if it is offered."""
+    """Return the sample of this name if it is offered, else None."""
     return next((sample for sample in list_offered(CONTENTS + STYLES) if sample.name == name), None)

@@ -23,11 +23,14 @@ LINGER_BYTES = 1 << 16
 
 
 class Worker(ThreadWorker):
-    """Takes leave of a connection in the thread that served it. The base class does so in the one thread
-    that accepts all others, where each client that does not hang up costs everybody two seconds."""
+    """Worker that closes a connection in the thread that served it.
+
+    The base class does so in the one thread that accepts all others, where each client that does not
+    hang up costs everybody two seconds.
+    """
 
     def handle(self, conn: TConn) -> Any:
-        """Whether the connection is kept for another request."""
+        """Serve a request; return whether the connection is kept for another."""
         kept = super().handle(conn)
         if kept is False:
             _close_gently(conn.sock)
@@ -35,8 +38,8 @@ class Worker(ThreadWorker):
 
 
 def _close_gently(connection: socket.socket) -> None:
-    """Say that nothing follows, and read what still comes until the other side hangs up: closed before
-    that, its system would throw away the end of the answer (RFC 9112, section 9.6)."""
+    """Shut down our side, and read what still comes until the other side hangs up: closed before that,
+    its system would throw away the end of the answer (RFC 9112, section 9.6)."""
     until, read = time.monotonic() + LINGER_SECONDS, 0
     with suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
@@ -69,15 +72,15 @@ secure_scheme_headers: dict[str, str] = {}
 
 
 def when_ready(arbiter: Any) -> None:
-    """A sender who falls silent in the middle of a request gives back the thread that waits for them.
-    Connections have this from the sockets that accept them."""
+    """Limit the silence in the middle of a request, which holds a thread; connections inherit the limit
+    from the sockets that accept them."""
     patience = struct.pack("ll", _wanted.silence_seconds, 0)  # a timeval
     for listener in arbiter.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
 
 
 def post_worker_init(worker: Any) -> None:
-    """Pictures can be decoded from the first request on. Told to stop, the streams end at once; what
+    """Start the decoders before the first request, and end the live streams at once on SIGTERM; what
     else is being answered has its grace."""
     decoder_pool.warm()
 

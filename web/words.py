@@ -26,12 +26,12 @@ STATES = {
 
 
 def to_rfc3339(moment: datetime) -> str:
-    """A moment in UTC, ending in Z."""
+    """Return a moment in UTC, ending in Z."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def format_duration(seconds: float | None) -> str:
-    """`8 s`, `3 min 20 s`, `2 h 5 min`: two units at most."""
+    """Return `8 s`, `3 min 20 s`, `2 h 5 min`: two units at most."""
     if seconds is None:
         return ""
     whole = max(0, round(seconds))
@@ -45,7 +45,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def describe_time(job: Job) -> str:
-    """`3 min` that the last attempt took, or `3 min to go`; nothing where nobody knows."""
+    """Return `3 min`, the time of the last attempt, or `3 min to go`; "" where it is unknown."""
     if not job.state.ended:
         return "" if job.eta_seconds is None else f"{format_duration(job.eta_seconds)} to go"
     if job.started_at is None or job.finished_at is None:
@@ -54,7 +54,7 @@ def describe_time(job: Job) -> str:
 
 
 def format_age(moment: datetime) -> str:
-    """`just now`, `5 minutes ago`, `3 days ago`."""
+    """Return `just now`, `5 minutes ago`, `3 days ago`."""
     seconds = (now() - moment).total_seconds()
     for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= size:
@@ -64,20 +64,20 @@ def format_age(moment: datetime) -> str:
 
 
 def format_bytes(count: float) -> str:
-    """Bytes as a person counts memory: `512 MB`, `80 GB`."""
+    """Return bytes as a person counts memory: `512 MB`, `80 GB`."""
     if count < 1e9:
         return f"{count / 1e6:.0f} MB"
     return f"{count / 1e9:.1f} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
 
 
 def format_pixels(width: int, height: int) -> str:
-    """`7680 × 4320 px (33 megapixels)`."""
+    """Return `7680 × 4320 px (33 megapixels)`."""
     megapixels = f"{width * height / 1e6:.2g}"
     return f"{width} × {height} px ({megapixels} megapixel{'' if megapixels == '1' else 's'})"
 
 
 def format_about_time(seconds: float) -> str:
-    """`about 40 minutes`, `about 2 hours 40 minutes`: no finer than such an estimate is."""
+    """Return `about 40 minutes`, `about 2 hours 40 minutes`: no finer than such an estimate is."""
     if seconds < 60:
         return "less than a minute"
     minutes = seconds / 60
@@ -92,12 +92,12 @@ def _format_count(count: int, unit: str) -> str:
 
 
 def format_about_memory(count: float) -> str:
-    """`about 7 GB`, `about 0.85 GB`: two digits."""
+    """Return `about 7 GB`, `about 0.85 GB`: two digits."""
     return f"about {count / 1e9:.2g} GB" if count < 9.95e9 else f"about {count / 1e9:.0f} GB"
 
 
 def describe_need(found: Estimate, where: str) -> str:
-    """`about 7 GB, about 40 minutes on worker@host`, or why it fits nowhere."""
+    """Return `about 7 GB, about 40 minutes on worker@host`, or why it fits nowhere."""
     if found.refusal:
         return f"Too large for every worker: {found.refusal}"
     memory = format_about_memory(found.peak_bytes)
@@ -107,7 +107,7 @@ def describe_need(found: Estimate, where: str) -> str:
 
 
 def describe_sized_need(found: Estimate) -> str:
-    """The same for a picture that is not yet a job."""
+    """Return the same for a picture that is not yet a job, its size in front."""
     text = describe_need(found, found.worker)
     return text if found.refusal else f"{format_pixels(found.width, found.height)}: {text}"
 
@@ -130,13 +130,13 @@ def describe_grid(cells: int, shape: tuple[int, int], found: SharedEstimate | No
 
 
 def describe_job_need(job: Job, found: Estimate) -> str:
-    """On a job's page: a queued job's on the best worker, a running one's on its own."""
+    """Return what a job needs: a queued one on the best worker, a running one on its own."""
     text = describe_need(found, "this worker" if job.state is State.RUNNING else found.worker)
     return text[0].upper() + text[1:]
 
 
 def format_three_digits(value: float) -> str:
-    """`0.0123`, `45.6`: three significant digits."""
+    """Return `0.0123`, `45.6`: three significant digits."""
     return f"{value:.3g}"
 
 
@@ -177,7 +177,7 @@ FIGURES: dict[str, tuple[str, Callable[[float], str], str]] = {
 
 
 def list_figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
-    """(title, value, meaning) of each figure that the worker measured."""
+    """Return (title, value, meaning) of each figure that the worker measured."""
     found = metrics or {}
     return [
         (title, words(found[name]), meaning)

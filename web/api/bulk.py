@@ -14,13 +14,13 @@ JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
 class BulkIn(BaseModel):
-    """What is done to which jobs; in a dry run nothing is, and the answer tells what would be."""
+    """Request for one act on many jobs."""
 
     model_config = ConfigDict(extra="forbid")
 
     action: bulk.Action
     ids: list[JobId] = Field(min_length=1, max_length=bulk.MOST)
-    dry_run: bool = False
+    dry_run: bool = Field(False, description="Do nothing; answer what would be done.")
 
 
 @blueprint.post("/jobs/bulk")

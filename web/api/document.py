@@ -100,7 +100,7 @@ def init_app(app: APIFlask) -> None:
 
 @blueprint.get("/openapi.json")
 def get_document() -> Response:
-    """The API, for programs."""
+    """Return the API, for programs."""
     return jsonify(current_app.spec)  # type: ignore[attr-defined]
 
 
@@ -132,7 +132,7 @@ def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
 
 
 def _describe_webhook(schemas: dict[str, Any]) -> dict[str, Any]:
-    """What a receiver gets, and what its answers mean."""
+    """Describe what a receiver gets, and what its answers mean."""
     schema = payload.Notice.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs")
     schemas["Webhook"] = schema
@@ -161,7 +161,7 @@ def _describe_webhook(schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_problems(operation: Any) -> None:
-    """Every refusal has the same form."""
+    """Give every refusal the same form."""
     if not isinstance(operation, dict):
         return
     responses = operation.get("responses", {})

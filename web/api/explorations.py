@@ -32,25 +32,24 @@ MOST_LISTED = 100
 
 
 class ExplorationLinks(BaseModel):
-    """Where to go from an exploration; `cancel` is null once all of it has ended."""
+    """Addresses of an exploration."""
 
     self: str
     page: str
-    cancel: str | None
+    cancel: str | None = Field(description="Null once all of it has ended.")
 
 
 class AxisOut(BaseModel):
-    """What varies along one side: a label for each step, and what it sets in the recipe."""
+    """Setting that varies along one side of a grid."""
 
     name: str
     title: str
-    labels: list[str]
-    settings: list[dict[str, Any]]
+    labels: list[str] = Field(description="One for each step.")
+    settings: list[dict[str, Any]] = Field(description="What each step sets in the recipe.")
 
 
 class CellOut(BaseModel):
-    """One small picture. `job`: the address of its job; `form`: of the form, filled in with its
-    settings."""
+    """Small picture of a grid."""
 
     row: int
     column: int
@@ -59,29 +58,29 @@ class CellOut(BaseModel):
     progress: float
     error: str | None
     preview: str | None
-    job: str
-    form: str
+    job: str = Field(description="The address of its job.")
+    form: str = Field(description="The address of the form, filled in with its settings.")
 
 
 class ExplorationOut(BaseModel):
-    """An exploration: its recipe at the size that is wanted in the end, its axes, its cells row by
-    row. `eta_seconds`: until the last cell is done; null in lists, when all has ended, and where nobody
-    can tell."""
+    """Exploration with its cells."""
 
     id: str
     name: str
     created_at: Moment
     progress: float
-    eta_seconds: float | None
-    recipe: dict[str, Any]
+    eta_seconds: float | None = Field(
+        description="Until the last cell is done; null in lists, when all has ended, and while unknown."
+    )
+    recipe: dict[str, Any] = Field(description="At the size that is wanted in the end.")
     across: AxisOut
     down: AxisOut
-    cells: list[CellOut]
+    cells: list[CellOut] = Field(description="Row by row.")
     links: ExplorationLinks
 
     @classmethod
     def from_row(cls, found: Exploration, eta_seconds: float | None = None) -> ExplorationOut:
-        """From its row."""
+        """Describe an exploration, which has its cells with it."""
         across, down = AxisOut(**found.across), AxisOut(**found.down)
         going = any(not job.state.ended for job in found.cells)
         return cls(
@@ -103,7 +102,7 @@ class ExplorationOut(BaseModel):
 
 
 class GridQuery(EstimateQuery):
-    """The recipe of the picture that is wanted in the end, the photograph's size in px, and the grid."""
+    """Recipe of the picture that is wanted in the end, the photograph's size in px, and the grid."""
 
     across: str = "balance"
     across_values: list[Any] | None = Field(None, description="Along the axis; the usual ones if null.")
@@ -113,34 +112,33 @@ class GridQuery(EstimateQuery):
 
 
 class GridEstimate(BaseModel):
-    """What a grid will need. `width`, `height`: of a cell, px. `workers`: how many share the cells.
-    `seconds`: until the last is done, if nothing else waits; null until a worker has measured its speed.
-    `fits`: null while no worker is alive. `message`: for a person.
-    """
+    """Needs of a grid."""
 
     cells: int
-    width: int
-    height: int
-    seconds: float | None
-    workers: int
-    fits: bool | None
-    message: str
+    width: int = Field(description="Of a cell, px.")
+    height: int = Field(description="Of a cell, px.")
+    seconds: float | None = Field(
+        description="Until the last is done, if nothing else waits; null while no speed is known."
+    )
+    workers: int = Field(description="How many share the cells.")
+    fits: bool | None = Field(description="Null while no worker is alive.")
+    message: str = Field(description="For a person.")
 
 
 class Explorations(BaseModel):
-    """The latest explorations, newest first."""
+    """Latest explorations, newest first."""
 
     items: list[ExplorationOut]
 
 
 class ExplorationsQuery(BaseModel):
-    """How many."""
+    """Number of explorations that are asked for."""
 
     limit: int = Field(20, ge=1, le=MOST_LISTED)
 
 
 def compute_progress(found: Exploration) -> float:
-    """Share of an exploration that is done, 0..1."""
+    """Return the share of an exploration that is done, 0..1."""
     return sum(1.0 if job.state.ended else job.progress for job in found.cells) / len(found.cells or "1")
 
 
@@ -194,7 +192,7 @@ def explore() -> ResponseReturnValue:
 @blueprint.output(GridEstimate)
 @blueprint.doc(tags=["Explorations"], responses=answers.BAD_JSON)
 def estimate_grid(json_data: GridQuery) -> GridEstimate:
-    """How many cells a grid would have, and how long they would take, before it is submitted."""
+    """Estimate the cells of a grid and how long they would take, before it is submitted."""
     recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
     across = axes.axis("across", json_data.across, recipe, json_data.across_values)
     down = axes.axis("down", json_data.down, recipe, json_data.down_values)
@@ -214,7 +212,11 @@ def estimate_grid(json_data: GridQuery) -> GridEstimate:
 
 
 def _read_axis(field: str, usual: str, recipe: Recipe) -> axes.Axis:
-    """`across=balance`, and if they are not to be the usual ones `across_values=[-1, 0, 1]`."""
+    """Read `across=balance`, and if they are not to be the usual ones `across_values=[-1, 0, 1]`.
+
+    Raises:
+        InvalidInput: the values are no list, or there is no such axis.
+    """
     values = None
     if text := request.form.get(f"{field}_values"):
         try:
@@ -227,7 +229,7 @@ def _read_axis(field: str, usual: str, recipe: Recipe) -> axes.Axis:
 
 
 def _refuse_constant(text: str) -> None:
-    """NaN and the like, which are no JSON."""
+    """Refuse NaN and the like, which are no JSON."""
     raise ValueError(text)
 
 
@@ -236,7 +238,7 @@ def _refuse_constant(text: str) -> None:
 @blueprint.output(Explorations)
 @blueprint.doc(tags=["Explorations"])
 def list_explorations(query_data: ExplorationsQuery) -> Explorations:
-    """The latest explorations, newest first."""
+    """List the latest explorations, newest first."""
     with sessions.reading() as session:
         found = grids.newest(session, query_data.limit)
     return Explorations(items=[ExplorationOut.from_row(each) for each in found])
@@ -246,7 +248,7 @@ def list_explorations(query_data: ExplorationsQuery) -> Explorations:
 @blueprint.output(ExplorationOut)
 @blueprint.doc(tags=["Explorations"], responses=answers.NO_EXPLORATION)
 def get_exploration(exploration_id: str) -> Response:
-    """One exploration with its cells. Send its ETag in If-None-Match to be told only of a change."""
+    """Return one exploration with its cells. Its ETag in If-None-Match asks only for a change."""
     return _respond(grids.get(exploration_id))
 
 
@@ -254,7 +256,7 @@ def get_exploration(exploration_id: str) -> Response:
 @blueprint.output({}, content_type=answers.EVENT_STREAM, description=answers.EVENTS)
 @blueprint.doc(tags=["Explorations"], responses=answers.NO_EXPLORATION | answers.STREAMS_FULL)
 def stream_exploration(exploration_id: str) -> Response:
-    """One exploration as its cells change, by server-sent events, like those of a job."""
+    """Stream one exploration as its cells change, by server-sent events, like those of a job."""
     cells = [job.id for job in grids.get(exploration_id).cells]
     return streams.stream(cells, lambda: _told(exploration_id))
 

@@ -1,8 +1,8 @@
-"""What happened to a job: its timeline, attempts, losses, and what its worker said."""
+"""History of a job: its timeline, attempts, losses, and the log of its worker."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from farm.database import sessions
 from farm.database.models import State
@@ -16,38 +16,38 @@ class _FromRow(BaseModel):
 
 
 class EventOut(_FromRow):
-    """Something that happened: `state` is the job's from then on."""
+    """Event on the timeline of a job."""
 
     id: int
     attempt: int
-    state: State
+    state: State = Field(description="The job's from then on.")
     message: str
     created_at: Moment
 
 
 class AttemptOut(_FromRow):
-    """One worker's go at the job. `outcome`: null while it is at work."""
+    """One worker's attempt at the job."""
 
     number: int
     worker: str
     started_at: Moment
     finished_at: Moment | None
-    outcome: str | None
+    outcome: str | None = Field(description="Null while the worker is at it.")
 
 
 class LossOut(_FromRow):
-    """The unweighted losses after an iteration, counted over all levels."""
+    """Losses after an iteration, unweighted."""
 
     attempt: int
     level: int
-    iteration: int
+    iteration: int = Field(description="Counted over all levels.")
     content: float
     style: float
     tv: float
 
 
 class LineOut(_FromRow):
-    """A line of the worker's log."""
+    """Line of the worker's log."""
 
     attempt: int
     text: str
@@ -55,11 +55,11 @@ class LineOut(_FromRow):
 
 
 class History(BaseModel):
-    """All that happened, oldest first. `losses` are thinned to a few hundred."""
+    """History of a job, oldest first."""
 
     events: list[EventOut]
     attempts: list[AttemptOut]
-    losses: list[LossOut]
+    losses: list[LossOut] = Field(description="Thinned to a few hundred.")
     log: list[LineOut]
 
 
@@ -67,7 +67,7 @@ class History(BaseModel):
 @blueprint.output(History)
 @blueprint.doc(responses=answers.NO_JOB)
 def get_history(job_id: str) -> History:
-    """What happened to a job: its timeline, attempts, losses, and the last lines its worker said."""
+    """Return a job's timeline, attempts and losses, and the last lines of its worker's log."""
     with sessions.reading() as session:
         found = details.get_with_history(session, job_id)
         return History(
@@ -82,6 +82,6 @@ def get_history(job_id: str) -> History:
 @blueprint.output({}, content_type="application/json", description="A recipe.")
 @blueprint.doc(responses=answers.NO_JOB)
 def get_recipe(job_id: str) -> dict[str, object]:
-    """The job's recipe alone, as `farm submit --recipe FILE` and a new job take it."""
+    """Return the job's recipe alone, as `farm submit --recipe FILE` and a new job take it."""
     with sessions.reading() as session:
         return states.get(session, job_id).recipe

@@ -40,7 +40,7 @@ FILE = FileSchema(type="string", format="binary")
 
 
 class JobQuery(BaseModel):
-    """What a list can be asked for."""
+    """Question that a list answers."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,7 +60,7 @@ class JobQuery(BaseModel):
 
 
 class ResultQuery(BaseModel):
-    """In which format; the recipe's when left out."""
+    """Format of the result; the recipe's when left out."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -88,7 +88,7 @@ def put(job_id: str) -> ResponseReturnValue:
 
 
 def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Response:
-    content, styles, recipe = submission(TEXTS)
+    content, styles, recipe = read_submission(TEXTS)
     job = submit(
         content,
         styles,
@@ -109,7 +109,7 @@ def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Res
 @blueprint.input(JobQuery, location="query")
 @blueprint.output(JobPage)
 def list_jobs(query_data: JobQuery) -> JobPage:
-    """Jobs, page by page: of one state, searched by name, newest or oldest first or by name.
+    """List jobs page by page: of one state, searched by name, newest or oldest first or by name.
 
     Those of an exploration are not among them.
     """
@@ -123,8 +123,8 @@ def list_jobs(query_data: JobQuery) -> JobPage:
 @blueprint.output(JobOut)
 @blueprint.doc(responses=answers.NO_JOB)
 def get_job(job_id: str) -> Response:
-    """One job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says when
-    to ask again."""
+    """Return one job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says
+    when to ask again."""
     version = details.version(job_id)
     tag = f"{SHAPE}.{version}" if version else None
     if tag and request.if_none_match.contains(tag):
@@ -137,7 +137,7 @@ def get_job(job_id: str) -> Response:
 
 
 def _respond_unchanged(tag: str) -> Response:
-    """What most questions get: found by two columns of the row."""
+    """Answer that nothing changed, as most questions get: found by two columns of the row."""
     response = Response(status=304)
     response.set_etag(tag)
     return response
@@ -147,8 +147,8 @@ def _respond_unchanged(tag: str) -> Response:
 @blueprint.output({}, content_type=answers.EVENT_STREAM, description=answers.EVENTS)
 @blueprint.doc(responses=answers.NO_JOB | answers.STREAMS_FULL)
 def stream_job(job_id: str) -> Response:
-    """One job as it changes, by server-sent events: `state` holds the job as above, `end` follows the
-    last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
+    """Stream one job as it changes, by server-sent events: `state` holds the job as above, `end` follows
+    the last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
     details.version(job_id)
     return streams.stream([job_id], lambda: _told(job_id))
 
@@ -161,14 +161,19 @@ def _told(job_id: str) -> streams.Told:
 
 @dataclass(frozen=True)
 class _Standing:
-    """How a job stands; text: all that is told of it, JSON."""
+    """A job at one moment."""
 
+    # The whole answer, JSON.
     text: str
     state: State
 
 
 def _find_standing(job_id: str, version: str | None) -> _Standing:
-    """version: of all that is told; None: it depends on others, too."""
+    """Return a job at this moment.
+
+    Args:
+        version: of all that the answer holds; None: it depends on other jobs, too.
+    """
     return _load_standing_once(job_id, version) if version else _load_standing(job_id)
 
 
@@ -182,7 +187,7 @@ def _load_standing(job_id: str) -> _Standing:
 
 @lru_cache(maxsize=MOST_REMEMBERED)
 def _load_standing_once(job_id: str, version: str) -> _Standing:
-    """The same for all who ask for a job between two of its reports: streams, pages and programs."""
+    """Return the same to all who ask for a job between two of its reports: streams, pages, programs."""
     return _load_standing(job_id)
 
 
@@ -216,7 +221,7 @@ def delete(job_id: str) -> ResponseReturnValue:
 @blueprint.output(FILE, content_type="image/png")
 @blueprint.doc(responses=answers.NO_JOB | {409: "It has not finished."})
 def get_result(job_id: str, query_data: ResultQuery) -> Response:
-    """The finished picture, in the format of its recipe or another of 8 bits. Ranges are served."""
+    """Return the finished picture, in its own format or another of 8 bits. Ranges are served."""
     with sessions.reading() as session:
         found = states.get(session, job_id)
     return send_result(found)
@@ -226,7 +231,7 @@ def get_result(job_id: str, query_data: ResultQuery) -> Response:
 @blueprint.output(FILE, content_type="image/jpeg")
 @blueprint.doc(responses=answers.NO_JOB)
 def get_preview(job_id: str) -> Response:
-    """The newest preview, JPEG."""
+    """Return the newest preview, JPEG."""
     with sessions.reading() as session:
         found = states.get(session, job_id)
     return send_preview(found)

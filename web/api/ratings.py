@@ -21,12 +21,11 @@ class RatingIn(BaseModel):
 
 
 class OpinionOut(BaseModel):
-    """Mean opinion scores, 1..5, and of how many ratings: of this picture, and of all pictures whose
-    recipes have the same look. Null where nobody said anything."""
+    """Mean opinion scores, 1..5, of a picture and of its look."""
 
-    mean: float | None
+    mean: float | None = Field(description="Of this picture; null while nobody has rated it.")
     count: int
-    look_mean: float | None
+    look_mean: float | None = Field(description="Of all pictures whose recipes have the same look.")
     look_count: int
 
 
@@ -34,7 +33,7 @@ class OpinionOut(BaseModel):
 @blueprint.output(OpinionOut)
 @blueprint.doc(tags=["Ratings"], responses=answers.NO_JOB)
 def get_opinion(job_id: str) -> OpinionOut:
-    """What people think of a picture."""
+    """Return what people think of a picture."""
     return _load_opinion(job_id)
 
 
@@ -46,7 +45,7 @@ def get_opinion(job_id: str) -> OpinionOut:
     responses=answers.NO_JOB | answers.BAD_JSON | {409: "It has not succeeded."},
 )
 def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
-    """Say what a rater, named as you like, thinks of a finished picture; again replaces it."""
+    """Store what a rater, named as you like, thinks of a finished picture; again replaces it."""
     with sessions.writing() as session:
         ratings.rate(session, job_id, rater, json_data.stars)
     return _load_opinion(job_id)

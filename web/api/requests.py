@@ -1,4 +1,4 @@
-"""What the endpoints share: forms with files as they come in, JSON with an ETag as it goes out."""
+"""Requests as they come in, forms with files, and answers as they go out, JSON with an ETag."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILES = ("content", "style")
 
 
 def read_submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
-    """Photograph, paintings and recipe of a multipart request whose text fields are these.
+    """Read photograph, paintings and recipe of a multipart request whose text fields are these.
 
     Raises:
         InvalidInput: a field that would be ignored, a wrong recipe, or no photograph.
@@ -31,7 +31,11 @@ def read_submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
 
 
 def _refuse_misplaced_fields(texts: Sequence[str]) -> None:
-    """Whatever would be ignored is an error: the picture would not be the one that was meant."""
+    """Refuse what would be ignored: the picture would not be the one that was meant.
+
+    Raises:
+        UnsupportedMediaType: not a form with files. InvalidInput: each misplaced field.
+    """
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaType("Send multipart/form-data with the pictures as files.")
     wrong = []
@@ -50,7 +54,7 @@ def _refuse_misplaced_fields(texts: Sequence[str]) -> None:
 
 
 def read_whole_number(field: str, usual: int = 0) -> int:
-    """A text field that holds a whole number.
+    """Read a text field that holds a whole number.
 
     Raises:
         InvalidInput: it does not.
@@ -72,12 +76,12 @@ def read_idempotency_key() -> Key | None:
 
 
 def respond_conditionally(found: BaseModel) -> Response:
-    """As JSON with an ETag, a digest of it; to whoever has it already, 304."""
+    """Answer with JSON and an ETag, a digest of it; to whoever has it already, 304."""
     return respond_with_json(found.model_dump_json(), None)
 
 
 def respond_with_json(text: str, tag: str | None) -> Response:
-    """The same of JSON that is there already.
+    """Answer in the same way with JSON that is there already.
 
     Args:
         tag: what changes with the text; None: its digest.

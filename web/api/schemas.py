@@ -1,4 +1,4 @@
-"""What the API answers with: its models, made of rows."""
+"""Models of the API's answers, made of rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from flask import url_for
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from farm.database.models import Job, State, Worker
 from farm.fleet.estimates import Estimate
@@ -19,7 +19,7 @@ Moment = Annotated[datetime, PlainSerializer(to_rfc3339, return_type=str, when_u
 
 
 class Links(BaseModel):
-    """Where to go from a job; null where there is nothing (yet)."""
+    """Addresses of a job; null where there is nothing (yet)."""
 
     self: str
     page: str
@@ -29,24 +29,21 @@ class Links(BaseModel):
 
 
 class EstimateOut(BaseModel):
-    """What a picture will need on the worker that suits it best; null where nothing is known.
+    """Needs of a picture on the worker that suits it best; null where nothing is known."""
 
-    `width`, `height`: of the result, px. `seconds`: null until that worker has measured its speed.
-    `fits`: null while no worker is alive; where false, `peak_memory_bytes` is what the smallest plan
-    would need. `message`: for a person.
-    """
-
-    width: int
-    height: int
-    peak_memory_bytes: int | None
-    seconds: float | None
+    width: int = Field(description="Of the result, px.")
+    height: int = Field(description="Of the result, px.")
+    peak_memory_bytes: int | None = Field(
+        description="Of the smallest plan where the picture fits no worker."
+    )
+    seconds: float | None = Field(description="Null until that worker has measured its speed.")
     worker: str | None
-    fits: bool | None
-    message: str
+    fits: bool | None = Field(description="Null while no worker is alive.")
+    message: str = Field(description="For a person.")
 
     @classmethod
     def from_estimate(cls, found: Estimate, message: str) -> EstimateOut:
-        """Told in these words."""
+        """Describe an estimate, with a message for a person."""
         return cls(
             width=found.width,
             height=found.height,
@@ -59,7 +56,7 @@ class EstimateOut(BaseModel):
 
     @classmethod
     def from_size(cls, width: int, height: int) -> EstimateOut:
-        """While no worker is alive."""
+        """Describe a picture of this size, px, while no worker is alive."""
         message = (
             f"{format_pixels(width, height)}: no worker is running, so nobody can tell what it needs"
         )
@@ -75,9 +72,7 @@ class EstimateOut(BaseModel):
 
 
 class JobOut(BaseModel):
-    """A job as the API tells it. `waiting_for` and `estimate` are told by the job itself, and null in
-    lists; `estimate` is null, too, as soon as there is `eta_seconds`, of which `eta_spread_seconds` says
-    how much more or less it may well be."""
+    """Job as the API describes it."""
 
     id: str
     name: str
@@ -88,7 +83,9 @@ class JobOut(BaseModel):
     iteration: int
     iterations: int
     eta_seconds: float | None
-    eta_spread_seconds: float | None
+    eta_spread_seconds: float | None = Field(
+        description="How much more or less than `eta_seconds` it may well be."
+    )
     attempt: int
     priority: int
     webhook_url: str | None
@@ -101,8 +98,10 @@ class JobOut(BaseModel):
     features: str | None
     metrics: dict[str, Any] | None
     error: str | None
-    waiting_for: str | None
-    estimate: EstimateOut | None
+    waiting_for: str | None = Field(description="Null in lists.")
+    estimate: EstimateOut | None = Field(
+        description="Null in lists, and as soon as there is `eta_seconds`."
+    )
     preview_version: int
     links: Links
 
@@ -110,7 +109,7 @@ class JobOut(BaseModel):
     def from_row(
         cls, job: Job, waiting_for: str | None = None, expected: Estimate | None = None
     ) -> JobOut:
-        """From its row."""
+        """Describe a job by its row."""
         own = {name: getattr(job, name) for name in cls.model_fields if name not in _NOT_IN_ROW}
         estimate = (
             EstimateOut.from_estimate(expected, describe_job_need(job, expected)) if expected else None
@@ -122,33 +121,31 @@ _NOT_IN_ROW = frozenset({"waiting_for", "estimate", "links"})
 
 
 class JobPage(BaseModel):
-    """A page of jobs. `next_cursor` asks for the page after it, `previous_cursor` for the one before;
-    null where there is none. Both are good for the same state, q and sort only."""
+    """Page of jobs. Its cursors are good for the same state, q and sort only."""
 
     items: list[JobOut]
-    next_cursor: str | None
-    previous_cursor: str | None
+    next_cursor: str | None = Field(description="Asks for the page after it; null: there is none.")
+    previous_cursor: str | None = Field(description="Asks for the page before it; null: there is none.")
 
     @classmethod
     def from_page(cls, page: Page) -> JobPage:
-        """From a page of rows."""
+        """Describe a page of rows."""
         items = [JobOut.from_row(job) for job in page.jobs]
         return cls(items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor)
 
 
 class BulkItem(BaseModel):
-    """What became of one job. `done`: whether it was done, or would be, in a dry run; else `reason` says
-    why not. `name`, `state`: null where there is no job (any more)."""
+    """Outcome of an act for one job."""
 
     id: str
-    name: str | None
-    state: State | None
-    done: bool
-    reason: str | None
+    name: str | None = Field(description="Null where there is no job.")
+    state: State | None = Field(description="Null where there is no job (any more).")
+    done: bool = Field(description="In a dry run: it would be.")
+    reason: str | None = Field(description="Why it was not done.")
 
 
 class BulkOut(BaseModel):
-    """What became of each job, in the order they were named, each once."""
+    """Outcomes of an act on many jobs, in the order they were named, each once."""
 
     action: Action
     dry_run: bool
@@ -158,7 +155,7 @@ class BulkOut(BaseModel):
 
     @classmethod
     def from_outcomes(cls, action: Action, outcomes: list[Outcome], *, dry_run: bool) -> BulkOut:
-        """From what was planned or done."""
+        """Describe what was planned or done."""
         items = [_bulk_item(each, gone=action is Action.DELETE and not dry_run) for each in outcomes]
         done = sum(item.done for item in items)
         refused = len(items) - done
@@ -166,7 +163,11 @@ class BulkOut(BaseModel):
 
 
 def _bulk_item(outcome: Outcome, *, gone: bool) -> BulkItem:
-    """gone: a job is no more once it is done."""
+    """Describe one outcome.
+
+    Args:
+        gone: the act, once done, leaves no job.
+    """
     job, done = outcome.job, outcome.refusal is None
     state = None if job is None or (gone and done) else job.state
     name = job.name if job else None
@@ -174,7 +175,7 @@ def _bulk_item(outcome: Outcome, *, gone: bool) -> BulkItem:
 
 
 class WorkerOut(BaseModel):
-    """A worker seen lately."""
+    """Worker that was seen lately."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -186,18 +187,18 @@ class WorkerOut(BaseModel):
 
 
 class Workers(BaseModel):
-    """All workers that are alive."""
+    """Workers that are alive."""
 
     items: list[WorkerOut]
 
     @classmethod
     def from_rows(cls, workers: list[Worker]) -> Workers:
-        """From their rows."""
+        """Describe workers by their rows."""
         return cls(items=[WorkerOut.model_validate(worker) for worker in workers])
 
 
 def links(job: Job) -> Links:
-    """The job's addresses."""
+    """Return the job's addresses."""
     running = job.state in (State.QUEUED, State.RUNNING)
     return Links(
         self=url_for("api.get_job", job_id=job.id),

@@ -1,8 +1,8 @@
-"""What was told of a job's end, and to whom it is told again."""
+"""Deliveries of a job's webhook, and the retry of one."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from farm.database import sessions
 from farm.database.models import Delivery, DeliveryStatus, State
@@ -15,26 +15,22 @@ LARGEST_ID = 2**31 - 1  # of a row
 
 
 class DeliveryOut(BaseModel):
-    """A webhook's delivery: one end of the job, told to its `webhook_url`.
-
-    `delivery`: what its receiver knows it by. `answer`: to the latest try. `next_try_at`: null once it
-    is delivered or given up.
-    """
+    """Delivery of one end of the job to its `webhook_url`."""
 
     id: int
-    delivery: str
+    delivery: str = Field(description="What its receiver knows it by.")
     state: State
     attempt: int
     standing: DeliveryStatus
     tries: int
-    answer: str | None
+    answer: str | None = Field(description="To the latest try.")
     created_at: Moment
     delivered_at: Moment | None
-    next_try_at: Moment | None
+    next_try_at: Moment | None = Field(description="Null once it is delivered or given up.")
 
     @classmethod
     def from_row(cls, row: Delivery) -> DeliveryOut:
-        """From its row."""
+        """Describe a delivery by its row."""
         sending = row.status is DeliveryStatus.SENDING
         return cls(
             id=row.id,
@@ -51,7 +47,7 @@ class DeliveryOut(BaseModel):
 
 
 class Deliveries(BaseModel):
-    """A job's deliveries, newest first."""
+    """Deliveries of a job, newest first."""
 
     items: list[DeliveryOut]
 
@@ -60,7 +56,7 @@ class Deliveries(BaseModel):
 @blueprint.output(Deliveries)
 @blueprint.doc(tags=["Webhooks"], responses=answers.NO_JOB)
 def list_deliveries(job_id: str) -> Deliveries:
-    """What was told of a job's end, or is still to be; empty for a job without a webhook."""
+    """List the deliveries of a job's ends, made or to be made; none for a job without a webhook."""
     with sessions.reading() as session:
         states.get(session, job_id)
         found = deliveries.of_job(session, job_id)

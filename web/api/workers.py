@@ -1,4 +1,4 @@
-"""The workers, and what a picture would need on them."""
+"""Workers, the queue, and estimates of what a picture needs."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ MOST_SIZES = 20  # estimated at once
 
 
 class EstimateQuery(Recipe):
-    """A recipe, and the photograph's size in px."""
+    """Recipe, and the photograph's size in px."""
 
     width: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
     height: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
 
 
 class SizesQuery(EstimateQuery):
-    """The same for several sizes at once; `size` is one more."""
+    """Recipe for several sizes at once; `size` is one more."""
 
     sizes: list[int] = Field(max_length=MOST_SIZES)
 
 
 class Estimates(BaseModel):
-    """One for each size, in the order they were asked for; null where the recipe does not go with it."""
+    """Estimates in the order of the sizes; null where the recipe does not go with one."""
 
     items: list[EstimateOut | None]
 
@@ -43,7 +43,7 @@ class Estimates(BaseModel):
 @blueprint.output(Estimates)
 @blueprint.doc(responses=answers.BAD_JSON)
 def estimate_sizes(json_data: SizesQuery) -> Estimates:
-    """What a picture would need at several sizes: those in `sizes`, then the recipe's own."""
+    """Estimate what a picture would need at several sizes: those in `sizes`, then the recipe's own."""
     with sessions.reading() as session:
         workers = registry.list_alive(session)
     sizes = [*json_data.sizes, json_data.size]
@@ -63,7 +63,7 @@ def _estimate_at_size(asked: EstimateQuery, size: int, workers: list[Worker]) ->
 @blueprint.output(EstimateOut)
 @blueprint.doc(responses=answers.BAD_JSON)
 def estimate_size(json_data: EstimateQuery) -> EstimateOut:
-    """What a picture would need, before it is submitted: a recipe, and the photograph's size."""
+    """Estimate what a picture needs before it is submitted, by a recipe and the photograph's size."""
     with sessions.reading() as session:
         workers = registry.list_alive(session)
     return _estimate(json_data, json_data.width, json_data.height, workers)
@@ -81,17 +81,16 @@ def _estimate(recipe: Recipe, width: int, height: int, workers: list[Worker]) ->
 @blueprint.output(Workers)
 @blueprint.doc(tags=["Workers"])
 def list_workers() -> Workers:
-    """The workers that are alive."""
+    """List the workers that are alive."""
     with sessions.reading() as session:
         return Workers.from_rows(registry.list_alive(session))
 
 
 class QueueOut(BaseModel):
-    """How many jobs wait, of each class of size, and how many there are in each state, the cells of
-    explorations included."""
+    """Numbers of jobs, the cells of explorations included."""
 
-    waiting: dict[WorkClass, int]
-    states: dict[State, int]
+    waiting: dict[WorkClass, int] = Field(description="Of each class of size.")
+    states: dict[State, int] = Field(description="In each state.")
     workers: int
 
 
@@ -99,7 +98,7 @@ class QueueOut(BaseModel):
 @blueprint.output(QueueOut)
 @blueprint.doc(tags=["Workers"])
 def get_queue() -> QueueOut:
-    """What there is to do, and how many are at it."""
+    """Return how many jobs there are, and how many workers."""
     with sessions.reading() as session:
         waiting, states = details.queue(session)
         return QueueOut(waiting=waiting, states=states, workers=len(registry.list_alive(session)))

@@ -1,4 +1,4 @@
-"""What every request passes through: authentication, rate limits, headers, and errors in words.
+"""Layers that every request passes through: authentication, rate limits, headers, and errors in words.
 
 Knows Flask, the settings and the tokens; no page and no endpoint.
 """

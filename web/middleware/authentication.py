@@ -1,4 +1,4 @@
-"""Who may come in, where FARM_REQUIRE_TOKEN is set: programs by their bearer token (RFC 6750), people by
+"""Authentication, where FARM_REQUIRE_TOKEN is set: programs by their bearer token (RFC 6750), people by
 signing in with theirs once. Only the sign-in page, the static files and /healthz are open to all.
 """
 
@@ -39,7 +39,7 @@ def init_app(app: Flask) -> None:
 
 
 def identify_client() -> str:
-    """Who asks, for limits: whose token it is, or the address."""
+    """Return who asks, for limits: the name of the token, or the address."""
     return f"token {g.token}" if "token" in g else f"address {request.remote_addr}"
 
 
@@ -50,10 +50,10 @@ def get_token_name() -> str | None:
 
 
 def _admit() -> ResponseReturnValue | None:
-    """Nothing, if whoever asks may.
+    """Let a request pass if whoever asks may.
 
     Raises:
-        Unauthorized, Forbidden: they may not.
+        Unauthorized: without a token of this farm. Forbidden: by a cookie, and not from a page of ours.
     """
     if request.endpoint in OPEN:
         return None
@@ -73,14 +73,14 @@ def _admit() -> ResponseReturnValue | None:
 
 
 def _keep_out_of_caches(response: Response) -> Response:
-    """After signing out, a browser's Back shows no page of before."""
+    """Keep pages out of caches, so that after signing out a browser's Back shows none of them."""
     if "token" in g and response.mimetype == "text/html":
         response.headers["Cache-Control"] = "no-store"
     return response
 
 
 def _read_bearer() -> str | None:
-    """The token that a program sent; another scheme is as good as none."""
+    """Return the token that a program sent; another scheme is as good as none."""
     given = request.authorization
     return given.token if given and given.type == "bearer" else None
 
@@ -93,7 +93,11 @@ def _find_token(sha256: str | None) -> Token | None:
 
 
 def _ask() -> ResponseReturnValue:
-    """A browser that goes somewhere is led to the sign-in page; everybody else is told."""
+    """Lead a browser that goes somewhere to the sign-in page; refuse everybody else.
+
+    Raises:
+        Unauthorized: no page was asked for.
+    """
     if request.path.startswith("/api/"):
         raise Unauthorized(BY_PROGRAM, www_authenticate=_build_challenge())
     goes = request.method in SAFE_METHODS and "text/html" in request.headers.get("Accept", "")
@@ -104,9 +108,10 @@ def _ask() -> ResponseReturnValue:
 
 
 def _check_own_page() -> None:
-    """A browser sends its cookie whoever asks it to. Forms carry a CSRF token; scripts of our own pages
-    call the API, and their browser says so. (`refuse_other_sites` lets programs pass, which say
-    nothing.)
+    """Refuse a cookie that not a page of ours sent, since a browser sends it whoever asks it to.
+
+    Forms carry a CSRF token; scripts of our own pages call the API, and their browser says so.
+    (`refuse_other_sites` lets programs pass, which say nothing.)
 
     Raises:
         Forbidden: by cookie, and not from a page of ours.

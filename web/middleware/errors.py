@@ -72,12 +72,12 @@ def _handle_csrf_error(error: CSRFError) -> Response:
 
 
 def _handle_rate_limit(error: RateLimitExceeded) -> Response:
-    """When to come again is told by the limiter, in `Retry-After`."""
+    """Answer 429; the limiter itself sets `Retry-After`."""
     return _respond(429, f"Too many requests: this farm takes {error.description}. Wait a little.")
 
 
 def _handle_too_large(error: RequestEntityTooLarge) -> Response:
-    """The body as a whole, its number of parts, or the text in it; pictures are judged elsewhere."""
+    """Answer for the body as a whole or the number of its parts; pictures are judged elsewhere."""
     most = current_app.config["MAX_CONTENT_LENGTH"]
     if (request.content_length or 0) > most:
         detail = f"The pictures together are larger than {most // 1_000_000} MB, the limit of this farm."
@@ -88,7 +88,7 @@ def _handle_too_large(error: RequestEntityTooLarge) -> Response:
 
 
 def _handle_disconnect(error: ClientDisconnected) -> Response:
-    """The sender is gone, or was silent for too long."""
+    """Answer a sender who is gone, or was silent for too long."""
     detail = "The request broke off in the middle. Nothing of it was kept; send it again."
     response = _respond(408, detail)
     response.headers["Connection"] = "close"  # whatever else comes belongs to what is given up
@@ -103,7 +103,7 @@ def _handle_invalid_query(error: HTTPError) -> Response:
 
 
 def _translate_problem(problem: Problem) -> Problem:
-    """In words for a query or a body, which is not always a recipe."""
+    """Put a problem into words for a query or a body, which is not always a recipe."""
     if problem.message.startswith("input should be a valid dictionary"):
         return Problem("body", "must be a JSON object")
     return Problem(problem.field, problem.message.replace("setting of a recipe", "parameter"))
@@ -131,7 +131,7 @@ def _handle_busy(error: Busy) -> Response:
 
 
 def _handle_recursion(error: RecursionError) -> Response:
-    """JSON within JSON, thousands of levels deep."""
+    """Answer JSON within JSON, thousands of levels deep."""
     return _respond(400, DETAILS[400])
 
 

@@ -1,4 +1,4 @@
-"""What every answer carries, and who may change things through the API."""
+"""Headers of every answer, the names that the farm answers to, and the refusal of other sites."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class OnlyOurHosts:
-    """WSGI middleware: answers only under the farm's own names, before anything reads the Host."""
+    """WSGI middleware that answers only under the farm's own names, before anything reads the Host."""
 
     def __init__(self, inner: WSGIApplication, hosts: frozenset[str] | None) -> None:
         self._inner, self._hosts = inner, hosts
@@ -69,9 +69,9 @@ def _add_headers(response: Response) -> Response:
 
 
 def refuse_other_sites(request: Request) -> None:
-    """The API takes no CSRF token, so another site's page must not be able to use it from a browser.
+    """Refuse changes by another site's page, since the API takes no CSRF token.
 
-    Browsers tell on the page that asks; programs send neither header and pass.
+    Browsers name the page that asks; programs send neither header and pass.
 
     Raises:
         Forbidden: a page of another site asks for a change.

@@ -1,4 +1,4 @@
-"""How often one client may ask: FARM_RATE_LIMIT for changes, FARM_READ_LIMIT for everything else.
+"""Limits on requests by one client: FARM_RATE_LIMIT for changes, FARM_READ_LIMIT for everything else.
 
 Counted in the farm's Redis, so that several web parts count together; in this process's memory while
 that is away.
@@ -26,7 +26,7 @@ QUESTIONS = frozenset({"api.estimate_size", "api.estimate_sizes"})  # sent by PO
 
 
 def init_app(app: Flask) -> None:
-    """Count this application's requests. After `authentication`, which tells whose they are."""
+    """Count this application's requests. Comes after `authentication`, which identifies clients."""
     wanted = settings()
     limits = [
         ApplicationLimit(limit, scope=scope, exempt_when=exempt)
@@ -54,7 +54,7 @@ def init_app(app: Flask) -> None:
 
 
 def _set_retry_after(response: Response) -> Response:
-    """Only who came too often is told to come later."""
+    """Set `Retry-After` for those alone who came too often."""
     seconds = response.headers.pop(WAIT, None)
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and seconds is not None:
         response.headers["Retry-After"] = str(max(1, int(seconds)))

@@ -1,4 +1,4 @@
-"""The pages, for people. Each module adds its own to the one blueprint."""
+"""Pages, for people. Each module adds its own to the one blueprint."""
 
 from __future__ import annotations
 

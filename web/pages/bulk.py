@@ -20,22 +20,29 @@ OUR_LISTS = re.compile(r"/jobs(?P<job>/[0-9a-f]{32})?(\?[\w.~%&=+-]*)?", re.ASCI
 
 @dataclass(frozen=True)
 class _Words:
-    """What is said of an act. `act` has a place for what it is done to."""
+    """Words for one act on many jobs."""
 
+    # With a place for its jobs.
     act: str
+    # Title of the page where no job can take it.
     nothing: str
+    # After "3 will".
     will: str
+    # After the number of jobs.
     done: str
+    # A sentence below the number: the consequences.
     means: str
+    # Name of an icon of the pages.
     icon: str
+    # Class of the button.
     button: str = "btn-primary"
 
     def describe(self, jobs: list[Job]) -> str:
-        """On the button: one job by its name, more by their number."""
+        """Return the act as a button has it: one job by its name, more by their number."""
         return self.act.format(f"“{jobs[0].name}”" if len(jobs) == 1 else f"{len(jobs)} jobs")
 
     def ask(self, jobs: list[Job]) -> str:
-        """As the question of the page."""
+        """Return the act as the question of its page."""
         return f"{self.describe(jobs)}?" if jobs else self.nothing
 
 
@@ -70,13 +77,13 @@ WORDS = {
 
 @blueprint.get("/jobs/bulk")
 def return_to_list() -> ResponseReturnValue:
-    """Whoever comes here by address has selected nothing."""
+    """Redirect to the list: whoever comes here by address has selected nothing."""
     return redirect(url_for("pages.list_jobs"), 303)
 
 
 @blueprint.post("/jobs/bulk")
 def confirm_bulk() -> ResponseReturnValue:
-    """What would happen, job by job, and whether it shall."""
+    """Show what would happen, job by job, and ask whether it shall."""
     if not request.form.getlist("ids"):
         flash("No job was selected.")
         return redirect(_read_origin(), 303)
@@ -94,7 +101,7 @@ def confirm_bulk() -> ResponseReturnValue:
 
 @blueprint.post("/jobs/bulk/confirmed")
 def carry_out_bulk() -> ResponseReturnValue:
-    """Do it, say what came of it, and go back to where it was asked for."""
+    """Carry it out, report the outcomes, and redirect to the page that asked."""
     action = _read_action()
     outcomes = bulk.carry_out(action, request.form.getlist("ids"))
     flash(_describe_outcomes(action, outcomes))
@@ -111,7 +118,7 @@ def _read_action() -> Action:
 
 
 def _read_origin() -> str:
-    """Where the request came from: a list or a job of ours, never another site."""
+    """Return the page that the request came from: a list or a job of ours, never another site's."""
     asked = request.form.get("back", "")
     return asked if OUR_LISTS.fullmatch(asked) else url_for("pages.list_jobs")
 
@@ -125,7 +132,7 @@ def _group_by_reason(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
 
 
 def _describe_outcomes(action: Action, outcomes: list[Outcome]) -> str:
-    """`3 cancelled; 1 not: already ended.`"""
+    """Return `3 cancelled; 1 not: already ended.`"""
     done = sum(outcome.refusal is None for outcome in outcomes)
     word = WORDS[action].done
     not_done = "not" if done else f"not {word}"

@@ -12,7 +12,7 @@ from farm.settings import settings
 
 
 def build_farm_submit(job: Job, url: str) -> str:
-    """What sends the same pictures, under names of one's own, with the same recipe to this farm."""
+    """Build the command that sends the same pictures, by names of one's own, with the same recipe."""
     settings = _select_differing(job)
     options = [
         f"--{name.replace('_', '-')} {shlex.quote(typed(value))}" for name, value in settings.items()
@@ -23,7 +23,7 @@ def build_farm_submit(job: Job, url: str) -> str:
 
 
 def build_curl(job: Job, url: str) -> str:
-    """The same without the farm's command line."""
+    """Build the same without the farm's command line."""
     recipe = shlex.quote(f"recipe={json.dumps(_select_differing(job))}")
     styles = [f"-F 'style=@{painting}'" for painting in _list_paintings(job)]
     key = ['-H "Authorization: Bearer $FARM_TOKEN"'] if settings().require_token else []
@@ -38,7 +38,7 @@ def _list_paintings(job: Job) -> list[str]:
 
 
 def _select_differing(job: Job) -> dict[str, object]:
-    """The settings that are not the defaults, and the size."""
+    """Return the settings that are not the defaults, and the size."""
     recipe = Recipe.model_validate(job.recipe)
     usual = Recipe.parse({"version": recipe.version}).model_dump(mode="json") | {"version": NEWEST}
     return {

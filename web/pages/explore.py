@@ -1,4 +1,4 @@
-"""Explorations: one on its own page while its cells fill in, and the latest."""
+"""Explorations: one on its own page while its cells fill in, and a list of the latest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LISTED = 24
 
 @blueprint.get("/explore")
 def list_explorations() -> str:
-    """The latest explorations."""
+    """List the latest explorations."""
     with sessions.reading() as session:
         found = grids.newest(session, LISTED)
     return render_template("explorations.html", explorations=found)
@@ -25,7 +25,7 @@ def list_explorations() -> str:
 
 @blueprint.get("/explore/<job_id:exploration_id>")
 def show_exploration(exploration_id: str) -> str:
-    """The grid. Each cell leads to the form with its settings."""
+    """Show the grid. Each cell leads to the form with its settings."""
     found = grids.get(exploration_id)
     with sessions.reading() as session:
         left = grids.estimate_left(session, found)

@@ -132,7 +132,7 @@ class _Form(FlaskForm):
 
 
 def _build_field(name: str) -> Field:
-    """The form field of one setting of the recipe."""
+    """Build the form field of one setting of the recipe."""
     info = Recipe.model_fields[name]
     options: dict[str, Any] = {"description": info.description, "default": typed(info.default)}
     if name == "content_weight":  # the balance sets it, unless it is typed in
@@ -156,7 +156,7 @@ def _read_literal(info: FieldInfo) -> tuple[str, ...]:
 
 
 def _read_limits(info: FieldInfo) -> dict[str, Any]:
-    """What the browser may check before it sends."""
+    """Return the limits that the browser checks before it sends."""
     found: dict[str, Any] = {"step": "1" if info.annotation is int else "any"}
     for limit in info.metadata:
         for theirs, ours in (("ge", "min"), ("le", "max")):
@@ -171,12 +171,12 @@ PictureForm = type(
 
 
 def select_fields(form: FlaskForm, names: Iterable[str]) -> list[Field]:
-    """These fields, in this order."""
+    """Return these fields, in this order."""
     return [form[name] for name in names]
 
 
 def read_recipe(form: FlaskForm) -> Recipe:
-    """The settings that were typed; what is left empty takes its default.
+    """Read the settings that were typed; what is left empty takes its default.
 
     Raises:
         InvalidInput: each setting that is wrong.
@@ -193,7 +193,7 @@ def read_recipe(form: FlaskForm) -> Recipe:
 
 
 def _make_defaults(version: str | None) -> Recipe:
-    """The defaults of a version; of the newest where there is none of that name."""
+    """Return the defaults of a version; of the newest where there is none of that name."""
     return Recipe.parse({"version": version if version in choices(Version) else NEWEST})
 
 
@@ -220,7 +220,7 @@ def _balance_of(weight: float, version: str) -> str | None:
 
 
 def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
-    """What the form shows so that sending it makes a picture of this job's by this recipe."""
+    """Return values for the form so that sending it makes a picture of this job's by this recipe."""
     values: dict[str, Any] = {name: typed(getattr(recipe, name)) for name in (*PROMINENT, *ADVANCED)}
     values["version"] = recipe.version
     if recipe.version == "0.1" and recipe.features == "auto" and job.features:
@@ -263,18 +263,18 @@ def read_cell_size(form: FlaskForm) -> int:
 
 
 def find_larger_size(job: Job) -> int | None:
-    """The next usual size."""
+    """Return the next usual size; None: there is no larger one."""
     return next((size for size in SIZES if size > max(job.width, job.height)), None)
 
 
 def find_unknown_fields(form: FlaskForm, sent: Iterable[str]) -> Iterator[Problem]:
-    """Fields that this form does not have."""
+    """Name the fields that this form does not have."""
     for name in sorted(set(sent) - {field.name for field in form}):
         yield Problem(name[:80], "is not a field of this form")
 
 
 def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:
-    """Put each problem beside its field; returns all as (field's id or "", what to say)."""
+    """Put each problem beside its field; return all as (field's id or "", text)."""
     said = []
     for problem in problems:
         name = problem.field.partition(".")[0]
@@ -290,7 +290,7 @@ def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[st
 
 
 def list_choices(version: str | None) -> dict[str, Any]:
-    """What the page needs besides the form, for a recipe of this version."""
+    """Return what the page needs besides the form, for a recipe of this version."""
     usual = _make_defaults(version)
     return {
         "sample_contents": list_offered(CONTENTS),

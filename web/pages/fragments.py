@@ -28,6 +28,6 @@ def send_fragment(template: str, tag: str | None = None, /, **values: Any) -> Re
 
 
 def _digest(text: str) -> str:
-    """Of all but the token of its forms, which differs each second."""
+    """Return a digest of all but the token of its forms, which differs each second."""
     token = g.get("csrf_token")
     return hashlib.sha256((text.replace(token, "") if token else text).encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ MOST = 12  # steps either way
 
 @blueprint.get("/gallery")
 def show_gallery() -> str:
-    """Finished pictures; `?q=` in their name, `?sort=`, `?cursor=`."""
+    """Show finished pictures; `?q=` in their name, `?sort=`, `?cursor=`."""
     question = read_question(State.SUCCEEDED)
     with sessions.reading() as session:
         page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGE)
@@ -34,7 +34,7 @@ def show_gallery() -> str:
 
 
 def classify_shape(job: Job) -> int:
-    """A picture's proportions as one of the classes `shape-0` (tall) to `shape-24` (wide) of site.css: a
-    row of pictures needs to know how wide each is, and pages have no styles of their own."""
+    """Return a picture's proportions, from 0 (tall) to 24 (wide), for a class such as `shape-12` of
+    site.css: a row of pictures needs to know how wide each is, and pages have no styles of their own."""
     steps = round(math.log2(job.width / job.height) * STEPS)
     return MOST + max(-MOST, min(MOST, steps))

@@ -1,4 +1,4 @@
-"""One job's page, and what a person can do there."""
+"""Page of one job, its parts, and what a person can do there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from web.pages.form import find_larger_size
 
 @blueprint.get("/jobs/<job_id:job_id>")
 def show_job(job_id: str) -> str:
-    """Everything about one job."""
+    """Show everything about one job."""
     with sessions.reading() as session:
         found = details.get_with_history(session, job_id)
         waiting_for = details.waits_for(session, found)
@@ -61,7 +61,7 @@ def show_job(job_id: str) -> str:
 
 @blueprint.post("/jobs/<job_id:job_id>/rating")
 def rate(job_id: str) -> ResponseReturnValue:
-    """What whoever sits at this browser thinks of it; no stars: nothing any more."""
+    """Store what whoever sits at this browser thinks of it; no stars: forget it."""
     rater = cookie.setdefault("rater", secrets.token_hex(16))
     text = request.form.get("stars", "")
     with sessions.writing() as session:
@@ -76,7 +76,7 @@ def rate(job_id: str) -> ResponseReturnValue:
 
 @blueprint.get("/jobs/<job_id:job_id>/history")
 def show_history(job_id: str) -> str:
-    """What happened to it, newer: a part of its page."""
+    """Return its history, newer: a part of its page."""
     with sessions.reading() as session:
         found = details.get_with_history(session, job_id)
         log_lines = details.log_tail(session, found)
@@ -85,7 +85,7 @@ def show_history(job_id: str) -> str:
 
 @blueprint.get("/jobs/<job_id:job_id>/view")
 def show_picture(job_id: str) -> ResponseReturnValue:
-    """The finished picture in the whole window; before it is finished, the job's page."""
+    """Show the finished picture in the whole window; before it is finished, the job's page."""
     with sessions.reading() as session:
         found = states.get(session, job_id)
     if found.state is not State.SUCCEEDED:
@@ -95,7 +95,7 @@ def show_picture(job_id: str) -> ResponseReturnValue:
 
 @blueprint.get("/jobs/<job_id:job_id>/losses.svg")
 def draw_losses(job_id: str) -> Response:
-    """The loss curve, newer."""
+    """Return the loss curve, newer."""
     with sessions.reading() as session:
         points = details.losses(session, states.get(session, job_id))
     response = Response(loss_chart.draw_losses(points), mimetype="image/svg+xml")

@@ -21,7 +21,7 @@ Choice = TypeVar("Choice", bound=enum.StrEnum)
 
 
 class View(enum.StrEnum):
-    """How the list looks."""
+    """Look of the list."""
 
     CARDS = "cards"
     TABLE = "table"
@@ -33,18 +33,18 @@ SORTS = {Sort.NEWEST: "Newest", Sort.OLDEST: "Oldest", Sort.NAME: "Name"}
 
 @blueprint.get("/jobs")
 def list_jobs() -> str:
-    """Jobs; `?state=` of one state only, `?q=` in their name, `?sort=`, `?view=`, `?cursor=`."""
+    """List jobs; `?state=` of one state only, `?q=` in their name, `?sort=`, `?view=`, `?cursor=`."""
     return render_template("jobs.html", **_load_list(), sorts=SORTS, views=View, bulk=bulk)
 
 
 @blueprint.get("/jobs/list")
 def refresh_list() -> Response:
-    """Of the same page, what changes by itself; asked for with its ETag, only if it has changed."""
+    """Return the part of the same page that changes by itself; with its ETag, only if it has changed."""
     return send_fragment("_jobs.html", **_load_list())
 
 
 def read_question(state: State | None = None) -> Asked:
-    """The question in this request's address.
+    """Read the question in this request's address.
 
     Raises:
         InvalidInput: names what is none.
@@ -57,7 +57,7 @@ def read_question(state: State | None = None) -> Asked:
 
 
 def read_choice(kind: type[Choice], name: str) -> Choice | None:
-    """Which of these the address names; None: none.
+    """Read which of these the address names; None: none.
 
     Raises:
         InvalidInput: something else.
@@ -70,7 +70,7 @@ def read_choice(kind: type[Choice], name: str) -> Choice | None:
 
 
 def keep_question(question: Asked, **more: Any) -> Mapping[str, str | None]:
-    """What links carry on: the question, without what goes without saying."""
+    """Return the arguments that links carry on: the question, without its defaults."""
     sort = None if question.sort is Sort.NEWEST else question.sort.value
     return {"q": question.q or None, "sort": sort, **more}
 

@@ -22,11 +22,13 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class _Scale:
-    """From iterations and losses to the drawing's units."""
+    """Map from iterations and losses to the drawing's units."""
 
+    # Iterations.
     first: int
     last: int
-    low: int  # decades
+    # Decades of the losses.
+    low: int
     high: int
 
     def map_x(self, iteration: float) -> float:
@@ -39,7 +41,7 @@ class _Scale:
 
 
 def draw_losses(points: Sequence[LossPoint]) -> str:
-    """An `svg` element, or nothing before there are two points and a loss above 0."""
+    """Return an `svg` element, or nothing before there are two points and a loss above 0."""
     values = [value for point in points for value in (point.content, point.style, point.tv)]
     positive = [value for value in values if value > 0 and math.isfinite(value)]
     if len(points) < 2 or not positive or points[0].iteration == points[-1].iteration:
@@ -85,13 +87,13 @@ def _draw_iterations(scale: _Scale) -> Iterator[str]:
 
 
 def _choose_step(rough: float) -> int:
-    """1, 2 or 5 times a power of ten, at least `rough`."""
+    """Return 1, 2 or 5 times a power of ten, at least `rough`."""
     power = 10 ** math.floor(math.log10(max(rough, 1)))
     return int(next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough))
 
 
 def _draw_levels(points: Sequence[LossPoint], scale: _Scale) -> Iterator[str]:
-    """A mark where the picture grows to its next size."""
+    """Draw a mark where the picture grows to its next size."""
     for before, after in pairwise(points):
         if after.level != before.level:
             x = scale.map_x(before.iteration)

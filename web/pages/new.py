@@ -1,4 +1,4 @@
-"""The form for a new picture."""
+"""Form for a new picture: the page, and what becomes of it when it is sent."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ log = structlog.get_logger()
 
 @blueprint.get("/")
 def show_form() -> str:
-    """The form; `?from=<job>` fills it in from that job, `&size=` with another size, `&settings=newest`
-    with today's settings instead of the job's."""
+    """Show the form; `?from=<job>` fills it in from that job, `&size=` with another size,
+    `&settings=newest` with today's settings instead of the job's."""
     kept = _load_kept_job(request.args.get("from", ""))
     form = PictureForm(formdata=None, data=fill_values(kept, _find_recipe(kept)) if kept else None)
     if kept and request.args.get("settings") == "newest":
@@ -57,7 +57,7 @@ def show_form() -> str:
 
 
 def _find_recipe(job: Job) -> Recipe:
-    """A job's recipe; of an exploration's cell, the one it stands for at full size."""
+    """Return a job's recipe; of an exploration's cell, the one it stands for at full size."""
     if job.exploration_id is None:
         return Recipe.model_validate(job.recipe)
     return grids.chosen(grids.get(job.exploration_id), job)
@@ -76,9 +76,10 @@ def explore() -> ResponseReturnValue:
 
 
 def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturnValue:
-    """
+    """Answer a form that was sent: go where it leads, or show it again with what is wrong.
+
     Args:
-        take: what becomes of a form; returns where to go then.
+        take: submits the form; returns the address to go to.
     """
     form = PictureForm()
     try:
@@ -96,7 +97,7 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
 
 
 def _load_kept_job(job_id: str) -> Job | None:
-    """The job whose pictures are used again."""
+    """Load the job whose pictures are used again, None without one."""
     if not job_id:
         return None
     with sessions.reading() as session:
@@ -135,8 +136,8 @@ def _explore_form(form: FlaskForm, kept: Job | None) -> str:
 
 
 def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | None:
-    """Of this very form, filled in like this: sent again, by a double click or after going back, it
-    makes nothing new; with any change it does. None: the form does not say which it is."""
+    """Compute the idempotency key of this very form, filled in like this: sent again, by a double click
+    or after going back, it makes nothing new; with any change it does. None: the form has no id."""
     if not form.once.data:
         return None
     typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
@@ -149,10 +150,10 @@ def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | 
 
 
 def _read_form(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], Recipe]:
-    """Photograph, paintings and recipe.
+    """Read photograph, paintings and recipe.
 
     Raises:
-        InvalidInput: all that can be said before the pictures are looked at.
+        InvalidInput: all that can be found before the pictures are looked at.
     """
     problems = list(find_unknown_fields(form, [*request.form, *request.files]))
     recipe = Recipe()
@@ -173,7 +174,7 @@ def _read_form(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], R
 
 
 def _read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
-    """The photograph: a file if there is one, else what was picked."""
+    """Read the photograph: a file if there is one, else what was picked."""
     if _is_chosen(form.content.data):
         yield form.content.data.read()
         return
@@ -185,7 +186,7 @@ def _read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -
 
 
 def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
-    """The paintings: what was picked, then the files."""
+    """Read the paintings: what was picked, then the files."""
     uploads = {f"{KEPT}-{style.position}": style.upload for style in kept.styles} if kept else {}
     for pick in form.style_pick.data or []:
         if pick in uploads:
@@ -196,7 +197,7 @@ def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> 
 
 
 def _is_chosen(file: object) -> bool:
-    """Browsers send a nameless part for an empty file input."""
+    """Check for a file: browsers send a nameless part for an empty file input."""
     return isinstance(file, FileStorage) and bool(file.filename)
 
 

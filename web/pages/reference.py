@@ -16,32 +16,40 @@ METHODS = ("get", "post", "put", "delete")
 
 @dataclass(frozen=True)
 class Field:
-    """Something that is sent or told: its name, what it may be, and what it means."""
+    """Field of a request or of an answer."""
 
     name: str
+    # Its type in few words.
     kind: str
     needed: bool
+    # Its meaning.
     words: Markup
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one address. body, answer: fields of what is sent, and of a good answer."""
+    """Method of an address."""
 
+    # In capitals.
     method: str
     path: str
+    # Its summary and description.
     words: Markup
+    # Of the path and the query.
     parameters: list[Field]
+    # Media type of the request; "" without a body.
     body_type: str
     body: list[Field]
+    # Media type of a good answer; "" without a body.
     answer_type: str
     answer: list[Field]
+    # Status and meaning of every answer.
     statuses: list[tuple[str, Markup]]
 
 
 @blueprint.get("/api")
 def show_reference() -> str:
-    """Every address, grouped by what it is about."""
+    """Show every address, grouped by what it is about."""
     spec = current_app.spec  # type: ignore[attr-defined]
     groups: dict[str, list[Operation]] = {}
     for path, item in spec["paths"].items():
@@ -78,7 +86,7 @@ def _operation(spec: dict[str, Any], path: str, method: str, item: dict[str, Any
 
 
 def _describe_content(spec: dict[str, Any], told: dict[str, Any]) -> tuple[str, list[Field]]:
-    """What is sent or told, and its fields if it has any."""
+    """Return the media type of a body, and its fields if it has any."""
     for kind, content in told.get("content", {}).items():
         return kind, list(_list_fields(spec, _resolve(spec, content.get("schema", {}))))
     return "", []
@@ -87,7 +95,8 @@ def _describe_content(spec: dict[str, Any], told: dict[str, Any]) -> tuple[str, 
 def _list_fields(spec: dict[str, Any], schema: dict[str, Any]) -> Iterator[Field]:
     needed = schema.get("required", [])
     for name, each in schema.get("properties", {}).items():
-        yield Field(name, _describe_kind(spec, each), name in needed, _describe(_resolve(spec, each)))
+        meaning = each if "description" in each else _resolve(spec, each)
+        yield Field(name, _describe_kind(spec, each), name in needed, _describe(meaning))
 
 
 def _resolve(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +111,7 @@ def _describe(schema: dict[str, Any]) -> Markup:
 
 
 def _mark_code(text: str) -> Markup:
-    """What stands between backticks, as code."""
+    """Mark up as code what stands between backticks."""
     pieces = [escape(piece) for piece in text.split("`")]
     return Markup().join(
         Markup("<code>{}</code>").format(piece) if number % 2 else piece
@@ -111,7 +120,7 @@ def _mark_code(text: str) -> Markup:
 
 
 def _describe_kind(spec: dict[str, Any], schema: dict[str, Any]) -> str:
-    """In few words: `integer`, `list of (row, state, ...)`, `newest | oldest`, `string or null`."""
+    """Return `integer`, `list of (row, state, ...)`, `newest | oldest` or `string or null`."""
     schema = _resolve(spec, schema)
     if "anyOf" in schema:
         return " or ".join(_describe_kind(spec, each) for each in schema["anyOf"])

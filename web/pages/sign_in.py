@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class SignIn(FlaskForm):
-    """A token, and where to go with it."""
+    """Form for a token, and for the page to go to with it."""
 
     token = PasswordField("Token")
     next = HiddenField()
@@ -30,7 +30,7 @@ class SignIn(FlaskForm):
 
 @blueprint.get("/sign-in")
 def sign_in() -> ResponseReturnValue:
-    """Asks for a token."""
+    """Ask for a token."""
     if not settings().require_token:
         return redirect(url_for("pages.show_form"))
     return render_template("sign_in.html", form=SignIn(formdata=None, next=request.args.get("next", "")))
@@ -38,7 +38,7 @@ def sign_in() -> ResponseReturnValue:
 
 @blueprint.post("/sign-in")
 def check_token() -> ResponseReturnValue:
-    """Keeps the token's digest in the session; revoked, it opens nothing there either."""
+    """Keep the token's digest in the session; revoked, it opens nothing there either."""
     form = SignIn()
     sha256 = tokens.digest((form.token.data or "").strip())
     with sessions.reading() as reader:
@@ -54,11 +54,11 @@ def check_token() -> ResponseReturnValue:
 
 @blueprint.post("/sign-out")
 def sign_out() -> ResponseReturnValue:
-    """Forgets it in this browser."""
+    """Forget the token in this browser."""
     session.pop(SIGNED_IN, None)
     return redirect(url_for("pages.sign_in"), 303)
 
 
 def _keep_own_path(path: str | None) -> str:
-    """A path of this farm; whatever else it is, the first page."""
+    """Return the path if it is one of this farm, else the first page."""
     return path if path and PATH.fullmatch(path) else url_for("pages.show_form")

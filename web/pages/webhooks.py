@@ -1,4 +1,4 @@
-"""What was told of a job's end: a part of the job's page, and the button that tells it again."""
+"""Deliveries of a job's webhook: a part of the job's page, and the button that retries one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from web.pages.fragments import send_fragment
 
 @blueprint.get("/jobs/<job_id:job_id>/deliveries")
 def list_deliveries(job_id: str) -> Response:
-    """The part of the page alone, newer."""
+    """Return the part of the page alone, newer."""
     with sessions.reading() as session:
         job = states.get(session, job_id)
         found = deliveries.of_job(session, job_id)

@@ -1,4 +1,4 @@
-"""Who paints."""
+"""Workers that are alive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from web.pages.fragments import send_fragment
 
 @blueprint.get("/workers")
 def list_workers() -> str:
-    """Return the page of who paints."""
+    """Show the workers that are alive."""
     return render_template("workers.html", workers=_list_alive())
 
 
