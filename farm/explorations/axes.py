@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
+from farm.recipe.balance import compute_content_weight
 
 MOST_VALUES = 6  # along one axis
 
@@ -48,7 +49,7 @@ KINDS: dict[str, _Kind] = {
         "Balance",
         (-2.0, 0.0, 2.0),
         _balance,
-        lambda recipe, stops: {"content_weight": float(f"{recipe.content_weight * 2**-stops:.6g}")},
+        lambda recipe, stops: {"content_weight": compute_content_weight(recipe.content_weight, stops)},
     ),
     "style_scale": _Kind(
         "Size of strokes",

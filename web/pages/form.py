@@ -28,6 +28,13 @@ from farm.explorations.grids import SIZE as CELL_SIZE
 from farm.jobs.submit import NAME_LENGTH
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
+from farm.recipe.balance import (
+    MOST_STOPS,
+    STEP,
+    compute_content_weight,
+    find_stops,
+    list_content_weights,
+)
 from farm.recipe.formats import FORMATS
 from farm.recipe.recipe import AUTOMATIC, LARGEST_SIZE, LAST_RESORT, NEWEST, Version, choices, typed
 from web.samples import CONTENTS, STYLES, list_offered
@@ -57,8 +64,6 @@ OPTION_WORDS: dict[str, dict[str, str]] = {  # where the value alone says too li
     "format": {known.name: known.title for known in FORMATS.values()},
     "features": NETWORK_WORDS,
 }
-STOPS = 4  # the balance goes from 1/2**STOPS to 2**STOPS times the default weight
-STOP = 0.25
 PROMINENT = ("size", "preset")  # of the recipe; the others are folded away
 ADVANCED = (
     "format",
@@ -188,7 +193,8 @@ def read_recipe(form: FlaskForm) -> Recipe:
     if not form.version.raw_data and all(form[name].raw_data for name in older):
         values["version"] = "0.1"  # a page that was loaded before the upgrade; it sends all it knows
     if "content_weight" not in values:
-        values["content_weight"] = _weight_of(form.balance.data or "0", values["version"])
+        usual = _make_defaults(values["version"]).content_weight
+        values["content_weight"] = compute_content_weight(usual, _read_stops(form.balance.data or "0"))
     return Recipe.parse(values)
 
 
@@ -197,26 +203,18 @@ def _make_defaults(version: str | None) -> Recipe:
     return Recipe.parse({"version": version if version in choices(Version) else NEWEST})
 
 
-def _weight_of(balance: str, version: str) -> str:
-    """One stop to the right halves the photograph's weight."""
+def _read_stops(balance: str) -> float:
+    """
+    Raises:
+        InvalidInput: it is no number that the slider has.
+    """
     try:
         stops = float(balance)
     except ValueError:
         stops = math.nan
-    if not -STOPS <= stops <= STOPS:
-        raise InvalidInput(Problem("balance", f"must be a number from -{STOPS} to {STOPS}"))
-    return f"{_make_defaults(version).content_weight * 2**-stops:.6g}"
-
-
-def _balance_of(weight: float, version: str) -> str | None:
-    """The inverse, if the slider has such a stop."""
-    if weight <= 0:
-        return None
-    middle = _make_defaults(version).content_weight
-    stops = round(-math.log2(weight / middle) / STOP) * STOP
-    if abs(stops) > STOPS or not math.isclose(weight, middle * 2**-stops, rel_tol=1e-4):
-        return None
-    return typed(stops)
+    if not -MOST_STOPS <= stops <= MOST_STOPS:
+        raise InvalidInput(Problem("balance", f"must be a number from -{MOST_STOPS} to {MOST_STOPS}"))
+    return stops
 
 
 def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
@@ -225,9 +223,9 @@ def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
     values["version"] = recipe.version
     if recipe.version == "0.1" and recipe.features == "auto" and job.features:
         values["features"] = job.features  # what auto took then, it may take no more
-    balance = _balance_of(recipe.content_weight, recipe.version)
-    if balance is not None:
-        values |= {"balance": balance, "content_weight": ""}
+    stops = find_stops(recipe.content_weight, _make_defaults(recipe.version).content_weight)
+    if stops is not None:
+        values |= {"balance": typed(stops), "content_weight": ""}
     kept = [f"{KEPT}-{style.position}" for style in job.styles]
     values |= {"name": job.name, "webhook_url": job.webhook_url or ""}
     return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
@@ -298,9 +296,10 @@ def list_choices(version: str | None) -> dict[str, Any]:
         "sizes": SIZES,
         "largest": LARGEST_SIZE,
         "presets": {name: (words, usual.schedules[name]) for name, words in PRESET_WORDS.items()},
-        "balance_stops": STOPS,
-        "balance_stop": STOP,
+        "balance_stops": MOST_STOPS,
+        "balance_step": STEP,
         "content_weight": usual.content_weight,
+        "content_weights": list_content_weights(usual.content_weight),
         "accepted": ACCEPTED,
         "advanced": ADVANCED,
         "most_values": MOST_VALUES,
