@@ -82,6 +82,30 @@ def test_each_size_says_how_large_and_how_long(page: Page, served: str) -> None:
 
 
 @pytest.mark.browser
+def test_the_balance_reads_as_how_much_the_photograph_counts(page: Page, served: str) -> None:
+    page.goto(served)
+    slider, words = page.get_by_label("Balance"), page.locator("#balance-words")
+    weight = page.locator("#content_weight")
+    for stops, text in (
+        ("4", "The paintings rule; the photograph counts 16 times less."),
+        ("2", "More painting: the photograph counts 4 times less."),
+        ("-0.25", "More photograph: it counts 1.2 times more."),
+        ("-3", "The photograph rules; it counts 8 times more."),
+        ("0", "In the middle: both have their say."),
+    ):
+        slider.fill(stops)
+        expect(words).to_have_text(text)
+    # A weight that is typed goes before the slider, whether or not it has such a place.
+    page.get_by_text("Advanced settings").click()
+    for typed, text in (
+        ("0.02", "More painting: the photograph counts 3 times less."),
+        ("0", "As the content weight below says."),
+    ):
+        weight.fill(typed)
+        expect(words).to_have_text(text)
+
+
+@pytest.mark.browser
 def test_paintings_are_blended_by_sliders(page: Page, served: str) -> None:
     # Given one painting, there is nothing to blend
     page.goto(served)
