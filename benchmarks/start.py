@@ -40,7 +40,7 @@ def files(number: int) -> tuple[bytes, bytes]:
 def decode(photograph: bytes, painting: bytes) -> None:
     """What stands between the request and the first iteration: the web part's look at what is new, and
     the worker's reading of both."""
-    list(decoder_pool.check([decoder_pool.Asked(photograph, "content")]))
+    list(decoder_pool.check([decoder_pool.CheckRequest(photograph, "content")]))
     for data in (photograph, painting):
         decode_picture(data, "picture", 100)
 

@@ -16,17 +16,16 @@ TOKEN = re.compile(r"farm_[\w-]{20,}")
 PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+@")  # of user:password@host
 
 
-def _printable(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """What a stranger sent must not steer the operator's terminal."""
+def _escape_unprintable(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Escape unprintable characters: what a stranger sent must not control the operator's terminal."""
     for key, value in event.items():
         if isinstance(value, str) and key != "exception" and not value.isprintable():
             event[key] = value.encode("unicode_escape").decode()
     return event
 
 
-def _without_secrets(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Tokens, and passwords in addresses, wherever they come from: an error's text has the whole of
-    what it was about."""
+def _redact_secrets(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Redact tokens, and passwords in addresses, in every value: an error's text repeats its input."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = PASSWORD.sub(r"\1***@", TOKEN.sub("farm_***", value))
@@ -47,8 +46,8 @@ def configure() -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        _printable,
-        _without_secrets,
+        _escape_unprintable,
+        _redact_secrets,
     ]
     structlog.configure(
         processors=[*shared, renderer],

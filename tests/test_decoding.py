@@ -26,7 +26,7 @@ from PIL import Image
 from farm.database.setup import install
 from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, decoder_pool
-from farm.pictures.decoder_pool import Asked, Limits, Pool
+from farm.pictures.decoder_pool import CheckRequest, Limits, Pool
 from testbed.processes import FARM, answers, free_port, sample_files, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
@@ -73,7 +73,7 @@ def pool(make_pool: Callable[..., Pool]) -> Pool:
 
 
 def one(pool: Pool, data: bytes, field: str = "content", shortest: int = 16) -> decode.Checked:
-    (checked,) = pool.check([Asked(data, field, shortest)])
+    (checked,) = pool.check([CheckRequest(data, field, shortest)])
     return checked
 
 
@@ -127,7 +127,7 @@ FORMATS = {
 
 
 def test_every_format_is_answered_as_in_this_process(pool: Pool) -> None:
-    asked = [Asked(data, "content") for data in FORMATS.values()]
+    asked = [CheckRequest(data, "content") for data in FORMATS.values()]
     expected = [decode.check(data, "content", 100) for data in FORMATS.values()]
     assert list(pool.check(asked)) == expected
 
@@ -162,7 +162,12 @@ def refusal(act: object) -> InvalidInput | None:
 
 def test_pictures_are_told_of_in_order_until_the_first_that_is_wrong(pool: Pool) -> None:
     wide = save(gradient(200, 100), "PNG")
-    asked = [Asked(wide, "content"), Asked(SMALL, "style"), Asked(b"no", "style"), Asked(b"", "style")]
+    asked = [
+        CheckRequest(wide, "content"),
+        CheckRequest(SMALL, "style"),
+        CheckRequest(b"no", "style"),
+        CheckRequest(b"", "style"),
+    ]
     told = pool.check(asked)
     assert [next(told).width, next(told).width] == [200, 160]
     with pytest.raises(NotAPicture, match="style: is not a"):
@@ -232,7 +237,7 @@ def test_the_largest_picture_of_each_kind_is_taken_by_one_child_after_another(
 ) -> None:
     pictures = list(neediest())
     megabytes = -(-max(map(len, pictures)) // 1_000_000)
-    pool = make_pool(**asdict(Limits.of(SIDE * SIDE // 1_000_000, megabytes)))
+    pool = make_pool(**asdict(Limits.from_largest_upload(SIDE * SIDE // 1_000_000, megabytes)))
     child = started(pool)
     for data in pictures:
         assert one(pool, data).width == SIDE
@@ -297,10 +302,12 @@ def test_a_child_imports_little() -> None:
 
 ONE_PICTURE = """
 import os, sys, time
+from pathlib import Path
 from farm.pictures import decoder_pool
 
 def look():
-    (checked,) = decoder_pool.check([decoder_pool.Asked(open(sys.argv[1], "rb").read(), "content")])
+    data = Path(sys.argv[1]).read_bytes()
+    (checked,) = decoder_pool.check([decoder_pool.CheckRequest(data, "content")])
     print(checked.width, flush=True)
 
 look()
@@ -380,11 +387,11 @@ def test_many_threads_share_two_children(pool: Pool) -> None:
 def test_nobody_waits_for_ever(make_pool: Callable[..., Pool]) -> None:
     # Given two children in the middle of pictures
     pool = make_pool(wait_seconds=0.2)
-    list(pool.check([Asked(SMALL, "content")] * 2))
+    list(pool.check([CheckRequest(SMALL, "content")] * 2))
     both = [stopped(child) for child in children()]
     assert len(both) == 2
     with ThreadPoolExecutor(1) as threads:
-        busy = threads.submit(lambda: list(pool.check([Asked(SMALL, "content")] * 2)))
+        busy = threads.submit(lambda: list(pool.check([CheckRequest(SMALL, "content")] * 2)))
         wait_for(lambda: all(map(asked_something, both)), pause=0.01)
 
         # Then a third is told so

@@ -18,7 +18,7 @@ from PIL import Image
 from farm.errors import InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, encode, jpeg, pixels
 from farm.pictures.decode import decode_picture
-from farm.pictures.encode import embedded_recipe, encode_picture
+from farm.pictures.encode import encode_picture, read_embedded_recipe
 from farm.pictures.pixels import Picture
 from farm.recipe import Recipe, formats
 from farm.recipe.formats import FORMATS, Format
@@ -302,7 +302,7 @@ def test_strips_may_have_any_number_of_rows(
 def test_every_format_carries_the_recipe_and_the_profile(format: Format) -> None:
     recipe = Recipe(size=300, format=format).model_dump_json()
     data = encode_picture(random_picture(20, 30), format, recipe)
-    assert embedded_recipe(data) == recipe
+    assert read_embedded_recipe(data) == recipe
     with Image.open(io.BytesIO(data)) as image:
         assert image.info["icc_profile"] == jpeg.SRGB
         assert (image.get_format_mimetype(), image.size) == (FORMATS[format].mime, (30, 20))
@@ -317,7 +317,7 @@ def test_every_format_can_be_sent_to_a_farm_again(format: Format) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_without_a_recipe_nothing_is_embedded(format: Format) -> None:
-    assert embedded_recipe(encode_picture(random_picture(20, 30), format)) is None
+    assert read_embedded_recipe(encode_picture(random_picture(20, 30), format)) is None
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -399,7 +399,7 @@ def test_a_preview_is_no_larger_than_asked_for(height: int, width: int) -> None:
     # Given a picture that is dark on the left and bright on the right
     picture = np.zeros((height, width, 3), dtype=np.float32)
     picture[:, width // 2 :] = 1
-    with Image.open(io.BytesIO(encode.preview(picture, 200))) as image:
+    with Image.open(io.BytesIO(encode.encode_preview(picture, 200))) as image:
         assert image.size == (200, 100)
         values = np.asarray(image)
     assert values[:, :95].max() < 20
@@ -416,6 +416,6 @@ def test_shrinking_averages_squares_of_pixels() -> None:
 
 def test_a_picture_is_viewed_at_its_full_size() -> None:
     buffer = io.BytesIO()
-    encode.view(random_picture(131, 67), buffer)
+    encode.write_view(random_picture(131, 67), buffer)
     with Image.open(buffer) as image:
         assert (image.format, image.size, image.info["icc_profile"]) == ("JPEG", (67, 131), jpeg.SRGB)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from farm.database.models import Job
-from farm.pictures.encode import embedded_recipe
+from farm.pictures.encode import read_embedded_recipe
 from farm.recipe.formats import FORMATS, PREVIEW_PIXELS
 from farm.storage import Storage
 from workers.render import store_pictures
@@ -33,7 +33,7 @@ def test_a_large_picture_has_a_light_copy_unless_it_is_light_itself(tmp_path: Pa
     light = format in ("jpeg", "webp")
     names = ["preview.jpg", f"result{FORMATS[format].suffix}"] + ["view.jpg"] * (not light)
     assert store.keys() == [f"jobs/1/1/{name}" for name in names]
-    assert embedded_recipe(store.get(store.keys()[1])) == "{}"
+    assert read_embedded_recipe(store.get(store.keys()[1])) == "{}"
     with Image.open(io.BytesIO(store.get(store.keys()[-1]))) as shown:
         assert shown.size == (30, PREVIEW_PIXELS + 1)
         assert shown.format in ("JPEG", "WEBP")

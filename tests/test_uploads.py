@@ -12,8 +12,8 @@ from PIL import Image
 from farm.errors import InvalidInput, TooLarge
 from farm.pictures import decoder_pool, uploads
 from farm.pictures.decode import Checked
-from farm.pictures.decoder_pool import Asked
-from farm.pictures.uploads import Picture
+from farm.pictures.decoder_pool import CheckRequest
+from farm.pictures.uploads import CheckedUpload
 from farm.storage import storage
 from tests.conftest import fresh_settings
 
@@ -26,7 +26,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     seen: list[bytes] = []
     check = decoder_pool.check
 
-    def seeing(pictures: Sequence[Asked]) -> Generator[Checked]:
+    def seeing(pictures: Sequence[CheckRequest]) -> Generator[Checked]:
         seen.extend(each.data for each in pictures)
         return check(pictures)
 
@@ -41,7 +41,7 @@ def picture(seed: int, width: int = 80, height: int = 60) -> bytes:
     return buffer.getvalue()
 
 
-def send(*asked: Asked) -> list[Picture]:
+def send(*asked: CheckRequest) -> list[CheckedUpload]:
     pictures = list(uploads.check(asked))
     uploads.store(pictures)
     return pictures
@@ -50,10 +50,15 @@ def send(*asked: Asked) -> list[Picture]:
 def test_only_what_is_new_is_decoded_and_each_answer_is_in_its_place(decoded: list[bytes]) -> None:
     # Given one picture that came before
     old, new, newer = picture(0, 80), picture(1, 90), picture(2, 100)
-    send(Asked(old, "content"))
+    send(CheckRequest(old, "content"))
     decoded.clear()
     # When it comes again among others, one of them twice
-    found = send(Asked(new, "content"), Asked(old, "style"), Asked(newer, "style"), Asked(old, "style"))
+    found = send(
+        CheckRequest(new, "content"),
+        CheckRequest(old, "style"),
+        CheckRequest(newer, "style"),
+        CheckRequest(old, "style"),
+    )
     # Then the others alone are decoded
     assert decoded == [new, newer]
     assert [(each.data, each.upload.width) for each in found] == [
@@ -65,11 +70,11 @@ def test_only_what_is_new_is_decoded_and_each_answer_is_in_its_place(decoded: li
 
 
 def test_a_picture_whose_thumbnail_is_gone_is_decoded_again_and_has_one(decoded: list[bytes]) -> None:
-    (first,) = send(Asked(picture(0), "content"))
+    (first,) = send(CheckRequest(picture(0), "content"))
     thumbnail = storage().get(first.upload.thumbnail_key)
     storage().delete(first.upload.thumbnail_key)
     decoded.clear()
-    send(Asked(picture(0), "content"))
+    send(CheckRequest(picture(0), "content"))
     assert decoded == [picture(0)]
     assert storage().get(first.upload.thumbnail_key) == thumbnail
 
@@ -79,21 +84,21 @@ def test_a_picture_that_came_before_is_held_to_the_limits_of_today(
 ) -> None:
     # Given pictures that were allowed, and a lower limit since
     large, narrow = picture(0, 1500, 1000), picture(1, 80, 40)
-    send(Asked(large, "content"), Asked(narrow, "content"))
+    send(CheckRequest(large, "content"), CheckRequest(narrow, "content"))
     monkeypatch.setenv("FARM_MAX_UPLOAD_MEGAPIXELS", "1")
     fresh_settings()
     # Then they are refused as if they were new
     with pytest.raises(
         TooLarge, match=r"content: is 1500 x 1000 px \(1\.5 megapixels\); the limit is 1 "
     ):
-        send(Asked(large, "content"))
+        send(CheckRequest(large, "content"))
     with pytest.raises(InvalidInput, match="style: is 80 x 40 px; it needs at least 64 px a side"):
-        send(Asked(narrow, "style", shortest=64))
+        send(CheckRequest(narrow, "style", shortest=64))
 
 
 def test_a_wrong_picture_before_one_that_is_known_is_told_of(decoded: list[bytes]) -> None:
-    send(Asked(picture(0), "style"))
+    send(CheckRequest(picture(0), "style"))
     decoded.clear()
     with pytest.raises(InvalidInput, match="content: is not a"):
-        send(Asked(b"no picture", "content"), Asked(picture(0), "style"))
+        send(CheckRequest(b"no picture", "content"), CheckRequest(picture(0), "style"))
     assert decoded == [b"no picture"]

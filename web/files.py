@@ -113,7 +113,7 @@ def send_result(job: Job) -> Response:
         farm.errors.NotFound: its file is gone.
     """
     _require_finished(job)
-    key, known = conversions.result_as(job, request.args.get("format", job.format.name))
+    key, known = conversions.convert_result(job, request.args.get("format", job.format.name))
     response = _send_file(key, known.mime, f"{job.id}-{job.attempt}-{known.name}")
     response.headers["Content-Disposition"] = f'attachment; filename="{build_file_name(job, known)}"'
     return response

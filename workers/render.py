@@ -222,12 +222,12 @@ def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
 
 def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> None:
     """The preview, the result with its recipe (JSON) and, where browsers need one, the view."""
-    store.put(job.preview_key, encode.preview(picture))
+    store.put(job.preview_key, encode.encode_preview(picture))
     with store.writing(job.result_key) as file:
         encode.write(picture, job.format.name, file, recipe)
     if job.has_view:
         with store.writing(job.view_key) as file:
-            encode.view(picture, file)
+            encode.write_view(picture, file)
 
 
 def _leave(attempt: AttemptRef, state: State) -> None:

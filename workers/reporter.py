@@ -97,7 +97,7 @@ class Reporter:
         """One that cannot be stored is left out."""
         began = time.monotonic()
         try:
-            self._store.put(self._job.preview_key, encode.preview(step.picture()))
+            self._store.put(self._job.preview_key, encode.encode_preview(step.picture()))
             with sessions.writing() as session:
                 attempts.preview_stored(session, self._attempt)
         except (StorageAway, *retries.DatabaseAway) as error:

@@ -21,8 +21,8 @@ from farm.jobs import states
 from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.tickets import wake
 from farm.pictures import uploads
-from farm.pictures.decoder_pool import Asked
-from farm.pictures.uploads import Picture
+from farm.pictures.decoder_pool import CheckRequest
+from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
 from farm.recipe.recipe import MOST_STYLES, SMALLEST_STYLE
 from farm.webhooks import destinations
@@ -95,7 +95,7 @@ class Submission:
 
     name: str
     # The photograph, then the paintings.
-    pictures: list[Picture]
+    pictures: list[CheckedUpload]
 
     @classmethod
     def check(cls, content: bytes, styles: Sequence[bytes], recipe: Recipe, *, name: str) -> Submission:
@@ -107,8 +107,8 @@ class Submission:
         name = _check_name(name)
         _check_number_of_styles(styles)
         recipe.blend_of(len(styles))
-        paintings = [Asked(style, "style", SMALLEST_STYLE) for style in styles]
-        with closing(uploads.check([Asked(content, "content"), *paintings])) as answers:
+        paintings = [CheckRequest(style, "style", SMALLEST_STYLE) for style in styles]
+        with closing(uploads.check([CheckRequest(content, "content"), *paintings])) as answers:
             photograph = next(answers)
             _check_fits_some_worker(recipe, photograph.upload)
             return cls(name or "Untitled", [photograph, *answers])

@@ -11,25 +11,28 @@ from farm.pictures import encode
 from farm.recipe.formats import FORMATS, FileFormat
 from farm.storage import storage
 
-_converting = threading.BoundedSemaphore(1)  # 8K is 100 MB while it is at hand
+_converting = threading.BoundedSemaphore(1)  # 8K takes 100 MB meanwhile
 
 
-def others(job: Job) -> list[FileFormat]:
-    """The formats that a job's result can be had in besides its own: 16 bits cannot be made of 8."""
+def list_other_formats(job: Job) -> list[FileFormat]:
+    """List the formats that a job's result can be converted to: 16 bits cannot be made of 8."""
     return [known for known in FORMATS.values() if known.bits == 8 and known.name != job.format.name]
 
 
-def result_as(job: Job, name: str) -> tuple[str, FileFormat]:
-    """Where a finished picture lies in storage in a format, and that format.
+def convert_result(job: Job, name: str) -> tuple[str, FileFormat]:
+    """Convert a finished picture to a format, unless that was done before.
+
+    Returns:
+        The key of the file in storage, and the format.
 
     Raises:
-        InvalidInput: it cannot be had in this format. NotFound: its file is gone.
+        InvalidInput: it cannot be converted to this format. NotFound: its file is gone.
     """
     if name == job.format.name:
         return job.result_key, job.format
-    known = next((other for other in others(job) if other.name == name), None)
+    known = next((other for other in list_other_formats(job) if other.name == name), None)
     if known is None:
-        there = ", ".join([job.format.name, *(other.name for other in others(job))])
+        there = ", ".join([job.format.name, *(other.name for other in list_other_formats(job))])
         raise InvalidInput(Problem("format", f"must be one of {there} for this picture"))
     key = f"{job.folder}/{job.attempt}/as-{known.name}{known.suffix}"
     with _converting:
@@ -40,6 +43,6 @@ def result_as(job: Job, name: str) -> tuple[str, FileFormat]:
 
 def _convert(job: Job, to: FileFormat, key: str) -> None:
     with storage().open(job.result_key) as file:
-        image, recipe = encode.result(file)
+        image, recipe = encode.read_result(file)
     with storage().writing(key) as file:
-        encode.write_eight(image, to.name, file, recipe)
+        encode.write_eight_bit(image, to.name, file, recipe)

@@ -1,6 +1,6 @@
 """Pictures in and out: bytes <-> float32 numpy (H, W, 3), sRGB, in [0, 1].
 
-Decoding believes nothing: the size is checked from the header before a pixel is read, only four
+Decoding trusts nothing: the size is checked from the header before a pixel is read, only four
 formats are tried, and a picture is decoded to its end before it is accepted.
 
 An 8K picture is 400 MB as float32. All that is done to one is done strip by strip, so that besides
@@ -19,8 +19,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
-from farm.pictures.jpeg import small_jpeg
-from farm.pictures.pixels import STRIP, Picture, _in_srgb, _plain
+from farm.pictures.jpeg import encode_jpeg
+from farm.pictures.pixels import STRIP, Picture, convert_to_srgb, simplify
 
 READ = ("JPEG", "PNG", "WEBP", "TIFF")  # Pillow's names
 ACCEPTED = "JPEG, PNG, WebP or TIFF"
@@ -35,38 +35,40 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known of an upload once it is decoded: its size after EXIF orientation, a thumbnail."""
+    """An upload that was decoded to its end."""
 
+    # px, after EXIF orientation.
     width: int
     height: int
-    thumbnail: bytes  # JPEG
+    # JPEG.
+    thumbnail: bytes
 
 
 def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SIDE) -> Checked:
     """Decode an upload to its end.
 
     Args:
-        data: the file. field: its name in the form, for messages. megapixels: the most it may have.
-        shortest: the least its shorter side may have, px.
+        data: the file. field: its name in the form, for messages. megapixels: maximum.
+        shortest: minimum of its shorter side, px.
 
     Raises:
         NotAPicture, TooLarge, InvalidInput: what is wrong with it, naming the field and the limit.
         MemoryError: there is not enough for it.
     """
-    with _naming(field):
+    with _translate_errors(field):
         image, (width, height) = _open(data, field, megapixels, shortest, enough=2 * THUMBNAIL)
-        small = _in_srgb(_thumbnail(_plain(image)))
-    return Checked(width, height, small_jpeg(small, quality=85))
+        small = convert_to_srgb(_shrink_to_thumbnail(simplify(image)))
+    return Checked(width, height, encode_jpeg(small, quality=85))
 
 
 def decode_picture(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:
-    """float32 (H, W, 3) sRGB in [0, 1], upright, its transparency over white.
+    """Decode to float32 (H, W, 3) sRGB in [0, 1], upright, transparency over white.
 
     Raises:
         NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
     """
-    with _naming(field):
-        image = _in_srgb(_plain(_open(data, field, megapixels, shortest)[0]))
+    with _translate_errors(field):
+        image = convert_to_srgb(simplify(_open(data, field, megapixels, shortest)[0]))
     width, height = image.size
     picture = np.empty((height, width, 3), np.float32)
     for top in range(0, height, STRIP):
@@ -76,8 +78,8 @@ def decode_picture(data: bytes, field: str, megapixels: int, shortest: int = 1) 
 
 
 @contextmanager
-def _naming(field: str) -> Iterator[None]:
-    """Whatever Pillow's decoders raise (OSError, SyntaxError, struct.error and more) as one error."""
+def _translate_errors(field: str) -> Iterator[None]:
+    """Raise whatever Pillow's decoders raise (OSError, SyntaxError, struct.error ..) as NotAPicture."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd but readable metadata
@@ -94,10 +96,10 @@ def _naming(field: str) -> Iterator[None]:
 def _open(
     data: bytes, field: str, megapixels: int, shortest: int, enough: int | None = None
 ) -> tuple[Image.Image, tuple[int, int]]:
-    """Decoded to its end, upright, in whatever mode it has; and its width and height.
+    """Decode to the end; return the picture upright, in its own mode, and its width and height.
 
     Args:
-        enough: px of the longest side that will do. A JPEG that has more than twice as many is then
+        enough: px of the longest side that suffice. A JPEG that has more than twice as many is then
             read at a half, a quarter or an eighth: every code in it, but into fewer pixels.
     """
     if not data:
@@ -119,7 +121,7 @@ def _open(
 
 
 def _check_header(image: Image.Image, field: str, megapixels: int, shortest: int) -> None:
-    """Before a pixel is decoded."""
+    """Check size and number of pages before a pixel is decoded."""
     check_size(*image.size, field, megapixels, shortest)
     # Cameras add a preview or a second view to a JPEG (CIPA DC-007); the picture is the first.
     if getattr(image, "is_animated", False) and image.format != "MPO":
@@ -127,7 +129,8 @@ def _check_header(image: Image.Image, field: str, megapixels: int, shortest: int
 
 
 def check_size(width: int, height: int, field: str, megapixels: int, shortest: int) -> None:
-    """
+    """Check the size of a picture, px.
+
     Raises:
         TooLarge, InvalidInput: a picture may not have this size.
     """
@@ -142,8 +145,8 @@ def check_size(width: int, height: int, field: str, megapixels: int, shortest: i
         raise InvalidInput(Problem(field, f"{size}; sides may be 1 : {LONGEST_RATIO} at most"))
 
 
-def _thumbnail(image: Image.Image) -> Image.Image:
-    """A large picture is averaged down to twice the size by whole factors, then resampled well."""
+def _shrink_to_thumbnail(image: Image.Image) -> Image.Image:
+    """Shrink to the thumbnail's size: by whole factors to twice the size, then resampled."""
     scale = THUMBNAIL / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)

@@ -40,8 +40,8 @@ CPU_SECONDS_PER_MEGAPIXEL = 0.25  # measured: 0.05
 PATIENCE = 2  # times the processor's time: others use the processor, too
 
 PIPE_BYTES = 1 << 20  # on Linux; a photograph then takes 12 ms less to get there than by the usual 64 KB
-MOST_HEAD = 10_000  # bytes of an answer's JSON
-MOST_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
+MAX_HEAD = 10_000  # bytes of an answer's JSON
+MAX_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
 PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
 
 REFUSED = "cannot be decoded within the limits of this farm"
@@ -51,27 +51,31 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A file to be checked: its bytes, its field's name, and the least px of its shorter side."""
+class CheckRequest:
+    """A file to be checked."""
 
     data: bytes
+    # Its name in the form, for messages.
     field: str
+    # Minimum of its shorter side, px.
     shortest: int = SHORTEST_SIDE
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one picture, as large as is permitted. memory: bytes beside those of the process itself.
-    cpu_seconds: on a processor. seconds: by the clock."""
+    """The limits of one check, sufficient for the largest picture permitted."""
 
     megapixels: int
+    # Bytes beside those of the process itself.
     memory: int
+    # On a processor.
     cpu_seconds: int
+    # By the clock.
     seconds: float
 
     @classmethod
-    def of(cls, megapixels: int, megabytes: int) -> Limits:
-        """What the largest picture needs, in the format and mode that need most, and some more.
+    def from_largest_upload(cls, megapixels: int, megabytes: int) -> Limits:
+        """Compute what the largest picture needs, in the format and mode that need most, with a margin.
 
         Args:
             megabytes: of the largest file.
@@ -103,18 +107,18 @@ class Pool:
         for child in self._children:
             self._idle.put(child)
 
-    def check(self, pictures: Sequence[Asked]) -> Generator[Checked]:
-        """What is known of each, in this order; they are looked at side by side.
+    def check(self, pictures: Sequence[CheckRequest]) -> Generator[Checked]:
+        """Check pictures in parallel; yield the results in their order.
 
         Raises:
             NotAPicture, TooLarge, InvalidInput: of the next one, as `decode.check`, or because
                 it went beyond the limits.
             Busy: no process was free in time.
         """
-        begun = [self._threads.submit(self._look, picture) for picture in pictures]
+        begun = [self._threads.submit(self._check_one, picture) for picture in pictures]
         try:
             for one in begun:
-                yield self._outcome(one)
+                yield self._await_result(one)
         finally:
             for one in begun:
                 one.cancel()
@@ -125,7 +129,7 @@ class Pool:
             self._threads.submit(self._warm)
 
     def close(self) -> None:
-        """End the children. Whatever they were at is refused."""
+        """End the children. The pictures they were decoding are refused."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         for child in self._children:
             child.kill()
@@ -133,23 +137,23 @@ class Pool:
         for child in self._children:
             child.end()
 
-    def _look(self, picture: Asked) -> Checked:
+    def _check_one(self, picture: CheckRequest) -> Checked:
         child = self._idle.get()  # there are as many as threads
         try:
-            return child.check(picture, self._limits or _limits_of_settings())
+            return child.check(picture, self._limits or _read_limits())
         finally:
             self._idle.put(child)
 
     def _warm(self) -> None:
         child = self._idle.get()
         try:
-            child.start(self._limits or _limits_of_settings())
+            child.start(self._limits or _read_limits())
         except (FarmError, OSError):
             log.exception("no process to decode pictures; the next picture tries again")
         finally:
             self._idle.put(child)
 
-    def _outcome(self, one: Future[Checked]) -> Checked:
+    def _await_result(self, one: Future[Checked]) -> Checked:
         with suppress(TimeoutError):
             return one.result(self._wait_seconds)
         if one.cancel():
@@ -157,12 +161,12 @@ class Pool:
         return one.result()  # it has begun, and has limits
 
 
-def _limits_of_settings() -> Limits:
-    return Limits.of(settings().max_upload_megapixels, settings().max_upload_mb)
+def _read_limits() -> Limits:
+    return Limits.from_largest_upload(settings().max_upload_megapixels, settings().max_upload_mb)
 
 
 class _Answer(BaseModel):
-    """What a child may say, which is not to be trusted."""
+    """The answer of a child, which is not to be trusted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -179,8 +183,9 @@ class _Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._limits: Limits | None = None
 
-    def check(self, picture: Asked, limits: Limits) -> Checked:
-        """
+    def check(self, picture: CheckRequest, limits: Limits) -> Checked:
+        """Check a picture in the child process, started if necessary.
+
         Raises:
             NotAPicture, TooLarge, InvalidInput: what is wrong with it.
             FarmError: no process could be started.
@@ -188,24 +193,24 @@ class _Child:
         process = self.start(limits)
         late = Event()
         try:
-            with _killed_after(process, limits.seconds, late):
+            with _kill_after(process, limits.seconds, late):
                 answer, thumbnail = _exchange(process, picture, limits)
         except (OSError, EOFError, ValueError) as error:
             self.end()
-            raise _given_up(picture, process, limits, late.is_set(), error) from error
+            raise _explain_failure(picture, process, limits, late.is_set(), error) from error
         if late.is_set():  # the answer came in the last moment
             self.end()
         if answer.refused:
-            raise _refusal(picture, answer)
+            raise _explain_refusal(picture, answer)
         return Checked(answer.width, answer.height, thumbnail)
 
     def kill(self) -> None:
-        """At once; safe from any thread."""
+        """Kill the process at once; safe from any thread."""
         if self._process:
             self._process.kill()
 
     def end(self) -> None:
-        """Nothing of it is left."""
+        """Kill the process, reap it and close its pipes."""
         if self._process is None:
             return
         process, self._process = self._process, None
@@ -216,7 +221,7 @@ class _Child:
                 pipe.close()  # type: ignore[union-attr]
 
     def start(self, limits: Limits) -> subprocess.Popen[bytes]:
-        """The process, alive and with these limits, if it was not.
+        """Return the process, started if it is not alive or has other limits.
 
         Raises:
             FarmError, OSError: it could not be started.
@@ -226,16 +231,16 @@ class _Child:
         if self._process is None:
             self._process, self._limits = _start(limits), limits
             late = Event()
-            with _killed_after(self._process, START_SECONDS, late):
-                said = self._process.stdout.read(len(READY))  # type: ignore[union-attr]
-            if said != READY:
+            with _kill_after(self._process, START_SECONDS, late):
+                greeting = self._process.stdout.read(len(READY))  # type: ignore[union-attr]
+            if greeting != READY:
                 self.end()
                 raise FarmError("A process that decodes pictures did not start; see above.")
         return self._process
 
 
 def _start(limits: Limits) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that Ctrl-C is the farm's."""
+    """Start a child in a session of its own, so that Ctrl-C does not reach it."""
     return subprocess.Popen(  # noqa: S603 - the farm's own command
         [
             sys.executable,
@@ -245,7 +250,7 @@ def _start(limits: Limits) -> subprocess.Popen[bytes]:
             str(limits.memory),
             str(limits.cpu_seconds),
         ],
-        env=_environment(),
+        env=_build_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         pipesize=PIPE_BYTES,
@@ -253,8 +258,8 @@ def _start(limits: Limits) -> subprocess.Popen[bytes]:
     )
 
 
-def _environment() -> dict[str, str]:
-    """Nothing that it could give away, and all that makes it find the modules that are found here."""
+def _build_environment() -> dict[str, str]:
+    """Build a child's environment: no secrets, and the module path of this process."""
     here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     folders = [Path(path).absolute() for path in sys.path]
     here["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in folders if folder.exists())
@@ -263,8 +268,8 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def _killed_after(process: subprocess.Popen[bytes], seconds: float, late: Event) -> Iterator[None]:
-    """Whatever waits for the process in this block ends with it."""
+def _kill_after(process: subprocess.Popen[bytes], seconds: float, late: Event) -> Iterator[None]:
+    """Kill the process after `seconds` and set `late`; whatever waits for it in this block then ends."""
 
     def kill() -> None:
         late.set()
@@ -280,10 +285,13 @@ def _killed_after(process: subprocess.Popen[bytes], seconds: float, late: Event)
         timer.join()
 
 
-def _exchange(process: subprocess.Popen[bytes], picture: Asked, limits: Limits) -> tuple[_Answer, bytes]:
-    """
+def _exchange(
+    process: subprocess.Popen[bytes], picture: CheckRequest, limits: Limits
+) -> tuple[_Answer, bytes]:
+    """Send a picture to a child and read its answer and the thumbnail (JPEG).
+
     Raises:
-        OSError, EOFError: it is gone. ValueError: it does not speak as it should.
+        OSError, EOFError: it is gone. ValueError: its answer breaks the protocol.
     """
     assert process.stdin
     assert process.stdout
@@ -292,7 +300,7 @@ def _exchange(process: subprocess.Popen[bytes], picture: Asked, limits: Limits) 
     process.stdin.write(picture.data)
     process.stdin.flush()
     head, thumbnail = ANSWER.unpack(_read(process.stdout, ANSWER.size))
-    if head > MOST_HEAD or thumbnail > MOST_THUMBNAIL:
+    if head > MAX_HEAD or thumbnail > MAX_THUMBNAIL:
         raise ValueError(f"an answer of {head} and {thumbnail} bytes")
     answer = _Answer.model_validate_json(_read(process.stdout, head))
     return answer, _read(process.stdout, thumbnail)
@@ -305,8 +313,8 @@ def _read(pipe: IO[bytes], size: int) -> bytes:
     return data
 
 
-def _refusal(picture: Asked, answer: _Answer) -> InvalidInput:
-    """What the child found."""
+def _explain_refusal(picture: CheckRequest, answer: _Answer) -> InvalidInput:
+    """Turn a child's refusal into the error that names the field."""
     if answer.refused == OUT_OF_MEMORY:
         log.warning("picture not decoded", field=picture.field, why="out of memory")
         return _beyond_limits(picture, "it takes too much memory")
@@ -314,11 +322,11 @@ def _refusal(picture: Asked, answer: _Answer) -> InvalidInput:
     return kinds[str(answer.refused)](Problem(picture.field, answer.message))
 
 
-def _given_up(
-    picture: Asked, process: subprocess.Popen[bytes], limits: Limits, late: bool, error: Exception
+def _explain_failure(
+    picture: CheckRequest, process: subprocess.Popen[bytes], limits: Limits, late: bool, error: Exception
 ) -> InvalidInput:
-    """What it means that a child was killed, died or said what makes no sense."""
-    ended = _how_it_ended(process.returncode)
+    """Log that a child was killed, died or broke the protocol; return the error for its picture."""
+    ended = _describe_exit(process.returncode)
     log.error(
         "picture not decoded",
         field=picture.field,
@@ -333,11 +341,11 @@ def _given_up(
     return _beyond_limits(picture, "it broke the program that decodes pictures")
 
 
-def _beyond_limits(picture: Asked, why: str) -> InvalidInput:
+def _beyond_limits(picture: CheckRequest, why: str) -> InvalidInput:
     return InvalidInput(Problem(picture.field, f"{REFUSED}: {why}; {ADVICE}"))
 
 
-def _how_it_ended(code: int | None) -> str:
+def _describe_exit(code: int | None) -> str:
     return signal.Signals(-code).name if code and code < 0 else f"exit status {code}"
 
 
@@ -345,18 +353,18 @@ _pools: dict[int, Pool] = {}
 
 
 def _pool() -> Pool:
-    """This process's. One that was forked has its parent's memory, and none of its threads."""
+    """Return this process's pool. A forked process has its parent's memory, and none of its threads."""
     own = os.getpid()
     return _pools.get(own) or _pools.setdefault(own, Pool())
 
 
-def check(pictures: Sequence[Asked]) -> Generator[Checked]:
-    """As `Pool.check`, by the pool that this process keeps."""
+def check(pictures: Sequence[CheckRequest]) -> Generator[Checked]:
+    """Check pictures as `Pool.check` does, by the pool that this process keeps."""
     return _pool().check(pictures)
 
 
 def warm() -> None:
-    """As `Pool.warm`."""
+    """Start the children of this process's pool now, in the background."""
     _pool().warm()
 
 

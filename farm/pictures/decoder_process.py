@@ -1,9 +1,9 @@
-"""`python -m farm.pictures.decoder_process MEMORY CPU_SECONDS`: pictures in, what is known of them out,
-one by one.
+"""`python -m farm.pictures.decoder_process MEMORY CPU_SECONDS`: pictures in, their sizes and thumbnails
+out, one by one.
 
-`decoder_pool.py` starts it and asks. It reads what strangers sent with decoders written in C, so it
-runs in a process of its own that has little to lose: no secrets, no files to write, so much memory, so
-much time. It believes its parent; its parent does not believe it.
+`decoder_pool.py` starts it and sends the pictures. It reads untrusted files with decoders written in C,
+so it runs in a process of its own that has little to lose: no secrets, no files to write, limited
+memory, limited time. It trusts its parent; its parent does not trust it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from farm.pictures import decode
 REQUEST = struct.Struct(">QII")  # bytes of the file, most megapixels, least px of the shorter side
 ANSWER = struct.Struct(">II")  # bytes of the JSON, bytes of the thumbnail
 READY = b"ready"
-OUT_OF_MEMORY = "MemoryError"  # beside the names of the exceptions of `images.check`
+OUT_OF_MEMORY = "MemoryError"  # beside the names of the exceptions of `decode.check`
 
 LONGEST_MESSAGE = 500  # characters; Pillow's may hold anything
 OPEN_FILES = 16
@@ -44,7 +44,7 @@ PR_SET_NO_NEW_PRIVS = 38
 def main() -> None:
     """Answer until the parent goes away."""
     memory, cpu_seconds = (int(argument) for argument in sys.argv[1:])
-    questions, answers = sys.stdin.buffer, _own_output()
+    questions, answers = sys.stdin.buffer, _reserve_output()
     _limit_itself(memory)
     answers.write(READY)
     answers.flush()
@@ -53,15 +53,15 @@ def main() -> None:
         data = questions.read(size)
         if len(data) < size:
             return
-        _wind_up(cpu_seconds)
-        known, thumbnail = answer(data, megapixels, shortest)
+        _renew_cpu_limit(cpu_seconds)
+        known, thumbnail = check_picture(data, megapixels, shortest)
         head = json.dumps(known).encode()
         answers.write(ANSWER.pack(len(head), len(thumbnail)) + head + thumbnail)
         answers.flush()
 
 
-def answer(data: bytes, megapixels: int, shortest: int) -> tuple[dict[str, Any], bytes]:
-    """What `images.check` says, in plain values, and the thumbnail (JPEG), empty if it is refused."""
+def check_picture(data: bytes, megapixels: int, shortest: int) -> tuple[dict[str, Any], bytes]:
+    """Check a picture by `decode.check`; return plain values and the thumbnail (empty if refused)."""
     try:
         checked = decode.check(data, "", megapixels, shortest)
     except InvalidInput as error:
@@ -72,8 +72,8 @@ def answer(data: bytes, megapixels: int, shortest: int) -> tuple[dict[str, Any],
     return {"width": checked.width, "height": checked.height}, checked.thumbnail
 
 
-def _own_output() -> BinaryIO:
-    """The pipe to the parent, to which no library can write by mistake or on a picture's behalf."""
+def _reserve_output() -> BinaryIO:
+    """Reserve the pipe to the parent, so that no library writes to it by mistake or for a picture."""
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -82,10 +82,10 @@ def _own_output() -> BinaryIO:
 
 
 def _limit_itself(memory: int) -> None:
-    """Before the first picture; as far as the system has such limits."""
+    """Limit this process before its first picture, as far as the system has such limits."""
     if sys.platform == "linux":
         _die_with_parent()
-        memory += _held_already()
+        memory += _measure_address_space()
         with suppress(OSError):  # when the machine is out of memory, this process is to go first
             Path("/proc/self/oom_score_adj").write_text("1000")
     if sys.platform != "win32":
@@ -110,14 +110,14 @@ def _die_with_parent() -> None:
     prctl(PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
 
 
-def _held_already() -> int:
-    """Bytes of address space that interpreter and libraries take."""
+def _measure_address_space() -> int:
+    """Measure the address space that interpreter and libraries take, bytes."""
     pages = Path("/proc/self/statm").read_text().split()[0]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _wind_up(cpu_seconds: int) -> None:
-    """From now on so much time on a processor, whatever was used before."""
+def _renew_cpu_limit(cpu_seconds: int) -> None:
+    """Allow `cpu_seconds` on a processor from now on, whatever was used before."""
     if sys.platform != "win32":
         import resource
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
 from farm.pictures import sixteen_bit
-from farm.pictures.jpeg import SRGB, small_jpeg, write_jpeg
+from farm.pictures.jpeg import SRGB, encode_jpeg, write_jpeg
 from farm.pictures.pixels import STRIP, Picture
 from farm.recipe.formats import PREVIEW_PIXELS, Format
 
@@ -21,17 +21,19 @@ EXIF_DESCRIPTION = 0x010E
 
 
 def to_image(picture: Picture, shrink: int = 1) -> Image.Image:
-    """float32 (H, W, 3) in [0, 1] -> 8 bit, rounded to nearest, each side `shrink` times smaller."""
+    """Convert float32 (H, W, 3) in [0, 1] to 8 bit, rounded to nearest, sides `shrink` times smaller."""
     height, width, _ = picture.shape
     image = Image.new("RGB", (-(-width // shrink), -(-height // shrink)))
-    for number, strip in enumerate(_strips(picture, STRIP * shrink, np.uint8)):
+    for number, strip in enumerate(_quantise_strips(picture, STRIP * shrink, np.uint8)):
         rows = Image.fromarray(strip)
         image.paste(rows.reduce(shrink) if shrink > 1 else rows, (0, number * STRIP))
     return image
 
 
-def _strips(picture: Picture, rows: int, kind: type[np.unsignedinteger[Any]]) -> Iterator[NDArray[Any]]:
-    """float32 (H, W, 3) in [0, 1] as (`rows`, W, 3) of all that `kind` holds, rounded to nearest."""
+def _quantise_strips(
+    picture: Picture, rows: int, kind: type[np.unsignedinteger[Any]]
+) -> Iterator[NDArray[Any]]:
+    """Yield float32 (H, W, 3) in [0, 1] as strips (`rows`, W, 3) in the range of `kind`, rounded."""
     for top in range(0, len(picture), rows):
         strip = np.clip(picture[top : top + rows], 0, 1)
         strip *= np.iinfo(kind).max
@@ -40,14 +42,15 @@ def _strips(picture: Picture, rows: int, kind: type[np.unsignedinteger[Any]]) ->
 
 
 def encode_picture(picture: Picture, format: Format, recipe: str | None = None) -> bytes:
-    """The file that `write` writes."""
+    """Return the file that `write` writes."""
     buffer = io.BytesIO()
     write(picture, format, buffer, recipe)
     return buffer.getvalue()
 
 
 def write(picture: Picture, format: Format, file: BinaryIO, recipe: str | None = None) -> None:
-    """A file with an sRGB profile and, if given, the recipe (JSON): PNG text, EXIF or TIFF description.
+    """Write a file with an sRGB profile and, if given, the recipe (JSON): PNG text, EXIF or TIFF
+    description.
 
     Args:
         picture: float32 (H, W, 3) sRGB in [0, 1]; rounded to the nearest value that the format has.
@@ -56,18 +59,18 @@ def write(picture: Picture, format: Format, file: BinaryIO, recipe: str | None =
     height, width, _ = picture.shape
     match format:
         case "png16":
-            strips = _strips(picture, STRIP, np.uint16)
+            strips = _quantise_strips(picture, STRIP, np.uint16)
             text = {RECIPE_TAG: recipe} if recipe else {}
             sixteen_bit.write_png(file, width, height, strips, SRGB, text)
         case "tiff16":
-            strips = _strips(picture, STRIP, np.uint16)
+            strips = _quantise_strips(picture, STRIP, np.uint16)
             sixteen_bit.write_tiff(file, width, height, strips, STRIP, SRGB, recipe or "")
         case _:
-            write_eight(to_image(picture), format, file, recipe)
+            write_eight_bit(to_image(picture), format, file, recipe)
 
 
-def write_eight(image: Image.Image, format: str, file: BinaryIO, recipe: str | None = None) -> None:
-    """The same of 8-bit RGB in sRGB, for the formats of 8 bits."""
+def write_eight_bit(image: Image.Image, format: str, file: BinaryIO, recipe: str | None = None) -> None:
+    """Write 8-bit RGB in sRGB as `write` does, for the formats of 8 bits."""
     exif = Image.Exif()
     info = PngImagePlugin.PngInfo()
     if recipe:
@@ -82,26 +85,26 @@ def write_eight(image: Image.Image, format: str, file: BinaryIO, recipe: str | N
             image.save(file, "WEBP", quality=92, icc_profile=SRGB, exif=exif)
 
 
-def view(picture: Picture, file: BinaryIO) -> None:
-    """A JPEG at full size, to be looked at: a tenth of the PNG's bytes and the same to the eye."""
+def write_view(picture: Picture, file: BinaryIO) -> None:
+    """Write a JPEG at full size for browsers: a tenth of the PNG's bytes and the same to the eye."""
     write_jpeg(to_image(picture), file, quality=90)
 
 
-def preview(picture: Picture, longest: int = PREVIEW_PIXELS) -> bytes:
-    """A JPEG of at most `longest` px for the page, from float32 (H, W, 3) in [0, 1]."""
+def encode_preview(picture: Picture, longest: int = PREVIEW_PIXELS) -> bytes:
+    """Encode float32 (H, W, 3) in [0, 1] as a JPEG of at most `longest` px for pages."""
     image = to_image(picture, max(1, max(picture.shape) // (2 * longest)))
     if max(image.size) > longest:
         image = ImageOps.contain(image, (longest, longest), Image.Resampling.LANCZOS)
-    return small_jpeg(image, quality=88)
+    return encode_jpeg(image, quality=88)
 
 
-def embedded_recipe(data: bytes) -> str | None:
-    """The recipe a file of ours carries, as JSON."""
-    return result(io.BytesIO(data))[1]
+def read_embedded_recipe(data: bytes) -> str | None:
+    """Read the recipe (JSON) that a result file carries."""
+    return read_result(io.BytesIO(data))[1]
 
 
-def result(file: BinaryIO) -> tuple[Image.Image, str | None]:
-    """A file of ours, whatever its format, as 8-bit RGB, and the recipe (JSON) that it carries."""
+def read_result(file: BinaryIO) -> tuple[Image.Image, str | None]:
+    """Read a result file of any of our formats: 8-bit RGB, and the recipe (JSON) that it carries."""
     with Image.open(file, formats=WRITTEN) as image:
         image.load()
         carried = image.info.get(RECIPE_TAG) if image.format == "PNG" else None

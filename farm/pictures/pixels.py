@@ -1,4 +1,4 @@
-"""From whatever pixels a file has to 8-bit RGB in sRGB, strip by strip."""
+"""Conversion of any pixels a file may have to 8-bit RGB in sRGB, strip by strip."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Picture = NDArray[np.float32]
 STRIP = 64  # rows that are worked on at once
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    """8 bits a channel, transparency as a channel of its own: pixels that can be averaged."""
-    image = _eight_bits(image)
+def simplify(image: Image.Image) -> Image.Image:
+    """Convert to 8 bits a channel with transparency as a channel: pixels that can be averaged."""
+    image = _convert_to_eight_bits(image)
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
 
 
-def _in_srgb(image: Image.Image) -> Image.Image:
-    """RGB in sRGB of a plain picture with any profile; transparency over white."""
+def convert_to_srgb(image: Image.Image) -> Image.Image:
+    """Convert a simplified picture with any profile to RGB in sRGB; transparency over white."""
     profile = image.info.get("icc_profile")
     rgb = _apply_profile(image, profile) if profile else None
     if rgb is None:
@@ -34,39 +34,51 @@ def _in_srgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey rescaled (Pillow's own conversion clips it), palettes resolved."""
+def _convert_to_eight_bits(image: Image.Image) -> Image.Image:
+    """Rescale 16-bit grey and floats (Pillow's own conversion clips them); resolve palettes."""
     if image.mode.startswith("I"):
-        return _grey(image, lambda values: (np.clip(values, 0, 65535).astype(np.uint32) + 128) // 257)
+        return _convert_to_grey(
+            image, lambda values: (np.clip(values, 0, 65535).astype(np.uint32) + 128) // 257
+        )
     if image.mode == "F":  # TIFF: white is 1, or whatever is brightest
-        top = max(1.0, *(float(_finite(values).max(initial=0.0)) for values in _rows(image)))
-        return _grey(image, lambda values: np.clip(_finite(values) / top, 0, 1) * 255 + 0.5)
+        top = max(
+            1.0,
+            *(float(_replace_non_finite(values).max(initial=0.0)) for values in _iterate_rows(image)),
+        )
+        return _convert_to_grey(
+            image, lambda values: np.clip(_replace_non_finite(values) / top, 0, 1) * 255 + 0.5
+        )
     if image.mode == "P":
         return image.convert("RGBA" if "transparency" in image.info else "RGB")
     return image
 
 
-def _rows(image: Image.Image) -> Iterator[NDArray[Any]]:
-    """One channel in strips (rows, W)."""
+def _iterate_rows(image: Image.Image) -> Iterator[NDArray[Any]]:
+    """Yield one channel in strips (rows, W)."""
     for top in range(0, image.height, STRIP):
         yield np.asarray(image.crop((0, top, image.width, min(top + STRIP, image.height))))
 
 
-def _grey(image: Image.Image, to_bytes: Callable[[NDArray[Any]], NDArray[Any]]) -> Image.Image:
-    """8-bit grey of one channel of anything."""
+def _convert_to_grey(
+    image: Image.Image, to_bytes: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Image.Image:
+    """Convert one channel of any type to 8-bit grey."""
     grey = Image.new("L", image.size)
-    for number, values in enumerate(_rows(image)):
+    for number, values in enumerate(_iterate_rows(image)):
         grey.paste(Image.fromarray(to_bytes(values).astype(np.uint8)), (0, number * STRIP))
     return grey
 
 
-def _finite(values: NDArray[Any]) -> NDArray[Any]:
+def _replace_non_finite(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isfinite(values), values, 0)
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """The picture's colours in sRGB, in place if it is RGB; None if the profile is broken or for
-    another mode."""
+    """Convert the picture's colours to sRGB, in place if it is RGB.
+
+    Returns:
+        The converted picture; None if the profile is broken or for another mode.
+    """
     source = image.convert("RGB") if image.mode == "RGBA" else image
     in_place = source.mode == "RGB"
     try:

@@ -32,24 +32,24 @@ def write_png(
     profile: bytes,
     text: dict[str, str],
 ) -> None:
-    """A whole PNG.
+    """Write a whole PNG.
 
     Args:
         profile: ICC. text: by keyword, each as iTXt.
     """
     file.write(b"\x89PNG\r\n\x1a\n")
-    _chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, RGB, 0, 0, 0))
-    _chunk(file, b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
+    _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, RGB, 0, 0, 0))
+    _write_chunk(file, b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
     for keyword, value in text.items():
-        _chunk(file, b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + value.encode())
+        _write_chunk(file, b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + value.encode())
     deflate = zlib.compressobj(LEVEL)
     for strip in strips:
-        _chunk(file, b"IDAT", deflate.compress(_filtered(strip).data))
-    _chunk(file, b"IDAT", deflate.flush())
-    _chunk(file, b"IEND", b"")
+        _write_chunk(file, b"IDAT", deflate.compress(_filter(strip).data))
+    _write_chunk(file, b"IDAT", deflate.flush())
+    _write_chunk(file, b"IEND", b"")
 
 
-def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
+def _write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
     if not data and kind == b"IDAT":  # Deflate still keeps what it was given
         return
     file.write(struct.pack(">I", len(data)))
@@ -58,8 +58,8 @@ def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
     file.write(struct.pack(">I", zlib.crc32(data, zlib.crc32(kind))))
 
 
-def _filtered(strip: Strip) -> NDArray[np.uint8]:
-    """Big-endian rows, each behind its filter's number: uint8 (rows, 1 + 6 W)."""
+def _filter(strip: Strip) -> NDArray[np.uint8]:
+    """Filter a strip into big-endian rows, each behind its filter's number: uint8 (rows, 1 + 6 W)."""
     rows, width, _ = strip.shape
     samples = strip.astype(">u2").view(np.uint8).reshape(rows, 6 * width)
     out = np.empty((rows, 1 + 6 * width), np.uint8)
@@ -78,7 +78,7 @@ def write_tiff(
     profile: bytes,
     text: str,
 ) -> None:
-    """A whole little-endian TIFF.
+    """Write a whole little-endian TIFF.
 
     Args:
         file: seekable. rows: of each strip but the last. profile: ICC. text: the image's description.
@@ -87,7 +87,7 @@ def write_tiff(
 
     with tifffile.TiffWriter(file, byteorder="<") as tiff:
         tiff.write(
-            _predicted(strips),
+            _compress_differences(strips),
             shape=(height, width, 3),
             dtype="<u2",
             photometric="rgb",
@@ -101,8 +101,8 @@ def write_tiff(
         )
 
 
-def _predicted(strips: Iterable[Strip]) -> Iterator[bytes]:
-    """Each strip as Deflate of its differences to the left."""
+def _compress_differences(strips: Iterable[Strip]) -> Iterator[bytes]:
+    """Yield each strip as Deflate of its differences to the left."""
     for strip in strips:
         differences = strip.astype("<u2")
         np.subtract(strip[:, 1:], strip[:, :-1], out=differences[:, 1:])

@@ -14,7 +14,7 @@ from PIL import Image
 from farm.cli.render_files import render_files
 from farm.engine.checkpoint import read
 from farm.engine.optimise import Step
-from farm.pictures.encode import embedded_recipe
+from farm.pictures.encode import read_embedded_recipe
 from farm.recipe import Recipe
 from testbed.processes import FARM, SAMPLES, RunningFarm, wait_for
 
@@ -51,7 +51,7 @@ def test_render_writes_the_same_file_twice_and_its_figures(tmp_path: Path, weigh
     }
     assert farm_command("render", LAKE, STROKES, "-o", str(other), *QUICK).returncode == 0
     assert one.read_bytes() == other.read_bytes()
-    recipe = Recipe.parse(embedded_recipe(one.read_bytes()))
+    recipe = Recipe.parse(read_embedded_recipe(one.read_bytes()))
     assert (recipe.iterations, recipe.features) == ((3, 2), "vgg16")
     assert recipe.precision in ("winograd", "mixed")  # what auto chose here
     assert [level["iterations"] for level in report["log"]] == [3, 2]
@@ -108,7 +108,7 @@ def test_a_checkpoint_goes_on_with_its_own_network_and_version_whatever_is_usual
     )
     assert any("going on from level 1, iteration 3, with its network" in line for line in said)
     assert report["features"] == own.get("features", "vgg16")
-    embedded = Recipe.parse(embedded_recipe(output.read_bytes())).model_dump()
+    embedded = Recipe.parse(read_embedded_recipe(output.read_bytes())).model_dump()
     assert {name: embedded[name] for name in own} == own
 
 
@@ -190,7 +190,7 @@ def test_render_writes_the_format_of_the_ending(tmp_path: Path, weights_dir: Pat
     assert farm_command("render", LAKE, STROKES, "-o", str(path), *QUICK).returncode == 0
     with Image.open(path) as picture:
         assert (picture.format, picture.size) == ("TIFF", (64, 43))
-    assert Recipe.parse(embedded_recipe(path.read_bytes())).format == "tiff16"
+    assert Recipe.parse(read_embedded_recipe(path.read_bytes())).format == "tiff16"
 
 
 @pytest.mark.parametrize(

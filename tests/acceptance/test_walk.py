@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from farm.pictures.encode import embedded_recipe
+from farm.pictures.encode import read_embedded_recipe
 from farm.recipe import Recipe
 from testbed.processes import RunningFarm
 
@@ -47,7 +47,7 @@ def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) ->
         assert result.format == "PNG"
         assert result.size == (job["width"], job["height"]) == (96, 64)
         assert np.asarray(result).std() > 10
-    recipe = Recipe.parse(embedded_recipe(data))
+    recipe = Recipe.parse(read_embedded_recipe(data))
     assert (recipe.size, recipe.preset, recipe.features) == (96, "draft", "vgg16")
     expect(page.get_by_text("network vgg16", exact=True)).to_be_visible()
     assert job["metrics"]["ssim"] < 0.99

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 from farm.cli.recipe_options import read_recipe
 from farm.database.models import Job, State
 from farm.pictures import jpeg
-from farm.pictures.encode import embedded_recipe, encode_picture
+from farm.pictures.encode import encode_picture, read_embedded_recipe
 from farm.recipe import Recipe
 from farm.storage import storage
 from tests.conftest import load_sample
@@ -107,7 +107,7 @@ def test_a_result_is_had_in_every_format_of_eight_bits(
     with Image.open(io.BytesIO(answer.data)) as image:
         assert image.size == (picture.shape[1], picture.shape[0])
         assert image.info["icc_profile"] == jpeg.SRGB
-    assert embedded_recipe(answer.data) == text
+    assert read_embedded_recipe(answer.data) == text
     if (made, asked) == ("png", "png"):
         assert answer.data == storage().get(job.result_key)
 

@@ -50,7 +50,7 @@ def show_job(job_id: str) -> str:
         log_lines=log_lines,
         opinion=opinion,
         stars=stars,
-        other_formats=conversions.others(found),
+        other_formats=conversions.list_other_formats(found),
         commands={
             "farm": commands.build_farm_submit(found, url),
             "curl": commands.build_curl(found, url),
