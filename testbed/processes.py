@@ -31,7 +31,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: Callable[[], Any], seconds: float = 60, pause: float = 0.2) -> Any:
+def wait_for(what: Callable[[], Any], seconds: float = 120, pause: float = 0.2) -> Any:
     """The first true answer.
 
     Raises:
@@ -56,7 +56,7 @@ class RunningFarm:
     log: Path
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return httpx.request(method, f"{self.url}/api/v1{path}", timeout=30, **options)
+        return httpx.request(method, f"{self.url}/api/v1{path}", timeout=120, **options)
 
     def submit(self, **recipe: Any) -> str:
         """A sample pair; returns the job's id."""
@@ -67,7 +67,7 @@ class RunningFarm:
     def job(self, job_id: str) -> dict[str, Any]:
         return dict(self.api("GET", f"/jobs/{job_id}").json())
 
-    def wait_for_state(self, job_id: str, *states: str, seconds: float = 120) -> dict[str, Any]:
+    def wait_for_state(self, job_id: str, *states: str, seconds: float = 240) -> dict[str, Any]:
         return wait_for(lambda: (job := self.job(job_id))["state"] in states and job, seconds)
 
     def children(self) -> dict[str, psutil.Process]:
@@ -91,7 +91,7 @@ class RunningFarm:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(90)
+        self.process.wait(240)
 
 
 def as_json(value: Any) -> str:
@@ -121,7 +121,7 @@ def farm_up(home: Path, **environment: str) -> Iterator[RunningFarm]:
         )
     farm = RunningFarm(f"http://127.0.0.1:{port}", home, process, log)
     try:
-        wait_for(lambda: process.poll() is not None or answers(farm.url))
+        wait_for(lambda: process.poll() is not None or answers(farm.url), 240)
         assert process.poll() is None, log.read_text()
         yield farm
     finally:
@@ -143,7 +143,7 @@ def redis_server() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     finally:
         server.send_signal(signal.SIGCONT)
         server.terminate()
-        server.wait(20)
+        server.wait(120)
 
 
 def _pings(port: int) -> bool:
@@ -156,7 +156,7 @@ def _pings(port: int) -> bool:
 def answers(url: str) -> bool:
     """Whether a farm is there and well."""
     try:
-        return httpx.get(f"{url}/healthz", timeout=2).is_success
+        return httpx.get(f"{url}/healthz", timeout=10).is_success
     except httpx.HTTPError:
         return False
 

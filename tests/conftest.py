@@ -37,6 +37,8 @@ PATIENCE = (
 )
 # Whoever uses the fixture needs what the marker names; `make test-fast` leaves these out.
 MARKER_OF = {"browser": "browser", "postgres": "postgres", "weights_dir": "weights"}
+# Whoever uses the fixture runs in the same process as others that do: it is made once in each.
+GROUP_OF = {"farm": "farm", "bucket": "s3"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,11 +56,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by what its fixtures need."""
+    """Mark each test by what its fixtures need, and group those that share what takes long to make."""
     for item in items:
-        for fixture in MARKER_OF.keys() & set(getattr(item, "fixturenames", ())):
+        used = set(getattr(item, "fixturenames", ()))
+        for fixture in MARKER_OF.keys() & used:
             item.add_marker(MARKER_OF[fixture])
+        for fixture in GROUP_OF.keys() & used:
+            if not item.get_closest_marker("xdist_group"):
+                item.add_marker(pytest.mark.xdist_group(GROUP_OF[fixture]))
 
 
 def fresh_settings() -> Settings:
@@ -244,7 +251,7 @@ def database(request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytes
     return str(request.param)
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
 def any_storage(request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The test runs once on a local folder and once on a bucket."""
     if request.param == "s3":

@@ -128,6 +128,6 @@ def test_a_job_that_waits_for_the_storage_is_cancelled_all_the_same(unmounted: P
     wait_for(lambda: any("waits for the storage" in event.message for event in now(job).events))
     with sessions.writing() as session:
         states.cancel(session, job.id)
-    worker.join(20)
+    worker.join(120)
     assert not worker.is_alive()
     assert now(job).state is State.CANCELLED

@@ -14,7 +14,7 @@ from farm.recipe.formats import FORMATS, Format
 from farm.storage import Storage
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """A local folder, and a bucket behind an S3 API on a socket."""
     folder = f"file://{tmp_path}/storage"

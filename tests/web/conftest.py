@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import select
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
@@ -32,6 +33,15 @@ from tests.web import bad_pictures
 from web import create_app
 
 BROKER = "memory://"  # tickets go to a queue of this process; nobody takes them
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_templates(shared_folder: Path) -> Iterator[None]:
+    """Each template is compiled once a run, not once for each test's application."""
+    cache = FileSystemBytecodeCache(str(shared_folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Flask.jinja_options, "bytecode_cache", cache)
+        yield
 
 
 @pytest.fixture

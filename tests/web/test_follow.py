@@ -39,7 +39,7 @@ def painter(home: Path) -> Iterator[Painter]:
         picture = load_sample("street", 48)
 
         def one(end: str) -> None:
-            claim = wait_for(claimed, 20, 0.05)
+            claim = wait_for(claimed, pause=0.05)
             storage().put(claim.job.result_key, encode_picture(picture, claim.job.format.name))
             with sessions.writing() as session:
                 if end == "failed":
@@ -60,7 +60,7 @@ def painter(home: Path) -> Iterator[Painter]:
 
     yield paint
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
 
 
 @pytest.fixture

@@ -262,7 +262,7 @@ def test_a_person_signs_in_and_the_page_lives(
         from farm.jobs import states
 
         states.cancel(session, job.id)
-    expect(page.get_by_text("Stopping").first).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("Stopping").first).to_be_visible(timeout=60_000)
     # And they leave
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

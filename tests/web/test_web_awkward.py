@@ -312,9 +312,9 @@ def test_without_a_script_pages_follow_what_happens(plain: Page, served: str, ma
     # When a worker takes it, both pages show it by themselves
     bring_to(min(cells, key=lambda cell: cell.cell), State.SUCCEEDED)
     grids.cancel(plain.url.rpartition("/")[2])
-    expect(plain.get_by_text("Cancelled")).to_have_count(8, timeout=15_000)
+    expect(plain.get_by_text("Cancelled")).to_have_count(8, timeout=60_000)
     expect(plain.get_by_text("Finished", exact=True)).to_be_visible()
-    expect(job.locator(".state").first).not_to_have_text("Waiting", timeout=15_000)
+    expect(job.locator(".state").first).not_to_have_text("Waiting", timeout=60_000)
 
 
 def test_the_keyboard_alone_goes_from_the_form_to_the_finished_picture(page: Page, served: str) -> None:
@@ -340,7 +340,7 @@ def test_the_keyboard_alone_goes_from_the_form_to_the_finished_picture(page: Pag
     # When it is finished, then arrow keys compare it with the photograph
     bring_to(job, State.SUCCEEDED)
     slider = page.get_by_role("slider", name="How much of the photograph shows")
-    expect(slider).to_have_attribute("aria-valuenow", "50", timeout=15_000)
+    expect(slider).to_have_attribute("aria-valuenow", "50", timeout=60_000)
     tab_to(page, slider)
     for key, value in (("ArrowRight", "52"), ("PageDown", "42"), ("End", "100"), ("ArrowRight", "100")):
         page.keyboard.press(key)

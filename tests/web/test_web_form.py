@@ -142,7 +142,7 @@ def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
     page.get_by_label("Longest side, px").fill("320")
     page.get_by_label("Name").fill("Street in ink")
     kept = "localStorage.getItem('style-farm draft 0.2')?.includes('Street in ink')"
-    wait_for(lambda: page.evaluate(kept), 10)
+    wait_for(lambda: page.evaluate(kept))
 
     # When the page is loaded again, all is there, the file too
     page.reload()

@@ -165,7 +165,7 @@ def test_a_client_that_left_gives_its_place_back(
     with listening(stream_of(served, job)) as told:
         next(told)
         assert len(app.extensions["live"]._waiting) == 1
-    wait_for(lambda: not app.extensions["live"]._waiting, 20)
+    wait_for(lambda: not app.extensions["live"]._waiting)
 
 
 def test_when_the_web_part_stops_its_streams_end(app: Flask, served: str, make_job: MakeJob) -> None:

@@ -22,7 +22,7 @@ from tests.web import bad_pictures
 from tests.web.conftest import bring_to, farm_in, job_made, serving
 from web import create_app
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("names")]
 
 NAMES = {
     kind: (sentence * NAME_LENGTH)[:NAME_LENGTH].rstrip()

@@ -26,7 +26,6 @@ CHECKS = [not_a_server_error, status_code_conformance, response_schema_conforman
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 
 
-@pytest.mark.timeout(280)
 def test_every_answer_is_one_that_the_document_tells_of(
     home: Path, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.processes
 
 THREADS = 10
 SENDERS = 21
-PATIENCE = 20  # s; a second for silence and two for leave, twice, are 6
+PATIENCE = 30  # s; a second for silence and two for leave, twice, are 6
 HEAD = (
     b"POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
 )
@@ -36,11 +36,11 @@ def port(home: Path) -> Iterator[int]:
         yield port
     finally:
         web.terminate()
-        web.wait(20)
+        web.wait(120)
 
 
 def begun(port: int, data: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=60)
     connection.sendall(data)
     return connection
 

@@ -27,7 +27,7 @@ from tests.web import bad_pictures
 from tests.web.conftest import bring_to, farm_in, job_made, serving
 from web import create_app
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("usable")]
 
 LONG = "A name as long as names may be, " + "with long words " * 5
 CARD = registry.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)

@@ -42,7 +42,7 @@ def view(page: Page, served: str, job: Job) -> Page:
     """The viewer, come to from the job's page, once the full size is there."""
     page.goto(f"{served}/jobs/{job.id}")
     page.get_by_role("link", name="View in the whole window").click()
-    expect(page.locator("#full")).to_be_attached(timeout=20_000)
+    expect(page.locator("#full")).to_be_attached(timeout=60_000)
     return page
 
 
@@ -160,7 +160,7 @@ def test_escape_leads_to_the_job_from_a_bookmark_too(page: Page, served: str, jo
 def test_in_a_narrow_window_everything_fits_and_is_reached_by_tab(view: Page) -> None:
     view.set_viewport_size({"width": 390, "height": 844})
     assert view.evaluate("document.documentElement.scrollWidth") <= 390
-    wait_for(lambda: box(view.locator("#sheet"))[2] == pytest.approx(390, abs=1), 10)
+    wait_for(lambda: box(view.locator("#sheet"))[2] == pytest.approx(390, abs=1))
     seen = []
     for _ in range(6):
         view.keyboard.press("Tab")

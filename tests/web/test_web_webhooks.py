@@ -246,7 +246,7 @@ def test_the_page_shows_by_itself_that_it_was_delivered(
     expect(section).to_contain_text("About to be sent")
     tried(DONE)
     # Then the page says so without being asked
-    expect(section).to_contain_text("204 No Content", timeout=15_000)
+    expect(section).to_contain_text("204 No Content", timeout=60_000)
     expect(section.locator("b")).to_have_text("delivered")
 
 
