@@ -1,17 +1,64 @@
-"""Colours that stay where they are while a picture grows.
+"""Colours of whole pictures: the paintings' at the start, and those of a draft kept while it grows.
 
-A picture has many arrangements of colours with the same statistics, and a large one that grows out of a
-draft would wander from the draft's to another. So the mean colours of a coarse grid of patches are kept;
-all that is finer is free.
+A rendering starts from the photograph in the paintings' colours, so that its first iterations need not
+find them. And a picture has many arrangements of colours with the same statistics: a large one that
+grows out of a draft would wander from the draft's to another, so the mean colours of a coarse grid of
+patches are kept; all that is finer is free.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 GRID = 8  # patches along each side
 FINE = 512  # smaller patches, along each side
+MAX_STRETCH = 4.0  # of a colour's distance from the mean; more would show the noise of a flat picture
+QUANTISATION = 1 / 255**2  # variance that even a flat picture of 8 bits may have
+
+
+def recolour(photograph: Tensor, paintings: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """Return the photograph in the paintings' colours, (1, 3, H, W) in [0, 1].
+
+    The linear map of colours that carries the mean and covariance of one Gaussian to another's and moves
+    colours least: T = A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2 (Pitie and Kokaram 2007, "The linear
+    Monge-Kantorovitch linear colour mapping for example-based colour transfer", equation 17).
+
+    Args:
+        photograph, paintings: (1, 3, H, W) in [0, 1], any sizes.
+        shares: one weight for each painting, summing to 1.
+    """
+    mean, A = colour_moments(photograph)
+    moments = [colour_moments(painting) for painting in paintings]
+    target = sum(share * m for share, (m, _) in zip(shares, moments, strict=True))
+    B = sum(share * c for share, (_, c) in zip(shares, moments, strict=True))
+    root = matrix_power(A, 0.5)
+    inverse = matrix_power(A, -0.5)
+    T = inverse @ matrix_power(root @ B @ root, 0.5) @ inverse
+    stretch, axes = torch.linalg.eigh(T)
+    T = axes @ torch.diag(stretch.clamp(max=MAX_STRETCH)) @ axes.T  # (3, 3)
+    T, shift = (each.to(photograph) for each in (T, target - T @ mean))
+    colours: Tensor = T @ photograph.flatten(2) + shift[:, None]  # (1, 3, H W)
+    return colours.view_as(photograph).clamp_(0, 1)
+
+
+def colour_moments(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean (3,) and covariance (3, 3) of the colours of (1, 3, H, W), float64 on the CPU."""
+    colours = picture[0].flatten(1).cpu().double()  # (3, H W)
+    mean = colours.mean(dim=1)
+    centred = colours - mean[:, None]
+    return mean, centred @ centred.T / colours.shape[1] + QUANTISATION * torch.eye(3).double()
+
+
+def matrix_power(matrix: Tensor, exponent: float) -> Tensor:
+    """Return a symmetric positive definite matrix to a power."""
+    values, vectors = torch.linalg.eigh(matrix)
+    powers: Tensor = values.clamp(min=1e-12) ** exponent
+    power: Tensor = vectors @ torch.diag(powers) @ vectors.T
+    return power
 
 
 def average_colours(picture: Tensor) -> Tensor:

@@ -21,13 +21,13 @@ from torch import Tensor
 from farm.engine import checkpoint, precision
 from farm.engine import device as devices
 from farm.engine.checkpoint import Checkpoint
-from farm.engine.colours import GRID, average_colours
+from farm.engine.colours import GRID, average_colours, recolour
 from farm.engine.fallbacks import Gradients
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.optimisers import OPTIMISERS, Optimiser
-from farm.engine.pyramid import Level, levels, resize, to_tensor
+from farm.engine.pyramid import Level, levels, resize, resize_style, to_tensor
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.levels import pixel_iterations
@@ -163,7 +163,9 @@ class Rendering:
     ) -> None:
         self._schedule, self._gradients, self._hash_inputs = schedule, gradients, hash_inputs
         self._recipe = gradients.engine.resolve(gradients.recipe)
-        image = make_initial_picture(self._recipe, gradients.photograph, schedule[0])
+        image = make_initial_picture(
+            self._recipe, gradients.photograph, gradients.paintings, schedule[0]
+        )
         make = OPTIMISERS[self._recipe.optimizer]
         self._optimiser: Optimiser = make(image.cpu() if gradients.plan.offload else image, schedule[0])
         self._plateau = Plateau(self._recipe.tolerance)
@@ -273,10 +275,16 @@ class Rendering:
         return Checkpoint(facts, self._optimiser.get_tensors())
 
 
-def make_initial_picture(recipe: Recipe, photograph: Tensor, level: Level) -> Tensor:
+def make_initial_picture(
+    recipe: Recipe, photograph: Tensor, paintings: list[Tensor], level: Level
+) -> Tensor:
     """Make the picture that the first level starts from, (1, 3, H, W) in [0, 1]."""
     if recipe.init == "content":
-        return resize(photograph, level.height, level.width).clamp(0, 1)
+        small = resize(photograph, level.height, level.width).clamp(0, 1)
+        if not recipe.starts_recoloured:
+            return small
+        sized = [resize_style(painting, level, recipe.style_scale) for painting in paintings]
+        return recolour(small, sized, recipe.blend_of(len(paintings)))
     shape = (1, 3, level.height, level.width)
     if recipe.init == "gray":
         return torch.full(shape, 0.5, device=photograph.device)

@@ -104,7 +104,7 @@ class Schedule:
 # Chosen by measurement: docs/looks.md, from benchmarks/looks.py and benchmarks/presets.py.
 PRESETS: dict[str, Schedule] = {
     "draft": Schedule(first=45, last=18, growth=math.sqrt(2)),
-    "standard": Schedule(first=80, last=48, growth=math.sqrt(2)),
+    "standard": Schedule(first=90, last=55, growth=math.sqrt(2)),
     "fine": Schedule(first=160, last=140, growth=math.sqrt(2)),
 }
 PRESETS_OF_0_1 = {
@@ -271,6 +271,11 @@ class Recipe(BaseModel):
     def chroma_variation(self) -> float:
         """Weight of differences of colour in total variation, over that of differences of light."""
         return 1.0 if self.version == "0.1" else CHROMA_VARIATION
+
+    @property
+    def starts_recoloured(self) -> bool:
+        """Return whether a start from the photograph takes the paintings' colours; since version 0.2."""
+        return self.version != "0.1"
 
     @property
     def schedules(self) -> dict[str, Schedule]:
