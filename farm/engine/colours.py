@@ -47,7 +47,8 @@ def recolour(photograph: Tensor, paintings: Sequence[Tensor], shares: Sequence[f
 
 def colour_moments(picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean (3,) and covariance (3, 3) of the colours of (1, 3, H, W), float64 on the CPU."""
-    colours = picture[0].flatten(1).cpu().double()  # (3, H W)
+    # Without what is not finite, for which the first iteration has a message.
+    colours = picture[0].flatten(1).cpu().double().nan_to_num(0, 0, 0)  # (3, H W)
     mean = colours.mean(dim=1)
     centred = colours - mean[:, None]
     return mean, centred @ centred.T / colours.shape[1] + QUANTISATION * torch.eye(3).double()
