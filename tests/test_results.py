@@ -11,6 +11,7 @@ from PIL import Image
 
 from farm.database.models import Job
 from farm.pictures.encode import read_embedded_recipe
+from farm.recipe import Recipe
 from farm.recipe.formats import FORMATS, PREVIEW_PIXELS
 from farm.storage import Storage
 from workers.render import store_pictures
@@ -21,9 +22,8 @@ def stored(folder: Path, width: int, height: int, recipe: dict[str, str]) -> Sto
     picture = np.random.default_rng(0).random((height, width, 3), dtype=np.float32)
     store = Storage(f"file://{folder}")
     store.mark()
-    store_pictures(
-        Job(id="1", attempt=1, width=width, height=height, recipe=recipe), store, picture, "{}"
-    )
+    job = Job(id="1", attempt=1, width=width, height=height, recipe=recipe)
+    store_pictures(job, store, picture, Recipe.parse(recipe))
     return store
 
 
@@ -33,7 +33,7 @@ def test_a_large_picture_has_a_light_copy_unless_it_is_light_itself(tmp_path: Pa
     light = format in ("jpeg", "webp")
     names = ["preview.jpg", f"result{FORMATS[format].suffix}"] + ["view.jpg"] * (not light)
     assert store.keys() == [f"jobs/1/1/{name}" for name in names]
-    assert read_embedded_recipe(store.get(store.keys()[1])) == "{}"
+    assert Recipe.parse(read_embedded_recipe(store.get(store.keys()[1]))).format == format
     with Image.open(io.BytesIO(store.get(store.keys()[-1]))) as shown:
         assert shown.size == (30, PREVIEW_PIXELS + 1)
         assert shown.format in ("JPEG", "WEBP")

@@ -87,23 +87,35 @@ def render(claim: Claim, progressed: Callable[[], None]) -> bool:
     except retries.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
         logger.exception("the database stays away; given up")
     except Exception as error:
-        if device.is_out_of_memory(error):
-            logger.exception("out of memory")
-            message = "its worker ran out of memory"
-            _end(attempt, lambda s: states.broke_off(s, attempt, states.OUT_OF_MEMORY, message))
-            return True
-        if isinstance(error, StorageAway):
-            logger.exception("the storage stays away")
-            message = f"{error} Once that is mended, retry this job."
-        elif isinstance(error, FarmError):
-            logger.warning("failed", error=str(error))
-            message = str(error)
-        else:
-            logger.exception("the renderer broke")
-            message = "The renderer broke while making this picture. The worker's log says why, under"
-            message += f" job {job.id}, attempt {attempt.number}."
-        _end(attempt, lambda s: states.fail(s, attempt, message))
+        return _end_by_error(error, attempt, logger)
     return False
+
+
+def _end_by_error(error: Exception, attempt: AttemptRef, logger: Any) -> bool:
+    """Log what broke the attempt and move its row; returns whether this process ran out of memory."""
+    if device.is_out_of_memory(error):
+        logger.exception("out of memory")
+        message = "its worker ran out of memory"
+        _end(attempt, lambda s: states.broke_off(s, attempt, states.OUT_OF_MEMORY, message))
+        return True
+    message = _explain(error, attempt, logger)
+    _end(attempt, lambda s: states.fail(s, attempt, message))
+    return False
+
+
+def _explain(error: Exception, attempt: AttemptRef, logger: Any) -> str:
+    """Log an error and return what a person reads of it."""
+    if isinstance(error, StorageAway):
+        logger.exception("the storage stays away")
+        return f"{error} Once that is mended, retry this job."
+    if isinstance(error, FarmError):
+        logger.warning("failed", error=str(error))
+        return str(error)
+    logger.exception("the renderer broke")
+    return (
+        "The renderer broke while making this picture. The worker's log says why, under"
+        f" job {attempt.job_id}, attempt {attempt.number}."
+    )
 
 
 @dataclass(frozen=True)
@@ -126,12 +138,7 @@ def _render(claim: Claim, progressed: Callable[[], None]) -> None:
     waits = Waits(attempt, progressed)
     seen = exhibits(job, lambda upload, called: _decoded(store, waits, upload, called))
     resume = _resume(store, waits, claim)
-    try:
-        ready = engine(resume.network if resume else recipe.features, recipe.precision)
-    except WeightsUnavailable:
-        if resume is None:
-            raise
-        ready = engine(recipe.features, recipe.precision)  # and begin anew, see `_steps`
+    ready = _load_engine(recipe, resume)
     retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.network))
     device.reset_peak_memory(ready.device)
     reporter = Reporter(claim, store)
@@ -143,6 +150,17 @@ def _render(claim: Claim, progressed: Callable[[], None]) -> None:
         reporter.saw(step)
     assert step is not None, "a schedule has at least one iteration"
     _finish(task, step)
+
+
+def _load_engine(recipe: Recipe, resume: Checkpoint | None) -> Engine:
+    """Return the checkpoint's network; the recipe's if there is no checkpoint, or if this worker lacks
+    its network: `_steps` begins anew then."""
+    try:
+        return engine(resume.network if resume else recipe.features, recipe.precision)
+    except WeightsUnavailable:
+        if resume is None:
+            raise
+        return engine(recipe.features, recipe.precision)
 
 
 def _decoded(store: Storage, waits: Waits, upload: Upload, called: str) -> Picture:
@@ -202,8 +220,8 @@ def _finish(task: _Task, step: Step) -> None:
     picture = step.picture()
     seen = task.exhibits
     figures = quality.measure(picture, seen.content, seen.styles, task.recipe, ready, seen.cache)
-    text = ready.resolve(task.recipe).model_dump_json()
-    retries.tried(lambda: store_pictures(job, task.store, picture, text), task.waits)
+    resolved = ready.resolve(task.recipe)
+    retries.tried(lambda: store_pictures(job, task.store, picture, resolved), task.waits)
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
         "peak_memory_bytes": device.read_peak_memory(ready.device),
@@ -220,11 +238,11 @@ def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
     states.succeed(session, task.attempt, metrics)
 
 
-def store_pictures(job: Job, store: Storage, picture: Picture, recipe: str) -> None:
-    """The preview, the result with its recipe (JSON) and, where browsers need one, the view."""
+def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -> None:
+    """Store the preview, the result with its recipe and, where browsers need one, the view."""
     store.put(job.preview_key, encode.encode_preview(picture))
     with store.writing(job.result_key) as file:
-        encode.write(picture, job.format.name, file, recipe)
+        encode.write_result(picture, recipe, file)
     if job.has_view:
         with store.writing(job.view_key) as file:
             encode.write_view(picture, file)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from farm.engine import device, quality
-from farm.engine.checkpoint import read
+from farm.engine.checkpoint import Checkpoint, read
 from farm.engine.loaded import Engine
 from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
@@ -48,40 +48,94 @@ def render_files(
     _check_writable("output", output, [content, *styles])
     if checkpoint is not None:
         _check_writable("checkpoint", checkpoint, [content, *styles, output])
-    resume = read(checkpoint) if checkpoint is not None and checkpoint.exists() else None
-    if resume is not None and "version" not in recipe.model_fields_set:
-        recipe = Recipe.parse({"version": resume.version, **recipe.model_dump(exclude_unset=True)})
-    photograph = _decode(content, shortest=1)
-    recipe.result_size(*photograph.shape[:2])
-    paintings = [_decode(style, SMALLEST_STYLE) for style in styles]
-    given = settings()
-    network = resume.network if resume and recipe.features == "auto" else recipe.features
-    engine = Engine.load(network, recipe.precision, given.weights_dir, say, memory_gb=given.memory_gb)
-    say(f"{device.describe(engine.device)}, {engine.number_format.name}")
-    if resume is not None:
-        facts = resume.facts
-        at = f"level {facts.level}, iteration {facts.iteration}"
-        say(f"going on from {at}, with its network, version, tile and budget")
+    saved = _Saved(checkpoint, checkpoint_seconds)
+    resume = saved.read()
+    recipe = _with_version_of(resume, recipe)
+    photograph, paintings = _decode_inputs(content, styles, recipe)
+    engine = _load_engine(recipe, resume, say)
     log: list[LevelDone] = []
-    saved, entered = time.monotonic(), resume.facts.seconds if resume else 0.0
+    entered = resume.facts.seconds if resume else 0.0
     for step in stylize(photograph, paintings, recipe, engine, tile=tile, resume=resume):
         show(step)
         if step.ends_level:
             log.append(LevelDone.from_step(step, entered))
             say(str(log[-1]))
             entered = step.seconds
-        due = step.ends_level or time.monotonic() - saved >= checkpoint_seconds
-        if checkpoint is not None and due and step.progress < 1:
-            step.checkpoint().write(checkpoint)
-            saved = time.monotonic()
+        saved.on_step(step)
     picture = step.picture()
-    text = engine.resolve(recipe).model_dump_json()
+    _write(output, picture, engine.resolve(recipe))
+    saved.remove()
+    figures = quality.measure(picture, photograph, paintings, recipe, engine)
+    return _report(step, log, recipe, engine) | {"metrics": figures.as_dict()}
+
+
+class _Saved:
+    """The checkpoint of this rendering in a file, or nothing where none was asked for."""
+
+    def __init__(self, path: Path | None, every_seconds: float) -> None:
+        self._path, self._every_seconds = path, every_seconds
+        self._written = time.monotonic()
+
+    def read(self) -> Checkpoint | None:
+        """Return what a run before this one left; None: nothing.
+
+        Raises:
+            InvalidInput: the file is no checkpoint.
+        """
+        return read(self._path) if self._path is not None and self._path.exists() else None
+
+    def on_step(self, step: Step) -> None:
+        """Write at each level's end but the last, and every so many seconds."""
+        due = step.ends_level or time.monotonic() - self._written >= self._every_seconds
+        if self._path is not None and due and step.progress < 1:
+            step.checkpoint().write(self._path)
+            self._written = time.monotonic()
+
+    def remove(self) -> None:
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+
+def _with_version_of(resume: Checkpoint | None, recipe: Recipe) -> Recipe:
+    """Return the recipe by the rules of the version that wrote the checkpoint, unless it names one."""
+    if resume is None or "version" in recipe.model_fields_set:
+        return recipe
+    return Recipe.parse({"version": resume.version, **recipe.model_dump(exclude_unset=True)})
+
+
+def _decode_inputs(content: Path, styles: list[Path], recipe: Recipe) -> tuple[Picture, list[Picture]]:
+    """Return photograph and paintings, float32 (H, W, 3) sRGB in [0, 1].
+
+    Raises:
+        InvalidInput: a file is no picture, or the result would be too narrow.
+    """
+    photograph = _decode(content, shortest=1)
+    recipe.result_size(*photograph.shape[:2])
+    return photograph, [_decode(style, SMALLEST_STYLE) for style in styles]
+
+
+def _load_engine(recipe: Recipe, resume: Checkpoint | None, say: Callable[[str], None]) -> Engine:
+    """Load the recipe's network, or the checkpoint's where the recipe leaves it open."""
+    given = settings()
+    network = resume.network if resume and recipe.features == "auto" else recipe.features
+    engine = Engine.load(network, recipe.precision, given.weights_dir, say, memory_gb=given.memory_gb)
+    say(f"{device.describe(engine.device)}, {engine.number_format.name}")
+    if resume is not None:
+        at = f"level {resume.facts.level}, iteration {resume.facts.iteration}"
+        say(f"going on from {at}, with its network, version, tile and budget")
+    return engine
+
+
+def _write(output: Path, picture: Picture, recipe: Recipe) -> None:
+    """Write the picture to a file that appears whole or not at all."""
     part = output.with_name(f".{output.name}.part")
     with part.open("wb") as file:
-        encode.write(picture, recipe.format, file, text)
+        encode.write_result(picture, recipe, file)
     part.replace(output)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+
+
+def _report(step: Step, log: list[LevelDone], recipe: Recipe, engine: Engine) -> dict[str, Any]:
+    """Return all figures but those on the picture itself; step: the last one."""
     return {
         "size": recipe.size,
         "width": step.width,
@@ -94,18 +148,21 @@ def render_files(
         "log": [asdict(level) for level in log],
         "features": engine.vgg.network,
         "precision": engine.number_format.name,
-        "metrics": quality.measure(picture, photograph, paintings, recipe, engine).as_dict(),
     }
 
 
 def _with_format_of(output: Path, recipe: Recipe) -> Recipe:
-    """The format that was given if the ending agrees; if none was, the ending's."""
+    """Return the recipe with the format that it names, if the ending agrees, or else with the ending's.
+
+    Raises:
+        InvalidInput: the ending is no format's, or another's.
+    """
     given = recipe.format if "format" in recipe.model_fields_set else None
     return recipe.model_copy(update={"format": formats.of_ending(output.suffix, given).name})
 
 
 def _check_writable(field: str, path: Path, others: list[Path]) -> None:
-    """Before any work is done for it.
+    """Check that a file can be written, before any work is done for it.
 
     Raises:
         InvalidInput: the file cannot be written there, or is another one of this command.

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from farm.pictures import sixteen_bit
 from farm.pictures.jpeg import SRGB, encode_jpeg, write_jpeg
 from farm.pictures.pixels import STRIP, Picture
+from farm.recipe import Recipe
 from farm.recipe.formats import PREVIEW_PIXELS, Format
 
 RECIPE_TAG = "style-farm recipe"  # PNG text keyword
@@ -46,6 +47,17 @@ def encode_picture(picture: Picture, format: Format, recipe: str | None = None) 
     buffer = io.BytesIO()
     write(picture, format, buffer, recipe)
     return buffer.getvalue()
+
+
+def write_result(picture: Picture, recipe: Recipe, file: BinaryIO) -> None:
+    """Write a finished picture in the format of its recipe, which goes into the file.
+
+    Args:
+        picture: float32 (H, W, 3) sRGB in [0, 1].
+        recipe: as it was followed, see `Engine.resolve`.
+        file: seekable for TIFF.
+    """
+    write(picture, recipe.format, file, recipe.model_dump_json())
 
 
 def write(picture: Picture, format: Format, file: BinaryIO, recipe: str | None = None) -> None:
