@@ -24,7 +24,7 @@ from pathlib import Path
 from sqlalchemy import event, insert, text
 
 from farm.database import schema, sessions
-from farm.database.models import Exploration, Job, JobStyle, State, Upload, WorkClass
+from farm.database.models import Exploration, Job, JobPicture, PictureRole, State, Upload, WorkClass
 from farm.jobs import lists
 from farm.recipe import Recipe
 from web import create_app
@@ -74,8 +74,12 @@ def fill(jobs: int) -> None:
         for first in range(0, jobs, AT_ONCE):
             rows = [_row(chance, number, recipe, start) for number in range(first, first + AT_ONCE)]
             session.execute(insert(Job), rows)
-            styles = [{"job_id": row["id"], "position": 0, "sha256": PICTURE} for row in rows]
-            session.execute(insert(JobStyle), styles)
+            pictures = [
+                {"job_id": row["id"], "role": role, "position": 0, "upload_sha256": PICTURE}
+                for row in rows
+                for role in PictureRole
+            ]
+            session.execute(insert(JobPicture), pictures)
 
 
 def _row(chance: random.Random, number: int, recipe: dict, start: datetime) -> dict:
@@ -88,7 +92,6 @@ def _row(chance: random.Random, number: int, recipe: dict, start: datetime) -> d
         "state": State.SUCCEEDED if number == 77777 else state,
         "work_class": WorkClass.STANDARD,
         "recipe": recipe,
-        "content_sha256": PICTURE,
         "exploration_id": EXPLORATION if in_grid else None,
         "width": 512,
         "height": 384,

@@ -155,7 +155,6 @@ class Job(Base):
     cell: Mapped[int | None]  # of the exploration's grid, row by row from 0
     look_sha256: Mapped[str | None] = mapped_column(String(64), index=True)  # see Recipe.look
     webhook_url: Mapped[str | None] = mapped_column(String(WEBHOOK_LENGTH))  # told of the job's end
-    content_sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"))
     width: Mapped[int]  # of the result, px
     height: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -181,14 +180,28 @@ class Job(Base):
     metrics: Mapped[dict[str, Any] | None]  # farm.engine.quality.Quality, seconds, peak memory
     error: Mapped[str | None]  # for a person
 
-    content: Mapped[Upload] = relationship(lazy="joined", innerjoin=True)
-    styles: Mapped[list[JobStyle]] = relationship(
-        lazy="selectin", order_by="JobStyle.position", cascade="all, delete-orphan"
+    pictures: Mapped[list[JobPicture]] = relationship(
+        lazy="selectin",
+        order_by="JobPicture.role, JobPicture.position",
+        cascade="all, delete-orphan",
     )
     attempts: Mapped[list[Attempt]] = relationship(
         order_by="Attempt.number", cascade="all, delete-orphan"
     )
     events: Mapped[list[Event]] = relationship(order_by="Event.id", cascade="all, delete-orphan")
+
+    @property
+    def content(self) -> Upload:
+        """The photograph."""
+        return self._of_role(PictureRole.CONTENT)[0].upload
+
+    @property
+    def styles(self) -> list[JobPicture]:
+        """The paintings, in the order of their positions."""
+        return self._of_role(PictureRole.STYLE)
+
+    def _of_role(self, role: PictureRole) -> list[JobPicture]:
+        return [picture for picture in self.pictures if picture.role is role]
 
     @property
     def format(self) -> FileFormat:
@@ -228,14 +241,22 @@ class Job(Base):
         return self.result_key if self.format.light else self.preview_key
 
 
-class JobStyle(Base):
-    """One of a job's paintings."""
+class PictureRole(enum.StrEnum):
+    """Part that an upload plays in a job."""
 
-    __tablename__ = "job_styles"
+    CONTENT = "content"  # the photograph, one for each job
+    STYLE = "style"  # a painting; each has its position, from 0
+
+
+class JobPicture(Base):
+    """One of the uploads that a job is made from."""
+
+    __tablename__ = "job_pictures"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    position: Mapped[int] = mapped_column(primary_key=True)
-    sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"))
+    role: Mapped[PictureRole] = mapped_column(_enum(PictureRole), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)  # among those of its role, from 0
+    upload_sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"), index=True)
 
     upload: Mapped[Upload] = relationship(lazy="joined", innerjoin=True)
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Job, JobStyle, Upload
+from farm.database.models import Job, JobPicture, Upload
 from farm.errors import StorageAway
 from farm.storage import Storage, storage
 
@@ -100,6 +100,5 @@ def _unused(session: Session) -> tuple[Any, ...]:
     """Not sent lately, and of no job."""
     return (
         Upload.sent_at < sessions.clock(session) - UNUSED_UPLOAD,
-        ~select(Job.id).where(Job.content_sha256 == Upload.sha256).exists(),
-        ~select(JobStyle.job_id).where(JobStyle.sha256 == Upload.sha256).exists(),
+        ~select(JobPicture.job_id).where(JobPicture.upload_sha256 == Upload.sha256).exists(),
     )

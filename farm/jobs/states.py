@@ -17,7 +17,17 @@ from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session, lazyload
 
 from farm.database import sessions
-from farm.database.models import Attempt, Delivery, Event, Job, JobStyle, State, Upload, WorkClass
+from farm.database.models import (
+    Attempt,
+    Delivery,
+    Event,
+    Job,
+    JobPicture,
+    PictureRole,
+    State,
+    Upload,
+    WorkClass,
+)
 from farm.database.sessions import clock
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.recipe import Recipe
@@ -89,8 +99,7 @@ def create(
         recipe=recipe.model_dump(mode="json"),
         look_sha256=recipe.look,
         webhook_url=webhook_url,
-        content=content,
-        styles=[JobStyle(position=i, upload=style) for i, style in enumerate(styles)],
+        pictures=_pictures(content, styles),
         width=width,
         height=height,
     )
@@ -98,6 +107,14 @@ def create(
     session.flush()
     session.add(Event(job_id=job.id, attempt=0, state=State.QUEUED, message="submitted"))
     return job
+
+
+def _pictures(content: Upload, styles: Sequence[Upload]) -> list[JobPicture]:
+    paintings = [
+        JobPicture(role=PictureRole.STYLE, position=position, upload=style)
+        for position, style in enumerate(styles)
+    ]
+    return [JobPicture(role=PictureRole.CONTENT, position=0, upload=content), *paintings]
 
 
 def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
@@ -367,7 +384,7 @@ def get(session: Session, job_id: str, *, bare: bool = False) -> Job:
     """
     query = select(Job).where(Job.id == job_id).execution_options(populate_existing=True)
     if bare:
-        query = query.options(lazyload(Job.content), lazyload(Job.styles))
+        query = query.options(lazyload(Job.pictures))
     job = session.scalars(query).unique().one_or_none()
     if job is None:
         raise NotFound("There is no job with this id; perhaps it was deleted.")

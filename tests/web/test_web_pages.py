@@ -154,8 +154,8 @@ def test_a_job_is_made_again_with_changes_from_the_same_pictures(
 
     # Then the new job has the same photograph and the other painting
     again = all_jobs()[-1]
-    assert again.content_sha256 == first.content_sha256
-    assert [style.sha256 for style in again.styles] == [first.styles[1].sha256]
+    assert again.content.sha256 == first.content.sha256
+    assert [style.upload_sha256 for style in again.styles] == [first.styles[1].upload_sha256]
     assert again.width == 128
 
 
