@@ -1,4 +1,4 @@
-"""What the engine takes, side by side in one run: JSON lines, and a plot.
+"""Cost of the engine, side by side in one run: JSON lines, and a plot.
 
     python -m benchmarks.engine [--only tiled precision ...] [--largest 7680] [--out build/engine]
 
@@ -67,8 +67,8 @@ def main() -> None:
     rows: list[Row] = []
     with (asked.out / "engine.jsonl").open("w") as file:
         for part in asked.only:
-            for spec in specs(part, asked.largest):
-                row = apart(part=part, content=asked.content, style=asked.style, **spec)
+            for spec in list_specs(part, asked.largest):
+                row = measure_apart(part=part, content=asked.content, style=asked.style, **spec)
                 print(json.dumps(row), flush=True)
                 file.write(json.dumps(row) + "\n")
                 file.flush()
@@ -76,8 +76,8 @@ def main() -> None:
     plot(rows, asked.out / "engine.png")
 
 
-def specs(part: str, largest: int) -> list[Row]:
-    """The measurements of a part."""
+def list_specs(part: str, largest: int) -> list[Row]:
+    """Return the arguments of each measurement of a part."""
     half = ["mixed"] if precision.choose("auto", device.choose()) is not precision.WINOGRAD else []
     fast = [*half, "winograd"] if device.choose().type == "cpu" else half
     if part == "tiled":
@@ -95,8 +95,8 @@ def specs(part: str, largest: int) -> list[Row]:
     return [{"way": way} for way in ("batched", "loop")]
 
 
-def apart(**spec: Any) -> Row:
-    """A measurement in a process of its own."""
+def measure_apart(**spec: Any) -> Row:
+    """Run a measurement in a process of its own, so that none inherits another's memory."""
     command = [sys.executable, "-m", "benchmarks.engine", "--one", json.dumps(spec)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     row: Row = json.loads(done.stdout.splitlines()[-1])
@@ -104,31 +104,31 @@ def apart(**spec: Any) -> Row:
 
 
 def measure(part: str, way: str, content: str, style: str, size: int = 0) -> Row:
-    """One measurement: its name and its figures."""
+    """Run one measurement in this process; return its name and its figures."""
     photograph, painting = (decode_picture(Path(p).read_bytes(), p, 100) for p in (content, style))
-    function: Callable[..., Row] = globals()[f"_{part}"]
+    function: Callable[..., Row] = globals()[f"_measure_{part}"]
     return {"part": part, "way": way, "size": size} | function(way, photograph, painting, size)
 
 
-def _engine(way: str) -> Engine:
-    """Loaded, in a format that is forced even where it is slow."""
+def _load_engine(way: str) -> Engine:
+    """Load the engine in a number format that is forced even where it is slow."""
     wanted = way if way in FORMATS or way == "auto" else "float32"
     given = settings()
     loaded = "float32" if wanted == "mixed" else wanted
-    engine = Engine.load("auto", loaded, given.weights_dir, quiet, memory_gb=given.memory_gb)
+    engine = Engine.load("auto", loaded, given.weights_dir, ignore_log, memory_gb=given.memory_gb)
     if wanted == "mixed":
-        return engine._loaded(
+        return engine._build(
             engine.vgg.network, engine.device, FORMATS["mixed"], engine.folder, engine.budget_bytes
         )
     return engine
 
 
-def quiet(text: str) -> None:
-    """Say nothing."""
+def ignore_log(text: str) -> None:
+    """Drop a line of the log."""
 
 
 class Problem:
-    """A picture half way between photograph and painting, and both ways to its gradient."""
+    """Picture half way between photograph and painting, with both ways to its gradient."""
 
     def __init__(self, engine: Engine, photograph: Any, painting: Any, size: int) -> None:
         height, width = photograph.shape[:2]
@@ -139,8 +139,8 @@ class Problem:
         self.picture.clamp_(0, 1)
         self.engine, self.recipe = engine, Recipe()
 
-    def tiled(self) -> Callable[[], tuple[float, Tensor]]:
-        """The engine's."""
+    def build_tiled(self) -> Callable[[], tuple[float, Tensor]]:
+        """Return a function that computes loss and gradient as the engine does, in tiles."""
         plan = self.engine.choose_plan(self.recipe, self.level.height, self.level.width)
         objective = Objective(self.engine.vgg, self.recipe, self.lake, [self.strokes], self.level, plan)
 
@@ -150,29 +150,31 @@ class Problem:
 
         return gradient
 
-    def plain(self) -> Callable[[], tuple[float, Tensor]]:
-        """Autograd's, over the whole picture."""
+    def build_plain(self) -> Callable[[], tuple[float, Tensor]]:
+        """Return a function that computes them by plain autograd, over the whole picture."""
         name, folder = self.engine.vgg.network, self.engine.folder
         tensors = {k: v.to(self.engine.device) for k, v in weights.load(name, folder).items()}
         reference = Reference(name, tensors, self.recipe, self.lake, [self.strokes], self.level)
         return lambda: reference(self.picture)
 
 
-def timed(function: Callable[[], Any], where: torch.device, calls: int) -> tuple[float, int, Any]:
-    """Least seconds of some calls; bytes beyond what was held before; the last result."""
-    before = resident(where)
+def measure_calls(
+    function: Callable[[], Any], where: torch.device, calls: int
+) -> tuple[float, int, Any]:
+    """Return the least seconds of some calls, the bytes beyond those held before, the last result."""
+    before = read_held_bytes(where)
     device.reset_peak_memory(where)
     result, seconds = None, []
     for _ in range(calls):
         del result
-        began = clock(where)
+        began = read_clock(where)
         result = function()
-        seconds.append(clock(where) - began)
+        seconds.append(read_clock(where) - began)
     return min(seconds), device.read_peak_memory(where) - before, result
 
 
-def clock(where: torch.device) -> float:
-    """Seconds; on a card when all that was asked of it is done."""
+def read_clock(where: torch.device) -> float:
+    """Return seconds; on a GPU after all work that was queued before."""
     if where.type == "cuda":
         event = torch.cuda.Event(enable_timing=True)
         event.record()
@@ -186,8 +188,8 @@ if torch.cuda.is_available():
     ZERO.record()
 
 
-def resident(where: torch.device) -> int:
-    """Bytes held now."""
+def read_held_bytes(where: torch.device) -> int:
+    """Return the bytes held now."""
     if where.type == "cuda":
         return int(torch.cuda.memory_allocated(where))
     import psutil
@@ -198,11 +200,11 @@ def resident(where: torch.device) -> int:
 # The parts ----------------------------------------------------------------------------------------
 
 
-def _tiled(way: str, photograph: Any, painting: Any, size: int) -> Row:
-    engine = _engine(way)
+def _measure_tiled(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    engine = _load_engine(way)
     problem = Problem(engine, photograph, painting, size)
-    gradient = problem.plain() if way == "autograd" else problem.tiled()
-    seconds, held, (_, slope) = timed(gradient, engine.device, 1 if size > 1024 else 3)
+    gradient = problem.build_plain() if way == "autograd" else problem.build_tiled()
+    seconds, held, (_, slope) = measure_calls(gradient, engine.device, 1 if size > 1024 else 3)
     saved = Path(f"build/engine/slope-{size}.pt")
     row = {"seconds": seconds, "bytes": held}
     if way == "autograd":
@@ -212,26 +214,28 @@ def _tiled(way: str, photograph: Any, painting: Any, size: int) -> Row:
     return row | {"relative_error": float((slope - expected).norm() / expected.norm())}
 
 
-def _precision(way: str, photograph: Any, painting: Any, size: int) -> Row:
-    engine = _engine(way)
+def _measure_precision(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    engine = _load_engine(way)
     problem = Problem(engine, photograph, painting, 768)
-    gradient = problem.plain() if way == "contiguous" else problem.tiled()
-    seconds, held, (_, slope) = timed(gradient, engine.device, 3)
-    exact = Problem(_engine("float32"), photograph, painting, 768).tiled()()[1]
+    gradient = problem.build_plain() if way == "contiguous" else problem.build_tiled()
+    seconds, held, (_, slope) = measure_calls(gradient, engine.device, 3)
+    exact = Problem(_load_engine("float32"), photograph, painting, 768).build_tiled()()[1]
     cosine = torch.cosine_similarity(slope.double().flatten(), exact.double().flatten(), dim=0)
     row = {"seconds": seconds, "bytes": held, "gradient_cosine": float(cosine)}
     if way == "contiguous":
         return row
     recipe = Recipe(size=256, iterations=(30,))
     *_, last = stylize(photograph, [painting], recipe, engine)
-    measured = quality.measure(last.picture(), photograph, [painting], recipe, _engine("float32"))
+    measured = quality.measure(last.picture(), photograph, [painting], recipe, _load_engine("float32"))
     return row | {"final_style": measured.style_loss, "final_content": measured.content_loss}
 
 
-def _multiscale(way: str, photograph: Any, painting: Any, size: int) -> Row:
-    """`single` works 512 px alone; `multi` comes from 64 px, and stops in its last level as soon as its
-    loss is `single`'s last."""
-    engine = _engine("auto")
+def _measure_multiscale(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    """Compare two courses: `single` works at 512 px alone, `multi` comes from 64 px.
+
+    `multi` stops in its last level as soon as its loss is `single`'s last.
+    """
+    engine = _load_engine("auto")
     way, _, init = way.split()
     saved = Path(f"build/engine/single-{init}.json")
     start, iterations = (512, (80,)) if way == "single" else (64, (40, 30, 20, 16, 8, 4, 80))
@@ -247,7 +251,7 @@ def _multiscale(way: str, photograph: Any, painting: Any, size: int) -> Row:
     return row
 
 
-def _gram(way: str, photograph: Any, painting: Any, size: int) -> Row:
+def _measure_gram(way: str, photograph: Any, painting: Any, size: int) -> Row:
     where = device.choose()
     features = torch.rand(64, 64, 256, device=where)
     flat = features.reshape(-1, 256).T.contiguous()
@@ -256,21 +260,21 @@ def _gram(way: str, photograph: Any, painting: Any, size: int) -> Row:
         return torch.stack([torch.stack([(a * b).sum() for b in flat]) for a in flat[:16]])
 
     if way == "batched":
-        return {"seconds": timed(lambda: Moments.from_features(features), where, 6)[0]}
-    return {"seconds": timed(loop, where, 1)[0] * 256 / 16, "note": "16 of 256 rows, times 16"}
+        return {"seconds": measure_calls(lambda: Moments.from_features(features), where, 6)[0]}
+    return {"seconds": measure_calls(loop, where, 1)[0] * 256 / 16, "note": "16 of 256 rows, times 16"}
 
 
-def _scaling(way: str, photograph: Any, painting: Any, size: int) -> Row:
-    engine = _engine("auto")
+def _measure_scaling(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    engine = _load_engine("auto")
     if way == "raw":
-        return {"flops_per_second": raw_rate(engine)}
+        return {"flops_per_second": measure_raw_rate(engine)}
     wide = photograph[: photograph.shape[1] * 9 // 16]
     # Whole iterations with the optimiser's state; the first also makes the targets, and is left out.
     recipe = Recipe(size=size, start_size=size, iterations=(4 if size <= 1024 else 2,))
     steps = list(stylize(wide, [painting], recipe, engine))
     seconds = min(b.seconds - a.seconds for a, b in pairwise(steps))
     megapixels = steps[-1].height * steps[-1].width / 1e6
-    useful = 2 * flops_a_pixel(engine) * megapixels * 1e6
+    useful = 2 * count_flops_a_pixel(engine) * megapixels * 1e6
     return {
         "megapixels": round(megapixels, 2),
         "seconds_per_megapixel": seconds / megapixels,
@@ -280,48 +284,50 @@ def _scaling(way: str, photograph: Any, painting: Any, size: int) -> Row:
     }
 
 
-def used_layers(engine: Engine) -> list[str]:
-    """Up to relu5_1."""
+def list_used_layers(engine: Engine) -> list[str]:
+    """Return the layers up to relu5_1."""
     layers = list_layers(engine.vgg.network, (1, 2, 3, 4, 5))
     return layers[: layers.index("relu5_1") + 1]
 
 
-def shape_of(layer: str) -> tuple[int, int]:
-    """Channels in and out."""
+def count_channels(layer: str) -> tuple[int, int]:
+    """Return the channels in and out of a layer."""
     block = parse_block(layer)
     before = CHANNELS[max(0, block - 2)] if layer.endswith("_1") else CHANNELS[block - 1]
     return (3 if layer == "relu1_1" else before), CHANNELS[block - 1]
 
 
-def flops_a_pixel(engine: Engine) -> float:
-    """Of one pass forward, counted as direct convolutions."""
+def count_flops_a_pixel(engine: Engine) -> float:
+    """Count the operations of one pass forward for a pixel, as direct convolutions."""
     return float(
         sum(
             2 * 9 * c * o / 4 ** (parse_block(layer) - 1)
-            for layer in used_layers(engine)
-            for c, o in [shape_of(layer)]
+            for layer in list_used_layers(engine)
+            for c, o in [count_channels(layer)]
         )
     )
 
 
-def raw_rate(engine: Engine) -> float:
-    """Flops a second of the layers' own convolutions, direct, channels last, on tiles, in the
-    engine's number format: the ceiling of what the processor's library gives."""
+def measure_raw_rate(engine: Engine) -> float:
+    """Measure flops a second of the layers' own convolutions: the ceiling of the processor's library.
+
+    Direct, channels last, on tiles, in the engine's number format.
+    """
     seconds = 0.0
-    for layer in used_layers(engine)[1:]:
-        c, o = shape_of(layer)
+    for layer in list_used_layers(engine)[1:]:
+        c, o = count_channels(layer)
         side = 512 // 2 ** (parse_block(layer) - 1)
         weight = torch.randn(o, c, 3, 3, device=engine.device).to(engine.number_format.dtype)
         x = torch.randn(side, side, c, device=engine.device).to(engine.number_format.dtype)
         convolve = Direct(weight)
         with torch.no_grad():
-            seconds += timed(lambda convolve=convolve, x=x: convolve(x), engine.device, 5)[0]
+            seconds += measure_calls(lambda convolve=convolve, x=x: convolve(x), engine.device, 5)[0]
     first = 2 * 9 * 3 * 64
-    return (flops_a_pixel(engine) - first) * 512 * 512 / seconds
+    return (count_flops_a_pixel(engine) - first) * 512 * 512 / seconds
 
 
-def _presets(way: str, photograph: Any, painting: Any, size: int) -> Row:
-    engine = _engine("auto")
+def _measure_presets(way: str, photograph: Any, painting: Any, size: int) -> Row:
+    engine = _load_engine("auto")
     recipe = Recipe.parse({"size": 256, "preset": way})
     *_, last = stylize(photograph, [painting], recipe, engine)
     found = quality.measure(last.picture(), photograph, [painting], recipe, engine)
@@ -333,7 +339,7 @@ def _presets(way: str, photograph: Any, painting: Any, size: int) -> Row:
 
 
 def plot(rows: list[Row], path: Path) -> None:
-    """Four panels of what was measured."""
+    """Plot the rows in four panels."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(2, 2, figsize=(11, 7.5), layout="constrained")

@@ -1,4 +1,4 @@
-"""How long lists take among many jobs, page and API, on SQLite and PostgreSQL.
+"""Latency of lists among many jobs, page and API, on SQLite and PostgreSQL.
 
     python -m benchmarks.lists [--jobs 125000] [--times 200] [--database sqlite|postgres] [--explain]
 
@@ -61,7 +61,7 @@ LISTS = {
 
 
 def fill(jobs: int) -> None:
-    """Rows as the farm makes them, over half a year."""
+    """Insert rows as the farm makes them, over half a year."""
     chance = random.Random(7)
     start = datetime(2026, 5, 1, tzinfo=UTC)
     recipe = Recipe(size=512).model_dump(mode="json")
@@ -72,7 +72,9 @@ def fill(jobs: int) -> None:
         grid = {"id": EXPLORATION, "name": "grid", "recipe": recipe, "across": {}, "down": {}}
         session.execute(insert(Exploration), [grid])
         for first in range(0, jobs, AT_ONCE):
-            rows = [_row(chance, number, recipe, start) for number in range(first, first + AT_ONCE)]
+            rows = [
+                _build_row(chance, number, recipe, start) for number in range(first, first + AT_ONCE)
+            ]
             session.execute(insert(Job), rows)
             pictures = [
                 {"job_id": row["id"], "role": role, "position": 0, "upload_sha256": PICTURE}
@@ -82,7 +84,7 @@ def fill(jobs: int) -> None:
             session.execute(insert(JobPicture), pictures)
 
 
-def _row(chance: random.Random, number: int, recipe: dict, start: datetime) -> dict:
+def _build_row(chance: random.Random, number: int, recipe: dict, start: datetime) -> dict:
     (state,) = chance.choices(list(SHARES), SHARES.values())
     in_grid = chance.random() < IN_EXPLORATIONS and number != 77777
     name = f"{' '.join(chance.choices(WORDS, k=2))} no {number}"
@@ -102,8 +104,8 @@ def _row(chance: random.Random, number: int, recipe: dict, start: datetime) -> d
 
 
 @contextmanager
-def database(kind: str) -> Iterator[None]:
-    """An empty one, for this process."""
+def open_database(kind: str) -> Iterator[None]:
+    """Open an empty database for this process."""
     with tempfile.TemporaryDirectory(prefix="farm-lists-", ignore_cleanup_errors=True) as folder:
         os.environ["FARM_HOME"] = folder
         if kind == "sqlite":
@@ -117,15 +119,15 @@ def database(kind: str) -> Iterator[None]:
         server.cleanup()
 
 
-def settle() -> None:
-    """What PostgreSQL does by itself a minute after such an insert."""
+def update_statistics() -> None:
+    """Update PostgreSQL's statistics, as it does by itself a minute after such an insert."""
     if sessions.engine().dialect.name == "postgresql":
         with sessions.engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE jobs"))
 
 
 def measure(times: int) -> None:
-    """Every list, as a browser or a program gets it."""
+    """Time every list, as a browser or a program gets it, and print a line for each."""
     client = create_app().test_client()
     cursors = {}
     with sessions.reading() as session:
@@ -145,7 +147,7 @@ def measure(times: int) -> None:
 
 
 def explain() -> None:
-    """How the database finds each of the lists."""
+    """Print the database's query plan for each of the lists."""
     plan = (
         "EXPLAIN QUERY PLAN " if sessions.engine().dialect.name == "sqlite" else "EXPLAIN (COSTS OFF) "
     )
@@ -173,10 +175,10 @@ def main() -> None:
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--explain", action="store_true")
     asked = parser.parse_args()
-    with database(asked.database):
+    with open_database(asked.database):
         schema.upgrade()
         fill(asked.jobs)
-        settle()
+        update_statistics()
         if asked.explain:
             explain()
         measure(asked.times)

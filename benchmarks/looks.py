@@ -68,25 +68,23 @@ BINOMIAL = torch.tensor([1.0, 2.0, 1.0]) / 4
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of one picture; photograph and painting at the picture's scale.
+    """Figures of one picture; photograph and painting at the picture's scale."""
 
-    style: Wasserstein distance to the painting in layers that the loss does not use, mean of the
-    ratios, 0 the same. ssim: to the photograph, luma. lpips: to the photograph, mean squared distance
-    of features of unit length at each position, mean over the unused layers. colour: 2-Wasserstein
-    distance of the Gaussians of Lab colours to the painting's, in Lab units. maze_luma, maze_chroma:
-    root mean square of what a 3 x 3 binomial blur takes away, in the flattest tenth of blocks of
-    16 x 16 px, over the painting's. band: how much darker the outer 4 px are than the next 16, all
-    around, 255ths, beyond what photograph and painting have. specks: pixels in 10,000 that stand out
-    from the median of the 5 x 5 around them, beyond the painting's.
-    """
-
+    # Wasserstein distance to the painting in layers that the loss does not use, mean of ratios; 0: same.
     style: float
+    # Structural similarity to the photograph, luma.
     ssim: float
+    # To the photograph: mean squared distance of unit features at each position, over unused layers.
     lpips: float
+    # 2-Wasserstein distance of the Gaussians of Lab colours to the painting's, in Lab units.
     colour: float
+    # RMS of what a 3 x 3 binomial blur removes in the flattest tenth of blocks, over the painting's.
     maze_luma: float
+    # The same for chroma.
     maze_chroma: float
+    # By how much the outer 4 px are darker than the next 16, 255ths, beyond photograph and painting.
     band: float
+    # Pixels in 10,000 that stand out from the median of the 5 x 5 around them, beyond the painting's.
     specks: float
 
 
@@ -104,35 +102,37 @@ def main() -> None:
     recipes = json.loads(asked.settings.read_text()) if asked.settings else SETTINGS
     ready = cache(lambda features: Engine.load(features, "auto", settings().weights_dir, print))
     for pair in (*PAIRS, *MORE_PAIRS):
-        files = [find(name, {SAMPLES, asked.pictures}) for name in pair]
+        files = [find_picture(name, {SAMPLES, asked.pictures}) for name in pair]
         if None in files:
             print(f"not painted: {pair[0]} x {pair[1]}, whose pictures are not in {asked.pictures}")
             continue
         photograph, painting = (decode_picture(f.read_bytes(), f.name, 100) for f in files if f)
-        made = finished_elsewhere(pair, asked.beside)
+        made = read_besides(pair, asked.beside)
         seconds = dict.fromkeys(made, 0.0)
         for name, values in recipes.items():
             recipe = Recipe.parse({"size": asked.size, **values})
             engine = ready(recipe.features)
-            made[name], seconds[name] = paint(photograph, painting, recipe, engine, asked.seconds)
+            made[name], seconds[name] = render_picture(
+                photograph, painting, recipe, engine, asked.seconds
+            )
             (asked.out / f"{'-'.join(pair)}-{name}.png").write_bytes(encode_picture(made[name], "png"))
         for name, picture in made.items():
             scale = Recipe.parse(recipes.get(name, {})).style_scale
-            figures = judge(picture, photograph, painting, scale, ready(JUDGE))
+            figures = measure_at_scale(picture, photograph, painting, scale, ready(JUDGE))
             row = {"pair": " x ".join(pair), "settings": name, "seconds": round(seconds[name], 1)}
             rounded = {key: round(value, 3) for key, value in asdict(figures).items()}
             print(json.dumps(row | rounded), flush=True)
-        sheet(made, photograph, painting).save(asked.out / f"{'-'.join(pair)}.jpg", quality=92)
+        draw_sheet(made, photograph, painting).save(asked.out / f"{'-'.join(pair)}.jpg", quality=92)
 
 
-def find(name: str, folders: Iterable[Path]) -> Path | None:
-    """A picture's file, if one of the folders has it."""
+def find_picture(name: str, folders: Iterable[Path]) -> Path | None:
+    """Find a picture's file in one of the folders; None: in none."""
     files = (folder / f"{name}.jpg" for folder in folders)
     return next((file for file in files if file.exists()), None)
 
 
-def finished_elsewhere(pair: tuple[str, str], besides: Iterable[str]) -> dict[str, Picture]:
-    """The pair's pictures of other programs, by name; besides: `NAME=DIR` each."""
+def read_besides(pair: tuple[str, str], besides: Iterable[str]) -> dict[str, Picture]:
+    """Read the pair's pictures of other programs, by name; besides: `NAME=DIR` each."""
     found = {}
     for beside in besides:
         name, _, folder = beside.partition("=")
@@ -142,12 +142,12 @@ def finished_elsewhere(pair: tuple[str, str], besides: Iterable[str]) -> dict[st
     return found
 
 
-def paint(
+def render_picture(
     photograph: Picture, painting: Picture, recipe: Recipe, engine: Engine, seconds: float | None
 ) -> tuple[Picture, float]:
-    """The picture, and the seconds that it took; in about so many, if `seconds` are given."""
+    """Render and return the picture and the seconds that it took; about `seconds`, if they are given."""
     if seconds is not None:
-        _, took = paint(photograph, painting, recipe, engine, None)
+        _, took = render_picture(photograph, painting, recipe, engine, None)
         share = seconds / took
         scaled = tuple(
             max(1, round(n * share)) for n in recipe.level_iterations[len(recipe.draft_sizes) :]
@@ -157,8 +157,8 @@ def paint(
     return last.picture(), last.seconds
 
 
-def sheet(made: dict[str, Picture], photograph: Picture, painting: Picture) -> Image.Image:
-    """Photograph, painting and the pictures in a row, named; below, the same crop of each at 200 %."""
+def draw_sheet(made: dict[str, Picture], photograph: Picture, painting: Picture) -> Image.Image:
+    """Draw photograph, painting and pictures in a row, named; below, the same crop of each at 200 %."""
     height, width = next(iter(made.values())).shape[:2]
     columns = {"photograph": photograph, "painting": painting, **made}
     whole = Image.new("RGB", (width * len(columns), 2 * height + CAPTION), "white")
@@ -177,10 +177,10 @@ def sheet(made: dict[str, Picture], photograph: Picture, painting: Picture) -> I
     return whole
 
 
-def judge(
+def measure_at_scale(
     picture: Picture, photograph: Picture, painting: Picture, scale: float, engine: Engine
 ) -> Figures:
-    """Figures of a picture (H, W, 3); photograph and painting, at any size, are brought to its scale."""
+    """Measure a picture (H, W, 3); photograph and painting, at any size, are resized to its scale."""
     height, width = picture.shape[:2]
     ours, content, style = (to_tensor(x, engine.device) for x in (picture, photograph, painting))
     resized = resize_style(style, Level(height, width, 1), scale)
@@ -189,63 +189,63 @@ def judge(
 
 @torch.no_grad()
 def measure(picture: Tensor, photograph: Tensor, painting: Tensor, engine: Engine) -> Figures:
-    """Figures of a picture (1, 3, H, W) in [0, 1]; photograph (1, 3, H, W), painting (1, 3, h, w)."""
+    """Measure a picture (1, 3, H, W) in [0, 1]; photograph (1, 3, H, W), painting (1, 3, h, w)."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     layers = frozenset(UNUSED_LAYERS)
     ours, theirs = (compute_moments(engine.vgg, x, layers, WHOLE) for x in (picture, painting))
     style = sum(float(WassersteinLoss(theirs[layer])(ours[layer])) for layer in layers) / len(layers)
-    lumas = [luma_chroma(x)[:, :1] for x in (picture, photograph)]
-    maze, paint = flattest_detail(picture), flattest_detail(painting)
-    usual = max(band(photograph), band(painting), 0.0)
+    lumas = [convert_to_luma_chroma(x)[:, :1] for x in (picture, photograph)]
+    maze, painted = measure_flattest_detail(picture), measure_flattest_detail(painting)
+    usual = max(measure_band(photograph), measure_band(painting), 0.0)
     return Figures(
         style=style,
         ssim=float(structural_similarity_index_measure(*lumas, data_range=1.0)),
-        lpips=perceptual_distance(picture, photograph, engine),
-        colour=colour_distance(picture, painting),
-        maze_luma=maze[0] / max(paint[0], SEEN),
-        maze_chroma=maze[1] / max(paint[1], SEEN),
-        band=max(0.0, band(picture) - usual),
-        specks=max(0.0, specks(picture) - specks(painting)),
+        lpips=compute_perceptual_distance(picture, photograph, engine),
+        colour=compute_colour_distance(picture, painting),
+        maze_luma=maze[0] / max(painted[0], SEEN),
+        maze_chroma=maze[1] / max(painted[1], SEEN),
+        band=max(0.0, measure_band(picture) - usual),
+        specks=max(0.0, count_specks(picture) - count_specks(painting)),
     )
 
 
-def luma_chroma(picture: Tensor) -> Tensor:
-    """(1, 3, H, W) sRGB in [0, 1] -> Y, Cb, Cr (ITU-R BT.601), Y in [0, 1], the others around 0."""
+def convert_to_luma_chroma(picture: Tensor) -> Tensor:
+    """Convert sRGB (1, 3, H, W) in [0, 1] to Y, Cb, Cr (ITU-R BT.601), Cb and Cr around 0."""
     red, green, blue = picture.unbind(1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     return torch.stack((luma, (blue - luma) / 1.772, (red - luma) / 1.402), dim=1)
 
 
-def flattest_detail(picture: Tensor) -> tuple[float, float]:
-    """Finest detail of luma and of chroma in the flattest tenth of blocks, RMS in 255ths."""
-    planes = luma_chroma(picture)
-    smooth = blur(planes)
-    blocks = [_in_blocks(x) for x in (planes - smooth, smooth)]  # (count, 3, 256) each
+def measure_flattest_detail(picture: Tensor) -> tuple[float, float]:
+    """Return the finest detail of luma and of chroma in the flattest tenth of blocks, RMS in 255ths."""
+    planes = convert_to_luma_chroma(picture)
+    smooth = smooth_planes(planes)
+    blocks = [_split_blocks(x) for x in (planes - smooth, smooth)]  # (count, 3, 256) each
     flatness = blocks[1].var(dim=2).sum(dim=1)
     chosen = blocks[0][flatness.argsort()[: max(1, int(FLATTEST * len(flatness)))]]
     power = chosen.square().mean(dim=(0, 2))
     return 255 * float(power[0].sqrt()), 255 * float(power[1:].sum().sqrt())
 
 
-def blur(planes: Tensor) -> Tensor:
-    """3 x 3 binomial, the border repeated."""
+def smooth_planes(planes: Tensor) -> Tensor:
+    """Blur by a 3 x 3 binomial, the border repeated."""
     C = planes.shape[1]
     kernel = torch.outer(BINOMIAL, BINOMIAL).expand(C, 1, 3, 3)
     return F.conv2d(F.pad(planes, (1, 1, 1, 1), mode="replicate"), kernel, groups=C)
 
 
-def _in_blocks(planes: Tensor) -> Tensor:
-    """(1, C, H, W) -> (blocks, C, 256), what does not fill a block left out."""
+def _split_blocks(planes: Tensor) -> Tensor:
+    """Split (1, C, H, W) into (blocks, C, 256), without the rest that does not fill a block."""
     _, C, H, W = planes.shape
     rows, columns = H // BLOCK, W // BLOCK
     cut = planes[0, :, : rows * BLOCK, : columns * BLOCK].reshape(C, rows, BLOCK, columns, BLOCK)
     return cut.permute(1, 3, 0, 2, 4).reshape(rows * columns, C, BLOCK * BLOCK)
 
 
-def band(picture: Tensor) -> float:
+def measure_band(picture: Tensor) -> float:
     """Return how much darker the outer 4 px all around are than the next 16, 255ths of luma."""
-    luma = luma_chroma(picture)[0, 0]
+    luma = convert_to_luma_chroma(picture)[0, 0]
     H, W = luma.shape
     rows, columns = torch.arange(H)[:, None], torch.arange(W)
     inward = torch.minimum(torch.minimum(rows, H - 1 - rows), torch.minimum(columns, W - 1 - columns))
@@ -253,17 +253,17 @@ def band(picture: Tensor) -> float:
     return 255 * float(inner.mean() - outer.mean())
 
 
-def specks(picture: Tensor) -> float:
-    """Pixels in 10,000 whose luma is further than `SPECK` from the median of the 5 x 5 around."""
-    luma = luma_chroma(picture)[:, :1]
+def count_specks(picture: Tensor) -> float:
+    """Count pixels in 10,000 whose luma is further than `SPECK` from the median of the 5 x 5 around."""
+    luma = convert_to_luma_chroma(picture)[:, :1]
     around = F.unfold(F.pad(luma, (2, 2, 2, 2), mode="replicate"), 5)
     far = (luma.flatten() - around[0].median(dim=0).values).abs() > SPECK
     return 1e4 * float(far.float().mean())
 
 
-def colour_distance(picture: Tensor, painting: Tensor) -> float:
-    """2-Wasserstein distance of the Gaussians of two pictures' colours in CIE Lab (D65)."""
-    (m, S), (n, T) = (_gaussian(lab(x)) for x in (picture, painting))
+def compute_colour_distance(picture: Tensor, painting: Tensor) -> float:
+    """Return the 2-Wasserstein distance of the Gaussians of two pictures' colours in CIE Lab (D65)."""
+    (m, S), (n, T) = (_fit_gaussian(convert_to_lab(x)) for x in (picture, painting))
     values, vectors = torch.linalg.eigh(T)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     cross = torch.linalg.eigvalsh(root @ S @ root).clamp(min=0).sqrt().sum()
@@ -271,13 +271,13 @@ def colour_distance(picture: Tensor, painting: Tensor) -> float:
     return float(squared.clamp(min=0).sqrt())
 
 
-def _gaussian(colours: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of (3, N)."""
+def _fit_gaussian(colours: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and covariance of (3, N)."""
     return colours.mean(dim=1), torch.cov(colours)
 
 
-def lab(picture: Tensor) -> Tensor:
-    """sRGB (1, 3, H, W) in [0, 1] -> CIE Lab (3, H * W), white D65 (IEC 61966-2-1, CIE 15)."""
+def convert_to_lab(picture: Tensor) -> Tensor:
+    """Convert sRGB (1, 3, H, W) in [0, 1] to CIE Lab (3, H * W), white D65 (IEC 61966-2-1, CIE 15)."""
     flat = picture[0].flatten(1).double()
     linear = torch.where(flat <= 0.04045, flat / 12.92, ((flat + 0.055) / 1.055) ** 2.4)
     to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
@@ -287,15 +287,15 @@ def lab(picture: Tensor) -> Tensor:
     return torch.stack((116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])))
 
 
-def perceptual_distance(picture: Tensor, photograph: Tensor, engine: Engine) -> float:
-    """LPIPS's distance (Zhang et al. 2018, arXiv 1801.03924) over this network, unweighted."""
-    ours, theirs = (unit_features(x, engine) for x in (picture, photograph))
+def compute_perceptual_distance(picture: Tensor, photograph: Tensor, engine: Engine) -> float:
+    """Return LPIPS's distance (Zhang et al. 2018, arXiv 1801.03924) over this network, unweighted."""
+    ours, theirs = (extract_unit_features(x, engine) for x in (picture, photograph))
     distances = [float((ours[n] - theirs[n]).square().sum(dim=2).mean()) for n in ours]
     return sum(distances) / len(distances)
 
 
-def unit_features(picture: Tensor, engine: Engine) -> dict[str, Tensor]:
-    """Features of the unused layers, each position's (C,) of length 1."""
+def extract_unit_features(picture: Tensor, engine: Engine) -> dict[str, Tensor]:
+    """Extract the features of the unused layers, each position's (C,) of length 1."""
     found: dict[str, Tensor] = {}
 
     def look(layer: str, where: object, features: Tensor) -> None:

@@ -36,8 +36,8 @@ OTHERS = {
 }
 
 
-def picture(name: str) -> Picture:
-    """A sample, or a path: float32 (H, W, 3) in [0, 1]."""
+def load_picture(name: str) -> Picture:
+    """Load a sample by name, or a path: float32 (H, W, 3) in [0, 1]."""
     path = Path(name) if Path(name).exists() else SAMPLES / f"{name}.jpg"
     return decode_picture(path.read_bytes(), name, 100)
 
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of presets or other schedules")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    content, style = picture(asked.content), picture(asked.style)
+    content, style = load_picture(asked.content), load_picture(asked.style)
     engine = Engine.load("auto", "auto", settings().weights_dir, print)
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
     for name, schedule in (PRESETS | OTHERS).items():
@@ -78,7 +78,7 @@ def measure(
     engine: Engine,
     out: Path,
 ) -> dict[str, object]:
-    """One schedule's figures; its picture goes to `out`."""
+    """Render by one schedule, store the picture in `out`, and return the figures."""
     preset = "benchmark"
     PRESETS[preset] = schedule
     recipe = Recipe(size=size).model_copy(update={"preset": preset})

@@ -1,12 +1,11 @@
-"""How soon a job begins: from the request to the worker's first iteration, on an idle farm whose worker
-is warm.
+"""Latency of a job's start: from the request to the worker's first iteration, on an idle, warm farm.
 
     python -m benchmarks.start [--times 40] [--size 96]
 
 Starts a farm as `farm up` does, paints one picture to warm the worker, then sends a photograph that the
 farm has not seen and a painting that it has, again and again, and looks at the job's row now and then.
 Decoding is measured beside it: what the web part needs for the photograph, and the worker for both. An
-iteration is told of when it is finished; begun it was by the mean of the next ones earlier.
+iteration is reported when it is finished; its start is earlier by the mean of the next ones.
 """
 
 from __future__ import annotations
@@ -27,69 +26,71 @@ from farm.pictures import decoder_pool
 from farm.pictures.decode import decode_picture
 from testbed.processes import RunningFarm, as_json, farm_up, sample_files
 
-ITERATIONS = 4  # the first and the last are told of
-LOOK_SECONDS = 0.01  # oftener would take the processor from the worker
+ITERATIONS = 4  # the first and the last are reported
+POLL_SECONDS = 0.01  # oftener would take the processor from the worker
 
 
-def files(number: int) -> tuple[bytes, bytes]:
-    """A photograph that nobody has sent yet (bytes after a JPEG's end are nobody's), and a painting."""
+def build_files(number: int) -> tuple[bytes, bytes]:
+    """Return a photograph that is new to the farm (by bytes after the JPEG's end), and a painting."""
     (_, (_, photograph)), (_, (_, painting)) = sample_files()
     return photograph + number.to_bytes(4, "big"), painting
 
 
 def decode(photograph: bytes, painting: bytes) -> None:
-    """What stands between the request and the first iteration: the web part's look at what is new, and
-    the worker's reading of both."""
+    """Decode what stands between the request and the first iteration.
+
+    The web part checks the new picture, and the worker reads both.
+    """
     list(decoder_pool.check([decoder_pool.CheckRequest(photograph, "content")]))
     for data in (photograph, painting):
         decode_picture(data, "picture", 100)
 
 
 def submit(client: httpx.Client, number: int, recipe: str) -> str:
-    photograph, painting = files(number)
+    photograph, painting = build_files(number)
     sent = {"content": ("photo.jpg", photograph), "style": ("painting.jpg", painting)}
     answer = client.post("/api/v1/jobs", files=sent, data={"recipe": recipe})
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
 
-def seen_at(job_id: str, fact: ColumnElement[bool]) -> float:
-    """When this became true of its row."""
+def wait_for_fact(job_id: str, fact: ColumnElement[bool]) -> float:
+    """Wait until this is true of the job's row; return the clock, s."""
     query = select(fact).where(Job.id == job_id)
     while True:
         with sessions.reading() as session:
             if session.scalars(query).one():
                 return time.perf_counter()
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def measure(farm: RunningFarm, times: int, size: int) -> dict[str, list[float]]:
-    """Milliseconds of each stretch."""
+    """Measure each stretch `times` times, ms."""
     recipe = as_json({"size": size, "start_size": size, "iterations": ITERATIONS})
     rows: dict[str, list[float]] = {
         "sent -> accepted": [],
         "sent -> claimed by the worker": [],
         "sent -> first iteration begun": [],
-        "sent -> first iteration told": [],
+        "sent -> first iteration reported": [],
         "decoding, in web part and worker": [],
         "begun, less decoding": [],
-        "told, less decoding": [],
+        "reported, less decoding": [],
     }
     with httpx.Client(base_url=farm.url, timeout=60) as client:
         for number in range(times + 1):
             sent = time.perf_counter()
             job_id = submit(client, number, recipe)
             accepted = time.perf_counter()
-            claimed = seen_at(job_id, Job.started_at.is_not(None))
-            told = seen_at(job_id, Job.iteration > 0)
-            last = seen_at(job_id, Job.iteration == ITERATIONS)
-            begun = told - (last - told) / (ITERATIONS - 1)
+            claimed = wait_for_fact(job_id, Job.started_at.is_not(None))
+            reported = wait_for_fact(job_id, Job.iteration > 0)
+            last = wait_for_fact(job_id, Job.iteration == ITERATIONS)
+            begun = reported - (last - reported) / (ITERATIONS - 1)
             farm.wait_for_state(job_id, "succeeded")
             alone = time.perf_counter()
-            decode(*files(number))
+            decode(*build_files(number))
             read = time.perf_counter() - alone
             if number:  # the first one warms everything
-                taken = (accepted, claimed, begun, told, sent + read, begun - read, told - read)
+                taken = (accepted, claimed, begun, reported, sent + read, begun - read, reported - read)
                 for row, moment in zip(rows.values(), taken, strict=True):
                     row.append((moment - sent) * 1000)
     return rows

@@ -1,4 +1,4 @@
-"""How fast the web part answers while it is busy: 100,000 jobs in the table, 50 live streams open.
+"""Latency of the web part while it is busy: 100,000 jobs in the table, 50 live streams open.
 
     python -m benchmarks.web [--database sqlite|postgres|both] [--jobs 100000] [--seconds 20]
 
@@ -32,7 +32,7 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import select, update
 
-from benchmarks.lists import database, fill, settle
+from benchmarks.lists import fill, open_database, update_statistics
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.database.setup import install
@@ -52,14 +52,18 @@ ETAG = re.compile(rb"\r\nETag: ([^\r]+)", re.IGNORECASE)
 
 @dataclass
 class Measured:
-    """One row of the table; milliseconds."""
+    """One row of the table."""
 
+    # Name of the measurement.
     what: str
+    # Bound to hold, for people; may be empty.
     wanted: str
+    # Latency of each request, ms.
     took: list[float]
+    # Duration of the load, s; 0 where no rate is measured.
     seconds: float
 
-    def row(self) -> str:
+    def format_row(self) -> str:
         rate = f"{len(self.took) / self.seconds:7.0f}/s" if self.seconds else " " * 9
         if len(self.took) == 1:
             return f"{self.what:36} {self.took[0]:9.0f} ms {'':>22} {self.wanted}"
@@ -69,8 +73,8 @@ class Measured:
 
 
 @contextmanager
-def web(port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The web part alone; its tickets go nowhere."""
+def run_web(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the web part alone; its tickets reach no queue."""
     environment = os.environ | {"PORT": str(port), "REDIS_URL": "memory://"}
     process = subprocess.Popen([*FARM, "web"], env=environment)
     try:
@@ -82,8 +86,8 @@ def web(port: int) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def put_to_work() -> list[str]:
-    """Some jobs are running; returns their ids."""
+def start_jobs() -> list[str]:
+    """Set some jobs to running and return their ids."""
     with sessions.writing() as session:
         ids = list(session.scalars(select(Job.id).where(Job.exploration_id.is_(None)).limit(RUNNING)))
         values = {"state": State.RUNNING, "attempt": 1, "eta_seconds": 99.0}
@@ -91,8 +95,8 @@ def put_to_work() -> list[str]:
     return ids
 
 
-def report(ids: list[str], stop: threading.Event) -> None:
-    """What their workers write, each once a second."""
+def report_progress(ids: list[str], stop: threading.Event) -> None:
+    """Write what workers report of these jobs, each once a second, until `stop` is set."""
     number = 0
     while not stop.wait(1 / len(ids)):
         number += 1
@@ -101,8 +105,8 @@ def report(ids: list[str], stop: threading.Event) -> None:
             attempts.report(session, AttemptRef(ids[number % len(ids)], 1), progress)
 
 
-def listen(port: int, job_id: str) -> socket.socket:
-    """A live stream whose events nobody reads but the system's buffer."""
+def open_stream(port: int, job_id: str) -> socket.socket:
+    """Open a live stream whose events stay in the system's buffer."""
     connection = socket.create_connection(("127.0.0.1", port))
     head = f"GET /api/v1/jobs/{job_id}/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     connection.sendall(head.encode())
@@ -111,8 +115,10 @@ def listen(port: int, job_id: str) -> socket.socket:
 
 
 def poll(port: int, ids: list[str], until: float, *, tags: bool, took: list[float]) -> None:
-    """Ask for one job after another over one connection. By hand: Python's own client takes as long as
-    the farm does, on the same processors."""
+    """Request one job after another over one connection, and append each latency to `took`, ms.
+
+    By hand: Python's own client takes as long as the farm does, on the same processors.
+    """
     known: dict[str, str] = {}
     with socket.create_connection(("127.0.0.1", port)) as connection:
         while time.perf_counter() < until:
@@ -121,13 +127,13 @@ def poll(port: int, ids: list[str], until: float, *, tags: bool, took: list[floa
             begun = time.perf_counter()
             head = f"GET /api/v1/jobs/{job_id} HTTP/1.1\r\nHost: 127.0.0.1\r\n{tag}\r\n"
             connection.sendall(head.encode())
-            status, known[job_id] = answered(connection)
+            status, known[job_id] = read_answer(connection)
             took.append((time.perf_counter() - begun) * 1000)
             assert status in (200, 304), status
 
 
-def answered(connection: socket.socket) -> tuple[int, str]:
-    """Status and ETag of an answer that was read to its end."""
+def read_answer(connection: socket.socket) -> tuple[int, str]:
+    """Read an answer to its end; return status and ETag."""
     data = connection.recv(65536)
     while b"\r\n\r\n" not in data:
         data += connection.recv(65536)
@@ -141,8 +147,8 @@ def answered(connection: socket.socket) -> tuple[int, str]:
     return int(head[9:12]), tag[1].decode()
 
 
-def polled(port: int, ids: list[str], seconds: float, *, tags: bool) -> list[float]:
-    """By several at once."""
+def poll_together(port: int, ids: list[str], seconds: float, *, tags: bool) -> list[float]:
+    """Poll over several connections at once; return all latencies, ms."""
     took: list[float] = []
     until = time.perf_counter() + seconds
     threads = [
@@ -156,8 +162,8 @@ def polled(port: int, ids: list[str], seconds: float, *, tags: bool) -> list[flo
     return took
 
 
-def repeated(times: int, act: Callable[[], None]) -> list[float]:
-    """Milliseconds of each."""
+def time_calls(times: int, act: Callable[[], None]) -> list[float]:
+    """Call `act` so many times; return the latencies, ms."""
     took = []
     for _ in range(times):
         begun = time.perf_counter()
@@ -174,8 +180,8 @@ def fetch(port: int, path: str) -> None:
     assert answer.status == 200, answer.status
 
 
-def photograph() -> bytes:
-    """A JPEG of 12 megapixels and about 5 MB."""
+def make_photograph() -> bytes:
+    """Make a JPEG of 12 megapixels and about 5 MB."""
     noise = np.random.default_rng(0).normal(0, 9, (PHOTOGRAPH[1], PHOTOGRAPH[0], 1))
     with Image.open(SAMPLES / "street.jpg") as image:
         pixels = np.asarray(image.convert("RGB").resize(PHOTOGRAPH)) + noise
@@ -189,7 +195,7 @@ def photograph() -> bytes:
 
 
 def submit(port: int, picture: bytes, number: int) -> None:
-    """A picture that the farm has not seen: bytes after a JPEG's end are nobody's. A painting it has."""
+    """Submit a picture that is new to the farm (by bytes after the JPEG's end) and a known painting."""
     parts = (("content", picture + number.to_bytes(4, "big")), ("style", STYLE.read_bytes()))
     body = b"".join(
         b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a.jpg"\r\n\r\n%s\r\n'
@@ -205,26 +211,26 @@ def submit(port: int, picture: bytes, number: int) -> None:
 
 
 def measure(jobs: int, seconds: float) -> Iterator[Measured]:
-    """All of it, on the database of the environment."""
+    """Run all measurements on the database of the environment."""
     install()
     fill(jobs)
-    settle()
-    ids, port, stop = put_to_work(), free_port(), threading.Event()
-    picture, numbers = photograph(), iter(range(10**6))
-    worker = threading.Thread(target=report, args=(ids, stop))
-    with web(port) as process, ExitStack() as streams:
+    update_statistics()
+    ids, port, stop = start_jobs(), free_port(), threading.Event()
+    picture, numbers = make_photograph(), iter(range(10**6))
+    worker = threading.Thread(target=report_progress, args=(ids, stop))
+    with run_web(port) as process, ExitStack() as streams:
         worker.start()
         try:
             for number in range(STREAMS):
-                streams.enter_context(listen(port, ids[number % len(ids)]))
+                streams.enter_context(open_stream(port, ids[number % len(ids)]))
             time.sleep(2)
-            took = polled(port, ids, seconds, tags=True)
+            took = poll_together(port, ids, seconds, tags=True)
             yield Measured("status, ETag known", ">= 400/s, p99 <= 100 ms", took, seconds)
-            took = polled(port, ids, seconds, tags=False)
+            took = poll_together(port, ids, seconds, tags=False)
             yield Measured("status, whole answer", "", took, seconds)
-            took = repeated(150, lambda: fetch(port, "/jobs"))
+            took = time_calls(150, lambda: fetch(port, "/jobs"))
             yield Measured("list page", "p99 <= 150 ms", took, 0)
-            took = repeated(100, lambda: submit(port, picture, next(numbers)))
+            took = time_calls(100, lambda: submit(port, picture, next(numbers)))
             what = f"submit, {len(picture) / 1e6:.1f} MB"
             yield Measured(what, "p99 <= 400 ms", took, 0)
         finally:
@@ -238,7 +244,7 @@ def measure(jobs: int, seconds: float) -> Iterator[Measured]:
 
 
 def main() -> None:
-    """On one database or both, each in a process of its own."""
+    """Measure on one database or both, each in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--database", choices=["sqlite", "postgres", "both"], default="both")
     parser.add_argument("--jobs", type=int, default=100_000)
@@ -253,9 +259,9 @@ def main() -> None:
             )
         return
     print(asked.database, flush=True)
-    with database(asked.database):
+    with open_database(asked.database):
         for measured in measure(asked.jobs, asked.seconds):
-            print(measured.row(), flush=True)
+            print(measured.format_row(), flush=True)
             if asked.json:
                 print(json.dumps({"database": asked.database} | vars(measured)), flush=True)
 
