@@ -39,7 +39,7 @@ from farm.engine.statistics import Moments
 from farm.pictures.decode import decode_picture
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import CHANNELS, list_layers, parse_block
-from farm.recipe.recipe import level_sizes
+from farm.recipe.recipe import space_levels
 from farm.settings import settings
 from testbed.reference import Reference
 
@@ -331,7 +331,7 @@ def _measure_presets(way: str, photograph: Any, painting: Any, size: int) -> Row
     recipe = Recipe.parse({"size": 256, "preset": way})
     *_, last = stylize(photograph, [painting], recipe, engine)
     found = quality.measure(last.picture(), photograph, [painting], recipe, engine)
-    sizes = level_sizes(recipe.start_size, recipe.size, 2**0.5)
+    sizes = space_levels(recipe.start_size, recipe.size, 2**0.5)
     return {"seconds": last.seconds, "levels": sizes} | found.as_dict()
 
 

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from farm.recipe import Recipe
-from farm.recipe.recipe import typed
+from farm.recipe.recipe import format_value
 from farm.settings import SECRET, Settings
 
 DOCS = Path(__file__).resolve().parent
@@ -30,7 +30,7 @@ def recipe_table() -> Iterator[str]:
     yield "|---|---|---|---|"
     properties = Recipe.model_json_schema()["properties"]
     for name, field in Recipe.model_fields.items():
-        yield _row(f"`{name}`", _code(typed(field.default)), _values(properties[name]), field)
+        yield _row(f"`{name}`", _code(format_value(field.default)), _values(properties[name]), field)
 
 
 def settings_table() -> Iterator[str]:

@@ -16,7 +16,7 @@ from farm.engine.losses import style_loss
 from farm.engine.pyramid import Level, resize, resize_style
 from farm.engine.statistics import Moments
 from farm.recipe import Recipe
-from farm.recipe.recipe import layer_names
+from farm.recipe.recipe import list_layer_names
 
 
 def features(
@@ -24,7 +24,7 @@ def features(
 ) -> dict[str, Tensor]:
     """(1, C, h, w) for each wanted layer."""
     found, x = {}, picture.contiguous(memory_format=torch.channels_last)
-    for layer in layer_names(name):
+    for layer in list_layer_names(name):
         weight, bias = (tensors[f"conv{layer[4:]}.{kind}"].to(x) for kind in ("weight", "bias"))
         if layer.endswith("_1") and layer != "relu1_1":
             x = F.max_pool2d(x, (min(2, x.shape[2]), min(2, x.shape[3])))
@@ -60,7 +60,7 @@ class Reference:
             photograph = resize(content, level.height, level.width).clamp(0, 1)
             self.wanted = features(name, tensors, photograph, self.content)
             self.targets: dict[str, Moments] = {}
-            for style, weight in zip(styles, recipe.blend_of(len(styles)), strict=True):
+            for style, weight in zip(styles, recipe.normalise_blend(len(styles)), strict=True):
                 painting = resize_style(style, level, recipe.style_scale)
                 for layer, x in features(name, tensors, painting, self.style).items():
                     part = moments(x).scale_to(weight)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.recipe.balance import (
-    MOST_STOPS,
+    MAX_STOPS,
     STEP,
     compute_content_weight,
     find_stops,
@@ -20,8 +20,8 @@ def test_each_stop_to_the_right_halves_the_photographs_weight() -> None:
 @pytest.mark.parametrize("default", [0.06, 0.1])
 def test_each_place_of_the_slider_is_found_again_by_its_weight(default: float) -> None:
     weights = list_content_weights(default)
-    assert len(weights) == 2 * MOST_STOPS / STEP + 1
-    places = [-MOST_STOPS + STEP * step for step in range(len(weights))]
+    assert len(weights) == 2 * MAX_STOPS / STEP + 1
+    places = [-MAX_STOPS + STEP * step for step in range(len(weights))]
     assert [find_stops(weight, default) for weight in weights] == places
 
 

@@ -170,7 +170,7 @@ def test_a_delivered_one_is_settled() -> None:
 
 
 def test_waits_double_up_to_an_hour_and_end_after_about_a_day() -> None:
-    waits = [deliveries.wait(tries).total_seconds() for tries in range(1, deliveries.MOST_TRIES)]
+    waits = [deliveries.wait(tries).total_seconds() for tries in range(1, deliveries.MAX_TRIES)]
     for tries, seconds in enumerate(waits, 1):
         assert seconds == pytest.approx(min(10 * 2 ** (tries - 1), 3600), rel=deliveries.JITTER + 1e-9)
     assert 20 * 3600 < sum(waits) < 26 * 3600
@@ -179,7 +179,7 @@ def test_waits_double_up_to_an_hour_and_end_after_about_a_day() -> None:
 
 def test_a_failed_try_comes_again_after_its_wait_and_is_given_up_at_last() -> None:
     job_id = cancel(told_job())
-    for tries in range(1, deliveries.MOST_TRIES + 1):
+    for tries in range(1, deliveries.MAX_TRIES + 1):
         found = claimed()
         assert found.delivery.tries == tries
         assert answer(found, BROKEN)

@@ -21,7 +21,7 @@ from farm.jobs import attempts, details, states
 from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
-from farm.recipe.levels import Level, levels, pixel_iterations
+from farm.recipe.levels import Level, compute_levels, count_pixel_iterations
 from farm.recipe.memory_plan import choose, choose_tile, estimate_peak_bytes
 from farm.settings import settings
 from farm.storage import storage
@@ -50,9 +50,9 @@ def seen(name: str, seconds: float | None = None, **values: Any) -> None:
 
 def test_the_work_is_iterations_times_megapixels_over_all_levels() -> None:
     recipe = Recipe(size=2000, start_size=1000, preset="standard", iterations=(100, 50, 10))
-    course = levels(recipe, 500, 1000)
+    course = compute_levels(recipe, 500, 1000)
     assert course == [Level(500, 1000, 100), Level(707, 1414, 50), Level(1000, 2000, 10)]
-    assert pixel_iterations(course) / 1e6 == pytest.approx(50 + 50 * 0.999698 + 20)
+    assert count_pixel_iterations(course) / 1e6 == pytest.approx(50 + 50 * 0.999698 + 20)
 
 
 def test_the_time_is_the_work_at_the_workers_speed() -> None:
@@ -116,7 +116,7 @@ def test_the_peak_is_that_of_the_hungriest_level() -> None:
         estimate_peak_bytes(
             choose(work, at.height, at.width, 8 * 10**9, tile), work, at.height, at.width
         )
-        for at in levels(recipe, *UHD)
+        for at in compute_levels(recipe, *UHD)
     ]
     found = estimate(recipe, *UHD, [small])
     assert found is not None

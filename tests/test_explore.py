@@ -19,7 +19,7 @@ from farm.fleet import registry
 from farm.jobs import attempts, states
 from farm.jobs.idempotency import Key
 from farm.recipe import Recipe
-from farm.recipe.levels import levels, pixel_iterations
+from farm.recipe.levels import compute_levels, count_pixel_iterations
 from farm.storage import storage
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -182,7 +182,7 @@ def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
             registry.record_speed(session, name, 4.0)
     cell = Recipe.model_validate(made.cells[0].recipe)
     photograph = made.cells[0].content
-    work = pixel_iterations(levels(cell, photograph.height, photograph.width)) / 1e6
+    work = count_pixel_iterations(compute_levels(cell, photograph.height, photograph.width)) / 1e6
     assert left() == pytest.approx(5 * 4.0 * work)  # nine cells, two workers
 
     # When one took 20 s, so will the others; what is stopped takes none

@@ -364,7 +364,7 @@ def test_a_large_picture_is_decoded_into_itself_and_strips() -> None:
     ],
 )
 def test_the_ending_chooses_the_format(ending: str, wanted: Format | None, chosen: str) -> None:
-    assert formats.of_ending(ending, wanted).name == chosen
+    assert formats.find_format(ending, wanted).name == chosen
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_the_ending_chooses_the_format(ending: str, wanted: Format | None, chose
 )
 def test_an_ending_that_contradicts_is_named(ending: str, wanted: Format | None, says: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        formats.of_ending(ending, wanted)
+        formats.find_format(ending, wanted)
     assert says in str(caught.value)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import InvalidInput
 from farm.recipe import Recipe
-from farm.recipe.recipe import NEWEST, PRESETS, layer_names
+from farm.recipe.recipe import NEWEST, PRESETS, list_layer_names
 
 
 def test_json_there_and_back_is_the_identity() -> None:
@@ -58,7 +58,7 @@ def test_what_is_typed_on_a_command_line_is_understood() -> None:
     )
     assert recipe.style_layers == {"relu1_1": 4.0, "relu2_1": 1.0}
     assert recipe.iterations == (30, 20, 9, 9, 9)
-    assert recipe.blend_of(2) == (0.25, 0.75)
+    assert recipe.normalise_blend(2) == (0.25, 0.75)
 
 
 def test_an_empty_list_is_as_good_as_none() -> None:
@@ -67,23 +67,23 @@ def test_an_empty_list_is_as_good_as_none() -> None:
 
 def test_a_blend_for_another_number_of_paintings_is_refused() -> None:
     with pytest.raises(InvalidInput, match="blend: has 2 weights for 3 style pictures"):
-        Recipe(blend=(1, 1)).blend_of(3)
+        Recipe(blend=(1, 1)).normalise_blend(3)
 
 
 def test_a_named_network_allows_all_its_layers() -> None:
     assert Recipe(features="vgg19", content_layers={"relu4_4": 1}).content_layers == {"relu4_4": 1.0}
-    assert "relu4_4" not in layer_names("auto")
+    assert "relu4_4" not in list_layer_names("auto")
 
 
 def test_the_size_is_the_longest_side_both_ways_up() -> None:
-    assert Recipe(size=7680).picture_size(1080, 1920) == (4320, 7680)
-    assert Recipe(size=7680).picture_size(1920, 1080) == (7680, 4320)
+    assert Recipe(size=7680).compute_picture_size(1080, 1920) == (4320, 7680)
+    assert Recipe(size=7680).compute_picture_size(1920, 1080) == (7680, 4320)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("levels", [1, 2, 5, 12])
 def test_every_preset_has_a_schedule_for_any_number_of_levels(preset: str, levels: int) -> None:
-    iterations = PRESETS[preset].iterations(levels)
+    iterations = PRESETS[preset].compute_iterations(levels)
     assert len(iterations) == levels
     assert min(iterations) >= 1
     assert list(iterations) == sorted(iterations, reverse=True)

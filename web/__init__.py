@@ -16,7 +16,7 @@ from web.api import document
 from web.middleware import authentication, errors, headers, rate_limits
 
 SIGNED_IN_FOR = timedelta(days=30)  # since the last visit
-MOST_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
+MAX_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
 
 
 class _JobId(BaseConverter):
@@ -38,7 +38,7 @@ def create_app() -> APIFlask:
         SESSION_COOKIE_SECURE=settings().public_url.startswith("https://"),
         PERMANENT_SESSION_LIFETIME=SIGNED_IN_FOR,
         MAX_CONTENT_LENGTH=settings().max_upload_mb * 1_000_000,
-        MAX_FORM_PARTS=MOST_FORM_PARTS,
+        MAX_FORM_PARTS=MAX_FORM_PARTS,
         WTF_CSRF_TIME_LIMIT=None,  # a form may stay open all day; the token lives with the session
         BOOTSTRAP_SERVE_LOCAL=True,
     )

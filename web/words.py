@@ -11,7 +11,7 @@ from flask import Flask
 
 from farm.database.models import DeliveryStatus, Job, State, now
 from farm.fleet.estimates import Estimate, SharedEstimate
-from farm.recipe.recipe import typed
+from farm.recipe.recipe import format_value
 from farm.webhooks import destinations
 from web.files import build_picture_url, build_preview_tag, build_preview_url
 
@@ -192,7 +192,7 @@ FILTERS: dict[str, Callable[..., Any]] = {  # the words of templates: `{{ job.cr
     "ago": format_age,
     "gigabytes": format_bytes,
     "rfc3339": to_rfc3339,
-    "typed": typed,
+    "typed": format_value,
     "picture_url": build_picture_url,
     "preview_url": build_preview_url,
     "preview_tag": build_preview_tag,

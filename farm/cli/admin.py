@@ -11,7 +11,7 @@ from rich.table import Table
 from farm import tokens
 from farm.cli.root import console, main
 from farm.database import schema, sessions
-from farm.recipe.recipe import AUTOMATIC, Features, choices
+from farm.recipe.recipe import AUTOMATIC, Features, list_values
 from farm.settings import settings
 
 
@@ -39,7 +39,7 @@ def list_weights() -> None:
 
 
 @weights.command("fetch")
-@click.argument("name", type=click.Choice(choices(Features)), default="auto")
+@click.argument("name", type=click.Choice(list_values(Features)), default="auto")
 def fetch_weights(name: str) -> None:
     """Bring NAME into the cache; auto: vgg19 if its host answers, else vgg16."""
     from farm.engine.weights import resolve

@@ -126,7 +126,7 @@ class Client:
         """
         query = self._choose_format(job_id, output) if output else {}
         with self._open_response("GET", f"/jobs/{job_id}/result", params=query) as response:
-            suffix = formats.suffix_of(response.headers.get("content-type", ""))
+            suffix = formats.find_suffix(response.headers.get("content-type", ""))
             path = output or Path(f"{job_id}{suffix}")
             part = path.with_name(f"{path.name}.part")
             try:
@@ -143,7 +143,7 @@ class Client:
         own = formats.FORMATS[self.get_job(job_id)["recipe"]["format"]]
         if not output.suffix or output.suffix.lower() in own.suffixes:
             return {}
-        return {"format": formats.of_ending(output.suffix).name}
+        return {"format": formats.find_format(output.suffix).name}
 
     def _retry_lost(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Request, and once more if the answer was lost on its way."""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from farm.recipe import Recipe
-from farm.recipe.recipe import choices, typed
+from farm.recipe.recipe import format_value, list_values
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -17,9 +17,9 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 def add_recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add one option for each field of `Recipe`; what is not given keeps the recipe's default."""
     for name, field in reversed(Recipe.model_fields.items()):
-        words = choices(field.annotation)
+        words = list_values(field.annotation)
         kind = click.Choice(words) if words and all(isinstance(w, str) for w in words) else str
-        shown = "" if field.default is None else f"  [default: {typed(field.default)}]"
+        shown = "" if field.default is None else f"  [default: {format_value(field.default)}]"
         option = click.option(
             f"--{name.replace('_', '-')}", name, type=kind, help=f"{field.description}{shown}"
         )

@@ -110,7 +110,7 @@ def _decode_inputs(content: Path, styles: list[Path], recipe: Recipe) -> tuple[P
         InvalidInput: a file is no picture, or the result would be too narrow.
     """
     photograph = _decode(content, shortest=1)
-    recipe.result_size(*photograph.shape[:2])
+    recipe.compute_result_size(*photograph.shape[:2])
     return photograph, [_decode(style, SMALLEST_STYLE) for style in styles]
 
 
@@ -158,7 +158,7 @@ def _with_format_of(output: Path, recipe: Recipe) -> Recipe:
         InvalidInput: the ending is no format's, or another's.
     """
     given = recipe.format if "format" in recipe.model_fields_set else None
-    return recipe.model_copy(update={"format": formats.of_ending(output.suffix, given).name})
+    return recipe.model_copy(update={"format": formats.find_format(output.suffix, given).name})
 
 
 def _check_writable(field: str, path: Path, others: list[Path]) -> None:

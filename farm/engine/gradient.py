@@ -95,7 +95,7 @@ class Objective:
             cache.get_at_level(level, ("painting", number, *scaled), partial(compute_painting, style))
             for number, style in enumerate(styles)
         ]
-        shares = recipe.blend_of(len(styles))
+        shares = recipe.normalise_blend(len(styles))
         self._style = cache.get_at_level(
             level, ("style", *scaled, recipe.style_loss, shares), lambda: self._make_style_losses(shares)
         )

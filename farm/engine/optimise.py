@@ -27,10 +27,10 @@ from farm.engine.feature_cache import FeatureCache
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.optimisers import OPTIMISERS, Optimiser
-from farm.engine.pyramid import Level, levels, resize, resize_style, to_tensor
+from farm.engine.pyramid import Level, compute_levels, resize, resize_style, to_tensor
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
-from farm.recipe.levels import pixel_iterations
+from farm.recipe.levels import count_pixel_iterations
 from farm.recipe.memory_plan import Plan
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
@@ -124,7 +124,7 @@ def stylize(
         DoesNotFit: before the first iteration, if the largest level needs more memory than there is.
         RenderFailed: a loss is not finite and no remedy is left.
     """
-    schedule = levels(recipe, *content.shape[:2])
+    schedule = compute_levels(recipe, *content.shape[:2])
     if recipe.optimizer == "lbfgs" and engine.number_format is precision.FLOAT16:
         message = "lbfgs compares gradients, which float16's loss scale disturbs; use adam or float32"
         raise InvalidInput(Problem("optimizer", message))
@@ -231,7 +231,7 @@ class Rendering:
         self._iteration += 1
         level, before = self._current_level, self._schedule[: self._level - 1]
         reached = level.iterations if self._level_ended else self._iteration
-        worked = pixel_iterations(before) + reached * level.pixels
+        worked = count_pixel_iterations(before) + reached * level.pixels
         return Step(
             level=self._level,
             levels=len(self._schedule),
@@ -240,7 +240,7 @@ class Rendering:
             ends_level=self._level_ended,
             done=sum(each.iterations for each in before) + reached,
             total=sum(each.iterations for each in self._schedule),
-            progress=worked / pixel_iterations(self._schedule),
+            progress=worked / count_pixel_iterations(self._schedule),
             height=level.height,
             width=level.width,
             losses=losses,
@@ -284,7 +284,7 @@ def make_initial_picture(
         if not recipe.starts_recoloured:
             return small
         sized = [resize_style(painting, level, recipe.style_scale) for painting in paintings]
-        return recolour(small, sized, recipe.blend_of(len(paintings)))
+        return recolour(small, sized, recipe.normalise_blend(len(paintings)))
     shape = (1, 3, level.height, level.width)
     if recipe.init == "gray":
         return torch.full(shape, 0.5, device=photograph.device)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from farm.recipe.levels import Level as Level  # re-exported: the web part needs them without torch
-from farm.recipe.levels import levels as levels
+from farm.recipe.levels import compute_levels as compute_levels
 
 MAX_ENLARGEMENT = 4.0  # of a painting's sides
 

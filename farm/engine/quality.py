@@ -69,7 +69,7 @@ def measure(
     shown = min(1.0, SSIM_PIXELS / max(height, width))
     ours, theirs = (resize(x, round(height * shown), round(width * shown)) for x in (result, photograph))
     ssim = cast(Tensor, structural_similarity_index_measure(ours, theirs, data_range=1.0))
-    raw, centred = _compare_moments(reached, objective.paintings, recipe.blend_of(len(paintings)))
+    raw, centred = _compare_moments(reached, objective.paintings, recipe.normalise_blend(len(paintings)))
     return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from farm.engine.border import fold_border, repeat_border
 from farm.engine.convolution import Kernel, adjoint, as_hwc, as_nchw, kernel
 from farm.engine.tiles import pool_side
-from farm.recipe.recipe import CONVOLUTIONS, layer_names
+from farm.recipe.recipe import CONVOLUTIONS, list_layer_names
 
 
 class VGG:
@@ -46,7 +46,7 @@ class VGG:
         self.device = device
         self.dtype = dtype
         self.winograd = winograd
-        self.layers = layer_names(network)
+        self.layers = list_layer_names(network)
         self.convolutions = dict(enumerate(CONVOLUTIONS[network], start=1))
         self._weight = {
             layer: _to_channels_last(tensors[f"conv{layer[4:]}.weight"].to(device, dtype))

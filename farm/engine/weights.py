@@ -36,7 +36,7 @@ from torch import Tensor
 
 from farm.engine import onnx
 from farm.errors import WeightsUnavailable
-from farm.recipe.recipe import AUTOMATIC, LAST_RESORT, layer_names
+from farm.recipe.recipe import AUTOMATIC, LAST_RESORT, list_layer_names
 
 Report = Callable[[str], None]  # takes one line for whoever waits
 PROBE_SECONDS = 5
@@ -171,7 +171,9 @@ def load(name: str, folder: Path) -> dict[str, Tensor]:
             written = (file.metadata() or {}).get("sha256")
     except Exception as error:
         raise _unusable(path, name, f"cannot be read ({error})") from error
-    names = {f"conv{layer[4:]}.{kind}" for layer in layer_names(name) for kind in ("weight", "bias")}
+    names = {
+        f"conv{layer[4:]}.{kind}" for layer in list_layer_names(name) for kind in ("weight", "bias")
+    }
     if set(tensors) != names or any(tensor.dtype != torch.float32 for tensor in tensors.values()):
         raise _unusable(path, name, f"does not hold the tensors of {name}")
     if hash_tensors(tensors) != DIGESTS.get(name, written):
@@ -235,7 +237,7 @@ def from_torchvision(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Convert torchvision's `features.N.weight` of VGG19 to this module's names and input range."""
     numbers = sorted({int(key.split(".")[1]) for key in state if key.startswith("features.")})
     tensors = {}
-    for layer, number in zip(layer_names("vgg19"), numbers, strict=True):
+    for layer, number in zip(list_layer_names("vgg19"), numbers, strict=True):
         for kind in ("weight", "bias"):
             tensors[f"conv{layer[4:]}.{kind}"] = state[f"features.{number}.{kind}"].clone()
     first = _fold_normalisation(
@@ -296,7 +298,7 @@ def from_onnx(data: bytes) -> dict[str, Tensor]:
         nodes, values = onnx.read(data)
         inputs = [names for operation, names in nodes if operation == "Conv"]
         pairs = [(values[weight], values[bias]) for _, weight, bias in inputs]
-        layers = dict(zip(layer_names("vgg16"), pairs, strict=True))
+        layers = dict(zip(list_layer_names("vgg16"), pairs, strict=True))
     except (KeyError, ValueError) as error:
         raise WeightsUnavailable(f"the ONNX file of vgg16 cannot be read: {error}") from error
     tensors: dict[str, Tensor] = {}
@@ -321,7 +323,7 @@ def from_hed(file: Path) -> dict[str, Tensor]:
 
     tensors: dict[str, Tensor] = {}
     with h5py.File(file) as data:
-        for layer in layer_names("vgg16-bsds"):
+        for layer in list_layer_names("vgg16-bsds"):
             block, index = layer[4:].split("_")
             inner = "conv2d" if index == "1" else f"conv2d_{int(index) - 1}"
             variables = data[f"block{block}/layers/{inner}/vars"]

@@ -10,7 +10,7 @@ from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.balance import compute_content_weight
 
-MOST_VALUES = 6  # along one axis
+MAX_VALUES = 6  # along one axis
 
 AxisName = Literal["balance", "style_scale", "tv", "seed", "style_loss", "blend"]
 
@@ -97,8 +97,8 @@ def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | 
         raise InvalidInput(Problem(field, f"must be one of {', '.join(KINDS)} (got {name[:40]!r})"))
     kind = KINDS[name]
     taken = tuple(values or kind.values)
-    if len(taken) > MOST_VALUES:
-        raise InvalidInput(Problem(field, f"has {len(taken)} values; the limit is {MOST_VALUES}"))
+    if len(taken) > MAX_VALUES:
+        raise InvalidInput(Problem(field, f"has {len(taken)} values; the limit is {MAX_VALUES}"))
     try:
         if any(isinstance(value, bool) for value in taken):
             raise TypeError("true is no number")

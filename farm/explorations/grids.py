@@ -62,7 +62,7 @@ def explore(
         recipes = _make_cells(recipe, across, down, size)
         sent = Submission.check(content, styles, recipes[0], name=name)
         for each in recipes[1:]:
-            each.blend_of(len(styles))
+            each.normalise_blend(len(styles))
         sent.store()
         whole = {
             "recipe": recipe.model_dump(mode="json"),

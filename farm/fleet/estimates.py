@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from farm.database.models import Worker
 from farm.errors import DoesNotFit
 from farm.recipe import Recipe
-from farm.recipe.levels import Level, levels, pixel_iterations
+from farm.recipe.levels import Level, compute_levels, count_pixel_iterations
 from farm.recipe.memory_plan import Work, choose, choose_tile, estimate_peak_bytes, list_plans
 
 ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more than the others
@@ -48,8 +48,8 @@ def estimate(
     Raises:
         InvalidInput: the result would be too narrow.
     """
-    recipe.result_size(height, width)
-    schedule = levels(recipe, height, width)
+    recipe.compute_result_size(height, width)
+    schedule = compute_levels(recipe, height, width)
     found = [
         (_estimate_on(worker, recipe, schedule, features), worker.budget_bytes) for worker in workers
     ]
@@ -84,8 +84,8 @@ def estimate_together(
     Raises:
         InvalidInput: a result would be too narrow.
     """
-    recipe.result_size(height, width)
-    schedule = levels(recipe, height, width)
+    recipe.compute_result_size(height, width)
+    schedule = compute_levels(recipe, height, width)
     found = [_estimate_on(worker, recipe, schedule, None) for worker in workers]
     if not found:
         return None
@@ -138,7 +138,7 @@ def _estimate_on(
         needed = estimate_peak_bytes(smallest, work, last.height, last.width)
         return Estimate(last.height, last.width, worker.name, needed, None, str(refusal))
     speed = worker.seconds_per_megapixel
-    seconds = None if speed is None else speed * pixel_iterations(schedule) / 1e6
+    seconds = None if speed is None else speed * count_pixel_iterations(schedule) / 1e6
     return Estimate(last.height, last.width, worker.name, peak, seconds)
 
 

@@ -89,7 +89,7 @@ def create(
     webhook_url: str | None = None,
 ) -> Job:
     """A new job, queued. Its uploads are in the session already."""
-    height, width = recipe.result_size(content.height, content.width)
+    height, width = recipe.compute_result_size(content.height, content.width)
     job = Job(
         id=job_id or uuid.uuid4().hex,
         name=name,

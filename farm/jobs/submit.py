@@ -24,7 +24,7 @@ from farm.pictures import uploads
 from farm.pictures.decoder_pool import CheckRequest
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
-from farm.recipe.recipe import MOST_STYLES, SMALLEST_STYLE
+from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.webhooks import destinations
 
 NAME_LENGTH = 120
@@ -106,7 +106,7 @@ class Submission:
         """
         name = _check_name(name)
         _check_number_of_styles(styles)
-        recipe.blend_of(len(styles))
+        recipe.normalise_blend(len(styles))
         paintings = [CheckRequest(style, "style", SMALLEST_STYLE) for style in styles]
         with closing(uploads.check([CheckRequest(content, "content"), *paintings])) as answers:
             photograph = next(answers)
@@ -150,8 +150,8 @@ def _check_name(name: str) -> str:
 def _check_number_of_styles(styles: Sequence[bytes]) -> None:
     if not styles:
         raise InvalidInput(Problem("style", "is missing; send at least one painting"))
-    if len(styles) > MOST_STYLES:
-        message = f"has {len(styles)} paintings; the limit is {MOST_STYLES}"
+    if len(styles) > MAX_STYLES:
+        message = f"has {len(styles)} paintings; the limit is {MAX_STYLES}"
         raise InvalidInput(Problem("style", message))
 
 

@@ -1,4 +1,4 @@
-"""What a picture is to be: settings and their defaults, file formats, levels, and the memory for them.
+"""The recipe of a picture: settings and their defaults, file formats, levels, and the memory for them.
 
 Arithmetic and validation only, without torch, database or network; may use `farm.errors` alone.
 """

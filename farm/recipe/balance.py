@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-MOST_STOPS = 4  # the slider goes this far either way
+MAX_STOPS = 4  # the slider goes this far either way
 STEP = 0.25  # of the slider
 
 
@@ -28,12 +28,12 @@ def find_stops(weight: float, default: float) -> float | None:
     if weight <= 0:
         return None
     stops = round(-math.log2(weight / default) / STEP) * STEP
-    if abs(stops) > MOST_STOPS:
+    if abs(stops) > MAX_STOPS:
         return None
     return stops if math.isclose(weight, compute_content_weight(default, stops), rel_tol=1e-4) else None
 
 
 def list_content_weights(default: float) -> list[float]:
     """Return the photograph's weight at each place of the slider, from left to right."""
-    count = round(MOST_STOPS / STEP)
+    count = round(MAX_STOPS / STEP)
     return [compute_content_weight(default, step * STEP) for step in range(-count, count + 1)]

@@ -12,22 +12,22 @@ Format = Literal["png", "png16", "jpeg", "webp", "tiff16"]
 
 @dataclass(frozen=True)
 class FileFormat:
-    """One format.
-
-    suffixes: endings of file names, our own first. bits: of a channel. light: small and known to
-    browsers, so that a page may show the file itself.
-    """
+    """A file format of results."""
 
     name: Format
+    # For people.
     title: str
+    # Of file names, our own first.
     suffixes: tuple[str, ...]
     mime: str
+    # Of a channel.
     bits: int
+    # Small and known to browsers, so that a page may show the file itself.
     light: bool = False
 
     @property
     def suffix(self) -> str:
-        """The ending that the farm gives it."""
+        """The suffix that the farm writes."""
         return self.suffixes[0]
 
 
@@ -44,11 +44,11 @@ FORMATS: dict[str, FileFormat] = {
 SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for suffix in known.suffixes))
 
 
-def of_ending(suffix: str, wanted: Format | None = None) -> FileFormat:
-    """The format of a file that ends so: the one wanted, or else the first that has this ending.
+def find_format(suffix: str, wanted: Format | None = None) -> FileFormat:
+    """Find the format of a suffix: the one wanted, or else the first that has this suffix.
 
     Raises:
-        InvalidInput: no format ends so, or not the one wanted.
+        InvalidInput: no format has this suffix, or not the one wanted.
     """
     fitting = [known for known in FORMATS.values() if suffix.lower() in known.suffixes]
     if not fitting:
@@ -63,8 +63,8 @@ def of_ending(suffix: str, wanted: Format | None = None) -> FileFormat:
     return FORMATS[wanted]
 
 
-def suffix_of(mime: str) -> str:
-    """The ending for a content type; none for one that is not ours."""
+def find_suffix(mime: str) -> str:
+    """Find the suffix of a content type; empty for one that is not ours."""
     return next((known.suffix for known in FORMATS.values() if known.mime == mime), "")
 
 

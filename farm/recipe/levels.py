@@ -1,4 +1,4 @@
-"""The levels of the pyramid that a recipe asks for, and the work in them."""
+"""The levels of the pyramid of a recipe, and the work in them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from farm.recipe.recipe import Recipe
 
 @dataclass(frozen=True)
 class Level:
-    """One size of the pyramid: height and width in px, and its number of iterations."""
+    """One size of the pyramid."""
 
+    # px.
     height: int
     width: int
     iterations: int
@@ -23,17 +24,20 @@ class Level:
 
     @property
     def pixels(self) -> int:
-        """How many there are."""
+        """Number of pixels."""
         return self.height * self.width
 
 
-def pixel_iterations(course: Iterable[Level]) -> int:
-    """The work of these levels: an iteration costs in proportion to its pixels."""
-    return sum(level.iterations * level.pixels for level in course)
+def count_pixel_iterations(levels: Iterable[Level]) -> int:
+    """Return the work of these levels: an iteration costs in proportion to its pixels."""
+    return sum(level.iterations * level.pixels for level in levels)
 
 
-def levels(recipe: Recipe, height: int, width: int) -> list[Level]:
-    """The levels for a content picture of this size, smallest first; the last is the result's size."""
+def compute_levels(recipe: Recipe, height: int, width: int) -> list[Level]:
+    """Compute the levels for a content picture of this size, px, smallest first; the last is the
+    result's size."""
     sizes = recipe.level_sizes
-    pictures = [recipe.model_copy(update={"size": size}).picture_size(height, width) for size in sizes]
+    pictures = [
+        recipe.model_copy(update={"size": size}).compute_picture_size(height, width) for size in sizes
+    ]
     return [Level(h, w, n) for (h, w), n in zip(pictures, recipe.level_iterations, strict=True)]

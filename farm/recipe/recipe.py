@@ -1,4 +1,4 @@
-"""Recipe: all that a picture depends on besides pixels, and the only place its defaults are written.
+"""Recipe: all that a picture depends on besides pixels, and the only place of its defaults.
 
 The form, the command line, the API and the workers read names, limits and defaults from here.
 """
@@ -26,14 +26,14 @@ Version = Literal["0.1", "0.2"]
 
 SMALLEST_SIZE = 64  # px, longest side
 LARGEST_SIZE = 7680  # px, longest side: 8K
-MOST_STYLES = 8
-MOST_PROBLEMS = 20  # told at once
+MAX_STYLES = 8
+MAX_PROBLEMS = 20  # reported at once
 LONGEST_NAME = 80  # characters of what was sent that a message repeats
-MOST_ITERATIONS = 5000  # in one level
+MAX_ITERATIONS = 5000  # in one level
 SHORTEST_RESULT = 16  # px, shortest side; below it there is nothing to compare
 SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 sees one point
 
-NOT_ITS_LOOK = {
+NOT_LOOK = {
     "size",
     "grown_from",
     "preset",
@@ -46,7 +46,7 @@ NOT_ITS_LOOK = {
 }
 NEWEST: Version = "0.2"
 CHROMA_VARIATION = 4.0  # see docs/looks.md
-# What a recipe of version 0.1 has where it says nothing: what was the default then and is another now.
+# Defaults of a recipe of version 0.1 that are others now.
 DEFAULTS_OF_0_1: dict[str, Any] = {
     "content_weight": 0.1,
     "tv_weight": 2.0,
@@ -68,10 +68,10 @@ AUTOMATIC = ("vgg19", "vgg16")  # `auto` takes the first of these that can be ha
 LAST_RESORT = "vgg16-bsds"  # `auto` takes it where it is cached and neither of those can be had
 
 
-def layer_names(features: str) -> tuple[str, ...]:
-    """Return `relu1_1` .. of one network, shallow to deep; of `auto` those that all networks have."""
+def list_layer_names(features: str) -> tuple[str, ...]:
+    """List `relu1_1` .. of one network, shallow to deep; of `auto` those that all networks have."""
     if features == "auto":
-        first, *others = (layer_names(name) for name in (*AUTOMATIC, LAST_RESORT))
+        first, *others = (list_layer_names(name) for name in (*AUTOMATIC, LAST_RESORT))
         return tuple(layer for layer in first if all(layer in other for other in others))
     return tuple(
         f"relu{block}_{index}"
@@ -82,19 +82,18 @@ def layer_names(features: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a preset works on each level.
+    """A preset's number of iterations on each level."""
 
-    first: iterations on the first level. last: iterations on the last one; the levels between are
-    spaced geometrically, because an iteration costs in proportion to the pixels and the large
-    levels only refine what the small ones decided. growth: a level's size over the one before.
-    """
-
+    # On the first level.
     first: int
+    # On the last one; the levels between are spaced geometrically, because an iteration costs in
+    # proportion to the pixels and the large levels only refine what the small ones decided.
     last: int
+    # A level's size over the one before.
     growth: float
 
-    def iterations(self, levels: int) -> tuple[int, ...]:
-        """One number for each of `levels` levels."""
+    def compute_iterations(self, levels: int) -> tuple[int, ...]:
+        """Return one number for each of `levels` levels."""
         if levels == 1:
             return (self.first,)
         ratio = (self.last / self.first) ** (1 / (levels - 1))
@@ -114,16 +113,16 @@ PRESETS_OF_0_1 = {
 }
 
 
-def _pairs(value: Any) -> Any:
-    """`"relu1_1=4,relu2_1"` as it is typed -> `{"relu1_1": 4.0, "relu2_1": 1.0}`."""
+def _parse_pairs(value: Any) -> Any:
+    """Parse `"relu1_1=4,relu2_1"`, as it is typed, to `{"relu1_1": 4.0, "relu2_1": 1.0}`."""
     if not isinstance(value, str):
         return value
     pairs = (part.partition("=") for part in value.replace(" ", "").split(",") if part)
     return {name: weight or 1.0 for name, _, weight in pairs}
 
 
-def _numbers(value: Any) -> Any:
-    """`"200,100"` or `200` as it is typed -> `(200, 100)` or `(200,)`; none at all -> None."""
+def _parse_numbers(value: Any) -> Any:
+    """Parse `"200,100"` or `200`, as it is typed, to `(200, 100)` or `(200,)`; no value to None."""
     if isinstance(value, str):
         value = tuple(part for part in value.replace(" ", "").split(",") if part)
     return (value,) if isinstance(value, int | float) else value or None
@@ -131,7 +130,7 @@ def _numbers(value: Any) -> Any:
 
 Finite = Field(allow_inf_nan=False)
 Weight = Annotated[float, Field(ge=0, le=1e6), Finite]
-LayerWeights = Annotated[dict[str, Weight], BeforeValidator(_pairs)]
+LayerWeights = Annotated[dict[str, Weight], BeforeValidator(_parse_pairs)]
 
 
 class Recipe(BaseModel):
@@ -163,7 +162,7 @@ class Recipe(BaseModel):
     style_scale: float = Field(
         1.0, ge=0.1, le=4.0, description="Size of the paintings relative to the picture."
     )
-    blend: Annotated[tuple[Weight, ...] | None, BeforeValidator(_numbers)] = Field(
+    blend: Annotated[tuple[Weight, ...] | None, BeforeValidator(_parse_numbers)] = Field(
         None, description="One weight for each painting; equal when left out."
     )
     start_size: int = Field(
@@ -176,9 +175,9 @@ class Recipe(BaseModel):
         description="Grow out of the draft of this size: the levels up to it are that draft's, px.",
     )
     iterations: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=MOST_ITERATIONS)], ...] | None,
+        tuple[Annotated[int, Field(ge=1, le=MAX_ITERATIONS)], ...] | None,
         Field(max_length=20),
-        BeforeValidator(_numbers),
+        BeforeValidator(_parse_numbers),
     ] = Field(None, description="For all levels, or one for each; the preset's when left out.")
     tolerance: float = Field(
         0.0,
@@ -197,7 +196,7 @@ class Recipe(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _of_version_0_1(cls, values: Any) -> Any:
-        """Old recipes keep what they were: whole ones that name no version are of 0.1, and a recipe of
+        """Keep the meaning of old recipes: whole ones that name no version are of 0.1, and a recipe of
         0.1 has the defaults of 0.1."""
         if isinstance(values, dict):
             if "version" not in values and values.keys() >= ALL_OF_0_1:
@@ -208,11 +207,11 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
-        known = layer_names(self.features)
+        known = list_layer_names(self.features)
         for field, layers in (("content", self.content_layers), ("style", self.style_layers)):
             unknown = [name[:LONGEST_NAME] or "a nameless one" for name in layers if name not in known]
             if unknown:
-                named = ", ".join(unknown[:MOST_PROBLEMS])
+                named = ", ".join(unknown[:MAX_PROBLEMS])
                 message = f"{named} is not a layer of {self.features}; there are {', '.join(known)}"
                 raise ValueError(f"{field}_layers: {message}")
         return self
@@ -235,7 +234,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def parse(cls, values: Any) -> Self:
-        """A recipe from untrusted values.
+        """Validate untrusted values.
 
         Raises:
             InvalidInput: naming each field that is wrong and its limit.
@@ -245,10 +244,10 @@ class Recipe(BaseModel):
                 return cls.model_validate_json(values)
             return cls.model_validate(values)
         except ValidationError as error:
-            raise InvalidInput(*problems(error)) from None
+            raise InvalidInput(*list_problems(error)) from None
 
-    def blend_of(self, styles: int) -> tuple[float, ...]:
-        """The paintings' weights, summing to 1.
+    def normalise_blend(self, styles: int) -> tuple[float, ...]:
+        """Return the paintings' weights, scaled to sum to 1.
 
         Raises:
             InvalidInput: when `blend` does not have one weight for each of `styles` paintings.
@@ -261,10 +260,10 @@ class Recipe(BaseModel):
 
     @property
     def look(self) -> str:
-        """SHA-256 of the settings that make the manner of a picture; the others make it larger, more
-        careful, or another file."""
-        older = {"version"} if self.version == "0.1" else set()  # which did not say so
-        manner = self.model_dump(mode="json", exclude=NOT_ITS_LOOK | older)
+        """SHA-256 of the settings that make the look of a picture; the others make it larger, more
+        refined, or another file."""
+        older = {"version"} if self.version == "0.1" else set()  # 0.1 had no such field
+        manner = self.model_dump(mode="json", exclude=NOT_LOOK | older)
         return hashlib.sha256(json.dumps(manner, sort_keys=True).encode()).hexdigest()
 
     @property
@@ -288,8 +287,8 @@ class Recipe(BaseModel):
         draft, the draft's first."""
         draft, growth = self.draft_sizes, self.schedules[self.preset].growth
         if not draft:
-            return level_sizes(self.start_size, self.size, growth)
-        return draft + (level_sizes(draft[-1], self.size, growth)[1:] or [self.size])
+            return space_levels(self.start_size, self.size, growth)
+        return draft + (space_levels(draft[-1], self.size, growth)[1:] or [self.size])
 
     @property
     def draft_sizes(self) -> list[int]:
@@ -297,45 +296,45 @@ class Recipe(BaseModel):
         if self.grown_from is None or self.grown_from >= self.size:
             return []
         start = min(self.start_size, self.grown_from)
-        return level_sizes(start, self.grown_from, self.schedules["draft"].growth)
+        return space_levels(start, self.grown_from, self.schedules["draft"].growth)
 
     @property
     def level_iterations(self) -> tuple[int, ...]:
         """For each of `level_sizes`. `iterations`, if given, is for those that are not a draft's."""
         sizes, draft = self.level_sizes, len(self.draft_sizes)
-        own = self.iterations or self.schedules[self.preset].iterations(len(sizes))[draft:]
+        own = self.iterations or self.schedules[self.preset].compute_iterations(len(sizes))[draft:]
         if len(own) == 1:
             own *= len(sizes) - draft
-        return self.schedules["draft"].iterations(draft) + own if draft else own
+        return self.schedules["draft"].compute_iterations(draft) + own if draft else own
 
-    def result_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the result for a content picture of this size, in px.
+    def compute_result_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) of the result for a content picture of this size, in px.
 
         Raises:
             InvalidInput: the result would be too narrow.
         """
-        out = self.picture_size(height, width)
+        out = self.compute_picture_size(height, width)
         if min(out) < SHORTEST_RESULT:
             message = f"{self.size} makes {out[1]} x {out[0]} px of this photograph"
             raise InvalidInput(Problem("size", f"{message}; each side needs {SHORTEST_RESULT}"))
         return out
 
-    def picture_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of a level `size` px long, in px."""
+    def compute_picture_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) of a level whose longest side is `size`, in px."""
         scale = self.size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def level_sizes(start: int, end: int, growth: float) -> list[int]:
-    """Longest sides from about `start` to exactly `end`, each about `growth` times the one before."""
+def space_levels(start: int, end: int, growth: float) -> list[int]:
+    """Space longest sides from about `start` to exactly `end` px, each about `growth` times the last."""
     steps = max(0, round(math.log(end / start, growth))) if start < end else 0
     return [round(end / growth**k) for k in range(steps, -1, -1)]
 
 
-def problems(error: ValidationError) -> tuple[Problem, ...]:
-    """pydantic's first findings, one `Problem` each, without its wording for programmers."""
+def list_problems(error: ValidationError) -> tuple[Problem, ...]:
+    """List pydantic's first findings, one `Problem` each, without its wording for programmers."""
     found = []
-    for item in error.errors()[:MOST_PROBLEMS]:
+    for item in error.errors()[:MAX_PROBLEMS]:
         own = item["msg"].startswith("Value error, ")
         message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
         field = ".".join(str(part)[:LONGEST_NAME] for part in item["loc"])
@@ -357,17 +356,17 @@ def problems(error: ValidationError) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-def choices(kind: Any) -> tuple[str, ...]:
-    """The words a Literal allows."""
+def list_values(kind: Any) -> tuple[str, ...]:
+    """List the values that a Literal allows."""
     return get_args(kind)
 
 
-def typed(value: Any) -> str:
-    """A setting as a person types it into the form: `relu1_1=1,relu2_1=0.5`, `200,100`."""
+def format_value(value: Any) -> str:
+    """Format a setting as a person types it into the form: `relu1_1=1,relu2_1=0.5`, `200,100`."""
     if value is None:
         return ""
     if isinstance(value, dict):
-        return ",".join(f"{name}={typed(weight)}" for name, weight in value.items())
+        return ",".join(f"{name}={format_value(weight)}" for name, weight in value.items())
     if isinstance(value, list | tuple):
-        return ",".join(typed(part) for part in value)
+        return ",".join(format_value(part) for part in value)
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -25,9 +25,9 @@ LONGEST_WAIT_SECONDS = 3600.0
 JITTER = (
     0.1  # a wait is up to this share shorter or longer, so that a receiver is not hit by all at once
 )
-MOST_TRIES = 32  # the last about 23 hours after the first
+MAX_TRIES = 32  # the last about 23 hours after the first
 ANSWER_LENGTH = 200
-MOST_SHOWN = 50
+MAX_SHOWN = 50
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def answered(session: Session, claim: Claim, answer: Answer) -> bool:
 def _status_after(answer: Answer, tries: int) -> DeliveryStatus:
     if answer.delivered:
         return DeliveryStatus.DELIVERED
-    return DeliveryStatus.GIVEN_UP if answer.final or tries >= MOST_TRIES else DeliveryStatus.WAITING
+    return DeliveryStatus.GIVEN_UP if answer.final or tries >= MAX_TRIES else DeliveryStatus.WAITING
 
 
 def wait(tries: int) -> timedelta:
@@ -123,7 +123,7 @@ def wait(tries: int) -> timedelta:
 def of_job(session: Session, job_id: str) -> list[Delivery]:
     """A job's deliveries, newest first; none where there is no such job."""
     newest = select(Delivery).where(Delivery.job_id == job_id).order_by(Delivery.id.desc())
-    return list(session.scalars(newest.limit(MOST_SHOWN)))
+    return list(session.scalars(newest.limit(MAX_SHOWN)))
 
 
 def again(session: Session, job_id: str, delivery_id: int) -> Delivery:

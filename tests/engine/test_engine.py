@@ -16,11 +16,11 @@ from farm.engine.gradient import Objective
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Step, stylize
 from farm.engine.precision import FLOAT16, WINOGRAD, LossScale
-from farm.engine.pyramid import Level, levels, resize_style, to_tensor
+from farm.engine.pyramid import Level, compute_levels, resize_style, to_tensor
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import estimate_peak_bytes
-from farm.recipe.recipe import level_sizes
+from farm.recipe.recipe import space_levels
 from tests.conftest import load_sample
 
 CPU = torch.device("cpu")
@@ -50,13 +50,13 @@ def run(engine: Engine, lake: np.ndarray, strokes: np.ndarray, **settings: objec
 
 
 def test_levels_grow_to_exactly_the_size_asked_for() -> None:
-    assert level_sizes(128, 512, 2**0.5) == [128, 181, 256, 362, 512]
-    assert level_sizes(128, 100, 2.0) == [100]
-    assert level_sizes(128, 700, 2.0)[-1] == 700
+    assert space_levels(128, 512, 2**0.5) == [128, 181, 256, 362, 512]
+    assert space_levels(128, 100, 2.0) == [100]
+    assert space_levels(128, 700, 2.0)[-1] == 700
 
 
 def test_levels_keep_the_photographs_proportions() -> None:
-    plan = levels(Recipe(size=512, start_size=128, iterations=(3,)), 768, 1024)
+    plan = compute_levels(Recipe(size=512, start_size=128, iterations=(3,)), 768, 1024)
     assert (plan[0].height, plan[0].width) == (96, 128)
     assert (plan[-1].height, plan[-1].width) == (384, 512)
 

@@ -22,7 +22,7 @@ from farm.engine.tiles import Region
 from farm.engine.vgg import VGG
 from farm.errors import WeightsUnavailable
 from farm.recipe.memory_plan import WHOLE
-from farm.recipe.recipe import layer_names
+from farm.recipe.recipe import list_layer_names
 from farm.settings import settings
 from testbed import reference
 from tests.engine.onnx_writer import model, node, tensor
@@ -94,7 +94,7 @@ def test_features_of_vgg19_are_those_of_torchvision() -> None:
 def test_real_weights_tell_a_picture_from_its_mirror(weights_dir: Path) -> None:
     vgg = VGG("vgg16", weights.load("vgg16", weights_dir), CPU)
     picture = torch.rand(1, 3, 64, 48)
-    seen = features(vgg, picture, layer_names("vgg16"))
+    seen = features(vgg, picture, list_layer_names("vgg16"))
     mirrored = features(vgg, picture.flip(3), ["relu5_1"])
     assert [tuple(seen[f"relu{b}_1"].shape[1:]) for b in range(1, 6)] == [
         (64, 64, 48),
@@ -131,7 +131,7 @@ def tiny_vgg16(dice: np.random.Generator) -> tuple[bytes, dict[str, torch.Tensor
     """An ONNX file of two channels a layer, and its tensors as they are in it."""
     tensors: dict[str, torch.Tensor] = {}
     nodes, parts, inputs = [], [], 3
-    for layer in (f"conv{name[4:]}" for name in layer_names("vgg16")):
+    for layer in (f"conv{name[4:]}" for name in list_layer_names("vgg16")):
         weight = dice.uniform(-0.1, 0.5, (2, inputs, 3, 3)).astype(np.float32)  # none is silent
         bias = dice.normal(size=2).astype(np.float32)
         nodes += [node("Conv", "x", f"{layer}/w", f"{layer}/b"), node("Relu", "x")]
@@ -148,7 +148,7 @@ def test_a_converted_network_sees_what_the_original_sees_in_bgr() -> None:
     picture = torch.rand(1, 3, 33, 34, dtype=torch.float64)
     mean = torch.tensor(weights.VGG_BGR_MEAN, dtype=torch.float64).view(3, 1, 1)
     # When the original looks at what it was trained on, and the converted one at the picture
-    wanted = layer_names("vgg16")
+    wanted = list_layer_names("vgg16")
     theirs = reference.features("vgg16", original, 255 * picture.flip(1) - mean, wanted)
     ours = reference.features("vgg16", weights.from_onnx(data), picture, wanted)
     # Then they see the same, and something else in another order of the channels
@@ -225,7 +225,9 @@ def test_tensors_other_than_the_networks_own_are_refused(
 
 
 def test_a_network_without_a_pinned_digest_is_held_to_the_one_in_its_file(tmp_path: Path) -> None:
-    names = [f"conv{layer[4:]}.{kind}" for layer in layer_names("vgg19") for kind in ("weight", "bias")]
+    names = [
+        f"conv{layer[4:]}.{kind}" for layer in list_layer_names("vgg19") for kind in ("weight", "bias")
+    ]
     tensors = {name: torch.full((2,), float(k)) for k, name in enumerate(names)}
     path = weights.get_path("vgg19", tmp_path)
     save_file(tensors, path, metadata={"sha256": weights.hash_tensors(tensors)})

@@ -27,7 +27,7 @@ from web import streams
 pytestmark = pytest.mark.browser
 
 MakeJob = Callable[..., Job]
-MOST_TABS = 60
+MAX_TABS = 60
 SENT_BEFORE = "You have sent this form before"
 
 
@@ -76,11 +76,11 @@ def after(page: Page, milliseconds: int, selector: str) -> str | None:
 
 
 def tab_to(page: Page, wanted: Locator) -> None:
-    for _ in range(MOST_TABS):
+    for _ in range(MAX_TABS):
         page.keyboard.press("Tab")
         if wanted.evaluate("element => element === document.activeElement"):
             return
-    raise AssertionError(f"not reached by {MOST_TABS} tabs: {wanted}")
+    raise AssertionError(f"not reached by {MAX_TABS} tabs: {wanted}")
 
 
 # Sending -----------------------------------------------------------------------------------------

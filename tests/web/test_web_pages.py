@@ -20,7 +20,7 @@ from farm.fleet import registry
 from farm.jobs import attempts, states
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
-from farm.recipe.recipe import typed
+from farm.recipe.recipe import format_value
 from farm.storage import storage
 from tests.web import bad_pictures as bad
 from tests.web.conftest import token
@@ -91,7 +91,7 @@ def test_the_balance_sets_the_photographs_weight(balance: str, factor: float, po
 def test_a_page_of_0_1_that_is_sent_after_the_upgrade_means_what_it_said(post_form: Post) -> None:
     # Given a form that knows no versions and sends all its settings
     known = [name for name in (*PROMINENT, *ADVANCED) if name != "grown_from"]
-    usual = {name: typed(getattr(Recipe(version="0.1"), name)) for name in known}
+    usual = {name: format_value(getattr(Recipe(version="0.1"), name)) for name in known}
     post_form(**usual | {"balance": "0", "content_weight": ""})
     recipe = all_jobs()[0].recipe
     assert (recipe["version"], recipe["content_weight"], recipe["tv_weight"]) == ("0.1", 0.1, 2.0)

@@ -8,13 +8,13 @@ from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, jsonify
 
 from farm.database.models import WEBHOOK_LENGTH
-from farm.explorations.axes import KINDS, MOST_VALUES
+from farm.explorations.axes import KINDS, MAX_VALUES
 from farm.explorations.grids import SIZE as CELL_SIZE
 from farm.explorations.grids import SIZES as CELL_SIZES
 from farm.jobs.submit import NAME_LENGTH, PRIORITIES
 from farm.recipe import Recipe
 from farm.recipe.formats import FORMATS
-from farm.recipe.recipe import MOST_STYLES
+from farm.recipe.recipe import MAX_STYLES
 from farm.settings import settings
 from farm.webhooks import payload
 
@@ -43,7 +43,7 @@ PICTURE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP
 STRING = {"type": "string"}
 _PICTURES_AND_RECIPE = {
     "content": PICTURE,
-    "style": {"type": "array", "minItems": 1, "maxItems": MOST_STYLES, "items": PICTURE},
+    "style": {"type": "array", "minItems": 1, "maxItems": MAX_STYLES, "items": PICTURE},
     "recipe": {
         "type": "string",
         "contentMediaType": "application/json",
@@ -70,7 +70,7 @@ _AXIS = {"type": "string", "enum": list(KINDS)}
 _VALUES = {
     "type": "string",
     "contentMediaType": "application/json",
-    "description": f"A list of up to {MOST_VALUES} values along the axis; the usual ones when left out.",
+    "description": f"A list of up to {MAX_VALUES} values along the axis; the usual ones when left out.",
 }
 EXPLORATION = {
     "type": "object",

@@ -28,7 +28,7 @@ from web.files import build_preview_url
 from web.words import describe_grid
 
 TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
-MOST_LISTED = 100
+MAX_LISTED = 100
 
 
 class ExplorationLinks(BaseModel):
@@ -134,7 +134,7 @@ class Explorations(BaseModel):
 class ExplorationsQuery(BaseModel):
     """Number of explorations that are asked for."""
 
-    limit: int = Field(20, ge=1, le=MOST_LISTED)
+    limit: int = Field(20, ge=1, le=MAX_LISTED)
 
 
 def compute_progress(found: Exploration) -> float:
@@ -199,7 +199,7 @@ def estimate_grid(json_data: GridQuery) -> GridEstimate:
     size, height, width = json_data.cell_size, json_data.height, json_data.width
     with sessions.reading() as session:
         cells, found = grids.estimate_grid(session, recipe, across, down, height, width, size)
-    shape = recipe.model_copy(update={"size": size}).picture_size(height, width)
+    shape = recipe.model_copy(update={"size": size}).compute_picture_size(height, width)
     return GridEstimate(
         cells=cells,
         width=shape[1],

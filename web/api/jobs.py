@@ -30,10 +30,10 @@ from web.api.requests import (
 from web.api.schemas import JobOut, JobPage
 from web.files import send_preview, send_result
 
-MOST_ITEMS = 200  # in one page
+MAX_ITEMS = 200  # in one page
 TEXTS = ("recipe", "name", "priority", "webhook_url")
 ASK_AGAIN_SECONDS = 1  # whoever polls
-MOST_REMEMBERED = 256  # jobs between two reports, some kilobytes each
+MAX_REMEMBERED = 256  # jobs between two reports, some kilobytes each
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
 SHAPE = hashlib.sha256(json.dumps(JobOut.model_json_schema()).encode()).hexdigest()[:8]  # of all tags
 FILE = FileSchema(type="string", format="binary")
@@ -56,7 +56,7 @@ class JobQuery(BaseModel):
         max_length=lists.CURSOR_LENGTH,
         description="`next_cursor` or `previous_cursor` of a page of the same state, q and sort.",
     )
-    limit: int = Field(lists.PAGE, ge=1, le=MOST_ITEMS)
+    limit: int = Field(lists.PAGE, ge=1, le=MAX_ITEMS)
 
 
 class ResultQuery(BaseModel):
@@ -185,7 +185,7 @@ def _load_standing(job_id: str) -> _Standing:
     return _Standing(JobOut.from_row(found, waiting_for, expected).model_dump_json(), found.state)
 
 
-@lru_cache(maxsize=MOST_REMEMBERED)
+@lru_cache(maxsize=MAX_REMEMBERED)
 def _load_standing_once(job_id: str, version: str) -> _Standing:
     """Return the same to all who ask for a job between two of its reports: streams, pages, programs."""
     return _load_standing(job_id)

@@ -16,7 +16,7 @@ from web.api.schemas import EstimateOut, Workers
 from web.words import describe_sized_need
 
 LONGEST_PHOTOGRAPH = 1_000_000  # px a side; uploads have limits of their own
-MOST_SIZES = 20  # estimated at once
+MAX_SIZES = 20  # estimated at once
 
 
 class EstimateQuery(Recipe):
@@ -29,7 +29,7 @@ class EstimateQuery(Recipe):
 class SizesQuery(EstimateQuery):
     """Recipe for several sizes at once; `size` is one more."""
 
-    sizes: list[int] = Field(max_length=MOST_SIZES)
+    sizes: list[int] = Field(max_length=MAX_SIZES)
 
 
 class Estimates(BaseModel):
@@ -72,7 +72,7 @@ def estimate_size(json_data: EstimateQuery) -> EstimateOut:
 def _estimate(recipe: Recipe, width: int, height: int, workers: list[Worker]) -> EstimateOut:
     found = estimate(recipe, height, width, workers)
     if found is None:
-        height, width = recipe.picture_size(height, width)
+        height, width = recipe.compute_picture_size(height, width)
         return EstimateOut.from_size(width, height)
     return EstimateOut.from_estimate(found, describe_sized_need(found))
 

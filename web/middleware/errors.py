@@ -97,7 +97,7 @@ def _handle_disconnect(error: ClientDisconnected) -> Response:
 
 def _handle_invalid_query(error: HTTPError) -> Response:
     cause = error.__cause__
-    problems = recipe.problems(cause) if isinstance(cause, ValidationError) else ()
+    problems = recipe.list_problems(cause) if isinstance(cause, ValidationError) else ()
     named = [_translate_problem(problem) for problem in problems]
     return _respond(error.status_code, str(InvalidInput(*named)), named)
 

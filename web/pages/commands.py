@@ -7,7 +7,7 @@ import shlex
 
 from farm.database.models import Job
 from farm.recipe import Recipe
-from farm.recipe.recipe import NEWEST, typed
+from farm.recipe.recipe import NEWEST, format_value
 from farm.settings import settings
 
 
@@ -15,7 +15,8 @@ def build_farm_submit(job: Job, url: str) -> str:
     """Build the command that sends the same pictures, by names of one's own, with the same recipe."""
     settings = _select_differing(job)
     options = [
-        f"--{name.replace('_', '-')} {shlex.quote(typed(value))}" for name, value in settings.items()
+        f"--{name.replace('_', '-')} {shlex.quote(format_value(value))}"
+        for name, value in settings.items()
     ]
     return " ".join(
         ["farm submit photograph.jpg", *_list_paintings(job), f"--url {shlex.quote(url)}", *options]

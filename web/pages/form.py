@@ -23,20 +23,28 @@ from wtforms.widgets import NumberInput, RangeInput
 
 from farm.database.models import WEBHOOK_LENGTH, Job
 from farm.errors import InvalidInput, Problem
-from farm.explorations.axes import KINDS, MOST_VALUES, Axis, axis
+from farm.explorations.axes import KINDS, MAX_VALUES, Axis, axis
 from farm.explorations.grids import SIZE as CELL_SIZE
 from farm.jobs.submit import NAME_LENGTH
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.balance import (
-    MOST_STOPS,
+    MAX_STOPS,
     STEP,
     compute_content_weight,
     find_stops,
     list_content_weights,
 )
 from farm.recipe.formats import FORMATS
-from farm.recipe.recipe import AUTOMATIC, LARGEST_SIZE, LAST_RESORT, NEWEST, Version, choices, typed
+from farm.recipe.recipe import (
+    AUTOMATIC,
+    LARGEST_SIZE,
+    LAST_RESORT,
+    NEWEST,
+    Version,
+    format_value,
+    list_values,
+)
 from web.samples import CONTENTS, STYLES, list_offered
 
 SIZES = {
@@ -86,7 +94,9 @@ ADVANCED = (
     "features",
 )
 AXES = [
-    SelectChoice(name, kind.title, render_kw={"data-usual": typed(kind.values).replace(",", ", ")})
+    SelectChoice(
+        name, kind.title, render_kw={"data-usual": format_value(kind.values).replace(",", ", ")}
+    )
     for name, kind in KINDS.items()
 ]
 CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
@@ -139,7 +149,7 @@ class _Form(FlaskForm):
 def _build_field(name: str) -> Field:
     """Build the form field of one setting of the recipe."""
     info = Recipe.model_fields[name]
-    options: dict[str, Any] = {"description": info.description, "default": typed(info.default)}
+    options: dict[str, Any] = {"description": info.description, "default": format_value(info.default)}
     if name == "content_weight":  # the balance sets it, unless it is typed in
         options["default"] = ""
     title = name.replace("_", " ").capitalize()
@@ -166,7 +176,7 @@ def _read_limits(info: FieldInfo) -> dict[str, Any]:
     for limit in info.metadata:
         for theirs, ours in (("ge", "min"), ("le", "max")):
             if getattr(limit, theirs, None) is not None:
-                found[ours] = typed(getattr(limit, theirs))
+                found[ours] = format_value(getattr(limit, theirs))
     return found
 
 
@@ -200,7 +210,7 @@ def read_recipe(form: FlaskForm) -> Recipe:
 
 def _make_defaults(version: str | None) -> Recipe:
     """Return the defaults of a version; of the newest where there is none of that name."""
-    return Recipe.parse({"version": version if version in choices(Version) else NEWEST})
+    return Recipe.parse({"version": version if version in list_values(Version) else NEWEST})
 
 
 def _read_stops(balance: str) -> float:
@@ -212,20 +222,22 @@ def _read_stops(balance: str) -> float:
         stops = float(balance)
     except ValueError:
         stops = math.nan
-    if not -MOST_STOPS <= stops <= MOST_STOPS:
-        raise InvalidInput(Problem("balance", f"must be a number from -{MOST_STOPS} to {MOST_STOPS}"))
+    if not -MAX_STOPS <= stops <= MAX_STOPS:
+        raise InvalidInput(Problem("balance", f"must be a number from -{MAX_STOPS} to {MAX_STOPS}"))
     return stops
 
 
 def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
     """Return values for the form so that sending it makes a picture of this job's by this recipe."""
-    values: dict[str, Any] = {name: typed(getattr(recipe, name)) for name in (*PROMINENT, *ADVANCED)}
+    values: dict[str, Any] = {
+        name: format_value(getattr(recipe, name)) for name in (*PROMINENT, *ADVANCED)
+    }
     values["version"] = recipe.version
     if recipe.version == "0.1" and recipe.features == "auto" and job.features:
         values["features"] = job.features  # what auto took then, it may take no more
     stops = find_stops(recipe.content_weight, _make_defaults(recipe.version).content_weight)
     if stops is not None:
-        values |= {"balance": typed(stops), "content_weight": ""}
+        values |= {"balance": format_value(stops), "content_weight": ""}
     kept = [f"{KEPT}-{style.position}" for style in job.styles]
     values |= {"name": job.name, "webhook_url": job.webhook_url or ""}
     return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
@@ -296,13 +308,13 @@ def list_choices(version: str | None) -> dict[str, Any]:
         "sizes": SIZES,
         "largest": LARGEST_SIZE,
         "presets": {name: (words, usual.schedules[name]) for name, words in PRESET_WORDS.items()},
-        "balance_stops": MOST_STOPS,
+        "balance_stops": MAX_STOPS,
         "balance_step": STEP,
         "content_weight": usual.content_weight,
         "content_weights": list_content_weights(usual.content_weight),
         "accepted": ACCEPTED,
         "advanced": ADVANCED,
-        "most_values": MOST_VALUES,
+        "most_values": MAX_VALUES,
         "settings": (*PROMINENT, *ADVANCED, "version"),
         "newest": NEWEST,
     }

@@ -15,7 +15,7 @@ from farm.errors import InvalidInput, Problem, WrongState
 from farm.jobs import actions, details, ratings, states
 from farm.pictures import conversions
 from farm.recipe import Recipe
-from farm.recipe.recipe import typed
+from farm.recipe.recipe import format_value
 from farm.webhooks import deliveries
 from web import words
 from web.pages import blueprint, commands, loss_chart
@@ -36,7 +36,7 @@ def show_job(job_id: str) -> str:
         told = deliveries.of_job(session, job_id) if found.webhook_url else []
     url = request.host_url.rstrip("/")
     whole = Recipe.model_validate(found.recipe).model_dump(mode="json")
-    recipe = {name: typed(value) for name, value in whole.items()}
+    recipe = {name: format_value(value) for name, value in whole.items()}
     return render_template(
         "job.html",
         job=found,

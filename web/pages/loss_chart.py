@@ -14,8 +14,8 @@ from farm.database.models import LossPoint
 
 WIDTH, HEIGHT = 720, 300  # of the drawing, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 40, 36  # margins
-MOST_DECADES = 8  # below the highest value; a loss that starts at 0 must not flatten the others
-MOST_TICKS = 6
+MAX_DECADES = 8  # below the highest value; a loss that starts at 0 must not flatten the others
+MAX_TICKS = 6
 SERIES = (("content", "Content"), ("style", "Style"), ("tv", "Roughness"))
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -67,12 +67,12 @@ def draw_losses(points: Sequence[LossPoint]) -> str:
 
 def _fit_scale(points: Sequence[LossPoint], positive: Sequence[float]) -> _Scale:
     high = math.ceil(math.log10(max(positive)))
-    low = max(math.floor(math.log10(min(positive))), high - MOST_DECADES)
+    low = max(math.floor(math.log10(min(positive))), high - MAX_DECADES)
     return _Scale(points[0].iteration, points[-1].iteration, min(low, high - 1), high)
 
 
 def _draw_decades(scale: _Scale) -> Iterator[str]:
-    step = -(-(scale.high - scale.low) // MOST_TICKS)
+    step = -(-(scale.high - scale.low) // MAX_TICKS)
     for decade in range(scale.low, scale.high + 1, step):
         y = scale.map_y(10.0**decade)
         yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'

@@ -19,7 +19,7 @@ from farm.jobs import states
 from farm.jobs.idempotency import FORM, Key, digest
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
-from farm.recipe.recipe import MOST_STYLES, SMALLEST_STYLE
+from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import settings
 from farm.storage import storage
 from web import samples
@@ -113,7 +113,7 @@ def _render_form(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] 
         said=said or [],
         megabytes=settings().max_upload_mb,
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
-        most_styles=MOST_STYLES,
+        most_styles=MAX_STYLES,
         smallest_style=SMALLEST_STYLE,
         **list_choices(form.version.data),
     )
