@@ -105,6 +105,13 @@ def test_a_recipe_that_0_1_wrote_is_of_0_1_and_keeps_its_look() -> None:
     assert Recipe.parse(json.loads(WRITTEN_BY_0_1)) == Recipe.parse(recipe.model_dump_json()) == recipe
 
 
+def test_a_recipe_of_0_2_keeps_its_look_when_settings_are_added() -> None:
+    assert (
+        Recipe(version="0.2").look == "3efd8caa3a613541b124567525ce1c7c0e734253a0da64b60539b9a583e7709f"
+    )
+    assert Recipe(version="0.2", size=1024, seed=7).look == Recipe(version="0.2").look
+
+
 def test_recipes_of_the_first_days_of_0_1_are_of_0_1_too() -> None:
     values = json.loads(WRITTEN_BY_0_1)
     for later in ("format", "tolerance", "optimizer"):
