@@ -132,7 +132,7 @@ def measure(times: int) -> None:
     cursors = {}
     with sessions.reading() as session:
         for sort in lists.Sort:
-            page = lists.page(session, lists.Asked(sort=sort))
+            page = lists.page(session, lists.ListQuery(sort=sort))
             cursors[f"second page, {sort}"] = f"/jobs?sort={sort}&cursor={page.next_cursor}"
     for name, address in (LISTS | cursors).items():
         took = []

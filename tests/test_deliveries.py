@@ -91,7 +91,7 @@ def test_each_end_of_a_job_with_a_webhook_is_owed(end: State) -> None:
             states.fail(session, AttemptRef(job_id, 1), "it broke")
         else:
             states.cancel(session, job_id)
-            states.stopped(session, AttemptRef(job_id, 1))
+            states.confirm_cancelled(session, AttemptRef(job_id, 1))
     (row,) = rows(job_id)
     assert (row.state, row.attempt, row.tries, row.answer) == (end, 1, 0, None)
     assert row.status is DeliveryStatus.WAITING

@@ -222,7 +222,7 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
 
     def expected() -> str | None:
         with sessions.reading() as session:
-            found = details.expected(session, states.get(session, job_id))
+            found = details.estimate_job(session, states.get(session, job_id))
         return found and found.worker
 
     # When it waits

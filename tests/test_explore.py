@@ -62,7 +62,7 @@ def test_a_cell_stands_for_the_large_picture_with_its_settings() -> None:
     recipe = Recipe(size=2048, preset="fine", tv_weight=3.0)
     made = grid(recipe)
 
-    chosen = grids.chosen(made, made.cells[5])
+    chosen = grids.enlarge_cell(made, made.cells[5])
 
     settings = {"content_weight": recipe.content_weight / 4, "style_scale": 1.0, "grown_from": 256}
     assert chosen == recipe.model_copy(update=settings)
@@ -77,7 +77,7 @@ def test_a_chosen_cell_brings_its_network_and_its_version_along() -> None:
         session.get_one(Job, made.cells[4].id).features = "vgg16-bsds"
     made = grids.get(made.id)
 
-    chosen = grids.chosen(made, made.cells[4])
+    chosen = grids.enlarge_cell(made, made.cells[4])
 
     assert (chosen.version, chosen.features) == ("0.1", "vgg16-bsds")
     assert (chosen.grown_from, chosen.iterations) == (256, None)
@@ -214,8 +214,8 @@ def test_stopping_an_exploration_removes_the_checkpoints_of_cells_that_wait() ->
     with sessions.writing() as session:
         claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
         assert claim
-        attempts.checkpoint_stored(session, claim.attempt)
-        states.give_back(session, claim.attempt, "its worker stopped")
+        attempts.record_checkpoint(session, claim.attempt)
+        states.requeue(session, claim.attempt, "its worker stopped")
     checkpoint = f"jobs/{claim.job.id}/{claim.attempt.number}/checkpoint.safetensors"
     storage().put(checkpoint, b"state")
 

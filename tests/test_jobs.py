@@ -69,7 +69,7 @@ def to_state(wanted: State) -> str:
                 states.cancel(session, job_id)
     if wanted is State.CANCELLED:
         with sessions.writing() as session:
-            states.stopped(session, attempt)
+            states.confirm_cancelled(session, attempt)
     assert state(job_id) is wanted
     return job_id
 
@@ -83,13 +83,13 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
     assert (taken.job.id, taken.attempt) == (job_id, AttemptRef(job_id, 1))
     with sessions.writing() as session:
         assert attempts.report(session, taken.attempt, progress()) is State.RUNNING
-        attempts.preview_stored(session, taken.attempt)
+        attempts.record_preview(session, taken.attempt)
         attempts.set_features(session, taken.attempt, "vgg16")
         states.succeed(session, taken.attempt, {"ssim": 0.5})
     # Then the row tells the whole story
     with sessions.reading() as session:
         job = details.get_with_history(session, job_id)
-        points = details.losses(session, job)
+        points = details.list_losses(session, job)
     assert (job.state, job.progress, job.features, job.metrics) == (
         State.SUCCEEDED,
         1.0,
@@ -157,8 +157,8 @@ def test_a_running_job_learns_of_its_cancellation_at_the_next_report() -> None:
     attempt = AttemptRef(job_id, 1)
     with sessions.writing() as session:
         assert attempts.report(session, attempt, progress()) is State.CANCELLING
-        assert attempts.heartbeat(session, attempt) is State.CANCELLING
-        states.stopped(session, attempt)
+        assert attempts.renew_lease(session, attempt) is State.CANCELLING
+        states.confirm_cancelled(session, attempt)
     assert state(job_id) is State.CANCELLED
 
 
@@ -200,20 +200,20 @@ def test_every_write_of_a_stale_attempt_is_refused() -> None:
     job_id = to_state(State.RUNNING)
     stale = AttemptRef(job_id, 1)
     with sessions.writing() as session:
-        states.give_back(session, stale, "stopped")
+        states.requeue(session, stale, "stopped")
     assert claim() is not None
     # Then nothing the first one writes is taken
     for write in (
         lambda s: attempts.report(s, stale, progress()),
-        lambda s: attempts.heartbeat(s, stale),
-        lambda s: attempts.preview_stored(s, stale),
+        lambda s: attempts.renew_lease(s, stale),
+        lambda s: attempts.record_preview(s, stale),
         lambda s: attempts.set_features(s, stale, "x"),
-        lambda s: attempts.checkpoint_stored(s, stale),
+        lambda s: attempts.record_checkpoint(s, stale),
         lambda s: attempts.note(s, stale, "x"),
-        lambda s: states.broke_off(s, stale, states.LOST, "x"),
+        lambda s: states.release_interrupted(s, stale, states.LOST, "x"),
         lambda s: states.succeed(s, stale, {}),
         lambda s: states.fail(s, stale, "no"),
-        lambda s: states.give_back(s, stale, "no"),
+        lambda s: states.requeue(s, stale, "no"),
     ):
         with pytest.raises(AttemptLost), sessions.writing() as session:
             write(session)
@@ -248,7 +248,7 @@ def test_a_cancelled_job_whose_worker_was_lost_is_cancelled() -> None:
 
 def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
     job_id = make_job()
-    for _ in range(states.MOST[states.LOST]):
+    for _ in range(states.MAX_FAILURES[states.LOST]):
         assert claim() is not None
         lapse(job_id)
         with sessions.writing() as session:
@@ -261,7 +261,7 @@ def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
 
 def lose(job_id: str, attempt: int, outcome: str = states.LOST) -> State:
     with sessions.writing() as session:
-        states.broke_off(session, AttemptRef(job_id, attempt), outcome, "broke off")
+        states.release_interrupted(session, AttemptRef(job_id, attempt), outcome, "broke off")
     return state(job_id)
 
 
@@ -283,8 +283,8 @@ def test_causes_are_counted_apart_and_anew_after_a_retry() -> None:
 def test_who_knows_that_a_worker_is_dead_need_not_wait_for_the_lease() -> None:
     job_id = to_state(State.RUNNING)
     with sessions.writing() as session:
-        assert states.requeue_of(session, ["another@test"]) == []
-        assert states.requeue_of(session, ["worker@test"]) == [job_id]
+        assert states.requeue_by_workers(session, ["another@test"]) == []
+        assert states.requeue_by_workers(session, ["worker@test"]) == [job_id]
     assert state(job_id) is State.QUEUED
 
 
@@ -294,7 +294,7 @@ def test_progress_stands_while_there_is_a_checkpoint_to_go_on_from() -> None:
     first = AttemptRef(job_id, 1)
     with sessions.writing() as session:
         attempts.report(session, first, progress(0.5))
-        attempts.checkpoint_stored(session, first)
+        attempts.record_checkpoint(session, first)
     lose(job_id, 1)
     # When another takes it
     taken = claim()
@@ -324,7 +324,7 @@ def test_the_loss_curve_goes_on_where_an_attempt_was_resumed() -> None:
                 attempts.report(session, AttemptRef(job_id, number), values)
         lose(job_id, number)
     with sessions.reading() as session:
-        points = details.losses(session, states.get(session, job_id))
+        points = details.list_losses(session, states.get(session, job_id))
     assert [(p.iteration, p.style) for p in points] == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]
 
 
@@ -350,9 +350,9 @@ def test_a_waiting_job_gets_one_ticket_and_later_another() -> None:
     make_job()
     make_job(size=7680)
     with sessions.writing() as session:
-        assert sorted(tickets.tickets_due(session, 60)) == [WorkClass.LARGE, WorkClass.PREVIEW]
-        assert tickets.tickets_due(session, 60) == []
-        assert len(tickets.tickets_due(session, -1)) == 2
+        assert sorted(tickets.collect_due_tickets(session, 60)) == [WorkClass.LARGE, WorkClass.PREVIEW]
+        assert tickets.collect_due_tickets(session, 60) == []
+        assert len(tickets.collect_due_tickets(session, -1)) == 2
 
 
 def test_an_unknown_job_is_not_found() -> None:
@@ -364,15 +364,16 @@ def test_an_unknown_job_is_not_found() -> None:
 def test_a_waiting_job_says_why_it_waits() -> None:
     first, second = make_job(), make_job()
     with sessions.writing() as session:
-        assert "No worker is running" in str(details.waits_for(session, states.get(session, second)))
+        assert "No worker is running" in str(details.explain_wait(session, states.get(session, second)))
         registry.record_heartbeat(session, "worker@test", machine("CPU"))
         assert (
-            details.waits_for(session, states.get(session, first)) == "Next in line for a free worker."
+            details.explain_wait(session, states.get(session, first))
+            == "Next in line for a free worker."
         )
-        assert details.waits_for(session, states.get(session, second)) == "1 job is ahead of it."
+        assert details.explain_wait(session, states.get(session, second)) == "1 job is ahead of it."
     assert claim() is not None
     with sessions.reading() as session:
-        assert details.waits_for(session, states.get(session, first)) is None
+        assert details.explain_wait(session, states.get(session, first)) is None
 
 
 def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
@@ -382,6 +383,6 @@ def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
             values = attempts.Progress(0.1, 1, 1, iteration, 1000, 1.0, 1, 1, 1)
             attempts.report(session, AttemptRef(job_id, 1), values)
     with sessions.reading() as session:
-        points = details.losses(session, states.get(session, job_id))
+        points = details.list_losses(session, states.get(session, job_id))
     assert 300 < len(points) <= details.LOSS_POINTS_SHOWN
     assert points[-1].iteration == 999

@@ -71,9 +71,9 @@ class Interleaved(RuleBasedStateMachine):
         job_id, known = picked
         attempt = AttemptRef(job_id, known.attempt - back)
         write: Any = {
-            "h": lambda s: attempts.heartbeat(s, attempt),
+            "h": lambda s: attempts.renew_lease(s, attempt),
             "r": lambda s: attempts.report(s, attempt, progress()),
-            "c": lambda s: attempts.checkpoint_stored(s, attempt),
+            "c": lambda s: attempts.record_checkpoint(s, attempt),
             "n": lambda s: attempts.note(s, attempt, "noted"),
         }[kind]
         if self.do(known, attempt, write) and kind == "c":
@@ -89,8 +89,8 @@ class Interleaved(RuleBasedStateMachine):
         end: Any = {
             "succeed": lambda s: states.succeed(s, attempt, {}),
             "fail": lambda s: states.fail(s, attempt, "it broke"),
-            "give back": lambda s: states.give_back(s, attempt, "stopped"),
-        }.get(outcome, lambda s: states.broke_off(s, attempt, cause, "broke off"))
+            "give back": lambda s: states.requeue(s, attempt, "stopped"),
+        }.get(outcome, lambda s: states.release_interrupted(s, attempt, cause, "broke off"))
         if outcome == "succeed" and known.state is State.CANCELLING:
             with pytest.raises(AttemptLost), sessions.writing() as session:
                 end(session)
@@ -107,7 +107,7 @@ class Interleaved(RuleBasedStateMachine):
             known.state = State.QUEUED
             if cause:
                 known.broken[cause] = known.broken.get(cause, 0) + 1
-                if known.broken[cause] >= states.MOST[cause]:
+                if known.broken[cause] >= states.MAX_FAILURES[cause]:
                     known.state = State.FAILED
         if known.state.ended:
             known.checkpoint = None
@@ -201,9 +201,9 @@ def test_no_order_of_events_breaks_a_job() -> None:
 @pytest.mark.usefixtures("database")
 def test_a_job_that_is_gone_takes_nothing() -> None:
     for write in (
-        lambda s: attempts.heartbeat(s, AttemptRef("gone", 1)),
+        lambda s: attempts.renew_lease(s, AttemptRef("gone", 1)),
         lambda s: states.fail(s, AttemptRef("gone", 1), "x"),
-        lambda s: states.broke_off(s, AttemptRef("gone", 1), states.LOST, "x"),
+        lambda s: states.release_interrupted(s, AttemptRef("gone", 1), states.LOST, "x"),
     ):
         with pytest.raises(AttemptLost), sessions.writing() as session:
             write(session)

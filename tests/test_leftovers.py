@@ -30,7 +30,7 @@ def twice_begun() -> str:
         for name in ("preview.jpg", "checkpoint.safetensors"):
             storage().put(f"jobs/{job_id}/{number}/{name}", b"1")
         with sessions.writing() as session:
-            attempts.checkpoint_stored(session, AttemptRef(job_id, number))
+            attempts.record_checkpoint(session, AttemptRef(job_id, number))
         if number == 1:
             lose(job_id, 1)
     return job_id
@@ -50,7 +50,7 @@ def test_a_job_taken_again_keeps_the_checkpoint_it_goes_on_from() -> None:
     job_id = twice_begun()
     lose(job_id, 2)
     assert claim() is not None
-    cleanup.remove_of(job_id)
+    cleanup.remove_files(job_id)
     assert left(job_id) == ["2/checkpoint.safetensors", "2/preview.jpg"]
 
 
@@ -60,7 +60,7 @@ def test_an_ended_job_keeps_its_pictures_and_what_is_not_ours() -> None:
     storage().put(f"jobs/{job_id}/2/result.png", b"1")
     with sessions.writing() as session:
         states.succeed(session, AttemptRef(job_id, 2), {})
-    cleanup.remove_of(job_id)
+    cleanup.remove_files(job_id)
     assert left(job_id) == [".DS_Store", "2/preview.jpg", "2/result.png"]
 
 

@@ -13,15 +13,15 @@ from farm.database import sessions
 from farm.database.models import Exploration, Job, State, now
 from farm.errors import InvalidInput
 from farm.jobs import lists
-from farm.jobs.lists import Asked, Sort
+from farm.jobs.lists import ListQuery, Sort
 from tests.test_jobs import make_job, to_state
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
-def page(asked: Asked | None = None, cursor: str | None = None, limit: int = 3) -> lists.Page:
+def page(asked: ListQuery | None = None, cursor: str | None = None, limit: int = 3) -> lists.Page:
     with sessions.reading() as session:
-        return lists.page(session, asked or Asked(), cursor=cursor, limit=limit)
+        return lists.page(session, asked or ListQuery(), cursor=cursor, limit=limit)
 
 
 def names(found: lists.Page) -> list[str]:
@@ -29,7 +29,7 @@ def names(found: lists.Page) -> list[str]:
 
 
 def found(q: str) -> list[str]:
-    return sorted(names(page(Asked(q=q), limit=100)))
+    return sorted(names(page(ListQuery(q=q), limit=100)))
 
 
 def into_an_exploration(job_id: str) -> None:
@@ -46,7 +46,7 @@ def test_pages_follow_each_other_both_ways_without_gap_or_overlap() -> None:
     with sessions.writing() as session:
         session.execute(update(Job).where(Job.id.in_(ids[:4])).values(created_at=now()))
     for state, sort in product((None, State.QUEUED), Sort):
-        asked = Asked(state=state, sort=sort)
+        asked = ListQuery(state=state, sort=sort)
         every = [job.id for job in page(asked, limit=100).jobs]
         assert sorted(every) == sorted(ids)
         # When its pages are followed to the end
@@ -69,8 +69,8 @@ def test_what_comes_first_is_the_newest_the_oldest_or_the_first_by_name() -> Non
     for name in ("bridge", "Über allem", "Apple", "upper", "zebra"):
         make_job(name)
     assert names(page(limit=2)) == ["zebra", "upper"]
-    assert names(page(Asked(sort=Sort.OLDEST), limit=2)) == ["bridge", "Über allem"]
-    by_name = names(page(Asked(sort=Sort.NAME), limit=9))
+    assert names(page(ListQuery(sort=Sort.OLDEST), limit=2)) == ["bridge", "Über allem"]
+    by_name = names(page(ListQuery(sort=Sort.NAME), limit=9))
     assert by_name == ["Apple", "bridge", "Über allem", "upper", "zebra"]
 
 
@@ -96,12 +96,12 @@ def test_a_page_whose_jobs_are_all_gone_is_empty() -> None:
 def test_a_list_and_its_counts_can_be_of_one_state_and_leave_out_explorations() -> None:
     failed, queued, cell = to_state(State.FAILED), make_job(), make_job()
     into_an_exploration(cell)
-    assert [job.id for job in page(Asked(State.QUEUED)).jobs] == [queued]
-    assert [job.id for job in page(Asked(State.QUEUED, "pict")).jobs] == [queued]
-    assert [job.id for job in page(Asked(State.FAILED)).jobs] == [failed]
+    assert [job.id for job in page(ListQuery(State.QUEUED)).jobs] == [queued]
+    assert [job.id for job in page(ListQuery(State.QUEUED, "pict")).jobs] == [queued]
+    assert [job.id for job in page(ListQuery(State.FAILED)).jobs] == [failed]
     assert {job.id for job in page().jobs} == {failed, queued}
     with sessions.reading() as session:
-        counts = lists.counts(session)
+        counts = lists.count_by_state(session)
     assert list(counts) == list(State)
     assert {state: count for state, count in counts.items() if count} == {
         State.FAILED: 1,
@@ -117,8 +117,8 @@ def test_a_search_finds_part_of_a_name_without_regard_to_capitals_and_accents() 
     assert found("STRASSE") == ["Straße"]
     assert found("lakes at") == []
     with sessions.reading() as session:
-        assert lists.counts(session, "LAKE")[State.QUEUED] == 2
-        assert sum(lists.counts(session, "none such").values()) == 0
+        assert lists.count_by_state(session, "LAKE")[State.QUEUED] == 2
+        assert sum(lists.count_by_state(session, "none such").values()) == 0
 
 
 def test_a_wildcard_in_a_search_means_itself() -> None:
@@ -131,10 +131,10 @@ def test_a_wildcard_in_a_search_means_itself() -> None:
 def test_the_longest_names_are_searched_sorted_and_paged() -> None:
     for letter in "ab":
         make_job(letter + "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 119)
-    first = page(Asked(sort=Sort.NAME), limit=1)
+    first = page(ListQuery(sort=Sort.NAME), limit=1)
     assert first.next_cursor
     assert len(first.next_cursor) <= lists.CURSOR_LENGTH
-    assert names(page(Asked(sort=Sort.NAME), first.next_cursor))[0].startswith("b")
+    assert names(page(ListQuery(sort=Sort.NAME), first.next_cursor))[0].startswith("b")
 
 
 def forged(*parts: object) -> str:
@@ -153,11 +153,11 @@ MADE_UP = (
     "A" * 100_000,
     base64.urlsafe_b64encode(b"[" * 1500).decode(),
     forged(),
-    forged(False, Asked().mark, "2026-01-01", "no id"),
-    forged(False, Asked().mark, "yesterday", ID),
-    forged(False, Asked().mark, "0001-01-01T00:00:00+14:00", ID),
-    forged(False, Asked().mark, 7, ID),
-    forged("no", Asked().mark, "2026-01-01", ID),
+    forged(False, ListQuery().mark, "2026-01-01", "no id"),
+    forged(False, ListQuery().mark, "yesterday", ID),
+    forged(False, ListQuery().mark, "0001-01-01T00:00:00+14:00", ID),
+    forged(False, ListQuery().mark, 7, ID),
+    forged("no", ListQuery().mark, "2026-01-01", ID),
 )
 
 
@@ -167,8 +167,8 @@ def test_a_made_up_cursor_or_a_search_that_is_none_is_refused() -> None:
             page(cursor=cursor)
     for q in ("x" * 121, "a\0b", "a\ud800"):
         with pytest.raises(InvalidInput, match="q: has"):
-            Asked(q=q)
-    by_name = Asked(sort=Sort.NAME)
+            ListQuery(q=q)
+    by_name = ListQuery(sort=Sort.NAME)
     for value in ("a\0b", "\ud800", "x" * 1000):
         with pytest.raises(InvalidInput, match="cursor: is not one"):
             page(by_name, forged(False, by_name.mark, value, ID))
@@ -178,7 +178,12 @@ def test_a_cursor_of_another_list_is_refused() -> None:
     for name in "abcd":
         make_job(name)
     cursor = page().next_cursor
-    for other in (Asked(sort=Sort.OLDEST), Asked(sort=Sort.NAME), Asked(q="a"), Asked(State.QUEUED)):
+    for other in (
+        ListQuery(sort=Sort.OLDEST),
+        ListQuery(sort=Sort.NAME),
+        ListQuery(q="a"),
+        ListQuery(State.QUEUED),
+    ):
         with pytest.raises(InvalidInput, match="belongs to a list of another sort, search or state"):
             page(other, cursor)
 
@@ -193,7 +198,7 @@ def test_a_page_is_one_query_found_in_an_index_and_loads_no_pictures() -> None:
 
     event.listen(sessions.engine(), "before_cursor_execute", listen)
     for sort, q, state in product(Sort, ("", "ict"), (None, State.QUEUED)):
-        assert len(page(Asked(state, q, sort)).jobs) == 3
+        assert len(page(ListQuery(state, q, sort)).jobs) == 3
     event.remove(sessions.engine(), "before_cursor_execute", listen)
     asked_for = [statement for statement in asked_for if statement.startswith("SELECT")]
     assert len(asked_for) == 12
@@ -209,7 +214,7 @@ def test_every_list_can_be_read_in_order_from_a_covering_index(database: str) ->
                 connection.exec_driver_sql(f"SET LOCAL enable_{other} = off")
         for sort, q, state in product(Sort, ("", "ict"), (None, State.QUEUED)):
             start = lists._Place(False, "a" if sort is Sort.NAME else now(), ID)
-            query = lists._ids(Asked(state, q, sort), start)
+            query = lists._select_ids(ListQuery(state, q, sort), start)
             text = str(query.compile(sessions.engine(), compile_kwargs={"literal_binds": True}))
             explain = "EXPLAIN QUERY PLAN " if database == "sqlite" else "EXPLAIN "
             rows = connection.exec_driver_sql(explain + text).all()

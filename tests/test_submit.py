@@ -43,7 +43,7 @@ def test_a_job_is_accepted_while_the_queue_is_away_and_its_ticket_is_due() -> No
     assert (job.state, job.name, job.width, job.height) == (State.QUEUED, "two words", 200, 200)
     assert storage().get(job.content.key) == picture(0)
     with sessions.writing() as session:
-        assert tickets.tickets_due(session, 60) == [WorkClass.PREVIEW]
+        assert tickets.collect_due_tickets(session, 60) == [WorkClass.PREVIEW]
 
 
 @pytest.mark.parametrize(

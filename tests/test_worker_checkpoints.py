@@ -94,4 +94,4 @@ def test_a_storage_that_refuses_stops_no_job(monkeypatch: pytest.MonkeyPatch) ->
     with sessions.reading() as session:
         assert states.get(session, first.job.id).checkpoint_attempt is None
     with sessions.writing() as session:
-        attempts.heartbeat(session, first.attempt)
+        attempts.renew_lease(session, first.attempt)

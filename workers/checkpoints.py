@@ -66,7 +66,7 @@ class Checkpoints:
         except Exception as error:  # whatever a storage raises
             log.warning("checkpoint not stored", job=self._job.id, error=str(error))
             return
-        retries.write(lambda session: attempts.checkpoint_stored(session, self._attempt))
+        retries.write(lambda session: attempts.record_checkpoint(session, self._attempt))
         if self._older is not None:
             with suppress(StorageAway):  # what is left is removed at the job's end
                 self._store.delete(self._job.checkpoint_key(self._older))

@@ -65,9 +65,9 @@ class Heartbeat(threading.Thread):
             with sessions.writing() as session:
                 registry.record_heartbeat(session, *self._worker)
                 if claim and stuck:
-                    states.broke_off(session, claim.attempt, states.LOST, STUCK)
+                    states.release_interrupted(session, claim.attempt, states.LOST, STUCK)
                 elif claim:
-                    attempts.heartbeat(session, claim.attempt)
+                    attempts.renew_lease(session, claim.attempt)
         except AttemptLost:
             pass  # the renderer learns of it at its next report
         except SQLAlchemyError as error:  # a database that is away is tried again

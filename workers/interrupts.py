@@ -38,7 +38,7 @@ class Waits:
         if stopping.is_set():
             raise Stop(State.QUEUED)
         with suppress(*retries.DatabaseAway), sessions.writing() as session:
-            if attempts.heartbeat(session, self._attempt) is State.CANCELLING:
+            if attempts.renew_lease(session, self._attempt) is State.CANCELLING:
                 raise Stop(State.CANCELLING)
             if not self._said:
                 attempts.note(session, self._attempt, "waits for the storage, which does not answer")

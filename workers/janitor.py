@@ -61,7 +61,7 @@ class Janitor:
             if lapsed:
                 for job_id in states.requeue_lapsed(session):
                     logger.warning("worker lost", job=job_id)
-            due = tickets.tickets_due(session, TICKET_SECONDS)
+            due = tickets.collect_due_tickets(session, TICKET_SECONDS)
         for work_class in due:
             send_ticket(work_class)
 

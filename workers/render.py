@@ -96,7 +96,7 @@ def _end_by_error(error: Exception, attempt: AttemptRef, logger: Any) -> bool:
     if device.is_out_of_memory(error):
         logger.exception("out of memory")
         message = "its worker ran out of memory"
-        _end(attempt, lambda s: states.broke_off(s, attempt, states.OUT_OF_MEMORY, message))
+        _end(attempt, lambda s: states.release_interrupted(s, attempt, states.OUT_OF_MEMORY, message))
         return True
     message = _explain(error, attempt, logger)
     _end(attempt, lambda s: states.fail(s, attempt, message))
@@ -233,7 +233,7 @@ def _finish(task: _Task, step: Step) -> None:
 
 def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
     """Unless the job was cancelled while its picture was measured and stored."""
-    if attempts.heartbeat(session, task.attempt) is State.CANCELLING:
+    if attempts.renew_lease(session, task.attempt) is State.CANCELLING:
         raise Stop(State.CANCELLING)
     states.succeed(session, task.attempt, metrics)
 
@@ -250,10 +250,10 @@ def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -
 
 def _leave(attempt: AttemptRef, state: State) -> None:
     if state is State.CANCELLING:
-        _end(attempt, lambda s: states.stopped(s, attempt))
+        _end(attempt, lambda s: states.confirm_cancelled(s, attempt))
     else:
         reason = "its worker was stopped; waits for another"
-        _end(attempt, lambda s: states.give_back(s, attempt, reason))
+        _end(attempt, lambda s: states.requeue(s, attempt, reason))
 
 
 def _end(attempt: AttemptRef, move: Callable[[Session], None]) -> None:

@@ -85,7 +85,7 @@ class Reporter:
                 if speed := self._speed(step):
                     registry.record_speed(session, settings().worker_name, speed)
                 if self._lines:
-                    attempts.say(session, self._attempt, self._lines)
+                    attempts.add_log_lines(session, self._attempt, self._lines)
         except retries.DatabaseAway as error:
             log.warning("not reported", job=self._job.id, error=str(error.orig))
             return
@@ -99,7 +99,7 @@ class Reporter:
         try:
             self._store.put(self._job.preview_key, encode.encode_preview(step.picture()))
             with sessions.writing() as session:
-                attempts.preview_stored(session, self._attempt)
+                attempts.record_preview(session, self._attempt)
         except (StorageAway, *retries.DatabaseAway) as error:
             log.warning("preview not stored", job=self._job.id, error=str(error))
         self._previewed = time.monotonic()

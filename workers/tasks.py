@@ -83,6 +83,6 @@ def render_next(work_class: str) -> None:
         return
     with _heartbeat.of(claim):
         fresh_memory_wanted = render.render(claim, _heartbeat.progressed)
-    cleanup.remove_of(claim.job.id)
+    cleanup.remove_files(claim.job.id)
     if fresh_memory_wanted:
         os._exit(EXIT_OUT_OF_MEMORY)  # the parent starts another child

@@ -153,7 +153,7 @@ def _requeue_interrupted(children: list[Child]) -> None:
     """Requeue the jobs that ran when the farm was killed; no other farm uses this database."""
     names = [child.environment["FARM_WORKER_NAME"] for child in children if child.environment]
     with sessions.writing() as session:
-        for job_id in states.requeue_of(session, names):
+        for job_id in states.requeue_by_workers(session, names):
             console.print(f"job {job_id} was cut off, and goes on", soft_wrap=True)
 
 

@@ -164,7 +164,8 @@ class Job(Base):
 
     version: Mapped[int] = mapped_column(default=0)  # grows with all that a page shows of the row
     attempt: Mapped[int] = mapped_column(default=0)  # number of the latest; 0: none yet
-    counts_after: Mapped[int] = mapped_column(default=0)  # lost workers are counted after this attempt
+    # Attempts after this one count towards `farm.jobs.states.MAX_FAILURES`.
+    retry_limit_from_attempt: Mapped[int] = mapped_column("counts_after", default=0)
     checkpoint_attempt: Mapped[int | None]  # whose checkpoint is the newest; None: there is none
     lease_until: Mapped[datetime | None]  # the worker is taken for lost after it
     progress: Mapped[float] = mapped_column(default=0.0)  # 0..1, by work, not by iterations
@@ -273,7 +274,9 @@ class Attempt(Base):
     worker: Mapped[str] = mapped_column(String(120))
     started_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
-    outcome: Mapped[str | None] = mapped_column(String(32))  # a state, or see farm.jobs.states.MOST
+    outcome: Mapped[str | None] = mapped_column(
+        String(32)
+    )  # a state, or see farm.jobs.states.MAX_FAILURES
 
 
 class Event(Base):

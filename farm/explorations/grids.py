@@ -121,10 +121,10 @@ def _make_cells(recipe: Recipe, across: Axis, down: Axis, size: int) -> list[Rec
     Raises:
         InvalidInput: a setting left its limits on the way.
     """
-    return [_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
+    return [_make_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
 
 
-def _cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]) -> Recipe:
+def _make_cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]) -> Recipe:
     """
     Raises:
         InvalidInput: a setting left its limits on the way.
@@ -134,7 +134,7 @@ def _cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]
     return Recipe.parse(recipe.model_dump(mode="json") | fixed | row | column)
 
 
-def chosen(exploration: Exploration, job: Job) -> Recipe:
+def enlarge_cell(exploration: Exploration, job: Job) -> Recipe:
     """The recipe that a cell stands for, at the size that is wanted in the end, growing out of it."""
     width = len(exploration.across["settings"])
     row, column = divmod(job.cell or 0, width)
@@ -155,20 +155,22 @@ def get(exploration_id: str) -> Exploration:
         NotFound: no such exploration.
     """
     with sessions.reading() as session:
-        query = _with_cells().where(Exploration.id == exploration_id)
+        query = _select_with_cells().where(Exploration.id == exploration_id)
         found: Exploration | None = session.scalars(query).one_or_none()
     if found is None:
         raise NotFound("There is no exploration with this id; perhaps it was deleted.")
     return found
 
 
-def newest(session: Session, limit: int) -> list[Exploration]:
+def list_newest(session: Session, limit: int) -> list[Exploration]:
     """The latest explorations."""
-    query = _with_cells().order_by(Exploration.created_at.desc(), Exploration.id.desc()).limit(limit)
+    query = (
+        _select_with_cells().order_by(Exploration.created_at.desc(), Exploration.id.desc()).limit(limit)
+    )
     return list(session.scalars(query))
 
 
-def _with_cells() -> Select[Exploration]:
+def _select_with_cells() -> Select[Exploration]:
     return select(Exploration).options(selectinload(Exploration.cells))
 
 
@@ -193,7 +195,7 @@ def forget(exploration_id: str) -> None:
         NotFound: no such exploration.
         WrongState: a cell has not ended.
     """
-    with actions.deleting(job.id for job in get(exploration_id).cells) as session:
+    with actions.delete_together(job.id for job in get(exploration_id).cells) as session:
         session.execute(delete(Exploration).where(Exploration.id == exploration_id))
 
 

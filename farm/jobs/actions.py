@@ -29,7 +29,7 @@ def cancel(job_id: str) -> Job:
     with sessions.writing() as session:
         job = states.cancel(session, job_id)
     if job.state.ended:  # a running one's worker removes its files when it stops
-        cleanup.remove_of(job_id)
+        cleanup.remove_files(job_id)
     return job
 
 
@@ -61,12 +61,12 @@ def delete(job_id: str) -> Job:
     """
     with sessions.writing() as session:
         job = states.delete_ended(session, job_id)
-    cleanup.remove_of(job_id)
+    cleanup.remove_files(job_id)
     return job
 
 
 @contextmanager
-def deleting(job_ids: Iterable[str]) -> Iterator[Session]:
+def delete_together(job_ids: Iterable[str]) -> Iterator[Session]:
     """Delete ended jobs together, all or none, and their files after the commit; those that are gone
     already are passed over. The block adds to the same transaction.
 
@@ -80,4 +80,4 @@ def deleting(job_ids: Iterable[str]) -> Iterator[Session]:
                 states.delete_ended(session, job_id)
         yield session
     for job_id in job_ids:
-        cleanup.remove_of(job_id)
+        cleanup.remove_files(job_id)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import Event, Job, LogLine, LossPoint, State
 from farm.errors import AttemptLost
-from farm.jobs.states import AttemptRef, lease, state_of
+from farm.jobs.states import AttemptRef, compute_lease_end, read_state
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,20 @@ def report(session: Session, attempt: AttemptRef, progress: Progress) -> State:
             tv=progress.tv_loss,
         )
     )
-    return state_of(session, attempt)
+    return read_state(session, attempt)
 
 
-def heartbeat(session: Session, attempt: AttemptRef) -> State:
+def renew_lease(session: Session, attempt: AttemptRef) -> State:
     """Renew the lease; returns the state.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, attempt, shown=False, lease_until=lease(session))
-    return state_of(session, attempt)
+    _write(session, attempt, shown=False, lease_until=compute_lease_end(session))
+    return read_state(session, attempt)
 
 
-def say(session: Session, attempt: AttemptRef, lines: Sequence[str]) -> None:
+def add_log_lines(session: Session, attempt: AttemptRef, lines: Sequence[str]) -> None:
     """Lines of the worker's log that tell a person how the job goes. Never a traceback.
 
     Raises:
@@ -90,7 +90,7 @@ def set_features(session: Session, attempt: AttemptRef, features: str) -> None:
     _write(session, attempt, features=features)
 
 
-def preview_stored(session: Session, attempt: AttemptRef) -> None:
+def record_preview(session: Session, attempt: AttemptRef) -> None:
     """A newer preview lies in storage.
 
     Raises:
@@ -99,7 +99,7 @@ def preview_stored(session: Session, attempt: AttemptRef) -> None:
     _write(session, attempt, preview_version=Job.preview_version + 1)
 
 
-def checkpoint_stored(session: Session, attempt: AttemptRef) -> None:
+def record_checkpoint(session: Session, attempt: AttemptRef) -> None:
     """From now on the job is gone on with from this attempt's checkpoint, which lies in storage.
 
     Raises:
@@ -115,7 +115,7 @@ def note(session: Session, attempt: AttemptRef, message: str) -> None:
         AttemptLost: the job is no longer this attempt's.
     """
     _write(session, attempt)
-    state = state_of(session, attempt)
+    state = read_state(session, attempt)
     session.add(Event(job_id=attempt.job_id, attempt=attempt.number, state=state, message=message))
 
 

@@ -17,7 +17,7 @@ from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.jobs import actions
 from farm.jobs.tickets import TicketBatch
 
-MOST = 200  # jobs at once
+MAX_JOBS = 200  # jobs at once
 ID = re.compile(r"[0-9a-f]{32}")  # whatever else is asked for never reaches a query
 
 GONE = "not there any more"
@@ -57,13 +57,15 @@ def plan(action: Action, ids: Sequence[str]) -> list[Outcome]:
         InvalidInput: no job at all, or too many.
     """
     ids = list(dict.fromkeys(ids))
-    if not 1 <= len(ids) <= MOST:
-        raise InvalidInput(Problem("ids", f"names {len(ids)} jobs; 1 to {MOST} can be changed at once"))
+    if not 1 <= len(ids) <= MAX_JOBS:
+        raise InvalidInput(
+            Problem("ids", f"names {len(ids)} jobs; 1 to {MAX_JOBS} can be changed at once")
+        )
     known = [job_id for job_id in ids if ID.fullmatch(job_id)]
     with sessions.reading() as session:
         rows = session.scalars(select(Job).where(Job.id.in_(known)).options(raiseload("*")))
         found = {job.id: job for job in rows}
-    return [_judged(action, job_id, found.get(job_id)) for job_id in ids]
+    return [_plan_one(action, job_id, found.get(job_id)) for job_id in ids]
 
 
 def carry_out(action: Action, ids: Sequence[str]) -> list[Outcome]:
@@ -72,14 +74,14 @@ def carry_out(action: Action, ids: Sequence[str]) -> list[Outcome]:
     Raises:
         InvalidInput: no job at all, or too many.
     """
-    act = _act_of(action)
+    act = _choose_action(action)
     return [
-        planned if planned.refusal else _done(action, act, planned.job_id)
+        planned if planned.refusal else _carry_out_one(action, act, planned.job_id)
         for planned in plan(action, ids)
     ]
 
 
-def _act_of(action: Action) -> Callable[[str], Job]:
+def _choose_action(action: Action) -> Callable[[str], Job]:
     match action:
         case Action.CANCEL:
             return actions.cancel
@@ -89,11 +91,11 @@ def _act_of(action: Action) -> Callable[[str], Job]:
             return actions.delete
 
 
-def _judged(action: Action, job_id: str, job: Job | None) -> Outcome:
-    return Outcome(job_id, job, GONE if job is None else _refusal(action, job.state))
+def _plan_one(action: Action, job_id: str, job: Job | None) -> Outcome:
+    return Outcome(job_id, job, GONE if job is None else _explain_refusal(action, job.state))
 
 
-def _refusal(action: Action, state: State) -> str | None:
+def _explain_refusal(action: Action, state: State) -> str | None:
     """Why this is not done to a job in this state; None: it is."""
     match action, state:
         case Action.CANCEL, State.CANCELLING:
@@ -107,7 +109,7 @@ def _refusal(action: Action, state: State) -> str | None:
     return None if state.ended else CANCEL_FIRST
 
 
-def _done(action: Action, act: Callable[[str], Job], job_id: str) -> Outcome:
+def _carry_out_one(action: Action, act: Callable[[str], Job], job_id: str) -> Outcome:
     try:
         return Outcome(job_id, act(job_id))
     except (NotFound, WrongState):  # it has changed since it was looked at

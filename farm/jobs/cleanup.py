@@ -29,7 +29,7 @@ KEY = re.compile(r"jobs/(?P<job>[0-9a-f]+)/(?P<attempt>\d+)/(?P<name>.+)")
 log = structlog.get_logger()
 
 
-def remove_of(job_id: str) -> None:
+def remove_files(job_id: str) -> None:
     """Remove what one job no longer needs: what past attempts left, and its checkpoint once it ended.
     What cannot be removed now is left to the janitor."""
     try:
@@ -68,11 +68,11 @@ def _remove(session: Session, store: Storage, by_job: dict[str, list[str]]) -> N
         if row is None:
             store.delete_folder(f"jobs/{job_id}")
             continue
-        for key in _needless(keys, {row.attempt, row.checkpoint_attempt}, row.state.ended):
+        for key in _find_needless(keys, {row.attempt, row.checkpoint_attempt}, row.state.ended):
             store.delete(key)
 
 
-def _needless(keys: Iterable[str], attempts: set[int | None], ended: bool) -> Iterable[str]:
+def _find_needless(keys: Iterable[str], attempts: set[int | None], ended: bool) -> Iterable[str]:
     """Those of other attempts than these, and checkpoints of an ended job; none that is not ours."""
     for key in keys:
         found = KEY.fullmatch(key)
@@ -87,16 +87,16 @@ def _expire_uploads(store: Storage) -> None:
     """Row and file go in one transaction, so that whoever sends the same picture at this moment waits,
     finds neither, and stores it anew."""
     with sessions.reading() as session:
-        found = session.scalars(select(Upload).where(*_unused(session))).all()
+        found = session.scalars(select(Upload).where(*_match_unused(session))).all()
     for upload in found:
         with sessions.writing() as session:
-            unused = delete(Upload).where(Upload.sha256 == upload.sha256, *_unused(session))
+            unused = delete(Upload).where(Upload.sha256 == upload.sha256, *_match_unused(session))
             if sessions.changed(session, unused):
                 store.delete(upload.thumbnail_key)
                 store.delete(upload.key)
 
 
-def _unused(session: Session) -> tuple[Any, ...]:
+def _match_unused(session: Session) -> tuple[Any, ...]:
     """Not sent lately, and of no job."""
     return (
         Upload.sent_at < sessions.clock(session) - UNUSED_UPLOAD,

@@ -31,7 +31,7 @@ def get_with_history(session: Session, job_id: str) -> Job:
     return job
 
 
-def queue(session: Session) -> tuple[dict[WorkClass, int], dict[State, int]]:
+def count_jobs(session: Session) -> tuple[dict[WorkClass, int], dict[State, int]]:
     """How many wait in each class, and how many jobs of any kind are in each state."""
     count = func.count()
     waiting = select(Job.work_class, count).where(Job.state == State.QUEUED).group_by(Job.work_class)
@@ -43,7 +43,7 @@ def queue(session: Session) -> tuple[dict[WorkClass, int], dict[State, int]]:
     )
 
 
-def losses(session: Session, job: Job) -> list[LossPoint]:
+def list_losses(session: Session, job: Job) -> list[LossPoint]:
     """The loss curve, thinned to what a chart can show: where an attempt went on from a checkpoint, its
     points follow those of the attempts before it."""
     points: list[LossPoint] = []
@@ -56,13 +56,13 @@ def losses(session: Session, job: Job) -> list[LossPoint]:
     return points[::-stride][::-1]
 
 
-def log_tail(session: Session, job: Job) -> list[LogLine]:
+def list_last_log_lines(session: Session, job: Job) -> list[LogLine]:
     """What its worker said last, oldest first."""
     last = select(LogLine).where(LogLine.job_id == job.id).order_by(LogLine.id.desc())
     return list(session.scalars(last.limit(LOG_LINES_SHOWN)))[::-1]
 
 
-def waits_for(session: Session, job: Job) -> str | None:
+def explain_wait(session: Session, job: Job) -> str | None:
     """Why a queued job has not started, for a person; None for one that is not queued."""
     if job.state is not State.QUEUED:
         return None
@@ -92,7 +92,7 @@ def depends_on_others(state: State, eta_seconds: float | None) -> bool:
     return state is State.QUEUED or (state is State.RUNNING and eta_seconds is None)
 
 
-def version(job_id: str) -> str | None:
+def read_version(job_id: str) -> str | None:
     """Changes with all that is told of a job, and if another gets its id; None: it depends on others,
     too.
 
@@ -107,7 +107,7 @@ def version(job_id: str) -> str | None:
     return f"{row.created_at.timestamp():.6f}.{row.attempt}.{row.version}"
 
 
-def expected(session: Session, job: Job) -> Estimate | None:
+def estimate_job(session: Session, job: Job) -> Estimate | None:
     """What a job will need: where it waits, on the best worker; where it runs, on its own, until it
     has measured its time left. None: nothing to tell, or nobody to tell it."""
     if not depends_on_others(job.state, job.eta_seconds):

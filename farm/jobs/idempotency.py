@@ -49,12 +49,12 @@ class Key:
             request_sha256: where a key is from before owners were kept, this very request finds its job.
         """
         same = Job.idempotency_key == self.text
-        for owner in (Job.idempotency_owner == self.owner, self._was_unknown(request_sha256)):
+        for owner in (Job.idempotency_owner == self.owner, self._match_unowned(request_sha256)):
             if job_id := session.scalar(select(Job.id).where(same, owner)):
                 return states.get(session, job_id)
         return None
 
-    def _was_unknown(self, request_sha256: str) -> ColumnElement[bool]:
+    def _match_unowned(self, request_sha256: str) -> ColumnElement[bool]:
         if self.owner in (FORM, ID):
             return false()
         return Job.idempotency_owner.is_(None) & (Job.request_sha256 == request_sha256)
@@ -78,7 +78,7 @@ class Request:
     @classmethod
     def from_parts(cls, key: Key | None, parts: Iterable[bytes]) -> Request | None:
         """Return the request that these parts make; None if it came without a key."""
-        return None if key is None else cls(key, digest(parts))
+        return None if key is None else cls(key, compute_digest(parts))
 
     def mark(self, job: Job) -> None:
         """Write key and digest into the job that the request becomes."""
@@ -125,7 +125,7 @@ def submit_once(request: Request | None, submit: Callable[[], Job]) -> Job:
         raise
 
 
-def digest(parts: Iterable[bytes]) -> str:
+def compute_digest(parts: Iterable[bytes]) -> str:
     """Return the SHA-256, in hex, of all that makes a request this one."""
     whole = hashlib.sha256()
     for part in parts:

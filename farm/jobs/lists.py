@@ -41,7 +41,7 @@ class Sort(enum.StrEnum):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListQuery:
     """What a list is asked for. `q` is part of a name.
 
     Raises:
@@ -76,7 +76,7 @@ class Page:
     previous_cursor: str | None  # None at the beginning
 
 
-def page(session: Session, asked: Asked, *, cursor: str | None = None, limit: int = PAGE) -> Page:
+def page(session: Session, asked: ListQuery, *, cursor: str | None = None, limit: int = PAGE) -> Page:
     """The first page, or the one that a cursor asks for.
 
     Raises:
@@ -84,8 +84,8 @@ def page(session: Session, asked: Asked, *, cursor: str | None = None, limit: in
     """
     start = _Place.read(cursor, asked) if cursor else None
     backward = start is not None and start.backward
-    ids = _ids(asked, start).limit(limit + 1)
-    rows = select(Job).where(Job.id.in_(ids)).order_by(*_order(asked.sort, backward))
+    ids = _select_ids(asked, start).limit(limit + 1)
+    rows = select(Job).where(Job.id.in_(ids)).order_by(*_sort_columns(asked.sort, backward))
     found = list(session.scalars(rows.options(raiseload("*"))))
     more = len(found) > limit
     shown = found[:limit][::-1] if backward else found[:limit]
@@ -94,31 +94,31 @@ def page(session: Session, asked: Asked, *, cursor: str | None = None, limit: in
     after, before = (True, more) if backward else (more, start is not None)
     return Page(
         shown,
-        _Place.of(shown[-1], asked, backward=False).write(asked) if after else None,
-        _Place.of(shown[0], asked, backward=True).write(asked) if before else None,
+        _Place.from_job(shown[-1], asked, backward=False).write(asked) if after else None,
+        _Place.from_job(shown[0], asked, backward=True).write(asked) if before else None,
     )
 
 
-def counts(session: Session, q: str = "") -> dict[State, int]:
+def count_by_state(session: Session, q: str = "") -> dict[State, int]:
     """How many jobs of the list are in each state, of those whose name has `q` in it."""
-    query = select(Job.state, func.count()).where(*_listed(Asked(q=q))).group_by(Job.state)
+    query = select(Job.state, func.count()).where(*_filter_listed(ListQuery(q=q))).group_by(Job.state)
     found: dict[State, int] = dict(session.execute(query).all())
     return {state: found.get(state, 0) for state in State}
 
 
-def _ids(asked: Asked, start: _Place | None) -> Select[str]:
+def _select_ids(asked: ListQuery, start: _Place | None) -> Select[str]:
     """Of the jobs from a place on, as an index has them."""
     backward = start is not None and start.backward
-    query = select(Job.id).where(*_listed(asked))
+    query = select(Job.id).where(*_filter_listed(asked))
     if start is not None:
         column = asked.sort.column
         here, there = tuple_(column, Job.id), tuple_(literal(start.value, column.type), start.job_id)
-        query = query.where(here < there if _down(asked.sort, backward) else here > there)
+        query = query.where(here < there if _is_descending(asked.sort, backward) else here > there)
     # PostgreSQL reads an index in order only if its first column is named, though it is null in all.
-    return query.order_by(*_order(asked.sort, backward, Job.exploration_id))
+    return query.order_by(*_sort_columns(asked.sort, backward, Job.exploration_id))
 
 
-def _listed(asked: Asked) -> list[ColumnElement[bool]]:
+def _filter_listed(asked: ListQuery) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [Job.exploration_id.is_(None)]
     if asked.state is not None:
         conditions.append(Job.state == asked.state)
@@ -127,12 +127,12 @@ def _listed(asked: Asked) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _order(sort: Sort, backward: bool, *before: Any) -> list[ColumnElement[Any]]:
+def _sort_columns(sort: Sort, backward: bool, *before: Any) -> list[ColumnElement[Any]]:
     columns = (*before, sort.column, Job.id)
-    return [column.desc() if _down(sort, backward) else column.asc() for column in columns]
+    return [column.desc() if _is_descending(sort, backward) else column.asc() for column in columns]
 
 
-def _down(sort: Sort, backward: bool) -> bool:
+def _is_descending(sort: Sort, backward: bool) -> bool:
     return (sort is Sort.NEWEST) is not backward
 
 
@@ -145,17 +145,17 @@ class _Place:
     job_id: str
 
     @classmethod
-    def of(cls, job: Job, asked: Asked, *, backward: bool) -> _Place:
+    def from_job(cls, job: Job, asked: ListQuery, *, backward: bool) -> _Place:
         return cls(backward, getattr(job, asked.sort.column.key), job.id)
 
-    def write(self, asked: Asked) -> str:
+    def write(self, asked: ListQuery) -> str:
         """As a cursor."""
         value = self.value if isinstance(self.value, str) else self.value.isoformat()
         text = json.dumps([self.backward, asked.mark, value, self.job_id], ensure_ascii=False)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
-    def read(cls, cursor: str, asked: Asked) -> _Place:
+    def read(cls, cursor: str, asked: ListQuery) -> _Place:
         """Raises:
         InvalidInput: it is not one of ours, or of another list.
         """
@@ -167,14 +167,14 @@ class _Place:
                 case _:
                     raise ValueError(text)
             if mark == asked.mark:
-                return cls(backward, _value(asked.sort, value), job_id)
+                return cls(backward, _parse_value(asked.sort, value), job_id)
         except (ValueError, OverflowError, RecursionError):
             raise InvalidInput(Problem("cursor", "is not one that this farm gave out")) from None
         message = "belongs to a list of another sort, search or state; ask for the first page again"
         raise InvalidInput(Problem("cursor", message))
 
 
-def _value(sort: Sort, text: str) -> datetime | str:
+def _parse_value(sort: Sort, text: str) -> datetime | str:
     """Raises:
     ValueError: no place in a list of this sort.
     """

@@ -44,14 +44,14 @@ def rate(session: Session, job_id: str, rater: str, stars: int) -> None:
     job = states.get(session, job_id)
     if job.state is not State.SUCCEEDED:
         raise WrongState(f"This job is {job.state.value}; there is no picture to rate.")
-    mine = session.scalar(_of(job_id, rater))
+    mine = session.scalar(_select_rating(job_id, rater))
     if mine is None:
         try:
             with session.begin_nested():
                 session.add(Rating(job_id=job_id, rater=rater, stars=stars))
             return
         except IntegrityError:  # the same rater, twice at this moment
-            mine = session.scalars(_of(job_id, rater)).one()
+            mine = session.scalars(_select_rating(job_id, rater)).one()
     mine.stars = stars
 
 
@@ -60,9 +60,9 @@ def withdraw(session: Session, job_id: str, rater: str) -> None:
     sessions.changed(session, delete(Rating).where(Rating.job_id == job_id, Rating.rater == rater))
 
 
-def stars_of(session: Session, job_id: str, rater: str) -> int | None:
+def find_stars(session: Session, job_id: str, rater: str) -> int | None:
     """What a rater said of a picture."""
-    mine = session.scalar(_of(job_id, rater))
+    mine = session.scalar(_select_rating(job_id, rater))
     return mine.stars if mine else None
 
 
@@ -74,12 +74,12 @@ def opinion(session: Session, job: Job) -> Opinion:
     if job.look_sha256:
         alike = means.join(Job, Job.id == Rating.job_id).where(Job.look_sha256 == job.look_sha256)
         look_mean, look_count = session.execute(alike).one()
-    return Opinion(_rounded(mean), count, _rounded(look_mean), look_count)
+    return Opinion(_round(mean), count, _round(look_mean), look_count)
 
 
-def _rounded(mean: object) -> float | None:
+def _round(mean: object) -> float | None:
     return None if mean is None else round(float(str(mean)), 2)
 
 
-def _of(job_id: str, rater: str) -> Select[Rating]:
+def _select_rating(job_id: str, rater: str) -> Select[Rating]:
     return select(Rating).where(Rating.job_id == job_id, Rating.rater == rater)

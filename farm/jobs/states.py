@@ -48,7 +48,7 @@ MOVES: dict[State, frozenset[State]] = {
 # since a person last asked for it.
 LOST = "worker lost"
 OUT_OF_MEMORY = "out of memory"
-MOST = {LOST: 5, OUT_OF_MEMORY: 2}
+MAX_FAILURES = {LOST: 5, OUT_OF_MEMORY: 2}
 GIVEN_UP = {
     LOST: "Given up: {most} workers were lost while rendering this job.",
     OUT_OF_MEMORY: "Given up: {most} times a worker ran out of memory. Try a smaller size.",
@@ -137,7 +137,7 @@ def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
             f"taken by {worker}",
             attempt=Job.attempt + 1,
             started_at=clock(session),
-            lease_until=lease(session),
+            lease_until=compute_lease_end(session),
             **_BLANK,
             **_PROGRESS_KEPT,
         )
@@ -185,13 +185,13 @@ def fail(session: Session, attempt: AttemptRef, message: str) -> None:
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    if state_of(session, attempt) is State.CANCELLING:
-        stopped(session, attempt)
+    if read_state(session, attempt) is State.CANCELLING:
+        confirm_cancelled(session, attempt)
     else:
         _end(session, attempt, State.RUNNING, State.FAILED, message, error=message)
 
 
-def stopped(session: Session, attempt: AttemptRef) -> None:
+def confirm_cancelled(session: Session, attempt: AttemptRef) -> None:
     """The attempt noticed that a person cancelled the job, and stopped.
 
     Raises:
@@ -200,19 +200,19 @@ def stopped(session: Session, attempt: AttemptRef) -> None:
     _end(session, attempt, State.CANCELLING, State.CANCELLED, "cancelled")
 
 
-def give_back(session: Session, attempt: AttemptRef, reason: str) -> None:
+def requeue(session: Session, attempt: AttemptRef, reason: str) -> None:
     """The worker stops before the job is done; the job waits again.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    if state_of(session, attempt) is State.CANCELLING:
-        stopped(session, attempt)
+    if read_state(session, attempt) is State.CANCELLING:
+        confirm_cancelled(session, attempt)
     else:
         _end(session, attempt, State.RUNNING, State.QUEUED, reason)
 
 
-def broke_off(session: Session, attempt: AttemptRef, outcome: str, message: str) -> None:
+def release_interrupted(session: Session, attempt: AttemptRef, outcome: str, message: str) -> None:
     """The attempt ended by no fault of the job: it waits again, or fails after too many of these.
 
     Args:
@@ -222,19 +222,19 @@ def broke_off(session: Session, attempt: AttemptRef, outcome: str, message: str)
         AttemptLost: the job is no longer this attempt's.
     """
     job_id = attempt.job_id
-    start = state_of(session, attempt)
+    start = read_state(session, attempt)
     if start is State.CANCELLING:
         _end(session, attempt, start, State.CANCELLED, message, outcome)
         return
     alike = select(func.count()).where(
         Attempt.job_id == job_id,
         Attempt.outcome == outcome,
-        Attempt.number > select(Job.counts_after).where(Job.id == job_id).scalar_subquery(),
+        Attempt.number > select(Job.retry_limit_from_attempt).where(Job.id == job_id).scalar_subquery(),
     )
-    if (session.scalar(alike) or 0) + 1 < MOST[outcome]:
+    if (session.scalar(alike) or 0) + 1 < MAX_FAILURES[outcome]:
         _end(session, attempt, State.RUNNING, State.QUEUED, message, outcome)
     else:
-        error = GIVEN_UP[outcome].format(most=MOST[outcome])
+        error = GIVEN_UP[outcome].format(most=MAX_FAILURES[outcome])
         _end(session, attempt, State.RUNNING, State.FAILED, error, outcome, error=error)
 
 
@@ -265,7 +265,7 @@ def retry(session: Session, job_id: str) -> Job:
     job = get(session, job_id)
     if State.QUEUED not in MOVES[job.state] or not job.state.ended:
         raise WrongState(f"This job is {job.state.value}; only a failed or cancelled one is retried.")
-    values = {**_BLANK, **_NO_PROGRESS, "started_at": None, "counts_after": Job.attempt}
+    values = {**_BLANK, **_NO_PROGRESS, "started_at": None, "retry_limit_from_attempt": Job.attempt}
     if not _move(session, job_id, job.state, State.QUEUED, "retried", **values):
         raise WrongState("This job's state has just changed; look again.")
     return get(session, job_id)
@@ -288,24 +288,24 @@ def delete_ended(session: Session, job_id: str) -> Job:
 
 def requeue_lapsed(session: Session) -> list[str]:
     """Attempts whose lease lapsed are lost. Returns the ids of their jobs."""
-    return _requeue(session, "its worker was lost", Job.lease_until < clock(session))
+    return _release_lost(session, "its worker was lost", Job.lease_until < clock(session))
 
 
-def requeue_of(session: Session, workers: Sequence[str]) -> list[str]:
+def requeue_by_workers(session: Session, workers: Sequence[str]) -> list[str]:
     """Attempts of these workers are lost: whoever asks knows that they are dead. Returns job ids."""
     theirs = select(Attempt.id).where(
         Attempt.job_id == Job.id, Attempt.number == Job.attempt, Attempt.worker.in_(workers)
     )
-    return _requeue(session, "its worker was killed", theirs.exists())
+    return _release_lost(session, "its worker was killed", theirs.exists())
 
 
-def _requeue(session: Session, message: str, which: Any) -> list[str]:
+def _release_lost(session: Session, message: str, which: Any) -> list[str]:
     held = Job.state.in_((State.RUNNING, State.CANCELLING))
     found = session.execute(select(Job.id, Job.attempt).where(held, which)).all()
     moved = []
     for attempt in (AttemptRef(*row) for row in found):
         try:
-            broke_off(session, attempt, LOST, message)
+            release_interrupted(session, attempt, LOST, message)
         except AttemptLost:  # somebody else was quicker
             continue
         moved.append(attempt.job_id)
@@ -355,7 +355,7 @@ def _end(
     )
 
 
-def state_of(session: Session, attempt: AttemptRef) -> State:
+def read_state(session: Session, attempt: AttemptRef) -> State:
     """Return the state of the attempt's job as the database has it now.
 
     Raises:
@@ -367,7 +367,7 @@ def state_of(session: Session, attempt: AttemptRef) -> State:
     return state
 
 
-def lease(session: Session) -> datetime:
+def compute_lease_end(session: Session) -> datetime:
     """Until when a job is its worker's if it is not heard of again."""
     return clock(session) + timedelta(seconds=settings().lease_seconds)
 

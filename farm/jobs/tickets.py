@@ -69,7 +69,7 @@ def wake(job: Job) -> bool:
     sent = send_ticket(job.work_class)
     if sent:
         with sessions.writing() as session:
-            ticket_sent(session, job.id)
+            mark_ticket_sent(session, job.id)
     return sent
 
 
@@ -87,12 +87,12 @@ class TicketBatch:
         return not self._broker_away
 
 
-def ticket_sent(session: Session, job_id: str) -> None:
+def mark_ticket_sent(session: Session, job_id: str) -> None:
     """A ticket for this job is on the queue, so the janitor need not send one soon."""
     sessions.changed(session, update(Job).where(Job.id == job_id).values(ticket_at=clock(session)))
 
 
-def tickets_due(session: Session, after_seconds: float) -> list[WorkClass]:
+def collect_due_tickets(session: Session, after_seconds: float) -> list[WorkClass]:
     """One class for each waiting job that had no ticket within `after_seconds`; marks them sent."""
     moment = clock(session)
     due = select(Job.id, Job.work_class).where(

@@ -43,7 +43,7 @@ def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> 
     schema.upgrade()
     with sessions.reading() as session:
         job = details.get_with_history(session, job_id)
-    assert (len(job.styles), len(job.events), job.counts_after) == (1, 1, 0)
+    assert (len(job.styles), len(job.events), job.retry_limit_from_attempt) == (1, 1, 0)
     assert job.content.sent_at == job.content.created_at
     assert [job.content.sha256, *(style.upload_sha256 for style in job.styles)] == ["c" * 64] * 2
 
@@ -54,7 +54,7 @@ def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
     command.downgrade(schema.alembic_config(), "0003")
     schema.upgrade()
     with sessions.reading() as session:
-        found = lists.page(session, lists.Asked(q="dach"))
+        found = lists.page(session, lists.ListQuery(q="dach"))
     assert [job.id for job in found.jobs] == [job_id]
     assert found.jobs[0].name_folded == "uber den dachern"
 

@@ -200,7 +200,7 @@ def paint(job: Job) -> AttemptRef:
             attempts.report(session, claim.attempt, progress)
     storage().put(claim.job.preview_key, bad_pictures.photo(96, 72))
     with sessions.writing() as session:
-        attempts.preview_stored(session, claim.attempt)
+        attempts.record_preview(session, claim.attempt)
     return claim.attempt
 
 

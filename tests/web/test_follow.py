@@ -46,7 +46,7 @@ def painter(home: Path) -> Iterator[Painter]:
                     states.fail(session, claim.attempt, "No paint left.")
                 elif end == "cancelled":
                     states.cancel(session, claim.job.id)
-                    states.stopped(session, claim.attempt)
+                    states.confirm_cancelled(session, claim.attempt)
                 else:
                     states.succeed(session, claim.attempt, {})
 

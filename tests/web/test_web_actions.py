@@ -99,8 +99,8 @@ def test_cancelling_a_job_that_waits_removes_its_checkpoint(
     attempt = paint(job)
     storage().put(job.checkpoint_key(attempt.number), b"1")
     with sessions.writing() as session:
-        attempts.checkpoint_stored(session, attempt)
-        states.give_back(session, attempt, "its worker stopped")
+        attempts.record_checkpoint(session, attempt)
+        states.requeue(session, attempt, "its worker stopped")
 
     ask(client, job)
 

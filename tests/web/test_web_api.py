@@ -121,7 +121,7 @@ def test_an_unchanged_job_is_not_sent_twice(make_job: MakeJob, client: FlaskClie
 
     # When something happens, it hears of it
     with sessions.writing() as session:
-        attempts.preview_stored(session, AttemptRef(job.id, 1))
+        attempts.record_preview(session, AttemptRef(job.id, 1))
     later = client.get(f"/api/v1/jobs/{job.id}", headers=known)
     assert later.status_code == 200
     assert later.get_json()["preview_version"] == 2
@@ -402,10 +402,10 @@ def test_a_job_unchanged_is_not_told_again(client: FlaskClient, make_job: MakeJo
     known = {"If-None-Match": client.get(address).headers["ETag"]}
     assert client.get(address, headers=known).status_code == 304
     with sessions.writing() as session:
-        attempts.heartbeat(session, AttemptRef(job.id, job.attempt))
+        attempts.renew_lease(session, AttemptRef(job.id, job.attempt))
     assert client.get(address, headers=known).status_code == 304
     with sessions.writing() as session:
-        attempts.preview_stored(session, AttemptRef(job.id, job.attempt))
+        attempts.record_preview(session, AttemptRef(job.id, job.attempt))
     changed = client.get(address, headers=known)
     assert changed.status_code == 200
     assert changed.headers["Retry-After"] == "1"

@@ -287,7 +287,7 @@ def test_a_browser_whose_clock_is_wrong_and_then_set_tells_the_right_times(
     # When its clock is set while it looks, what happened is told all the same
     page.clock.set_system_time(datetime.now(UTC) - timedelta(days=1))
     with sessions.writing() as session:
-        attempts.say(session, attempt, ["Half of it is dry."])
+        attempts.add_log_lines(session, attempt, ["Half of it is dry."])
     page.clock.run_for(5000)
     report(attempt, 0.5)
     expect(page.locator("#log")).to_contain_text("Half of it is dry.")

@@ -413,7 +413,7 @@ def test_a_page_that_waits_for_the_end_then_asks(page: Page, served: str, made: 
     expect(page.get_by_text("Stopping as soon as the worker notices")).to_be_visible()
     # When the worker noticed, the page asks by itself
     with sessions.writing() as session:
-        states.stopped(session, claim.attempt)
+        states.confirm_cancelled(session, claim.attempt)
     expect(page.get_by_role("button", name="Delete the exploration")).to_be_visible()
 
 
@@ -475,7 +475,7 @@ def test_the_form_says_how_long_a_grid_takes(page: Page, served: str, worker: No
     page.get_by_label("Values down").press("Enter")
     page.wait_for_url("**/explore/*")
     with sessions.reading() as session:
-        (made,) = grids.newest(session, 9)
+        (made,) = grids.list_newest(session, 9)
     assert [job.recipe["style_loss"] for job in made.cells] == ["wasserstein", "gram"]
     assert {max(job.width, job.height) for job in made.cells} == {128}
 
@@ -518,7 +518,7 @@ def test_exploring_begins_on_the_form(page: Page, served: str) -> None:
     page.wait_for_url("**/explore/*")
     expect(page.locator(".cell")).to_have_count(9)
     with sessions.reading() as session:
-        (made,) = grids.newest(session, 9)
+        (made,) = grids.list_newest(session, 9)
     assert (made.across["name"], made.down["name"]) == ("balance", "tv")
     assert {job.state for job in made.cells} == {State.QUEUED}
 

@@ -173,7 +173,7 @@ def test_what_changes_by_itself_is_sent_only_when_it_has_changed(
 
     # When something happens, it hears of it
     with sessions.writing() as session:
-        attempts.preview_stored(session, AttemptRef(job.id, 1))
+        attempts.record_preview(session, AttemptRef(job.id, 1))
     assert client.get("/jobs/list", headers=known).status_code == 200
 
 
@@ -276,7 +276,7 @@ def test_who_selected_nothing_is_told_so(client: FlaskClient) -> None:
 def test_what_nobody_should_send_is_explained(path: str, make_job: MakeJob, client: FlaskClient) -> None:
     job = make_job()
     good = {"csrf_token": token(client), "action": "cancel", "ids": [job.id]}
-    many = [f"{number:032x}" for number in range(bulk.MOST + 1)]
+    many = [f"{number:032x}" for number in range(bulk.MAX_JOBS + 1)]
 
     assert client.post(path, data=good | {"csrf_token": "forged"}).status_code == 400
     assert client.post(path, data=good | {"action": "paint"}).status_code == 422

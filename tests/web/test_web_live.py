@@ -119,7 +119,7 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_gone(served: str, make_job
         with sessions.writing() as session:
             states.cancel(session, job.id)
             states.delete_ended(session, job.id)
-        cleanup.remove_of(job.id)
+        cleanup.remove_files(job.id)
         assert next(told)[0] == "gone"
 
 

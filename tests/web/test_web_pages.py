@@ -253,7 +253,7 @@ def test_a_preview_is_kept_by_version(make_job: MakeJob, client: FlaskClient) ->
     assert client.get(address, headers=known).status_code == 304
     assert "immutable" in client.get(f"{address}?v=1-1").headers["Cache-Control"]
     with sessions.writing() as session:
-        attempts.preview_stored(session, AttemptRef(job.id, 1))
+        attempts.record_preview(session, AttemptRef(job.id, 1))
     assert client.get(address, headers=known).status_code == 200
 
 

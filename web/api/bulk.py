@@ -19,7 +19,7 @@ class BulkIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     action: bulk.Action
-    ids: list[JobId] = Field(min_length=1, max_length=bulk.MOST)
+    ids: list[JobId] = Field(min_length=1, max_length=bulk.MAX_JOBS)
     dry_run: bool = Field(False, description="Do nothing; answer what would be done.")
 
 

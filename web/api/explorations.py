@@ -240,7 +240,7 @@ def _refuse_constant(text: str) -> None:
 def list_explorations(query_data: ExplorationsQuery) -> Explorations:
     """List the latest explorations, newest first."""
     with sessions.reading() as session:
-        found = grids.newest(session, query_data.limit)
+        found = grids.list_newest(session, query_data.limit)
     return Explorations(items=[ExplorationOut.from_row(each) for each in found])
 
 

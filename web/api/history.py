@@ -73,8 +73,8 @@ def get_history(job_id: str) -> History:
         return History(
             events=[EventOut.model_validate(each) for each in found.events],
             attempts=[AttemptOut.model_validate(each) for each in found.attempts],
-            losses=[LossOut.model_validate(each) for each in details.losses(session, found)],
-            log=[LineOut.model_validate(each) for each in details.log_tail(session, found)],
+            losses=[LossOut.model_validate(each) for each in details.list_losses(session, found)],
+            log=[LineOut.model_validate(each) for each in details.list_last_log_lines(session, found)],
         )
 
 

@@ -113,7 +113,7 @@ def list_jobs(query_data: JobQuery) -> JobPage:
 
     Those of an exploration are not among them.
     """
-    asked = lists.Asked(query_data.state, query_data.q, query_data.sort)
+    asked = lists.ListQuery(query_data.state, query_data.q, query_data.sort)
     with sessions.reading() as session:
         page = lists.page(session, asked, cursor=query_data.cursor, limit=query_data.limit)
     return JobPage.from_page(page)
@@ -125,7 +125,7 @@ def list_jobs(query_data: JobQuery) -> JobPage:
 def get_job(job_id: str) -> Response:
     """Return one job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says
     when to ask again."""
-    version = details.version(job_id)
+    version = details.read_version(job_id)
     tag = f"{SHAPE}.{version}" if version else None
     if tag and request.if_none_match.contains(tag):
         return _respond_unchanged(tag)
@@ -149,12 +149,12 @@ def _respond_unchanged(tag: str) -> Response:
 def stream_job(job_id: str) -> Response:
     """Stream one job as it changes, by server-sent events: `state` holds the job as above, `end` follows
     the last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
-    details.version(job_id)
+    details.read_version(job_id)
     return streams.stream([job_id], lambda: _told(job_id))
 
 
 def _told(job_id: str) -> streams.Told:
-    found = _find_standing(job_id, details.version(job_id))
+    found = _find_standing(job_id, details.read_version(job_id))
     holds = QUEUE_SECONDS if found.state is State.QUEUED else streams.HEARTBEAT_SECONDS
     return streams.Told(found.text, found.state.ended, holds)
 
@@ -180,8 +180,8 @@ def _find_standing(job_id: str, version: str | None) -> _Standing:
 def _load_standing(job_id: str) -> _Standing:
     with sessions.reading() as session:
         found = states.get(session, job_id, bare=True)
-        waiting_for = details.waits_for(session, found)
-        expected = details.expected(session, found)
+        waiting_for = details.explain_wait(session, found)
+        expected = details.estimate_job(session, found)
     return _Standing(JobOut.from_row(found, waiting_for, expected).model_dump_json(), found.state)
 
 

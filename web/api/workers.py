@@ -100,5 +100,5 @@ class QueueOut(BaseModel):
 def get_queue() -> QueueOut:
     """Return how many jobs there are, and how many workers."""
     with sessions.reading() as session:
-        waiting, states = details.queue(session)
+        waiting, states = details.count_jobs(session)
         return QueueOut(waiting=waiting, states=states, workers=len(registry.list_alive(session)))

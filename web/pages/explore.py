@@ -19,7 +19,7 @@ LISTED = 24
 def list_explorations() -> str:
     """List the latest explorations."""
     with sessions.reading() as session:
-        found = grids.newest(session, LISTED)
+        found = grids.list_newest(session, LISTED)
     return render_template("explorations.html", explorations=found)
 
 

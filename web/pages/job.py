@@ -27,12 +27,12 @@ def show_job(job_id: str) -> str:
     """Show everything about one job."""
     with sessions.reading() as session:
         found = details.get_with_history(session, job_id)
-        waiting_for = details.waits_for(session, found)
-        expected = details.expected(session, found)
-        points = details.losses(session, found)
-        log_lines = details.log_tail(session, found)
+        waiting_for = details.explain_wait(session, found)
+        expected = details.estimate_job(session, found)
+        points = details.list_losses(session, found)
+        log_lines = details.list_last_log_lines(session, found)
         opinion = ratings.opinion(session, found)
-        stars = ratings.stars_of(session, job_id, cookie["rater"]) if "rater" in cookie else None
+        stars = ratings.find_stars(session, job_id, cookie["rater"]) if "rater" in cookie else None
         told = deliveries.of_job(session, job_id) if found.webhook_url else []
     url = request.host_url.rstrip("/")
     whole = Recipe.model_validate(found.recipe).model_dump(mode="json")
@@ -79,7 +79,7 @@ def show_history(job_id: str) -> str:
     """Return its history, newer: a part of its page."""
     with sessions.reading() as session:
         found = details.get_with_history(session, job_id)
-        log_lines = details.log_tail(session, found)
+        log_lines = details.list_last_log_lines(session, found)
     return render_template("_history.html", job=found, log_lines=log_lines)
 
 
@@ -97,7 +97,7 @@ def show_picture(job_id: str) -> ResponseReturnValue:
 def draw_losses(job_id: str) -> Response:
     """Return the loss curve, newer."""
     with sessions.reading() as session:
-        points = details.losses(session, states.get(session, job_id))
+        points = details.list_losses(session, states.get(session, job_id))
     response = Response(loss_chart.draw_losses(points), mimetype="image/svg+xml")
     response.cache_control.no_cache = True
     response.add_etag()

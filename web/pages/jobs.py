@@ -13,7 +13,7 @@ from farm.database.models import State
 from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.jobs import bulk, lists
-from farm.jobs.lists import Asked, Sort
+from farm.jobs.lists import ListQuery, Sort
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
 
@@ -43,13 +43,13 @@ def refresh_list() -> Response:
     return send_fragment("_jobs.html", **_load_list())
 
 
-def read_question(state: State | None = None) -> Asked:
+def read_question(state: State | None = None) -> ListQuery:
     """Read the question in this request's address.
 
     Raises:
         InvalidInput: names what is none.
     """
-    return Asked(
+    return ListQuery(
         state or read_choice(State, "state"),
         request.args.get("q", ""),
         read_choice(Sort, "sort") or Sort.NEWEST,
@@ -69,7 +69,7 @@ def read_choice(kind: type[Choice], name: str) -> Choice | None:
         raise InvalidInput(Problem(name, f"is one of {', '.join(kind)}")) from None
 
 
-def keep_question(question: Asked, **more: Any) -> Mapping[str, str | None]:
+def keep_question(question: ListQuery, **more: Any) -> Mapping[str, str | None]:
     """Return the arguments that links carry on: the question, without its defaults."""
     sort = None if question.sort is Sort.NEWEST else question.sort.value
     return {"q": question.q or None, "sort": sort, **more}
@@ -80,7 +80,7 @@ def _load_list() -> dict[str, Any]:
     view = read_choice(View, "view") or View.CARDS
     with sessions.reading() as session:
         page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGES[view])
-        counts = lists.counts(session, question.q)
+        counts = lists.count_by_state(session, question.q)
         workers = registry.list_alive(session)
     state = question.state.value if question.state else None
     return {

@@ -16,7 +16,7 @@ from farm.database.models import Job, Upload
 from farm.errors import InvalidInput, NotFound, Problem
 from farm.explorations import grids
 from farm.jobs import states
-from farm.jobs.idempotency import FORM, Key, digest
+from farm.jobs.idempotency import FORM, Key, compute_digest
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
@@ -60,7 +60,7 @@ def _find_recipe(job: Job) -> Recipe:
     """Return a job's recipe; of an exploration's cell, the one it stands for at full size."""
     if job.exploration_id is None:
         return Recipe.model_validate(job.recipe)
-    return grids.chosen(grids.get(job.exploration_id), job)
+    return grids.enlarge_cell(grids.get(job.exploration_id), job)
 
 
 @blueprint.post("/")
@@ -142,7 +142,7 @@ def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | 
         return None
     typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
     filled_in = repr((request.endpoint, typed))
-    key = Key(FORM, digest([filled_in.encode(), content, *styles]))
+    key = Key(FORM, compute_digest([filled_in.encode(), content, *styles]))
     with sessions.reading() as session:
         if key.is_taken(session):
             flash(SENT_BEFORE)
