@@ -1,4 +1,4 @@
-"""What may vary along one side of a grid: settings in words, their usual values and labels."""
+"""The axes of a grid: settings in words, their usual values and labels."""
 
 from __future__ import annotations
 
@@ -17,26 +17,33 @@ AxisName = Literal["balance", "style_scale", "tv", "seed", "style_loss", "blend"
 
 @dataclass(frozen=True)
 class Axis:
-    """What varies along one side of the grid: a setting in words, and for each step its label and what
-    it sets in the recipe."""
+    """One side of a grid. Its fields go into the digest of a request: a change makes old keys new."""
 
+    # One of KINDS.
     name: str
+    # For a person.
     title: str
+    # For each step along the side.
     labels: tuple[str, ...]
+    # Fields of the recipe at each step.
     settings: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """How one axis is made: its title, the values it takes by itself, and what each is and sets."""
+    """A kind of axis."""
 
+    # For a person.
     title: str
+    # The usual ones.
     values: tuple[float | str, ...]
+    # Describes a value.
     label: Callable[[Any], str]
+    # Makes fields of a recipe of a value.
     setting: Callable[[Recipe, Any], dict[str, Any]]
 
 
-def _balance(stops: float) -> str:
+def _describe_balance(stops: float) -> str:
     if not stops:
         return "in balance"
     much = "much more" if abs(stops) > MUCH_STOPS else "more"
@@ -48,7 +55,7 @@ KINDS: dict[str, _Kind] = {
     "balance": _Kind(
         "Balance",
         (-2.0, 0.0, 2.0),
-        _balance,
+        _describe_balance,
         lambda recipe, stops: {"content_weight": compute_content_weight(recipe.content_weight, stops)},
     ),
     "style_scale": _Kind(
@@ -85,7 +92,7 @@ KINDS: dict[str, _Kind] = {
 
 
 def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | None = None) -> Axis:
-    """One axis around a recipe.
+    """Return an axis around a recipe.
 
     Args:
         field: `across` or `down`, for messages. values: along it; None: the usual ones.
@@ -104,7 +111,7 @@ def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | 
             raise TypeError("true is no number")
         if len(set(taken)) < len(taken):
             raise InvalidInput(Problem(field, "has the same value twice"))
-        labels = _told_apart([kind.label(value) for value in taken], taken)
+        labels = _make_distinct([kind.label(value) for value in taken], taken)
         settings = tuple(kind.setting(recipe, value) for value in taken)
     except (TypeError, ValueError, OverflowError):
         wanted = "words" if isinstance(kind.values[0], str) else "numbers"
@@ -112,8 +119,8 @@ def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | 
     return Axis(name, kind.title, labels, settings)
 
 
-def _told_apart(labels: Sequence[str], values: Sequence[float | str]) -> tuple[str, ...]:
-    """With the value beside a label that others have, too."""
+def _make_distinct(labels: Sequence[str], values: Sequence[float | str]) -> tuple[str, ...]:
+    """Return the labels with the value beside each that occurs twice."""
     return tuple(
         f"{label} ({value})" if labels.count(label) > 1 else label
         for label, value in zip(labels, values, strict=True)

@@ -1,7 +1,7 @@
 """Explorations: a grid of small pictures in which one setting varies across and another down.
 
 Try settings small, then render large. Each cell is a job of its own with all that a job has; a worker
-looks at the pictures once for all of them (`workers/inputs.py`).
+prepares the pictures once for all of them (`workers/inputs.py`).
 """
 
 from __future__ import annotations
@@ -77,12 +77,14 @@ def explore(
 
 
 def _check_grid(across: Axis, down: Axis, size: int, paintings: int | None = None) -> None:
-    """
+    """Check that these make a grid.
+
     Args:
-        paintings: how many there are; None: not known yet.
+        size: of a cell's longest side, px.
+        paintings: number of them; None: not known yet.
 
     Raises:
-        InvalidInput: these make no grid.
+        InvalidInput: they do not.
     """
     if across.name == down.name:
         raise InvalidInput(Problem("down", f"varies {down.name}, as across does; choose another"))
@@ -125,7 +127,8 @@ def _make_cells(recipe: Recipe, across: Axis, down: Axis, size: int) -> list[Rec
 
 
 def _make_cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]) -> Recipe:
-    """
+    """Return the recipe of one cell.
+
     Raises:
         InvalidInput: a setting left its limits on the way.
     """
@@ -135,7 +138,7 @@ def _make_cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str,
 
 
 def enlarge_cell(exploration: Exploration, job: Job) -> Recipe:
-    """The recipe that a cell stands for, at the size that is wanted in the end, growing out of it."""
+    """Return the recipe that a cell stands for, at the size wanted in the end, growing out of it."""
     width = len(exploration.across["settings"])
     row, column = divmod(job.cell or 0, width)
     varied = exploration.down["settings"][row] | exploration.across["settings"][column]
@@ -149,7 +152,7 @@ def enlarge_cell(exploration: Exploration, job: Job) -> Recipe:
 
 
 def get(exploration_id: str) -> Exploration:
-    """One exploration with its cells, row by row.
+    """Return one exploration with its cells, row by row.
 
     Raises:
         NotFound: no such exploration.
@@ -163,7 +166,7 @@ def get(exploration_id: str) -> Exploration:
 
 
 def list_newest(session: Session, limit: int) -> list[Exploration]:
-    """The latest explorations."""
+    """Return the latest explorations, newest first."""
     query = (
         _select_with_cells().order_by(Exploration.created_at.desc(), Exploration.id.desc()).limit(limit)
     )

@@ -1,4 +1,4 @@
-"""What a running attempt writes. Each write names the attempt and is refused once that is stale."""
+"""The writes of a running attempt. Each names the attempt and is refused once that is stale."""
 
 from __future__ import annotations
 
@@ -17,22 +17,28 @@ from farm.jobs.states import AttemptRef, compute_lease_end, read_state
 
 @dataclass(frozen=True)
 class Progress:
-    """What a worker reports about once a second."""
+    """The report that a worker makes about once a second."""
 
+    # Share of the work that is done, 0..1.
     progress: float
+    # Counted from 1, of so many.
     level: int
     levels: int
+    # Over all levels.
     iteration: int
     iterations: int
+    # Until the end.
     eta_seconds: float
+    # The unweighted terms of the objective.
     content_loss: float
     style_loss: float
     tv_loss: float
+    # It may well be so much more or less.
     eta_spread_seconds: float = 0.0
 
 
 def report(session: Session, attempt: AttemptRef, progress: Progress) -> State:
-    """Record progress and the losses; returns the state, so that a worker learns of a cancellation.
+    """Record progress and losses, and return the state, so that a worker learns of a cancellation.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -62,7 +68,7 @@ def report(session: Session, attempt: AttemptRef, progress: Progress) -> State:
 
 
 def renew_lease(session: Session, attempt: AttemptRef) -> State:
-    """Renew the lease; returns the state.
+    """Renew the lease and return the state.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -72,7 +78,7 @@ def renew_lease(session: Session, attempt: AttemptRef) -> State:
 
 
 def add_log_lines(session: Session, attempt: AttemptRef, lines: Sequence[str]) -> None:
-    """Lines of the worker's log that tell a person how the job goes. Never a traceback.
+    """Add lines to the log on the job's page; never a traceback.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -82,7 +88,7 @@ def add_log_lines(session: Session, attempt: AttemptRef, lines: Sequence[str]) -
 
 
 def set_features(session: Session, attempt: AttemptRef, features: str) -> None:
-    """Which network this attempt took.
+    """Record the network that this attempt took.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -91,7 +97,7 @@ def set_features(session: Session, attempt: AttemptRef, features: str) -> None:
 
 
 def record_preview(session: Session, attempt: AttemptRef) -> None:
-    """A newer preview lies in storage.
+    """Record that a newer preview lies in storage.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -100,7 +106,7 @@ def record_preview(session: Session, attempt: AttemptRef) -> None:
 
 
 def record_checkpoint(session: Session, attempt: AttemptRef) -> None:
-    """From now on the job is gone on with from this attempt's checkpoint, which lies in storage.
+    """Record that this attempt's checkpoint lies in storage: the next attempt resumes from it.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -109,7 +115,7 @@ def record_checkpoint(session: Session, attempt: AttemptRef) -> None:
 
 
 def note(session: Session, attempt: AttemptRef, message: str) -> None:
-    """A line for the job's timeline.
+    """Add a line to the job's timeline.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -120,9 +126,13 @@ def note(session: Session, attempt: AttemptRef, message: str) -> None:
 
 
 def _write(session: Session, attempt: AttemptRef, *, shown: bool = True, **values: Any) -> None:
-    """A running attempt's write, refused once the attempt is stale.
+    """Update the job's row, unless the attempt is stale.
 
-    shown: on pages, so that whoever watches the job looks again.
+    Args:
+        shown: on pages, so that whoever watches the job reads it again.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
     """
     if shown:
         values["version"] = Job.version + 1

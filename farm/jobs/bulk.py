@@ -1,4 +1,4 @@
-"""The same act on many jobs: told beforehand, then done job by job, whatever changed in between."""
+"""The same action on many jobs: planned first, then carried out job by job, whatever has changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHANGING = "just changing; look again"
 
 
 class Action(enum.StrEnum):
-    """What is done to each."""
+    """The action on each job."""
 
     CANCEL = "cancel"
     RETRY = "retry"
@@ -39,19 +39,17 @@ class Action(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What becomes, or became, of one job.
-
-    `job`: its row, None where there is none; a deleted one's as it last was. `refusal`: why nothing is
-    done to it, in words that fit one and many; None: it is done.
-    """
+    """The result of the action on one job, planned or carried out."""
 
     job_id: str
+    # Its row; None where there is none; a deleted one's as it last was.
     job: Job | None
+    # The reason why nothing is done to it, in words that fit one and many; None: it is done.
     refusal: str | None = None
 
 
 def plan(action: Action, ids: Sequence[str]) -> list[Outcome]:
-    """What would happen now, in this order, each job once. Changes nothing.
+    """Return the outcomes that the action would have now, in this order, each job once.
 
     Raises:
         InvalidInput: no job at all, or too many.
@@ -69,7 +67,7 @@ def plan(action: Action, ids: Sequence[str]) -> list[Outcome]:
 
 
 def carry_out(action: Action, ids: Sequence[str]) -> list[Outcome]:
-    """Do it, each job in a transaction of its own; what cannot be done is told and hinders no other.
+    """Carry out the action, each job in a transaction of its own; a refusal hinders no other.
 
     Raises:
         InvalidInput: no job at all, or too many.
@@ -96,7 +94,7 @@ def _plan_one(action: Action, job_id: str, job: Job | None) -> Outcome:
 
 
 def _explain_refusal(action: Action, state: State) -> str | None:
-    """Why this is not done to a job in this state; None: it is."""
+    """Return the reason why this is not done to a job in this state; None: it is."""
     match action, state:
         case Action.CANCEL, State.CANCELLING:
             return STOPPING

@@ -1,4 +1,4 @@
-"""What is no longer needed, and its removal: files of jobs that are gone or past, uploads without a job.
+"""Removal of what is no longer needed: files of deleted jobs and past attempts, uploads without a job.
 
 Anything here may be interrupted, repeated, or done by two at once.
 """
@@ -30,8 +30,8 @@ log = structlog.get_logger()
 
 
 def remove_files(job_id: str) -> None:
-    """Remove what one job no longer needs: what past attempts left, and its checkpoint once it ended.
-    What cannot be removed now is left to the janitor."""
+    """Remove the files that one job no longer needs: those of past attempts, and its checkpoint once it
+    has ended. The janitor removes later what cannot be removed now."""
     try:
         store = storage()
         keys = store.keys(f"jobs/{job_id}")
@@ -42,7 +42,7 @@ def remove_files(job_id: str) -> None:
 
 
 def sweep() -> None:
-    """Remove all that is no longer needed. Not while the storage is away: the rows would go alone."""
+    """Remove all that is no longer needed; not while the storage is away: the rows would go alone."""
     store = storage()
     store.must_be_marked()
     by_job: dict[str, list[str]] = defaultdict(list)
@@ -73,7 +73,7 @@ def _remove(session: Session, store: Storage, by_job: dict[str, list[str]]) -> N
 
 
 def _find_needless(keys: Iterable[str], attempts: set[int | None], ended: bool) -> Iterable[str]:
-    """Those of other attempts than these, and checkpoints of an ended job; none that is not ours."""
+    """Yield the keys of other attempts than these, and of an ended job's checkpoints; none not ours."""
     for key in keys:
         found = KEY.fullmatch(key)
         if found is None:  # such as what a file manager leaves in each folder it shows
@@ -84,8 +84,8 @@ def _find_needless(keys: Iterable[str], attempts: set[int | None], ended: bool) 
 
 
 def _expire_uploads(store: Storage) -> None:
-    """Row and file go in one transaction, so that whoever sends the same picture at this moment waits,
-    finds neither, and stores it anew."""
+    """Delete unused uploads, row and file in one transaction, so that whoever sends the same picture at
+    this moment waits, finds neither, and stores it anew."""
     with sessions.reading() as session:
         found = session.scalars(select(Upload).where(*_match_unused(session))).all()
     for upload in found:
@@ -97,7 +97,7 @@ def _expire_uploads(store: Storage) -> None:
 
 
 def _match_unused(session: Session) -> tuple[Any, ...]:
-    """Not sent lately, and of no job."""
+    """Return the conditions of an upload not sent lately, and of no job."""
     return (
         Upload.sent_at < sessions.clock(session) - UNUSED_UPLOAD,
         ~select(JobPicture.job_id).where(JobPicture.upload_sha256 == Upload.sha256).exists(),

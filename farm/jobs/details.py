@@ -1,4 +1,4 @@
-"""What the pages, the API and the command line ask about one job. Changes nothing.
+"""Queries about one job, for pages, API and command line. They change nothing.
 
 Lists of jobs are in `lists.py`.
 """
@@ -21,7 +21,7 @@ LOG_LINES_SHOWN = 40
 
 
 def get_with_history(session: Session, job_id: str) -> Job:
-    """One job with its attempts and events as well.
+    """Return one job with its attempts and events as well.
 
     Raises:
         NotFound: no such job.
@@ -32,7 +32,7 @@ def get_with_history(session: Session, job_id: str) -> Job:
 
 
 def count_jobs(session: Session) -> tuple[dict[WorkClass, int], dict[State, int]]:
-    """How many wait in each class, and how many jobs of any kind are in each state."""
+    """Count the jobs that wait in each class, and the jobs in each state."""
     count = func.count()
     waiting = select(Job.work_class, count).where(Job.state == State.QUEUED).group_by(Job.work_class)
     by_class = dict(session.execute(waiting).all())
@@ -44,8 +44,8 @@ def count_jobs(session: Session) -> tuple[dict[WorkClass, int], dict[State, int]
 
 
 def list_losses(session: Session, job: Job) -> list[LossPoint]:
-    """The loss curve, thinned to what a chart can show: where an attempt went on from a checkpoint, its
-    points follow those of the attempts before it."""
+    """Return the loss curve, thinned to what a chart can show: where an attempt resumed from a
+    checkpoint, its points follow those of the attempts before it."""
     points: list[LossPoint] = []
     every = select(LossPoint).where(LossPoint.job_id == job.id)
     for point in session.scalars(every.order_by(LossPoint.attempt, LossPoint.id)):
@@ -57,13 +57,13 @@ def list_losses(session: Session, job: Job) -> list[LossPoint]:
 
 
 def list_last_log_lines(session: Session, job: Job) -> list[LogLine]:
-    """What its worker said last, oldest first."""
+    """Return the last lines of its workers' log, oldest first."""
     last = select(LogLine).where(LogLine.job_id == job.id).order_by(LogLine.id.desc())
     return list(session.scalars(last.limit(LOG_LINES_SHOWN)))[::-1]
 
 
 def explain_wait(session: Session, job: Job) -> str | None:
-    """Why a queued job has not started, for a person; None for one that is not queued."""
+    """Return, for a person, why a queued job has not started; None for one that is not queued."""
     if job.state is not State.QUEUED:
         return None
     ahead = session.scalar(
@@ -88,13 +88,13 @@ VERSION = select(Job.attempt, Job.version, Job.state, Job.eta_seconds, Job.creat
 
 
 def depends_on_others(state: State, eta_seconds: float | None) -> bool:
-    """Whether what is told of a job changes with the queue or the workers, and not only with its row."""
+    """Check whether a job's snapshot changes with queue or workers, and not with its row alone."""
     return state is State.QUEUED or (state is State.RUNNING and eta_seconds is None)
 
 
 def read_version(job_id: str) -> str | None:
-    """Changes with all that is told of a job, and if another gets its id; None: it depends on others,
-    too.
+    """Return a text that changes with a job's snapshot, and if another job gets its id; None: it
+    depends on others, too.
 
     Raises:
         NotFound: no such job.
@@ -108,8 +108,8 @@ def read_version(job_id: str) -> str | None:
 
 
 def estimate_job(session: Session, job: Job) -> Estimate | None:
-    """What a job will need: where it waits, on the best worker; where it runs, on its own, until it
-    has measured its time left. None: nothing to tell, or nobody to tell it."""
+    """Estimate a job: where it waits, on the best worker; where it runs, on its own, until it has
+    measured its time left. None: it has, it has ended, or there are no workers."""
     if not depends_on_others(job.state, job.eta_seconds):
         return None
     workers = registry.list_alive(session)

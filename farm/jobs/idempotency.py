@@ -55,6 +55,7 @@ class Key:
         return None
 
     def _match_unowned(self, request_sha256: str) -> ColumnElement[bool]:
+        """Return the condition of a key from before owners were kept, of this very request."""
         if self.owner in (FORM, ID):
             return false()
         return Job.idempotency_owner.is_(None) & (Job.request_sha256 == request_sha256)

@@ -1,4 +1,4 @@
-"""Lists of jobs: of one state, searched by name, sorted, page by page forth and back. Changes nothing.
+"""Lists of jobs: of one state, searched by name, sorted, page by page forth and back.
 
 A page is found in an index alone, then its rows are fetched; counts come from an index too. So a list
 stays quick among 100,000 jobs (`benchmarks/lists.py`). Jobs of an exploration are in no list.
@@ -28,7 +28,7 @@ CURSOR_LENGTH = 2000  # characters; a cursor holds a name
 
 
 class Sort(enum.StrEnum):
-    """What comes first in a list."""
+    """The order of a list."""
 
     NEWEST = "newest"
     OLDEST = "oldest"
@@ -36,19 +36,20 @@ class Sort(enum.StrEnum):
 
     @property
     def column(self) -> Any:
-        """What it goes by; ids decide between equals."""
+        """The column to sort by; ids decide between equals."""
         return Job.name_folded if self is Sort.NAME else Job.created_at
 
 
 @dataclass(frozen=True)
 class ListQuery:
-    """What a list is asked for. `q` is part of a name.
+    """A question for a list.
 
     Raises:
         InvalidInput: the search is too long, or no text.
     """
 
     state: State | None = None
+    # Part of a name.
     q: str = ""
     sort: Sort = Sort.NEWEST
 
@@ -62,7 +63,7 @@ class ListQuery:
 
     @property
     def mark(self) -> str:
-        """Told by a cursor, which is good for the same question alone."""
+        """A digest that a cursor carries, since it is good for the same question alone."""
         text = f"{self.sort} {self.state} {fold(self.q)}"
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -77,7 +78,7 @@ class Page:
 
 
 def page(session: Session, asked: ListQuery, *, cursor: str | None = None, limit: int = PAGE) -> Page:
-    """The first page, or the one that a cursor asks for.
+    """Return the first page, or the one that a cursor asks for.
 
     Raises:
         InvalidInput: the cursor is not one of ours, or of another list.
@@ -100,14 +101,14 @@ def page(session: Session, asked: ListQuery, *, cursor: str | None = None, limit
 
 
 def count_by_state(session: Session, q: str = "") -> dict[State, int]:
-    """How many jobs of the list are in each state, of those whose name has `q` in it."""
+    """Count the jobs of the list in each state, of those whose name has `q` in it."""
     query = select(Job.state, func.count()).where(*_filter_listed(ListQuery(q=q))).group_by(Job.state)
     found: dict[State, int] = dict(session.execute(query).all())
     return {state: found.get(state, 0) for state in State}
 
 
 def _select_ids(asked: ListQuery, start: _Place | None) -> Select[str]:
-    """Of the jobs from a place on, as an index has them."""
+    """Select the ids of the jobs from a place on, as an index has them."""
     backward = start is not None and start.backward
     query = select(Job.id).where(*_filter_listed(asked))
     if start is not None:
@@ -149,15 +150,17 @@ class _Place:
         return cls(backward, getattr(job, asked.sort.column.key), job.id)
 
     def write(self, asked: ListQuery) -> str:
-        """As a cursor."""
+        """Return the place as a cursor."""
         value = self.value if isinstance(self.value, str) else self.value.isoformat()
         text = json.dumps([self.backward, asked.mark, value, self.job_id], ensure_ascii=False)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
     def read(cls, cursor: str, asked: ListQuery) -> _Place:
-        """Raises:
-        InvalidInput: it is not one of ours, or of another list.
+        """Parse a cursor.
+
+        Raises:
+            InvalidInput: it is not one of ours, or of another list.
         """
         try:
             text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
@@ -175,8 +178,10 @@ class _Place:
 
 
 def _parse_value(sort: Sort, text: str) -> datetime | str:
-    """Raises:
-    ValueError: no place in a list of this sort.
+    """Parse a cursor's value.
+
+    Raises:
+        ValueError: no place in a list of this sort.
     """
     if sort is not Sort.NAME:
         return datetime.fromisoformat(text).astimezone(UTC)

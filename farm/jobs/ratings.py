@@ -1,4 +1,4 @@
-"""How well people like a picture: 1 to 5 stars, and the mean opinion over the recipe's look."""
+"""Ratings of pictures: 1 to 5 stars, and the mean opinion score over the recipe's look."""
 
 from __future__ import annotations
 
@@ -19,20 +19,19 @@ RATER_LENGTH = 64
 
 @dataclass(frozen=True)
 class Opinion:
-    """What people think of a picture, and of all pictures whose recipes have the same look.
+    """The ratings of a picture, and of all pictures whose recipes have the same look."""
 
-    mean, look_mean: mean opinion score, 1..5; None where nobody said anything. count, look_count: of how
-    many ratings.
-    """
-
+    # Mean opinion score, 1..5; None without ratings.
     mean: float | None
+    # Number of ratings.
     count: int
+    # The same over the look.
     look_mean: float | None
     look_count: int
 
 
 def rate(session: Session, job_id: str, rater: str, stars: int) -> None:
-    """What one rater thinks of a finished picture; again replaces it.
+    """Store one rater's stars for a finished picture; again replaces them.
 
     Raises:
         NotFound: no such job. WrongState: it has not succeeded. InvalidInput: no such stars.
@@ -56,18 +55,18 @@ def rate(session: Session, job_id: str, rater: str, stars: int) -> None:
 
 
 def withdraw(session: Session, job_id: str, rater: str) -> None:
-    """Forget what a rater said; nothing is fine."""
+    """Delete a rater's stars, if there are any."""
     sessions.changed(session, delete(Rating).where(Rating.job_id == job_id, Rating.rater == rater))
 
 
 def find_stars(session: Session, job_id: str, rater: str) -> int | None:
-    """What a rater said of a picture."""
+    """Return a rater's stars for a picture; None: there are none."""
     mine = session.scalar(_select_rating(job_id, rater))
     return mine.stars if mine else None
 
 
 def opinion(session: Session, job: Job) -> Opinion:
-    """What all say."""
+    """Return the mean opinion of a job's picture and of its look."""
     means = select(func.avg(Rating.stars), func.count(Rating.id))
     mean, count = session.execute(means.where(Rating.job_id == job.id)).one()
     look_mean, look_count = mean, count

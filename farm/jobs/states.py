@@ -1,5 +1,5 @@
-"""Every change of a job's state. What a running attempt writes meanwhile is in `attempts.py`, what the
-pages ask about jobs in `details.py`.
+"""Every change of a job's state. The writes of a running attempt are in `attempts.py`, queries about one
+job in `details.py`.
 
 The row is the truth. A move is one conditional UPDATE that names the state (and, for a worker, the
 attempt) it starts from; the row count says who won. Each move leaves an event.
@@ -88,7 +88,7 @@ def create(
     job_id: str | None = None,
     webhook_url: str | None = None,
 ) -> Job:
-    """A new job, queued. Its uploads are in the session already."""
+    """Add a job, queued. Its uploads are in the session already."""
     height, width = recipe.compute_result_size(content.height, content.width)
     job = Job(
         id=job_id or uuid.uuid4().hex,
@@ -118,7 +118,7 @@ def _pictures(content: Upload, styles: Sequence[Upload]) -> list[JobPicture]:
 
 
 def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
-    """The best waiting job of a class becomes running, by this worker; None if there is none.
+    """Move the best waiting job of a class to running, by this worker; None: no job waits.
 
     Best: highest priority, then oldest. Two workers may pick the same row; one UPDATE wins.
     """
@@ -165,7 +165,7 @@ _PROGRESS_KEPT = {  # where there is a checkpoint to go on from
 
 
 def succeed(session: Session, attempt: AttemptRef, metrics: dict[str, Any]) -> None:
-    """The result is stored under the attempt's key. A cancellation that came too late is dropped.
+    """Move to succeeded; the result lies in storage under the attempt's key.
 
     Raises:
         AttemptLost: the job is no longer this attempt's, or was cancelled.
@@ -180,7 +180,7 @@ def succeed(session: Session, attempt: AttemptRef, metrics: dict[str, Any]) -> N
 
 
 def fail(session: Session, attempt: AttemptRef, message: str) -> None:
-    """The attempt ended with an error, told in words for a person.
+    """Move to failed, or to cancelled if a person asked for that; message: the error, for a person.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -192,7 +192,7 @@ def fail(session: Session, attempt: AttemptRef, message: str) -> None:
 
 
 def confirm_cancelled(session: Session, attempt: AttemptRef) -> None:
-    """The attempt noticed that a person cancelled the job, and stopped.
+    """Move from cancelling to cancelled: the attempt has stopped.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -201,7 +201,7 @@ def confirm_cancelled(session: Session, attempt: AttemptRef) -> None:
 
 
 def requeue(session: Session, attempt: AttemptRef, reason: str) -> None:
-    """The worker stops before the job is done; the job waits again.
+    """Move back to queued, or to cancelled if a person asked for that: the worker stops beforehand.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -213,7 +213,7 @@ def requeue(session: Session, attempt: AttemptRef, reason: str) -> None:
 
 
 def release_interrupted(session: Session, attempt: AttemptRef, outcome: str, message: str) -> None:
-    """The attempt ended by no fault of the job: it waits again, or fails after too many of these.
+    """End an attempt that broke off by no fault of the job: requeue it, or fail it after MAX_FAILURES.
 
     Args:
         outcome: LOST or OUT_OF_MEMORY.
@@ -239,7 +239,7 @@ def release_interrupted(session: Session, attempt: AttemptRef, outcome: str, mes
 
 
 def cancel(session: Session, job_id: str) -> Job:
-    """A person wants it to stop: at once if it waits, soon if it runs; again is harmless.
+    """Move to cancelled if it waits, to cancelling if it runs; again is harmless.
 
     Raises:
         NotFound: no such job.
@@ -256,7 +256,7 @@ def cancel(session: Session, job_id: str) -> Job:
 
 
 def retry(session: Session, job_id: str) -> Job:
-    """A failed or cancelled job waits again, for a new attempt.
+    """Move a failed or cancelled job back to queued, for a new attempt.
 
     Raises:
         NotFound: no such job.
@@ -287,12 +287,12 @@ def delete_ended(session: Session, job_id: str) -> Job:
 
 
 def requeue_lapsed(session: Session) -> list[str]:
-    """Attempts whose lease lapsed are lost. Returns the ids of their jobs."""
+    """Release the jobs whose lease has lapsed, and return their ids."""
     return _release_lost(session, "its worker was lost", Job.lease_until < clock(session))
 
 
 def requeue_by_workers(session: Session, workers: Sequence[str]) -> list[str]:
-    """Attempts of these workers are lost: whoever asks knows that they are dead. Returns job ids."""
+    """Release the jobs of these workers, which the caller knows to be dead, and return their ids."""
     theirs = select(Attempt.id).where(
         Attempt.job_id == Job.id, Attempt.number == Job.attempt, Attempt.worker.in_(workers)
     )
@@ -313,7 +313,11 @@ def _release_lost(session: Session, message: str, which: Any) -> list[str]:
 
 
 def _move(session: Session, job_id: str, start: State, to: State, message: str, **values: Any) -> bool:
-    """The one statement that changes a state. Returns whether this caller won."""
+    """Change the state by the one statement that does; returns whether this caller won.
+
+    Raises:
+        WrongState: no job goes from `start` to `to`.
+    """
     if to not in MOVES[start]:
         raise WrongState(f"A job does not go from {start.value} to {to.value}.")
     moved = update(Job).where(Job.id == job_id, Job.state == start)
@@ -327,7 +331,7 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
         return False
     row = session.execute(select(Job.attempt, Job.webhook_url).where(Job.id == job_id)).one()
     session.add(Event(job_id=job_id, attempt=row.attempt, state=to, message=message))
-    if to.ended and row.webhook_url:  # in the same transaction, so that no end goes untold
+    if to.ended and row.webhook_url:  # in the same transaction, so that no webhook is lost
         moment = clock(session)
         told = Delivery(job_id=job_id, attempt=row.attempt, state=to, created_at=moment, due_at=moment)
         session.add(told)
@@ -368,12 +372,12 @@ def read_state(session: Session, attempt: AttemptRef) -> State:
 
 
 def compute_lease_end(session: Session) -> datetime:
-    """Until when a job is its worker's if it is not heard of again."""
+    """Return until when a job is its worker's if that is not heard of again."""
     return clock(session) + timedelta(seconds=settings().lease_seconds)
 
 
 def get(session: Session, job_id: str, *, bare: bool = False) -> Job:
-    """One job as the database has it now.
+    """Return one job as the database has it now.
 
     Args:
         bare: without its pictures, which are loaded when they are asked for, as long as the session is

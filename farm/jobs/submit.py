@@ -49,7 +49,7 @@ def submit(
     Args:
         key, job_id: of the client's own making. The same request with the same one again is the same
             job.
-        webhook_url: told how the job ended; empty: nobody is.
+        webhook_url: notified of the job's end; empty: none is.
 
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.

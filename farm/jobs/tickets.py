@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 @lru_cache
 def celery() -> Celery:
-    """The app that the web sends tickets with and the workers run."""
+    """Return the app that the web sends tickets with and the workers run."""
     app = Celery("farm", broker=settings().broker_url)
     app.conf.update(
         accept_content=["json"],
@@ -55,7 +55,7 @@ def celery() -> Celery:
 
 
 def send_ticket(work_class: WorkClass) -> bool:
-    """Wake a worker for this class. False if the broker is away: the janitor sends again."""
+    """Send a ticket for this class. False: the broker is away, and the janitor sends another."""
     try:
         celery().send_task(TASK, args=[work_class.value], queue=work_class.value, retry=False)
     except (OperationalError, RedisError, OSError) as error:
@@ -88,12 +88,12 @@ class TicketBatch:
 
 
 def mark_ticket_sent(session: Session, job_id: str) -> None:
-    """A ticket for this job is on the queue, so the janitor need not send one soon."""
+    """Record that a ticket for this job is on the queue, so that the janitor sends none soon."""
     sessions.changed(session, update(Job).where(Job.id == job_id).values(ticket_at=clock(session)))
 
 
 def collect_due_tickets(session: Session, after_seconds: float) -> list[WorkClass]:
-    """One class for each waiting job that had no ticket within `after_seconds`; marks them sent."""
+    """Return one class for each waiting job that had no ticket for `after_seconds`; marks them sent."""
     moment = clock(session)
     due = select(Job.id, Job.work_class).where(
         Job.state == State.QUEUED,
