@@ -15,6 +15,7 @@ from farm.cli import client
 from farm.cli import wait as waiting
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import console, main
+from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, WEBHOOK_MEANS
 from farm.settings import settings
 
 
@@ -33,8 +34,10 @@ url_option = click.option(
 @main.command()
 @click.argument("content", type=click.Path(exists=True, path_type=Path))
 @click.argument("styles", type=EXISTING, nargs=-1, required=True)
-@click.option("--name", default="", help="Name in lists; the photograph's file name when left out.")
-@click.option("--priority", type=click.IntRange(-100, 100), default=0, help="Higher goes first.")
+@click.option("--name", default="", help=f"{NAME_MEANS}  [default: the photograph's file name]")
+@click.option(
+    "--priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]), default=0, help=PRIORITY_MEANS
+)
 @click.option("--wait", is_flag=True, help="Wait until the pictures are finished, then fetch them.")
 @click.option(
     "-o",
@@ -42,7 +45,7 @@ url_option = click.option(
     type=click.Path(path_type=Path),
     help="With --wait: the picture's file, or a folder.  [default: this folder]",
 )
-@click.option("--webhook", default="", metavar="URL", help="Notified by a POST when the job has ended.")
+@click.option("--webhook", default="", metavar="URL", help=WEBHOOK_MEANS)
 @url_option
 @add_recipe_options
 def submit(

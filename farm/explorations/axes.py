@@ -11,6 +11,8 @@ from farm.recipe import Recipe
 from farm.recipe.balance import compute_content_weight
 
 MAX_VALUES = 6  # along one axis
+VALUES_MEAN = f"A list of up to {MAX_VALUES} values along the axis; the usual ones when left out."
+ACROSS, DOWN = "balance", "style_scale"  # what varies where nothing else is asked for
 
 AxisName = Literal["balance", "style_scale", "tv", "seed", "style_loss", "blend"]
 

@@ -28,6 +28,7 @@ from farm.recipe import Recipe
 
 SIZES = range(64, 385)  # px, longest side of a cell: all are previews
 SIZE = 256
+SIZE_MEANS = "Longest side of a cell, px."
 # Every cell is a quick look.
 QUICK_LOOK = {"preset": "draft", "format": "jpeg", "iterations": None, "grown_from": None}
 

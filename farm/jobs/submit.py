@@ -18,6 +18,7 @@ from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import states
+from farm.jobs.fields import NAME_LENGTH, PRIORITIES
 from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.tickets import wake
 from farm.pictures import uploads
@@ -26,9 +27,6 @@ from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.webhooks import destinations
-
-NAME_LENGTH = 120
-PRIORITIES = range(-100, 101)
 
 
 def submit(
@@ -82,7 +80,7 @@ def _check_options(priority: int, webhook_url: str) -> str | None:
         InvalidInput: no such priority, or no such address.
     """
     if priority not in PRIORITIES:
-        raise InvalidInput(Problem("priority", "must be between -100 and 100"))
+        raise InvalidInput(Problem("priority", f"must be between {PRIORITIES[0]} and {PRIORITIES[-1]}"))
     webhook_url = webhook_url.strip()
     if webhook_url:
         destinations.check(webhook_url)

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from farm.database.models import State
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
-from farm.jobs.submit import NAME_LENGTH
+from farm.jobs.fields import NAME_LENGTH
 from farm.recipe import Recipe
 from tests.conftest import leave_environment
 from tests.web import bad_pictures

@@ -8,10 +8,12 @@ from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, jsonify
 
 from farm.database.models import WEBHOOK_LENGTH
-from farm.explorations.axes import KINDS, MAX_VALUES
+from farm.explorations.axes import ACROSS, DOWN, KINDS, VALUES_MEAN
 from farm.explorations.grids import SIZE as CELL_SIZE
+from farm.explorations.grids import SIZE_MEANS as CELL_SIZE_MEANS
 from farm.explorations.grids import SIZES as CELL_SIZES
-from farm.jobs.submit import NAME_LENGTH, PRIORITIES
+from farm.jobs.fields import NAME_LENGTH, NAME_MEANS, PRIORITIES, PRIORITY_MEANS, WEBHOOK_MEANS
+from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.formats import FORMATS
 from farm.recipe.recipe import MAX_STYLES
@@ -39,7 +41,7 @@ PROBLEM = {
         },
     },
 }
-PICTURE = {"type": "string", "format": "binary", "description": "JPEG, PNG, WebP or TIFF."}
+PICTURE = {"type": "string", "format": "binary", "description": f"{ACCEPTED}."}
 STRING = {"type": "string"}
 _PICTURES_AND_RECIPE = {
     "content": PICTURE,
@@ -49,7 +51,7 @@ _PICTURES_AND_RECIPE = {
         "contentMediaType": "application/json",
         "contentSchema": {"$ref": "#/components/schemas/Recipe"},
     },
-    "name": {"type": "string", "maxLength": NAME_LENGTH},
+    "name": {"type": "string", "maxLength": NAME_LENGTH, "description": NAME_MEANS},
 }
 SUBMISSION = {
     "type": "object",
@@ -57,12 +59,17 @@ SUBMISSION = {
     "additionalProperties": False,
     "properties": _PICTURES_AND_RECIPE
     | {
-        "priority": {"type": "integer", "minimum": PRIORITIES[0], "maximum": PRIORITIES[-1]},
+        "priority": {
+            "type": "integer",
+            "minimum": PRIORITIES[0],
+            "maximum": PRIORITIES[-1],
+            "description": PRIORITY_MEANS,
+        },
         "webhook_url": {
             "type": "string",
             "format": "uri",
             "maxLength": WEBHOOK_LENGTH,
-            "description": "Told how the job ended; see `webhooks`.",
+            "description": f"{WEBHOOK_MEANS} See `webhooks`.",
         },
     },
 }
@@ -70,7 +77,7 @@ _AXIS = {"type": "string", "enum": list(KINDS)}
 _VALUES = {
     "type": "string",
     "contentMediaType": "application/json",
-    "description": f"A list of up to {MAX_VALUES} values along the axis; the usual ones when left out.",
+    "description": VALUES_MEAN,
 }
 EXPLORATION = {
     "type": "object",
@@ -78,15 +85,16 @@ EXPLORATION = {
     "additionalProperties": False,
     "properties": _PICTURES_AND_RECIPE
     | {
-        "across": _AXIS | {"default": "balance"},
+        "across": _AXIS | {"default": ACROSS},
         "across_values": _VALUES,
-        "down": _AXIS | {"default": "style_scale"},
+        "down": _AXIS | {"default": DOWN},
         "down_values": _VALUES,
         "cell_size": {
             "type": "integer",
             "minimum": CELL_SIZES[0],
             "maximum": CELL_SIZES[-1],
             "default": CELL_SIZE,
+            "description": CELL_SIZE_MEANS,
         },
     },
 }

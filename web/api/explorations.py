@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
@@ -22,13 +22,15 @@ from web.api.requests import (
     read_whole_number,
     respond_conditionally,
 )
-from web.api.schemas import Moment
+from web.api.schemas import Fits, Moment
 from web.api.workers import EstimateQuery
 from web.files import build_preview_url
 from web.words import describe_grid
 
 TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
 MAX_LISTED = 100
+
+CellSide = Annotated[int, Field(description="Of a cell, px.")]
 
 
 class ExplorationLinks(BaseModel):
@@ -37,6 +39,16 @@ class ExplorationLinks(BaseModel):
     self: str
     page: str
     cancel: str | None = Field(description="Null once all of it has ended.")
+
+    @classmethod
+    def from_row(cls, found: Exploration) -> ExplorationLinks:
+        """Address an exploration."""
+        cancel = url_for("api.cancel_exploration", exploration_id=found.id)
+        return cls(
+            self=url_for("api.get_exploration", exploration_id=found.id),
+            page=url_for("pages.show_exploration", exploration_id=found.id),
+            cancel=cancel if is_going(found) else None,
+        )
 
 
 class AxisOut(BaseModel):
@@ -82,7 +94,6 @@ class ExplorationOut(BaseModel):
     def from_row(cls, found: Exploration, eta_seconds: float | None = None) -> ExplorationOut:
         """Describe an exploration, which has its cells with it."""
         across, down = AxisOut(**found.across), AxisOut(**found.down)
-        going = any(not job.state.ended for job in found.cells)
         return cls(
             id=found.id,
             name=found.name,
@@ -93,35 +104,31 @@ class ExplorationOut(BaseModel):
             across=across,
             down=down,
             cells=[_describe_cell(job, len(across.labels)) for job in found.cells],
-            links=ExplorationLinks(
-                self=url_for("api.get_exploration", exploration_id=found.id),
-                page=url_for("pages.show_exploration", exploration_id=found.id),
-                cancel=url_for("api.cancel_exploration", exploration_id=found.id) if going else None,
-            ),
+            links=ExplorationLinks.from_row(found),
         )
 
 
 class GridQuery(EstimateQuery):
     """Recipe of the picture that is wanted in the end, the photograph's size in px, and the grid."""
 
-    across: str = "balance"
-    across_values: list[Any] | None = Field(None, description="Along the axis; the usual ones if null.")
-    down: str = "style_scale"
-    down_values: list[Any] | None = Field(None, description="Along the axis; the usual ones if null.")
-    cell_size: int = Field(grids.SIZE, description="Longest side of a cell, px.")
+    across: str = axes.ACROSS
+    across_values: list[Any] | None = Field(None, description=axes.VALUES_MEAN)
+    down: str = axes.DOWN
+    down_values: list[Any] | None = Field(None, description=axes.VALUES_MEAN)
+    cell_size: int = Field(grids.SIZE, description=grids.SIZE_MEANS)
 
 
 class GridEstimate(BaseModel):
     """Needs of a grid."""
 
     cells: int
-    width: int = Field(description="Of a cell, px.")
-    height: int = Field(description="Of a cell, px.")
+    width: CellSide
+    height: CellSide
     seconds: float | None = Field(
         description="Until the last is done, if nothing else waits; null while no speed is known."
     )
     workers: int = Field(description="How many share the cells.")
-    fits: bool | None = Field(description="Null while no worker is alive.")
+    fits: Fits
     message: str = Field(description="For a person.")
 
 
@@ -135,6 +142,11 @@ class ExplorationsQuery(BaseModel):
     """Number of explorations that are asked for."""
 
     limit: int = Field(20, ge=1, le=MAX_LISTED)
+
+
+def is_going(found: Exploration) -> bool:
+    """Check whether a cell has not ended."""
+    return any(not job.state.ended for job in found.cells)
 
 
 def compute_progress(found: Exploration) -> float:
@@ -175,8 +187,8 @@ def explore() -> ResponseReturnValue:
         content,
         styles,
         recipe,
-        _read_axis("across", "balance", recipe),
-        _read_axis("down", "style_scale", recipe),
+        _read_axis("across", axes.ACROSS, recipe),
+        _read_axis("down", axes.DOWN, recipe),
         name=request.form.get("name", ""),
         size=read_whole_number("cell_size", grids.SIZE),
         key=read_idempotency_key(),
@@ -263,7 +275,7 @@ def stream_exploration(exploration_id: str) -> Response:
 
 def _told(exploration_id: str) -> streams.Told:
     found = grids.get(exploration_id)
-    last = all(job.state.ended for job in found.cells)
+    last = not is_going(found)
     return streams.Told(_add_time_left(found).model_dump_json(), last)
 
 

@@ -16,6 +16,8 @@ from web.files import build_preview_url
 from web.words import describe_job_need, format_pixels, to_rfc3339
 
 Moment = Annotated[datetime, PlainSerializer(to_rfc3339, return_type=str, when_used="json")]
+ResultSide = Annotated[int, Field(description="Of the result, px.")]
+Fits = Annotated[bool | None, Field(description="Null while no worker is alive.")]
 
 
 class Links(BaseModel):
@@ -31,14 +33,14 @@ class Links(BaseModel):
 class EstimateOut(BaseModel):
     """Needs of a picture on the worker that suits it best; null where nothing is known."""
 
-    width: int = Field(description="Of the result, px.")
-    height: int = Field(description="Of the result, px.")
+    width: ResultSide
+    height: ResultSide
     peak_memory_bytes: int | None = Field(
         description="Of the smallest plan where the picture fits no worker."
     )
     seconds: float | None = Field(description="Null until that worker has measured its speed.")
     worker: str | None
-    fits: bool | None = Field(description="Null while no worker is alive.")
+    fits: Fits
     message: str = Field(description="For a person.")
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field
 
 from farm.database import sessions
@@ -18,12 +20,14 @@ from web.words import describe_sized_need
 LONGEST_PHOTOGRAPH = 1_000_000  # px a side; uploads have limits of their own
 MAX_SIZES = 20  # estimated at once
 
+PhotographSide = Annotated[int, Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")]
+
 
 class EstimateQuery(Recipe):
     """Recipe, and the photograph's size in px."""
 
-    width: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
-    height: int = Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")
+    width: PhotographSide
+    height: PhotographSide
 
 
 class SizesQuery(EstimateQuery):

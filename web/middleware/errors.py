@@ -28,6 +28,7 @@ DETAILS = {
     500: "Something broke on our side. It has been logged; trying again may help.",
     503: "The farm's database does not answer just now. Try again in a moment.",
 }
+STORAGE_AWAY = "The farm cannot store or fetch pictures just now. Try again in a moment."
 RETRY_SECONDS = 5
 
 log = structlog.get_logger()
@@ -111,23 +112,17 @@ def _translate_problem(problem: Problem) -> Problem:
 
 def _handle_database_away(error: OperationalError) -> Response:
     log.error("database does not answer", path=request.path, error=str(error.orig))
-    response = _respond(503, DETAILS[503])
-    response.headers["Retry-After"] = str(RETRY_SECONDS)
-    return response
+    return _respond_unavailable(DETAILS[503])
 
 
 def _handle_storage_away(error: StorageAway) -> Response:
     log.error("storage refused", path=request.path, exc_info=error)
-    response = _respond(503, "The farm cannot store or fetch pictures just now. Try again in a moment.")
-    response.headers["Retry-After"] = str(RETRY_SECONDS)
-    return response
+    return _respond_unavailable(STORAGE_AWAY)
 
 
 def _handle_busy(error: Busy) -> Response:
     log.warning("busy", path=request.path)
-    response = _respond(503, str(error))
-    response.headers["Retry-After"] = str(RETRY_SECONDS)
-    return response
+    return _respond_unavailable(str(error))
 
 
 def _handle_recursion(error: RecursionError) -> Response:
@@ -138,6 +133,13 @@ def _handle_recursion(error: RecursionError) -> Response:
 def _handle_unexpected(error: Exception) -> Response:
     log.error("request failed", method=request.method, path=request.path, exc_info=error)
     return _respond(500, DETAILS[500])
+
+
+def _respond_unavailable(detail: str) -> Response:
+    """Answer 503, and when to come again."""
+    response = _respond(503, detail)
+    response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return response
 
 
 def _respond(status: int, detail: str, problems: Sequence[Problem] = ()) -> Response:

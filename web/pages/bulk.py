@@ -10,10 +10,10 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from farm.database.models import Job
-from farm.errors import InvalidInput, Problem
 from farm.jobs import bulk
 from farm.jobs.bulk import Action, Outcome
 from web.pages import blueprint
+from web.pages.jobs import parse_choice
 
 OUR_LISTS = re.compile(r"/jobs(?P<job>/[0-9a-f]{32})?(\?[\w.~%&=+-]*)?", re.ASCII)
 
@@ -111,10 +111,7 @@ def carry_out_bulk() -> ResponseReturnValue:
 
 
 def _read_action() -> Action:
-    try:
-        return Action(request.form.get("action", ""))
-    except ValueError:
-        raise InvalidInput(Problem("action", f"is one of {', '.join(Action)}")) from None
+    return parse_choice(Action, "action", request.form.get("action", ""))
 
 
 def _read_origin() -> str:

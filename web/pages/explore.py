@@ -6,10 +6,10 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from farm.database import sessions
-from farm.database.models import Exploration, State
+from farm.database.models import State
 from farm.errors import NotFound, WrongState
 from farm.explorations import grids
-from web.api.explorations import compute_progress
+from web.api.explorations import compute_progress, is_going
 from web.pages import blueprint
 
 LISTED = 24
@@ -32,14 +32,10 @@ def show_exploration(exploration_id: str) -> str:
     return render_template(
         "explore.html",
         exploration=found,
-        going=_is_going(found),
+        going=is_going(found),
         progress=compute_progress(found),
         left=left,
     )
-
-
-def _is_going(found: Exploration) -> bool:
-    return any(not job.state.ended for job in found.cells)
 
 
 @blueprint.post("/explore/<job_id:exploration_id>/cancel")
@@ -58,7 +54,7 @@ def confirm_deletion(exploration_id: str) -> str:
     return render_template(
         "explore_delete.html",
         exploration=found,
-        going=_is_going(found),
+        going=is_going(found),
         stoppable=State.QUEUED in states or State.RUNNING in states,
     )
 

@@ -23,9 +23,9 @@ from wtforms.widgets import NumberInput, RangeInput
 
 from farm.database.models import WEBHOOK_LENGTH, Job
 from farm.errors import InvalidInput, Problem
-from farm.explorations.axes import KINDS, MAX_VALUES, Axis, axis
+from farm.explorations.axes import ACROSS, DOWN, KINDS, MAX_VALUES, Axis, axis
 from farm.explorations.grids import SIZE as CELL_SIZE
-from farm.jobs.submit import NAME_LENGTH
+from farm.jobs.fields import NAME_LENGTH, WEBHOOK_MEANS
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.balance import (
@@ -45,6 +45,7 @@ from farm.recipe.recipe import (
     format_value,
     list_values,
 )
+from web.files import HEADS
 from web.samples import CONTENTS, STYLES, list_offered
 
 SIZES = {
@@ -102,7 +103,7 @@ AXES = [
 CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
 VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
-PICTURE_TYPES = "image/jpeg,image/png,image/webp,image/tiff"
+PICTURE_TYPES = ",".join(dict.fromkeys(HEADS.values()))
 
 
 class _Choices(SelectMultipleField):
@@ -123,7 +124,7 @@ class _Form(FlaskForm):
     name = StringField("Name", render_kw={"maxlength": NAME_LENGTH, "placeholder": "Untitled"})
     webhook_url = StringField(
         "Webhook",
-        description="An address that is told, by a POST of JSON, how the job ended. It may stay empty.",
+        description=f"{WEBHOOK_MEANS} It may stay empty.",
         render_kw={
             "maxlength": WEBHOOK_LENGTH,
             "inputmode": "url",
@@ -134,9 +135,9 @@ class _Form(FlaskForm):
         },
     )
     balance = StringField("Balance", default="0", widget=RangeInput())
-    across = SelectField("Across", choices=AXES, default="balance", validate_choice=False)
+    across = SelectField("Across", choices=AXES, default=ACROSS, validate_choice=False)
     across_values = StringField("Values across", render_kw=VALUES)
-    down = SelectField("Down", choices=AXES, default="style_scale", validate_choice=False)
+    down = SelectField("Down", choices=AXES, default=DOWN, validate_choice=False)
     down_values = StringField("Values down", render_kw=VALUES)
     cell_size = SelectField(
         "Size of a draft",
@@ -183,11 +184,6 @@ def _read_limits(info: FieldInfo) -> dict[str, Any]:
 PictureForm = type(
     "PictureForm", (_Form,), {name: _build_field(name) for name in (*PROMINENT, *ADVANCED)}
 )
-
-
-def select_fields(form: FlaskForm, names: Iterable[str]) -> list[Field]:
-    """Return these fields, in this order."""
-    return [form[name] for name in names]
 
 
 def read_recipe(form: FlaskForm) -> Recipe:
@@ -258,18 +254,6 @@ def _parse_value(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def read_cell_size(form: FlaskForm) -> int:
-    """Return the longest side of a draft, px; the usual one if left out.
-
-    Raises:
-        InvalidInput: it is no number.
-    """
-    try:
-        return int(form.cell_size.data or CELL_SIZE)
-    except ValueError:
-        raise InvalidInput(Problem("cell_size", "must be a whole number")) from None
 
 
 def find_larger_size(job: Job) -> int | None:

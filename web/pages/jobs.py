@@ -63,8 +63,17 @@ def read_choice(kind: type[Choice], name: str) -> Choice | None:
         InvalidInput: something else.
     """
     text = request.args.get(name, "")
+    return parse_choice(kind, name, text) if text else None
+
+
+def parse_choice(kind: type[Choice], name: str, text: str) -> Choice:
+    """Return the one of these that a text names.
+
+    Raises:
+        InvalidInput: it names none.
+    """
     try:
-        return kind(text) if text else None
+        return kind(text)
     except ValueError:
         raise InvalidInput(Problem(name, f"is one of {', '.join(kind)}")) from None
 

@@ -23,6 +23,7 @@ from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import settings
 from farm.storage import storage
 from web import samples
+from web.api.requests import read_whole_number
 from web.pages import blueprint
 from web.pages.form import (
     KEPT,
@@ -31,7 +32,6 @@ from web.pages.form import (
     find_unknown_fields,
     list_choices,
     read_axis,
-    read_cell_size,
     read_recipe,
     show_problems,
 )
@@ -130,7 +130,8 @@ def _submit_form(form: FlaskForm, kept: Job | None) -> str:
 def _explore_form(form: FlaskForm, kept: Job | None) -> str:
     content, styles, recipe = _read_form(form, kept)
     across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
-    name, size, key = form["name"].data or "", read_cell_size(form), _compute_key(form, content, styles)
+    name, size = form["name"].data or "", read_whole_number("cell_size", grids.SIZE)
+    key = _compute_key(form, content, styles)
     made = grids.explore(content, styles, recipe, across, down, name=name, size=size, key=key)
     return url_for("pages.show_exploration", exploration_id=made.id)
 
