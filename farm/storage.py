@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 from fsspec.core import url_to_fs
 
 from farm.errors import FarmError, NotFound, StorageAway
+from farm.files import replace_file
 from farm.settings import settings
 
 MARK = "style-farm-storage.txt"
@@ -88,7 +89,7 @@ class Storage:
         path = self._path(key)
         try:
             if "file" in self._fs.protocol:
-                with self._beside(path) as file:
+                with _open_local(Path(path)) as file:
                     yield file
                 return
             with tempfile.NamedTemporaryFile() as here:
@@ -98,21 +99,6 @@ class Storage:
                     self._fs.put_file(here.name, path)
         except OSError as error:
             raise _refused(error) from error
-
-    @contextmanager
-    def _beside(self, path: str) -> Iterator[BinaryIO]:
-        part = f"{path}.{uuid.uuid4().hex}.part"
-        try:
-            with self._fs.open(part, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            Path(part).replace(path)
-            _sync_folder(Path(path).parent)
-        except BaseException:
-            if self._fs.exists(part):
-                self._fs.rm_file(part)
-            raise
 
     def get(self, key: str) -> bytes:
         """The whole file.
@@ -210,6 +196,16 @@ def _refused(error: Exception) -> StorageAway:
     """In words without addresses: people read them on a job's page, and the log has the rest."""
     reason = getattr(error, "strerror", None) or type(error).__name__
     return StorageAway(f"The storage refused: {reason}.")
+
+
+@contextmanager
+def _open_local(path: Path) -> Iterator[BinaryIO]:
+    """Open a file under a name of its own, so that two may write the same key at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
+    with replace_file(path, part), part.open("wb") as file:
+        yield file
+    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from farm.errors import FarmError
+from farm.files import replace_file
 from farm.recipe import Recipe, formats
 
 TIMEOUT = httpx.Timeout(10.0, read=120.0)  # s; an answer to a large upload takes a while
@@ -128,14 +129,9 @@ class Client:
         with self._open_response("GET", f"/jobs/{job_id}/result", params=query) as response:
             suffix = formats.find_suffix(response.headers.get("content-type", ""))
             path = output or Path(f"{job_id}{suffix}")
-            part = path.with_name(f"{path.name}.part")
-            try:
-                with part.open("wb") as file:
-                    for piece in response.iter_bytes():
-                        file.write(piece)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+            with replace_file(path) as part, part.open("wb") as file:
+                for piece in response.iter_bytes():
+                    file.write(piece)
         return path
 
     def _choose_format(self, job_id: str, output: Path) -> dict[str, str]:

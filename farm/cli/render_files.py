@@ -13,6 +13,7 @@ from farm.engine.checkpoint import Checkpoint, read
 from farm.engine.loaded import Engine
 from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
+from farm.files import replace_file
 from farm.pictures import encode
 from farm.pictures.decode import decode_picture
 from farm.pictures.pixels import Picture
@@ -128,10 +129,8 @@ def _load_engine(recipe: Recipe, resume: Checkpoint | None, say: Callable[[str],
 
 def _write(output: Path, picture: Picture, recipe: Recipe) -> None:
     """Write the picture to a file that appears whole or not at all."""
-    part = output.with_name(f".{output.name}.part")
-    with part.open("wb") as file:
+    with replace_file(output) as part, part.open("wb") as file:
         encode.write_result(picture, recipe, file)
-    part.replace(output)
 
 
 def _report(step: Step, log: list[LevelDone], recipe: Recipe, engine: Engine) -> dict[str, Any]:

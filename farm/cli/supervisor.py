@@ -6,7 +6,6 @@ one for the CPU, and the janitor. A child that dies is started again, with back-
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import importlib.util
 import os
@@ -19,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import click
@@ -29,13 +29,13 @@ from rich.table import Table
 from farm.database import sessions
 from farm.database.setup import install
 from farm.jobs import states
+from farm.prctl import end_with_parent
 from farm.recipe.recipe import AUTOMATIC
 from farm.settings import LOOPBACK, Settings, settings
 
 LONGEST_BACK_OFF = 30.0  # s
 STEADY_SECONDS = 60.0  # of life, after which a child's back-off is reset
 START_SECONDS = 20.0  # for the private server to answer
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 console = Console(stderr=True, highlight=False)
 
@@ -72,7 +72,7 @@ class Child:
             self.command,
             env=os.environ | self.environment,
             start_new_session=True,
-            preexec_fn=_terminate_with_parent if sys.platform == "linux" else None,
+            preexec_fn=partial(end_with_parent, signal.SIGTERM) if sys.platform == "linux" else None,
         )
         self.started = time.monotonic()
 
@@ -220,9 +220,14 @@ def _list_devices() -> list[str]:
     return [f"gpu {index}" for index in range(count)] or ["cpu"]
 
 
+def _find_local_host(config: Settings) -> str:
+    """Return the host by which this machine reaches the web part."""
+    return "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104
+
+
 def build_url(config: Settings) -> str:
     """Return the URL of the farm for a browser on this machine."""
-    host = "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104
+    host = _find_local_host(config)
     return f"http://{f'[{host}]' if ':' in host else host}:{config.port}"
 
 
@@ -296,7 +301,7 @@ def _wait_for_redis(config: Settings, child: Child) -> None:
 
 
 def _wait_for_web(config: Settings, stop: list[int]) -> None:
-    host = "127.0.0.1" if config.host in ("0.0.0.0", "") else config.host  # noqa: S104
+    host = _find_local_host(config)
     deadline = time.monotonic() + START_SECONDS
     while not stop and time.monotonic() < deadline:
         try:
@@ -320,7 +325,3 @@ def _print_summary(config: Settings, children: list[Child]) -> None:
             "[yellow]Whoever reaches this machine can use the farm. FARM_REQUIRE_TOKEN=1 asks a token."
         )
     console.print(f"\n[bold green]The farm is at {build_url(config)}[/]   Ctrl-C stops it.\n")
-
-
-def _terminate_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

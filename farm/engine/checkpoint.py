@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from farm.engine.colours import GRID
 from farm.errors import InvalidInput, Problem, RenderFailed
+from farm.files import replace_file
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import SMALLEST_TILE
 
@@ -91,16 +91,12 @@ class Checkpoint:
         Raises:
             RenderFailed: it cannot be written; an older file of that name is as it was.
         """
-        part = path.with_name(f".{path.name}.part")
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors.items()}
         try:
             facts = self.facts.model_copy(update={"tensors": _hash_tensors(tensors)})
-            save_file(tensors, part, metadata={KEY: facts.model_dump_json()})
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-            part.replace(path)
+            with replace_file(path) as part:
+                save_file(tensors, part, metadata={KEY: facts.model_dump_json()})
         except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
             raise RenderFailed(f"The checkpoint {path} could not be written: {error}.") from error
 
     def check_matches(self, recipe: Recipe, inputs: str) -> None:

@@ -16,7 +16,6 @@ under a lock, so two processes may fetch at once and a broken download leaves no
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -36,6 +35,7 @@ from torch import Tensor
 
 from farm.engine import onnx
 from farm.errors import WeightsUnavailable
+from farm.files import replace_file
 from farm.recipe.recipe import AUTOMATIC, LAST_RESORT, list_layer_names
 
 Report = Callable[[str], None]  # takes one line for whoever waits
@@ -149,12 +149,9 @@ def fetch(name: str, folder: Path, report: Report) -> Path:
             tensors = network.fetch(Path(scratch), report)
             found = hash_tensors(tensors)
             _check(f"{name} as converted here", found, DIGESTS.get(name, found))
-            part = Path(scratch) / target.name
             metadata = {"source": network.source, "sha256": found}
-            save_file(tensors, part, metadata=metadata)
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-            part.rename(target)
+            with replace_file(target, Path(scratch) / target.name) as part:
+                save_file(tensors, part, metadata=metadata)
     return target
 
 

@@ -27,6 +27,7 @@ from PIL import (  # noqa: F401
     WebPImagePlugin,
 )
 
+from farm import prctl
 from farm.errors import InvalidInput
 from farm.pictures import decode
 
@@ -37,8 +38,6 @@ OUT_OF_MEMORY = "MemoryError"  # beside the names of the exceptions of `decode.c
 
 LONGEST_MESSAGE = 500  # characters; Pillow's may hold anything
 OPEN_FILES = 16
-PR_SET_PDEATHSIG = 1  # prctl(2)
-PR_SET_NO_NEW_PRIVS = 38
 
 
 def main() -> None:
@@ -84,7 +83,8 @@ def _reserve_output() -> BinaryIO:
 def _limit_itself(memory: int) -> None:
     """Limit this process before its first picture, as far as the system has such limits."""
     if sys.platform == "linux":
-        _die_with_parent()
+        prctl.end_with_parent(signal.SIGKILL)  # also in the middle of a picture
+        prctl.forbid_new_privileges()
         memory += _measure_address_space()
         with suppress(OSError):  # when the machine is out of memory, this process is to go first
             Path("/proc/self/oom_score_adj").write_text("1000")
@@ -99,15 +99,6 @@ def _limit_itself(memory: int) -> None:
         ):
             with suppress(OSError, ValueError):  # macOS takes no limit of memory
                 resource.setrlimit(what, (most, most))
-
-
-def _die_with_parent() -> None:
-    """Also in the middle of a picture. And no program that it may start gains rights by that."""
-    import ctypes
-
-    prctl = ctypes.CDLL(None).prctl
-    prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
-    prctl(PR_SET_NO_NEW_PRIVS, *map(ctypes.c_ulong, (1, 0, 0, 0)))
 
 
 def _measure_address_space() -> int:
