@@ -295,12 +295,12 @@ def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
 
     # When a small level ends, nothing is told by it
     for iteration in (1, 2):
-        reporter.saw(step(1, iteration, 2, side=100, seconds=iteration))
+        reporter.update(step(1, iteration, 2, side=100, seconds=iteration))
     assert speed() is None
 
     # When a larger one ends, its pace after its first iteration is
     for iteration, seconds in ((1, 10.0), (2, 12.0), (3, 14.0)):
-        reporter.saw(step(2, iteration, 3, side=500, seconds=seconds))
+        reporter.update(step(2, iteration, 3, side=500, seconds=seconds))
     assert speed() == pytest.approx(2.0 / 0.25)
 
 

@@ -36,8 +36,8 @@ def test_one_checkpoint_is_kept_and_the_next_attempt_finds_it() -> None:
     first = taken()
     writer = Checkpoints(first, storage())
     for number in (1, 2):
-        writer.saw(step(1, number, 2, side=8, seconds=number))
-    writer.saw(step(2, 1, 2, side=8, seconds=3))
+        writer.update(step(1, number, 2, side=8, seconds=number))
+    writer.update(step(2, 1, 2, side=8, seconds=3))
     # When it is lost, and another takes the job
     lose(first.job.id, 1)
     second = taken()

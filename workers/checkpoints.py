@@ -43,8 +43,8 @@ class Checkpoints:
         self._older = claim.job.checkpoint_attempt  # whose file is replaced by ours
         self._written = time.monotonic()
 
-    def saw(self, step: Step) -> None:
-        """After each iteration. A checkpoint that cannot be stored is no reason to stop.
+    def update(self, step: Step) -> None:
+        """Write one if it is due after this iteration; one that cannot be stored is left out.
 
         Raises:
             AttemptLost: the job is another attempt's.

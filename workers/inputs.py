@@ -1,4 +1,4 @@
-"""The pictures of the job at hand, decoded, and what the network has found out about them.
+"""The pictures of the job at hand, decoded, and the features of them that were computed already.
 
 The cells of an exploration are made of the same pictures, one after another: they share both.
 """
@@ -14,33 +14,34 @@ from farm.engine.optimise import Picture
 
 
 @dataclass(frozen=True)
-class Exhibits:
+class Inputs:
     """A photograph, paintings, and a cache of both."""
 
+    # float32 (H, W, 3) sRGB in [0, 1], as are the paintings.
     content: Picture
     styles: list[Picture]
     cache: FeatureCache = field(default_factory=FeatureCache)
 
 
-_kept: tuple[str, Exhibits] | None = None  # of the latest exploration
+_kept: tuple[str, Inputs] | None = None  # of the latest exploration
 
 
-def exhibits(job: Job, decoded: Callable[[Upload, str], Picture]) -> Exhibits:
-    """Those of a job.
+def load_inputs(job: Job, decode: Callable[[Upload, str], Picture]) -> Inputs:
+    """Return the inputs of a job.
 
     Args:
-        decoded: brings an upload, called by what it is to a person.
+        decode: returns an upload, under the name that a person knows it by.
     """
     global _kept
     if _kept and _kept[0] == job.exploration_id:
         return _kept[1]
     _kept = None  # before the next are decoded, so that both need not fit
-    content = decoded(job.content, "photograph")
+    content = decode(job.content, "photograph")
     styles = [
-        decoded(style.upload, f"painting {number}" if job.styles[1:] else "painting")
+        decode(style.upload, f"painting {number}" if job.styles[1:] else "painting")
         for number, style in enumerate(job.styles, 1)
     ]
-    found = Exhibits(content, styles)
+    found = Inputs(content, styles)
     if job.exploration_id:
         _kept = (job.exploration_id, found)
     return found

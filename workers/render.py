@@ -33,7 +33,7 @@ from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage, storage
 from workers import checkpoints, retries
-from workers.inputs import Exhibits, exhibits
+from workers.inputs import Inputs, load_inputs
 from workers.interrupts import Stop, Waits
 from workers.reporter import Reporter
 
@@ -43,7 +43,7 @@ log = structlog.get_logger()
 
 
 def machine() -> registry.Machine:
-    """What this process renders on, for the list of workers and for estimates."""
+    """Describe what this process renders on, for the list of workers and for estimates."""
     chosen = device.choose()
     form = precision.choose("auto", chosen)
     memory = device.read_total_memory(chosen)
@@ -59,7 +59,7 @@ def machine() -> registry.Machine:
 
 @lru_cache(maxsize=1)
 def engine(features: str, form: str) -> Engine:
-    """The last network stays loaded, so that the next job starts at once."""
+    """Load a network; the last one stays loaded, so that the next job starts at once."""
     given = settings()
     return Engine.load(features, form, given.weights_dir, log.info, memory_gb=given.memory_gb)
 
@@ -82,7 +82,7 @@ def render(claim: Claim, progressed: Callable[[], None]) -> bool:
     except AttemptLost:
         logger.warning("attempt lost; another owns the job, or it is gone")
     except Stop as stop:
-        _leave(attempt, stop.state)
+        _end_stopped(attempt, stop.state)
         logger.info("stopped", state=stop.state.value)
     except retries.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
         logger.exception("the database stays away; given up")
@@ -120,15 +120,15 @@ def _explain(error: Exception, attempt: AttemptRef, logger: Any) -> str:
 
 @dataclass(frozen=True)
 class _Task:
-    """What one attempt has at hand."""
+    """An attempt with all that it works with."""
 
-    job: Job
-    attempt: AttemptRef
+    claim: Claim
     store: Storage
+    # Called while the storage is away.
     waits: Waits
     recipe: Recipe
-    exhibits: Exhibits
-    ready: Engine
+    inputs: Inputs
+    engine: Engine
 
 
 def _render(claim: Claim, progressed: Callable[[], None]) -> None:
@@ -136,25 +136,26 @@ def _render(claim: Claim, progressed: Callable[[], None]) -> None:
     store = storage()
     recipe = Recipe.parse(job.recipe)
     waits = Waits(attempt, progressed)
-    seen = exhibits(job, lambda upload, called: _decoded(store, waits, upload, called))
-    resume = _resume(store, waits, claim)
+    inputs = load_inputs(job, lambda upload, called: _decode_upload(store, waits, upload, called))
+    resume = _find_checkpoint(store, waits, claim)
     ready = _load_engine(recipe, resume)
     retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.network))
     device.reset_peak_memory(ready.device)
     reporter = Reporter(claim, store)
-    reporter.say(f"{ready.vgg.network} on {device.describe(ready.device)}, {ready.number_format.name}")
-    task = _Task(job, attempt, store, waits, recipe, seen, ready)
+    on = device.describe(ready.device)
+    reporter.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
+    task = _Task(claim, store, waits, recipe, inputs, ready)
     step = None
-    for step in _steps(task, resume):
+    for step in _run_steps(task, resume):
         progressed()
-        reporter.saw(step)
+        reporter.update(step)
     assert step is not None, "a schedule has at least one iteration"
     _finish(task, step)
 
 
 def _load_engine(recipe: Recipe, resume: Checkpoint | None) -> Engine:
     """Return the checkpoint's network; the recipe's if there is no checkpoint, or if this worker lacks
-    its network: `_steps` begins anew then."""
+    its network: `_run_steps` begins anew then."""
     try:
         return engine(resume.network if resume else recipe.features, recipe.precision)
     except WeightsUnavailable:
@@ -163,8 +164,12 @@ def _load_engine(recipe: Recipe, resume: Checkpoint | None) -> Engine:
         return engine(recipe.features, recipe.precision)
 
 
-def _decoded(store: Storage, waits: Waits, upload: Upload, called: str) -> Picture:
-    """
+def _decode_upload(store: Storage, waits: Waits, upload: Upload, called: str) -> Picture:
+    """Return an upload, float32 (H, W, 3) sRGB in [0, 1].
+
+    Args:
+        called: the picture's name in messages.
+
     Raises:
         RenderFailed: what is stored is not what was sent, or it is gone.
     """
@@ -175,8 +180,8 @@ def _decoded(store: Storage, waits: Waits, upload: Upload, called: str) -> Pictu
     return decode_picture(data, called, settings().max_upload_megapixels)
 
 
-def _resume(store: Storage, waits: Waits, claim: Claim) -> Checkpoint | None:
-    """What there is to go on from."""
+def _find_checkpoint(store: Storage, waits: Waits, claim: Claim) -> Checkpoint | None:
+    """Return the checkpoint to resume from; None: there is none, or none that can be read."""
     try:
         return retries.tried(lambda: checkpoints.newest(claim.job, store), waits)
     except (InvalidInput, NotFound) as error:
@@ -186,28 +191,28 @@ def _resume(store: Storage, waits: Waits, claim: Claim) -> Checkpoint | None:
 
 
 def _note(attempt: AttemptRef, message: str) -> None:
-    """For the job's timeline."""
+    """Add a line to the job's timeline."""
     retries.write(lambda s: attempts.note(s, attempt, message))
 
 
-def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
-    """From the checkpoint on, if it is of any use; else from the beginning."""
-    seen = task.exhibits
-    render = partial(stylize, seen.content, seen.styles, task.recipe, task.ready, cache=seen.cache)
+def _run_steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
+    """Run from the checkpoint on, if it is of any use; else from the beginning."""
+    inputs, recipe = task.inputs, task.recipe
+    render = partial(stylize, inputs.content, inputs.styles, recipe, task.engine, cache=inputs.cache)
     if resume is not None:
         facts = resume.facts
-        if task.recipe.precision == "auto":  # what suits this device, whatever the last one took
-            resume = resume.replace_precision(task.ready.resolve(task.recipe).precision)
+        if recipe.precision == "auto":  # what suits this device, whatever the last one took
+            resume = resume.replace_precision(task.engine.resolve(recipe).precision)
         steps = render(resume=resume)
         try:
             first = next(steps)
         except InvalidInput as error:
-            log.warning("checkpoint not usable", job=task.job.id, error=str(error))
+            log.warning("checkpoint not usable", job=task.claim.job.id, error=str(error))
             anew = "begins anew: what the last attempt left does not go with this worker"
-            _note(task.attempt, anew)
+            _note(task.claim.attempt, anew)
         else:
             resumed = f"resumed at level {facts.level}, iteration {facts.iteration}"
-            _note(task.attempt, resumed)
+            _note(task.claim.attempt, resumed)
             yield first
             yield from steps
             return
@@ -216,10 +221,10 @@ def _steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
 
 def _finish(task: _Task, step: Step) -> None:
     """Store the result under the attempt's key, then make it the job's by the row."""
-    job, ready = task.job, task.ready
+    job, ready = task.claim.job, task.engine
     picture = step.picture()
-    seen = task.exhibits
-    figures = quality.measure(picture, seen.content, seen.styles, task.recipe, ready, seen.cache)
+    inputs = task.inputs
+    figures = quality.measure(picture, inputs.content, inputs.styles, task.recipe, ready, inputs.cache)
     resolved = ready.resolve(task.recipe)
     retries.tried(lambda: store_pictures(job, task.store, picture, resolved), task.waits)
     metrics = figures.as_dict() | {
@@ -232,10 +237,14 @@ def _finish(task: _Task, step: Step) -> None:
 
 
 def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
-    """Unless the job was cancelled while its picture was measured and stored."""
-    if attempts.renew_lease(session, task.attempt) is State.CANCELLING:
+    """Move to succeeded, unless the job was cancelled while its picture was measured and stored.
+
+    Raises:
+        Stop: it was.
+    """
+    if attempts.renew_lease(session, task.claim.attempt) is State.CANCELLING:
         raise Stop(State.CANCELLING)
-    states.succeed(session, task.attempt, metrics)
+    states.succeed(session, task.claim.attempt, metrics)
 
 
 def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -> None:
@@ -248,7 +257,8 @@ def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -
             encode.write_view(picture, file)
 
 
-def _leave(attempt: AttemptRef, state: State) -> None:
+def _end_stopped(attempt: AttemptRef, state: State) -> None:
+    """Move the row of an attempt that was asked to stop."""
     if state is State.CANCELLING:
         _end(attempt, lambda s: states.confirm_cancelled(s, attempt))
     else:
@@ -257,7 +267,7 @@ def _leave(attempt: AttemptRef, state: State) -> None:
 
 
 def _end(attempt: AttemptRef, move: Callable[[Session], None]) -> None:
-    """What cannot be told is left to the lease."""
+    """Move the row of an attempt that ends; where that fails, its lease lapses."""
     try:
         retries.write(move)
     except AttemptLost:

@@ -1,6 +1,5 @@
-"""What a job at work tells: progress and losses each second, previews and checkpoints now and then.
-
-Here it also learns that it shall stop.
+"""The reports of a running attempt: progress and losses each second, previews and checkpoints now and
+then. From their answers it learns that it is to stop.
 """
 
 from __future__ import annotations
@@ -45,15 +44,15 @@ class Reporter:
         self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
         self._first = 0  # iteration seen of this level
         self._pace = Pace()
-        self._lines: list[str] = []  # not told yet
+        self._lines: list[str] = []  # not reported yet
 
-    def say(self, line: str) -> None:
-        """For the log, and with the next report for the job's page."""
+    def add_line(self, line: str) -> None:
+        """Log a line, and with the next report add it to the log on the job's page."""
         log.info(line, job=self._job.id, attempt=self._attempt.number)
         self._lines.append(line)
 
-    def saw(self, step: Step) -> None:
-        """After each iteration.
+    def update(self, step: Step) -> None:
+        """Report an iteration, if it is time to.
 
         Raises:
             Stop: a person cancelled the job, or this process shall end.
@@ -67,22 +66,22 @@ class Reporter:
             self._first = step.iteration
             self._pace = Pace()
         if step.ends_level:
-            self.say(str(LevelDone.from_step(step, self._level[1])))
+            self.add_line(str(LevelDone.from_step(step, self._level[1])))
         now = time.monotonic()
         if now - self._reported >= REPORT_SECONDS or step.ends_level:
             self._reported = now
             self._report(step)
             pause = max(PREVIEW_SECONDS, self._preview_took / PREVIEW_SHARE)
             if now - self._previewed >= pause or step.ends_level:
-                self._preview(step)
-        self._checkpoints.saw(step)
+                self._store_preview(step)
+        self._checkpoints.update(step)
 
     def _report(self, step: Step) -> None:
-        """A report that the database does not take is left out; the next one says it all."""
+        """Write a report; one that the database does not take is left out: the next has all of it."""
         try:
             with sessions.writing() as session:
                 state = attempts.report(session, self._attempt, self._progress(step))
-                if speed := self._speed(step):
+                if speed := self._measure_speed(step):
                     registry.record_speed(session, settings().worker_name, speed)
                 if self._lines:
                     attempts.add_log_lines(session, self._attempt, self._lines)
@@ -93,8 +92,8 @@ class Reporter:
         if state is State.CANCELLING:
             raise Stop(state)
 
-    def _preview(self, step: Step) -> None:
-        """One that cannot be stored is left out."""
+    def _store_preview(self, step: Step) -> None:
+        """Store a preview; one that cannot be stored is left out."""
         began = time.monotonic()
         try:
             self._store.put(self._job.preview_key, encode.encode_preview(step.picture()))
@@ -106,8 +105,8 @@ class Reporter:
         self._preview_took = self._previewed - began
 
     def _progress(self, step: Step) -> attempts.Progress:
-        self._pace.saw(step.progress, step.seconds)
-        left, spread = self._pace.left(later_levels=step.level < step.levels)
+        self._pace.add_sample(step.progress, step.seconds)
+        left, spread = self._pace.estimate_left(later_levels=step.level < step.levels)
         return attempts.Progress(
             progress=step.progress,
             level=step.level,
@@ -121,9 +120,9 @@ class Reporter:
             tv_loss=step.losses.tv,
         )
 
-    def _speed(self, step: Step) -> float | None:
-        """Seconds an iteration and megapixel over the level that ends; None: nothing to measure by.
-        Without the level's first iteration, which prepares the others."""
+    def _measure_speed(self, step: Step) -> float | None:
+        """Return seconds for an iteration and megapixel over the level that ends, without its first
+        iteration, which prepares the others; None: nothing to measure by."""
         megapixels = step.height * step.width / 1e6
         counted = step.iteration - self._first
         if not step.ends_level or megapixels < SMALLEST_MEASURED or not counted:
@@ -132,8 +131,8 @@ class Reporter:
 
 
 class Pace:
-    """How fast a level goes, and so how long the rest will take. A level by itself, because small ones
-    are slower for their pixels."""
+    """The pace of a level, and from it the time left. Each level by itself, because small ones are
+    slower for their pixels."""
 
     LATER_LEVELS = 0.15  # how far off their pace may be from this one's
     AT_FIRST = 0.3  # how far off the first guesses may be
@@ -142,20 +141,20 @@ class Pace:
     def __init__(self) -> None:
         self._seen: list[tuple[float, float]] = []  # progress, seconds
 
-    def saw(self, progress: float, seconds: float) -> None:
-        """At each report."""
+    def add_sample(self, progress: float, seconds: float) -> None:
+        """Add progress, 0..1, and seconds since the start, at each report."""
         self._seen.append((progress, seconds))
 
-    def left(self, *, later_levels: bool) -> tuple[float, float]:
-        """Seconds to the end, and how many more or less they may well be."""
+    def estimate_left(self, *, later_levels: bool) -> tuple[float, float]:
+        """Return the seconds to the end, and how many more or less they may well be."""
         progress, seconds = self._seen[-1]
         first, began = self._seen[0] if len(self._seen) > 1 else (0.0, 0.0)
         left = (1 - progress) * (seconds - began) / max(progress - first, 1e-9)
-        off = math.hypot(self._own_spread(), self.LATER_LEVELS if later_levels else 0.0)
+        off = math.hypot(self._compute_spread(), self.LATER_LEVELS if later_levels else 0.0)
         return left, left * off
 
-    def _own_spread(self) -> float:
-        """Of the mean of the paces between reports, relative to it."""
+    def _compute_spread(self) -> float:
+        """Return the standard error of the mean pace between reports, relative to it."""
         gains = [
             (after[0] - before[0]) / (after[1] - before[1])
             for before, after in pairwise(self._seen)
