@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from apiflask import APIFlask
 from flask_bootstrap import Bootstrap5
@@ -11,7 +12,7 @@ from werkzeug.routing import BaseConverter
 
 from farm import log
 from farm.settings import settings
-from web import api, files, health, pages, streams, words
+from web import api, files, filters, health, pages, streams
 from web.api import document
 from web.middleware import authentication, errors, headers, rate_limits
 
@@ -31,17 +32,7 @@ def create_app() -> APIFlask:
     app = APIFlask(
         __name__, title="Style Farm", version="1", docs_path=None, json_errors=False, spec_path=None
     )
-    app.config.update(
-        SECRET_KEY=settings().secret_key,
-        SESSION_COOKIE_NAME="style_farm",
-        SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings().public_url.startswith("https://"),
-        PERMANENT_SESSION_LIFETIME=SIGNED_IN_FOR,
-        MAX_CONTENT_LENGTH=settings().max_upload_mb * 1_000_000,
-        MAX_FORM_PARTS=MAX_FORM_PARTS,
-        WTF_CSRF_TIME_LIMIT=None,  # a form may stay open all day; the token lives with the session
-        BOOTSTRAP_SERVE_LOCAL=True,
-    )
+    app.config.update(_list_settings())
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["job_id"] = _JobId
     Bootstrap5(app)
@@ -50,6 +41,21 @@ def create_app() -> APIFlask:
     CSRFProtect(app).exempt(api.blueprint)
     for part in (pages, files, api, health, document):
         app.register_blueprint(part.blueprint)
-    for part in (errors, headers, document, words, streams):
+    for part in (errors, headers, document, filters, streams):
         part.init_app(app)
     return app
+
+
+def _list_settings() -> dict[str, Any]:
+    """Return the configuration of Flask and its extensions."""
+    return {
+        "SECRET_KEY": settings().secret_key,
+        "SESSION_COOKIE_NAME": "style_farm",
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": settings().public_url.startswith("https://"),
+        "PERMANENT_SESSION_LIFETIME": SIGNED_IN_FOR,
+        "MAX_CONTENT_LENGTH": settings().max_upload_mb * 1_000_000,
+        "MAX_FORM_PARTS": MAX_FORM_PARTS,
+        "WTF_CSRF_TIME_LIMIT": None,  # a form may stay open all day; the token lives with the session
+        "BOOTSTRAP_SERVE_LOCAL": True,
+    }

@@ -16,7 +16,7 @@ from farm.jobs import states
 from farm.pictures import conversions, decode
 from farm.recipe.formats import FileFormat
 from farm.storage import storage
-from web import files, samples
+from web import samples
 
 A_YEAR = 365 * 24 * 3600  # s
 A_DAY = 24 * 3600  # s
@@ -101,7 +101,7 @@ def send_preview(job: Job) -> Response:
     """
     if not job.preview_version:
         raise NotFound("There is no preview yet.")
-    tag = files.build_preview_tag(job)
+    tag = build_preview_tag(job)
     return _send_jpeg(job.preview_key, tag, A_YEAR if request.args.get("v") == tag else 0)
 
 

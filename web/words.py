@@ -7,13 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Flask
-
-from farm.database.models import DeliveryStatus, Job, State, now
+from farm.database.models import Job, State, now
 from farm.fleet.estimates import Estimate, SharedEstimate
-from farm.recipe.recipe import format_value
-from farm.webhooks import destinations
-from web.files import build_picture_url, build_preview_tag, build_preview_url
 
 STATES = {
     State.QUEUED: "Waiting",
@@ -112,6 +107,11 @@ def describe_sized_need(found: Estimate) -> str:
     return text if found.refusal else f"{format_pixels(found.width, found.height)}: {text}"
 
 
+def describe_unknown_need(width: int, height: int) -> str:
+    """Return the same while no worker is alive."""
+    return f"{format_pixels(width, height)}: no worker is running, so nobody can tell what it needs"
+
+
 def describe_grid(cells: int, shape: tuple[int, int], found: SharedEstimate | None) -> str:
     """Return `9 drafts of 256 × 192 px: about 3 minutes on worker@host`, or why nobody can tell.
 
@@ -184,23 +184,3 @@ def list_figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
         for name, (title, words, meaning) in FIGURES.items()
         if isinstance(found.get(name), int | float)
     ]
-
-
-FILTERS: dict[str, Callable[..., Any]] = {  # the words of templates: `{{ job.created_at|ago }}`
-    "duration": format_duration,
-    "took": describe_time,
-    "ago": format_age,
-    "gigabytes": format_bytes,
-    "rfc3339": to_rfc3339,
-    "typed": format_value,
-    "picture_url": build_picture_url,
-    "preview_url": build_preview_url,
-    "preview_tag": build_preview_tag,
-    "host": destinations.host,
-}
-
-
-def init_app(app: Flask) -> None:
-    """Make the words known to the templates."""
-    app.jinja_env.filters.update(FILTERS)
-    app.jinja_env.globals.update(STATES=STATES, State=State, DeliveryStatus=DeliveryStatus)

@@ -98,6 +98,11 @@ EXPLORATION = {
         },
     },
 }
+WEBHOOK_HEADERS = {
+    payload.DELIVERY: "The same at each try of this delivery.",
+    payload.TIMESTAMP: "Of this try, seconds since 1970.",
+    payload.SIGNATURE: "`v1=` and the hexadecimal HMAC-SHA256 of `timestamp.body` by the secret.",
+}
 
 
 def init_app(app: APIFlask) -> None:
@@ -115,21 +120,10 @@ def get_document() -> Response:
 def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
     assert isinstance(spec, dict)  # text where the document is written as YAML; ours is JSON
     schemas = spec.setdefault("components", {}).setdefault("schemas", {})
-    schemas["Problem"] = PROBLEM
-    schemas["Recipe"] = Recipe.model_json_schema()
-    for path, method, schema in (
-        ("jobs", "post", SUBMISSION),
-        ("jobs/{job_id}", "put", SUBMISSION),
-        ("explorations", "post", EXPLORATION),
-    ):
-        spec["paths"][f"/api/v1/{path}"][method]["requestBody"] = {
-            "required": True,
-            "content": {"multipart/form-data": {"schema": schema}},
-        }
+    schemas |= {"Problem": PROBLEM, "Recipe": Recipe.model_json_schema()}
+    _describe_forms(spec["paths"])
+    _describe_result(spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"])
     spec["webhooks"] = {"jobEnded": {"post": _describe_webhook(schemas)}}
-    result = spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"]
-    (schema,) = result["content"].values()
-    result["content"] = {known.mime: schema for known in FORMATS.values()}
     if settings().require_token:
         spec["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         spec["security"] = [{"token": []}]
@@ -139,22 +133,36 @@ def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
     return spec
 
 
+def _describe_forms(paths: dict[str, Any]) -> None:
+    """Describe what is sent as forms with files."""
+    for path, method, schema in (
+        ("jobs", "post", SUBMISSION),
+        ("jobs/{job_id}", "put", SUBMISSION),
+        ("explorations", "post", EXPLORATION),
+    ):
+        paths[f"/api/v1/{path}"][method]["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": schema}},
+        }
+
+
+def _describe_result(response: dict[str, Any]) -> None:
+    """Describe the result in all of its formats."""
+    (schema,) = response["content"].values()
+    response["content"] = {known.mime: schema for known in FORMATS.values()}
+
+
 def _describe_webhook(schemas: dict[str, Any]) -> dict[str, Any]:
     """Describe what a receiver gets, and what its answers mean."""
     schema = payload.Notice.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs")
     schemas["Webhook"] = schema
-    headers = {
-        payload.DELIVERY: "The same at each try of this delivery.",
-        payload.TIMESTAMP: "Of this try, seconds since 1970.",
-        payload.SIGNATURE: "`v1=` and the hexadecimal HMAC-SHA256 of `timestamp.body` by the secret.",
-    }
     return {
         "summary": "A job has succeeded, failed or been cancelled.",
         "tags": ["Webhooks"],
         "parameters": [
             {"name": name, "in": "header", "required": True, "description": text, "schema": STRING}
-            for name, text in headers.items()
+            for name, text in WEBHOOK_HEADERS.items()
         ],
         "requestBody": {
             "required": True,

@@ -16,6 +16,7 @@ from farm.explorations import axes, grids
 from farm.recipe import Recipe
 from web import streams
 from web.api import answers, blueprint
+from web.api.estimates import EstimateQuery
 from web.api.requests import (
     read_idempotency_key,
     read_submission,
@@ -23,7 +24,6 @@ from web.api.requests import (
     respond_conditionally,
 )
 from web.api.schemas import Fits, Moment
-from web.api.workers import EstimateQuery
 from web.files import build_preview_url
 from web.words import describe_grid
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.database import sessions
 from farm.database.models import State
-from farm.jobs import details, states
+from farm.jobs import details
 from web.api import answers, blueprint
 from web.api.schemas import Moment
 
@@ -76,12 +76,3 @@ def get_history(job_id: str) -> History:
             losses=[LossOut.model_validate(each) for each in details.list_losses(session, found)],
             log=[LineOut.model_validate(each) for each in details.list_last_log_lines(session, found)],
         )
-
-
-@blueprint.get("/jobs/<job_id:job_id>/recipe")
-@blueprint.output({}, content_type="application/json", description="A recipe.")
-@blueprint.doc(responses=answers.NO_JOB)
-def get_recipe(job_id: str) -> dict[str, object]:
-    """Return the job's recipe alone, as `farm submit --recipe FILE` and a new job take it."""
-    with sessions.reading() as session:
-        return states.get(session, job_id).recipe

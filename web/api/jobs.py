@@ -216,6 +216,15 @@ def delete(job_id: str) -> ResponseReturnValue:
     return "", 204
 
 
+@blueprint.get("/jobs/<job_id:job_id>/recipe")
+@blueprint.output({}, content_type="application/json", description="A recipe.")
+@blueprint.doc(responses=answers.NO_JOB)
+def get_recipe(job_id: str) -> dict[str, object]:
+    """Return the job's recipe alone, as `farm submit --recipe FILE` and a new job take it."""
+    with sessions.reading() as session:
+        return states.get(session, job_id).recipe
+
+
 @blueprint.get("/jobs/<job_id:job_id>/result")
 @blueprint.input(ResultQuery, location="query")
 @blueprint.output(FILE, content_type="image/png")

@@ -13,7 +13,7 @@ from farm.fleet.estimates import Estimate
 from farm.jobs.bulk import Action, Outcome
 from farm.jobs.lists import Page
 from web.files import build_preview_url
-from web.words import describe_job_need, format_pixels, to_rfc3339
+from web.words import describe_job_need, describe_unknown_need, to_rfc3339
 
 Moment = Annotated[datetime, PlainSerializer(to_rfc3339, return_type=str, when_used="json")]
 ResultSide = Annotated[int, Field(description="Of the result, px.")]
@@ -59,9 +59,6 @@ class EstimateOut(BaseModel):
     @classmethod
     def from_size(cls, width: int, height: int) -> EstimateOut:
         """Describe a picture of this size, px, while no worker is alive."""
-        message = (
-            f"{format_pixels(width, height)}: no worker is running, so nobody can tell what it needs"
-        )
         return cls(
             width=width,
             height=height,
@@ -69,7 +66,7 @@ class EstimateOut(BaseModel):
             seconds=None,
             worker=None,
             fits=None,
-            message=message,
+            message=describe_unknown_need(width, height),
         )
 
 

@@ -1,84 +1,15 @@
-"""Workers, the queue, and estimates of what a picture needs."""
+"""Workers that are alive, and the queue before them."""
 
 from __future__ import annotations
-
-from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from farm.database import sessions
-from farm.database.models import State, WorkClass, Worker
-from farm.errors import InvalidInput
+from farm.database.models import State, WorkClass
 from farm.fleet import registry
-from farm.fleet.estimates import estimate
 from farm.jobs import details
-from farm.recipe import Recipe
-from web.api import answers, blueprint
-from web.api.schemas import EstimateOut, Workers
-from web.words import describe_sized_need
-
-LONGEST_PHOTOGRAPH = 1_000_000  # px a side; uploads have limits of their own
-MAX_SIZES = 20  # estimated at once
-
-PhotographSide = Annotated[int, Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")]
-
-
-class EstimateQuery(Recipe):
-    """Recipe, and the photograph's size in px."""
-
-    width: PhotographSide
-    height: PhotographSide
-
-
-class SizesQuery(EstimateQuery):
-    """Recipe for several sizes at once; `size` is one more."""
-
-    sizes: list[int] = Field(max_length=MAX_SIZES)
-
-
-class Estimates(BaseModel):
-    """Estimates in the order of the sizes; null where the recipe does not go with one."""
-
-    items: list[EstimateOut | None]
-
-
-@blueprint.post("/estimates")
-@blueprint.input(SizesQuery, location="json")
-@blueprint.output(Estimates)
-@blueprint.doc(responses=answers.BAD_JSON)
-def estimate_sizes(json_data: SizesQuery) -> Estimates:
-    """Estimate what a picture would need at several sizes: those in `sizes`, then the recipe's own."""
-    with sessions.reading() as session:
-        workers = registry.list_alive(session)
-    sizes = [*json_data.sizes, json_data.size]
-    return Estimates(items=[_estimate_at_size(json_data, size, workers) for size in sizes])
-
-
-def _estimate_at_size(asked: EstimateQuery, size: int, workers: list[Worker]) -> EstimateOut | None:
-    values = asked.model_dump(include=set(Recipe.model_fields)) | {"size": size}
-    try:
-        return _estimate(Recipe.parse(values), asked.width, asked.height, workers)
-    except InvalidInput:  # such as iterations for other levels
-        return None
-
-
-@blueprint.post("/estimate")
-@blueprint.input(EstimateQuery, location="json")
-@blueprint.output(EstimateOut)
-@blueprint.doc(responses=answers.BAD_JSON)
-def estimate_size(json_data: EstimateQuery) -> EstimateOut:
-    """Estimate what a picture needs before it is submitted, by a recipe and the photograph's size."""
-    with sessions.reading() as session:
-        workers = registry.list_alive(session)
-    return _estimate(json_data, json_data.width, json_data.height, workers)
-
-
-def _estimate(recipe: Recipe, width: int, height: int, workers: list[Worker]) -> EstimateOut:
-    found = estimate(recipe, height, width, workers)
-    if found is None:
-        height, width = recipe.compute_picture_size(height, width)
-        return EstimateOut.from_size(width, height)
-    return EstimateOut.from_estimate(found, describe_sized_need(found))
+from web.api import blueprint
+from web.api.schemas import Workers
 
 
 @blueprint.get("/workers")

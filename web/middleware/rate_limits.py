@@ -27,15 +27,7 @@ QUESTIONS = frozenset({"api.estimate_size", "api.estimate_sizes"})  # sent by PO
 
 def init_app(app: Flask) -> None:
     """Count this application's requests. Comes after `authentication`, which identifies clients."""
-    wanted = settings()
-    limits = [
-        ApplicationLimit(limit, scope=scope, exempt_when=exempt)
-        for limit, scope, exempt in (
-            (wanted.rate_limit, "changes", _is_read),
-            (wanted.read_limit, "reads", _is_change_or_open),
-        )
-        if limit
-    ]
+    wanted, limits = settings(), _list_limits()
     app.after_request(_set_retry_after)  # which runs after the limiter's own, that comes later
     limiter = Limiter(
         identify_client,
@@ -51,6 +43,18 @@ def init_app(app: Flask) -> None:
     )
     if not wanted.read_limit:
         limiter.request_filter(_is_read)  # most requests: the limiter need not even begin
+
+
+def _list_limits() -> list[ApplicationLimit]:
+    wanted = settings()
+    return [
+        ApplicationLimit(limit, scope=scope, exempt_when=exempt)
+        for limit, scope, exempt in (
+            (wanted.rate_limit, "changes", _is_read),
+            (wanted.read_limit, "reads", _is_change_or_open),
+        )
+        if limit
+    ]
 
 
 def _set_retry_after(response: Response) -> Response:

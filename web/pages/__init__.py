@@ -8,7 +8,7 @@ blueprint = Blueprint("pages", __name__)
 
 from web.pages import (  # noqa: E402, F401
     bulk,
-    explore,
+    explorations,
     gallery,
     job,
     jobs,

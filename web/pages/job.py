@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 from flask import Response, flash, redirect, render_template, request, url_for
 from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
+from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import State
+from farm.database.models import Job, State
 from farm.errors import InvalidInput, Problem, WrongState
 from farm.jobs import actions, details, ratings, states
 from farm.pictures import conversions
@@ -27,36 +29,38 @@ def show_job(job_id: str) -> str:
     """Show everything about one job."""
     with sessions.reading() as session:
         found = details.get_with_history(session, job_id)
-        waiting_for = details.explain_wait(session, found)
-        expected = details.estimate_job(session, found)
-        points = details.list_losses(session, found)
-        log_lines = details.list_last_log_lines(session, found)
-        opinion = ratings.opinion(session, found)
-        stars = ratings.find_stars(session, job_id, cookie["rater"]) if "rater" in cookie else None
-        told = deliveries.of_job(session, job_id) if found.webhook_url else []
+        rows = _load_rows(session, found)
     url = request.host_url.rstrip("/")
     whole = Recipe.model_validate(found.recipe).model_dump(mode="json")
-    recipe = {name: format_value(value) for name, value in whole.items()}
     return render_template(
         "job.html",
+        **rows,
         job=found,
-        waiting_for=waiting_for,
-        needs=words.describe_job_need(found, expected) if expected else "",
-        curve=Markup(loss_chart.draw_losses(points)),  # noqa: S704  numbers and words of our own
         figures=words.list_figures(found.metrics),
-        recipe=recipe,
+        recipe={name: format_value(value) for name, value in whole.items()},
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
         larger=find_larger_size(found),
-        log_lines=log_lines,
-        opinion=opinion,
-        stars=stars,
         other_formats=conversions.list_other_formats(found),
         commands={
             "farm": commands.build_farm_submit(found, url),
             "curl": commands.build_curl(found, url),
         },
-        deliveries=told,
     )
+
+
+def _load_rows(session: Session, job: Job) -> dict[str, Any]:
+    """Load what its page shows of other rows than the job's own."""
+    expected = details.estimate_job(session, job)
+    curve = loss_chart.draw_losses(details.list_losses(session, job))
+    return {
+        "waiting_for": details.explain_wait(session, job),
+        "needs": words.describe_job_need(job, expected) if expected else "",
+        "curve": Markup(curve),  # noqa: S704  numbers and words of our own
+        "log_lines": details.list_last_log_lines(session, job),
+        "opinion": ratings.opinion(session, job),
+        "stars": ratings.find_stars(session, job.id, cookie["rater"]) if "rater" in cookie else None,
+        "deliveries": deliveries.of_job(session, job.id) if job.webhook_url else [],
+    }
 
 
 @blueprint.post("/jobs/<job_id:job_id>/rating")

@@ -1,0 +1,33 @@
+"""Filters of the templates, and the states that they know by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+
+from farm.database.models import DeliveryStatus, State
+from farm.recipe.recipe import format_value
+from farm.webhooks import destinations
+from web import words
+from web.files import build_picture_url, build_preview_tag, build_preview_url
+
+FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
+    "duration": words.format_duration,
+    "took": words.describe_time,
+    "ago": words.format_age,
+    "gigabytes": words.format_bytes,
+    "rfc3339": words.to_rfc3339,
+    "typed": format_value,
+    "picture_url": build_picture_url,
+    "preview_url": build_preview_url,
+    "preview_tag": build_preview_tag,
+    "host": destinations.host,
+}
+
+
+def init_app(app: Flask) -> None:
+    """Make the filters known to this application's templates."""
+    app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.globals.update(STATES=words.STATES, State=State, DeliveryStatus=DeliveryStatus)
