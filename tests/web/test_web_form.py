@@ -84,7 +84,7 @@ def test_each_size_says_how_large_and_how_long(page: Page, served: str) -> None:
 @pytest.mark.browser
 def test_the_balance_reads_as_how_much_the_photograph_counts(page: Page, served: str) -> None:
     page.goto(served)
-    slider, words = page.get_by_label("Balance"), page.locator("#balance-words")
+    slider, words = page.get_by_role("slider", name="Balance"), page.locator("#balance-words")
     weight = page.locator("#content_weight")
     for stops, text in (
         ("4", "The paintings rule; the photograph counts 16 times less."),
