@@ -42,30 +42,17 @@ class Key:
             raise InvalidInput(Problem("Idempotency-Key", message))
         return cls(NO_TOKEN if token is None else f"token {token}", text)
 
-    def find_job(self, session: Session, request_sha256: str) -> Job | None:
-        """Return the job that was submitted under this key; None: there is none.
-
-        Args:
-            request_sha256: where a key is from before owners were kept, this very request finds its job.
-        """
+    def find_job(self, session: Session) -> Job | None:
+        """Return the job that was submitted under this key; None: there is none."""
         same = Job.idempotency_key == self.text
-        for owner in (Job.idempotency_owner == self.owner, self._match_unowned(request_sha256)):
+        for owner in (Job.idempotency_owner == self.owner, self._match_unowned()):
             if job_id := session.scalar(select(Job.id).where(same, owner)):
                 return states.get(session, job_id)
         return None
 
-    def _match_unowned(self, request_sha256: str) -> ColumnElement[bool]:
-        """Return the condition of a key from before owners were kept, of this very request."""
-        if self.owner in (FORM, ID):
-            return false()
-        return Job.idempotency_owner.is_(None) & (Job.request_sha256 == request_sha256)
-
-    def is_taken(self, session: Session) -> bool:
-        """Check for a job that was submitted under this key, whatever the request."""
-        taken = select(Job.id).where(
-            Job.idempotency_owner == self.owner, Job.idempotency_key == self.text
-        )
-        return session.scalar(taken) is not None
+    def _match_unowned(self) -> ColumnElement[bool]:
+        """Return the condition of a key from before owners were kept, which may be any client's."""
+        return false() if self.owner in (FORM, ID) else Job.idempotency_owner.is_(None)
 
 
 @dataclass(frozen=True)
@@ -75,11 +62,18 @@ class Request:
     key: Key
     # SHA-256 of all that makes it this request, see `digest`.
     digest: str
+    # The same as version 0.1 took it, so that its keys find their jobs; None: no request to 0.1.
+    digest_of_0_1: str | None = None
 
     @classmethod
-    def from_parts(cls, key: Key | None, parts: Iterable[bytes]) -> Request | None:
+    def from_parts(
+        cls, key: Key | None, parts: Iterable[bytes], parts_of_0_1: Iterable[bytes] | None = None
+    ) -> Request | None:
         """Return the request that these parts make; None if it came without a key."""
-        return None if key is None else cls(key, compute_digest(parts))
+        if key is None:
+            return None
+        of_0_1 = None if parts_of_0_1 is None else compute_digest(parts_of_0_1)
+        return cls(key, compute_digest(parts), of_0_1)
 
     def mark(self, job: Job) -> None:
         """Write key and digest into the job that the request becomes."""
@@ -93,8 +87,8 @@ class Request:
             KeyReused: another request had this key.
         """
         with sessions.reading() as session:
-            found = self.key.find_job(session, self.digest)
-        if found and found.request_sha256 != self.digest:
+            found = self.key.find_job(session)
+        if found and found.request_sha256 not in (self.digest, self.digest_of_0_1):
             raise self.refusal
         return found
 

@@ -53,10 +53,15 @@ def submit(
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
         KeyReused: the key or the id came before, with another request.
     """
-    parts = [content, *styles, recipe.model_dump_json().encode(), name.encode(), b"%d" % priority]
+    before, after = [content, *styles], [name.encode(), b"%d" % priority]
     if webhook_url:  # without one the parts are what they were before there were any
-        parts.append(b"webhook " + webhook_url.encode())
-    request = Request.from_parts(key if job_id is None else Key(ID, job_id), parts)
+        after.append(b"webhook " + webhook_url.encode())
+    old = recipe.dump_as_0_1()
+    request = Request.from_parts(
+        key if job_id is None else Key(ID, job_id),
+        [*before, recipe.model_dump_json().encode(), *after],
+        None if old is None else [*before, old.encode(), *after],
+    )
 
     def submit_new() -> Job:
         url = _check_options(priority, webhook_url)

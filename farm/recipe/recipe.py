@@ -246,6 +246,17 @@ class Recipe(BaseModel):
         except ValidationError as error:
             raise InvalidInput(*list_problems(error)) from None
 
+    def dump_as_0_1(self) -> str | None:
+        """Return the JSON that version 0.1 would have made of the settings that were given, with its own
+        defaults for the others; None: it would have refused them."""
+        given = self.model_dump(mode="json", exclude_unset=True, exclude={"version"})
+        try:
+            old = type(self).model_validate(given | {"version": "0.1"})
+        except ValidationError:
+            return None
+        later = {"version", "grown_from"}
+        return None if old.grown_from else old.model_dump_json(exclude=later)
+
     def normalise_blend(self, styles: int) -> tuple[float, ...]:
         """Return the paintings' weights, scaled to sum to 1.
 

@@ -1,7 +1,7 @@
 """An idempotency key has an owner, so that keys of two clients, of forms and of ids never meet.
 
 Until now forms and ids had prefixes in the same column. Whose a client's key was, no row says: its owner
-stays NULL, and the very same request finds its job.
+stays NULL, and it is found whoever sends it.
 
 Revision 0006.
 """

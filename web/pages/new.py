@@ -145,7 +145,7 @@ def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | 
     filled_in = repr((request.endpoint, typed))
     key = Key(FORM, compute_digest([filled_in.encode(), content, *styles]))
     with sessions.reading() as session:
-        if key.is_taken(session):
+        if key.find_job(session):
             flash(SENT_BEFORE)
     return key
 
