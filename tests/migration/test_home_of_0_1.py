@@ -1,0 +1,182 @@
+"""A home that version 0.1 wrote goes on after the upgrade, on both databases."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic import command
+from flask.testing import FlaskClient
+from sqlalchemy import Integer, MetaData, create_engine, func, select, text
+
+from farm.database import schema, sessions
+from farm.database.models import Exploration, Job, State, WorkClass
+from farm.database.setup import install
+from farm.errors import KeyReused
+from farm.jobs import ratings, states
+from farm.jobs.idempotency import FORM, Key
+from farm.jobs.submit import submit
+from farm.recipe import Recipe
+from farm.storage import storage
+from farm.webhooks import deliveries
+from tests.conftest import SAMPLES, fresh_settings
+from web import create_app
+
+DUMP = Path(__file__).with_name("home_of_0_1.sql")
+PHOTOGRAPH, MOSAIC, BRUSHWORK = (
+    (SAMPLES / f"{name}.jpg").read_bytes() for name in ("street", "mosaic", "brushwork")
+)
+# As programs sent it to 0.1, which had other defaults.
+RECIPE = {"size": 128, "preset": "draft"}
+TOKEN = "farm_of-a-home-of-version-0.1"
+
+
+@pytest.fixture
+def upgraded(empty_database: str, farm_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home of 0.1, brought to this version."""
+    monkeypatch.setenv("REDIS_URL", "memory://")
+    fresh_settings()
+    old = farm_home / "farm.db"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(old) as connection:
+        connection.executescript(DUMP.read_text())
+    connection.close()
+    if empty_database == "postgres":
+        copy_rows(old)
+    storage().mark()
+    for data in (PHOTOGRAPH, MOSAIC, BRUSHWORK):
+        storage().put(f"uploads/{hashlib.sha256(data).hexdigest()}", data)
+    install()
+
+
+def copy_rows(old: Path) -> None:
+    """Fill the database, at the revision of 0.1, with the rows of a SQLite file."""
+    command.upgrade(schema.alembic_config(), "0004")
+    source, tables = create_engine(f"sqlite:///{old}"), MetaData()
+    tables.reflect(source)
+    with source.connect() as reader, sessions.engine().begin() as writer:
+        writer.execute(text("SET LOCAL TIME ZONE 'UTC'"))
+        for table in tables.sorted_tables:
+            if table.name == "alembic_version":
+                continue
+            writer.execute(
+                table.insert(), [dict(row) for row in reader.execute(select(table)).mappings()]
+            )
+            if "id" in table.c and isinstance(table.c.id.type, Integer):
+                sequence = func.pg_get_serial_sequence(table.name, "id")
+                newest = select(func.max(table.c.id)).scalar_subquery()
+                writer.execute(select(func.setval(sequence, newest)))
+    source.dispose()
+
+
+@pytest.fixture
+def client(upgraded: None) -> FlaskClient:
+    return create_app().test_client()
+
+
+def find_jobs() -> dict[str, Job]:
+    """Return each job outside of explorations by its name."""
+    with sessions.reading() as session:
+        return {job.name: job for job in session.scalars(select(Job).where(Job.cell.is_(None)))}
+
+
+def test_pages_and_api_show_each_job_of_the_old_home(client: FlaskClient) -> None:
+    jobs = find_jobs()
+    assert {name: job.state.value for name, job in jobs.items()} == {
+        "Succeeded": "succeeded",
+        "Failed": "failed",
+        "Cancelled": "cancelled",
+        "Cancelling": "cancelling",
+        "Running": "running",
+        "Queued": "queued",
+        "Queued under an id": "queued",
+        "Queued by a form": "queued",
+    }
+    for name, job in jobs.items():
+        assert name in client.get(f"/jobs/{job.id}").text
+        shown = client.get(f"/api/v1/jobs/{job.id}").get_json()
+        assert (shown["name"], shown["state"]) == (name, job.state.value)
+        assert client.get(f"/?from={job.id}").status_code == 200
+    listed = client.get("/api/v1/jobs").get_json()["items"]
+    assert {job["name"] for job in listed} == set(jobs)
+    assert "Succeeded" in client.get("/gallery").text
+
+
+def test_pictures_ratings_deliveries_and_the_exploration_came_along(client: FlaskClient) -> None:
+    jobs = find_jobs()
+    done = jobs["Succeeded"]
+    assert done.content.sha256 == hashlib.sha256(PHOTOGRAPH).hexdigest()
+    assert [style.upload_sha256 for style in done.styles] == [
+        hashlib.sha256(painting).hexdigest() for painting in (MOSAIC, BRUSHWORK)
+    ]
+    with sessions.reading() as session:
+        assert ratings.find_stars(session, done.id, "ann") == 4
+        (grid,) = session.scalars(select(Exploration))
+    assert len(client.get(f"/api/v1/explorations/{grid.id}").get_json()["cells"]) == 4
+    assert "Grid" in client.get(f"/explore/{grid.id}").text
+    sent = {}
+    for name in ("Succeeded", "Failed", "Cancelled"):
+        path = f"/api/v1/jobs/{jobs[name].id}/deliveries"
+        (row,) = client.get(path).get_json()["items"]
+        sent[name] = (row["standing"], row["answer"])
+    assert sent == {
+        "Succeeded": ("delivered", "204 No Content"),
+        "Failed": ("waiting", "500 Internal Server Error"),
+        "Cancelled": ("being sent", "being sent"),
+    }
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_what_was_under_way_goes_on() -> None:
+    # When the janitor finds that the workers of before are gone
+    jobs = find_jobs()
+    with sessions.writing() as session:
+        states.requeue_lapsed(session)
+    # Then the running job is taken again with its checkpoint, and the queued ones after it
+    taken = []
+    with sessions.writing() as session:
+        while found := states.claim(session, WorkClass.PREVIEW, "worker@new"):
+            taken.append((found.job.name, found.job.attempt, found.job.checkpoint_attempt))
+    assert taken == [
+        ("Running", 2, 1),
+        ("Queued", 1, None),
+        ("Queued under an id", 1, None),
+        ("Queued by a form", 1, None),
+        *[("Grid", 1, None)] * 4,
+    ]
+    with sessions.reading() as session:
+        assert states.get(session, jobs["Cancelling"].id).state is State.CANCELLED
+    # And deliveries that are not settled are sent, that of the lost sender included
+    told = []
+    with sessions.writing() as session:
+        while claim := deliveries.claim(session):
+            told.append((claim.job.name, claim.delivery.tries))
+    assert sorted(told) == [("Cancelled", 2), ("Failed", 2)]
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_keys_and_ids_of_the_old_home_find_their_jobs() -> None:
+    jobs = find_jobs()
+    sent = {"content": PHOTOGRAPH, "styles": [MOSAIC], "recipe": Recipe.parse(RECIPE)}
+    key = Key.from_client("order 7", "Ada")
+    assert submit(**sent, name="Queued", key=key).id == jobs["Queued"].id
+    assert submit(**sent, name="Queued under an id", job_id="d" * 32).id == "d" * 32
+    with pytest.raises(KeyReused):
+        submit(**sent, name="Another", key=key)
+    with sessions.reading() as session:
+        by_form = Key(FORM, "f" * 64).find_job(session)
+        assert by_form
+        assert by_form.name == "Queued by a form"
+        assert session.scalar(select(func.count()).select_from(Job)) == len(jobs) + 4
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_the_token_of_the_old_home_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARM_REQUIRE_TOKEN", "1")
+    fresh_settings()
+    closed = create_app().test_client()
+    assert closed.get("/api/v1/jobs").status_code == 401
+    answer = closed.get("/api/v1/jobs", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert len(answer.get_json()["items"]) == 8
