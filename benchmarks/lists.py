@@ -65,7 +65,7 @@ def fill(jobs: int) -> None:
     chance = random.Random(7)
     start = datetime(2026, 5, 1, tzinfo=UTC)
     recipe = Recipe(size=512).model_dump(mode="json")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.execute(
             insert(Upload), [{"sha256": PICTURE, "width": 400, "height": 300, "size_bytes": 1}]
         )
@@ -130,7 +130,7 @@ def measure(times: int) -> None:
     """Time every list, as a browser or a program gets it, and print a line for each."""
     client = create_app().test_client()
     cursors = {}
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         for sort in lists.Sort:
             page = lists.page(session, lists.ListQuery(sort=sort))
             cursors[f"second page, {sort}"] = f"/jobs?sort={sort}&cursor={page.next_cursor}"

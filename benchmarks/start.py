@@ -58,7 +58,7 @@ def wait_for_fact(job_id: str, fact: ColumnElement[bool]) -> float:
     """Wait until this is true of the job's row; return the clock, s."""
     query = select(fact).where(Job.id == job_id)
     while True:
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             if session.scalars(query).one():
                 return time.perf_counter()
         time.sleep(POLL_SECONDS)

@@ -88,7 +88,7 @@ def run_web(port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 def start_jobs() -> list[str]:
     """Set some jobs to running and return their ids."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         ids = list(session.scalars(select(Job.id).where(Job.exploration_id.is_(None)).limit(RUNNING)))
         values = {"state": State.RUNNING, "attempt": 1, "eta_seconds": 99.0}
         session.execute(update(Job).where(Job.id.in_(ids)).values(**values))
@@ -101,7 +101,7 @@ def report_progress(ids: list[str], stop: threading.Event) -> None:
     while not stop.wait(1 / len(ids)):
         number += 1
         progress = attempts.Progress(0.5, 2, 4, number, 10**6, 60.0, 0.5, 0.1, 0.01, 4.0)
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             attempts.report(session, AttemptRef(ids[number % len(ids)], 1), progress)
 
 

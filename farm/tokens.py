@@ -49,7 +49,7 @@ def revoke(session: Session, name: str) -> None:
     Raises:
         NotFound: nobody of that name has one.
     """
-    if not sessions.changed(session, delete(Token).where(Token.name == name)):
+    if not sessions.execute_count(session, delete(Token).where(Token.name == name)):
         raise NotFound(f"Nobody called {name!r} has a token.")
 
 
@@ -65,13 +65,13 @@ def of(session: Session, sha256: str) -> Token | None:
 
 def note_use(token: Token) -> None:
     """Remember, to the minute, when it was used last."""
-    with sessions.reading() as session:
-        moment = sessions.clock(session)
+    with sessions.read_session() as session:
+        moment = sessions.read_clock(session)
     if token.used_at and moment - token.used_at < USE_NOTED_EVERY:
         return
     stale = or_(Token.used_at.is_(None), Token.used_at < moment)
-    with sessions.writing() as session:
-        sessions.changed(
+    with sessions.write_session() as session:
+        sessions.execute_count(
             session, update(Token).where(Token.name == token.name, stale).values(used_at=moment)
         )
 

@@ -18,7 +18,7 @@ def token(*arguments: str) -> Result:
 
 
 def whose(text: str) -> str | None:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = tokens.of(session, tokens.digest(text))
     return found.name if found else None
 
@@ -39,7 +39,7 @@ def test_a_token_is_made_used_listed_and_revoked(tables: None) -> None:
     assert len(ada) == len("farm_") + 43
     assert (whose(ada), whose(bob), whose("farm_")) == ("Ada", "the night batch", None)
     # When one is used
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = tokens.of(session, tokens.digest(ada))
     assert found
     tokens.note_use(found)

@@ -112,7 +112,7 @@ def test_what_changes_after_the_look_is_told_and_hinders_no_other(
     def look_then_others_act(action: Action, asked: list[str]) -> list[bulk.Outcome]:
         seen = look(action, asked)
         monkeypatch.setattr(bulk, "plan", look)
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             states.delete_ended(session, ids[0])
             states.retry(session, ids[1])
         return seen
@@ -139,7 +139,7 @@ def test_deleted_jobs_leave_no_files_and_cancelled_ones_no_checkpoint() -> None:
 def test_jobs_that_wait_again_get_a_ticket_each_and_are_claimed() -> None:
     ids = [to_state(State.CANCELLED), to_state(State.FAILED)]
     bulk.carry_out(Action.RETRY, ids)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert all(states.get(session, job_id).ticket_at for job_id in ids)
     taken = {claim().job.id, claim().job.id}
     assert taken == set(ids)

@@ -16,7 +16,7 @@ ONE = select(Worker.device).where(Worker.name == bindparam("name"))
 @pytest.fixture
 def worker(database: str) -> str:
     """The database's kind; there is one worker in it."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.add(
             Worker(
                 name="a",
@@ -33,11 +33,11 @@ def worker(database: str) -> str:
 
 @pytest.mark.usefixtures("worker")
 def test_a_glance_finds_what_was_written_a_moment_ago() -> None:
-    assert sessions.glance(ONE, name="b") is None
+    assert sessions.read_one(ONE, name="b") is None
     for device in ("CPU, 2 threads", "CPU, 4 threads"):
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             session.get_one(Worker, "a").device = device
-        row = sessions.glance(ONE, name="a")
+        row = sessions.read_one(ONE, name="a")
         assert row is not None
         assert row.device == device
 
@@ -46,7 +46,7 @@ def test_a_glance_outlasts_the_end_of_its_connection(worker: str) -> None:
     if worker == "sqlite":
         pytest.skip("SQLite has no connections that could be ended")
     # Given connections that were used, and ended by the server
-    assert sessions.glance(ONE, name="a")
+    assert sessions.read_one(ONE, name="a")
     admin = create_engine(settings().database_url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         ended = connection.scalars(
@@ -58,7 +58,7 @@ def test_a_glance_outlasts_the_end_of_its_connection(worker: str) -> None:
     admin.dispose()
     assert any(ended)
     # Then the next look makes a new one
-    row = sessions.glance(ONE, name="a")
+    row = sessions.read_one(ONE, name="a")
     assert row is not None
     assert row.device == "CPU"
 
@@ -66,4 +66,4 @@ def test_a_glance_outlasts_the_end_of_its_connection(worker: str) -> None:
 @pytest.mark.usefixtures("worker")
 def test_a_glance_that_cannot_be_answered_is_an_error() -> None:
     with pytest.raises(DBAPIError):
-        sessions.glance(text("SELECT nothing FROM nowhere"))
+        sessions.read_one(text("SELECT nothing FROM nowhere"))

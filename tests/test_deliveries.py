@@ -28,19 +28,19 @@ BROKEN = Answer("500 Internal Server Error")
 def told_job(url: str | None = "https://hook.example/told") -> str:
     """A queued job whose end somebody wants to be told of; its id."""
     job_id = make_job()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.execute(update(Job).where(Job.id == job_id).values(webhook_url=url))
     return job_id
 
 
 def cancel(job_id: str) -> str:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, job_id)
     return job_id
 
 
 def claim() -> Claim | None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         return deliveries.claim(session)
 
 
@@ -51,25 +51,25 @@ def claimed() -> Claim:
 
 
 def answer(found: Claim, how: Answer) -> bool:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         return deliveries.answered(session, found, how)
 
 
 def again(job_id: str, delivery_id: int) -> Delivery:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         return deliveries.again(session, job_id, delivery_id)
 
 
 def rows(job_id: str) -> list[Delivery]:
     """Oldest first."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return deliveries.of_job(session, job_id)[::-1]
 
 
 def make_due(job_id: str) -> None:
     """As if the time until the next try had passed."""
-    with sessions.writing() as session:
-        past = sessions.clock(session) - timedelta(seconds=1)
+    with sessions.write_session() as session:
+        past = sessions.read_clock(session) - timedelta(seconds=1)
         session.execute(
             update(Delivery)
             .where(Delivery.job_id == job_id, Delivery.due_at.is_not(None))
@@ -81,7 +81,7 @@ def make_due(job_id: str) -> None:
 def test_each_end_of_a_job_with_a_webhook_is_owed(end: State) -> None:
     job_id, silent = told_job(), make_job("silent")
     cancel(silent)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         taken = states.claim(session, WorkClass.PREVIEW, "worker@test")
         assert taken
         assert rows(job_id) == []
@@ -100,7 +100,7 @@ def test_each_end_of_a_job_with_a_webhook_is_owed(end: State) -> None:
 
 def test_what_is_owed_and_the_end_are_one_transaction() -> None:
     job_id = told_job()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, job_id)
         assert session.scalar(select(func.count()).select_from(Delivery)) == 1
         session.rollback()
@@ -110,7 +110,7 @@ def test_what_is_owed_and_the_end_are_one_transaction() -> None:
 
 def test_a_job_that_is_retried_and_ends_again_is_told_again() -> None:
     job_id = cancel(told_job())
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.retry(session, job_id)
     cancel(job_id)
     first, second = rows(job_id)
@@ -119,7 +119,7 @@ def test_a_job_that_is_retried_and_ends_again_is_told_again() -> None:
 
 def test_why_it_failed_is_told_although_it_was_tried_again_since() -> None:
     job_id = told_job()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.claim(session, WorkClass.PREVIEW, "worker@test")
         states.fail(session, AttemptRef(job_id, 1), "it broke")
         states.retry(session, job_id)
@@ -129,11 +129,11 @@ def test_why_it_failed_is_told_although_it_was_tried_again_since() -> None:
 def test_a_job_takes_its_deliveries_with_it() -> None:
     job_id = cancel(told_job())
     found = claimed()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.delete_ended(session, job_id)
     assert answer(found, DONE) is False
     assert claim() is None
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert session.scalar(select(func.count()).select_from(Delivery)) == 0
 
 
@@ -186,8 +186,10 @@ def test_a_failed_try_comes_again_after_its_wait_and_is_given_up_at_last() -> No
         assert claim() is None
         (row,) = rows(job_id)
         if tries == 1:
-            with sessions.reading() as session:
-                ahead = (row.due_at - sessions.clock(session)).total_seconds() if row.due_at else None
+            with sessions.read_session() as session:
+                ahead = (
+                    (row.due_at - sessions.read_clock(session)).total_seconds() if row.due_at else None
+                )
             assert ahead == pytest.approx(10, abs=5)
         make_due(job_id)
     assert row.status is DeliveryStatus.GIVEN_UP
@@ -249,7 +251,7 @@ def test_nobody_sends_again_what_is_being_sent_or_is_not_there() -> None:
 
 
 def test_the_url_is_kept_with_the_job() -> None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         picture = states.get(session, make_job()).content
         job = states.create(
             session,
@@ -259,5 +261,5 @@ def test_the_url_is_kept_with_the_job() -> None:
             styles=[picture],
             webhook_url="https://hook.example/",
         )
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert states.get(session, job.id).webhook_url == "https://hook.example/"

@@ -39,7 +39,7 @@ def worker(name: str = "a", **values: Any) -> Worker:
 
 def seen(name: str, seconds: float | None = None, **values: Any) -> None:
     """A worker that is alive."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         registry.record_heartbeat(session, name, replace(MACHINE, **values))
         if seconds:
             registry.record_speed(session, name, seconds)
@@ -200,7 +200,7 @@ def test_a_submission_that_fits_no_worker_is_refused_and_leaves_nothing() -> Non
     assert problem.field == "size"
     assert "7680 x 7680 needs" in problem.message
     assert "1.0 GB may be used" in problem.message
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert session.scalar(select(func.count()).select_from(Upload)) == 0
     assert storage().keys() == []
 
@@ -221,7 +221,7 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
 
     def expected() -> str | None:
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             found = details.estimate_job(session, states.get(session, job_id))
         return found and found.worker
 
@@ -229,12 +229,12 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
     assert expected() == "fast"
 
     # When the slow one has taken it
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert states.claim(session, states.get(session, job_id).work_class, "slow")
     assert expected() == "slow"
 
     # When it tells its own time left
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.report(
             session, AttemptRef(job_id, 1), attempts.Progress(0.5, 2, 3, 40, 100, 12.5, 0.5, 0.1, 0.01)
         )
@@ -268,7 +268,7 @@ def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> N
     install()
     told = render.machine()
     Heartbeat("worker@test", told)._beat()
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         (found,) = registry.list_alive(session)
     assert {name: getattr(found, name) for name in asdict(told)} == asdict(told)
     assert 0 < told.budget_bytes <= told.memory_bytes * 3 / 4
@@ -284,13 +284,13 @@ def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
     name = settings().worker_name
     seen(name)
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, states.get(session, job_id).work_class, name)
     assert claim is not None
     reporter = Reporter(claim, storage())
 
     def speed() -> float | None:
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             return session.get_one(Worker, name).seconds_per_megapixel
 
     # When a small level ends, nothing is told by it

@@ -72,7 +72,7 @@ def test_a_chosen_cell_brings_its_network_and_its_version_along() -> None:
     # Given an exploration that 0.1 wrote, one cell painted by a network that auto took then
     made = grid(Recipe(size=512, version="0.1", iterations=(9, 8, 7, 6, 5)))
     older = {k: v for k, v in made.recipe.items() if k not in ("version", "grown_from")}
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.get_one(Exploration, made.id).recipe = older
         session.get_one(Job, made.cells[4].id).features = "vgg16-bsds"
     made = grids.get(made.id)
@@ -170,13 +170,13 @@ def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
     made = grid(Recipe())
 
     def left() -> float | None:
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             return grids.estimate_left(session, grids.get(made.id))
 
     assert left() is None
 
     # When there are workers, their speed tells
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         for name in ("worker-1", "worker-2"):
             registry.record_heartbeat(session, name, MACHINE)
             registry.record_speed(session, name, 4.0)
@@ -186,11 +186,11 @@ def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
     assert left() == pytest.approx(5 * 4.0 * work)  # nine cells, two workers
 
     # When one took 20 s, so will the others; what is stopped takes none
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
         assert claim
         states.succeed(session, claim.attempt, {})
-        began = sessions.clock(session) - timedelta(seconds=20)
+        began = sessions.read_clock(session) - timedelta(seconds=20)
         session.execute(update(Job).where(Job.id == claim.job.id).values(started_at=began))
     assert left() == pytest.approx(4 * 20, abs=2)
     grids.cancel(made.id)
@@ -199,7 +199,7 @@ def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
 
 def test_stopping_an_exploration_stops_all_its_cells() -> None:
     made = grid(Recipe())
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.claim(session, WorkClass.PREVIEW, "worker-1")
 
     stopped = [job.state for job in grids.cancel(made.id).cells]
@@ -211,7 +211,7 @@ def test_stopping_an_exploration_stops_all_its_cells() -> None:
 def test_stopping_an_exploration_removes_the_checkpoints_of_cells_that_wait() -> None:
     # Given a cell that waits again after its worker stopped, and its checkpoint
     made = grid(Recipe())
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
         assert claim
         attempts.record_checkpoint(session, claim.attempt)
@@ -234,5 +234,5 @@ def test_an_exploration_is_deleted_with_its_cells_once_they_ended() -> None:
 
     with pytest.raises(NotFound):
         grids.get(made.id)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert session.query(Job).count() == 0

@@ -74,7 +74,7 @@ def test_a_database_that_cannot_be_used_is_one_line(
     match wrong:
         case "ahead":
             install()
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
             told = "ahead"
         case "no database":

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def make_job(name: str = "picture", size: int = 256, priority: int = 0) -> str:
     """A queued job; returns its id."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         picture = session.merge(Upload(sha256="c" * 64, width=400, height=300, size_bytes=1))
         job = states.create(
             session,
@@ -39,12 +39,12 @@ def machine(device: str) -> registry.Machine:
 
 
 def claim(work_class: WorkClass = WorkClass.PREVIEW) -> states.Claim | None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         return states.claim(session, work_class, "worker@test")
 
 
 def state(job_id: str) -> State:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return states.get(session, job_id).state
 
 
@@ -59,7 +59,7 @@ def to_state(wanted: State) -> str:
         return job_id
     assert claim() is not None
     attempt = AttemptRef(job_id, 1)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         match wanted:
             case State.SUCCEEDED:
                 states.succeed(session, attempt, {"ssim": 0.5})
@@ -68,7 +68,7 @@ def to_state(wanted: State) -> str:
             case State.CANCELLING | State.CANCELLED:
                 states.cancel(session, job_id)
     if wanted is State.CANCELLED:
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             states.confirm_cancelled(session, attempt)
     assert state(job_id) is wanted
     return job_id
@@ -81,13 +81,13 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
     taken = claim()
     assert taken is not None
     assert (taken.job.id, taken.attempt) == (job_id, AttemptRef(job_id, 1))
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert attempts.report(session, taken.attempt, progress()) is State.RUNNING
         attempts.record_preview(session, taken.attempt)
         attempts.set_features(session, taken.attempt, "vgg16")
         states.succeed(session, taken.attempt, {"ssim": 0.5})
     # Then the row tells the whole story
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         job = details.get_with_history(session, job_id)
         points = details.list_losses(session, job)
     assert (job.state, job.progress, job.features, job.metrics) == (
@@ -107,7 +107,7 @@ def test_only_the_moves_of_the_table_are_made() -> None:
     for start, to in product(State, State):
         job_id = to_state(start)
         allowed = to in states.MOVES[start]
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             if allowed:
                 assert states._move(session, job_id, start, to, "by a test")
             else:
@@ -145,17 +145,17 @@ def test_twenty_claims_at_once_take_each_job_once() -> None:
 
 def test_a_waiting_job_is_cancelled_at_once_and_stays_so() -> None:
     job_id = make_job()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert states.cancel(session, job_id).state is State.CANCELLED
     assert claim() is None
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert states.cancel(session, job_id).state is State.CANCELLED  # again is harmless
 
 
 def test_a_running_job_learns_of_its_cancellation_at_the_next_report() -> None:
     job_id = to_state(State.CANCELLING)
     attempt = AttemptRef(job_id, 1)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert attempts.report(session, attempt, progress()) is State.CANCELLING
         assert attempts.renew_lease(session, attempt) is State.CANCELLING
         states.confirm_cancelled(session, attempt)
@@ -165,25 +165,25 @@ def test_a_running_job_learns_of_its_cancellation_at_the_next_report() -> None:
 @pytest.mark.parametrize("ended", [State.SUCCEEDED, State.FAILED])
 def test_what_has_ended_is_not_cancelled(ended: State) -> None:
     job_id = to_state(ended)
-    with sessions.writing() as session, pytest.raises(WrongState, match=ended.value):
+    with sessions.write_session() as session, pytest.raises(WrongState, match=ended.value):
         states.cancel(session, job_id)
 
 
 def test_a_result_that_comes_after_a_cancellation_is_refused() -> None:
     job_id = to_state(State.CANCELLING)
-    with pytest.raises(AttemptLost), sessions.writing() as session:
+    with pytest.raises(AttemptLost), sessions.write_session() as session:
         states.succeed(session, AttemptRef(job_id, 1), {})
     assert state(job_id) is State.CANCELLING
 
 
 def test_a_failed_job_is_retried_as_a_new_attempt_without_the_old_ones_traces() -> None:
     job_id = to_state(State.FAILED)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert states.retry(session, job_id).error is None
     taken = claim()
     assert taken is not None
     assert taken.attempt == AttemptRef(job_id, 2)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         job = details.get_with_history(session, job_id)
     assert [a.outcome for a in job.attempts] == ["failed", None]
 
@@ -191,7 +191,7 @@ def test_a_failed_job_is_retried_as_a_new_attempt_without_the_old_ones_traces() 
 @pytest.mark.parametrize("wrong", [State.QUEUED, State.RUNNING, State.CANCELLING, State.SUCCEEDED])
 def test_only_failed_and_cancelled_jobs_are_retried(wrong: State) -> None:
     job_id = to_state(wrong)
-    with sessions.writing() as session, pytest.raises(WrongState, match=wrong.value):
+    with sessions.write_session() as session, pytest.raises(WrongState, match=wrong.value):
         states.retry(session, job_id)
 
 
@@ -199,7 +199,7 @@ def test_every_write_of_a_stale_attempt_is_refused() -> None:
     # Given a job that a second attempt has taken over
     job_id = to_state(State.RUNNING)
     stale = AttemptRef(job_id, 1)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.requeue(session, stale, "stopped")
     assert claim() is not None
     # Then nothing the first one writes is taken
@@ -215,25 +215,25 @@ def test_every_write_of_a_stale_attempt_is_refused() -> None:
         lambda s: states.fail(s, stale, "no"),
         lambda s: states.requeue(s, stale, "no"),
     ):
-        with pytest.raises(AttemptLost), sessions.writing() as session:
+        with pytest.raises(AttemptLost), sessions.write_session() as session:
             write(session)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         job = states.get(session, job_id)
     assert (job.state, job.attempt, job.progress) == (State.RUNNING, 2, 0.0)
 
 
 def lapse(job_id: str) -> None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         job = session.get_one(Job, job_id)
         job.lease_until = now() - timedelta(seconds=1)
 
 
 def test_a_job_whose_worker_was_lost_waits_again() -> None:
     job_id = to_state(State.RUNNING)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert states.requeue_lapsed(session) == []
     lapse(job_id)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert states.requeue_lapsed(session) == [job_id]
     assert state(job_id) is State.QUEUED
 
@@ -241,7 +241,7 @@ def test_a_job_whose_worker_was_lost_waits_again() -> None:
 def test_a_cancelled_job_whose_worker_was_lost_is_cancelled() -> None:
     job_id = to_state(State.CANCELLING)
     lapse(job_id)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.requeue_lapsed(session)
     assert state(job_id) is State.CANCELLED
 
@@ -251,16 +251,16 @@ def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
     for _ in range(states.MAX_FAILURES[states.LOST]):
         assert claim() is not None
         lapse(job_id)
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             states.requeue_lapsed(session)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         job = states.get(session, job_id)
     assert job.state is State.FAILED
     assert "5 workers were lost" in (job.error or "")
 
 
 def lose(job_id: str, attempt: int, outcome: str = states.LOST) -> State:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.release_interrupted(session, AttemptRef(job_id, attempt), outcome, "broke off")
     return state(job_id)
 
@@ -273,7 +273,7 @@ def test_causes_are_counted_apart_and_anew_after_a_retry() -> None:
         assert claim() is not None
         ends.append(lose(job_id, number, cause))
     assert ends == [State.QUEUED, State.QUEUED, State.QUEUED, State.FAILED]
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert "ran out of memory" in (states.get(session, job_id).error or "")
         states.retry(session, job_id)
     assert claim() is not None
@@ -282,7 +282,7 @@ def test_causes_are_counted_apart_and_anew_after_a_retry() -> None:
 
 def test_who_knows_that_a_worker_is_dead_need_not_wait_for_the_lease() -> None:
     job_id = to_state(State.RUNNING)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert states.requeue_by_workers(session, ["another@test"]) == []
         assert states.requeue_by_workers(session, ["worker@test"]) == [job_id]
     assert state(job_id) is State.QUEUED
@@ -292,7 +292,7 @@ def test_progress_stands_while_there_is_a_checkpoint_to_go_on_from() -> None:
     # Given a job at half, with a checkpoint, whose worker is lost
     job_id = to_state(State.RUNNING)
     first = AttemptRef(job_id, 1)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.report(session, first, progress(0.5))
         attempts.record_checkpoint(session, first)
     lose(job_id, 1)
@@ -302,14 +302,14 @@ def test_progress_stands_while_there_is_a_checkpoint_to_go_on_from() -> None:
     assert taken is not None
     assert (taken.job.progress, taken.job.checkpoint_attempt) == (0.5, 1)
     # And when it has ended and is retried, it begins anew
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.note(session, taken.attempt, "resumed at level 2, iteration 3")
         states.fail(session, taken.attempt, "it broke")
         states.retry(session, job_id)
     taken = claim()
     assert taken is not None
     assert (taken.job.progress, taken.job.checkpoint_attempt) == (0.0, None)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         told = [event.message for event in details.get_with_history(session, job_id).events]
     assert "resumed at level 2, iteration 3" in told
 
@@ -319,11 +319,11 @@ def test_the_loss_curve_goes_on_where_an_attempt_was_resumed() -> None:
     for number, iterations in enumerate([(1, 2, 3, 4), (3, 4, 5)], start=1):
         assert claim() is not None
         for i in iterations:
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 values = attempts.Progress(0.1, 1, 1, i, 9, 1.0, 1, number, 1)
                 attempts.report(session, AttemptRef(job_id, number), values)
         lose(job_id, number)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         points = details.list_losses(session, states.get(session, job_id))
     assert [(p.iteration, p.style) for p in points] == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]
 
@@ -332,16 +332,16 @@ def test_only_what_has_ended_is_deleted_and_then_with_all_its_rows() -> None:
     for start in State:
         job_id = to_state(start)
         if start.ended:
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 states.delete_ended(session, job_id)
-            with sessions.reading() as session, pytest.raises(NotFound):
+            with sessions.read_session() as session, pytest.raises(NotFound):
                 states.get(session, job_id)
         else:
-            with sessions.writing() as session, pytest.raises(WrongState, match="cancel it first"):
+            with sessions.write_session() as session, pytest.raises(WrongState, match="cancel it first"):
                 states.delete_ended(session, job_id)
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 session.get_one(Job, job_id).work_class = WorkClass.LARGE
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         left = {row.job_id for row in session.query(Event)}
     assert len(left) == 3
 
@@ -349,7 +349,7 @@ def test_only_what_has_ended_is_deleted_and_then_with_all_its_rows() -> None:
 def test_a_waiting_job_gets_one_ticket_and_later_another() -> None:
     make_job()
     make_job(size=7680)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert sorted(tickets.collect_due_tickets(session, 60)) == [WorkClass.LARGE, WorkClass.PREVIEW]
         assert tickets.collect_due_tickets(session, 60) == []
         assert len(tickets.collect_due_tickets(session, -1)) == 2
@@ -357,13 +357,13 @@ def test_a_waiting_job_gets_one_ticket_and_later_another() -> None:
 
 def test_an_unknown_job_is_not_found() -> None:
     for ask in (states.get, states.cancel, states.retry, details.get_with_history):
-        with sessions.writing() as session, pytest.raises(NotFound):
+        with sessions.write_session() as session, pytest.raises(NotFound):
             ask(session, "no such id")
 
 
 def test_a_waiting_job_says_why_it_waits() -> None:
     first, second = make_job(), make_job()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert "No worker is running" in str(details.explain_wait(session, states.get(session, second)))
         registry.record_heartbeat(session, "worker@test", machine("CPU"))
         assert (
@@ -372,17 +372,17 @@ def test_a_waiting_job_says_why_it_waits() -> None:
         )
         assert details.explain_wait(session, states.get(session, second)) == "1 job is ahead of it."
     assert claim() is not None
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert details.explain_wait(session, states.get(session, first)) is None
 
 
 def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
     job_id = to_state(State.RUNNING)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         for iteration in range(1000):
             values = attempts.Progress(0.1, 1, 1, iteration, 1000, 1.0, 1, 1, 1)
             attempts.report(session, AttemptRef(job_id, 1), values)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         points = details.list_losses(session, states.get(session, job_id))
     assert 300 < len(points) <= details.LOSS_POINTS_SHOWN
     assert points[-1].iteration == 999

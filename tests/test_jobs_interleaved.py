@@ -40,7 +40,7 @@ class Interleaved(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.known: dict[str, Known] = {}
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             session.execute(delete(Job))
 
     def pick(self, number: int) -> tuple[str, Known] | None:
@@ -92,7 +92,7 @@ class Interleaved(RuleBasedStateMachine):
             "give back": lambda s: states.requeue(s, attempt, "stopped"),
         }.get(outcome, lambda s: states.release_interrupted(s, attempt, cause, "broke off"))
         if outcome == "succeed" and known.state is State.CANCELLING:
-            with pytest.raises(AttemptLost), sessions.writing() as session:
+            with pytest.raises(AttemptLost), sessions.write_session() as session:
                 end(session)
         elif self.do(known, attempt, end):
             self.ended(known, outcome, cause)
@@ -117,7 +117,7 @@ class Interleaved(RuleBasedStateMachine):
         if not (picked := self.pick(number)):
             return
         job_id, known = picked
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             mine = update(Job).where(Job.id == job_id, Job.lease_until.is_not(None))
             session.execute(mine.values(lease_until=now() - timedelta(seconds=9)))
             moved = states.requeue_lapsed(session)
@@ -137,7 +137,7 @@ class Interleaved(RuleBasedStateMachine):
             "delete": known.state.ended,
         }[what]
         try:
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 do(session, job_id)
             assert right
         except WrongState:
@@ -154,7 +154,7 @@ class Interleaved(RuleBasedStateMachine):
     def do(self, known: Known, attempt: AttemptRef, write: Any) -> bool:
         """Whether it was taken; it must be exactly if this attempt has the job."""
         try:
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 write(session)
         except AttemptLost:
             assert known.state not in HELD or attempt.number != known.attempt
@@ -165,7 +165,7 @@ class Interleaved(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_known(self) -> None:
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             rows = {job.id: job for job in session.scalars(select(Job)).unique()}
             open_attempts = session.scalars(
                 select(Attempt.job_id).where(Attempt.outcome.is_(None))
@@ -205,7 +205,7 @@ def test_a_job_that_is_gone_takes_nothing() -> None:
         lambda s: states.fail(s, AttemptRef("gone", 1), "x"),
         lambda s: states.release_interrupted(s, AttemptRef("gone", 1), states.LOST, "x"),
     ):
-        with pytest.raises(AttemptLost), sessions.writing() as session:
+        with pytest.raises(AttemptLost), sessions.write_session() as session:
             write(session)
-    with pytest.raises(NotFound), sessions.writing() as session:
+    with pytest.raises(NotFound), sessions.write_session() as session:
         states.cancel(session, "gone")

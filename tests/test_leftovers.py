@@ -29,7 +29,7 @@ def twice_begun() -> str:
         assert claim() is not None
         for name in ("preview.jpg", "checkpoint.safetensors"):
             storage().put(f"jobs/{job_id}/{number}/{name}", b"1")
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             attempts.record_checkpoint(session, AttemptRef(job_id, number))
         if number == 1:
             lose(job_id, 1)
@@ -58,7 +58,7 @@ def test_an_ended_job_keeps_its_pictures_and_what_is_not_ours() -> None:
     job_id = twice_begun()
     storage().put(f"jobs/{job_id}/.DS_Store", b"1")
     storage().put(f"jobs/{job_id}/2/result.png", b"1")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.succeed(session, AttemptRef(job_id, 2), {})
     cleanup.remove_files(job_id)
     assert left(job_id) == [".DS_Store", "2/preview.jpg", "2/result.png"]
@@ -68,12 +68,12 @@ def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
     job_id = twice_begun()
     with pytest.raises(WrongState):
         actions.delete(job_id)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.fail(session, AttemptRef(job_id, 2), "it broke")
     actions.delete(job_id)
     cleanup.sweep()
     assert len(storage().keys()) == 4  # two pictures and their thumbnails
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
     cleanup.sweep()
     assert storage().keys() == []
@@ -81,7 +81,7 @@ def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
 
 def test_an_upload_of_a_job_stays_however_old_it_is() -> None:
     submit(picture(0), [picture(1)], Recipe())
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=400)))
     cleanup.sweep()
     assert len(storage().keys()) == 4
@@ -98,7 +98,7 @@ def test_files_of_a_job_that_is_gone_are_removed_and_what_is_not_ours_stays() ->
 def test_while_the_storage_is_away_nothing_is_forgotten() -> None:
     # Given uploads that have expired, in a storage that is not mounted
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, job_id)
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
     actions.delete(job_id)
@@ -109,7 +109,7 @@ def test_while_the_storage_is_away_nothing_is_forgotten() -> None:
     storage().mark()
     cleanup.sweep()
     assert storage().keys() == []
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert session.scalars(select(Upload)).all() == []
 
 
@@ -118,10 +118,10 @@ def test_a_picture_sent_again_while_its_upload_is_removed_is_stored_anew(
 ) -> None:
     # Given an upload that has expired
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, job_id)
     actions.delete(job_id)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
     # When somebody sends it while its row is gone and its file not yet
     sent: list[Job] = []

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def page(asked: ListQuery | None = None, cursor: str | None = None, limit: int = 3) -> lists.Page:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return lists.page(session, asked or ListQuery(), cursor=cursor, limit=limit)
 
 
@@ -33,7 +33,7 @@ def found(q: str) -> list[str]:
 
 
 def into_an_exploration(job_id: str) -> None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         grid = Exploration(name="grid", recipe={}, across={}, down={})
         session.add(grid)
         session.flush()
@@ -43,7 +43,7 @@ def into_an_exploration(job_id: str) -> None:
 def test_pages_follow_each_other_both_ways_without_gap_or_overlap() -> None:
     # Given eight jobs, some made at one moment and some of one name
     ids = [make_job(name) for name in ("b", "a", "c", "a", "B", "d", "e", "a")]
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.execute(update(Job).where(Job.id.in_(ids[:4])).values(created_at=now()))
     for state, sort in product((None, State.QUEUED), Sort):
         asked = ListQuery(state=state, sort=sort)
@@ -78,7 +78,7 @@ def test_a_job_that_comes_or_goes_between_two_pages_shifts_nothing() -> None:
     ids = [make_job(str(number)) for number in range(6)]
     first = page()
     make_job("new")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.delete(session.get_one(Job, ids[3]))  # the last of the first page, whose place is told
     assert names(page(cursor=first.next_cursor)) == ["2", "1", "0"]
 
@@ -87,7 +87,7 @@ def test_a_page_whose_jobs_are_all_gone_is_empty() -> None:
     for number in range(4):
         make_job(str(number))
     cursor = page().next_cursor
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         for job in session.scalars(select(Job)).unique():
             session.delete(job)
     assert page(cursor=cursor) == lists.Page([], None, None)
@@ -100,7 +100,7 @@ def test_a_list_and_its_counts_can_be_of_one_state_and_leave_out_explorations() 
     assert [job.id for job in page(ListQuery(State.QUEUED, "pict")).jobs] == [queued]
     assert [job.id for job in page(ListQuery(State.FAILED)).jobs] == [failed]
     assert {job.id for job in page().jobs} == {failed, queued}
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         counts = lists.count_by_state(session)
     assert list(counts) == list(State)
     assert {state: count for state, count in counts.items() if count} == {
@@ -116,7 +116,7 @@ def test_a_search_finds_part_of_a_name_without_regard_to_capitals_and_accents() 
     assert found("dach") == found("DÄCH") == found("über den") == ["Über den Dächern"]
     assert found("STRASSE") == ["Straße"]
     assert found("lakes at") == []
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert lists.count_by_state(session, "LAKE")[State.QUEUED] == 2
         assert sum(lists.count_by_state(session, "none such").values()) == 0
 
@@ -207,7 +207,7 @@ def test_a_page_is_one_query_found_in_an_index_and_loads_no_pictures() -> None:
 
 def test_every_list_can_be_read_in_order_from_a_covering_index(database: str) -> None:
     plans = []
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         connection = session.connection()
         if database == "postgres":  # which else would not look at an index of an empty table
             for other in ("seqscan", "bitmapscan", "sort"):

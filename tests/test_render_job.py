@@ -41,7 +41,7 @@ def rendered(job: Job) -> Job:
 
 def now(job: Job) -> Job:
     """With its timeline."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return details.get_with_history(session, job.id)
 
 
@@ -57,7 +57,7 @@ def test_a_photograph_damaged_in_storage_is_told_of_and_mended_by_sending_it_aga
     )
     # When somebody does as told, the same job succeeds
     other = submitted()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, other.id)
         states.retry(session, job.id)
     assert rendered(job).state is State.SUCCEEDED
@@ -74,7 +74,7 @@ def test_a_checkpoint_that_cannot_be_read_is_told_of_and_the_job_begins_anew() -
     first = claim()
     assert first is not None
     storage().put(job.checkpoint_key(1), b"no checkpoint")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.get_one(Job, job.id).checkpoint_attempt = 1
     lose(job.id, 1)
     done = rendered(job)
@@ -87,7 +87,7 @@ def test_a_cancellation_while_the_picture_is_stored_is_obeyed(monkeypatch: pytes
     measure = quality.measure
 
     def cancelled_meanwhile(*given: Any) -> Any:
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             states.cancel(session, job.id)
         return measure(*given)
 
@@ -126,7 +126,7 @@ def test_a_job_that_waits_for_the_storage_is_cancelled_all_the_same(unmounted: P
     worker = threading.Thread(target=render, args=(taken, lambda: None))
     worker.start()
     wait_for(lambda: any("waits for the storage" in event.message for event in now(job).events))
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, job.id)
     worker.join(120)
     assert not worker.is_alive()

@@ -141,10 +141,10 @@ def test_where_the_database_is_is_shown_without_its_password(monkeypatch: pytest
     address = "postgresql://farm:hunter2@db:5432/farm?password=hunter2&sslmode=require"
     monkeypatch.setenv("DATABASE_URL", address)
     fresh_settings()
-    assert sessions.shown_url() == "postgresql+psycopg://farm:***@db:5432/farm"
+    assert sessions.redact_url() == "postgresql+psycopg://farm:***@db:5432/farm"
     monkeypatch.setenv("DATABASE_URL", "sqlite:////tmp/farm.db")
     fresh_settings()
-    assert sessions.shown_url() == "sqlite:////tmp/farm.db"
+    assert sessions.redact_url() == "sqlite:////tmp/farm.db"
 
 
 def test_a_token_is_in_no_listing_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ def picture(seed: int, width: int = 80, height: int | None = None) -> bytes:
 
 
 def rows(table: type) -> int:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
@@ -42,7 +42,7 @@ def test_a_job_is_accepted_while_the_queue_is_away_and_its_ticket_is_due() -> No
     job = submit(picture(0), [picture(1)], Recipe(size=200), name="  two   words ")
     assert (job.state, job.name, job.width, job.height) == (State.QUEUED, "two words", 200, 200)
     assert storage().get(job.content.key) == picture(0)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert tickets.collect_due_tickets(session, 60) == [WorkClass.PREVIEW]
 
 

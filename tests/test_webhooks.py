@@ -72,7 +72,7 @@ def the_row(job_id: str) -> Delivery:
 def test_a_success_is_told_with_a_signature_that_verifies(receiver: Receiver) -> None:
     # Given a job that succeeds
     job_id = told_job(receiver.url)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.claim(session, WorkClass.PREVIEW, "worker@test")
         states.succeed(session, AttemptRef(job_id, 1), {"ssim": 0.5})
     # When what is due is sent
@@ -122,7 +122,7 @@ def test_a_failure_is_told_with_its_reason_and_whole_addresses(
     monkeypatch.setenv("FARM_WEBHOOK_SECRET", "a secret of the operator's own")
     fresh_settings()
     job_id = told_job(receiver.url)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.claim(session, WorkClass.PREVIEW, "worker@test")
         states.fail(session, AttemptRef(job_id, 1), "it broke")
     send()

@@ -48,7 +48,7 @@ def test_one_checkpoint_is_kept_and_the_next_attempt_finds_it() -> None:
     # And its own replaces the first one's
     Checkpoints(second, storage()).write(step(2, 1, 2, side=8, seconds=3))
     assert keys(second.job) == ["2/checkpoint.safetensors"]
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert states.get(session, second.job.id).checkpoint_attempt == 2
 
 
@@ -91,7 +91,7 @@ def test_a_storage_that_refuses_stops_no_job(monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as away:
         away.setattr("farm.storage.Storage.writing", full)
         Checkpoints(first, storage()).write(step(1, 1, 2, side=8, seconds=1))
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert states.get(session, first.job.id).checkpoint_attempt is None
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.renew_lease(session, first.attempt)

@@ -149,7 +149,7 @@ def build_file_name(job: Job, format: FileFormat) -> str:
 
 
 def _load_job(job_id: str) -> Job:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return states.get(session, job_id)
 
 

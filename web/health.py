@@ -16,7 +16,7 @@ blueprint = Blueprint("health", __name__)
 def check_health() -> ResponseReturnValue:
     """Report whether the database answers, and how many workers are alive. No worker is no illness."""
     try:
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             workers = len(registry.list_alive(session))
     except SQLAlchemyError:
         return jsonify(status="unavailable", database="unavailable", workers=None), 503

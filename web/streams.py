@@ -144,7 +144,7 @@ class Watch:
 
     def _compare(self, watched: Sequence[str]) -> None:
         found: dict[str, int] = {}
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             for first in range(0, len(watched), IDS_AT_ONCE):
                 some = Job.id.in_(watched[first : first + IDS_AT_ONCE])
                 for row in session.execute(select(Job.id, Job.version).where(some)):

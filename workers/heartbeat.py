@@ -62,7 +62,7 @@ class Heartbeat(threading.Thread):
         claim = self._claim
         stuck = claim is not None and time.monotonic() - self._moved > patience_seconds(claim.job)
         try:
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 registry.record_heartbeat(session, *self._worker)
                 if claim and stuck:
                     states.release_interrupted(session, claim.attempt, states.LOST, STUCK)

@@ -37,7 +37,7 @@ class Waits:
         self._progressed()
         if stopping.is_set():
             raise Stop(State.QUEUED)
-        with suppress(*retries.DatabaseAway), sessions.writing() as session:
+        with suppress(*retries.DatabaseAway), sessions.write_session() as session:
             if attempts.renew_lease(session, self._attempt) is State.CANCELLING:
                 raise Stop(State.CANCELLING)
             if not self._said:

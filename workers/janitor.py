@@ -57,7 +57,7 @@ class Janitor:
 
     def _requeue(self, *, lapsed: bool) -> None:
         """Send a ticket for each class with jobs that wait too long; requeue lapsed jobs before."""
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             if lapsed:
                 for job_id in states.requeue_lapsed(session):
                     logger.warning("worker lost", job=job_id)
@@ -69,7 +69,7 @@ class Janitor:
         if now - self._swept < SWEEP_SECONDS:
             return
         self._swept = now
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             registry.delete_stale(session)
         cleanup.sweep()
 

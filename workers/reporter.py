@@ -79,7 +79,7 @@ class Reporter:
     def _report(self, step: Step) -> None:
         """Write a report; one that the database does not take is left out: the next has all of it."""
         try:
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 state = attempts.report(session, self._attempt, self._progress(step))
                 if speed := self._measure_speed(step):
                     registry.record_speed(session, settings().worker_name, speed)
@@ -97,7 +97,7 @@ class Reporter:
         began = time.monotonic()
         try:
             self._store.put(self._job.preview_key, encode.encode_preview(step.picture()))
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 attempts.record_preview(session, self._attempt)
         except (StorageAway, *retries.DatabaseAway) as error:
             log.warning("preview not stored", job=self._job.id, error=str(error))

@@ -29,7 +29,7 @@ def write(what: Callable[[Session], T]) -> T:
     """
 
     def once() -> T:
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             return what(session)
 
     return _patiently(once, DatabaseAway)

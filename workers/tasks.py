@@ -77,7 +77,7 @@ def render_next(work_class: str) -> None:
     # The pool sets its own handler after `prepare_child`; while a job is at hand it is ours, so that
     # the job is given back and not torn apart.
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, WorkClass(work_class), settings().worker_name)
     if claim is None:
         return

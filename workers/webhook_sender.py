@@ -70,10 +70,10 @@ class Senders:
 
 def send_one() -> bool:
     """Claim a due delivery, call its receiver and store the outcome; False: none was due."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         if not deliveries.any_due(session):
             return False
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = deliveries.claim(session)
     if claim is None:  # another sender was quicker
         return False
@@ -82,7 +82,7 @@ def send_one() -> bool:
     except Exception:  # none is expected; counted as a try, or it would come again for ever
         logger.exception("a webhook broke off", job=claim.job.id, delivery=claim.delivery.id)
         answer = Answer("the farm itself failed; its log says why")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         ours = deliveries.answered(session, claim, answer)
     _log_call(claim, answer, ours)
     return True

@@ -93,7 +93,7 @@ def token() -> None:
 @click.argument("name")
 def create_token(name: str) -> None:
     """Create a token for NAME, a person or a program. It is printed now, and kept nowhere."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         token = tokens.create(session, name)
     click.echo(token)
     if not settings().require_token:
@@ -105,7 +105,7 @@ def create_token(name: str) -> None:
 @token.command("list")
 def list_tokens() -> None:
     """List the tokens by name, and when each was used last."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = tokens.listed(session)
     table = Table("name", "made", "last used", box=None)
     for each in found:
@@ -118,7 +118,7 @@ def list_tokens() -> None:
 @click.argument("name")
 def revoke_token(name: str) -> None:
     """Revoke NAME's token; it is refused from now on."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         tokens.revoke(session, name)
     click.echo("revoked")
 

@@ -24,7 +24,7 @@ class Farm(click.Group):
             raise click.ClickException(str(error)) from error
         except DBAPIError as error:
             raise click.ClickException(
-                f"The database {sessions.shown_url()}: {str(error.orig).strip()}."
+                f"The database {sessions.redact_url()}: {str(error.orig).strip()}."
             ) from error
 
 

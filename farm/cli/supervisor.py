@@ -152,7 +152,7 @@ def _supervise(config: Settings, children: list[Child]) -> None:
 def _requeue_interrupted(children: list[Child]) -> None:
     """Requeue the jobs that ran when the farm was killed; no other farm uses this database."""
     names = [child.environment["FARM_WORKER_NAME"] for child in children if child.environment]
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         for job_id in states.requeue_by_workers(session, names):
             console.print(f"job {job_id} was cut off, and goes on", soft_wrap=True)
 
@@ -316,7 +316,7 @@ def _print_summary(config: Settings, children: list[Child]) -> None:
     for child in children:
         pid = child.process.pid if child.process else "-"
         table.add_row(child.name, child.location, f"process {pid}")
-    table.add_row("database", sessions.shown_url())
+    table.add_row("database", sessions.redact_url())
     table.add_row("storage", config.storage)
     table.add_row("weights", str(config.weights_dir))
     console.print(table)

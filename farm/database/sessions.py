@@ -37,13 +37,13 @@ def engine() -> Engine:
 def close() -> None:
     """End this process's connections; whoever comes next makes new ones."""
     if engine.cache_info().currsize:
-        for each in (_for_glances(engine()), engine()):
+        for each in (_without_transactions(engine()), engine()):
             each.dispose()
-    for cached in (_for_glances, engine):
+    for cached in (_without_transactions, engine):
         cached.cache_clear()
 
 
-def shown_url() -> str:
+def redact_url() -> str:
     """Where the database is, without what may be secret."""
     url = make_url(settings().database_url).set(query={})
     return url.render_as_string(hide_password=True)
@@ -65,18 +65,18 @@ def _begin_immediate(connection: Any) -> None:
     """Readers begin deferred; a session that will write takes the lock first, or two that read and
     then write would fail each other."""
     options = connection.get_execution_options()
-    if not options.get("glances", False):
+    if options.get("transactions", True):
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("writes", False) else "BEGIN")
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
+def read_session() -> Iterator[Session]:
     """A session that only reads."""
     with Session(engine(), expire_on_commit=False) as session:
         yield session
 
 
-def glance(statement: Executable, **values: Any) -> Row[Any] | None:
+def read_one(statement: Executable, **values: Any) -> Row[Any] | None:
     """The one row that a single SELECT finds, without a transaction around it, which would cost as much
     again; None: no row.
 
@@ -84,43 +84,43 @@ def glance(statement: Executable, **values: Any) -> Row[Any] | None:
         values: of its parameters.
     """
     try:
-        return _glanced(statement, values)
+        return _read_row(statement, values)
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
-        return _glanced(statement, values)  # the database was away meanwhile; this connection is new
+        return _read_row(statement, values)  # the database was away meanwhile; this connection is new
 
 
-def _glanced(statement: Executable, values: dict[str, Any]) -> Row[Any] | None:
-    with _for_glances(engine()).connect() as connection:
+def _read_row(statement: Executable, values: dict[str, Any]) -> Row[Any] | None:
+    with _without_transactions(engine()).connect() as connection:
         return connection.execute(statement, values).one_or_none()
 
 
 @lru_cache(maxsize=1)
-def _for_glances(whole: Engine) -> Engine:
+def _without_transactions(whole: Engine) -> Engine:
     """The same database without transactions. PostgreSQL's has connections of its own, which are not
     tried before each use and have nothing to undo after it: one question instead of three."""
     if whole.dialect.name == "sqlite":
-        return whole.execution_options(glances=True)
+        return whole.execution_options(transactions=False)
     return create_engine(whole.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
 
 @contextmanager
-def writing() -> Iterator[Session]:
+def write_session() -> Iterator[Session]:
     """A session that writes: committed at the end, rolled back on an error. Keep it short."""
     writer = engine().execution_options(writes=True)
     with Session(writer, expire_on_commit=False) as session, session.begin():
         yield session
 
 
-def changed(session: Session, statement: Any) -> int:
+def execute_count(session: Session, statement: Any) -> int:
     """Carry out an UPDATE or DELETE; how many rows it changed."""
     options = {"synchronize_session": False}
     result: CursorResult[Any] = session.execute(statement, execution_options=options)  # type: ignore[assignment]
     return result.rowcount
 
 
-def clock(session: Session) -> datetime:
+def read_clock(session: Session) -> datetime:
     """The time, in UTC, by the database's clock, so that machines whose own differ agree on leases.
 
     SQLite has none, but all that use it are on one machine.

@@ -24,7 +24,7 @@ def install() -> None:
     store = storage()
     if store.is_marked():
         return
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         newest = select(Upload).order_by(Upload.sent_at.desc()).limit(LOOKED_FOR)
         uploads = session.scalars(newest).all()
     if uploads and not any(store.exists(upload.key) for upload in uploads):

@@ -100,7 +100,7 @@ def _create(
     made: Exploration, sent: Submission, recipes: Sequence[Recipe], request: Request | None
 ) -> list[Job]:
     """Add the exploration's rows, all or none, and return its cells."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         session.add(made)
         session.flush()
         for number, each in enumerate(recipes):
@@ -158,7 +158,7 @@ def get(exploration_id: str) -> Exploration:
     Raises:
         NotFound: no such exploration.
     """
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         query = _select_with_cells().where(Exploration.id == exploration_id)
         found: Exploration | None = session.scalars(query).one_or_none()
     if found is None:

@@ -35,7 +35,7 @@ class Machine:
 
 def record_heartbeat(session: Session, name: str, machine: Machine) -> None:
     """Insert or refresh the row of a worker that is alive now; its speed is kept."""
-    session.merge(Worker(name=name, seen_at=sessions.clock(session), **asdict(machine)))
+    session.merge(Worker(name=name, seen_at=sessions.read_clock(session), **asdict(machine)))
 
 
 def record_speed(session: Session, name: str, seconds_per_megapixel: float) -> None:
@@ -46,15 +46,15 @@ def record_speed(session: Session, name: str, seconds_per_megapixel: float) -> N
     known = Worker.seconds_per_megapixel
     smoothed = func.coalesce((known + seconds_per_megapixel) / 2, seconds_per_megapixel)
     mine = update(Worker).where(Worker.name == name)
-    sessions.changed(session, mine.values(seconds_per_megapixel=smoothed))
+    sessions.execute_count(session, mine.values(seconds_per_megapixel=smoothed))
 
 
 def list_alive(session: Session) -> list[Worker]:
     """Return the workers seen within `ALIVE_SECONDS`, by name."""
-    lately = sessions.clock(session) - timedelta(seconds=ALIVE_SECONDS)
+    lately = sessions.read_clock(session) - timedelta(seconds=ALIVE_SECONDS)
     return list(session.scalars(select(Worker).where(Worker.seen_at > lately).order_by(Worker.name)))
 
 
 def delete_stale(session: Session) -> None:
     """Delete the rows of workers not seen for `RETENTION`."""
-    session.execute(delete(Worker).where(Worker.seen_at < sessions.clock(session) - RETENTION))
+    session.execute(delete(Worker).where(Worker.seen_at < sessions.read_clock(session) - RETENTION))

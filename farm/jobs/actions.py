@@ -26,7 +26,7 @@ def cancel(job_id: str) -> Job:
         NotFound: no such job.
         WrongState: it has already succeeded or failed.
     """
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         job = states.cancel(session, job_id)
     if job.state.ended:  # a running one's worker removes its files when it stops
         cleanup.remove_files(job_id)
@@ -43,7 +43,7 @@ def retry(job_id: str, send: Callable[[Job], bool] = wake) -> Job:
         NotFound: no such job.
         WrongState: it has neither failed nor been cancelled.
     """
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         job = states.retry(session, job_id)
     send(job)
     return job
@@ -59,7 +59,7 @@ def delete(job_id: str) -> Job:
         NotFound: no such job.
         WrongState: it has not ended.
     """
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         job = states.delete_ended(session, job_id)
     cleanup.remove_files(job_id)
     return job
@@ -74,7 +74,7 @@ def delete_together(job_ids: Iterable[str]) -> Iterator[Session]:
         WrongState: one has not ended.
     """
     job_ids = list(job_ids)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         for job_id in job_ids:
             with suppress(NotFound):
                 states.delete_ended(session, job_id)

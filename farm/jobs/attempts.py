@@ -141,5 +141,5 @@ def _write(session: Session, attempt: AttemptRef, *, shown: bool = True, **value
         Job.attempt == attempt.number,
         Job.state.in_((State.RUNNING, State.CANCELLING)),
     )
-    if not sessions.changed(session, mine.values({"attempt": attempt.number} | values)):
+    if not sessions.execute_count(session, mine.values({"attempt": attempt.number} | values)):
         raise AttemptLost()

@@ -60,7 +60,7 @@ def plan(action: Action, ids: Sequence[str]) -> list[Outcome]:
             Problem("ids", f"names {len(ids)} jobs; 1 to {MAX_JOBS} can be changed at once")
         )
     known = [job_id for job_id in ids if ID.fullmatch(job_id)]
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         rows = session.scalars(select(Job).where(Job.id.in_(known)).options(raiseload("*")))
         found = {job.id: job for job in rows}
     return [_plan_one(action, job_id, found.get(job_id)) for job_id in ids]

@@ -35,7 +35,7 @@ def remove_files(job_id: str) -> None:
     try:
         store = storage()
         keys = store.keys(f"jobs/{job_id}")
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             _remove(session, store, {job_id: keys})
     except (StorageAway, OperationalError):  # the job itself is fine
         log.exception("leftovers stay", job=job_id)
@@ -51,7 +51,7 @@ def sweep() -> None:
             by_job[found["job"]].append(key)
         if key.endswith(".part") and store.age_seconds(key) > ABANDONED_SECONDS:
             store.delete(key)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         ids = list(by_job)
         for first in range(0, len(ids), AT_ONCE):
             _remove(session, store, {job: by_job[job] for job in ids[first : first + AT_ONCE]})
@@ -86,12 +86,12 @@ def _find_needless(keys: Iterable[str], attempts: set[int | None], ended: bool) 
 def _expire_uploads(store: Storage) -> None:
     """Delete unused uploads, row and file in one transaction, so that whoever sends the same picture at
     this moment waits, finds neither, and stores it anew."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = session.scalars(select(Upload).where(*_match_unused(session))).all()
     for upload in found:
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             unused = delete(Upload).where(Upload.sha256 == upload.sha256, *_match_unused(session))
-            if sessions.changed(session, unused):
+            if sessions.execute_count(session, unused):
                 store.delete(upload.thumbnail_key)
                 store.delete(upload.key)
 
@@ -99,6 +99,6 @@ def _expire_uploads(store: Storage) -> None:
 def _match_unused(session: Session) -> tuple[Any, ...]:
     """Return the conditions of an upload not sent lately, and of no job."""
     return (
-        Upload.sent_at < sessions.clock(session) - UNUSED_UPLOAD,
+        Upload.sent_at < sessions.read_clock(session) - UNUSED_UPLOAD,
         ~select(JobPicture.job_id).where(JobPicture.upload_sha256 == Upload.sha256).exists(),
     )

@@ -99,7 +99,7 @@ def read_version(job_id: str) -> str | None:
     Raises:
         NotFound: no such job.
     """
-    row = sessions.glance(VERSION, job_id=job_id)
+    row = sessions.read_one(VERSION, job_id=job_id)
     if row is None:
         raise NotFound("There is no job with this id; perhaps it was deleted.")
     if depends_on_others(row.state, row.eta_seconds):

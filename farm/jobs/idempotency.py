@@ -86,7 +86,7 @@ class Request:
         Raises:
             KeyReused: another request had this key.
         """
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             found = self.key.find_job(session)
         if found and found.request_sha256 not in (self.digest, self.digest_of_0_1):
             raise self.refusal

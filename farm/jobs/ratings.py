@@ -56,7 +56,7 @@ def rate(session: Session, job_id: str, rater: str, stars: int) -> None:
 
 def withdraw(session: Session, job_id: str, rater: str) -> None:
     """Delete a rater's stars, if there are any."""
-    sessions.changed(session, delete(Rating).where(Rating.job_id == job_id, Rating.rater == rater))
+    sessions.execute_count(session, delete(Rating).where(Rating.job_id == job_id, Rating.rater == rater))
 
 
 def find_stars(session: Session, job_id: str, rater: str) -> int | None:

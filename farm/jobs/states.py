@@ -28,7 +28,7 @@ from farm.database.models import (
     Upload,
     WorkClass,
 )
-from farm.database.sessions import clock
+from farm.database.sessions import read_clock
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.recipe import Recipe
 from farm.settings import settings
@@ -136,7 +136,7 @@ def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
             State.RUNNING,
             f"taken by {worker}",
             attempt=Job.attempt + 1,
-            started_at=clock(session),
+            started_at=read_clock(session),
             lease_until=compute_lease_end(session),
             **_BLANK,
             **_PROGRESS_KEPT,
@@ -281,14 +281,14 @@ def delete_ended(session: Session, job_id: str) -> Job:
     """
     job = get(session, job_id)
     ended = [state for state in State if state.ended]
-    if not sessions.changed(session, delete(Job).where(Job.id == job_id, Job.state.in_(ended))):
+    if not sessions.execute_count(session, delete(Job).where(Job.id == job_id, Job.state.in_(ended))):
         raise WrongState(f"This job is {job.state.value}; cancel it first, then delete it.")
     return job
 
 
 def requeue_lapsed(session: Session) -> list[str]:
     """Release the jobs whose lease has lapsed, and return their ids."""
-    return _release_lost(session, "its worker was lost", Job.lease_until < clock(session))
+    return _release_lost(session, "its worker was lost", Job.lease_until < read_clock(session))
 
 
 def requeue_by_workers(session: Session, workers: Sequence[str]) -> list[str]:
@@ -326,13 +326,13 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
     if to is State.QUEUED:
         values |= {"ticket_at": None}
     if to.ended:
-        values |= {"finished_at": clock(session), "checkpoint_attempt": None}
-    if not sessions.changed(session, moved.values(state=to, version=Job.version + 1, **values)):
+        values |= {"finished_at": read_clock(session), "checkpoint_attempt": None}
+    if not sessions.execute_count(session, moved.values(state=to, version=Job.version + 1, **values)):
         return False
     row = session.execute(select(Job.attempt, Job.webhook_url).where(Job.id == job_id)).one()
     session.add(Event(job_id=job_id, attempt=row.attempt, state=to, message=message))
     if to.ended and row.webhook_url:  # in the same transaction, so that no webhook is lost
-        moment = clock(session)
+        moment = read_clock(session)
         told = Delivery(job_id=job_id, attempt=row.attempt, state=to, created_at=moment, due_at=moment)
         session.add(told)
     session.flush()
@@ -355,7 +355,7 @@ def _end(
     session.execute(
         update(Attempt)
         .where(Attempt.job_id == attempt.job_id, Attempt.number == attempt.number)
-        .values(finished_at=clock(session), outcome=outcome or to.value)
+        .values(finished_at=read_clock(session), outcome=outcome or to.value)
     )
 
 
@@ -373,7 +373,7 @@ def read_state(session: Session, attempt: AttemptRef) -> State:
 
 def compute_lease_end(session: Session) -> datetime:
     """Return until when a job is its worker's if that is not heard of again."""
-    return clock(session) + timedelta(seconds=settings().lease_seconds)
+    return read_clock(session) + timedelta(seconds=settings().lease_seconds)
 
 
 def get(session: Session, job_id: str, *, bare: bool = False) -> Job:

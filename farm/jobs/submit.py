@@ -67,7 +67,7 @@ def submit(
         url = _check_options(priority, webhook_url)
         sent = Submission.check(content, styles, recipe, name=name)
         sent.store()
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             job = sent.create_job(session, recipe, priority, job_id)
             job.webhook_url = url
             if request:
@@ -164,7 +164,7 @@ def _check_fits_some_worker(recipe: Recipe, photograph: Upload) -> None:
     Raises:
         InvalidInput: no worker that is alive has memory enough, or the result would be too narrow.
     """
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         workers = registry.list_alive(session)
     best = estimate(recipe, photograph.height, photograph.width, workers)
     if best and best.refusal:

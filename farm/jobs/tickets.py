@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Job, State, WorkClass
-from farm.database.sessions import clock
+from farm.database.sessions import read_clock
 from farm.settings import settings
 
 TASK = "workers.render_next"
@@ -68,7 +68,7 @@ def wake(job: Job) -> bool:
     """Send a ticket for a job that waits, and remember that it was sent. False: the broker is away."""
     sent = send_ticket(job.work_class)
     if sent:
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             mark_ticket_sent(session, job.id)
     return sent
 
@@ -89,12 +89,14 @@ class TicketBatch:
 
 def mark_ticket_sent(session: Session, job_id: str) -> None:
     """Record that a ticket for this job is on the queue, so that the janitor sends none soon."""
-    sessions.changed(session, update(Job).where(Job.id == job_id).values(ticket_at=clock(session)))
+    sessions.execute_count(
+        session, update(Job).where(Job.id == job_id).values(ticket_at=read_clock(session))
+    )
 
 
 def collect_due_tickets(session: Session, after_seconds: float) -> list[WorkClass]:
     """Return one class for each waiting job that had no ticket for `after_seconds`; marks them sent."""
-    moment = clock(session)
+    moment = read_clock(session)
     due = select(Job.id, Job.work_class).where(
         Job.state == State.QUEUED,
         (Job.ticket_at.is_(None)) | (Job.ticket_at < moment - timedelta(seconds=after_seconds)),

@@ -57,7 +57,7 @@ def check(asked: Sequence[CheckRequest]) -> Generator[CheckedUpload]:
 def store(pictures: Sequence[CheckedUpload]) -> None:
     """Store the pictures' rows, so that no file lies in storage without a row; then their files, also
     if they are there: what lies there may be damaged."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         # In one order, or two submissions would wait for each other.
         for upload in sorted((each.upload for each in pictures), key=lambda upload: upload.sha256):
             while not _renew(session, upload.sha256):
@@ -75,7 +75,7 @@ def store(pictures: Sequence[CheckedUpload]) -> None:
 
 def _find_known(digests: Sequence[str]) -> dict[str, Upload]:
     """Find the uploads that came before and whose files exist; keep them for a while from now on."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         again = [sha256 for sha256 in sorted(set(digests)) if _renew(session, sha256)]
         found = session.scalars(select(Upload).where(Upload.sha256.in_(again))).all() if again else []
     return {each.sha256: each for each in found if storage().exists(each.thumbnail_key)}
@@ -83,5 +83,5 @@ def _find_known(digests: Sequence[str]) -> dict[str, Upload]:
 
 def _renew(session: Session, sha256: str) -> bool:
     """Keep an upload for a while from now on; return False if there is none."""
-    again = update(Upload).where(Upload.sha256 == sha256).values(sent_at=sessions.clock(session))
-    return bool(sessions.changed(session, again))
+    again = update(Upload).where(Upload.sha256 == sha256).values(sent_at=sessions.read_clock(session))
+    return bool(sessions.execute_count(session, again))

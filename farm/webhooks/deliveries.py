@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Delivery, DeliveryStatus, Event, Job
-from farm.database.sessions import clock
+from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
 
 CLAIM_SECONDS = 120.0  # a sender is taken for lost after it; far longer than a call may take
@@ -51,7 +51,7 @@ class Answer:
 
 def any_due(session: Session) -> bool:
     """Whether there is something to claim. Asked first, since it needs no lock."""
-    due = select(Delivery.id).where(Delivery.due_at <= clock(session)).limit(1)
+    due = select(Delivery.id).where(Delivery.due_at <= read_clock(session)).limit(1)
     return session.scalar(due) is not None
 
 
@@ -60,7 +60,7 @@ def claim(session: Session) -> Claim | None:
 
     What was never tried goes first, so that a receiver that is down delays nobody else's news.
     """
-    moment = clock(session)
+    moment = read_clock(session)
     until = moment + timedelta(seconds=CLAIM_SECONDS)
     due = (
         select(Delivery.id)
@@ -74,7 +74,7 @@ def claim(session: Session) -> Claim | None:
             .where(Delivery.id == found, Delivery.due_at <= moment)
             .values(due_at=until, tries=Delivery.tries + 1, status=DeliveryStatus.SENDING)
         )
-        if sessions.changed(session, taken):
+        if sessions.execute_count(session, taken):
             delivery = session.get_one(Delivery, found, populate_existing=True)
             job = session.get_one(Job, delivery.job_id, populate_existing=True)
             return Claim(delivery, job, _message(session, delivery), until)
@@ -95,7 +95,7 @@ def answered(session: Session, claim: Claim, answer: Answer) -> bool:
     """Write how the try went, and when the next is, if there is one. False: it is no longer this
     sender's."""
     tries = claim.delivery.tries
-    moment = clock(session)
+    moment = read_clock(session)
     status = _status_after(answer, tries)
     ours = update(Delivery).where(Delivery.id == claim.delivery.id, Delivery.due_at == claim.until)
     values = {
@@ -104,7 +104,7 @@ def answered(session: Session, claim: Claim, answer: Answer) -> bool:
         "due_at": moment + wait(tries) if status is DeliveryStatus.WAITING else None,
         "delivered_at": moment if answer.delivered else None,
     }
-    return bool(sessions.changed(session, ours.values(**values)))
+    return bool(sessions.execute_count(session, ours.values(**values)))
 
 
 def _status_after(answer: Answer, tries: int) -> DeliveryStatus:
@@ -133,7 +133,7 @@ def again(session: Session, job_id: str, delivery_id: int) -> Delivery:
         NotFound: the job has no such delivery.
         WrongState: it is being sent at this moment.
     """
-    moment = clock(session)
+    moment = read_clock(session)
     this = (Delivery.id == delivery_id, Delivery.job_id == job_id)
     at_rest = (Delivery.status != DeliveryStatus.SENDING) | (Delivery.due_at <= moment)
     values = {
@@ -143,7 +143,7 @@ def again(session: Session, job_id: str, delivery_id: int) -> Delivery:
         "answer": None,
         "delivered_at": None,
     }
-    moved = sessions.changed(session, update(Delivery).where(*this, at_rest).values(**values))
+    moved = sessions.execute_count(session, update(Delivery).where(*this, at_rest).values(**values))
     found = session.scalar(select(Delivery).where(*this).execution_options(populate_existing=True))
     if found is None:
         raise NotFound("This job has no such delivery.")

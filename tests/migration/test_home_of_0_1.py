@@ -78,7 +78,7 @@ def client(upgraded: None) -> FlaskClient:
 
 def find_jobs() -> dict[str, Job]:
     """Return each job outside of explorations by its name."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return {job.name: job for job in session.scalars(select(Job).where(Job.cell.is_(None)))}
 
 
@@ -111,7 +111,7 @@ def test_pictures_ratings_deliveries_and_the_exploration_came_along(client: Flas
     assert [style.upload_sha256 for style in done.styles] == [
         hashlib.sha256(painting).hexdigest() for painting in (MOSAIC, BRUSHWORK)
     ]
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert ratings.find_stars(session, done.id, "ann") == 4
         (grid,) = session.scalars(select(Exploration))
     assert len(client.get(f"/api/v1/explorations/{grid.id}").get_json()["cells"]) == 4
@@ -132,11 +132,11 @@ def test_pictures_ratings_deliveries_and_the_exploration_came_along(client: Flas
 def test_what_was_under_way_goes_on() -> None:
     # When the janitor finds that the workers of before are gone
     jobs = find_jobs()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.requeue_lapsed(session)
     # Then the running job is taken again with its checkpoint, and the queued ones after it
     taken = []
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         while found := states.claim(session, WorkClass.PREVIEW, "worker@new"):
             taken.append((found.job.name, found.job.attempt, found.job.checkpoint_attempt))
     assert taken == [
@@ -146,11 +146,11 @@ def test_what_was_under_way_goes_on() -> None:
         ("Queued by a form", 1, None),
         *[("Grid", 1, None)] * 4,
     ]
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert states.get(session, jobs["Cancelling"].id).state is State.CANCELLED
     # And deliveries that are not settled are sent, that of the lost sender included
     told = []
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         while claim := deliveries.claim(session):
             told.append((claim.job.name, claim.delivery.tries))
     assert sorted(told) == [("Cancelled", 2), ("Failed", 2)]
@@ -165,7 +165,7 @@ def test_keys_and_ids_of_the_old_home_find_their_jobs() -> None:
     assert submit(**sent, name="Queued under an id", job_id="d" * 32).id == "d" * 32
     with pytest.raises(KeyReused):
         submit(**sent, name="Another", key=key)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         by_form = Key(FORM, "f" * 64).find_job(session)
         assert by_form
         assert by_form.name == "Queued by a form"

@@ -41,7 +41,7 @@ def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> 
         for table in ("job_styles", "events"):
             assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 1
     schema.upgrade()
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         job = details.get_with_history(session, job_id)
     assert (len(job.styles), len(job.events), job.retry_limit_from_attempt) == (1, 1, 0)
     assert job.content.sent_at == job.content.created_at
@@ -53,7 +53,7 @@ def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
     job_id = make_job("Über den DÄCHERN")
     command.downgrade(schema.alembic_config(), "0003")
     schema.upgrade()
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = lists.page(session, lists.ListQuery(q="dach"))
     assert [job.id for job in found.jobs] == [job_id]
     assert found.jobs[0].name_folded == "uber den dachern"
@@ -85,7 +85,7 @@ def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() ->
 
     # When the tables are brought up to date, each has its status, and only a receiver's words as answer
     schema.upgrade()
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = {row.id: row for row in deliveries.of_job(session, job_id)}
     assert [found[number].status.value for number, *_ in written] == [row[-1] for row in written]
     assert found[3].answer is None
@@ -117,7 +117,7 @@ def test_keys_from_before_they_had_owners_find_their_jobs_and_the_way_back_keeps
     assert find(Key(ID, "order 7")) is None
 
     # When another client has the same key meanwhile, the way back leaves it to the first job
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         Request(keys[1], "b" * 64).mark(states.get(session, make_job("other")))
     command.downgrade(config, "0005")
     with sessions.engine().connect() as connection:
@@ -126,7 +126,7 @@ def test_keys_from_before_they_had_owners_find_their_jobs_and_the_way_back_keeps
 
 
 def find(key: Key) -> str | None:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         job = key.find_job(session)
     return job.id if job else None
 

@@ -164,7 +164,7 @@ def job_made(
     photograph = bad_pictures.photo(*content)
     job = submit.submit(photograph, styles, settings_, name=name, webhook_url=webhook_url, job_id=job_id)
     bring_to(job, state)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return states.get(session, job.id)
 
 
@@ -173,11 +173,11 @@ def bring_to(job: Job, state: State) -> None:
     if state is State.QUEUED:
         return
     if state is State.CANCELLED:
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             states.cancel(session, job.id)
         return
     attempt = paint(job)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         if state is State.CANCELLING:
             states.cancel(session, job.id)
         if state is State.FAILED:
@@ -191,7 +191,7 @@ def bring_to(job: Job, state: State) -> None:
 
 def paint(job: Job) -> AttemptRef:
     """A worker takes it, reports twice, stores a preview."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, job.work_class, "worker-1")
         assert claim
         assert claim.job.id == job.id
@@ -199,7 +199,7 @@ def paint(job: Job) -> AttemptRef:
             progress = Progress(iteration / 72, 1, 2, iteration, 72, 9.0, 0.1, 2.0 / iteration, 0.01)
             attempts.report(session, claim.attempt, progress)
     storage().put(claim.job.preview_key, bad_pictures.photo(96, 72))
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.record_preview(session, claim.attempt)
     return claim.attempt
 
@@ -209,7 +209,7 @@ def nothing_left(home: Path) -> Callable[[], None]:
     """Whether a refused submission left neither file nor row."""
 
     def check() -> None:
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             assert list(session.scalars(select(Job))) == []
         assert storage().keys() == []
 

@@ -41,7 +41,7 @@ def painter(home: Path) -> Iterator[Painter]:
         def one(end: str) -> None:
             claim = wait_for(claimed, pause=0.05)
             storage().put(claim.job.result_key, encode_picture(picture, claim.job.format.name))
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 if end == "failed":
                     states.fail(session, claim.attempt, "No paint left.")
                 elif end == "cancelled":
@@ -51,7 +51,7 @@ def painter(home: Path) -> Iterator[Painter]:
                     states.succeed(session, claim.attempt, {})
 
         def claimed() -> states.Claim | None:
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 return states.claim(session, WorkClass.PREVIEW, "worker-1")
 
         thread = threading.Thread(target=lambda: [one(end) for end in ends])

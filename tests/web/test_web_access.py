@@ -33,7 +33,7 @@ def closed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def token(closed: None) -> str:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         return tokens.create(session, "Ada")
 
 
@@ -140,14 +140,14 @@ def test_a_wrong_token_is_told_beside_its_field(closed: None, client: FlaskClien
 def test_a_revoked_token_opens_nothing_at_once(token: str, bearer: dict, client: FlaskClient) -> None:
     sign_in(client, token)
     assert client.get("/jobs").status_code == 200
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         tokens.revoke(session, "Ada")
     assert client.get("/jobs").status_code == 401
     assert client.get("/api/v1/jobs", headers=bearer).status_code == 401
 
 
 def test_keys_of_two_tokens_never_meet(bearer: dict, post_api: Callable[..., TestResponse]) -> None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         other = {"Authorization": f"Bearer {tokens.create(session, 'Bob')}"}
     key = {"Idempotency-Key": "order 7"}
     ada, bob = post_api(headers=bearer | key), post_api(headers=other | key, name="another")
@@ -184,7 +184,7 @@ def test_a_form_sent_when_the_token_was_revoked_says_what_to_do(token: str, clie
     sign_in(client, token)
     found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/").text)
     assert found
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         tokens.revoke(session, "Ada")
     answer = client.post("/", data={"csrf_token": found[1]})
     assert answer.status_code == 401
@@ -192,13 +192,13 @@ def test_a_form_sent_when_the_token_was_revoked_says_what_to_do(token: str, clie
 
 
 def test_the_last_use_is_noted(bearer: dict, client: FlaskClient) -> None:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert tokens.listed(session)[0].used_at is None
     client.get("/api/v1/jobs", headers=bearer)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         used = tokens.listed(session)[0].used_at
     client.get("/api/v1/jobs", headers=bearer)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         assert tokens.listed(session)[0].used_at == used is not None
 
 
@@ -223,12 +223,12 @@ def test_no_token_is_in_the_database(token: str, home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "x" * 81, "a\x00b"])
 def test_a_token_needs_a_name_that_can_be_shown(home: Path, name: str) -> None:
-    with sessions.writing() as session, pytest.raises(Exception, match="1 to 80 characters"):
+    with sessions.write_session() as session, pytest.raises(Exception, match="1 to 80 characters"):
         tokens.create(session, name)
 
 
 def test_a_name_has_one_token(token: str) -> None:
-    with sessions.writing() as session, pytest.raises(Exception, match="has a token already"):
+    with sessions.write_session() as session, pytest.raises(Exception, match="has a token already"):
         tokens.create(session, " Ada ")
 
 
@@ -258,7 +258,7 @@ def test_a_person_signs_in_and_the_page_lives(
     page.keyboard.press("Enter")
     # Then they are where they wanted to go, and the page is told what happens there
     expect(page.get_by_role("heading", name="Bridge at dusk")).to_be_visible()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         from farm.jobs import states
 
         states.cancel(session, job.id)

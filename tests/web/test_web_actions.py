@@ -56,7 +56,7 @@ def delete_exploration(client: FlaskClient, job: Job) -> object:
 
 def explored(job: Job) -> str:
     """Make a job the one cell of an exploration; returns the exploration's id."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         made = Exploration(name="Bridge", recipe=job.recipe, across={}, down={})
         session.add(made)
         session.flush()
@@ -98,7 +98,7 @@ def test_cancelling_a_job_that_waits_removes_its_checkpoint(
     job = job_made()
     attempt = paint(job)
     storage().put(job.checkpoint_key(attempt.number), b"1")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.record_checkpoint(session, attempt)
         states.requeue(session, attempt, "its worker stopped")
 
@@ -147,5 +147,5 @@ def test_a_deleted_job_leaves_neither_row_nor_files(ask: Ask, home: object, clie
 
 
 def found(job: Job) -> Job:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return states.get(session, job.id)

@@ -120,7 +120,7 @@ def test_an_unchanged_job_is_not_sent_twice(make_job: MakeJob, client: FlaskClie
     assert client.get(f"/api/v1/jobs/{job.id}", headers=known).status_code == 304
 
     # When something happens, it hears of it
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.record_preview(session, AttemptRef(job.id, 1))
     later = client.get(f"/api/v1/jobs/{job.id}", headers=known)
     assert later.status_code == 200
@@ -302,7 +302,7 @@ def test_a_wrong_method_is_a_problem_too(client: FlaskClient) -> None:
 
 
 def test_workers_that_are_alive_are_told(client: FlaskClient, home: object) -> None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         registry.record_heartbeat(session, "attic", MACHINE)
 
     (worker,) = client.get("/api/v1/workers").get_json()["items"]
@@ -401,10 +401,10 @@ def test_a_job_unchanged_is_not_told_again(client: FlaskClient, make_job: MakeJo
     address = f"/api/v1/jobs/{job.id}"
     known = {"If-None-Match": client.get(address).headers["ETag"]}
     assert client.get(address, headers=known).status_code == 304
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.renew_lease(session, AttemptRef(job.id, job.attempt))
     assert client.get(address, headers=known).status_code == 304
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.record_preview(session, AttemptRef(job.id, job.attempt))
     changed = client.get(address, headers=known)
     assert changed.status_code == 200

@@ -46,7 +46,7 @@ def either(request: pytest.FixtureRequest) -> Page:
 
 
 def all_jobs() -> list[Job]:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return list(session.scalars(select(Job)).unique())
 
 
@@ -58,12 +58,12 @@ def fill_in(page: Page, served: str) -> None:
 
 
 def report(attempt: AttemptRef, share: float) -> None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.report(session, attempt, Progress(share, 1, 2, 10, 72, 9.0, 0.1, 0.2, 0.01))
 
 
 def taken(job: Job) -> AttemptRef:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, job.work_class, "worker-1")
     assert claim
     return claim.attempt
@@ -133,7 +133,7 @@ def test_a_form_whose_job_was_deleted_makes_a_new_one(page: Page, served: str) -
     page.wait_for_url("**/jobs/*")
     (job,) = all_jobs()
     page.go_back()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, job.id)
         states.delete_ended(session, job.id)
 
@@ -198,7 +198,7 @@ def test_a_stream_that_breaks_off_again_and_again_loses_nothing_and_repeats_noth
         report(attempt, percent / 100)
         expect(page.locator(".percent")).to_have_text(f"{percent} %")
         more_streams(silent)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.fail(session, attempt, "No paint left.")
     expect(page.get_by_role("alert")).to_contain_text("No paint left.")
 
@@ -237,7 +237,7 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_said_to_be(
 ) -> None:
     job = make_job()
     page.goto(f"{served}/jobs/{job.id}")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, job.id)
         states.delete_ended(session, job.id)
 
@@ -262,7 +262,7 @@ def test_an_exploration_that_is_deleted_while_it_is_watched_is_said_to_be(
     page: Page, served: str, grid: Exploration
 ) -> None:
     page.goto(f"{served}/explore/{grid.id}")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         for cell in grid.cells:
             states.cancel(session, cell.id)
             states.delete_ended(session, cell.id)
@@ -286,7 +286,7 @@ def test_a_browser_whose_clock_is_wrong_and_then_set_tells_the_right_times(
 
     # When its clock is set while it looks, what happened is told all the same
     page.clock.set_system_time(datetime.now(UTC) - timedelta(days=1))
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.add_log_lines(session, attempt, ["Half of it is dry."])
     page.clock.run_for(5000)
     report(attempt, 0.5)

@@ -29,7 +29,7 @@ def worker(home: object) -> Callable[..., None]:
     """A worker that is alive: 12 GB to use, 9 s a megapixel, but for what a test says."""
 
     def seen(name: str = "worker@host", seconds: float | None = 9.0, **machine: Any) -> None:
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             registry.record_heartbeat(session, name, replace(MACHINE, **machine))
             if seconds:
                 registry.record_speed(session, name, seconds)
@@ -198,12 +198,12 @@ def test_a_waiting_job_tells_what_it_needs_until_it_tells_its_time_left(
     assert message in page
 
     # When it has taken the job
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert states.claim(session, job.work_class, "worker@host")
     assert "about 1 minute on this worker" in told(job)[1]
 
     # When the job tells its own time left
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.report(
             session, AttemptRef(job.id, 1), attempts.Progress(0.5, 1, 1, 5, 10, 33.0, 0.5, 0.1, 0.01)
         )

@@ -54,14 +54,14 @@ def made(home: object) -> Exploration:
 
 def finish_one(made: Exploration) -> str:
     """A worker paints the next cell; returns its id."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, made.cells[0].work_class, "worker-1")
     assert claim
     job = claim.job
     storage().put(job.preview_key, bad_pictures.photo(96, 72))
     result = decode_picture(bad_pictures.photo(96, 72), "result", 1)
     storage().put(job.result_key, encode_picture(result, job.format.name))
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.succeed(session, claim.attempt, {"ssim": 0.5})
     return job.id
 
@@ -130,7 +130,7 @@ def test_values_that_are_no_numbers_are_named(client: FlaskClient, values: str) 
 @pytest.fixture
 def worker(home: object) -> None:
     """One that is alive and knows its speed."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         registry.record_heartbeat(session, "worker-1", MACHINE)
         registry.record_speed(session, "worker-1", 9.0)
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_estimated_is_said(client: FlaskClient) -> None:
     found = ask(client).get_json()
     assert (found["cells"], found["seconds"], found["workers"], found["fits"]) == (9, None, 0, None)
     assert "no worker is running" in found["message"]
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         registry.record_heartbeat(session, "worker-1", MACHINE)
     assert "time unknown" in ask(client).get_json()["message"]
 
@@ -405,14 +405,14 @@ def test_an_exploration_is_deleted_from_its_page(either: Page, served: str, made
 @pytest.mark.browser
 def test_a_page_that_waits_for_the_end_then_asks(page: Page, served: str, made: Exploration) -> None:
     # Given an exploration that was stopped while a worker is at a cell
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, made.cells[0].work_class, "worker-1")
     assert claim
     page.goto(f"{served}/explore/{made.id}/delete")
     page.get_by_role("button", name="Stop the exploration").click()
     expect(page.get_by_text("Stopping as soon as the worker notices")).to_be_visible()
     # When the worker noticed, the page asks by itself
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.confirm_cancelled(session, claim.attempt)
     expect(page.get_by_role("button", name="Delete the exploration")).to_be_visible()
 
@@ -474,7 +474,7 @@ def test_the_form_says_how_long_a_grid_takes(page: Page, served: str, worker: No
     page.get_by_text("Brushwork").click()
     page.get_by_label("Values down").press("Enter")
     page.wait_for_url("**/explore/*")
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         (made,) = grids.list_newest(session, 9)
     assert [job.recipe["style_loss"] for job in made.cells] == ["wasserstein", "gram"]
     assert {max(job.width, job.height) for job in made.cells} == {128}
@@ -517,7 +517,7 @@ def test_exploring_begins_on_the_form(page: Page, served: str) -> None:
 
     page.wait_for_url("**/explore/*")
     expect(page.locator(".cell")).to_have_count(9)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         (made,) = grids.list_newest(session, 9)
     assert (made.across["name"], made.down["name"]) == ("balance", "tv")
     assert {job.state for job in made.cells} == {State.QUEUED}

@@ -21,7 +21,7 @@ CARD = Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
 
 
 def with_a_worker() -> None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         registry.record_heartbeat(session, "worker-1", CARD)
         registry.record_speed(session, "worker-1", 0.5)
 

@@ -88,7 +88,7 @@ def test_off_is_no_limit(limited: Callable) -> None:
 
 def test_each_token_is_counted_by_itself(limited: Callable) -> None:
     client = limited(FARM_RATE_LIMIT=THREE, FARM_REQUIRE_TOKEN="1")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         ada, bob = (
             {"Authorization": f"Bearer {tokens.create(session, name)}"} for name in ("Ada", "Bob")
         )

@@ -33,7 +33,7 @@ def link(page: str, words: str) -> str:
 
 def state_of(job: Job) -> State | None:
     try:
-        with sessions.reading() as session:
+        with sessions.read_session() as session:
             return states.get(session, job.id).state
     except NotFound:
         return None
@@ -172,7 +172,7 @@ def test_what_changes_by_itself_is_sent_only_when_it_has_changed(
     assert client.get("/jobs/list", headers=known).status_code == 304
 
     # When something happens, it hears of it
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.record_preview(session, AttemptRef(job.id, 1))
     assert client.get("/jobs/list", headers=known).status_code == 200
 
@@ -198,7 +198,7 @@ def test_what_will_be_done_is_told_then_done_and_told_again(
     assert state_of(running) is State.RUNNING
 
     # When one of them was cancelled by somebody else before it is confirmed
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, running.id)
     response = confirm(client, page)
 

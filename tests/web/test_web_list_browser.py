@@ -129,7 +129,7 @@ def test_the_list_keeps_up_and_keeps_selection_focus_and_place(
     assert place > 200
 
     # When a job is cancelled and another one comes
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, five[3].id)
     make_job(name="Picture 6")
     page.clock.run_for(POLL_MS)

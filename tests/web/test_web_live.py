@@ -53,14 +53,14 @@ def stream_of(served: str, job: Job) -> str:
 
 
 def taken(job: Job) -> AttemptRef:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, job.work_class, "worker-1")
     assert claim
     return claim.attempt
 
 
 def report(attempt: AttemptRef, share: float) -> None:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         progress = attempts.Progress(share, 1, 2, 10, 72, 9.0, 0.1, 0.2, 0.01, 1.5)
         attempts.report(session, attempt, progress)
 
@@ -79,7 +79,7 @@ def test_a_stream_tells_how_the_job_stands_then_each_change_and_its_end(
         found = next(told)[2]
         assert (found["progress"], found["eta_seconds"], found["eta_spread_seconds"]) == (0.25, 9.0, 1.5)
 
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             states.fail(session, attempt, "No paint left.")
         assert next(told)[2]["error"] == "No paint left."
         assert next(told)[0] == "end"
@@ -116,7 +116,7 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_gone(served: str, make_job
     job = make_job()
     with listening(stream_of(served, job)) as told:
         next(told)
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             states.cancel(session, job.id)
             states.delete_ended(session, job.id)
         cleanup.remove_files(job.id)
@@ -126,13 +126,13 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_gone(served: str, make_job
 def test_a_waiting_job_is_told_that_its_place_changed(served: str, make_job: MakeJob) -> None:
     # Given a worker, and two jobs
     machine = registry.Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         registry.record_heartbeat(session, "worker-1", machine)
     first, second = make_job(), make_job()
 
     with listening(stream_of(served, second)) as told:
         assert next(told)[2]["waiting_for"] == "1 job is ahead of it."
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             states.cancel(session, first.id)
         assert next(told)[2]["waiting_for"] == "Next in line for a free worker."
 

@@ -33,7 +33,7 @@ NO_JOB = "0" * 32
 
 
 def all_jobs() -> list[Job]:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return list(session.scalars(select(Job).order_by(Job.created_at)).unique())
 
 
@@ -60,7 +60,7 @@ def test_the_form_and_the_jobs_page_say_which_network_paints(
     # Nothing before the job has begun; then the network that its attempt took
     job = make_job()
     assert 'data-live="network" hidden></span>' in client.get(f"/jobs/{job.id}").text
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         claim = states.claim(session, job.work_class, "worker-1")
         assert claim
         attempts.set_features(session, claim.attempt, "vgg16")
@@ -232,7 +232,7 @@ def test_changes_without_a_token_are_refused(make_job: MakeJob, client: FlaskCli
 
 def test_workers_are_shown(client: FlaskClient) -> None:
     assert "Nobody is painting" in client.get("/workers").text
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         card = registry.Machine("NVIDIA H100", 85_000_000_000, "cuda", 2, False, 60_000_000_000)
         registry.record_heartbeat(session, "attic", card)
 
@@ -252,7 +252,7 @@ def test_a_preview_is_kept_by_version(make_job: MakeJob, client: FlaskClient) ->
     assert "no-cache" in first.headers["Cache-Control"]
     assert client.get(address, headers=known).status_code == 304
     assert "immutable" in client.get(f"{address}?v=1-1").headers["Cache-Control"]
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         attempts.record_preview(session, AttemptRef(job.id, 1))
     assert client.get(address, headers=known).status_code == 200
 

@@ -61,7 +61,7 @@ def farm(
         with farm_in(tmp_path_factory.mktemp("farm"), tables, patch), serving(create_app()) as url:
             made = Farm(url)
             if request.param == "closed":
-                with sessions.writing() as session:
+                with sessions.write_session() as session:
                     made.token = tokens.create(session, "Ada")
             if request.param == "used":
                 made.paths = rows()
@@ -70,7 +70,7 @@ def farm(
 
 def rows() -> dict[str, str]:
     """Jobs in every state, two explorations, a worker; their paths."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         registry.record_heartbeat(session, "worker-1", CARD)
         registry.record_speed(session, "worker-1", 0.5)
     paths = {"finished grid": _grid(State.SUCCEEDED)}
@@ -80,7 +80,7 @@ def rows() -> dict[str, str]:
         job = job_made(state, name=LONG, webhook_url="https://hook.example/told?key=letmein")
         paths[state.value] = f"/jobs/{job.id}"
         if state is State.SUCCEEDED:
-            with sessions.writing() as session:
+            with sessions.write_session() as session:
                 told = deliveries.claim(session)
                 deliveries.answered(session, told, Answer("500 Internal Server Error"))
     for grid in ("grid", "finished grid"):

@@ -36,7 +36,7 @@ def told(post_api: Post) -> Callable[[], str]:
 
     def make() -> str:
         job_id = str(post_api(webhook_url=URL).get_json()["id"])
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             states.cancel(session, job_id)
         return job_id
 
@@ -44,7 +44,7 @@ def told(post_api: Post) -> Callable[[], str]:
 
 
 def claim() -> Claim:
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         found = deliveries.claim(session)
     assert found
     return found
@@ -53,12 +53,12 @@ def claim() -> Claim:
 def tried(how: Answer) -> None:
     """A sender took what is due, and got this answer."""
     found = claim()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         assert deliveries.answered(session, found, how)
 
 
 def the_job() -> Job:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return session.scalars(select(Job)).unique().one()
 
 
@@ -196,7 +196,7 @@ def test_the_links_that_are_told_are_those_of_the_api(
     post_api: Post, client: FlaskClient, home: object
 ) -> None:
     job = post_api(webhook_url=URL).get_json()
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         states.cancel(session, job["id"])
     links = payload.Notice.of(claim()).job.links
     assert (links.self, links.page, links.result) == (job["links"]["self"], job["links"]["page"], None)

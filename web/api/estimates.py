@@ -47,7 +47,7 @@ class Estimates(BaseModel):
 @blueprint.doc(responses=answers.BAD_JSON)
 def estimate_sizes(json_data: SizesQuery) -> Estimates:
     """Estimate what a picture would need at several sizes: those in `sizes`, then the recipe's own."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         workers = registry.list_alive(session)
     sizes = [*json_data.sizes, json_data.size]
     return Estimates(items=[_estimate_at_size(json_data, size, workers) for size in sizes])
@@ -67,7 +67,7 @@ def _estimate_at_size(asked: EstimateQuery, size: int, workers: list[Worker]) ->
 @blueprint.doc(responses=answers.BAD_JSON)
 def estimate_size(json_data: EstimateQuery) -> EstimateOut:
     """Estimate what a picture needs before it is submitted, by a recipe and the photograph's size."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         workers = registry.list_alive(session)
     return _estimate(json_data, json_data.width, json_data.height, workers)
 

@@ -209,7 +209,7 @@ def estimate_grid(json_data: GridQuery) -> GridEstimate:
     across = axes.axis("across", json_data.across, recipe, json_data.across_values)
     down = axes.axis("down", json_data.down, recipe, json_data.down_values)
     size, height, width = json_data.cell_size, json_data.height, json_data.width
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         cells, found = grids.estimate_grid(session, recipe, across, down, height, width, size)
     shape = recipe.model_copy(update={"size": size}).compute_picture_size(height, width)
     return GridEstimate(
@@ -251,7 +251,7 @@ def _refuse_constant(text: str) -> None:
 @blueprint.doc(tags=["Explorations"])
 def list_explorations(query_data: ExplorationsQuery) -> Explorations:
     """List the latest explorations, newest first."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = grids.list_newest(session, query_data.limit)
     return Explorations(items=[ExplorationOut.from_row(each) for each in found])
 
@@ -301,5 +301,5 @@ def _respond(found: Exploration) -> Response:
 
 
 def _add_time_left(found: Exploration) -> ExplorationOut:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return ExplorationOut.from_row(found, grids.estimate_left(session, found))

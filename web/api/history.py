@@ -68,7 +68,7 @@ class History(BaseModel):
 @blueprint.doc(responses=answers.NO_JOB)
 def get_history(job_id: str) -> History:
     """Return a job's timeline, attempts and losses, and the last lines of its worker's log."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = details.get_with_history(session, job_id)
         return History(
             events=[EventOut.model_validate(each) for each in found.events],

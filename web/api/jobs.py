@@ -114,7 +114,7 @@ def list_jobs(query_data: JobQuery) -> JobPage:
     Those of an exploration are not among them.
     """
     asked = lists.ListQuery(query_data.state, query_data.q, query_data.sort)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         page = lists.page(session, asked, cursor=query_data.cursor, limit=query_data.limit)
     return JobPage.from_page(page)
 
@@ -178,7 +178,7 @@ def _find_standing(job_id: str, version: str | None) -> _Standing:
 
 
 def _load_standing(job_id: str) -> _Standing:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = states.get(session, job_id, bare=True)
         waiting_for = details.explain_wait(session, found)
         expected = details.estimate_job(session, found)
@@ -221,7 +221,7 @@ def delete(job_id: str) -> ResponseReturnValue:
 @blueprint.doc(responses=answers.NO_JOB)
 def get_recipe(job_id: str) -> dict[str, object]:
     """Return the job's recipe alone, as `farm submit --recipe FILE` and a new job take it."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return states.get(session, job_id).recipe
 
 
@@ -231,7 +231,7 @@ def get_recipe(job_id: str) -> dict[str, object]:
 @blueprint.doc(responses=answers.NO_JOB | {409: "It has not finished."})
 def get_result(job_id: str, query_data: ResultQuery) -> Response:
     """Return the finished picture, in its own format or another of 8 bits. Ranges are served."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = states.get(session, job_id)
     return send_result(found)
 
@@ -241,7 +241,7 @@ def get_result(job_id: str, query_data: ResultQuery) -> Response:
 @blueprint.doc(responses=answers.NO_JOB)
 def get_preview(job_id: str) -> Response:
     """Return the newest preview, JPEG."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = states.get(session, job_id)
     return send_preview(found)
 

@@ -46,7 +46,7 @@ def get_opinion(job_id: str) -> OpinionOut:
 )
 def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
     """Store what a rater, named as you like, thinks of a finished picture; again replaces it."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         ratings.rate(session, job_id, rater, json_data.stars)
     return _load_opinion(job_id)
 
@@ -56,11 +56,11 @@ def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
 @blueprint.doc(tags=["Ratings"], responses=answers.OTHER_SITE)
 def withdraw(job_id: str, rater: str) -> ResponseReturnValue:
     """Forget what a rater said."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         ratings.withdraw(session, job_id, rater)
     return "", 204
 
 
 def _load_opinion(job_id: str) -> OpinionOut:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return OpinionOut(**asdict(ratings.opinion(session, states.get(session, job_id))))

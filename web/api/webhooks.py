@@ -57,7 +57,7 @@ class Deliveries(BaseModel):
 @blueprint.doc(tags=["Webhooks"], responses=answers.NO_JOB)
 def list_deliveries(job_id: str) -> Deliveries:
     """List the deliveries of a job's ends, made or to be made; none for a job without a webhook."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         states.get(session, job_id)
         found = deliveries.of_job(session, job_id)
     return Deliveries(items=[DeliveryOut.from_row(row) for row in found])
@@ -72,5 +72,5 @@ def list_deliveries(job_id: str) -> Deliveries:
 )
 def retry_delivery(job_id: str, delivery_id: int) -> DeliveryOut:
     """Send it now, delivered or not. Its tries are counted anew."""
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         return DeliveryOut.from_row(deliveries.again(session, job_id, delivery_id))

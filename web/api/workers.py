@@ -17,7 +17,7 @@ from web.api.schemas import Workers
 @blueprint.doc(tags=["Workers"])
 def list_workers() -> Workers:
     """List the workers that are alive."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return Workers.from_rows(registry.list_alive(session))
 
 
@@ -34,6 +34,6 @@ class QueueOut(BaseModel):
 @blueprint.doc(tags=["Workers"])
 def get_queue() -> QueueOut:
     """Return how many jobs there are, and how many workers."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         waiting, states = details.count_jobs(session)
         return QueueOut(waiting=waiting, states=states, workers=len(registry.list_alive(session)))

@@ -33,7 +33,7 @@ def init_app(app: Flask) -> None:
         return
     app.before_request(_admit)
     app.after_request(_keep_out_of_caches)
-    with sessions.reading() as reader:
+    with sessions.read_session() as reader:
         if not tokens.listed(reader):
             log.warning("a token is asked for and there is none yet: `farm token create NAME` makes one")
 
@@ -88,7 +88,7 @@ def _read_bearer() -> str | None:
 def _find_token(sha256: str | None) -> Token | None:
     if sha256 is None:
         return None
-    with sessions.reading() as reader:
+    with sessions.read_session() as reader:
         return tokens.of(reader, sha256)
 
 

@@ -18,7 +18,7 @@ LISTED = 24
 @blueprint.get("/explore")
 def list_explorations() -> str:
     """List the latest explorations."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = grids.list_newest(session, LISTED)
     return render_template("explorations.html", explorations=found)
 
@@ -27,7 +27,7 @@ def list_explorations() -> str:
 def show_exploration(exploration_id: str) -> str:
     """Show the grid. Each cell leads to the form with its settings."""
     found = grids.get(exploration_id)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         left = grids.estimate_left(session, found)
     return render_template(
         "explore.html",

@@ -21,7 +21,7 @@ MOST = 12  # steps either way
 def show_gallery() -> str:
     """Show finished pictures; `?q=` in their name, `?sort=`, `?cursor=`."""
     question = read_question(State.SUCCEEDED)
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGE)
     return render_template(
         "gallery.html",

@@ -27,7 +27,7 @@ from web.pages.form import find_larger_size
 @blueprint.get("/jobs/<job_id:job_id>")
 def show_job(job_id: str) -> str:
     """Show everything about one job."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = details.get_with_history(session, job_id)
         rows = _load_rows(session, found)
     url = request.host_url.rstrip("/")
@@ -68,7 +68,7 @@ def rate(job_id: str) -> ResponseReturnValue:
     """Store what whoever sits at this browser thinks of it; no stars: forget it."""
     rater = cookie.setdefault("rater", secrets.token_hex(16))
     text = request.form.get("stars", "")
-    with sessions.writing() as session:
+    with sessions.write_session() as session:
         if not text:
             ratings.withdraw(session, job_id, rater)
         elif text.isdecimal() and len(text) == 1:
@@ -81,7 +81,7 @@ def rate(job_id: str) -> ResponseReturnValue:
 @blueprint.get("/jobs/<job_id:job_id>/history")
 def show_history(job_id: str) -> str:
     """Return its history, newer: a part of its page."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = details.get_with_history(session, job_id)
         log_lines = details.list_last_log_lines(session, found)
     return render_template("_history.html", job=found, log_lines=log_lines)
@@ -90,7 +90,7 @@ def show_history(job_id: str) -> str:
 @blueprint.get("/jobs/<job_id:job_id>/view")
 def show_picture(job_id: str) -> ResponseReturnValue:
     """Show the finished picture in the whole window; before it is finished, the job's page."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         found = states.get(session, job_id)
     if found.state is not State.SUCCEEDED:
         return redirect(url_for("pages.show_job", job_id=job_id), 303)
@@ -100,7 +100,7 @@ def show_picture(job_id: str) -> ResponseReturnValue:
 @blueprint.get("/jobs/<job_id:job_id>/losses.svg")
 def draw_losses(job_id: str) -> Response:
     """Return the loss curve, newer."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         points = details.list_losses(session, states.get(session, job_id))
     response = Response(loss_chart.draw_losses(points), mimetype="image/svg+xml")
     response.cache_control.no_cache = True

@@ -87,7 +87,7 @@ def keep_question(question: ListQuery, **more: Any) -> Mapping[str, str | None]:
 def _load_list() -> dict[str, Any]:
     question = read_question()
     view = read_choice(View, "view") or View.CARDS
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGES[view])
         counts = lists.count_by_state(session, question.q)
         workers = registry.list_alive(session)

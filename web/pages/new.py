@@ -100,7 +100,7 @@ def _load_kept_job(job_id: str) -> Job | None:
     """Load the job whose pictures are used again, None without one."""
     if not job_id:
         return None
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return states.get(session, job_id)
 
 
@@ -144,7 +144,7 @@ def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | 
     typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
     filled_in = repr((request.endpoint, typed))
     key = Key(FORM, compute_digest([filled_in.encode(), content, *styles]))
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         if key.find_job(session):
             flash(SENT_BEFORE)
     return key

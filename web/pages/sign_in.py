@@ -41,7 +41,7 @@ def check_token() -> ResponseReturnValue:
     """Keep the token's digest in the session; revoked, it opens nothing there either."""
     form = SignIn()
     sha256 = tokens.digest((form.token.data or "").strip())
-    with sessions.reading() as reader:
+    with sessions.read_session() as reader:
         token = tokens.of(reader, sha256)
     if token is None:
         form.token.errors = [WRONG]

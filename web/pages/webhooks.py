@@ -17,7 +17,7 @@ from web.pages.fragments import send_fragment
 @blueprint.get("/jobs/<job_id:job_id>/deliveries")
 def list_deliveries(job_id: str) -> Response:
     """Return the part of the page alone, newer."""
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         job = states.get(session, job_id)
         found = deliveries.of_job(session, job_id)
     return send_fragment("_deliveries.html", job=job, deliveries=found)
@@ -27,7 +27,7 @@ def list_deliveries(job_id: str) -> Response:
 def retry_delivery(job_id: str, delivery_id: int) -> ResponseReturnValue:
     """Send it now."""
     try:
-        with sessions.writing() as session:
+        with sessions.write_session() as session:
             deliveries.again(session, job_id, delivery_id)
     except WrongState as error:
         flash(str(error))

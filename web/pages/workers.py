@@ -24,5 +24,5 @@ def refresh_workers() -> Response:
 
 
 def _list_alive() -> list[Worker]:
-    with sessions.reading() as session:
+    with sessions.read_session() as session:
         return registry.list_alive(session)
