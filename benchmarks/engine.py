@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -321,7 +322,7 @@ def measure_raw_rate(engine: Engine) -> float:
         x = torch.randn(side, side, c, device=engine.device).to(engine.number_format.dtype)
         convolve = Direct(weight)
         with torch.no_grad():
-            seconds += measure_calls(lambda convolve=convolve, x=x: convolve(x), engine.device, 5)[0]
+            seconds += measure_calls(partial(convolve, x), engine.device, 5)[0]
     first = 2 * 9 * 3 * 64
     return (count_flops_a_pixel(engine) - first) * 512 * 512 / seconds
 

@@ -85,7 +85,7 @@ def fill(jobs: int) -> None:
 
 
 def _build_row(chance: random.Random, number: int, recipe: dict, start: datetime) -> dict:
-    (state,) = chance.choices(list(SHARES), SHARES.values())
+    (state,) = chance.choices(list(SHARES), list(SHARES.values()))
     in_grid = chance.random() < IN_EXPLORATIONS and number != 77777
     name = f"{' '.join(chance.choices(WORDS, k=2))} no {number}"
     return {

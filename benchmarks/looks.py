@@ -195,12 +195,14 @@ def measure(picture: Tensor, photograph: Tensor, painting: Tensor, engine: Engin
     layers = frozenset(UNUSED_LAYERS)
     ours, theirs = (compute_moments(engine.vgg, x, layers, WHOLE) for x in (picture, painting))
     style = sum(float(WassersteinLoss(theirs[layer])(ours[layer])) for layer in layers) / len(layers)
-    lumas = [convert_to_luma_chroma(x)[:, :1] for x in (picture, photograph)]
+    shown, given = (convert_to_luma_chroma(x)[:, :1] for x in (picture, photograph))
+    ssim = structural_similarity_index_measure(shown, given, data_range=1.0)
+    assert isinstance(ssim, Tensor)
     maze, painted = measure_flattest_detail(picture), measure_flattest_detail(painting)
     usual = max(measure_band(photograph), measure_band(painting), 0.0)
     return Figures(
         style=style,
-        ssim=float(structural_similarity_index_measure(*lumas, data_range=1.0)),
+        ssim=float(ssim),
         lpips=compute_perceptual_distance(picture, photograph, engine),
         colour=compute_colour_distance(picture, painting),
         maze_luma=maze[0] / max(painted[0], SEEN),

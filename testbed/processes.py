@@ -68,7 +68,7 @@ class RunningFarm:
         return dict(self.api("GET", f"/jobs/{job_id}").json())
 
     def wait_for_state(self, job_id: str, *states: str, seconds: float = 240) -> dict[str, Any]:
-        return wait_for(lambda: (job := self.job(job_id))["state"] in states and job, seconds)
+        return dict(wait_for(lambda: (job := self.job(job_id))["state"] in states and job, seconds))
 
     def children(self) -> dict[str, psutil.Process]:
         """The farm's own processes by what they run."""
@@ -85,8 +85,8 @@ class RunningFarm:
 
     def renderer(self) -> psutil.Process:
         """The worker's child that renders: the one that has torch in memory."""
-        parent = wait_for(lambda: self.children().get("celery"))
-        children = wait_for(lambda: parent.children(recursive=True))
+        parent: psutil.Process = wait_for(lambda: self.children().get("celery"))
+        children: list[psutil.Process] = wait_for(lambda: parent.children(recursive=True))
         return max(children, key=lambda child: child.memory_info().rss)
 
     def stop(self) -> None:

@@ -25,7 +25,7 @@ def resolves_to(monkeypatch: pytest.MonkeyPatch, *found: str) -> None:
     """The resolver of this machine, which answers a name only so: there is none for tests."""
     real = socket.getaddrinfo
 
-    def answer(name: str, port: object, *rest: Any, **options: Any) -> list[Any]:
+    def answer(name: str, port: int, *rest: Any, **options: Any) -> list[Any]:
         if name != "hook.test":
             return real(name, port, *rest, **options)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, 0)) for text in found]

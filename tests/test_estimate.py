@@ -124,9 +124,9 @@ def test_the_peak_is_that_of_the_hungriest_level() -> None:
 
 
 def test_a_network_that_is_not_yet_chosen_is_taken_for_the_larger_one() -> None:
-    assert compute_work(worker(), Recipe()).features == "vgg19"
-    assert compute_work(worker(), Recipe(), "vgg16").features == "vgg16"
-    assert compute_work(worker(), Recipe(features="vgg16"), "vgg19").features == "vgg16"
+    assert compute_work(worker(), Recipe()).network == "vgg19"
+    assert compute_work(worker(), Recipe(), "vgg16").network == "vgg16"
+    assert compute_work(worker(), Recipe(features="vgg16"), "vgg19").network == "vgg16"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
     def expected() -> str | None:
         with sessions.read_session() as session:
             found = details.estimate_job(session, states.get(session, job_id))
-        return found and found.worker
+        return found.worker if found else None
 
     # When it waits
     assert expected() == "fast"

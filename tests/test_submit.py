@@ -112,7 +112,12 @@ def test_the_same_request_with_the_same_key_is_the_same_job_even_at_once() -> No
     [{"content": picture(2)}, {"styles": [picture(1)] * 2}, {"recipe": Recipe(seed=9)}, {"name": "b"}],
 )
 def test_another_request_with_the_same_key_is_refused(other: dict[str, Any]) -> None:
-    request = {"content": picture(0), "styles": [picture(1)], "recipe": Recipe(), "name": "a"}
+    request: dict[str, Any] = {
+        "content": picture(0),
+        "styles": [picture(1)],
+        "recipe": Recipe(),
+        "name": "a",
+    }
     submit(**request, key=MINE)
     with pytest.raises(KeyReused):
         submit(**request | other, key=MINE)

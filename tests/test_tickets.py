@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from kombu import Queue
@@ -32,9 +33,11 @@ def test_a_worker_takes_tickets_again_after_one_that_redis_did_not_take_back(
     from workers import tasks
 
     assert send_ticket(WorkClass.PREVIEW)
+    channel: Any  # Redis's, whose types nobody wrote
     with celery().connection_for_read() as connection, connection.channel() as channel:
         channel.basic_qos(0, 1, False)  # one at a time, as a worker
         message = Queue(WorkClass.PREVIEW, channel=channel).get(no_ack=False)
+        assert message
         ticket = tasks.Ticket(
             message,
             app=celery(),

@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -25,7 +26,7 @@ from farm.database.setup import install
 from farm.jobs import states
 from farm.jobs.states import AttemptRef
 from farm.settings import settings
-from farm.webhooks import deliveries, payload
+from farm.webhooks import deliveries, destinations, payload
 from testbed.processes import FARM, free_port, wait_for
 from tests.conftest import fresh_settings
 from tests.receiver import Receiver, receiving
@@ -218,15 +219,15 @@ def test_the_call_goes_to_the_address_that_was_checked_under_the_name_that_was_g
     resolves_to(monkeypatch, "127.0.0.1")
     job_id = ended(f"http://hook.test:{receiver.port}/")
     asked = []
-    real = webhook_sender.destinations.resolve
+    real = destinations.resolve
 
-    async def once(url: object) -> list[str]:
-        found = await real(url)  # type: ignore[arg-type]
+    async def once(url: httpx.URL) -> list[str]:
+        found = await real(url)
         resolves_to(monkeypatch, "192.0.2.1")  # a moment later the name leads elsewhere
         asked.append(url)
         return found
 
-    monkeypatch.setattr(webhook_sender.destinations, "resolve", once)
+    monkeypatch.setattr(destinations, "resolve", once)
     send()
     assert the_row(job_id).status is DeliveryStatus.DELIVERED
     assert len(asked) == 1

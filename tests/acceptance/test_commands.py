@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -92,7 +93,7 @@ def test_a_checkpoint_goes_on_with_its_own_network_and_version_whatever_is_usual
     output, state = tmp_path / "x.png", tmp_path / "state"
     asked = {"size": 64, "start_size": 48, "iterations": (3, 2)}
     recipe = Recipe.parse(asked)
-    given = {"tile": "auto", "checkpoint": state, "checkpoint_seconds": 300.0}
+    given: dict[str, Any] = {"tile": "auto", "checkpoint": state, "checkpoint_seconds": 300.0}
 
     def stop(step: Step) -> None:
         if step.level == 2:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
@@ -17,13 +18,15 @@ ALL = {"rules": {rule: {"enabled": True} for rule in MORE_RULES}}
 OF_LOOKS = {"runOnly": ["color-contrast", "target-size", "scrollable-region-focusable"]}  # may change
 RUN = """options => axe.run(options).then(({ violations }) => violations.flatMap(({ id, nodes }) =>
     nodes.map((node) => `${id}: ${node.html.slice(0, 160)} ${node.any[0]?.message ?? ""}`)))"""
-LOOKS = ((1280, "light"), (390, "dark"))  # no colour depends on the width, no place on the colours
+Scheme = Literal["light", "dark"]
+# No colour depends on the width, no place on the colours.
+LOOKS: tuple[tuple[int, Scheme], ...] = ((1280, "light"), (390, "dark"))
 NARROWEST = 320  # CSS px, WCAG 1.4.10
 HEIGHT = 844
 BEYOND_AXE = (Path(__file__).parent / "beyond_axe.js").read_text()
 
 
-def complaints(page: Page, looks: Sequence[tuple[int, str]] = LOOKS) -> str:
+def complaints(page: Page, looks: Sequence[tuple[int, Scheme]] = LOOKS) -> str:
     """What is wrong with a page as it stands: a line for each thing, once. Empty: nothing is.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,14 @@ from farm.engine.checkpoint import KEY, VERSION, Checkpoint, read
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Step, stylize
 from farm.errors import InvalidInput, RenderFailed
+from farm.pictures.pixels import Picture
 from farm.recipe import Recipe
 from tests.conftest import load_sample
 
 SETTINGS = {"size": 64, "start_size": 32, "iterations": (7, 5, 4)}
+
+
+Pictures = tuple[Picture, list[Picture]]
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +33,20 @@ def engine(weights_dir: Path) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> tuple[np.ndarray, list[np.ndarray]]:
+def pictures() -> Pictures:
     return load_sample("mountain_lake", 96), [load_sample("brushwork", 96)]
 
 
-def run(engine: Engine, pictures, resume: Checkpoint | None = None, **settings: object) -> list[Step]:
+def run(
+    engine: Engine, pictures: Pictures, resume: Checkpoint | None = None, **settings: Any
+) -> list[Step]:
     recipe = Recipe.parse(SETTINGS | settings)
     return list(stylize(*pictures, recipe, engine, resume=resume))
 
 
-def stopped_after(engine: Engine, pictures, done: int, path: Path, **settings: object) -> Checkpoint:
+def stopped_after(
+    engine: Engine, pictures: Pictures, done: int, path: Path, **settings: object
+) -> Checkpoint:
     """Rendered for some iterations, put into a file, and read back."""
     for step in stylize(*pictures, Recipe.parse(SETTINGS | settings), engine):
         if step.done == done:
@@ -49,7 +58,7 @@ def stopped_after(engine: Engine, pictures, done: int, path: Path, **settings: o
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 @pytest.mark.parametrize("iterations", [1, 7, 9, 12, 15])
 def test_a_resumed_rendering_is_the_uninterrupted_one_bit_for_bit(
-    engine, pictures, tmp_path: Path, optimizer: str, iterations: int
+    engine: Engine, pictures: Pictures, tmp_path: Path, optimizer: str, iterations: int
 ) -> None:
     whole = run(engine, pictures, optimizer=optimizer)
     saved = stopped_after(engine, pictures, iterations, tmp_path / "c", optimizer=optimizer)
@@ -59,8 +68,10 @@ def test_a_resumed_rendering_is_the_uninterrupted_one_bit_for_bit(
     assert np.array_equal(rest[-1].picture(), whole[-1].picture())
 
 
-def test_a_level_that_was_left_early_stays_left(engine, pictures, tmp_path: Path) -> None:
-    settings = {"tolerance": 0.1, "iterations": (60, 5, 4)}
+def test_a_level_that_was_left_early_stays_left(
+    engine: Engine, pictures: Pictures, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"tolerance": 0.1, "iterations": (60, 5, 4)}
     whole = run(engine, pictures, **settings)
     left = next(step for step in whole if step.ends_level)
     assert left.iteration < 60
@@ -69,7 +80,9 @@ def test_a_level_that_was_left_early_stays_left(engine, pictures, tmp_path: Path
     assert np.array_equal(run(engine, pictures, saved, **settings)[-1].picture(), whole[-1].picture())
 
 
-def test_a_resumed_rendering_keeps_its_tile_and_budget(engine, pictures, tmp_path: Path) -> None:
+def test_a_resumed_rendering_keeps_its_tile_and_budget(
+    engine: Engine, pictures: Pictures, tmp_path: Path
+) -> None:
     small = replace(engine, budget_bytes=1_500_000_000)
     recipe = Recipe.parse(SETTINGS)
     first = next(stylize(*pictures, recipe, small, tile=64))
@@ -79,7 +92,7 @@ def test_a_resumed_rendering_keeps_its_tile_and_budget(engine, pictures, tmp_pat
     assert step.checkpoint().facts.budget_bytes == small.budget_bytes
 
 
-def test_seconds_count_over_all_runs(engine, pictures, tmp_path: Path) -> None:
+def test_seconds_count_over_all_runs(engine: Engine, pictures: Pictures, tmp_path: Path) -> None:
     saved = stopped_after(engine, pictures, 9, tmp_path / "c")
     assert run(engine, pictures, saved)[0].seconds > saved.facts.seconds > 0
 
@@ -95,21 +108,23 @@ def test_seconds_count_over_all_runs(engine, pictures, tmp_path: Path) -> None:
     ],
 )
 def test_a_checkpoint_of_another_recipe_is_refused(
-    engine, pictures, tmp_path: Path, settings: dict[str, object], told: str
+    engine: Engine, pictures: Pictures, tmp_path: Path, settings: dict[str, object], told: str
 ) -> None:
     saved = stopped_after(engine, pictures, 3, tmp_path / "c")
     with pytest.raises(InvalidInput, match=f"checkpoint: is of {told}"):
         run(engine, pictures, saved, **settings)
 
 
-def test_a_checkpoint_of_other_pictures_is_refused(engine, pictures, tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_pictures_is_refused(
+    engine: Engine, pictures: Pictures, tmp_path: Path
+) -> None:
     saved = stopped_after(engine, pictures, 3, tmp_path / "c")
     other = (pictures[0][:, ::-1].copy(), pictures[1])
     with pytest.raises(InvalidInput, match="checkpoint: is of other pictures"):
         run(engine, other, saved)
 
 
-def test_a_truncated_checkpoint_is_refused(engine, pictures, tmp_path: Path) -> None:
+def test_a_truncated_checkpoint_is_refused(engine: Engine, pictures: Pictures, tmp_path: Path) -> None:
     path = tmp_path / "c"
     stopped_after(engine, pictures, 3, path)
     whole = path.read_bytes()
@@ -120,7 +135,9 @@ def test_a_truncated_checkpoint_is_refused(engine, pictures, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("instead", [b"\x00", b"\xff"])  # zeros, and numbers that are none
-def test_a_checkpoint_with_other_numbers_is_refused(engine, pictures, tmp_path: Path, instead) -> None:
+def test_a_checkpoint_with_other_numbers_is_refused(
+    engine: Engine, pictures: Pictures, tmp_path: Path, instead
+) -> None:
     path = tmp_path / "c"
     stopped_after(engine, pictures, 3, path)
     whole = path.read_bytes()
@@ -150,7 +167,9 @@ def test_a_file_of_another_kind_is_no_checkpoint(tmp_path: Path) -> None:
         None,
     ],
 )
-def test_a_forged_checkpoint_is_refused(engine, pictures, tmp_path: Path, forged: object) -> None:
+def test_a_forged_checkpoint_is_refused(
+    engine: Engine, pictures: Pictures, tmp_path: Path, forged: object
+) -> None:
     path = tmp_path / "c"
     saved = stopped_after(engine, pictures, 3, path)
     whole = json.loads(saved.facts.model_dump_json())
@@ -160,7 +179,9 @@ def test_a_forged_checkpoint_is_refused(engine, pictures, tmp_path: Path, forged
         run(engine, pictures, read(path))
 
 
-def test_a_checkpoint_of_a_newer_version_is_refused(engine, pictures, tmp_path: Path) -> None:
+def test_a_checkpoint_of_a_newer_version_is_refused(
+    engine: Engine, pictures: Pictures, tmp_path: Path
+) -> None:
     path = tmp_path / "c"
     saved = stopped_after(engine, pictures, 3, path)
     facts = json.loads(saved.facts.model_dump_json()) | {"version": VERSION + 1, "something_new": 1}
@@ -172,7 +193,7 @@ def test_a_checkpoint_of_a_newer_version_is_refused(engine, pictures, tmp_path: 
 
 
 def test_when_the_disk_is_full_the_old_checkpoint_stays_whole(
-    engine, pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a whole checkpoint, and a disk that is full after half of the next one
     path = tmp_path / "c"
@@ -190,7 +211,7 @@ def test_when_the_disk_is_full_the_old_checkpoint_stays_whole(
     assert [file.name for file in tmp_path.iterdir()] == ["c"]
 
 
-def test_a_checkpoint_that_0_1_wrote_goes_on(engine, pictures, tmp_path: Path) -> None:
+def test_a_checkpoint_that_0_1_wrote_goes_on(engine: Engine, pictures: Pictures, tmp_path: Path) -> None:
     # Given a rendering by the settings of 0.1, put down as 0.1 did: its recipe says nothing of versions
     saved = stopped_after(engine, pictures, 7, tmp_path / "c", version="0.1")
     older = {k: v for k, v in saved.facts.recipe.items() if k not in ("version", "grown_from")}
@@ -205,9 +226,15 @@ def test_a_checkpoint_that_0_1_wrote_goes_on(engine, pictures, tmp_path: Path) -
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 @pytest.mark.parametrize("after", ["the draft", "an iteration beyond it"])
 def test_a_picture_that_grows_out_of_a_draft_resumes_bit_for_bit(
-    engine, pictures, tmp_path: Path, optimizer: str, after: str
+    engine: Engine, pictures: Pictures, tmp_path: Path, optimizer: str, after: str
 ) -> None:
-    grown = {"size": 96, "start_size": 32, "grown_from": 64, "iterations": 3, "optimizer": optimizer}
+    grown: dict[str, Any] = {
+        "size": 96,
+        "start_size": 32,
+        "grown_from": 64,
+        "iterations": 3,
+        "optimizer": optimizer,
+    }
     whole = run(engine, pictures, **grown)
     draft = next(i for i, step in enumerate(whole, 1) if step.ends_level and step.width == 64)
     done = draft + (after != "the draft")

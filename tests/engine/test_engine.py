@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +116,7 @@ def test_another_seed_gives_another_picture_from_noise(engine, lake, strokes) ->
 
 def test_leaving_the_loop_is_cancellation(engine, lake, strokes) -> None:
     steps = stylize(lake, [strokes], Recipe.parse(QUICK), engine)
+    assert isinstance(steps, Generator)
     assert next(steps).done == 1
     steps.close()
     with pytest.raises(StopIteration):

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -83,4 +84,8 @@ def nothing_left(farm: RunningFarm, ids: list[str], store: Storage | None = None
         folder = f"jobs/{job_id}"
         attempt = farm.job(job_id)["attempt"]
         expected = [f"{folder}/{attempt}/preview.jpg", f"{folder}/{attempt}/result.png"]
-        wait_for(lambda folder=folder, expected=expected: store.keys(folder) == expected, 20)
+        wait_for(partial(_holds, store, folder, expected))
+
+
+def _holds(store: Storage, folder: str, keys: list[str]) -> bool:
+    return store.keys(folder) == keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -159,7 +160,7 @@ def test_what_was_under_way_goes_on() -> None:
 @pytest.mark.usefixtures("upgraded")
 def test_keys_and_ids_of_the_old_home_find_their_jobs() -> None:
     jobs = find_jobs()
-    sent = {"content": PHOTOGRAPH, "styles": [MOSAIC], "recipe": Recipe.parse(RECIPE)}
+    sent: dict[str, Any] = {"content": PHOTOGRAPH, "styles": [MOSAIC], "recipe": Recipe.parse(RECIPE)}
     key = Key.from_client("order 7", "Ada")
     assert submit(**sent, name="Queued", key=key).id == jobs["Queued"].id
     assert submit(**sent, name="Queued under an id", job_id="d" * 32).id == "d" * 32

@@ -50,8 +50,8 @@ def cancel_exploration(client: FlaskClient, job: Job) -> object:
     return grids.cancel(explored(job))
 
 
-def delete_exploration(client: FlaskClient, job: Job) -> object:
-    return grids.forget(explored(job))
+def delete_exploration(client: FlaskClient, job: Job) -> None:
+    grids.forget(explored(job))
 
 
 def explored(job: Job) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -211,18 +212,19 @@ def test_the_list_is_paged_by_cursors_both_ways(make_job: MakeJob, client: Flask
     made = [make_job(name=f"Job {number}").id for number in range(5)]
 
     # When pages of two are followed to the end, and back to the beginning
-    def walk(cursor: str, start: str | None) -> list[list[str]]:
-        pages = []
+    def walk(cursor: str, start: str | None) -> list[Any]:
+        pages: list[Any] = []
         while start or not pages:
             query = {"limit": 2, "cursor": start}
-            page = client.get("/api/v1/jobs", query_string=query).get_json()
-            pages.append([job["id"] for job in page["items"]])
-            start, last = page[cursor], page
-        walk.last = last
+            pages.append(client.get("/api/v1/jobs", query_string=query).get_json())
+            start = pages[-1][cursor]
         return pages
 
-    forth = walk("next_cursor", None)
-    back = walk("previous_cursor", walk.last["previous_cursor"])
+    def ids(pages: list[Any]) -> list[list[str]]:
+        return [[job["id"] for job in page["items"]] for page in pages]
+
+    there = walk("next_cursor", None)
+    forth, back = ids(there), ids(walk("previous_cursor", there[-1]["previous_cursor"]))
 
     # Then each came once each way, newest first
     assert forth == [made[:2:-1], made[2:0:-1], made[:1]]

@@ -206,7 +206,7 @@ def test_a_stream_that_breaks_off_again_and_again_loses_nothing_and_repeats_noth
     events = [text for text in told if text.startswith("told ")]
     assert len(events) >= 4
     assert len(events) == len(set(events))
-    assert [knew for path, knew in asked if path == streams].count("") == 1
+    assert [knew for path, knew in asked if path == stream].count("") == 1
     assert (f"/api/v1/jobs/{job.id}", "") not in asked
 
 
@@ -310,7 +310,7 @@ def test_without_a_script_pages_follow_what_happens(plain: Page, served: str, ma
     job.goto(f"{served}/jobs/{cells[0].id}")
 
     # When a worker takes it, both pages show it by themselves
-    bring_to(min(cells, key=lambda cell: cell.cell), State.SUCCEEDED)
+    bring_to(min(cells, key=lambda cell: cell.cell or 0), State.SUCCEEDED)
     grids.cancel(plain.url.rpartition("/")[2])
     expect(plain.get_by_text("Cancelled")).to_have_count(8, timeout=60_000)
     expect(plain.get_by_text("Finished", exact=True)).to_be_visible()

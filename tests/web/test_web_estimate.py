@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 from werkzeug.test import TestResponse
 
 from farm.database import sessions
@@ -241,7 +241,7 @@ def test_the_form_tells_live_what_the_picture_needs(
     page.goto(served)
     line = page.locator("#estimate")
     expect(line).to_be_empty()
-    photograph = {
+    photograph: FilePayload = {
         "name": "a.png",
         "mimeType": "image/png",
         "buffer": bad.encoded(bad.picture(160, 90), "PNG"),

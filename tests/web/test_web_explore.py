@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 from werkzeug.test import TestResponse
 
 from farm.database import sessions
@@ -29,7 +29,7 @@ from tests.web.conftest import token
 from web import words
 
 MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
-PHONE = {"width": 320, "height": 640}  # CSS px
+PHONE: ViewportSize = {"width": 320, "height": 640}  # CSS px
 
 
 def post(client: FlaskClient, headers: dict[str, str] | None = None, **fields: Any) -> TestResponse:
@@ -114,7 +114,7 @@ def test_one_request_makes_all_cells(client: FlaskClient) -> None:
     ],
 )
 def test_what_is_wrong_is_named(
-    client: FlaskClient, nothing_left: Callable[[], None], fields: dict[str, str], field: str
+    client: FlaskClient, nothing_left: Callable[[], None], fields: dict[str, Any], field: str
 ) -> None:
     answer = post(client, **fields)
     assert answer.status_code == 422, answer.text
@@ -328,7 +328,8 @@ def test_what_is_enlarged_grows_and_is_chosen(page: Page, served: str, made: Exp
     # And it can be chosen, as any other
     dialog.get_by_role("button", name="Next draft").click()
     expect(dialog.get_by_role("heading")).to_have_text("more painting, strokes × 1")
-    assert dialog.get_by_role("link", name="Details").get_attribute("href").endswith(made.cells[1].id)
+    address = dialog.get_by_role("link", name="Details").get_attribute("href") or ""
+    assert address.endswith(made.cells[1].id)
     dialog.get_by_role("link", name="Choose this").click()
     expect(page.locator("#balance")).to_have_value("2")
 

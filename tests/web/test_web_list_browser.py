@@ -168,8 +168,9 @@ def test_the_gallery_shows_words_on_focus_and_crops_next_to_nothing(
     page.goto(f"{served}/gallery")
     pictures = page.locator(".wall img")
     for picture in pictures.all():
-        width, height = int(picture.get_attribute("width")), int(picture.get_attribute("height"))
+        width, height = (int(picture.get_attribute(name) or 0) for name in ("width", "height"))
         shown = picture.bounding_box()
+        assert shown
         assert shown["width"] / shown["height"] == pytest.approx(width / height, rel=0.05)
     words = page.get_by_text("Picture 4").locator("..")
     expect(words).to_have_css("opacity", "0")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from farm.database.models import State
 from farm.explorations.axes import axis
@@ -62,7 +62,11 @@ def farm(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Iterator[Cal
         leave_environment(patch)
         with farm_in(tmp_path_factory.mktemp("farm"), tables, patch), serving(create_app()) as url:
             made: dict[str, dict[str, str]] = {kind: rows(name) for kind, name in NAMES.items()}
-            yield lambda path, kind="Latin": url + path.format(**made[kind])
+
+            def address(path: str, kind: str = "Latin") -> str:
+                return url + path.format(**made[kind])
+
+            yield address
 
 
 def rows(name: str) -> dict[str, str]:
@@ -104,8 +108,12 @@ def alone(page: Page) -> None:
 
 def files(page: Page) -> None:
     """Chosen files have names, too."""
-    picture = {"name": f"{NAMES['one word'][:100]}.jpg", "mimeType": "image/jpeg"}
-    page.get_by_label("Choose a photograph").set_input_files(picture | {"buffer": bad_pictures.photo()})
+    picture: FilePayload = {
+        "name": f"{NAMES['one word'][:100]}.jpg",
+        "mimeType": "image/jpeg",
+        "buffer": bad_pictures.photo(),
+    }
+    page.get_by_label("Choose a photograph").set_input_files(picture)
 
 
 LISTS: dict[str, tuple[str, Callable[[Page], None]]] = {

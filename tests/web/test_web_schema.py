@@ -11,6 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
@@ -36,6 +37,7 @@ def test_every_answer_is_one_that_the_document_tells_of(
     document = schemathesis.openapi.from_wsgi("/openapi.json", app)
     wrong = []
     for result in document.get_all_operations():
+        assert isinstance(result, Ok)
         operation = result.ok()
         for mode in MODES:
 

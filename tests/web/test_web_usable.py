@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -50,7 +51,7 @@ def farm_home() -> None:
 
 @pytest.fixture(scope="module")
 def farm(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tables: object
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tables: Path
 ) -> Iterator[Farm]:
     """`used`, `empty` or `closed`."""
     with pytest.MonkeyPatch.context() as patch:
@@ -82,6 +83,7 @@ def rows() -> dict[str, str]:
         if state is State.SUCCEEDED:
             with sessions.write_session() as session:
                 told = deliveries.claim(session)
+                assert told
                 deliveries.answered(session, told, Answer("500 Internal Server Error"))
     for grid in ("grid", "finished grid"):
         paths[f"deletion of the {grid}"] = f"{paths[grid]}/delete"
@@ -105,8 +107,8 @@ def _grid(state: State) -> str:
 # How people come to them -------------------------------------------------------------------------
 
 
-def at(path: str) -> Callable[[Page, Farm], None]:
-    return lambda page, farm: page.goto(farm.url + farm.paths.get(path, path)) and None
+def at(path: str) -> Callable[[Page, Farm], object]:
+    return lambda page, farm: page.goto(farm.url + farm.paths.get(path, path))
 
 
 def form_with_errors(page: Page, farm: Farm) -> None:
@@ -193,7 +195,7 @@ def let_in(page: Page, farm: Farm) -> None:
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
-PAGES: dict[str, dict[str, Callable[[Page, Farm], None]]] = {
+PAGES: dict[str, dict[str, Callable[[Page, Farm], object]]] = {
     "used": {
         "form": at("/"),
         "form with errors": form_with_errors,
