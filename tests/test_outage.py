@@ -32,7 +32,7 @@ def test_a_storage_that_comes_back_has_been_waited_for(away: Path) -> None:
 
     back = threading.Timer(1.0, come_back)
     back.start()
-    retries.tried(lambda: put(away))
+    retries.call_storage(lambda: put(away))
     assert (away / "jobs/1/a").read_bytes() == b"picture"
 
 
@@ -40,7 +40,7 @@ def test_one_that_stays_away_is_given_up(away: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("FARM_OUTAGE_SECONDS", "1")
     fresh_settings()
     with pytest.raises(StorageAway, match="not there: it has no file"):
-        retries.tried(lambda: put(away))
+        retries.call_storage(lambda: put(away))
 
 
 def test_a_file_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
@@ -53,5 +53,5 @@ def test_a_file_that_is_gone_is_not_waited_for(tmp_path: Path) -> None:
         return store.get("a")
 
     with pytest.raises(NotFound):
-        retries.tried(fetch)
+        retries.call_storage(fetch)
     assert len(tries) == 1

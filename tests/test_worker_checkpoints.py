@@ -41,7 +41,7 @@ def test_one_checkpoint_is_kept_and_the_next_attempt_finds_it() -> None:
     # When it is lost, and another takes the job
     lose(first.job.id, 1)
     second = taken()
-    found = checkpoints.newest(second.job, storage())
+    found = checkpoints.read_newest(second.job, storage())
     # Then it goes on from the level's end
     assert found is not None
     assert (found.facts.level, found.facts.iteration) == (1, 2)
@@ -61,7 +61,7 @@ def test_a_stale_attempts_checkpoint_is_refused_and_the_newer_stays() -> None:
     with pytest.raises(AttemptLost):
         Checkpoints(first, storage()).write(step(1, 1, 2, side=8, seconds=1))
     lose(first.job.id, 2)
-    third = checkpoints.newest(taken().job, storage())
+    third = checkpoints.read_newest(taken().job, storage())
     assert third is not None
     assert third.facts.level == 2
 
@@ -78,7 +78,7 @@ def test_a_checkpoint_that_cannot_be_read_is_told_of(harm: str, told: type[Excep
         storage().put(key, storage().get(key)[:-5])
     lose(first.job.id, 1)
     with pytest.raises(told):
-        checkpoints.newest(taken().job, storage())
+        checkpoints.read_newest(taken().job, storage())
 
 
 def test_a_storage_that_refuses_stops_no_job(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of a job in storage, so that whichever machine takes it next goes on from there."""
+"""Checkpoints of a job in storage, so that whichever machine takes it next resumes from there."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from workers import retries
 log = structlog.get_logger()
 
 
-def newest(job: Job, store: Storage) -> Checkpoint | None:
-    """What an earlier attempt left to go on from; None: nothing.
+def read_newest(job: Job, store: Storage) -> Checkpoint | None:
+    """Read the checkpoint that an earlier attempt stored; None: it stored none.
 
     Raises:
-        InvalidInput, NotFound: it left a file that cannot be used, or that is gone.
+        InvalidInput, NotFound: the file cannot be used, or it is gone.
         StorageAway: it may be readable later.
     """
     if job.checkpoint_attempt is None:

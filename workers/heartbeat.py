@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class Heartbeat(threading.Thread):
-    """Beats from the start of the process to its end; between `of` and its end, for a job too."""
+    """Beats from the start of the process to its end; inside `renew_lease_of`, for a job too."""
 
     def __init__(self, worker: str, machine: registry.Machine) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -39,16 +39,16 @@ class Heartbeat(threading.Thread):
         self._pause = min(LONGEST_PAUSE, settings().lease_seconds / BEATS_IN_A_LEASE)
 
     @contextmanager
-    def of(self, claim: states.Claim) -> Iterator[None]:
+    def renew_lease_of(self, claim: states.Claim) -> Iterator[None]:
         """Renew this claim's lease while the block runs."""
-        self.progressed()
+        self.note_progress()
         self._claim = claim
         try:
             yield
         finally:
             self._claim = None
 
-    def progressed(self) -> None:
+    def note_progress(self) -> None:
         """The job got further, if only by an iteration."""
         self._moved = time.monotonic()
 
@@ -60,7 +60,7 @@ class Heartbeat(threading.Thread):
 
     def _beat(self) -> None:
         claim = self._claim
-        stuck = claim is not None and time.monotonic() - self._moved > patience_seconds(claim.job)
+        stuck = claim is not None and time.monotonic() - self._moved > compute_patience(claim.job)
         try:
             with sessions.write_session() as session:
                 registry.record_heartbeat(session, *self._worker)
@@ -77,6 +77,6 @@ class Heartbeat(threading.Thread):
             os._exit(EXIT_STUCK)
 
 
-def patience_seconds(job: Job) -> float:
-    """How long one iteration of a job may take before its process is taken for stuck."""
+def compute_patience(job: Job) -> float:
+    """Return the seconds that one iteration may take before its process is taken for stuck."""
     return settings().stall_seconds + SECONDS_PER_MEGAPIXEL * job.width * job.height / 1e6

@@ -23,23 +23,23 @@ class Stop(Exception):
 
 
 class Waits:
-    """What an attempt does while it waits for the storage: says so once, and stops when it shall.
+    """The pauses of an attempt that waits for the storage: noted once, and left when it is to stop.
 
-    progressed: called too, so that waiting is not taken for being stuck.
+    on_progress: called too, so that waiting is not taken for being stuck.
     """
 
-    def __init__(self, attempt: AttemptRef, progressed: Callable[[], None]) -> None:
+    def __init__(self, attempt: AttemptRef, on_progress: Callable[[], None]) -> None:
         self._attempt = attempt
-        self._progressed = progressed
-        self._said = False
+        self._on_progress = on_progress
+        self._noted = False
 
     def __call__(self) -> None:
-        self._progressed()
+        self._on_progress()
         if stopping.is_set():
             raise Stop(State.QUEUED)
         with suppress(*retries.DatabaseAway), sessions.write_session() as session:
             if attempts.renew_lease(session, self._attempt) is State.CANCELLING:
                 raise Stop(State.CANCELLING)
-            if not self._said:
+            if not self._noted:
                 attempts.note(session, self._attempt, "waits for the storage, which does not answer")
-                self._said = True
+                self._noted = True

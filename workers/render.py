@@ -64,11 +64,11 @@ def engine(features: str, form: str) -> Engine:
     return Engine.load(features, form, given.weights_dir, log.info, memory_gb=given.memory_gb)
 
 
-def render(claim: Claim, progressed: Callable[[], None]) -> bool:
+def render(claim: Claim, on_progress: Callable[[], None]) -> bool:
     """Render a claimed job and move its row to where it ends. Raises nothing.
 
     Args:
-        progressed: called after each iteration.
+        on_progress: called after each iteration.
 
     Returns:
         Whether this process ran out of memory, and another should go on.
@@ -77,7 +77,7 @@ def render(claim: Claim, progressed: Callable[[], None]) -> bool:
     logger = log.bind(job=job.id, attempt=attempt.number)
     logger.info("rendering", name=job.name, width=job.width, height=job.height)
     try:
-        _render(claim, progressed)
+        _render(claim, on_progress)
         logger.info("finished")
     except AttemptLost:
         logger.warning("attempt lost; another owns the job, or it is gone")
@@ -131,11 +131,11 @@ class _Task:
     engine: Engine
 
 
-def _render(claim: Claim, progressed: Callable[[], None]) -> None:
+def _render(claim: Claim, on_progress: Callable[[], None]) -> None:
     job, attempt = claim.job, claim.attempt
     store = storage()
     recipe = Recipe.parse(job.recipe)
-    waits = Waits(attempt, progressed)
+    waits = Waits(attempt, on_progress)
     inputs = load_inputs(job, lambda upload, called: _decode_upload(store, waits, upload, called))
     resume = _find_checkpoint(store, waits, claim)
     ready = _load_engine(recipe, resume)
@@ -147,7 +147,7 @@ def _render(claim: Claim, progressed: Callable[[], None]) -> None:
     task = _Task(claim, store, waits, recipe, inputs, ready)
     step = None
     for step in _run_steps(task, resume):
-        progressed()
+        on_progress()
         reporter.update(step)
     assert step is not None, "a schedule has at least one iteration"
     _finish(task, step)
@@ -174,7 +174,7 @@ def _decode_upload(store: Storage, waits: Waits, upload: Upload, called: str) ->
         RenderFailed: what is stored is not what was sent, or it is gone.
     """
     try:
-        data = retries.tried(lambda: store.get_whole(upload.key, upload.sha256), waits)
+        data = retries.call_storage(lambda: store.get_whole(upload.key, upload.sha256), waits)
     except NotFound as error:
         raise RenderFailed(f"{called.capitalize()}: {error} {AGAIN}") from error
     return decode_picture(data, called, settings().max_upload_megapixels)
@@ -183,7 +183,7 @@ def _decode_upload(store: Storage, waits: Waits, upload: Upload, called: str) ->
 def _find_checkpoint(store: Storage, waits: Waits, claim: Claim) -> Checkpoint | None:
     """Return the checkpoint to resume from; None: there is none, or none that can be read."""
     try:
-        return retries.tried(lambda: checkpoints.newest(claim.job, store), waits)
+        return retries.call_storage(lambda: checkpoints.read_newest(claim.job, store), waits)
     except (InvalidInput, NotFound) as error:
         log.warning("checkpoint not usable", job=claim.job.id, error=str(error))
         _note(claim.attempt, "begins anew: what the last attempt left cannot be read")
@@ -226,7 +226,7 @@ def _finish(task: _Task, step: Step) -> None:
     inputs = task.inputs
     figures = quality.measure(picture, inputs.content, inputs.styles, task.recipe, ready, inputs.cache)
     resolved = ready.resolve(task.recipe)
-    retries.tried(lambda: store_pictures(job, task.store, picture, resolved), task.waits)
+    retries.call_storage(lambda: store_pictures(job, task.store, picture, resolved), task.waits)
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
         "peak_memory_bytes": device.read_peak_memory(ready.device),

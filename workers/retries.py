@@ -32,10 +32,10 @@ def write(what: Callable[[Session], T]) -> T:
         with sessions.write_session() as session:
             return what(session)
 
-    return _patiently(once, DatabaseAway)
+    return _retry(once, DatabaseAway)
 
 
-def tried(what: Callable[[], T], waiting: Callable[[], None] = lambda: None) -> T:
+def call_storage(what: Callable[[], T], waiting: Callable[[], None] = lambda: None) -> T:
     """Carry out `what` with the storage, again and again while it is away.
 
     Args:
@@ -44,10 +44,10 @@ def tried(what: Callable[[], T], waiting: Callable[[], None] = lambda: None) -> 
     Raises:
         StorageAway: it was away for too long.
     """
-    return _patiently(what, (StorageAway,), waiting)
+    return _retry(what, (StorageAway,), waiting)
 
 
-def _patiently(
+def _retry(
     what: Callable[[], T],
     away: tuple[type[Exception], ...],
     waiting: Callable[[], None] = lambda: None,

@@ -81,8 +81,8 @@ def render_next(work_class: str) -> None:
         claim = states.claim(session, WorkClass(work_class), settings().worker_name)
     if claim is None:
         return
-    with _heartbeat.of(claim):
-        fresh_memory_wanted = render.render(claim, _heartbeat.progressed)
+    with _heartbeat.renew_lease_of(claim):
+        fresh_memory_wanted = render.render(claim, _heartbeat.note_progress)
     cleanup.remove_files(claim.job.id)
     if fresh_memory_wanted:
         os._exit(EXIT_OUT_OF_MEMORY)  # the parent starts another child

@@ -223,7 +223,7 @@ def estimate_grid(
 
 
 def estimate_left(session: Session, exploration: Exploration) -> float | None:
-    """Return the seconds until the last cell is done; None: none is to do, or nobody can tell.
+    """Return the seconds until the last cell is done; None: none is left, or there are no workers.
 
     Cells that are finished are the measure of the others; before there is one, the workers' own speed.
     """

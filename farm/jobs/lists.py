@@ -139,7 +139,7 @@ def _is_descending(sort: Sort, backward: bool) -> bool:
 
 @dataclass(frozen=True)
 class _Place:
-    """A job's place in a list, and which way to go on from it."""
+    """A job's place in a list, and which way to read on from it."""
 
     backward: bool
     value: datetime | str

@@ -158,7 +158,7 @@ _BLANK: dict[str, Any] = {
     "finished_at": None,
 }
 _NO_PROGRESS = {"progress": 0.0, "level": 0, "levels": 0, "iteration": 0, "iterations": 0}
-_PROGRESS_KEPT = {  # where there is a checkpoint to go on from
+_PROGRESS_KEPT = {  # where there is a checkpoint to resume from
     name: case((Job.checkpoint_attempt.is_(None), none), else_=getattr(Job, name))
     for name, none in _NO_PROGRESS.items()
 }
@@ -333,8 +333,10 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
     session.add(Event(job_id=job_id, attempt=row.attempt, state=to, message=message))
     if to.ended and row.webhook_url:  # in the same transaction, so that no webhook is lost
         moment = read_clock(session)
-        told = Delivery(job_id=job_id, attempt=row.attempt, state=to, created_at=moment, due_at=moment)
-        session.add(told)
+        delivery = Delivery(
+            job_id=job_id, attempt=row.attempt, state=to, created_at=moment, due_at=moment
+        )
+        session.add(delivery)
     session.flush()
     return True
 
