@@ -81,6 +81,22 @@ def test_the_map_has_every_room_in_the_order_of_the_layers() -> None:
     assert [floor[module] for module in modules] == sorted(floor.values())
 
 
+def test_what_the_recipes_for_contributors_name_is_in_the_code() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition("## The words of the code")[0]
+    named = set(re.findall(r"`(test_\w+|[A-Z]+_[A-Z_]+|[A-Z]{5,})`", text)) | {
+        "StyleLoss",
+        "Secret",
+        "look",
+    }
+    code = "\n".join(
+        path.read_text() for room in ("farm", "web", "tests") for path in (ROOT / room).rglob("*.py")
+    )
+    assert {"NOT_LOOK", "ADVANCED", "PAGES", "LISTS", "OF_ONE"} <= named
+    assert [
+        name for name in named if not re.search(rf"^ *(def )?{name}\b(\(|:| =)", code, re.MULTILINE)
+    ] == []
+
+
 def test_the_readme_is_short_and_its_two_commands_are_those_that_are_tried() -> None:
     readme = (ROOT / "README.md").read_text()
     assert len(readme.splitlines()) <= 130
