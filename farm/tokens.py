@@ -37,7 +37,7 @@ def create(session: Session, name: str) -> str:
     token = PREFIX + secrets.token_urlsafe(BYTES)
     try:
         with session.begin_nested():
-            session.add(Token(name=name, sha256=digest(token)))
+            session.add(Token(name=name, sha256=compute_digest(token)))
     except IntegrityError:
         raise InvalidInput(Problem("name", f"{name!r} has a token already; revoke it first")) from None
     return token
@@ -53,12 +53,12 @@ def revoke(session: Session, name: str) -> None:
         raise NotFound(f"Nobody called {name!r} has a token.")
 
 
-def listed(session: Session) -> Sequence[Token]:
+def list_all(session: Session) -> Sequence[Token]:
     """All, by name."""
     return session.scalars(select(Token).order_by(Token.name)).all()
 
 
-def of(session: Session, sha256: str) -> Token | None:
+def find_by_digest(session: Session, sha256: str) -> Token | None:
     """The one with this digest, if it is (still) good."""
     return session.scalars(select(Token).where(Token.sha256 == sha256)).first()
 
@@ -76,6 +76,6 @@ def note_use(token: Token) -> None:
         )
 
 
-def digest(token: str) -> str:
+def compute_digest(token: str) -> str:
     """SHA-256, in hexadecimal: what is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()

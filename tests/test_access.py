@@ -19,7 +19,7 @@ def token(*arguments: str) -> Result:
 
 def whose(text: str) -> str | None:
     with sessions.read_session() as session:
-        found = tokens.of(session, tokens.digest(text))
+        found = tokens.find_by_digest(session, tokens.compute_digest(text))
     return found.name if found else None
 
 
@@ -40,7 +40,7 @@ def test_a_token_is_made_used_listed_and_revoked(tables: None) -> None:
     assert (whose(ada), whose(bob), whose("farm_")) == ("Ada", "the night batch", None)
     # When one is used
     with sessions.read_session() as session:
-        found = tokens.of(session, tokens.digest(ada))
+        found = tokens.find_by_digest(session, tokens.compute_digest(ada))
     assert found
     tokens.note_use(found)
     # Then the list says so, and shows no token

@@ -52,18 +52,18 @@ def claimed() -> Claim:
 
 def answer(found: Claim, how: Answer) -> bool:
     with sessions.write_session() as session:
-        return deliveries.answered(session, found, how)
+        return deliveries.record_answer(session, found, how)
 
 
 def again(job_id: str, delivery_id: int) -> Delivery:
     with sessions.write_session() as session:
-        return deliveries.again(session, job_id, delivery_id)
+        return deliveries.send_again(session, job_id, delivery_id)
 
 
 def rows(job_id: str) -> list[Delivery]:
     """Oldest first."""
     with sessions.read_session() as session:
-        return deliveries.of_job(session, job_id)[::-1]
+        return deliveries.list_for_job(session, job_id)[::-1]
 
 
 def make_due(job_id: str) -> None:
@@ -170,11 +170,11 @@ def test_a_delivered_one_is_settled() -> None:
 
 
 def test_waits_double_up_to_an_hour_and_end_after_about_a_day() -> None:
-    waits = [deliveries.wait(tries).total_seconds() for tries in range(1, deliveries.MAX_TRIES)]
+    waits = [deliveries.compute_wait(tries).total_seconds() for tries in range(1, deliveries.MAX_TRIES)]
     for tries, seconds in enumerate(waits, 1):
         assert seconds == pytest.approx(min(10 * 2 ** (tries - 1), 3600), rel=deliveries.JITTER + 1e-9)
     assert 20 * 3600 < sum(waits) < 26 * 3600
-    assert len({deliveries.wait(3) for _ in range(20)}) > 1  # else all come back at once
+    assert len({deliveries.compute_wait(3) for _ in range(20)}) > 1  # else all come back at once
 
 
 def test_a_failed_try_comes_again_after_its_wait_and_is_given_up_at_last() -> None:

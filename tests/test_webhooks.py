@@ -111,7 +111,7 @@ def test_the_receiver_of_the_docs_knows_the_farm(
     assert from_the_farm(call.headers, call.body) is True
     assert from_the_farm(call.headers, call.body + b" ") is False
     long_ago = str(int(time.time()) - 3600)
-    signature = payload.signature(settings().webhook_key, long_ago, call.body)
+    signature = payload.sign(settings().webhook_key, long_ago, call.body)
     old = {"Style-Farm-Timestamp": long_ago, "Style-Farm-Signature": signature}
     assert from_the_farm(old, call.body) is False
 

@@ -23,7 +23,7 @@ FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "picture_url": build_picture_url,
     "preview_url": build_preview_url,
     "preview_tag": build_preview_tag,
-    "host": destinations.host,
+    "host": destinations.extract_host,
 }
 
 

@@ -71,7 +71,7 @@ class Senders:
 def send_one() -> bool:
     """Claim a due delivery, call its receiver and store the outcome; False: none was due."""
     with sessions.read_session() as session:
-        if not deliveries.any_due(session):
+        if not deliveries.has_due(session):
             return False
     with sessions.write_session() as session:
         claim = deliveries.claim(session)
@@ -83,7 +83,7 @@ def send_one() -> bool:
         logger.exception("a webhook broke off", job=claim.job.id, delivery=claim.delivery.id)
         answer = Answer("the farm itself failed; its log says why")
     with sessions.write_session() as session:
-        ours = deliveries.answered(session, claim, answer)
+        ours = deliveries.record_answer(session, claim, answer)
     _log_call(claim, answer, ours)
     return True
 
@@ -95,7 +95,7 @@ def call(claim: Claim) -> Answer:
     """
     assert claim.job.webhook_url
     url = httpx.URL(claim.job.webhook_url)
-    body = payload.Notice.of(claim).model_dump_json().encode()
+    body = payload.Notice.from_claim(claim).model_dump_json().encode()
     return asyncio.run(_call_in_time(url, body, _build_headers(claim, body)))
 
 
@@ -104,9 +104,9 @@ def _build_headers(claim: Claim, body: bytes) -> dict[str, str]:
     return {
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,
-        payload.DELIVERY: payload.name_of(claim.delivery),
+        payload.DELIVERY: payload.make_name(claim.delivery),
         payload.TIMESTAMP: timestamp,
-        payload.SIGNATURE: payload.signature(settings().webhook_key, timestamp, body),
+        payload.SIGNATURE: payload.sign(settings().webhook_key, timestamp, body),
     }
 
 
@@ -155,7 +155,7 @@ async def _post(
         url.copy_with(host=address),
         content=body,
         headers=headers | {"Host": url.netloc.decode("ascii")},
-        extensions={"sni_hostname": destinations.host(url)},
+        extensions={"sni_hostname": destinations.extract_host(url)},
     )
     response = await client.send(request, stream=True, follow_redirects=False)
     await response.aclose()
@@ -197,7 +197,7 @@ def _log_call(claim: Claim, answer: Answer, ours: bool) -> None:
         job=claim.job.id,
         delivery=claim.delivery.id,
         attempt=claim.delivery.attempt,
-        host=destinations.host(claim.job.webhook_url),
+        host=destinations.extract_host(claim.job.webhook_url),
         tries=claim.delivery.tries,
         answer=answer.words if ours else f"{answer.words}; too late, sent by another",
     )

@@ -106,7 +106,7 @@ def create_token(name: str) -> None:
 def list_tokens() -> None:
     """List the tokens by name, and when each was used last."""
     with sessions.read_session() as session:
-        found = tokens.listed(session)
+        found = tokens.list_all(session)
     table = Table("name", "made", "last used", box=None)
     for each in found:
         used = f"{each.used_at:%Y-%m-%d %H:%M}" if each.used_at else "never"

@@ -53,7 +53,7 @@ class WorkClass(enum.StrEnum):
     LARGE = "large"  # beyond
 
     @classmethod
-    def of(cls, size: int) -> WorkClass:
+    def from_size(cls, size: int) -> WorkClass:
         """For a picture whose longest side is `size` px."""
         if size <= 384:
             return cls.PREVIEW
@@ -88,7 +88,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UTCTime(), dict[str, Any]: JSON()}  # noqa: RUF012
 
 
-def _enum(kind: type[enum.StrEnum]) -> SQLEnum:
+def _make_enum(kind: type[enum.StrEnum]) -> SQLEnum:
     """Stored as its value in a string, so that a new member needs no migration of a type."""
     return SQLEnum(
         kind,
@@ -122,7 +122,7 @@ class Upload(Base):
         return f"uploads/{self.sha256}.thumbnail.jpg"
 
 
-def _folded_name(context: Any) -> str:
+def _fold_name(context: Any) -> str:
     return fold(context.get_current_parameters()["name"])
 
 
@@ -142,9 +142,9 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
     name: Mapped[str] = mapped_column(String(120))
-    name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=_folded_name)  # see `fold`
-    state: Mapped[State] = mapped_column(_enum(State), default=State.QUEUED)
-    work_class: Mapped[WorkClass] = mapped_column(_enum(WorkClass))
+    name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=_fold_name)  # see `fold`
+    state: Mapped[State] = mapped_column(_make_enum(State), default=State.QUEUED)
+    work_class: Mapped[WorkClass] = mapped_column(_make_enum(WorkClass))
     priority: Mapped[int] = mapped_column(default=0)  # higher goes first
     recipe: Mapped[dict[str, Any]]
     # Whose the key is, see farm/jobs/idempotency.py; None: no key, or one from before owners were kept.
@@ -255,7 +255,7 @@ class JobPicture(Base):
     __tablename__ = "job_pictures"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    role: Mapped[PictureRole] = mapped_column(_enum(PictureRole), primary_key=True)
+    role: Mapped[PictureRole] = mapped_column(_make_enum(PictureRole), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)  # among those of its role, from 0
     upload_sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"), index=True)
 
@@ -287,7 +287,7 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     attempt: Mapped[int]
-    state: Mapped[State] = mapped_column(_enum(State))
+    state: Mapped[State] = mapped_column(_make_enum(State))
     message: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -367,13 +367,15 @@ class Delivery(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     attempt: Mapped[int]
-    state: Mapped[State] = mapped_column(_enum(State))  # that the job came to
+    state: Mapped[State] = mapped_column(_make_enum(State))  # that the job came to
     created_at: Mapped[datetime] = mapped_column(default=now)
-    status: Mapped[DeliveryStatus] = mapped_column(_enum(DeliveryStatus), default=DeliveryStatus.WAITING)
+    status: Mapped[DeliveryStatus] = mapped_column(
+        _make_enum(DeliveryStatus), default=DeliveryStatus.WAITING
+    )
     # Of the next try, or the end of the sender's claim; None: delivered or given up.
     due_at: Mapped[datetime | None] = mapped_column(default=now, index=True)
     tries: Mapped[int] = mapped_column(default=0)
-    answer: Mapped[str | None] = mapped_column(String(200))  # to the latest try that ended, for a person
+    answer: Mapped[str | None] = mapped_column(String(200))  # to the latest try, for a person
     delivered_at: Mapped[datetime | None]
 
 

@@ -15,7 +15,7 @@ from farm.errors import DatabaseOutOfDate
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
-def alembic_config() -> Config:
+def make_alembic_config() -> Config:
     """Alembic's configuration; `migrations/env.py` takes the URL from the settings."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -28,15 +28,15 @@ def upgrade() -> None:
     Raises:
         DatabaseOutOfDate: they are of a newer one.
     """
-    _revision()
-    command.upgrade(alembic_config(), "head")
+    _read_revision()
+    command.upgrade(make_alembic_config(), "head")
 
 
 def check_version() -> None:
     """Raises:
     DatabaseOutOfDate: the tables are behind or ahead; says what to type.
     """
-    found, head = _revision(), _scripts().get_current_head()
+    found, head = _read_revision(), _read_scripts().get_current_head()
     if found != head:
         raise DatabaseOutOfDate(
             f"The database is at revision {found or 'none'}, this version of the farm needs {head}: "
@@ -44,11 +44,11 @@ def check_version() -> None:
         )
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(alembic_config())
+def _read_scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(make_alembic_config())
 
 
-def _revision() -> str | None:
+def _read_revision() -> str | None:
     """The database's; None: it has no tables yet.
 
     Raises:
@@ -56,7 +56,7 @@ def _revision() -> str | None:
     """
     with engine().connect() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
-    if found and found not in {script.revision for script in _scripts().walk_revisions()}:
+    if found and found not in {script.revision for script in _read_scripts().walk_revisions()}:
         raise DatabaseOutOfDate(
             f"The database is ahead: this version of the farm does not know its revision {found}. "
             "Install the newer version."

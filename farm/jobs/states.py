@@ -94,7 +94,7 @@ def create(
         id=job_id or uuid.uuid4().hex,
         name=name,
         state=State.QUEUED,
-        work_class=WorkClass.of(max(height, width)),
+        work_class=WorkClass.from_size(max(height, width)),
         priority=priority,
         recipe=recipe.model_dump(mode="json"),
         look_sha256=recipe.look,

@@ -49,7 +49,7 @@ class Answer:
     final: bool = False
 
 
-def any_due(session: Session) -> bool:
+def has_due(session: Session) -> bool:
     """Whether there is something to claim. Asked first, since it needs no lock."""
     due = select(Delivery.id).where(Delivery.due_at <= read_clock(session)).limit(1)
     return session.scalar(due) is not None
@@ -77,11 +77,11 @@ def claim(session: Session) -> Claim | None:
         if sessions.execute_count(session, taken):
             delivery = session.get_one(Delivery, found, populate_existing=True)
             job = session.get_one(Job, delivery.job_id, populate_existing=True)
-            return Claim(delivery, job, _message(session, delivery), until)
+            return Claim(delivery, job, _find_message(session, delivery), until)
     return None
 
 
-def _message(session: Session, delivery: Delivery) -> str:
+def _find_message(session: Session, delivery: Delivery) -> str:
     """What was said of that end. Not what the row says now: the job may have been tried again since."""
     said = select(Event.message).where(
         Event.job_id == delivery.job_id,
@@ -91,42 +91,42 @@ def _message(session: Session, delivery: Delivery) -> str:
     return session.scalar(said.order_by(Event.id.desc()).limit(1)) or ""
 
 
-def answered(session: Session, claim: Claim, answer: Answer) -> bool:
+def record_answer(session: Session, claim: Claim, answer: Answer) -> bool:
     """Write how the try went, and when the next is, if there is one. False: it is no longer this
     sender's."""
     tries = claim.delivery.tries
     moment = read_clock(session)
-    status = _status_after(answer, tries)
+    status = _decide_status(answer, tries)
     ours = update(Delivery).where(Delivery.id == claim.delivery.id, Delivery.due_at == claim.until)
     values = {
         "status": status,
         "answer": answer.words[:ANSWER_LENGTH],
-        "due_at": moment + wait(tries) if status is DeliveryStatus.WAITING else None,
+        "due_at": moment + compute_wait(tries) if status is DeliveryStatus.WAITING else None,
         "delivered_at": moment if answer.delivered else None,
     }
     return bool(sessions.execute_count(session, ours.values(**values)))
 
 
-def _status_after(answer: Answer, tries: int) -> DeliveryStatus:
+def _decide_status(answer: Answer, tries: int) -> DeliveryStatus:
     if answer.delivered:
         return DeliveryStatus.DELIVERED
     return DeliveryStatus.GIVEN_UP if answer.final or tries >= MAX_TRIES else DeliveryStatus.WAITING
 
 
-def wait(tries: int) -> timedelta:
+def compute_wait(tries: int) -> timedelta:
     """From a try to the next, after so many tries."""
     doubled = FIRST_WAIT_SECONDS * 2 ** (tries - 1)
     shift = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
     return timedelta(seconds=min(doubled, LONGEST_WAIT_SECONDS) * shift)
 
 
-def of_job(session: Session, job_id: str) -> list[Delivery]:
+def list_for_job(session: Session, job_id: str) -> list[Delivery]:
     """A job's deliveries, newest first; none where there is no such job."""
     newest = select(Delivery).where(Delivery.job_id == job_id).order_by(Delivery.id.desc())
     return list(session.scalars(newest.limit(MAX_SHOWN)))
 
 
-def again(session: Session, job_id: str, delivery_id: int) -> Delivery:
+def send_again(session: Session, job_id: str, delivery_id: int) -> Delivery:
     """A person wants it sent now, delivered or not; its tries are counted anew.
 
     Raises:

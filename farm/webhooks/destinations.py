@@ -53,14 +53,14 @@ def check(text: str) -> None:
         _refuse("must not have a #: what follows is never sent")
     if url.port is not None and url.port not in PORTS:
         _refuse(f"has a port that is not from {PORTS[0]} to {PORTS[-1]}")
-    name = host(url)
+    name = extract_host(url)
     if not (IPV6_TEXT.fullmatch(name) and ":" in name) and not _is_name(name):
         _refuse("has no host that could be called")
-    if not all(_allowed(name, address) for address in _literal(name)):
+    if not all(_is_allowed(name, address) for address in _parse_address(name)):
         _refuse("is a private address; the farm's operator can allow it in FARM_WEBHOOK_HOSTS")
 
 
-def host(url: httpx.URL | str) -> str:
+def extract_host(url: httpx.URL | str) -> str:
     """The host's name as it is looked up, or its address."""
     return httpx.URL(url).raw_host.decode("ascii").lower().removesuffix(".")
 
@@ -72,10 +72,10 @@ async def resolve(url: httpx.URL) -> list[str]:
         PrivateAddress: at least one is not.
         OSError: the name is not known.
     """
-    name = host(url)
+    name = extract_host(url)
     found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
     texts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if not all(_allowed(name, ipaddress.ip_address(text)) for text in texts):
+    if not all(_is_allowed(name, ipaddress.ip_address(text)) for text in texts):
         raise PrivateAddress()
     return texts
 
@@ -88,7 +88,7 @@ def _is_name(name: str) -> bool:
     return len(name) <= LONGEST_NAME and HOST_NAME.fullmatch(name) is not None
 
 
-def _literal(name: str) -> list[Address]:
+def _parse_address(name: str) -> list[Address]:
     """The address that is written here, in any of the ways that the system's resolver reads, such as
     127.1 or 2130706433; none for a name."""
     try:
@@ -98,7 +98,7 @@ def _literal(name: str) -> list[Address]:
     return [ipaddress.ip_address(str(entry[4][0])) for entry in found]
 
 
-def _allowed(name: str, address: Address) -> bool:
+def _is_allowed(name: str, address: Address) -> bool:
     wanted = settings()
     if name in wanted.webhook_host_names or _is_public(address):
         return True
@@ -108,7 +108,7 @@ def _allowed(name: str, address: Address) -> bool:
 def _is_public(address: Address) -> bool:
     """Whether it is one host's on the internet: what stands for an IPv4 address is judged as that."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = _ipv4_inside(address)
+        inner = _find_inner_ipv4(address)
         if inner is not None:
             return _is_public(inner)
         if address not in GLOBAL_UNICAST or address.sixtofour or address.teredo:
@@ -116,7 +116,7 @@ def _is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def _ipv4_inside(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+def _find_inner_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     if address in TRANSLATED:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped

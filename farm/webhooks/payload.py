@@ -56,7 +56,7 @@ class Notice(BaseModel):
     job: JobTold
 
     @classmethod
-    def of(cls, claim: Claim) -> Notice:
+    def from_claim(cls, claim: Claim) -> Notice:
         """What there is to tell of a claimed delivery."""
         delivery, job = claim.delivery, claim.job
         told = JobTold(
@@ -68,28 +68,28 @@ class Notice(BaseModel):
             height=job.height,
             error=claim.message if delivery.state is State.FAILED else None,
             metrics=job.metrics if delivery.state is State.SUCCEEDED else None,
-            links=_links(job.id, delivery.state),
+            links=_make_links(job.id, delivery.state),
         )
         return cls(
             event=f"job.{delivery.state.value}",
-            delivery=name_of(delivery),
+            delivery=make_name(delivery),
             ended_at=delivery.created_at.astimezone(UTC),
             job=told,
         )
 
 
-def name_of(delivery: Delivery) -> str:
+def make_name(delivery: Delivery) -> str:
     """By which receivers know it: the row's number alone may come again once the job is deleted."""
     return f"{delivery.job_id}.{delivery.id}"
 
 
-def signature(secret: str, timestamp: str, body: bytes) -> str:
+def sign(secret: str, timestamp: str, body: bytes) -> str:
     """`v1=` and HMAC-SHA256 (RFC 2104) of `timestamp.body`, in hexadecimal digits."""
     message = timestamp.encode() + b"." + body
     return f"{SCHEME}={hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()}"
 
 
-def _links(job_id: str, state: State) -> JobLinks:
+def _make_links(job_id: str, state: State) -> JobLinks:
     """The addresses under which the web part shows the job."""
     root = settings().public_url
     api = f"{root}/api/v1/jobs/{job_id}"

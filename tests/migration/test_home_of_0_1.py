@@ -54,7 +54,7 @@ def upgraded(empty_database: str, farm_home: Path, monkeypatch: pytest.MonkeyPat
 
 def copy_rows(old: Path) -> None:
     """Fill the database, at the revision of 0.1, with the rows of a SQLite file."""
-    command.upgrade(schema.alembic_config(), "0004")
+    command.upgrade(schema.make_alembic_config(), "0004")
     source, tables = create_engine(f"sqlite:///{old}"), MetaData()
     tables.reflect(source)
     with source.connect() as reader, sessions.engine().begin() as writer:

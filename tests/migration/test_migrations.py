@@ -18,12 +18,12 @@ pytestmark = pytest.mark.usefixtures("empty_database")
 
 
 def test_there_is_one_head() -> None:
-    assert len(ScriptDirectory.from_config(schema.alembic_config()).get_heads()) == 1
+    assert len(ScriptDirectory.from_config(schema.make_alembic_config()).get_heads()) == 1
 
 
 def test_the_migrations_make_what_the_models_say() -> None:
     schema.upgrade()
-    command.check(schema.alembic_config())  # raises if autogenerate would add anything
+    command.check(schema.make_alembic_config())  # raises if autogenerate would add anything
 
 
 def test_an_upgrade_with_jobs_in_place_keeps_them() -> None:
@@ -36,7 +36,7 @@ def test_an_upgrade_with_jobs_in_place_keeps_them() -> None:
 def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> None:
     schema.upgrade()
     job_id = make_job()
-    command.downgrade(schema.alembic_config(), "0002")
+    command.downgrade(schema.make_alembic_config(), "0002")
     with sessions.engine().connect() as connection:
         for table in ("job_styles", "events"):
             assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 1
@@ -51,7 +51,7 @@ def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> 
 def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
     schema.upgrade()
     job_id = make_job("Über den DÄCHERN")
-    command.downgrade(schema.alembic_config(), "0003")
+    command.downgrade(schema.make_alembic_config(), "0003")
     schema.upgrade()
     with sessions.read_session() as session:
         found = lists.page(session, lists.ListQuery(q="dach"))
@@ -61,7 +61,7 @@ def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
 
 def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() -> None:
     # Given deliveries in every status, as revision 0004 wrote them
-    config = schema.alembic_config()
+    config = schema.make_alembic_config()
     schema.upgrade()
     job_id = make_job()
     command.downgrade(config, "0004")
@@ -86,7 +86,7 @@ def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() ->
     # When the tables are brought up to date, each has its status, and only a receiver's words as answer
     schema.upgrade()
     with sessions.read_session() as session:
-        found = {row.id: row for row in deliveries.of_job(session, job_id)}
+        found = {row.id: row for row in deliveries.list_for_job(session, job_id)}
     assert [found[number].status.value for number, *_ in written] == [row[-1] for row in written]
     assert found[3].answer is None
 
@@ -99,7 +99,7 @@ def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() ->
 
 def test_keys_from_before_they_had_owners_find_their_jobs_and_the_way_back_keeps_them() -> None:
     # Given jobs under keys of a client, a form and an id, as revision 0005 wrote them
-    config = schema.alembic_config()
+    config = schema.make_alembic_config()
     schema.upgrade()
     by_client, by_form, by_id = (make_job(name) for name in ("client", "form", "id"))
     command.downgrade(config, "0005")
@@ -133,7 +133,7 @@ def find(key: Key) -> str | None:
 
 def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
     # Given two workers from before anybody asked what they can do
-    config = schema.alembic_config()
+    config = schema.make_alembic_config()
     command.upgrade(config, "0001")
     for name, device in (("a", "CPU, 2 threads"), ("b", "NVIDIA H100")):
         with sessions.engine().begin() as connection:
@@ -166,7 +166,7 @@ def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
 def test_a_downgrade_to_nothing_leaves_nothing() -> None:
     schema.upgrade()
     make_job()
-    command.downgrade(schema.alembic_config(), "base")
+    command.downgrade(schema.make_alembic_config(), "base")
     assert inspect(sessions.engine()).get_table_names() == ["alembic_version"]
 
 

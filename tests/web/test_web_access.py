@@ -193,13 +193,13 @@ def test_a_form_sent_when_the_token_was_revoked_says_what_to_do(token: str, clie
 
 def test_the_last_use_is_noted(bearer: dict, client: FlaskClient) -> None:
     with sessions.read_session() as session:
-        assert tokens.listed(session)[0].used_at is None
+        assert tokens.list_all(session)[0].used_at is None
     client.get("/api/v1/jobs", headers=bearer)
     with sessions.read_session() as session:
-        used = tokens.listed(session)[0].used_at
+        used = tokens.list_all(session)[0].used_at
     client.get("/api/v1/jobs", headers=bearer)
     with sessions.read_session() as session:
-        assert tokens.listed(session)[0].used_at == used is not None
+        assert tokens.list_all(session)[0].used_at == used is not None
 
 
 def test_the_document_tells_of_the_token(bearer: dict, client: FlaskClient) -> None:

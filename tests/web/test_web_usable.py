@@ -84,7 +84,7 @@ def rows() -> dict[str, str]:
             with sessions.write_session() as session:
                 told = deliveries.claim(session)
                 assert told
-                deliveries.answered(session, told, Answer("500 Internal Server Error"))
+                deliveries.record_answer(session, told, Answer("500 Internal Server Error"))
     for grid in ("grid", "finished grid"):
         paths[f"deletion of the {grid}"] = f"{paths[grid]}/delete"
     return paths

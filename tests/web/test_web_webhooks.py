@@ -54,7 +54,7 @@ def tried(how: Answer) -> None:
     """A sender took what is due, and got this answer."""
     found = claim()
     with sessions.write_session() as session:
-        assert deliveries.answered(session, found, how)
+        assert deliveries.record_answer(session, found, how)
 
 
 def the_job() -> Job:
@@ -198,7 +198,7 @@ def test_the_links_that_are_told_are_those_of_the_api(
     job = post_api(webhook_url=URL).get_json()
     with sessions.write_session() as session:
         states.cancel(session, job["id"])
-    links = payload.Notice.of(claim()).job.links
+    links = payload.Notice.from_claim(claim()).job.links
     assert (links.self, links.page, links.result) == (job["links"]["self"], job["links"]["page"], None)
 
 
@@ -206,7 +206,7 @@ def test_a_finished_jobs_result_is_linked_as_the_api_does(
     make_job: Callable[..., Job], client: FlaskClient
 ) -> None:
     job = make_job(State.SUCCEEDED)
-    ours = payload._links(job.id, job.state).result
+    ours = payload._make_links(job.id, job.state).result
     assert ours == client.get(f"/api/v1/jobs/{job.id}").get_json()["links"]["result"]
 
 

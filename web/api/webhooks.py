@@ -34,7 +34,7 @@ class DeliveryOut(BaseModel):
         sending = row.status is DeliveryStatus.SENDING
         return cls(
             id=row.id,
-            delivery=payload.name_of(row),
+            delivery=payload.make_name(row),
             state=row.state,
             attempt=row.attempt,
             standing=row.status,
@@ -59,7 +59,7 @@ def list_deliveries(job_id: str) -> Deliveries:
     """List the deliveries of a job's ends, made or to be made; none for a job without a webhook."""
     with sessions.read_session() as session:
         states.get(session, job_id)
-        found = deliveries.of_job(session, job_id)
+        found = deliveries.list_for_job(session, job_id)
     return Deliveries(items=[DeliveryOut.from_row(row) for row in found])
 
 
@@ -73,4 +73,4 @@ def list_deliveries(job_id: str) -> Deliveries:
 def retry_delivery(job_id: str, delivery_id: int) -> DeliveryOut:
     """Send it now, delivered or not. Its tries are counted anew."""
     with sessions.write_session() as session:
-        return DeliveryOut.from_row(deliveries.again(session, job_id, delivery_id))
+        return DeliveryOut.from_row(deliveries.send_again(session, job_id, delivery_id))

@@ -34,7 +34,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_admit)
     app.after_request(_keep_out_of_caches)
     with sessions.read_session() as reader:
-        if not tokens.listed(reader):
+        if not tokens.list_all(reader):
             log.warning("a token is asked for and there is none yet: `farm token create NAME` makes one")
 
 
@@ -59,7 +59,7 @@ def _admit() -> ResponseReturnValue | None:
         return None
     sent = _read_bearer()
     if sent is not None:
-        token = _find_token(tokens.digest(sent))
+        token = _find_token(tokens.compute_digest(sent))
         if token is None:
             raise Unauthorized(WRONG, www_authenticate=_build_challenge("invalid_token"))
     else:
@@ -89,7 +89,7 @@ def _find_token(sha256: str | None) -> Token | None:
     if sha256 is None:
         return None
     with sessions.read_session() as reader:
-        return tokens.of(reader, sha256)
+        return tokens.find_by_digest(reader, sha256)
 
 
 def _ask() -> ResponseReturnValue:

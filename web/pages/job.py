@@ -59,7 +59,7 @@ def _load_rows(session: Session, job: Job) -> dict[str, Any]:
         "log_lines": details.list_last_log_lines(session, job),
         "opinion": ratings.opinion(session, job),
         "stars": ratings.find_stars(session, job.id, cookie["rater"]) if "rater" in cookie else None,
-        "deliveries": deliveries.of_job(session, job.id) if job.webhook_url else [],
+        "deliveries": deliveries.list_for_job(session, job.id) if job.webhook_url else [],
     }
 
 

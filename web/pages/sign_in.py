@@ -40,9 +40,9 @@ def sign_in() -> ResponseReturnValue:
 def check_token() -> ResponseReturnValue:
     """Keep the token's digest in the session; revoked, it opens nothing there either."""
     form = SignIn()
-    sha256 = tokens.digest((form.token.data or "").strip())
+    sha256 = tokens.compute_digest((form.token.data or "").strip())
     with sessions.read_session() as reader:
-        token = tokens.of(reader, sha256)
+        token = tokens.find_by_digest(reader, sha256)
     if token is None:
         form.token.errors = [WRONG]
         return render_template("sign_in.html", form=form), 422

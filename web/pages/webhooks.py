@@ -19,7 +19,7 @@ def list_deliveries(job_id: str) -> Response:
     """Return the part of the page alone, newer."""
     with sessions.read_session() as session:
         job = states.get(session, job_id)
-        found = deliveries.of_job(session, job_id)
+        found = deliveries.list_for_job(session, job_id)
     return send_fragment("_deliveries.html", job=job, deliveries=found)
 
 
@@ -28,7 +28,7 @@ def retry_delivery(job_id: str, delivery_id: int) -> ResponseReturnValue:
     """Send it now."""
     try:
         with sessions.write_session() as session:
-            deliveries.again(session, job_id, delivery_id)
+            deliveries.send_again(session, job_id, delivery_id)
     except WrongState as error:
         flash(str(error))
     return redirect(url_for("pages.show_job", job_id=job_id, _anchor="webhook"), 303)
