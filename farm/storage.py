@@ -1,7 +1,7 @@
 """Files by key behind one URL (FARM_STORAGE): uploads, previews, results. A file is whole or absent.
 
 Any call may raise StorageAway: the disk is full, the object store fails or does not answer, or there is
-no mark, a file by which a storage is told from an empty folder in whose place it should be mounted.
+no mark, a file that distinguishes a storage from an empty folder in whose place it should be mounted.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from farm.files import replace_file
 from farm.settings import settings
 
 MARK = "style-farm-storage.txt"
-_MARK_SAYS = b"A farm keeps its pictures here, and uses this place as long as this file is in it.\n"
+_MARK_TEXT = b"A farm keeps its pictures here, and uses this place as long as this file is in it.\n"
 
 
 @contextmanager
-def _reaching() -> Iterator[None]:
-    """Whatever a storage raises, as one error; of a missing file the caller knows more."""
+def _translate_errors() -> Iterator[None]:
+    """Raise whatever a storage raises as StorageAway; of a missing file the caller knows more."""
     try:
         yield
     except FileNotFoundError:
@@ -39,7 +39,7 @@ def _reaching() -> Iterator[None]:
 
 
 class Storage:
-    """Keys are relative paths of the farm's own making, never a user's."""
+    """Files by key. Keys are relative paths of the farm's own making, never a user's."""
 
     def __init__(self, url: str, s3_keys: Mapping[str, str] | None = None) -> None:
         # What other machines stored is seen at once: no listing is remembered.
@@ -51,42 +51,46 @@ class Storage:
         self._fs, self._root = url_to_fs(url, **options)
 
     def mark(self) -> None:
-        """From now on this place is the farm's."""
+        """Mark this place as the farm's from now on."""
         try:
-            with _reaching():
-                self._fs.pipe_file(self._path(MARK), _MARK_SAYS)
+            with _translate_errors():
+                self._fs.pipe_file(self._build_path(MARK), _MARK_TEXT)
         except FileNotFoundError as error:  # a bucket is not made by writing into it
             raise StorageAway(f"There is no place {self._root} to store anything in.") from error
 
     def is_marked(self) -> bool:
-        """Whether this is the farm's storage, and not an empty place."""
+        """Check whether this is the farm's storage, and not an empty place."""
         return self.exists(MARK)
 
-    def must_be_marked(self) -> None:
-        """Raises StorageAway unless it is."""
+    def check_mark(self) -> None:
+        """Check that this is the farm's storage.
+
+        Raises:
+            StorageAway: it has no mark.
+        """
         if not self.is_marked():
             raise StorageAway(f"The storage is not there: it has no file {MARK}.")
 
     def put(self, key: str, data: bytes) -> None:
         """Store; a reader sees the old file or the new one, never a part."""
         if "file" not in self._fs.protocol:
-            self.must_be_marked()
-            with _reaching():
-                self._fs.pipe_file(self._path(key), data)
+            self.check_mark()
+            with _translate_errors():
+                self._fs.pipe_file(self._build_path(key), data)
             return
-        with self.writing(key) as file:
+        with self.open_writer(key) as file:
             file.write(data)
 
     @contextmanager
-    def writing(self, key: str) -> Iterator[BinaryIO]:
-        """A seekable file to write into, for what is too large to be held as bytes. It is stored when
-        the block ends well; else nothing happened.
+    def open_writer(self, key: str) -> Iterator[BinaryIO]:
+        """Open a seekable file to write, for what is too large to be held as bytes.
 
-        Local: a temporary name beside it, on the disk for good before it is renamed. Object stores: a
-        temporary file here, then one put, which is whole by itself. Its `name` is a path in both.
+        It is stored when the block ends; if the block raises, nothing is stored. Local: a temporary name
+        beside it, synced to the disk before it is renamed. Object stores: a temporary file here, then
+        one put, which is whole by itself. Its `name` is a path in both.
         """
-        self.must_be_marked()
-        path = self._path(key)
+        self.check_mark()
+        path = self._build_path(key)
         try:
             if "file" in self._fs.protocol:
                 with _open_local(Path(path)) as file:
@@ -95,22 +99,22 @@ class Storage:
             with tempfile.NamedTemporaryFile() as here:
                 yield cast(BinaryIO, here)
                 here.flush()
-                with _reaching():
+                with _translate_errors():
                     self._fs.put_file(here.name, path)
         except OSError as error:
             raise _refused(error) from error
 
     def get(self, key: str) -> bytes:
-        """The whole file.
+        """Return the whole file.
 
         Raises:
             NotFound: there is none.
         """
-        with self.open(key) as file, _reaching():
+        with self.open(key) as file, _translate_errors():
             return file.read()
 
     def get_whole(self, key: str, sha256: str) -> bytes:
-        """The file that has this SHA-256.
+        """Return the whole file, checked against its SHA-256.
 
         Raises:
             NotFound: there is none, or it has another.
@@ -121,79 +125,83 @@ class Storage:
         return data
 
     def open(self, key: str) -> BinaryIO:
-        """For reading, to be closed by the caller.
+        """Open a file for reading; the caller closes it.
 
         Raises:
             NotFound: there is none.
         """
         try:
-            with _reaching():
-                return cast(BinaryIO, self._fs.open(self._path(key), "rb"))
+            with _translate_errors():
+                return cast(BinaryIO, self._fs.open(self._build_path(key), "rb"))
         except FileNotFoundError:
-            raise self._missing() from None
+            raise self._explain_missing() from None
 
     @contextmanager
-    def at_hand(self, key: str) -> Iterator[Path]:
-        """A file of this machine with the same bytes, while the block runs; it is not to be changed.
+    def provide_file(self, key: str) -> Iterator[Path]:
+        """Provide a local file with the same bytes, while the block runs; it must not be changed.
 
         Raises:
             NotFound: there is none.
         """
         if "file" in self._fs.protocol:
             if not self.exists(key):
-                raise self._missing()
-            yield Path(self._path(key))
+                raise self._explain_missing()
+            yield Path(self._build_path(key))
             return
         with tempfile.NamedTemporaryFile() as here, self.open(key) as file:
-            with _reaching():
+            with _translate_errors():
                 shutil.copyfileobj(file, here)
             here.flush()
             yield Path(here.name)
 
-    @_reaching()
+    @_translate_errors()
     def exists(self, key: str) -> bool:
-        """Whether there is such a file."""
-        return bool(self._fs.exists(self._path(key)))
+        """Check whether there is such a file."""
+        return bool(self._fs.exists(self._build_path(key)))
 
-    @_reaching()
+    @_translate_errors()
     def delete(self, key: str) -> None:
         """Remove a file; one that is not there is fine."""
         with suppress(FileNotFoundError):
-            self._fs.rm_file(self._path(key))
+            self._fs.rm_file(self._build_path(key))
 
-    @_reaching()
+    @_translate_errors()
     def delete_folder(self, key: str) -> None:
         """Remove all keys that begin with `key/`; none is fine."""
         with suppress(FileNotFoundError):
-            self._fs.rm(self._path(key), recursive=True)
+            self._fs.rm(self._build_path(key), recursive=True)
 
-    @_reaching()
-    def keys(self, folder: str = "") -> list[str]:
-        """Every key, or every one that begins with `folder/`; sorted."""
+    @_translate_errors()
+    def list_keys(self, folder: str = "") -> list[str]:
+        """List all keys, or all that begin with `folder/`, sorted."""
         prefix = len(self._root) + 1
-        found = (path[prefix:] for path in self._fs.find(self._path(folder).rstrip("/")))
+        found = (path[prefix:] for path in self._fs.find(self._build_path(folder).rstrip("/")))
         return sorted(key for key in found if key != MARK)
 
-    @_reaching()
-    def age_seconds(self, key: str) -> float:
-        """Since it was written; 0 if it is not there (any more)."""
+    @_translate_errors()
+    def compute_age(self, key: str) -> float:
+        """Return the seconds since a file was written; 0 if there is none."""
         try:
-            written: datetime = self._fs.modified(self._path(key))
+            written: datetime = self._fs.modified(self._build_path(key))
         except FileNotFoundError:
             return 0.0
         return (datetime.now(UTC) - written).total_seconds()
 
-    def _missing(self) -> FarmError:
-        """What it means that a file is not there."""
-        self.must_be_marked()
+    def _explain_missing(self) -> FarmError:
+        """Return the error for a missing file.
+
+        Raises:
+            StorageAway: the whole storage is missing.
+        """
+        self.check_mark()
         return NotFound("This file is no longer in storage.")
 
-    def _path(self, key: str) -> str:
+    def _build_path(self, key: str) -> str:
         return f"{self._root}/{key}"
 
 
 def _refused(error: Exception) -> StorageAway:
-    """In words without addresses: people read them on a job's page, and the log has the rest."""
+    """Return the error without addresses: people read it on a job's page, and the log has the rest."""
     reason = getattr(error, "strerror", None) or type(error).__name__
     return StorageAway(f"The storage refused: {reason}.")
 
@@ -209,7 +217,7 @@ def _open_local(path: Path) -> Iterator[BinaryIO]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """So that a renamed file is still there after a power cut."""
+    """Sync a folder, so that a renamed file is still there after a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -133,8 +133,8 @@ def test_deleted_jobs_leave_no_files_and_cancelled_ones_no_checkpoint() -> None:
         storage().put(f"jobs/{job_id}/1/preview.jpg", b"1")
     bulk.carry_out(Action.DELETE, [deleted])
     bulk.carry_out(Action.CANCEL, [cancelled])
-    assert storage().keys(f"jobs/{deleted}") == []
-    assert "checkpoint" not in " ".join(storage().keys(f"jobs/{cancelled}"))
+    assert storage().list_keys(f"jobs/{deleted}") == []
+    assert "checkpoint" not in " ".join(storage().list_keys(f"jobs/{cancelled}"))
 
 
 def test_jobs_that_wait_again_get_a_ticket_each_and_are_claimed() -> None:

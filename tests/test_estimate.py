@@ -202,7 +202,7 @@ def test_a_submission_that_fits_no_worker_is_refused_and_leaves_nothing() -> Non
     assert "1.0 GB may be used" in problem.message
     with sessions.read_session() as session:
         assert session.scalar(select(func.count()).select_from(Upload)) == 0
-    assert storage().keys() == []
+    assert storage().list_keys() == []
 
 
 @pytest.mark.usefixtures("database")

@@ -139,7 +139,7 @@ def test_what_makes_no_grid_is_refused_and_leaves_nothing(
             axis("across", across, recipe, values),
             axis("down", "style_scale", recipe),
         )
-    assert storage().keys() == []
+    assert storage().list_keys() == []
 
 
 def test_the_same_grid_with_the_same_key_is_the_same_exploration_even_at_once() -> None:

@@ -30,14 +30,14 @@ def test_a_storage_without_its_pictures_is_not_taken_until_somebody_says_so() ->
     install()
     assert storage().is_marked()
     # An empty place instead of it is not
-    for key in [*storage().keys(), MARK]:
+    for key in [*storage().list_keys(), MARK]:
         storage().delete(key)
     with pytest.raises(StorageAway, match=f"Is its volume mounted.*named {MARK}"):
         install()
     for refused in (lambda: storage().put("a", b"1"), lambda: storage().get(job.content.key)):
         with pytest.raises(StorageAway, match=MARK):
             refused()
-    assert storage().keys() == []
+    assert storage().list_keys() == []
     # Unless an operator puts the mark there
     storage().mark()
     install()

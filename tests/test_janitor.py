@@ -58,7 +58,7 @@ def test_a_storage_that_is_away_stops_no_ticket(monkeypatch: pytest.MonkeyPatch)
     def away(_store: Storage, _folder: str = "") -> list[str]:
         raise OSError("the storage is away")
 
-    monkeypatch.setattr(Storage, "keys", away)
+    monkeypatch.setattr(Storage, "list_keys", away)
     job_id = to_state(State.RUNNING)
     janitor = long_well()
     lapse(job_id)

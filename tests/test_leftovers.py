@@ -37,7 +37,7 @@ def twice_begun() -> str:
 
 
 def left(job_id: str) -> list[str]:
-    return [key.removeprefix(f"jobs/{job_id}/") for key in storage().keys(f"jobs/{job_id}")]
+    return [key.removeprefix(f"jobs/{job_id}/") for key in storage().list_keys(f"jobs/{job_id}")]
 
 
 def test_a_running_job_keeps_its_newest_checkpoint_alone() -> None:
@@ -72,11 +72,11 @@ def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
         states.fail(session, AttemptRef(job_id, 2), "it broke")
     actions.delete(job_id)
     cleanup.sweep()
-    assert len(storage().keys()) == 4  # two pictures and their thumbnails
+    assert len(storage().list_keys()) == 4  # two pictures and their thumbnails
     with sessions.write_session() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
     cleanup.sweep()
-    assert storage().keys() == []
+    assert storage().list_keys() == []
 
 
 def test_an_upload_of_a_job_stays_however_old_it_is() -> None:
@@ -84,7 +84,7 @@ def test_an_upload_of_a_job_stays_however_old_it_is() -> None:
     with sessions.write_session() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=400)))
     cleanup.sweep()
-    assert len(storage().keys()) == 4
+    assert len(storage().list_keys()) == 4
 
 
 def test_files_of_a_job_that_is_gone_are_removed_and_what_is_not_ours_stays() -> None:
@@ -92,7 +92,7 @@ def test_files_of_a_job_that_is_gone_are_removed_and_what_is_not_ours_stays() ->
     storage().put("notes.txt", b"an operator's own")
     storage().put("uploads/half.part", b"somebody may be writing this")
     cleanup.sweep()
-    assert storage().keys() == ["notes.txt", "uploads/half.part"]
+    assert storage().list_keys() == ["notes.txt", "uploads/half.part"]
 
 
 def test_while_the_storage_is_away_nothing_is_forgotten() -> None:
@@ -108,7 +108,7 @@ def test_while_the_storage_is_away_nothing_is_forgotten() -> None:
     # Then they go when it is back, row and file
     storage().mark()
     cleanup.sweep()
-    assert storage().keys() == []
+    assert storage().list_keys() == []
     with sessions.read_session() as session:
         assert session.scalars(select(Upload)).all() == []
 

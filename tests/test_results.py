@@ -32,15 +32,15 @@ def test_a_large_picture_has_a_light_copy_unless_it_is_light_itself(tmp_path: Pa
     store = stored(tmp_path, 30, PREVIEW_PIXELS + 1, {"format": format})
     light = format in ("jpeg", "webp")
     names = ["preview.jpg", f"result{FORMATS[format].suffix}"] + ["view.jpg"] * (not light)
-    assert store.keys() == [f"jobs/1/1/{name}" for name in names]
-    assert Recipe.parse(read_embedded_recipe(store.get(store.keys()[1]))).format == format
-    with Image.open(io.BytesIO(store.get(store.keys()[-1]))) as shown:
+    assert store.list_keys() == [f"jobs/1/1/{name}" for name in names]
+    assert Recipe.parse(read_embedded_recipe(store.get(store.list_keys()[1]))).format == format
+    with Image.open(io.BytesIO(store.get(store.list_keys()[-1]))) as shown:
         assert shown.size == (30, PREVIEW_PIXELS + 1)
         assert shown.format in ("JPEG", "WEBP")
 
 
 def test_of_a_small_picture_the_preview_is_enough(tmp_path: Path) -> None:
     store = stored(tmp_path, PREVIEW_PIXELS, 30, {})
-    assert store.keys() == ["jobs/1/1/preview.jpg", "jobs/1/1/result.png"]
+    assert store.list_keys() == ["jobs/1/1/preview.jpg", "jobs/1/1/result.png"]
     with Image.open(io.BytesIO(store.get("jobs/1/1/preview.jpg"))) as shown:
         assert shown.size == (PREVIEW_PIXELS, 30)

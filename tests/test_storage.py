@@ -27,38 +27,38 @@ def test_what_was_put_is_got_again(store: Storage) -> None:
     store.put("jobs/1/result.png", b"picture")
     assert store.get("jobs/1/result.png") == b"picture"
     assert store.exists("jobs/1/result.png")
-    assert store.keys() == ["jobs/1/result.png"]
+    assert store.list_keys() == ["jobs/1/result.png"]
 
 
 def test_a_second_put_replaces_the_first(store: Storage) -> None:
     store.put("a", b"old")
     store.put("a", b"new")
     assert store.get("a") == b"new"
-    assert store.keys() == ["a"]
+    assert store.list_keys() == ["a"]
 
 
 def test_a_large_file_is_written_piece_by_piece(store: Storage) -> None:
-    with store.writing("jobs/1/result.tif") as file:
+    with store.open_writer("jobs/1/result.tif") as file:
         file.write(b"....picture")
         file.seek(0)
         file.write(b"some")
         assert not store.exists("jobs/1/result.tif")
     assert store.get("jobs/1/result.tif") == b"somepicture"
-    assert store.keys() == ["jobs/1/result.tif"]
+    assert store.list_keys() == ["jobs/1/result.tif"]
 
 
 def test_a_large_file_that_breaks_off_leaves_the_old_one(store: Storage) -> None:
     store.put("a", b"old")
-    with pytest.raises(TypeError), store.writing("a") as file:
+    with pytest.raises(TypeError), store.open_writer("a") as file:
         file.write(b"new" + "not bytes")  # type: ignore[operator]
     assert store.get("a") == b"old"
-    assert store.keys() == ["a"]
+    assert store.list_keys() == ["a"]
 
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_format_is_written_straight_into_storage(store: Storage, format: Format) -> None:
     picture = np.full((20, 30, 3), 0.5, np.float32)
-    with store.writing("a") as file:
+    with store.open_writer("a") as file:
         encode.write(picture, format, file, "{}")
     assert store.get("a") == encode_picture(picture, format, "{}")
 
@@ -69,10 +69,10 @@ def test_a_missing_file_is_a_clear_error(store: Storage) -> None:
 
 
 def test_a_file_is_at_hand_as_a_path_while_it_is_wanted(store: Storage) -> None:
-    with pytest.raises(NotFound), store.at_hand("a"):
+    with pytest.raises(NotFound), store.provide_file("a"):
         pass
     store.put("a", b"1234")
-    with store.at_hand("a") as path:
+    with store.provide_file("a") as path:
         assert path.read_bytes() == b"1234"
     assert store.get("a") == b"1234"
 
@@ -80,17 +80,17 @@ def test_a_file_is_at_hand_as_a_path_while_it_is_wanted(store: Storage) -> None:
 def test_a_folder_is_listed_and_deleted_alone(store: Storage) -> None:
     for key in ("jobs/1/a", "jobs/1/2/b", "jobs/12/c", "d"):
         store.put(key, b"1")
-    assert store.keys("jobs/1") == ["jobs/1/2/b", "jobs/1/a"]
+    assert store.list_keys("jobs/1") == ["jobs/1/2/b", "jobs/1/a"]
     store.delete_folder("jobs/1")
     store.delete_folder("jobs/1")
-    assert store.keys() == ["d", "jobs/12/c"]
-    assert store.keys("jobs/1") == []
+    assert store.list_keys() == ["d", "jobs/12/c"]
+    assert store.list_keys("jobs/1") == []
 
 
 def test_the_age_of_a_file_is_since_it_was_written(store: Storage) -> None:
     store.put("a", b"1")
-    assert 0 <= store.age_seconds("a") < 60
-    assert store.age_seconds("nothing") == 0
+    assert 0 <= store.compute_age("a") < 60
+    assert store.compute_age("nothing") == 0
 
 
 def test_deleting_twice_is_fine(store: Storage) -> None:
@@ -107,4 +107,4 @@ def test_a_write_that_breaks_leaves_the_old_file_and_nothing_else(tmp_path: Path
     with pytest.raises(TypeError):
         store.put("a", "not bytes")  # type: ignore[arg-type]
     assert store.get("a") == b"old"
-    assert store.keys() == ["a"]
+    assert store.list_keys() == ["a"]

@@ -68,7 +68,7 @@ def test_what_is_wrong_leaves_no_row_and_no_file(
     with pytest.raises(InvalidInput) as caught:
         submit(options.pop("content", picture(0)), styles, recipe, **options)  # type: ignore[arg-type]
     assert [problem.field for problem in caught.value.problems] == [field]
-    assert (rows(Job), rows(Upload), storage().keys()) == (0, 0, [])
+    assert (rows(Job), rows(Upload), storage().list_keys()) == (0, 0, [])
 
 
 @pytest.mark.usefixtures("any_storage")
@@ -88,7 +88,7 @@ def test_the_same_pictures_at_once_are_kept_once() -> None:
         thread.join()
     assert failed == []
     assert (rows(Job), rows(Upload)) == (8, 2)
-    assert len(storage().keys()) == 4  # two pictures and their thumbnails
+    assert len(storage().list_keys()) == 4  # two pictures and their thumbnails
 
 
 def test_the_same_request_with_the_same_key_is_the_same_job_even_at_once() -> None:

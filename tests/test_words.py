@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("farm", "workers", "web")
 
 # Percent. Both only improve: whoever brings the code further moves the bound along.
-MOST_DIALECT_DOCSTRINGS = 18.9
-LEAST_VERB_FIRST = 36.0
+MOST_DIALECT_DOCSTRINGS = 4.0
+LEAST_VERB_FIRST = 85.0
 
 DIALECT = frozenset({"How", "Of", "That", "What", "When", "Where", "Whether", "Who"})
 CONVERSIONS = frozenset({"as", "from", "to"})
@@ -52,32 +52,31 @@ model_validator patch post put register register_error_handler result_callback r
 teardown_appcontext
 """
 VERBS = """
-abort accept acknowledge acquire act add admit advance aggregate allow allows announce append apply
-are arrange ask assemble assert assign attach authenticate authorise average await beat become begin
-bind blend bound bring broadcast build bury calculate call can cancel carry cast catch change check
-choose claim classify clean clear clip close collect combine commit compare compile complete
-compress compute configure confirm connect consume contains convert convolve copy correct count
-create crop cut deactivate decide decode decompress delete deliver depends derive describe detach
-detect determine differentiate disable discard disconnect dismiss dispatch divide download
-downsample drain draw drop dump emit enable encode encrypt end enforce enlarge enqueue ensure enter
-enumerate escape estimate evaluate evict examine exchange execute exit expand expire explain explore
-export extend extract fail fetch fill filter finalise find finish fit fits flatten flush fold follow
-forbid forget format freeze gather generate get group grow guard handle has hash hide identify
-import include increase inform initialise insert inspect install interpolate introduce invalidate
-invoke is iterate join keep kill launch limit list load locate lock lower make map mark match
-matches measure merge migrate minimise modify move multiply must needs normalise note notify obey
-observe obtain offload open optimise overwrite pack pad parse paste pause perform permit persist
-pick pin plan plot poll pop predict prepare preserve print probe process produce project propagate
-prove provide prune publish pull push put quantise quote raise rate read rebuild receive recompute
-record recover redact reduce refine refresh refuse register reject release reload remember remove
-rename render renew reopen reorder repair repeat replace report requeue require rescale reserve
-reset resize resolve respond restart restore restrict resume retrieve retry return revert revive
-revoke rewrite rotate round run save scan schedule search select send serialise serve set shift show
-shrink shuffle shut sign skip sleep smooth solve sort spawn split spread start step stop store
-stylize submit subsample subscribe subtract succeed sum supervise supports suspend swap sweep switch
-sync tear terminate tighten touch track train transform translate trim truncate try undo unfold
-unpack unpool unregister update upgrade upload use validate verify visit wait wake walk warm warn
-watch weigh withdraw wrap write yield
+abort accept acknowledge acquire act add admit advance aggregate allocate allow allows announce append
+apply are arrange ask assemble assert assign attach authenticate authorise average await beat become
+begin bind blend bound bring broadcast build bury calculate call can cancel carry cast catch change
+check choose claim classify clean clear clip close collect combine commit compare compile complete
+compress compute configure confirm connect consume contains convert convolve copy correct count create
+crop cut deactivate decide decode decompress delete deliver depends derive describe detach detect
+determine differentiate disable discard disconnect dismiss dispatch divide download downsample drain
+draw drop dump emit enable encode encrypt end enforce enlarge enqueue ensure enter enumerate escape
+estimate evaluate evict examine exchange execute exit expand expire explain explore export extend
+extract factorise fail fetch fill filter finalise find finish fit fits flatten flush fold follow forbid
+forget format freeze gather generate get group grow guard handle has hash hide identify import include
+increase inform initialise insert inspect install interpolate introduce invalidate invoke is iterate
+join keep kill launch limit list load locate lock log lower make map mark match matches measure merge
+migrate minimise modify move multiply must needs normalise note notify obey observe obtain offload open
+optimise overwrite pack pad parse paste pause perform permit persist pick pin plan plot poll pool pop
+post predict prepare preserve print probe process produce project propagate prove provide prune publish
+pull push put quantise quote raise rank rate read rebuild receive recolour recompute record recover
+redact reduce refine refresh refuse register reject release reload remember remove rename render renew
+reopen reorder repair repeat replace report requeue require rescale reserve reset resize resolve respond
+restart restore restrict resume retrieve retry return revert revive revoke rewrite rotate round run save
+scale scan schedule search select send serialise serve set shift show shrink shuffle shut sign simplify
+skip sleep smooth solve sort space spawn split spread start step stop store stylize submit subsample
+subscribe subtract succeed sum supervise supports suspend swap sweep switch sync tear terminate tighten
+touch track train transform translate trim truncate try undo unfold unpack unpool unregister update
+upgrade upload use validate verify visit wait wake walk warm warn watch weigh withdraw wrap write yield
 """
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -27,7 +27,7 @@ def taken() -> states.Claim:
 
 
 def keys(job: Job) -> list[str]:
-    return [key.removeprefix(f"{job.folder}/") for key in storage().keys(job.folder)]
+    return [key.removeprefix(f"{job.folder}/") for key in storage().list_keys(job.folder)]
 
 
 def test_one_checkpoint_is_kept_and_the_next_attempt_finds_it() -> None:

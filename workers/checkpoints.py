@@ -31,7 +31,7 @@ def read_newest(job: Job, store: Storage) -> Checkpoint | None:
     """
     if job.checkpoint_attempt is None:
         return None
-    with store.at_hand(job.checkpoint_key(job.checkpoint_attempt)) as path:
+    with store.provide_file(job.checkpoint_key(job.checkpoint_attempt)) as path:
         return checkpoint.read(path)
 
 
@@ -61,7 +61,7 @@ class Checkpoints:
         """
         self._written = time.monotonic()
         try:
-            with self._store.writing(self._job.checkpoint_key(self._attempt.number)) as file:
+            with self._store.open_writer(self._job.checkpoint_key(self._attempt.number)) as file:
                 step.checkpoint().write(Path(file.name))
         except Exception as error:  # whatever a storage raises
             log.warning("checkpoint not stored", job=self._job.id, error=str(error))

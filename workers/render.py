@@ -250,10 +250,10 @@ def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
 def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -> None:
     """Store the preview, the result with its recipe and, where browsers need one, the view."""
     store.put(job.preview_key, encode.encode_preview(picture))
-    with store.writing(job.result_key) as file:
+    with store.open_writer(job.result_key) as file:
         encode.write_result(picture, recipe, file)
     if job.has_view:
-        with store.writing(job.view_key) as file:
+        with store.open_writer(job.view_key) as file:
             encode.write_view(picture, file)
 
 

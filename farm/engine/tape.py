@@ -40,7 +40,7 @@ class Pooling:
 
 @dataclass
 class Tape:
-    """What one tile's forward pass keeps."""
+    """The record of one tile's forward pass."""
 
     # By layer, (H, W, C).
     features: dict[str, Tensor] = field(default_factory=dict)

@@ -34,7 +34,7 @@ def remove_files(job_id: str) -> None:
     has ended. The janitor removes later what cannot be removed now."""
     try:
         store = storage()
-        keys = store.keys(f"jobs/{job_id}")
+        keys = store.list_keys(f"jobs/{job_id}")
         with sessions.read_session() as session:
             _remove(session, store, {job_id: keys})
     except (StorageAway, OperationalError):  # the job itself is fine
@@ -44,12 +44,12 @@ def remove_files(job_id: str) -> None:
 def sweep() -> None:
     """Remove all that is no longer needed; not while the storage is away: the rows would go alone."""
     store = storage()
-    store.must_be_marked()
+    store.check_mark()
     by_job: dict[str, list[str]] = defaultdict(list)
-    for key in store.keys():  # noqa: SIM118 - not a dict
+    for key in store.list_keys():
         if found := KEY.fullmatch(key):
             by_job[found["job"]].append(key)
-        if key.endswith(".part") and store.age_seconds(key) > ABANDONED_SECONDS:
+        if key.endswith(".part") and store.compute_age(key) > ABANDONED_SECONDS:
             store.delete(key)
     with sessions.read_session() as session:
         ids = list(by_job)

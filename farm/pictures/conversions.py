@@ -44,5 +44,5 @@ def convert_result(job: Job, name: str) -> tuple[str, FileFormat]:
 def _convert(job: Job, to: FileFormat, key: str) -> None:
     with storage().open(job.result_key) as file:
         image, recipe = encode.read_result(file)
-    with storage().writing(key) as file:
+    with storage().open_writer(key) as file:
         encode.write_eight_bit(image, to.name, file, recipe)

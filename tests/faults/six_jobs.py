@@ -88,4 +88,4 @@ def nothing_left(farm: RunningFarm, ids: list[str], store: Storage | None = None
 
 
 def _holds(store: Storage, folder: str, keys: list[str]) -> bool:
-    return store.keys(folder) == keys
+    return store.list_keys(folder) == keys

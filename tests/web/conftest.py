@@ -211,6 +211,6 @@ def nothing_left(home: Path) -> Callable[[], None]:
     def check() -> None:
         with sessions.read_session() as session:
             assert list(session.scalars(select(Job))) == []
-        assert storage().keys() == []
+        assert storage().list_keys() == []
 
     return check

@@ -105,7 +105,7 @@ def test_cancelling_a_job_that_waits_removes_its_checkpoint(
     ask(client, job)
 
     assert found(job).state is State.CANCELLED
-    assert storage().keys(job.folder) == [f"{job.folder}/{attempt.number}/preview.jpg"]
+    assert storage().list_keys(job.folder) == [f"{job.folder}/{attempt.number}/preview.jpg"]
 
 
 @by_name(CANCELLING)
@@ -137,13 +137,13 @@ def test_a_job_tried_again_gets_a_ticket(ask: Ask, home: object, client: FlaskCl
 def test_a_deleted_job_leaves_neither_row_nor_files(ask: Ask, home: object, client: FlaskClient) -> None:
     job = job_made()
     bring_to(job, State.FAILED)
-    assert storage().keys(job.folder)
+    assert storage().list_keys(job.folder)
 
     ask(client, job)
 
     with pytest.raises(NotFound):
         found(job)
-    assert storage().keys(job.folder) == []
+    assert storage().list_keys(job.folder) == []
 
 
 def found(job: Job) -> Job:

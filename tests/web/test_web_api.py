@@ -78,9 +78,9 @@ def test_a_key_that_is_none_is_named(key: str, post_api: Post) -> None:
 
 def test_an_ended_job_is_deleted_with_its_pictures(make_job: MakeJob, client: FlaskClient) -> None:
     job = make_job(State.SUCCEEDED)
-    assert storage().keys(job.folder)
+    assert storage().list_keys(job.folder)
     assert client.delete(f"/api/v1/jobs/{job.id}").status_code == 204
-    assert storage().keys(job.folder) == []
+    assert storage().list_keys(job.folder) == []
     assert client.get(f"/api/v1/jobs/{job.id}").status_code == 404
     assert client.delete(f"/api/v1/jobs/{job.id}").status_code == 404
 

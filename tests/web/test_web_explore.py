@@ -398,7 +398,7 @@ def test_an_exploration_is_deleted_from_its_page(either: Page, served: str, made
     either.wait_for_url("**/explore")
     expect(either.get_by_role("status")).to_have_text("“Bridge” was deleted.")
     expect(either.get_by_text("Nothing explored yet")).to_be_visible()
-    assert storage().keys(f"jobs/{painted}") == []
+    assert storage().list_keys(f"jobs/{painted}") == []
     with pytest.raises(NotFound):
         grids.get(made.id)
 

@@ -302,7 +302,7 @@ def test_a_picture_that_is_not_finished_has_no_full_size(make_job: MakeJob, clie
 
 def test_pictures_that_are_not_there_are_not_found(make_job: MakeJob, client: FlaskClient) -> None:
     job = make_job(State.SUCCEEDED)
-    for key in storage().keys():  # noqa: SIM118
+    for key in storage().list_keys():
         storage().delete(key)
 
     for tail in ("preview", "content", "styles/0", "styles/9", "styles/-1", "result", "full"):
