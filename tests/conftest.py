@@ -81,7 +81,7 @@ def leave_environment(patch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("FARM_") and name != "FARM_WEIGHTS_DIR":
             patch.delenv(name)
-    for name in ("DATABASE_URL", "REDIS_URL", "HOST", "PORT"):
+    for name in ("DATABASE_URL", "DATABASE_URL_FILE", "REDIS_URL", "REDIS_URL_FILE", "HOST", "PORT"):
         patch.delenv(name, raising=False)
 
 
