@@ -8,7 +8,7 @@ FarmError
 ├── WrongState              409
 ├── KeyReused               409
 ├── WeightsUnavailable           no network weights in the cache and none to be had
-├── RenderFailed                 the engine cannot go on
+├── RenderFailed                 the engine cannot continue
 │   └── DoesNotFit               the picture needs more memory than the device has
 │       └── OutOfMemory          it had seemed to fit
 ├── Busy                    503  too many pictures at once

@@ -33,7 +33,7 @@ class Engine:
     def load(
         cls,
         network: str,
-        wanted: str,
+        setting: str,
         folder: Path,
         report: weights.Report,
         device: torch.device | None = None,
@@ -42,7 +42,7 @@ class Engine:
         """Resolve and load a network's weights; choose the device and the number format.
 
         Args:
-            network: its name, or auto. wanted: auto, float32, winograd or mixed.
+            network: its name, or auto. setting: auto, float32, winograd or mixed.
             folder: the weights' cache. report: takes one line with the network that was chosen, and why.
             memory_gb: what a rendering may use; 0: three quarters of what the device has.
 
@@ -51,7 +51,7 @@ class Engine:
         """
         device = device or devices.choose()
         devices.keep_freed_memory(device)
-        number_format = precision.choose(wanted, device)
+        number_format = precision.choose(setting, device)
         name = weights.resolve(network, folder, report)
         budget = compute_budget(memory_gb, devices.read_total_memory(device))
         return cls._build(name, device, number_format, folder, budget)

@@ -110,8 +110,8 @@ class _TraceOfRoot(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         vectors: Tensor
         vectors, inverse = ctx.saved_tensors
-        slope: Tensor = gradients[0] / 2 * (vectors * inverse) @ vectors.T
-        return slope
+        gradient: Tensor = gradients[0] / 2 * (vectors * inverse) @ vectors.T
+        return gradient
 
 
 def factorise(M: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The tiles of a segment: plain geometry, no pixels.
 
-A segment is one or more blocks of VGG that are worked through together, tile by tile. In each block a
+A segment is one or more blocks of VGG that are processed together, tile by tile. In each block a
 tile has an inner region, its own share of the positions, and an outer region around it, which is what
 is computed. Every convolution pads and so spoils one pixel more along the outer region's rim;
 the outer region is as much wider as that. At the picture's edge both end with the picture, where the
@@ -49,7 +49,7 @@ class Region:
     def unpool(self, here: Size, before: Size) -> Region:
         """Return the region that pools to this one, in a picture of size `before` that pools to `here`.
 
-        An odd last row or column, which pooling leaves out, goes with the last region.
+        An odd last row or column, which pooling omits, goes with the last region.
         """
         bottom = before[0] if self.bottom == here[0] else 2 * self.bottom
         right = before[1] if self.right == here[1] else 2 * self.right

@@ -144,7 +144,7 @@ class Work:
 
     @property
     def deepest(self) -> int:
-        """The last block that the losses look at."""
+        """The last block that the losses compare."""
         return max(parse_block(layer) for layer in self.loss_layers)
 
     @property
