@@ -11,18 +11,20 @@ from farm.database.models import DeliveryStatus, State
 from farm.recipe.recipe import format_value
 from farm.webhooks import destinations
 from web import words
-from web.files import build_picture_url, build_preview_tag, build_preview_url
+from web.files import build_picture_url, build_preview_url
 
 FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "duration": words.format_duration,
     "took": words.describe_time,
+    "time_left": words.format_time_left,
+    "percent": words.format_percent,
+    "tenths_painted": words.describe_tenths,
     "ago": words.format_age,
     "gigabytes": words.format_bytes,
     "rfc3339": words.to_rfc3339,
     "typed": format_value,
     "picture_url": build_picture_url,
     "preview_url": build_preview_url,
-    "preview_tag": build_preview_tag,
     "host": destinations.extract_host,
 }
 
@@ -30,4 +32,5 @@ FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
 def init_app(app: Flask) -> None:
     """Make the filters known to this application's templates."""
     app.jinja_env.filters.update(FILTERS)
+    app.add_template_global(words.format_short_need, "short_need")
     app.jinja_env.globals.update(STATES=words.STATES, State=State, DeliveryStatus=DeliveryStatus)

@@ -1,5 +1,7 @@
-"""Live streams: pages and programs are told of a job as it changes, by server-sent events
-(WHATWG HTML, section 9.2).
+"""Live streams: server-sent events (WHATWG HTML, section 9.2) about jobs, whenever they change.
+
+Programs get events `state` with the JSON of the API, pages events `changed` without data: they fetch
+what they show. Both carry the same id, a digest of the JSON.
 
 The row is the truth here too: one thread asks the database for the versions of all watched jobs, and
 wakes the streams of those that changed; each then reads its job. A stream holds a thread of the web
@@ -15,6 +17,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 
 import structlog
 from flask import Flask, Response, current_app, request, stream_with_context
@@ -33,41 +36,43 @@ LONGEST_SECONDS = 300.0  # of one stream
 AWAY_SECONDS = 3.0  # between two tries while the database is away
 RETRY_MILLISECONDS = 1500  # after which a browser comes again
 FULL = "The farm has as many live streams as it may have. Ask for the job itself now and then."
-RETRY_SECONDS = 5  # told with it
-IDS_AT_ONCE = 500  # asked for in one query
-UNKNOWN = -1  # version of a job that was not looked at yet
+RETRY_SECONDS = 5  # sent with it
+IDS_AT_ONCE = 500  # of one query
+UNKNOWN = -1  # version of a job that was not read yet
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a stream tells: JSON, whether that was the last, and for how long it holds if nobody says
-    that it changed (s)."""
+class Snapshot:
+    """All that a stream sends about its jobs, at one moment."""
 
+    # What clients of the API get.
     json: str
+    # Nothing will change any more.
     last: bool
-    holds: float = HEARTBEAT_SECONDS
+    # Good for so long (s) although no row changes.
+    valid_seconds: float = HEARTBEAT_SECONDS
 
     @property
     def id(self) -> str:
-        """Of what is told; the same again is not told again."""
+        """Id of the event; the same is not sent twice in a row."""
         return hashlib.sha256(self.json.encode()).hexdigest()[:16]
 
 
-class _Known:
-    """What was found out about some jobs by one stream, for all that watch them."""
+class _Shared:
+    """The newest snapshot of some jobs, for all streams that watch them."""
 
     def __init__(self) -> None:
-        self.finding = threading.Lock()
-        self.told: Told | None = None
-        self.until = 0.0  # it holds, by the monotonic clock
+        self.reading = threading.Lock()
+        self.snapshot: Snapshot | None = None
+        self.valid_until = 0.0  # by the monotonic clock
         self.changes = 0
 
-    def outdated(self) -> None:
-        """Something changed; also while it is being found out."""
+    def invalidate(self) -> None:
+        """Note a change; also while a snapshot is being read."""
         self.changes += 1
-        self.until = 0.0
+        self.valid_until = 0.0
 
 
 class Watch:
@@ -78,13 +83,13 @@ class Watch:
         self._lock = threading.Lock()
         self._waiting: dict[threading.Event, frozenset[str]] = {}
         self._versions: dict[str, int | None] = {}
-        self._known: dict[frozenset[str], _Known] = {}
+        self._shared: dict[frozenset[str], _Shared] = {}
         self._thread: threading.Thread | None = None
         self.stopped = threading.Event()
 
     @contextmanager
-    def of(self, jobs: frozenset[str]) -> Iterator[threading.Event]:
-        """An event that is set when one of these jobs changed.
+    def watch(self, jobs: frozenset[str]) -> Iterator[threading.Event]:
+        """Yield an event that is set when one of these jobs changed.
 
         Raises:
             ServiceUnavailable: there are as many streams as there may be.
@@ -95,7 +100,7 @@ class Watch:
                 raise ServiceUnavailable(FULL, retry_after=RETRY_SECONDS)
             self._waiting[changed] = jobs
             if self._thread is None:
-                self._thread = threading.Thread(target=self._look, name="live", daemon=True)
+                self._thread = threading.Thread(target=self._poll, name="live", daemon=True)
                 self._thread.start()
         try:
             yield changed
@@ -103,24 +108,24 @@ class Watch:
             with self._lock:
                 del self._waiting[changed]
                 if jobs not in self._waiting.values():
-                    self._known.pop(jobs, None)
+                    self._shared.pop(jobs, None)
 
-    def told(self, jobs: frozenset[str], tell: Callable[[], Told]) -> Told:
-        """What `tell` tells of these jobs, found once for all streams that watch them.
+    def read(self, jobs: frozenset[str], take: Callable[[], Snapshot]) -> Snapshot:
+        """Return a snapshot of these jobs, taken once for all streams that watch them.
 
         Raises:
             NotFound: they are gone.
         """
         with self._lock:
-            known = self._known.setdefault(jobs, _Known())
-        with known.finding:  # the first to come asks; who comes meanwhile gets its answer
-            if known.told is None or time.monotonic() >= known.until:
-                changes = known.changes
-                known.told = tell()
-                known.until = time.monotonic() + known.told.holds
-                if changes != known.changes:  # while it was found: it may be old already
-                    known.until = 0.0
-            return known.told
+            shared = self._shared.setdefault(jobs, _Shared())
+        with shared.reading:  # the first to come asks; who comes meanwhile gets its answer
+            if shared.snapshot is None or time.monotonic() >= shared.valid_until:
+                changes = shared.changes
+                shared.snapshot = take()
+                shared.valid_until = time.monotonic() + shared.snapshot.valid_seconds
+                if changes != shared.changes:  # while it was taken: it may be old already
+                    shared.valid_until = 0.0
+            return shared.snapshot
 
     def stop(self) -> None:
         """End all streams: the web part stops."""
@@ -129,8 +134,8 @@ class Watch:
             for changed in self._waiting:
                 changed.set()
 
-    def _look(self) -> None:
-        """While somebody waits."""
+    def _poll(self) -> None:
+        """Look for changes while somebody waits."""
         while not self.stopped.wait(LOOK_SECONDS):
             with self._lock:
                 if not self._waiting:
@@ -138,71 +143,92 @@ class Watch:
                     return
                 watched = sorted(frozenset().union(*self._waiting.values()))
             try:
-                self._compare(watched)
-            except Exception:  # such as a database that is away; the next look tells
+                self._wake_changed(watched)
+            except Exception:  # such as a database that is away; the next look finds it
                 log.exception("live streams: a look failed")
 
-    def _compare(self, watched: Sequence[str]) -> None:
+    def _wake_changed(self, watched: Sequence[str]) -> None:
         found: dict[str, int] = {}
         with sessions.read_session() as session:
             for first in range(0, len(watched), IDS_AT_ONCE):
                 some = Job.id.in_(watched[first : first + IDS_AT_ONCE])
                 for row in session.execute(select(Job.id, Job.version).where(some)):
                     found[row.id] = row.version
-        # One that is gone has none, which differs from what it had; of one that is new nobody knows.
+        # One that is gone has no version, which differs from what it had.
         now = {job: found.get(job) for job in watched}
         changed = {job for job in watched if self._versions.get(job, UNKNOWN) != now[job]}
         self._versions = now
         with self._lock:
-            for jobs, known in self._known.items():
+            for jobs, shared in self._shared.items():
                 if jobs & changed:
-                    known.outdated()
+                    shared.invalidate()
             for event, jobs in self._waiting.items():
                 if jobs & changed:
                     event.set()
 
 
 def init_app(app: Flask) -> None:
-    """This application's watch."""
+    """Give this application its watch."""
     app.extensions["live"] = Watch(settings().web_streams)
 
 
-def stream(job_ids: Sequence[str], tell: Callable[[], Told]) -> Response:
-    """An endless answer that tells of some jobs, and of each change.
+def send_states(job_ids: Sequence[str], take: Callable[[], Snapshot]) -> Response:
+    """Return an endless answer with the JSON of some jobs, now and after each change.
 
     Args:
-        tell: how they stand; NotFound: they are gone.
+        take: how they stand; NotFound: they are gone.
 
     Raises:
         ServiceUnavailable: there are as many streams as there may be.
     """
+    return _send(job_ids, take, _write_state)
+
+
+def send_changes(job_ids: Sequence[str], take: Callable[[], Snapshot]) -> Response:
+    """Return the same for pages: the events say only that something changed.
+
+    Raises:
+        ServiceUnavailable: there are as many streams as there may be.
+    """
+    return _send(job_ids, take, _write_change)
+
+
+def _write_state(found: Snapshot) -> str:
+    return f"id: {found.id}\nevent: state\ndata: {found.json}\n\n"
+
+
+def _write_change(found: Snapshot) -> str:
+    return f"id: {found.id}\nevent: changed\ndata: {{}}\n\n"
+
+
+def _send(
+    job_ids: Sequence[str], take: Callable[[], Snapshot], write: Callable[[Snapshot], str]
+) -> Response:
     watch: Watch = current_app.extensions["live"]
-    events = _events(watch, job_ids, tell, request.headers.get("Last-Event-ID"))
+    events = _write_events(watch, frozenset(job_ids), take, write, request.headers.get("Last-Event-ID"))
     first = next(events)  # so that a refusal is one, and not a stream that breaks off
-    response = Response(stream_with_context(_after(first, events)), mimetype="text/event-stream")
+    response = Response(stream_with_context(chain([first], events)), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-cache, no-transform"
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(events.close)
     return response
 
 
-def _after(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-def _events(
-    watch: Watch, job_ids: Sequence[str], tell: Callable[[], Told], sent: str | None
-) -> Generator[str, None, None]:
+def _write_events(
+    watch: Watch,
+    jobs: frozenset[str],
+    take: Callable[[], Snapshot],
+    write: Callable[[Snapshot], str],
+    sent: str | None,
+) -> Generator[str]:
     until = time.monotonic() + LONGEST_SECONDS
-    jobs = frozenset(job_ids)
-    with watch.of(jobs) as changed:
+    with watch.watch(jobs) as changed:
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         silent_since = time.monotonic()
         while time.monotonic() < until and not watch.stopped.is_set():
             changed.clear()
             try:
-                told = watch.told(jobs, tell)
+                found = watch.read(jobs, take)
             except NotFound:
                 yield "event: gone\ndata: {}\n\n"
                 return
@@ -211,13 +237,13 @@ def _events(
                 yield ": the database does not answer\n\n"
                 watch.stopped.wait(AWAY_SECONDS)
                 continue
-            if told.id != sent:
-                sent, silent_since = told.id, time.monotonic()
-                yield f"id: {told.id}\nevent: state\ndata: {told.json}\n\n"
-            if told.last:
+            if found.id != sent:
+                sent, silent_since = found.id, time.monotonic()
+                yield write(found)
+            if found.last:
                 yield "event: end\ndata: {}\n\n"
                 return
-            changed.wait(told.holds)
+            changed.wait(found.valid_seconds)
             if time.monotonic() - silent_since >= HEARTBEAT_SECONDS:
                 silent_since = time.monotonic()
                 yield ": still here\n\n"

@@ -42,10 +42,29 @@ def format_duration(seconds: float | None) -> str:
 def describe_time(job: Job) -> str:
     """Return `3 min`, the time of the last attempt, or `3 min to go`; "" where it is unknown."""
     if not job.state.ended:
-        return "" if job.eta_seconds is None else f"{format_duration(job.eta_seconds)} to go"
+        return format_time_left(job.eta_seconds)
     if job.started_at is None or job.finished_at is None:
         return ""
     return format_duration((job.finished_at - job.started_at).total_seconds())
+
+
+def format_time_left(seconds: float | None, spread_seconds: float | None = None) -> str:
+    """Return `3 min 20 s ± 8 s to go`; "" where it is unknown."""
+    if seconds is None:
+        return ""
+    spread = f" ± {format_duration(spread_seconds)}" if round(spread_seconds or 0) else ""
+    return f"{format_duration(seconds)}{spread} to go"
+
+
+def format_percent(share: float) -> str:
+    """Return `42 %` of a share from 0 to 1."""
+    return f"{round(share * 100)} %"
+
+
+def describe_tenths(share: float) -> str:
+    """Return `40 % painted`, in whole tenths of a share from 0 to 1: what is read aloud."""
+    tenths = int(share * 10)
+    return f"{format_percent(tenths / 10)} painted" if tenths else ""
 
 
 def format_age(moment: datetime) -> str:
@@ -99,6 +118,28 @@ def describe_need(found: Estimate, where: str) -> str:
     if found.seconds is None:
         return f"{memory} on {where}, time unknown until this farm has rendered something"
     return f"{memory}, {format_about_time(found.seconds)} on {where}"
+
+
+def format_short_need(width: int, height: int, fits: bool | None, seconds: float | None) -> str:
+    """Return `2.8 MP · 40 min`, or `33 MP · too large`: what stands on a small button.
+
+    Args:
+        width, height: of the result, px. fits, seconds: None where nobody knows.
+    """
+    megapixels = f"{width * height / 1e6:.2g} MP"
+    if fits is False:
+        return f"{megapixels} · too large"
+    return megapixels if seconds is None else f"{megapixels} · {format_short_time(seconds)}"
+
+
+def format_short_time(seconds: float) -> str:
+    """Return `< 1 min`, `40 min`, `2 h 40 min`, `41 h`."""
+    minutes = round(seconds / 60)
+    if seconds < 60:
+        return "< 1 min"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 600 else f"{round(minutes / 60)} h"
 
 
 def describe_sized_need(found: Estimate) -> str:

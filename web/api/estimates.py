@@ -49,14 +49,21 @@ def estimate_sizes(json_data: SizesQuery) -> Estimates:
     """Estimate what a picture would need at several sizes: those in `sizes`, then the recipe's own."""
     with sessions.read_session() as session:
         workers = registry.list_alive(session)
-    sizes = [*json_data.sizes, json_data.size]
-    return Estimates(items=[_estimate_at_size(json_data, size, workers) for size in sizes])
+    sizes, photograph = [*json_data.sizes, json_data.size], (json_data.width, json_data.height)
+    return Estimates(items=[estimate_resized(json_data, size, photograph, workers) for size in sizes])
 
 
-def _estimate_at_size(asked: EstimateQuery, size: int, workers: list[Worker]) -> EstimateOut | None:
-    values = asked.model_dump(include=set(Recipe.model_fields)) | {"size": size}
+def estimate_resized(
+    recipe: Recipe, size: int, photograph: tuple[int, int], workers: list[Worker]
+) -> EstimateOut | None:
+    """Return what a picture would need at another size; None: its recipe does not go with that.
+
+    Args:
+        size: of its longest side, px. photograph: its width and height, px.
+    """
+    values = recipe.model_dump(include=set(Recipe.model_fields)) | {"size": size}
     try:
-        return _estimate(Recipe.parse(values), asked.width, asked.height, workers)
+        return _estimate(Recipe.parse(values), *photograph, workers)
     except InvalidInput:  # such as iterations for other levels
         return None
 

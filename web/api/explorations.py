@@ -208,7 +208,21 @@ def estimate_grid(json_data: GridQuery) -> GridEstimate:
     recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
     across = axes.axis("across", json_data.across, recipe, json_data.across_values)
     down = axes.axis("down", json_data.down, recipe, json_data.down_values)
-    size, height, width = json_data.cell_size, json_data.height, json_data.width
+    return estimate_cells(recipe, across, down, json_data.cell_size, json_data.width, json_data.height)
+
+
+def estimate_cells(
+    recipe: Recipe, across: axes.Axis, down: axes.Axis, size: int, width: int, height: int
+) -> GridEstimate:
+    """Return what a grid will need.
+
+    Args:
+        recipe: at the size that is wanted in the end. size: of a cell's longest side, px. width, height:
+            of the photograph, px.
+
+    Raises:
+        InvalidInput: these make no grid.
+    """
     with sessions.read_session() as session:
         cells, found = grids.estimate_grid(session, recipe, across, down, height, width, size)
     shape = recipe.model_copy(update={"size": size}).compute_picture_size(height, width)
@@ -270,13 +284,18 @@ def get_exploration(exploration_id: str) -> Response:
 def stream_exploration(exploration_id: str) -> Response:
     """Stream one exploration as its cells change, by server-sent events, like those of a job."""
     cells = [job.id for job in grids.get(exploration_id).cells]
-    return streams.stream(cells, lambda: _told(exploration_id))
+    return streams.send_states(cells, lambda: take_snapshot(exploration_id))
 
 
-def _told(exploration_id: str) -> streams.Told:
+def take_snapshot(exploration_id: str) -> streams.Snapshot:
+    """Return how an exploration stands, for a stream.
+
+    Raises:
+        NotFound: it was deleted.
+    """
     found = grids.get(exploration_id)
     last = not is_going(found)
-    return streams.Told(_add_time_left(found).model_dump_json(), last)
+    return streams.Snapshot(_add_time_left(found).model_dump_json(), last)
 
 
 @blueprint.post("/explorations/<job_id:exploration_id>/cancel")

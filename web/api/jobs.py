@@ -150,13 +150,18 @@ def stream_job(job_id: str) -> Response:
     """Stream one job as it changes, by server-sent events: `state` holds the job as above, `end` follows
     the last one, `gone` says that the job was deleted. Send Last-Event-ID to go on from there."""
     details.read_version(job_id)
-    return streams.stream([job_id], lambda: _told(job_id))
+    return streams.send_states([job_id], lambda: take_snapshot(job_id))
 
 
-def _told(job_id: str) -> streams.Told:
+def take_snapshot(job_id: str) -> streams.Snapshot:
+    """Return how a job stands, for a stream.
+
+    Raises:
+        NotFound: it was deleted.
+    """
     found = _find_standing(job_id, details.read_version(job_id))
-    holds = QUEUE_SECONDS if found.state is State.QUEUED else streams.HEARTBEAT_SECONDS
-    return streams.Told(found.text, found.state.ended, holds)
+    valid_seconds = QUEUE_SECONDS if found.state is State.QUEUED else streams.HEARTBEAT_SECONDS
+    return streams.Snapshot(found.text, found.state.ended, valid_seconds)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, request, url_for
+from typing import Any
+
+from flask import Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from farm.database import sessions
-from farm.database.models import State
+from farm.database.models import Exploration, State
 from farm.errors import NotFound, WrongState
 from farm.explorations import grids
-from web.api.explorations import compute_progress, is_going
+from web import streams
+from web.api.explorations import compute_progress, is_going, take_snapshot
 from web.pages import blueprint
+from web.pages.fragments import send_fragment
 
 LISTED = 24
 
@@ -26,16 +30,32 @@ def list_explorations() -> str:
 @blueprint.get("/explore/<job_id:exploration_id>")
 def show_exploration(exploration_id: str) -> str:
     """Show the grid. Each cell leads to the form with its settings."""
-    found = grids.get(exploration_id)
+    return render_template("explore.html", **_read(grids.get(exploration_id)))
+
+
+@blueprint.get("/explore/<job_id:exploration_id>/grid")
+def refresh_exploration(exploration_id: str) -> Response:
+    """Return the part of its page that changes while it is painted, alone."""
+    return send_fragment("_grid.html", **_read(grids.get(exploration_id)))
+
+
+def _read(found: Exploration) -> dict[str, Any]:
+    """Return all that its page shows."""
     with sessions.read_session() as session:
         left = grids.estimate_left(session, found)
-    return render_template(
-        "explore.html",
-        exploration=found,
-        going=is_going(found),
-        progress=compute_progress(found),
-        left=left,
-    )
+    return {
+        "exploration": found,
+        "going": is_going(found),
+        "progress": compute_progress(found),
+        "left": left,
+    }
+
+
+@blueprint.get("/explore/<job_id:exploration_id>/changes")
+def stream_exploration_changes(exploration_id: str) -> Response:
+    """Say to its pages, by server-sent events, when it changed."""
+    cells = [job.id for job in grids.get(exploration_id).cells]
+    return streams.send_changes(cells, lambda: take_snapshot(exploration_id))
 
 
 @blueprint.post("/explore/<job_id:exploration_id>/cancel")
@@ -49,14 +69,20 @@ def cancel_exploration(exploration_id: str) -> ResponseReturnValue:
 @blueprint.get("/explore/<job_id:exploration_id>/delete")
 def confirm_deletion(exploration_id: str) -> str:
     """Ask whether it shall be deleted; while it is painted, offer to stop it."""
+    return render_template("explore_delete.html", **_read_deletion(exploration_id))
+
+
+@blueprint.get("/explore/<job_id:exploration_id>/delete/state")
+def refresh_deletion(exploration_id: str) -> Response:
+    """Return the part of that page that changes while it is painted, alone."""
+    return send_fragment("_explore_delete.html", **_read_deletion(exploration_id))
+
+
+def _read_deletion(exploration_id: str) -> dict[str, Any]:
     found = grids.get(exploration_id)
-    states = [job.state for job in found.cells]
-    return render_template(
-        "explore_delete.html",
-        exploration=found,
-        going=is_going(found),
-        stoppable=State.QUEUED in states or State.RUNNING in states,
-    )
+    states = {job.state for job in found.cells}
+    stoppable = bool(states & {State.QUEUED, State.RUNNING})
+    return {"exploration": found, "going": is_going(found), "stoppable": stoppable}
 
 
 @blueprint.post("/explore/<job_id:exploration_id>/delete")

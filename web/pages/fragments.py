@@ -7,6 +7,7 @@ A part is a template of its own, which the whole page includes and an address of
 from __future__ import annotations
 
 import hashlib
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, g, make_response, render_template, request
@@ -24,6 +25,13 @@ def send_fragment(template: str, tag: str | None = None, /, **values: Any) -> Re
     response.cache_control.no_cache = True
     response.set_etag(tag or _digest(text))
     response.make_conditional(request)
+    return response
+
+
+def send_unchanged(tag: str) -> Response:
+    """Return 304 for a part whose tag is known without rendering it."""
+    response = Response(status=HTTPStatus.NOT_MODIFIED)
+    response.set_etag(tag)
     return response
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, flash, redirect, render_template, request, url_for
@@ -12,16 +13,18 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Job, State
+from farm.database.models import Job, LossPoint, State
 from farm.errors import InvalidInput, Problem, WrongState
 from farm.jobs import actions, details, ratings, states
 from farm.pictures import conversions
 from farm.recipe import Recipe
 from farm.recipe.recipe import format_value
 from farm.webhooks import deliveries
-from web import words
+from web import streams, words
+from web.api.jobs import take_snapshot
 from web.pages import blueprint, commands, loss_chart
 from web.pages.form import find_larger_size
+from web.pages.fragments import send_fragment, send_unchanged
 
 
 @blueprint.get("/jobs/<job_id:job_id>")
@@ -51,11 +54,10 @@ def show_job(job_id: str) -> str:
 def _load_rows(session: Session, job: Job) -> dict[str, Any]:
     """Load what its page shows of other rows than the job's own."""
     expected = details.estimate_job(session, job)
-    curve = loss_chart.draw_losses(details.list_losses(session, job))
     return {
         "waiting_for": details.explain_wait(session, job),
         "needs": words.describe_job_need(job, expected) if expected else "",
-        "curve": Markup(curve),  # noqa: S704  numbers and words of our own
+        "curve": _draw(details.list_losses(session, job)),
         "log_lines": details.list_last_log_lines(session, job),
         "opinion": ratings.opinion(session, job),
         "stars": ratings.find_stars(session, job.id, cookie["rater"]) if "rater" in cookie else None,
@@ -78,13 +80,39 @@ def rate(job_id: str) -> ResponseReturnValue:
     return redirect(url_for("pages.show_job", job_id=job_id) + "#rating", 303)
 
 
+@blueprint.get("/jobs/<job_id:job_id>/progress")
+def refresh_progress(job_id: str) -> Response:
+    """Return the part of its page that says how it stands, alone."""
+    version = details.read_version(job_id)
+    if version and request.if_none_match.contains(version):
+        return send_unchanged(version)
+    with sessions.read_session() as session:
+        found = states.get(session, job_id)
+        waiting_for = details.explain_wait(session, found)
+        expected = details.estimate_job(session, found)
+    needs = words.describe_job_need(found, expected) if expected else ""
+    return send_fragment("_progress.html", version, job=found, waiting_for=waiting_for, needs=needs)
+
+
 @blueprint.get("/jobs/<job_id:job_id>/history")
-def show_history(job_id: str) -> str:
-    """Return its history, newer: a part of its page."""
+def refresh_history(job_id: str) -> Response:
+    """Return the part of its page that says how it went: losses, timeline, log, alone."""
     with sessions.read_session() as session:
         found = details.get_with_history(session, job_id)
+        curve = _draw(details.list_losses(session, found))
         log_lines = details.list_last_log_lines(session, found)
-    return render_template("_history.html", job=found, log_lines=log_lines)
+    return send_fragment("_history.html", job=found, curve=curve, log_lines=log_lines)
+
+
+def _draw(points: Sequence[LossPoint]) -> Markup:
+    return Markup(loss_chart.draw_losses(points))  # noqa: S704  numbers and words of our own
+
+
+@blueprint.get("/jobs/<job_id:job_id>/changes")
+def stream_changes(job_id: str) -> Response:
+    """Say to its page, by server-sent events, when it changed."""
+    details.read_version(job_id)
+    return streams.send_changes([job_id], lambda: take_snapshot(job_id))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/view")

@@ -37,7 +37,7 @@ from web.pages.form import (
 )
 
 SENT_BEFORE = "You have sent this form before; this came of it. Change something in it for another one."
-BY_SCRIPT = "XMLHttpRequest"  # in X-Requested-With: new.js asks, which goes where it is told by itself
+BY_SCRIPT = "XMLHttpRequest"  # in X-Requested-With: form/sending.js asks, which goes on by itself
 
 log = structlog.get_logger()
 

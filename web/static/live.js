@@ -174,14 +174,15 @@ class Part {
   async #show({ status, page }) {
     if (status === 404) gone();
     if (!page) return status === 304;
-    const fresh = page.getElementById(this.#id).dataset;
-    if (fresh.whole !== document.getElementById(this.#id)?.dataset.whole) {
+    const [shown, fresh] = [document, page].map((root) => root.getElementById(this.#id));
+    if (!shown) return false; // what the page is about is gone
+    if (fresh.dataset.whole !== shown.dataset.whole) {
       await load(page); // so that they are there at once
       location.reload();
       return false;
     }
     swap(page);
-    return "fragment" in fresh;
+    return "fragment" in fresh.dataset;
   }
 }
 

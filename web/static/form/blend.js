@@ -1,9 +1,10 @@
 // A slider for each painting as soon as there are two; together they write the setting `blend`.
-const form = document.getElementById("new");
+import { form, make } from "./form.js";
+
 const section = document.getElementById("blend-sliders");
 const place = section.querySelector("[data-sliders]");
 const field = document.getElementById("blend");
-const MOST = 100;
+const MAX = 100;
 let shown = "";
 
 // Titles in the order in which the farm takes them: what was picked, then files.
@@ -15,9 +16,9 @@ function paintings() {
 
 function weights(count) {
   const typed = field.value.split(",").map(Number).filter(Number.isFinite);
-  if (!field.value.trim() || typed.length !== count) return Array(count).fill(MOST / 2);
+  if (!field.value.trim() || typed.length !== count) return Array(count).fill(MAX / 2);
   const largest = Math.max(...typed) || 1;
-  return typed.map((weight) => Math.round((weight / largest) * MOST));
+  return typed.map((weight) => Math.round((weight / largest) * MAX));
 }
 
 function write() {
@@ -30,25 +31,15 @@ function write() {
 }
 
 function slider(title, value, number) {
-  const row = document.createElement("div");
-  row.className = "blend-row";
-  const label = document.createElement("label");
-  label.htmlFor = `blend-${number}`;
-  label.textContent = title;
-  const input = Object.assign(document.createElement("input"), {
-    type: "range",
-    className: "form-range",
-    id: `blend-${number}`,
-    min: 0,
-    max: MOST,
-    step: 5,
-    value,
-  });
+  const id = `blend-${number}`;
+  const row = make("div", { className: "blend-row" });
+  const label = make("label", { htmlFor: id, textContent: title });
+  const input = make("input", { type: "range", className: "form-range", id, min: 0, max: MAX, step: 5, value });
   input.addEventListener("input", () => {
     const values = write();
     field.value = values.every((other) => other === values[0]) && values[0] ? "" : values.join(",");
   });
-  row.append(label, input, document.createElement("output"));
+  row.append(label, input, make("output"));
   return row;
 }
 

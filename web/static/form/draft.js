@@ -1,5 +1,6 @@
 // What was typed and chosen stays when the page is loaded again, files too, until it is sent.
-const form = document.getElementById("new");
+import { form } from "./form.js";
+
 const KEY = "style-farm draft"; // of the files
 const SETTINGS_KEY = `${KEY} ${form.elements.version.value}`; // those of an older version mean something else
 const FILES = [...form.querySelectorAll("input[type=file]")];
@@ -63,7 +64,6 @@ async function bringBack() {
   const typed = localStorage.getItem(SETTINGS_KEY);
   if (typed) fill(JSON.parse(typed));
   await fillFiles().catch(() => {});
-  for (const id of ["balance", "size"]) document.getElementById(id).dispatchEvent(new Event("input", { bubbles: true }));
   form.dispatchEvent(new Event("draft"));
 }
 

@@ -1,0 +1,60 @@
+"""What the picture in the form will need: a part of the form's page that changes with what is typed."""
+
+from __future__ import annotations
+
+from flask import Response, request
+from flask_wtf import FlaskForm
+
+from farm.database import sessions
+from farm.errors import InvalidInput
+from farm.explorations import grids
+from farm.fleet import registry
+from farm.recipe import Recipe
+from web.api.estimates import LONGEST_PHOTOGRAPH, estimate_resized
+from web.api.explorations import GridEstimate, estimate_cells
+from web.api.schemas import EstimateOut
+from web.pages import blueprint
+from web.pages.form import SIZES, PictureForm, read_axis, read_recipe
+from web.pages.fragments import send_fragment
+
+
+@blueprint.get("/estimate")
+def refresh_estimate() -> Response:
+    """Return the lines of the form that say what its picture needs: on each usual size, as typed, and as
+    a grid. They are empty while a setting is half typed; sending the form says what is wrong.
+
+    `?width=&height=` of the photograph, px, and settings by their names in the form.
+    """
+    form = PictureForm(formdata=request.args, meta={"csrf": False})
+    photograph = _read_photograph()
+    needs: dict[int, EstimateOut | None] = dict.fromkeys(SIZES)
+    own, grid = None, None
+    if photograph and (recipe := _read_recipe(form)):
+        with sessions.read_session() as session:
+            workers = registry.list_alive(session)
+        needs = {size: estimate_resized(recipe, size, photograph, workers) for size in SIZES}
+        own = estimate_resized(recipe, recipe.size, photograph, workers)
+        grid = _estimate_grid(form, recipe, *photograph)
+    return send_fragment("_estimate.html", needs=needs, own=own, grid=grid, photograph=photograph)
+
+
+def _read_photograph() -> tuple[int, int] | None:
+    """Return its width and height, px; None where the browser knows of none."""
+    sides = [request.args.get(name, 0, type=int) for name in ("width", "height")]
+    return (sides[0], sides[1]) if all(1 <= side <= LONGEST_PHOTOGRAPH for side in sides) else None
+
+
+def _read_recipe(form: FlaskForm) -> Recipe | None:
+    try:
+        return read_recipe(form)
+    except InvalidInput:
+        return None
+
+
+def _estimate_grid(form: FlaskForm, recipe: Recipe, width: int, height: int) -> GridEstimate | None:
+    try:
+        across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
+        size = request.args.get("cell_size", grids.SIZE, type=int)
+        return estimate_cells(recipe, across, down, size, width, height)
+    except InvalidInput:
+        return None

@@ -1,0 +1,59 @@
+// What the picture will need, below its size and on each usual size, and how long a grid of drafts takes:
+// asked anew when a setting or the photograph changes.
+import { swap } from "../swap.js";
+import { form } from "./form.js";
+
+const PAUSE_MS = 400; // of typing, before the farm is asked
+const GRID = ["across", "across_values", "down", "down_values", "cell_size"];
+const names = [...form.dataset.settings.split(" "), ...GRID];
+const lines = [...form.querySelectorAll("#estimate, #grid-estimate, [data-size] small")];
+
+let timer = 0;
+let asked = "";
+let request = new AbortController();
+
+// Width and height in px, [] while there is no photograph whose size the browser knows.
+function photographSize() {
+  const box = form.querySelector('[data-drop="content"]');
+  const picture = box.querySelector("[data-chosen] img");
+  if (picture?.naturalWidth) return [picture.naturalWidth, picture.naturalHeight];
+  if (box.querySelector("input[type=file]").files.length) return []; // not read yet, or not readable here
+  const pick = form.querySelector("input[name=content_pick]:checked");
+  return pick ? [Number(pick.dataset.width), Number(pick.dataset.height)] : [];
+}
+
+// Empty while nobody knows the photograph's size.
+function question() {
+  const [width, height] = photographSize();
+  if (!width) return "";
+  const values = new FormData(form);
+  const settings = names.map((name) => [name, values.get(name) ?? ""]);
+  return String(new URLSearchParams([["width", width], ["height", height], ...settings]));
+}
+
+async function ask() {
+  const now = question();
+  if (now === asked) return;
+  asked = now;
+  request.abort();
+  request = new AbortController();
+  try {
+    const answer = await fetch(`${form.dataset.estimate}?${now}`, { signal: request.signal });
+    if (!answer.ok) throw new Error(String(answer.status));
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (now === asked) swap(page);
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    asked = null; // the next change asks again
+    for (const line of lines) line.textContent = "";
+  }
+}
+
+function soon() {
+  clearTimeout(timer);
+  timer = setTimeout(ask, PAUSE_MS);
+}
+
+for (const kind of ["input", "change", "click", "draft"]) form.addEventListener(kind, soon);
+for (const kind of ["load", "error"]) form.addEventListener(kind, soon, true); // of thumbnails; these do not bubble
+soon();
