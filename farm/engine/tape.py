@@ -1,8 +1,8 @@
 """The tape: what a tile's forward pass keeps for its backward pass, as small as it can be.
 
-The gradient of a ReLU network at a picture needs no activations: one bit for each ReLU records whether it
-passes, two bits for each pooled value record its origin. Only where a loss compares features does
-the backward pass need the numbers.
+The gradient of a ReLU network at a picture needs no activations: one bit for each ReLU records whether
+it passes, two bits for each pooled value record its origin. Only where a loss compares features does the
+backward pass need the numbers.
 """
 
 from __future__ import annotations
