@@ -1,7 +1,7 @@
-"""Tokens: what lets a program use the API, and a person the pages, where the farm asks for one.
+"""Tokens: they authenticate programs at the API, and people on the pages, where the farm requires it.
 
-A token is 256 random bits, so its SHA-256 is kept without salt: nobody can guess back from it, and one
-look into an index finds whose it is.
+A token is 256 random bits, so its SHA-256 is kept without salt: nobody can guess it back, and one
+look-up in an index finds its row.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 def create(session: Session, name: str) -> str:
-    """A new token for whoever is called so. It is told here and never again.
+    """Create a token under this name and return its text, which is kept nowhere.
 
     Raises:
         InvalidInput: the name cannot be one, or has a token already.
@@ -44,7 +44,7 @@ def create(session: Session, name: str) -> str:
 
 
 def revoke(session: Session, name: str) -> None:
-    """From now on this token opens nothing.
+    """Delete the token of this name.
 
     Raises:
         NotFound: nobody of that name has one.
@@ -54,17 +54,17 @@ def revoke(session: Session, name: str) -> None:
 
 
 def list_all(session: Session) -> Sequence[Token]:
-    """All, by name."""
+    """Return all tokens, by name."""
     return session.scalars(select(Token).order_by(Token.name)).all()
 
 
 def find_by_digest(session: Session, sha256: str) -> Token | None:
-    """The one with this digest, if it is (still) good."""
+    """Return the token with this digest; None: there is none, or it was revoked."""
     return session.scalars(select(Token).where(Token.sha256 == sha256)).first()
 
 
 def note_use(token: Token) -> None:
-    """Remember, to the minute, when it was used last."""
+    """Record the time of the token's last use, to the minute."""
     with sessions.read_session() as session:
         moment = sessions.read_clock(session)
     if token.used_at and moment - token.used_at < USE_NOTED_EVERY:
@@ -77,5 +77,5 @@ def note_use(token: Token) -> None:
 
 
 def compute_digest(token: str) -> str:
-    """SHA-256, in hexadecimal: what is kept of a token."""
+    """Return the SHA-256, in hex, which is all that is kept of a token."""
     return hashlib.sha256(token.encode()).hexdigest()

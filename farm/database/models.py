@@ -30,7 +30,7 @@ WEBHOOK_LENGTH = 1000  # characters of an address
 
 
 class State(enum.StrEnum):
-    """Where a job is."""
+    """State of a job; docs/architecture.md draws the moves."""
 
     QUEUED = "queued"  # waits for a worker
     RUNNING = "running"  # an attempt renders it
@@ -41,7 +41,7 @@ class State(enum.StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more happens unless a person asks for it."""
+        """True for states that only a person's request leaves."""
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
@@ -54,14 +54,14 @@ class WorkClass(enum.StrEnum):
 
     @classmethod
     def from_size(cls, size: int) -> WorkClass:
-        """For a picture whose longest side is `size` px."""
+        """Return the class of a picture whose longest side is `size` px."""
         if size <= 384:
             return cls.PREVIEW
         return cls.STANDARD if size <= 2048 else cls.LARGE
 
 
 def now() -> datetime:
-    """The time, in UTC."""
+    """Return the time, in UTC."""
     return datetime.now(UTC)
 
 
@@ -89,7 +89,7 @@ class Base(DeclarativeBase):
 
 
 def _make_enum(kind: type[enum.StrEnum]) -> SQLEnum:
-    """Stored as its value in a string, so that a new member needs no migration of a type."""
+    """Return a type that stores the value in a string, so that a new member needs no migration."""
     return SQLEnum(
         kind,
         native_enum=False,
@@ -113,12 +113,12 @@ class Upload(Base):
 
     @property
     def key(self) -> str:
-        """Where its bytes lie in storage."""
+        """Storage key of its bytes."""
         return f"uploads/{self.sha256}"
 
     @property
     def thumbnail_key(self) -> str:
-        """Where a small JPEG of it lies in storage."""
+        """Storage key of a small JPEG of it."""
         return f"uploads/{self.sha256}.thumbnail.jpg"
 
 
@@ -194,49 +194,49 @@ class Job(Base):
     @property
     def content(self) -> Upload:
         """The photograph."""
-        return self._of_role(PictureRole.CONTENT)[0].upload
+        return self._select_role(PictureRole.CONTENT)[0].upload
 
     @property
     def styles(self) -> list[JobPicture]:
         """The paintings, in the order of their positions."""
-        return self._of_role(PictureRole.STYLE)
+        return self._select_role(PictureRole.STYLE)
 
-    def _of_role(self, role: PictureRole) -> list[JobPicture]:
+    def _select_role(self, role: PictureRole) -> list[JobPicture]:
         return [picture for picture in self.pictures if picture.role is role]
 
     @property
     def format(self) -> FileFormat:
-        """Of the result; jobs older than this setting are PNGs."""
+        """File format of the result; jobs older than this setting are PNGs."""
         return FORMATS[self.recipe.get("format", "png")]
 
     @property
     def folder(self) -> str:
-        """Where all its files lie in storage, each under its attempt, so that a stale attempt replaces
+        """Storage prefix of all its files, each under its attempt, so that a stale attempt replaces
         nothing."""
         return f"jobs/{self.id}"
 
     @property
     def result_key(self) -> str:
-        """Where the result lies in storage."""
+        """Storage key of the result."""
         return f"{self.folder}/{self.attempt}/result{self.format.suffix}"
 
     def checkpoint_key(self, attempt: int) -> str:
-        """Where an attempt's checkpoint lies in storage."""
+        """Return the storage key of an attempt's checkpoint."""
         return f"{self.folder}/{attempt}/checkpoint.safetensors"
 
     @property
     def preview_key(self) -> str:
-        """Where the newest preview lies in storage; after success, a small copy of the result."""
+        """Storage key of the newest preview; after success, of a small copy of the result."""
         return f"{self.folder}/{self.attempt}/preview.jpg"
 
     @property
     def has_view(self) -> bool:
-        """Whether a JPEG of full size is kept for browsers: not if the preview or the result is one."""
+        """True where a JPEG of full size is kept for browsers: unless preview or result is one."""
         return max(self.width, self.height) > PREVIEW_PIXELS and not self.format.light
 
     @property
     def view_key(self) -> str:
-        """Where what a browser shows at full size lies in storage."""
+        """Storage key of the picture that a browser shows at full size."""
         if self.has_view:
             return f"{self.folder}/{self.attempt}/view.jpg"
         return self.result_key if self.format.light else self.preview_key
@@ -308,7 +308,7 @@ class LossPoint(Base):
 
 
 class LogLine(Base):
-    """What an attempt said of itself in the worker's log, for the job's page."""
+    """A line of an attempt's log, for the job's page."""
 
     __tablename__ = "log_lines"
 
@@ -335,7 +335,7 @@ class Exploration(Base):
 
 
 class Rating(Base):
-    """How well somebody likes a finished picture."""
+    """One rater's opinion of a finished picture."""
 
     __tablename__ = "ratings"
     __table_args__ = (
@@ -360,7 +360,7 @@ class DeliveryStatus(enum.StrEnum):
 
 
 class Delivery(Base):
-    """One webhook: somebody asked to be told how a job ended."""
+    """One webhook: the notice of a job's end to its `webhook_url`."""
 
     __tablename__ = "deliveries"
 
@@ -380,7 +380,7 @@ class Delivery(Base):
 
 
 class Token(Base):
-    """What lets a program use the API, and a person the pages, where the farm asks for one."""
+    """A credential for the API and the pages, where the farm requires one."""
 
     __tablename__ = "tokens"
 

@@ -8,13 +8,13 @@ FOLDED_LENGTH = 240  # characters of a name's folded form, which may be longer t
 
 
 def can_be_shown(text: str) -> bool:
-    """Whether a name has letters and signs alone, and the two invisible ones that join or part letters,
+    """Check that a name is printable, but for the two invisible characters that join or part letters,
     which Persian and the emoji of a family have."""
     return text.replace("\u200c", "").replace("\u200d", "").isprintable()
 
 
 def fold(text: str) -> str:
-    """A name as it is searched and sorted: without capitals and accents, alike in every database."""
+    """Return a name as it is searched and sorted: without capitals and accents."""
     parts = unicodedata.normalize("NFKD", text)
     plain = "".join(part for part in parts if not unicodedata.combining(part))
     return plain.casefold()[:FOLDED_LENGTH]

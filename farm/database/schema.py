@@ -16,7 +16,7 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
 def make_alembic_config() -> Config:
-    """Alembic's configuration; `migrations/env.py` takes the URL from the settings."""
+    """Return Alembic's configuration; `migrations/env.py` takes the URL from the settings."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     return config
@@ -33,8 +33,10 @@ def upgrade() -> None:
 
 
 def check_version() -> None:
-    """Raises:
-    DatabaseOutOfDate: the tables are behind or ahead; says what to type.
+    """Check that the tables are of this version of the farm.
+
+    Raises:
+        DatabaseOutOfDate: they are behind or ahead; the message has the command to run.
     """
     found, head = _read_revision(), _read_scripts().get_current_head()
     if found != head:
@@ -49,7 +51,7 @@ def _read_scripts() -> ScriptDirectory:
 
 
 def _read_revision() -> str | None:
-    """The database's; None: it has no tables yet.
+    """Return the database's revision; None: it has no tables yet.
 
     Raises:
         DatabaseOutOfDate: it is of a newer version of the farm.

@@ -21,7 +21,7 @@ BUSY_MILLISECONDS = 5000  # a SQLite writer waits this long for another
 
 @lru_cache
 def engine() -> Engine:
-    """This process's engine, made at first use, so that a forked or spawned child makes its own."""
+    """Return this process's engine, made at first use, so that a child process makes its own."""
     url = make_url(settings().database_url)
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
@@ -35,22 +35,22 @@ def engine() -> Engine:
 
 
 def close() -> None:
-    """End this process's connections; whoever comes next makes new ones."""
+    """Close this process's connections; the next session opens new ones."""
     if engine.cache_info().currsize:
-        for each in (_without_transactions(engine()), engine()):
+        for each in (_make_autocommit(engine()), engine()):
             each.dispose()
-    for cached in (_without_transactions, engine):
+    for cached in (_make_autocommit, engine):
         cached.cache_clear()
 
 
 def redact_url() -> str:
-    """Where the database is, without what may be secret."""
+    """Return the database's URL without its password and query."""
     url = make_url(settings().database_url).set(query={})
     return url.render_as_string(hide_password=True)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Write-ahead log, so that readers and one writer do not wait for each other."""
+    """Set the write-ahead log, so that readers and one writer do not wait for each other."""
     connection.isolation_level = None  # SQLAlchemy's `begin` event begins, not the driver
     for pragma in (
         "journal_mode=WAL",
@@ -62,7 +62,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: Any) -> None:
-    """Readers begin deferred; a session that will write takes the lock first, or two that read and
+    """Begin deferred for readers; a session that will write takes the lock first, or two that read and
     then write would fail each other."""
     options = connection.get_execution_options()
     if options.get("transactions", True):
@@ -71,17 +71,17 @@ def _begin_immediate(connection: Any) -> None:
 
 @contextmanager
 def read_session() -> Iterator[Session]:
-    """A session that only reads."""
+    """Open a session that only reads."""
     with Session(engine(), expire_on_commit=False) as session:
         yield session
 
 
 def read_one(statement: Executable, **values: Any) -> Row[Any] | None:
-    """The one row that a single SELECT finds, without a transaction around it, which would cost as much
-    again; None: no row.
+    """Return the one row that a single SELECT finds, without a transaction around it, which would cost
+    as much again; None: no row.
 
     Args:
-        values: of its parameters.
+        values: its parameters.
     """
     try:
         return _read_row(statement, values)
@@ -92,14 +92,14 @@ def read_one(statement: Executable, **values: Any) -> Row[Any] | None:
 
 
 def _read_row(statement: Executable, values: dict[str, Any]) -> Row[Any] | None:
-    with _without_transactions(engine()).connect() as connection:
+    with _make_autocommit(engine()).connect() as connection:
         return connection.execute(statement, values).one_or_none()
 
 
 @lru_cache(maxsize=1)
-def _without_transactions(whole: Engine) -> Engine:
-    """The same database without transactions. PostgreSQL's has connections of its own, which are not
-    tried before each use and have nothing to undo after it: one question instead of three."""
+def _make_autocommit(whole: Engine) -> Engine:
+    """Return an engine of the same database without transactions. PostgreSQL's has connections of its
+    own, not tested before each use and not reset after it: one round trip instead of three."""
     if whole.dialect.name == "sqlite":
         return whole.execution_options(transactions=False)
     return create_engine(whole.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
@@ -107,21 +107,21 @@ def _without_transactions(whole: Engine) -> Engine:
 
 @contextmanager
 def write_session() -> Iterator[Session]:
-    """A session that writes: committed at the end, rolled back on an error. Keep it short."""
+    """Open a session that writes: committed at the end, rolled back on an error. Keep it short."""
     writer = engine().execution_options(writes=True)
     with Session(writer, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 def execute_count(session: Session, statement: Any) -> int:
-    """Carry out an UPDATE or DELETE; how many rows it changed."""
+    """Execute an UPDATE or DELETE and return the number of rows that it changed."""
     options = {"synchronize_session": False}
     result: CursorResult[Any] = session.execute(statement, execution_options=options)  # type: ignore[assignment]
     return result.rowcount
 
 
 def read_clock(session: Session) -> datetime:
-    """The time, in UTC, by the database's clock, so that machines whose own differ agree on leases.
+    """Return the time, in UTC, by the database's clock, so that all machines agree on leases.
 
     SQLite has none, but all that use it are on one machine.
     """

@@ -1,4 +1,4 @@
-"""Making database and storage ready for this version of the farm. May be repeated, and does no harm."""
+"""Preparation of database and storage for this version of the farm; repeating it is harmless."""
 
 from __future__ import annotations
 

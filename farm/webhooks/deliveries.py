@@ -1,4 +1,4 @@
-"""The rows of webhooks: what is owed to whom, who sends it, and how that went.
+"""The rows of webhooks: deliveries that are due, claimed by one sender, and settled.
 
 `farm.jobs.states` writes a row together with the end of the job. A sender claims it by one
 conditional UPDATE that pushes `due_at` ahead; the row count says who won. That moment is also the
@@ -32,33 +32,40 @@ MAX_SHOWN = 50
 
 @dataclass(frozen=True)
 class Claim:
-    """A delivery that is one sender's until a moment, with what there is to tell."""
+    """A delivery that one sender has claimed."""
 
+    # Row as it was after the claim.
     delivery: Delivery
+    # Job that it is about.
     job: Job
-    message: str  # of the job's end
+    # Message of the event that ended the job; empty: there was none.
+    message: str
+    # End of the claim, in UTC, and its fence: see the top.
     until: datetime
 
 
 @dataclass(frozen=True)
 class Answer:
-    """How a try went, for a person. Neither delivered nor final: it is tried again."""
+    """Outcome of one try. Neither delivered nor final: it is tried again."""
 
+    # Description for a person, ANSWER_LENGTH characters at most are kept.
     words: str
+    # Accepted by the receiver.
     delivered: bool = False
+    # Refused for good.
     final: bool = False
 
 
 def has_due(session: Session) -> bool:
-    """Whether there is something to claim. Asked first, since it needs no lock."""
+    """Check for a delivery to claim. Cheaper than `claim`, since it needs no lock."""
     due = select(Delivery.id).where(Delivery.due_at <= read_clock(session)).limit(1)
     return session.scalar(due) is not None
 
 
 def claim(session: Session) -> Claim | None:
-    """A delivery that is due becomes this sender's to try; None if there is none.
+    """Claim a delivery that is due; None: there is none.
 
-    What was never tried goes first, so that a receiver that is down delays nobody else's news.
+    One that was never tried goes first, so that a receiver that is down delays no others.
     """
     moment = read_clock(session)
     until = moment + timedelta(seconds=CLAIM_SECONDS)
@@ -82,7 +89,7 @@ def claim(session: Session) -> Claim | None:
 
 
 def _find_message(session: Session, delivery: Delivery) -> str:
-    """What was said of that end. Not what the row says now: the job may have been tried again since."""
+    """Return the message of that end from its event: the job's row may have another by now."""
     said = select(Event.message).where(
         Event.job_id == delivery.job_id,
         Event.attempt == delivery.attempt,
@@ -92,8 +99,8 @@ def _find_message(session: Session, delivery: Delivery) -> str:
 
 
 def record_answer(session: Session, claim: Claim, answer: Answer) -> bool:
-    """Write how the try went, and when the next is, if there is one. False: it is no longer this
-    sender's."""
+    """Store a try's outcome and the time of the next, if there is one. False: another sender has
+    claimed the delivery."""
     tries = claim.delivery.tries
     moment = read_clock(session)
     status = _decide_status(answer, tries)
@@ -114,20 +121,20 @@ def _decide_status(answer: Answer, tries: int) -> DeliveryStatus:
 
 
 def compute_wait(tries: int) -> timedelta:
-    """From a try to the next, after so many tries."""
+    """Return the time from a try to the next, after so many tries."""
     doubled = FIRST_WAIT_SECONDS * 2 ** (tries - 1)
     shift = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
     return timedelta(seconds=min(doubled, LONGEST_WAIT_SECONDS) * shift)
 
 
 def list_for_job(session: Session, job_id: str) -> list[Delivery]:
-    """A job's deliveries, newest first; none where there is no such job."""
+    """Return a job's deliveries, newest first; none where there is no such job."""
     newest = select(Delivery).where(Delivery.job_id == job_id).order_by(Delivery.id.desc())
     return list(session.scalars(newest.limit(MAX_SHOWN)))
 
 
 def send_again(session: Session, job_id: str, delivery_id: int) -> Delivery:
-    """A person wants it sent now, delivered or not; its tries are counted anew.
+    """Make a delivery due now, delivered or not, with its tries counted anew.
 
     Raises:
         NotFound: the job has no such delivery.

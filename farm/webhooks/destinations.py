@@ -34,7 +34,7 @@ class PrivateAddress(FarmError):
 
 
 def check(text: str) -> None:
-    """Whether this is a URL that a webhook may have. What its name leads to is asked at each call.
+    """Check that a webhook may have this URL. The addresses behind its name are checked at each call.
 
     Raises:
         InvalidInput: it is not; the URL itself is not repeated, since it may hold a secret.
@@ -61,12 +61,12 @@ def check(text: str) -> None:
 
 
 def extract_host(url: httpx.URL | str) -> str:
-    """The host's name as it is looked up, or its address."""
+    """Return the host's name as it is looked up, or its address."""
     return httpx.URL(url).raw_host.decode("ascii").lower().removesuffix(".")
 
 
 async def resolve(url: httpx.URL) -> list[str]:
-    """The addresses of the URL's host, all of them allowed.
+    """Return the addresses of the URL's host, all of them allowed.
 
     Raises:
         PrivateAddress: at least one is not.
@@ -89,7 +89,7 @@ def _is_name(name: str) -> bool:
 
 
 def _parse_address(name: str) -> list[Address]:
-    """The address that is written here, in any of the ways that the system's resolver reads, such as
+    """Return the address that is written here, in any form that the system's resolver reads, such as
     127.1 or 2130706433; none for a name."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
@@ -106,7 +106,7 @@ def _is_allowed(name: str, address: Address) -> bool:
 
 
 def _is_public(address: Address) -> bool:
-    """Whether it is one host's on the internet: what stands for an IPv4 address is judged as that."""
+    """Check for an address of one host on the internet; a mapped IPv4 address is judged as that."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = _find_inner_ipv4(address)
         if inner is not None:

@@ -1,4 +1,4 @@
-"""What a webhook says, and the signature by which its receiver knows the farm."""
+"""The body of a webhook, and the signature by which its receiver knows the farm."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Notice(BaseModel):
 
     @classmethod
     def from_claim(cls, claim: Claim) -> Notice:
-        """What there is to tell of a claimed delivery."""
+        """Return the body for a claimed delivery."""
         delivery, job = claim.delivery, claim.job
         told = JobTold(
             id=job.id,
@@ -79,18 +79,18 @@ class Notice(BaseModel):
 
 
 def make_name(delivery: Delivery) -> str:
-    """By which receivers know it: the row's number alone may come again once the job is deleted."""
+    """Return the delivery's id for receivers: the row's number alone may come again after a deletion."""
     return f"{delivery.job_id}.{delivery.id}"
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
-    """`v1=` and HMAC-SHA256 (RFC 2104) of `timestamp.body`, in hexadecimal digits."""
+    """Return `v1=` and the HMAC-SHA256 (RFC 2104) of `timestamp.body`, in hex."""
     message = timestamp.encode() + b"." + body
     return f"{SCHEME}={hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()}"
 
 
 def _make_links(job_id: str, state: State) -> JobLinks:
-    """The addresses under which the web part shows the job."""
+    """Return the addresses under which the web part shows the job."""
     root = settings().public_url
     api = f"{root}/api/v1/jobs/{job_id}"
     result = f"{api}/result" if state is State.SUCCEEDED else None
