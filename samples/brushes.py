@@ -15,20 +15,20 @@ Rng = np.random.Generator
 Stops = Sequence[tuple[float, str]]
 
 
-def rgb(code: str) -> Array:
+def parse_colour(code: str) -> Array:
     """Turn a colour like `"e8b04a"` into three floats in [0, 1]."""
     return np.array([int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)], np.float32)
 
 
-def ink(colour: Array) -> tuple[int, ...]:
+def to_bytes(colour: Array) -> tuple[int, ...]:
     """Turn a float colour into the 8-bit tuple that Pillow draws with."""
     return tuple(int(v) for v in np.clip(colour * 255 + 0.5, 0, 255))
 
 
-def gradient(stops: Stops, where: Array) -> Array:
+def interpolate_stops(stops: Stops, where: Array) -> Array:
     """Colour a field of any shape (...) by stops of (position, colour); gives (..., 3)."""
     positions = [position for position, _ in stops]
-    colours = np.array([rgb(code) for _, code in stops])
+    colours = np.array([parse_colour(code) for _, code in stops])
     channels = [np.interp(where, positions, colours[:, c]) for c in range(3)]
     return np.stack(channels, axis=-1).astype(np.float32)
 
@@ -39,15 +39,15 @@ def smoothstep(low: float | Array, high: float | Array, x: Array) -> Array:
     return t * t * (3 - 2 * t)
 
 
-def mix(a: Array, b: Array, weight: float | Array) -> Array:
+def blend_pictures(a: Array, b: Array, weight: float | Array) -> Array:
     """Blend two pictures (or colours) by a number or by a field of weights in [0, 1]."""
     if isinstance(weight, np.ndarray):
         weight = weight[..., None]
     return a + (b - a) * weight
 
 
-def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
-    """Row and column of every pixel, as two fields."""
+def make_grid(shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Return row and column of every pixel, as two fields."""
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     return rows, columns
 
@@ -58,8 +58,8 @@ def halve(picture: Array) -> Array:
     return picture.reshape(h, 2, w, 2, *picture.shape[2:]).mean(axis=(1, 3))
 
 
-def octave(shape: tuple[int, int], cell: tuple[float, float], rng: Rng) -> Array:
-    """Smooth noise whose bumps are about `cell` (rows, columns) pixels apart."""
+def make_octave(shape: tuple[int, int], cell: tuple[float, float], rng: Rng) -> Array:
+    """Make smooth noise whose bumps are about `cell` (rows, columns) pixels apart."""
     nodes = (int(shape[0] / cell[0]) + 4, int(shape[1] / cell[1]) + 4)
     lattice = Image.fromarray(rng.standard_normal(nodes, dtype=np.float32))
     left, top = 1 + rng.random(2)
@@ -68,7 +68,7 @@ def octave(shape: tuple[int, int], cell: tuple[float, float], rng: Rng) -> Array
     return np.asarray(lattice.resize(size, Image.Resampling.BICUBIC, box=box))
 
 
-def fractal(
+def sum_octaves(
     shape: tuple[int, int],
     cell: float | tuple[float, float],
     rng: Rng,
@@ -79,7 +79,7 @@ def fractal(
     cy, cx = cell if isinstance(cell, tuple) else (cell, cell)
     total = np.zeros(shape, np.float32)
     for i in range(octaves):
-        total += gain**i * octave(shape, (max(cy / 2**i, 1), max(cx / 2**i, 1)), rng)
+        total += gain**i * make_octave(shape, (max(cy / 2**i, 1), max(cx / 2**i, 1)), rng)
     return (total - total.mean()) / total.std()
 
 
@@ -96,7 +96,7 @@ def blur(field: Array, radius: int) -> Array:
     return field
 
 
-def sample(picture: Array, rows: Array, columns: Array) -> Array:
+def interpolate(picture: Array, rows: Array, columns: Array) -> Array:
     """Read a field or picture between its pixels (bilinear, clamped at the border)."""
     rows = np.clip(rows, 0, picture.shape[0] - 1.001)
     columns = np.clip(columns, 0, picture.shape[1] - 1.001)
@@ -109,14 +109,14 @@ def sample(picture: Array, rows: Array, columns: Array) -> Array:
     return (top * (1 - fy) + low * fy).astype(np.float32)
 
 
-def relief_light(height: Array) -> Array:
-    """How much each pixel of a height map leans to a lamp at the upper left; 0 where flat."""
+def compute_relief_light(height: Array) -> Array:
+    """Compute each pixel's slope of a height map towards a lamp at the upper left; 0 where flat."""
     dy, dx = np.gradient(height)
     return (0.6 * dx + 0.8 * dy).astype(np.float32)
 
 
-def curve(points: Sequence[tuple[float, float]], steps: int = 40) -> Array:
-    """A smooth path (steps, 2) of (row, column) through the points (Catmull-Rom)."""
+def interpolate_curve(points: Sequence[tuple[float, float]], steps: int = 40) -> Array:
+    """Interpolate a smooth path (steps, 2) of (row, column) through the points (Catmull-Rom)."""
     p = np.array(points, np.float32)
     p = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
     t = np.linspace(0, len(points) - 1, steps)
@@ -128,7 +128,7 @@ def curve(points: Sequence[tuple[float, float]], steps: int = 40) -> Array:
 
 
 class Ribbon:
-    """The footprint of one brush stroke, as a dense lattice of points along and across it.
+    """Footprint of one brush stroke, as a dense lattice of points along and across it.
 
     `rows` and `columns` (n, m) say which pixel each point falls on; `along` (n, 1) runs from 0
     to 1 with the stroke, `across` (1, m) from -1 to 1 over its width; `bristle` (n, m) is noise
@@ -162,9 +162,9 @@ class Ribbon:
         return coverage & inside & (self.columns >= 0) & (self.columns < shape[1])
 
 
-def bristle_streaks(rng: Rng) -> Array:
-    """The bristle noise (1024, 512) that strokes cut their own piece from."""
-    coarse = octave((1024, 512), (160, 7), rng)
-    fine = octave((1024, 512), (60, 2.2), rng)
+def make_bristle_streaks(rng: Rng) -> Array:
+    """Make the bristle noise (1024, 512) that strokes cut their own piece from."""
+    coarse = make_octave((1024, 512), (160, 7), rng)
+    fine = make_octave((1024, 512), (60, 2.2), rng)
     streaks = coarse + 0.8 * fine
     return (streaks - streaks.mean()) / streaks.std()

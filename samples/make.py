@@ -11,23 +11,23 @@ from pathlib import Path
 
 import numpy as np
 from brushes import Array
-from paintings import brushwork, ink_wash, mosaic
+from paintings import make_brushwork, make_ink_wash, make_mosaic
 from PIL import Image, ImageCms
-from scenes import mountain_lake, street
+from scenes import make_mountain_lake, make_street
 
 PICTURES: dict[str, Callable[[], Array]] = {
-    "mountain_lake": mountain_lake,
-    "street": street,
-    "brushwork": brushwork,
-    "ink_wash": ink_wash,
-    "mosaic": mosaic,
+    "mountain_lake": make_mountain_lake,
+    "street": make_street,
+    "brushwork": make_brushwork,
+    "ink_wash": make_ink_wash,
+    "mosaic": make_mosaic,
 }
 LARGEST_FILE = 450_000
 QUALITIES = (90, 88, 85, 82, 78)
 
 
-def srgb_profile() -> bytes:
-    """The sRGB colour profile, without the time of day that it would otherwise carry."""
+def make_srgb_profile() -> bytes:
+    """Make the sRGB colour profile, without the time of day that it would otherwise carry."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = bytes.fromhex("07e8 0001 0001 0000 0000 0000")
     return bytes(profile)
@@ -38,7 +38,7 @@ def save(picture: Array, path: Path) -> None:
     grain = np.random.default_rng(0).uniform(-0.5, 0.5, picture.shape)  # against banding
     image = Image.fromarray(np.clip(picture * 255 + 0.5 + grain, 0, 255).astype(np.uint8))
     for quality in QUALITIES:
-        image.save(path, quality=quality, optimize=True, icc_profile=srgb_profile())
+        image.save(path, quality=quality, optimize=True, icc_profile=make_srgb_profile())
         if path.stat().st_size <= LARGEST_FILE:
             return
 

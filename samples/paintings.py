@@ -11,19 +11,19 @@ from brushes import (
     Array,
     Ribbon,
     Rng,
+    blend_pictures,
     blur,
-    bristle_streaks,
-    curve,
-    fractal,
-    gradient,
-    grid,
+    compute_relief_light,
     halve,
-    mix,
-    octave,
-    relief_light,
-    rgb,
-    sample,
+    interpolate,
+    interpolate_curve,
+    interpolate_stops,
+    make_bristle_streaks,
+    make_grid,
+    make_octave,
+    parse_colour,
     smoothstep,
+    sum_octaves,
 )
 from numpy.typing import NDArray
 
@@ -69,10 +69,10 @@ OIL_PASSES = (  # half width and length in canvas pixels, strokes, share kept to
 )
 
 
-def oil_sky(rng: Rng) -> tuple[Array, Array]:
-    """The sky's colours (H, W, 3) and the angle (H, W) its strokes follow round the swirls."""
-    y, x = grid(OIL_SHAPE)
-    flow_y, flow_x = 0.15 * fractal(OIL_SHAPE, 220, rng, 2), np.full(OIL_SHAPE, 0.55, np.float32)
+def make_oil_sky(rng: Rng) -> tuple[Array, Array]:
+    """Make the sky's colours (H, W, 3) and the angle (H, W) its strokes follow round the swirls."""
+    y, x = make_grid(OIL_SHAPE)
+    flow_y, flow_x = 0.15 * sum_octaves(OIL_SHAPE, 220, rng, 2), np.full(OIL_SHAPE, 0.55, np.float32)
     for row, column, turn in OIL_SWIRLS:
         dy, dx = y - row, x - column
         r = np.hypot(dy, dx) + 1
@@ -83,66 +83,66 @@ def oil_sky(rng: Rng) -> tuple[Array, Array]:
     streams = y, x
     for _ in range(14):  # smear noise along the flow, so that colours run in streams
         streams = (
-            streams[0] - 5 * sample(flow_y, *streams),
-            streams[1] - 5 * sample(flow_x, *streams),
+            streams[0] - 5 * interpolate(flow_y, *streams),
+            streams[1] - 5 * interpolate(flow_x, *streams),
         )
-    bands = sample(fractal(OIL_SHAPE, 60, rng, 3), *streams)
-    return gradient(OIL_SKY, distance + 0.055 * bands), np.arctan2(flow_y, flow_x)
+    bands = interpolate(sum_octaves(OIL_SHAPE, 60, rng, 3), *streams)
+    return interpolate_stops(OIL_SKY, distance + 0.055 * bands), np.arctan2(flow_y, flow_x)
 
 
-def oil_guide(rng: Rng) -> tuple[Array, Array]:
-    """What the painter sees: colours (H, W, 3) and stroke angles (H, W) of the valley."""
-    picture, angle = oil_sky(rng)
-    y, x = grid(OIL_SHAPE)
+def make_oil_guide(rng: Rng) -> tuple[Array, Array]:
+    """Make the colours (H, W, 3) and stroke angles (H, W) of the valley that the painter follows."""
+    picture, angle = make_oil_sky(rng)
+    y, x = make_grid(OIL_SHAPE)
     for base, slope, bump, stops in OIL_HILLS:
-        wave = bump * octave((1, OIL_SHAPE[1]), (1, 260), rng)[0]
+        wave = bump * make_octave((1, OIL_SHAPE[1]), (1, 260), rng)[0]
         ridge = base + slope * (x[0] / 1024 - 0.5) * 2 + wave
         depth = (y - ridge) / 110
         furrows = np.sin((y - ridge) * 0.16 + x * 0.012 * np.sign(slope)) * 0.13
         land = depth > 0
-        colours = gradient(stops, depth + furrows + 0.1 * fractal(OIL_SHAPE, 50, rng, 3))
+        colours = interpolate_stops(stops, depth + furrows + 0.1 * sum_octaves(OIL_SHAPE, 50, rng, 3))
         picture[land] = colours[land]
         tilt = np.broadcast_to(np.arctan(np.gradient(ridge)), OIL_SHAPE)
         angle[land] = (tilt + 0.25 * np.sign(slope) * np.clip(depth, 0, 2))[land]
-    oil_path(picture, angle)
-    oil_tree(picture, angle, rng)
+    draw_oil_path(picture, angle)
+    draw_oil_tree(picture, angle, rng)
     return picture, angle
 
 
-def oil_path(picture: Array, angle: Array) -> None:
+def draw_oil_path(picture: Array, angle: Array) -> None:
     """Wind a pale road up to a white house with a red roof, in place."""
-    y, x = grid(OIL_SHAPE)
+    y, x = make_grid(OIL_SHAPE)
     t = np.clip((820 - y) / 270, 0, 1)
     middle = 560 + 190 * np.sin(t * 3.6) * (1 - 0.55 * t) + 60 * t
     road = (np.abs(x - middle) < 74 * (1 - t) ** 1.6 + 4) & (y > 556)
-    picture[road] = gradient(((0, "f2b8a0"), (0.5, "f7e3b0"), (1, "fff0cf")), t)[road]
+    picture[road] = interpolate_stops(((0, "f2b8a0"), (0.5, "f7e3b0"), (1, "fff0cf")), t)[road]
     angle[road] = (np.pi / 2 + np.arctan(-np.gradient(middle, axis=0)))[road]
     walls = (abs(x - 652) < 40) & (y > 520) & (y < 562)
     roof = (abs(x - 652) < 56 - (520 - y) * 0.75) & (y > 486) & (y <= 520)
     for part, colour, lean in ((walls, "f6efe0", np.pi / 2), (roof, "d43a2a", 0.15)):
-        picture[part], angle[part] = rgb(colour), lean
+        picture[part], angle[part] = parse_colour(colour), lean
     shade = walls & (x > 668)
-    picture[shade] = rgb("7d88c4")
-    picture[walls & (abs(x - 640) < 7) & (y > 535)] = rgb("28366e")
+    picture[shade] = parse_colour("7d88c4")
+    picture[walls & (abs(x - 640) < 7) & (y > 535)] = parse_colour("28366e")
 
 
-def oil_tree(picture: Array, angle: Array, rng: Rng) -> None:
+def draw_oil_tree(picture: Array, angle: Array, rng: Rng) -> None:
     """Set a windswept red tree in front of the valley at the left, in place."""
-    y, x = grid(OIL_SHAPE)
+    y, x = make_grid(OIL_SHAPE)
     for foot, fork, width in (((730, 205), (380, 215), 17), ((600, 210), (330, 300), 9)):
         t = np.clip((foot[0] - y) / (foot[0] - fork[0]), 0, 1)
         middle = foot[1] + (fork[1] - foot[1]) * t**2 + 9 * np.sin(5 * t)
         flare = width * (1.25 - 0.7 * t) + 26 * np.exp(-t * 16)
         trunk = (abs(x - middle) < flare) & (y < foot[0]) & (y > fork[0])
-        picture[trunk] = gradient(((-1, "2a1638"), (1, "b0583f")), (x - middle) / flare)[trunk]
+        picture[trunk] = interpolate_stops(((-1, "2a1638"), (1, "b0583f")), (x - middle) / flare)[trunk]
         angle[trunk] = np.pi / 2 - 0.1
-    ragged = 0.2 * fractal(OIL_SHAPE, 55, rng, 4)
-    leafy = fractal(OIL_SHAPE, 45, rng, 2)
+    ragged = 0.2 * sum_octaves(OIL_SHAPE, 55, rng, 4)
+    leafy = sum_octaves(OIL_SHAPE, 45, rng, 2)
     for row, column, radius in OIL_CROWNS:
         dy, dx = (y - row) / radius, (x - column) / radius
         crown = np.hypot(dy, dx) + ragged < 1
         lit = 0.45 + 0.42 * (dy * 0.75 - dx * 0.65) + 0.9 * ragged
-        picture[crown] = gradient(OIL_LEAVES, lit)[crown]
+        picture[crown] = interpolate_stops(OIL_LEAVES, lit)[crown]
         angle[crown] = (np.arctan2(dx, -dy) + 0.9 * leafy)[crown]
 
 
@@ -158,28 +158,28 @@ def follow(angle: Array, start: tuple[float, float], length: float, nodes: int =
     return np.array(path, np.float32)
 
 
-def oil_stroke(canvas: Array, height: Array, ribbon: Ribbon, colour: Array, rng: Rng) -> None:
+def draw_oil_stroke(canvas: Array, height: Array, ribbon: Ribbon, colour: Array, rng: Rng) -> None:
     """Lay one loaded brush down: colour and paint thickness, in place."""
     edge = np.abs(ribbon.across)
     worn = 3.6 * smoothstep(0.62, 1.05, ribbon.along) + 1.2 * smoothstep(0.75, 1.1, edge)
     covered = ribbon.visible(ribbon.bristle > worn - 2.2, height.shape)
     second = colour + rng.normal(0, 0.075, 3).astype(np.float32)
     blend = smoothstep(-1.2, 1.2, ribbon.across + 0.7 * ribbon.bristle)
-    paint = mix(colour, second, blend) * (1 + 0.05 * ribbon.bristle[..., None])
+    paint = blend_pictures(colour, second, blend) * (1 + 0.05 * ribbon.bristle[..., None])
     thick = 0.30 * ribbon.bristle + 0.9 * edge**4 - 0.5 * ribbon.along + rng.uniform(0, 1)
     rows, columns = ribbon.rows[covered], ribbon.columns[covered]
     canvas[rows, columns] = paint[covered]
     height[rows, columns] = thick[covered]
 
 
-def brushwork() -> Array:
-    """A valley at sunset in thick oil strokes that swirl with sky, hills and tree."""
+def make_brushwork() -> Array:
+    """Paint a valley at sunset in thick oil strokes that swirl with sky, hills and tree."""
     rng = np.random.default_rng(11)
-    guide, angle = oil_guide(rng)
-    streaks = bristle_streaks(rng)
+    guide, angle = make_oil_guide(rng)
+    streaks = make_bristle_streaks(rng)
     shape = (OIL_SHAPE[0] * 2, OIL_SHAPE[1] * 2)
     canvas = np.empty((*shape, 3), np.float32)
-    canvas[:] = rgb("5a2f3a")
+    canvas[:] = parse_colour("5a2f3a")
     height = np.zeros(shape, np.float32)
     contrast = np.abs(guide - blur(guide, 5)).sum(axis=2)
     detail = smoothstep(0.1, 0.35, blur(contrast, 2))
@@ -197,8 +197,8 @@ def brushwork() -> Array:
             )
             path += (2 * y, 2 * x) - path[len(path) // 2]
             ribbon = Ribbon(path, width * rng.uniform(0.7, 1.2) * taper, streaks, rng)
-            oil_stroke(canvas, height, ribbon, colour.astype(np.float32), rng)
-    light = relief_light(blur(height, 1))
+            draw_oil_stroke(canvas, height, ribbon, colour.astype(np.float32), rng)
+    light = compute_relief_light(blur(height, 1))
     shine = smoothstep(0.25, 0.9, light)
     lit = canvas * (0.97 + 0.7 * np.clip(light, -0.8, 0.8))[..., None]
     return halve(lit + 0.22 * shine[..., None])
@@ -242,39 +242,41 @@ LEAF_CLUSTERS = (  # row, column, leaves, length, darkness
 )
 
 
-def ink_mountains(density: Array, grain: Array, rng: Rng) -> None:
+def draw_ink_mountains(density: Array, grain: Array, rng: Rng) -> None:
     """Wash in three ranges of steep peaks that dissolve downwards into mist."""
-    y, x = grid(INK_SHAPE)
-    wet = fractal(INK_SHAPE, 260, rng, 5)
+    y, x = make_grid(INK_SHAPE)
+    wet = sum_octaves(INK_SHAPE, 260, rng, 5)
     for strength, fade, humps in PEAKS:
         profile = np.full(INK_SHAPE[1], 5000.0)
         for column, top, width in humps:
             hump = top + (np.abs(x[0] - column) / width) ** 2.4 * 190
             profile = np.minimum(profile, hump)
-        profile += 16 * fractal((1, INK_SHAPE[1]), (1, 90), rng, 6)[0]
-        below = y - profile + 5 * fractal(INK_SHAPE, 24, rng, 3)
+        profile += 16 * sum_octaves((1, INK_SHAPE[1]), (1, 90), rng, 6)[0]
+        below = y - profile + 5 * sum_octaves(INK_SHAPE, 24, rng, 3)
         wash = smoothstep(-3, 9, below) * np.exp(-np.clip(below, 0, None) / fade)
         rim = np.exp(-((np.clip(below, 0, None) / 20) ** 2)) * smoothstep(-3, 5, below)
         mist = smoothstep(-0.9, 0.9, wet + 0.5 - (y - 1000) / 420)
-        density += strength * mist * wash * (0.55 + 0.16 * fractal(INK_SHAPE, 70, rng, 4))
+        density += strength * mist * wash * (0.55 + 0.16 * sum_octaves(INK_SHAPE, 70, rng, 4))
         density += 0.35 * strength * mist * rim
         slope = 26 * np.sin(x / 97 + y / 211)
-        strokes = sample(fractal(INK_SHAPE, (120, 15), rng, 3), y, x + slope)
+        strokes = interpolate(sum_octaves(INK_SHAPE, (120, 15), rng, 3), y, x + slope)
         dry = smoothstep(0.55, 1.1, strokes + 0.4 * grain) * smoothstep(4, 30, below)
         density += 0.75 * strength * mist * dry * np.exp(-np.clip(below, 0, None) / (0.6 * fade))
 
 
-def ink_bloom(density: Array, row: float, column: float, radius: float, dark: float, rng: Rng) -> None:
+def draw_ink_bloom(
+    density: Array, row: float, column: float, radius: float, dark: float, rng: Rng
+) -> None:
     """Let a drop of water push the pigment outwards into a feathered, dark-edged bloom."""
-    y, x = grid(INK_SHAPE)
+    y, x = make_grid(INK_SHAPE)
     r = np.hypot((y - row) * 1.25, x - column) / radius
-    r += 0.16 * fractal(INK_SHAPE, 130, rng, 7, 0.62)
+    r += 0.16 * sum_octaves(INK_SHAPE, 130, rng, 7, 0.62)
     inner, outer = 0.16, 0.03
     rim = np.exp(-(((r - 1) / np.where(r < 1, inner, outer)) ** 2))
     density += dark * (rim - 0.75 * smoothstep(1.0, 0.4, r))
 
 
-def ink_stroke(density: Array, grain: Array, ribbon: Ribbon, dark: float, dryness: float) -> None:
+def draw_ink_stroke(density: Array, grain: Array, ribbon: Ribbon, dark: float, dryness: float) -> None:
     """Draw with a round brush: dark at first, streaky and broken by the paper as it dries."""
     edge = np.abs(ribbon.across)
     dry = dryness * smoothstep(0.25, 1.0, ribbon.along) + 0.25 * dryness + 0.9 * edge**3
@@ -285,41 +287,43 @@ def ink_stroke(density: Array, grain: Array, ribbon: Ribbon, dark: float, drynes
     np.maximum.at(density, (rows, columns), load * smoothstep(0.0, 0.5, hold))
 
 
-def bamboo(density: Array, grain: Array, rng: Rng) -> None:
+def draw_bamboo(density: Array, grain: Array, rng: Rng) -> None:
     """Add canes in jointed dry strokes, then clusters of tapering leaves."""
-    streaks = bristle_streaks(rng)
+    streaks = make_bristle_streaks(rng)
     for foot, top, width, dark in CANES:
         bend = (np.mean((foot[0], top[0])), np.mean((foot[1], top[1])) + 34)
-        cane = curve((foot, bend, top), 600)
+        cane = interpolate_curve((foot, bend, top), 600)
         joints = np.linspace(0, 599, 9).astype(int) + rng.integers(-10, 10, 9)
         joints = np.clip(joints, 0, 599)
         for a, b in pairwise(joints):
             part = cane[a + 4 : b - 3]
             ends = 1 + 0.22 * np.abs(np.linspace(-1, 1, len(part))) ** 7
-            ink_stroke(density, grain, Ribbon(part, width * ends, streaks, rng), dark, 0.9)
+            draw_ink_stroke(density, grain, Ribbon(part, width * ends, streaks, rng), dark, 0.9)
             y, x = cane[b]
-            node = curve(((y + 4, x - width * 1.3), (y - 2, x), (y + 4, x + width * 1.3)), 9)
-            ink_stroke(density, grain, Ribbon(node, width * 0.17, streaks, rng), dark * 1.7, 0.2)
+            node = interpolate_curve(((y + 4, x - width * 1.3), (y - 2, x), (y + 4, x + width * 1.3)), 9)
+            draw_ink_stroke(density, grain, Ribbon(node, width * 0.17, streaks, rng), dark * 1.7, 0.2)
     for row, column, count, length, dark in LEAF_CLUSTERS:
         lean = rng.choice((0.75, 2.3)) + rng.normal(0, 0.2)
         for heading in lean + rng.normal(0, 0.66, count):
             reach = length * rng.uniform(0.5, 1.2)
             dy, dx = reach * np.sin(heading), reach * np.cos(heading)
             middle = (row + 0.5 * dy - 0.1 * abs(dx), column + 0.5 * dx)
-            leaf = curve(((row, column), middle, (row + dy, column + dx)), 30)
+            leaf = interpolate_curve(((row, column), middle, (row + dy, column + dx)), 30)
             t = np.linspace(0, 1, 30)
             width = (9 + reach * 0.045) * np.sin(np.pi * t**0.55) ** 0.9 + 0.8
             tone = dark * rng.uniform(0.55, 1.15)
             dryness = rng.choice((0.1, 0.25, 0.8))
-            ink_stroke(density, grain, Ribbon(leaf, width, streaks, rng), tone, dryness)
+            draw_ink_stroke(density, grain, Ribbon(leaf, width, streaks, rng), tone, dryness)
 
 
-def ink_water(density: Array, grain: Array, rng: Rng) -> None:
+def draw_ink_water(density: Array, grain: Array, rng: Rng) -> None:
     """Add a few ripples, a small boat with its boatman, and a flight of birds."""
-    streaks = bristle_streaks(rng)
+    streaks = make_bristle_streaks(rng)
 
     def line(points: Points, width: Array | float, dark: float, dryness: float = 0.3) -> None:
-        ink_stroke(density, grain, Ribbon(curve(points), width, streaks, rng), dark, dryness)
+        draw_ink_stroke(
+            density, grain, Ribbon(interpolate_curve(points), width, streaks, rng), dark, dryness
+        )
 
     for _ in range(16):
         row, column = rng.uniform(1480, 1960), rng.uniform(40, 900)
@@ -338,39 +342,39 @@ def ink_water(density: Array, grain: Array, rng: Rng) -> None:
             line(((row, column), (row - size * 0.5, column + side * size * 0.5), tip), 2.4, 0.9)
 
 
-def seal(shape: tuple[int, int], rng: Rng) -> Array:
-    """Coverage (H, W) of a worn square stamp that shows a leaf between two hills."""
-    y, x = grid(shape)
+def make_seal(shape: tuple[int, int], rng: Rng) -> Array:
+    """Make the coverage (H, W) of a worn square stamp that shows a leaf between two hills."""
+    y, x = make_grid(shape)
     v, u = (y - 1790) / 62, (x - 300) / 62
-    square = 1 - np.maximum(abs(u), abs(v)) + 0.025 * fractal(shape, 14, rng, 3)
+    square = 1 - np.maximum(abs(u), abs(v)) + 0.025 * sum_octaves(shape, 14, rng, 3)
     leaf = 0.3 * (1 - (v / 0.72) ** 2) - abs(u)
     vein = abs(u) - 0.045
     sides = np.hypot(abs(u) - 0.98, v - 0.86) - 0.5
     carved = np.minimum(np.minimum(sides, np.maximum(-leaf, -vein)), square - 0.12)
     frame = np.maximum(smoothstep(0.0, 0.03, carved), smoothstep(0.08, 0.05, square))
-    worn = smoothstep(-1.9, -1.2, fractal(shape, 9, rng, 3))
+    worn = smoothstep(-1.9, -1.2, sum_octaves(shape, 9, rng, 3))
     return smoothstep(0, 0.03, square) * np.where(square > 0, frame, 0) * worn
 
 
-def ink_wash() -> Array:
-    """Misty peaks, a boat and bamboo in black ink on grained paper, with one red seal."""
+def make_ink_wash() -> Array:
+    """Paint misty peaks, a boat and bamboo in black ink on grained paper, with one red seal."""
     rng = np.random.default_rng(23)
-    fibres = fractal(INK_SHAPE, (4, 40), rng, 3)
-    grain = 0.6 * fractal(INK_SHAPE, 5, rng, 2) + 0.4 * fibres
+    fibres = sum_octaves(INK_SHAPE, (4, 40), rng, 3)
+    grain = 0.6 * sum_octaves(INK_SHAPE, 5, rng, 2) + 0.4 * fibres
     grain /= grain.std()
-    density = 0.02 + 0.03 * fractal(INK_SHAPE, 420, rng, 4)
-    ink_mountains(density, grain, rng)
+    density = 0.02 + 0.03 * sum_octaves(INK_SHAPE, 420, rng, 4)
+    draw_ink_mountains(density, grain, rng)
     for bloom in BLOOMS:
-        ink_bloom(density, *bloom, rng)
+        draw_ink_bloom(density, *bloom, rng)
     lines = np.zeros(INK_SHAPE, np.float32)
-    ink_water(lines, grain, rng)
-    bamboo(lines, grain, rng)
-    bleed = np.clip(fractal(INK_SHAPE, 200, rng, 3), 0, 1)
+    draw_ink_water(lines, grain, rng)
+    draw_bamboo(lines, grain, rng)
+    bleed = np.clip(sum_octaves(INK_SHAPE, 200, rng, 3), 0, 1)
     density += blur(lines, 1) + 0.35 * bleed * blur(lines, 9)
     density = np.clip(density, 0, None) * (1 + 0.10 * grain)
-    paper = rgb(PAPER) * (1 + 0.014 * grain)[..., None]
+    paper = parse_colour(PAPER) * (1 + 0.014 * grain)[..., None]
     picture = paper * np.exp(-density[..., None] * INK_ABSORBS)
-    return halve(mix(picture, rgb(SEAL) * paper, 0.92 * seal(INK_SHAPE, rng)))
+    return halve(blend_pictures(picture, parse_colour(SEAL) * paper, 0.92 * make_seal(INK_SHAPE, rng)))
 
 
 # ---------------------------------------------------------------- mosaic
@@ -402,9 +406,9 @@ FISH = ((790, 195), (590, 255), (430, 420), (425, 590), (565, 735))
 FISH_WIDTHS = (14, 52, 92, 98, 66, 8)
 
 
-def mosaic_cartoon() -> Array:
-    """The design: for every pixel the index into `STONES` (int, (S, S))."""
-    y, x = grid((MOSAIC_SIZE, MOSAIC_SIZE))
+def make_cartoon() -> Array:
+    """Make the design: for every pixel the index into `STONES` (int, (S, S))."""
+    y, x = make_grid((MOSAIC_SIZE, MOSAIC_SIZE))
     cartoon = np.zeros(y.shape, np.int64)
 
     def fill(name: str, where: NDArray[np.bool_]) -> None:
@@ -439,11 +443,11 @@ def mosaic_cartoon() -> Array:
 def draw_fish(fill: Callable[[str, NDArray[np.bool_]], None]) -> None:
     """Fill in the leaping fish: fins and tail first, then the body in lengthwise bands."""
     flat, rng = np.zeros((8, 8), np.float32), np.random.default_rng(0)
-    spine = curve(FISH, 60)
+    spine = interpolate_curve(FISH, 60)
     fins = (
-        (curve(((500, 350), (385, 345), (318, 400)), 20), np.linspace(70, 4, 20)),
-        (curve(((420, 480), (330, 470), (300, 500)), 20), np.linspace(50, 4, 20)),
-        (curve(((500, 540), (590, 525), (665, 455)), 20), np.linspace(36, 5, 20)),
+        (interpolate_curve(((500, 350), (385, 345), (318, 400)), 20), np.linspace(70, 4, 20)),
+        (interpolate_curve(((420, 480), (330, 470), (300, 500)), 20), np.linspace(50, 4, 20)),
+        (interpolate_curve(((500, 540), (590, 525), (665, 455)), 20), np.linspace(36, 5, 20)),
     )
     masks = np.zeros((MOSAIC_SIZE, MOSAIC_SIZE, 2), np.float32)
     masks[:] = np.nan
@@ -467,14 +471,14 @@ def draw_fish(fill: Callable[[str, NDArray[np.bool_]], None]) -> None:
     fill("fin", (across < -0.35) & (scale < 0.19) & (along < 0.74) & (along > 0.1))
     fill("gold", (along > 0.76) & (along < 0.8))
     fill("flank", along > 0.8)
-    y, x = grid(masks.shape[:2])
+    y, x = make_grid(masks.shape[:2])
     eye = np.hypot(y - 488, x - 672)
     for name, radius in (("crest", 26), ("dark", 14)):
         fill(name, eye < radius)
 
 
-def tile_angles(cartoon: Array) -> Array:
-    """The angle (S, S) of the rows of tiles: along the nearest outlines of the design."""
+def compute_tile_angles(cartoon: Array) -> Array:
+    """Compute the angle (S, S) of the rows of tiles: along the nearest outlines of the design."""
     palette = np.random.default_rng(5).random(len(NAMES)).astype(np.float32)
     dy, dx = np.gradient(blur(palette[cartoon], 2))
     cosine, sine = dx * dx - dy * dy, 2 * dx * dy
@@ -485,7 +489,7 @@ def tile_angles(cartoon: Array) -> Array:
     return np.arctan2(smooth[1], smooth[0]) / 2
 
 
-def lay_tiles(
+def assign_tiles(
     sites: Array, sizes: Array, angles: Array, cartoon: Array, scale: int
 ) -> NDArray[np.int64]:
     """Give every pixel to its nearest tile, by a square distance turned with the tile.
@@ -515,11 +519,11 @@ def lay_tiles(
     return owner
 
 
-def mosaic() -> Array:
-    """A golden sun and a leaping fish over waves, in some ten thousand bevelled tiles."""
+def make_mosaic() -> Array:
+    """Lay a golden sun and a leaping fish over waves, in some ten thousand bevelled tiles."""
     rng = np.random.default_rng(37)
-    cartoon = mosaic_cartoon()
-    angles = tile_angles(cartoon)
+    cartoon = make_cartoon()
+    angles = compute_tile_angles(cartoon)
     fine = np.isin(cartoon, [NAMES.index(n) for n in STONES if not n.startswith(("sky", "wave"))])
     pitch = np.where(fine, 9.5, 12.0)
     sites = rng.random((26000, 2)) * MOSAIC_SIZE
@@ -527,22 +531,22 @@ def mosaic() -> Array:
     sites = sites[rng.random(len(sites)) < MOSAIC_SIZE**2 / 26000 / pitch[rows, columns] ** 2]
     for _ in range(14):
         rows, columns = np.clip(sites.astype(int), 0, MOSAIC_SIZE - 1).T
-        owner = lay_tiles(sites, pitch[rows, columns] * 0.55, angles, cartoon, 1).ravel()
+        owner = assign_tiles(sites, pitch[rows, columns] * 0.55, angles, cartoon, 1).ravel()
         held = np.flatnonzero(owner >= 0)
         counts = np.bincount(owner[held], minlength=len(sites))
         for axis, where in enumerate(np.unravel_index(held, cartoon.shape)):
             sums = np.bincount(owner[held], where, len(sites))
             sites[:, axis] = np.where(counts > 0, sums / np.maximum(counts, 1), sites[:, axis])
     rows, columns = np.clip(sites.astype(int), 0, MOSAIC_SIZE - 1).T
-    owner = lay_tiles(sites, pitch[rows, columns] * 0.55, angles, cartoon, 2)
-    return halve(light_tiles(owner, cartoon[rows, columns], rng))
+    owner = assign_tiles(sites, pitch[rows, columns] * 0.55, angles, cartoon, 2)
+    return halve(render_tiles(owner, cartoon[rows, columns], rng))
 
 
-def light_tiles(owner: NDArray[np.int64], regions: NDArray[np.int64], rng: Rng) -> Array:
+def render_tiles(owner: NDArray[np.int64], regions: NDArray[np.int64], rng: Rng) -> Array:
     """Colour, bevel and light the tiles (2S, 2S) that belong to regions (n,)."""
     shape = owner.shape
-    y, x = grid(shape)
-    jitter = [np.rint(2.2 * fractal(shape, 26, rng, 3)) for _ in range(2)]
+    y, x = make_grid(shape)
+    jitter = [np.rint(2.2 * sum_octaves(shape, 26, rng, 3)) for _ in range(2)]
     rows = np.clip(y + jitter[0], 0, shape[0] - 1).astype(int)
     columns = np.clip(x + jitter[1], 0, shape[1] - 1).astype(int)
     owner = owner[rows, columns]
@@ -553,17 +557,17 @@ def light_tiles(owner: NDArray[np.int64], regions: NDArray[np.int64], rng: Rng) 
     near = blur(seams, 1)
     tile = smoothstep(0.30, 0.12, near)
     height = smoothstep(0.42, 0.0, blur(seams, 2))
-    stones = np.array([[rgb(c) for c in STONES[name]] for name in NAMES])
+    stones = np.array([[parse_colour(c) for c in STONES[name]] for name in NAMES])
     count = len(regions)
     colours = stones[regions, rng.integers(0, 3, count)]
     colours = colours * rng.normal(1, 0.085, (count, 1)) + rng.normal(0, 0.018, (count, 3))
     gold = np.isin(regions, [NAMES.index("gold"), NAMES.index("sun")])
     tilt = np.clip(rng.normal(0, 1, count), -1.3, 2.2)
     colours = colours * (1 + (0.04 + 0.17 * gold) * tilt)[:, None] + (0.03 * gold * tilt)[:, None]
-    light = relief_light(3.2 * height) + 0.03 * fractal(shape, 5, rng, 2)
-    face = colours[owner].astype(np.float32) * (1 + 0.05 * fractal(shape, 9, rng, 3))[..., None]
+    light = compute_relief_light(3.2 * height) + 0.03 * sum_octaves(shape, 5, rng, 2)
+    face = colours[owner].astype(np.float32) * (1 + 0.05 * sum_octaves(shape, 9, rng, 3))[..., None]
     face = face * (1 + 0.55 * np.clip(light, -0.8, 0.9))[..., None]
     face += (0.25 * smoothstep(0.25, 0.8, light) * (0.4 + gold[owner]))[..., None]
-    grout = rgb(GROUT) * (1 + 0.16 * fractal(shape, 4, rng, 3))[..., None]
-    glow = 1 + 0.07 * fractal(shape, 900, rng, 2)
-    return mix(grout, face, tile) * glow[..., None]
+    grout = parse_colour(GROUT) * (1 + 0.16 * sum_octaves(shape, 4, rng, 3))[..., None]
+    glow = 1 + 0.07 * sum_octaves(shape, 900, rng, 2)
+    return blend_pictures(grout, face, tile) * glow[..., None]
