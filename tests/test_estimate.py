@@ -252,7 +252,7 @@ def test_the_engine_asks_the_planner_what_the_estimate_asks(
 
     monkeypatch.setenv("FARM_MEMORY_GB", "5.5")
     settings.cache_clear()
-    told = render.machine()
+    told = render.describe_machine()
     engine = Engine.load("vgg16", "auto", weights_dir, logging.info, memory_gb=5.5)
     alike = worker(device_kind=told.device_kind, itemsize=told.itemsize, winograd=told.winograd)
     recipe = Recipe(content_weight=0, optimizer="lbfgs")
@@ -266,7 +266,7 @@ def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> N
     from workers.heartbeat import Heartbeat
 
     install()
-    told = render.machine()
+    told = render.describe_machine()
     Heartbeat("worker@test", told)._beat()
     with sessions.read_session() as session:
         (found,) = registry.list_alive(session)

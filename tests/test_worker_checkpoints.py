@@ -15,7 +15,7 @@ from tests.test_estimate import step
 from tests.test_jobs import claim, lose
 from tests.test_submit import picture
 from workers import checkpoints
-from workers.checkpoints import Checkpoints
+from workers.checkpoints import CheckpointWriter
 
 pytestmark = pytest.mark.usefixtures("any_storage", "database")
 
@@ -34,7 +34,7 @@ def test_one_checkpoint_is_kept_and_the_next_attempt_finds_it() -> None:
     # Given an attempt that has come to the end of a level, and one iteration further
     submit(picture(0), [picture(1)], Recipe(size=256))
     first = taken()
-    writer = Checkpoints(first, storage())
+    writer = CheckpointWriter(first, storage())
     for number in (1, 2):
         writer.update(step(1, number, 2, side=8, seconds=number))
     writer.update(step(2, 1, 2, side=8, seconds=3))
@@ -46,7 +46,7 @@ def test_one_checkpoint_is_kept_and_the_next_attempt_finds_it() -> None:
     assert found is not None
     assert (found.facts.level, found.facts.iteration) == (1, 2)
     # And its own replaces the first one's
-    Checkpoints(second, storage()).write(step(2, 1, 2, side=8, seconds=3))
+    CheckpointWriter(second, storage()).write(step(2, 1, 2, side=8, seconds=3))
     assert keys(second.job) == ["2/checkpoint.safetensors"]
     with sessions.read_session() as session:
         assert states.get(session, second.job.id).checkpoint_attempt == 2
@@ -57,9 +57,9 @@ def test_a_stale_attempts_checkpoint_is_refused_and_the_newer_stays() -> None:
     first = taken()
     lose(first.job.id, 1)
     second = taken()
-    Checkpoints(second, storage()).write(step(2, 1, 2, side=8, seconds=3))
+    CheckpointWriter(second, storage()).write(step(2, 1, 2, side=8, seconds=3))
     with pytest.raises(AttemptLost):
-        Checkpoints(first, storage()).write(step(1, 1, 2, side=8, seconds=1))
+        CheckpointWriter(first, storage()).write(step(1, 1, 2, side=8, seconds=1))
     lose(first.job.id, 2)
     third = checkpoints.read_newest(taken().job, storage())
     assert third is not None
@@ -70,7 +70,7 @@ def test_a_stale_attempts_checkpoint_is_refused_and_the_newer_stays() -> None:
 def test_a_checkpoint_that_cannot_be_read_is_told_of(harm: str, told: type[Exception]) -> None:
     submit(picture(0), [picture(1)], Recipe(size=256))
     first = taken()
-    Checkpoints(first, storage()).write(step(1, 1, 2, side=8, seconds=1))
+    CheckpointWriter(first, storage()).write(step(1, 1, 2, side=8, seconds=1))
     key = first.job.checkpoint_key(1)
     if harm == "gone":
         storage().delete(key)
@@ -90,7 +90,7 @@ def test_a_storage_that_refuses_stops_no_job(monkeypatch: pytest.MonkeyPatch) ->
 
     with monkeypatch.context() as away:
         away.setattr("farm.storage.Storage.writing", full)
-        Checkpoints(first, storage()).write(step(1, 1, 2, side=8, seconds=1))
+        CheckpointWriter(first, storage()).write(step(1, 1, 2, side=8, seconds=1))
     with sessions.read_session() as session:
         assert states.get(session, first.job.id).checkpoint_attempt is None
     with sessions.write_session() as session:

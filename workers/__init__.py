@@ -1,1 +1,4 @@
-"""The workers: processes that take tickets, render, and report; and the janitor that tidies."""
+"""Workers: processes that take tickets, render, and report; and the janitor.
+
+May use every room of `farm`.
+"""

@@ -35,8 +35,8 @@ def read_newest(job: Job, store: Storage) -> Checkpoint | None:
         return checkpoint.read(path)
 
 
-class Checkpoints:
-    """Those that one attempt writes: at each level's end, and every few minutes."""
+class CheckpointWriter:
+    """Writer of one attempt's checkpoints: at each level's end, and every `checkpoint_seconds`."""
 
     def __init__(self, claim: Claim, store: Storage) -> None:
         self._job, self._attempt, self._store = claim.job, claim.attempt, store
@@ -54,7 +54,7 @@ class Checkpoints:
             self.write(step)
 
     def write(self, step: Step) -> None:
-        """Now.
+        """Write a checkpoint now, and delete the one of the attempt before.
 
         Raises:
             AttemptLost: the job is another attempt's.

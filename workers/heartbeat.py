@@ -1,5 +1,7 @@
-"""A thread of the rendering process that says it is alive and renews the lease of its job; and ends the
-process if the job gets no further."""
+"""Heartbeat of the rendering process: a thread that renews the lease of its job.
+
+It ends the process if the job makes no progress.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from farm.settings import settings
 
 BEATS_IN_A_LEASE = 4
 LONGEST_PAUSE = 15.0  # s between beats
-SECONDS_PER_MEGAPIXEL = 120.0  # of patience; a slow CPU takes a tenth of that
+SECONDS_PER_MEGAPIXEL = 120.0  # of an iteration at most; a slow CPU takes a tenth of that
 STUCK = "its worker got no further and was ended"
 EXIT_STUCK = 70
 
@@ -35,7 +37,7 @@ class Heartbeat(threading.Thread):
         super().__init__(name="heartbeat", daemon=True)
         self._worker = (worker, machine)
         self._claim: states.Claim | None = None
-        self._moved = time.monotonic()
+        self._progressed_at = time.monotonic()
         self._pause = min(LONGEST_PAUSE, settings().lease_seconds / BEATS_IN_A_LEASE)
 
     @contextmanager
@@ -49,8 +51,8 @@ class Heartbeat(threading.Thread):
             self._claim = None
 
     def note_progress(self) -> None:
-        """The job got further, if only by an iteration."""
-        self._moved = time.monotonic()
+        """Note that the job made progress, if only by an iteration."""
+        self._progressed_at = time.monotonic()
 
     def run(self) -> None:
         wait = threading.Event().wait
@@ -60,7 +62,9 @@ class Heartbeat(threading.Thread):
 
     def _beat(self) -> None:
         claim = self._claim
-        stuck = claim is not None and time.monotonic() - self._moved > compute_patience(claim.job)
+        stuck = claim is not None and time.monotonic() - self._progressed_at > compute_patience(
+            claim.job
+        )
         try:
             with sessions.write_session() as session:
                 registry.record_heartbeat(session, *self._worker)

@@ -23,7 +23,7 @@ class Inputs:
     cache: FeatureCache = field(default_factory=FeatureCache)
 
 
-_kept: tuple[str, Inputs] | None = None  # of the latest exploration
+_cached: tuple[str, Inputs] | None = None  # of the latest exploration
 
 
 def load_inputs(job: Job, decode: Callable[[Upload, str], Picture]) -> Inputs:
@@ -32,10 +32,10 @@ def load_inputs(job: Job, decode: Callable[[Upload, str], Picture]) -> Inputs:
     Args:
         decode: returns an upload, under the name that a person knows it by.
     """
-    global _kept
-    if _kept and _kept[0] == job.exploration_id:
-        return _kept[1]
-    _kept = None  # before the next are decoded, so that both need not fit
+    global _cached
+    if _cached and _cached[0] == job.exploration_id:
+        return _cached[1]
+    _cached = None  # before the next are decoded, so that both need not fit
     content = decode(job.content, "photograph")
     styles = [
         decode(style.upload, f"painting {number}" if job.styles[1:] else "painting")
@@ -43,5 +43,5 @@ def load_inputs(job: Job, decode: Callable[[Upload, str], Picture]) -> Inputs:
     ]
     found = Inputs(content, styles)
     if job.exploration_id:
-        _kept = (job.exploration_id, found)
+        _cached = (job.exploration_id, found)
     return found

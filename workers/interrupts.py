@@ -1,4 +1,4 @@
-"""Leaving a job before it is done, because a person or the operator asks for it."""
+"""Interrupts of a job before it is done: by a person's cancellation or by the operator."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from workers import retries
 stopping = threading.Event()  # the operator wants this process to end
 
 
-class Stop(Exception):
-    """Leave the loop: `state` says who asked for it."""
+class Interrupted(Exception):
+    """Order to leave the loop; `state` is CANCELLING for a person, QUEUED for the operator."""
 
     def __init__(self, state: State) -> None:
         self.state = state
 
 
-class Waits:
-    """The pauses of an attempt that waits for the storage: noted once, and left when it is to stop.
+class StorageWait:
+    """Callback of an attempt's pauses while the storage is away.
 
-    on_progress: called too, so that waiting is not taken for being stuck.
+    Renews the lease, adds one note to the timeline, and raises Interrupted when the job is to be left.
+
+    Args:
+        on_progress: called at each pause, so that waiting is not taken for being stuck.
     """
 
     def __init__(self, attempt: AttemptRef, on_progress: Callable[[], None]) -> None:
@@ -36,10 +39,10 @@ class Waits:
     def __call__(self) -> None:
         self._on_progress()
         if stopping.is_set():
-            raise Stop(State.QUEUED)
+            raise Interrupted(State.QUEUED)
         with suppress(*retries.DatabaseAway), sessions.write_session() as session:
             if attempts.renew_lease(session, self._attempt) is State.CANCELLING:
-                raise Stop(State.CANCELLING)
+                raise Interrupted(State.CANCELLING)
             if not self._noted:
                 attempts.note(session, self._attempt, "waits for the storage, which does not answer")
                 self._noted = True

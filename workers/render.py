@@ -1,4 +1,4 @@
-"""One claimed job from its uploads to its result: the loop around the engine."""
+"""Rendering of a claimed job, from its uploads to its result: the loop around the engine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from farm.settings import settings
 from farm.storage import Storage, storage
 from workers import checkpoints, retries
 from workers.inputs import Inputs, load_inputs
-from workers.interrupts import Stop, Waits
+from workers.interrupts import Interrupted, StorageWait
 from workers.reporter import Reporter
 
 AGAIN = "Send the same picture again, then retry this job."
@@ -42,7 +42,7 @@ AGAIN = "Send the same picture again, then retry this job."
 log = structlog.get_logger()
 
 
-def machine() -> registry.Machine:
+def describe_machine() -> registry.Machine:
     """Describe what this process renders on, for the list of workers and for estimates."""
     chosen = device.choose()
     form = precision.choose("auto", chosen)
@@ -65,13 +65,13 @@ def engine(features: str, form: str) -> Engine:
 
 
 def render(claim: Claim, on_progress: Callable[[], None]) -> bool:
-    """Render a claimed job and move its row to where it ends. Raises nothing.
+    """Render a claimed job and move its row to its next state. Raises nothing.
 
     Args:
         on_progress: called after each iteration.
 
     Returns:
-        Whether this process ran out of memory, and another should go on.
+        True if this process ran out of memory and another should resume.
     """
     job, attempt = claim.job, claim.attempt
     logger = log.bind(job=job.id, attempt=attempt.number)
@@ -81,8 +81,8 @@ def render(claim: Claim, on_progress: Callable[[], None]) -> bool:
         logger.info("finished")
     except AttemptLost:
         logger.warning("attempt lost; another owns the job, or it is gone")
-    except Stop as stop:
-        _end_stopped(attempt, stop.state)
+    except Interrupted as stop:
+        _end_interrupted(attempt, stop.state)
         logger.info("stopped", state=stop.state.value)
     except retries.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
         logger.exception("the database stays away; given up")
@@ -92,19 +92,21 @@ def render(claim: Claim, on_progress: Callable[[], None]) -> bool:
 
 
 def _end_by_error(error: Exception, attempt: AttemptRef, logger: Any) -> bool:
-    """Log what broke the attempt and move its row; returns whether this process ran out of memory."""
+    """Log the error of an attempt and move its row; return True if this process ran out of memory."""
     if device.is_out_of_memory(error):
         logger.exception("out of memory")
         message = "its worker ran out of memory"
-        _end(attempt, lambda s: states.release_interrupted(s, attempt, states.OUT_OF_MEMORY, message))
+        _write_end(
+            attempt, lambda s: states.release_interrupted(s, attempt, states.OUT_OF_MEMORY, message)
+        )
         return True
     message = _explain(error, attempt, logger)
-    _end(attempt, lambda s: states.fail(s, attempt, message))
+    _write_end(attempt, lambda s: states.fail(s, attempt, message))
     return False
 
 
 def _explain(error: Exception, attempt: AttemptRef, logger: Any) -> str:
-    """Log an error and return what a person reads of it."""
+    """Log an error and return its message to people."""
     if isinstance(error, StorageAway):
         logger.exception("the storage stays away")
         return f"{error} Once that is mended, retry this job."
@@ -125,7 +127,7 @@ class _Task:
     claim: Claim
     store: Storage
     # Called while the storage is away.
-    waits: Waits
+    storage_wait: StorageWait
     recipe: Recipe
     inputs: Inputs
     engine: Engine
@@ -135,16 +137,16 @@ def _render(claim: Claim, on_progress: Callable[[], None]) -> None:
     job, attempt = claim.job, claim.attempt
     store = storage()
     recipe = Recipe.parse(job.recipe)
-    waits = Waits(attempt, on_progress)
-    inputs = load_inputs(job, lambda upload, called: _decode_upload(store, waits, upload, called))
-    resume = _find_checkpoint(store, waits, claim)
+    storage_wait = StorageWait(attempt, on_progress)
+    inputs = load_inputs(job, lambda upload, label: _decode_upload(store, storage_wait, upload, label))
+    resume = _find_checkpoint(store, storage_wait, claim)
     ready = _load_engine(recipe, resume)
     retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.network))
     device.reset_peak_memory(ready.device)
     reporter = Reporter(claim, store)
     on = device.describe(ready.device)
     reporter.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
-    task = _Task(claim, store, waits, recipe, inputs, ready)
+    task = _Task(claim, store, storage_wait, recipe, inputs, ready)
     step = None
     for step in _run_steps(task, resume):
         on_progress()
@@ -164,33 +166,33 @@ def _load_engine(recipe: Recipe, resume: Checkpoint | None) -> Engine:
         return engine(recipe.features, recipe.precision)
 
 
-def _decode_upload(store: Storage, waits: Waits, upload: Upload, called: str) -> Picture:
+def _decode_upload(store: Storage, storage_wait: StorageWait, upload: Upload, label: str) -> Picture:
     """Return an upload, float32 (H, W, 3) sRGB in [0, 1].
 
     Args:
-        called: the picture's name in messages.
+        label: the picture's name in messages.
 
     Raises:
         RenderFailed: what is stored is not what was sent, or it is gone.
     """
     try:
-        data = retries.call_storage(lambda: store.get_whole(upload.key, upload.sha256), waits)
+        data = retries.call_storage(lambda: store.get_whole(upload.key, upload.sha256), storage_wait)
     except NotFound as error:
-        raise RenderFailed(f"{called.capitalize()}: {error} {AGAIN}") from error
-    return decode_picture(data, called, settings().max_upload_megapixels)
+        raise RenderFailed(f"{label.capitalize()}: {error} {AGAIN}") from error
+    return decode_picture(data, label, settings().max_upload_megapixels)
 
 
-def _find_checkpoint(store: Storage, waits: Waits, claim: Claim) -> Checkpoint | None:
+def _find_checkpoint(store: Storage, storage_wait: StorageWait, claim: Claim) -> Checkpoint | None:
     """Return the checkpoint to resume from; None: there is none, or none that can be read."""
     try:
-        return retries.call_storage(lambda: checkpoints.read_newest(claim.job, store), waits)
+        return retries.call_storage(lambda: checkpoints.read_newest(claim.job, store), storage_wait)
     except (InvalidInput, NotFound) as error:
         log.warning("checkpoint not usable", job=claim.job.id, error=str(error))
-        _note(claim.attempt, "begins anew: what the last attempt left cannot be read")
+        _add_note(claim.attempt, "begins anew: what the last attempt left cannot be read")
         return None
 
 
-def _note(attempt: AttemptRef, message: str) -> None:
+def _add_note(attempt: AttemptRef, message: str) -> None:
     """Add a line to the job's timeline."""
     retries.write(lambda s: attempts.note(s, attempt, message))
 
@@ -209,10 +211,10 @@ def _run_steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
         except InvalidInput as error:
             log.warning("checkpoint not usable", job=task.claim.job.id, error=str(error))
             anew = "begins anew: what the last attempt left does not go with this worker"
-            _note(task.claim.attempt, anew)
+            _add_note(task.claim.attempt, anew)
         else:
             resumed = f"resumed at level {facts.level}, iteration {facts.iteration}"
-            _note(task.claim.attempt, resumed)
+            _add_note(task.claim.attempt, resumed)
             yield first
             yield from steps
             return
@@ -226,7 +228,7 @@ def _finish(task: _Task, step: Step) -> None:
     inputs = task.inputs
     figures = quality.measure(picture, inputs.content, inputs.styles, task.recipe, ready, inputs.cache)
     resolved = ready.resolve(task.recipe)
-    retries.call_storage(lambda: store_pictures(job, task.store, picture, resolved), task.waits)
+    retries.call_storage(lambda: store_pictures(job, task.store, picture, resolved), task.storage_wait)
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
         "peak_memory_bytes": device.read_peak_memory(ready.device),
@@ -240,10 +242,10 @@ def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
     """Move to succeeded, unless the job was cancelled while its picture was measured and stored.
 
     Raises:
-        Stop: it was.
+        Interrupted: it was.
     """
     if attempts.renew_lease(session, task.claim.attempt) is State.CANCELLING:
-        raise Stop(State.CANCELLING)
+        raise Interrupted(State.CANCELLING)
     states.succeed(session, task.claim.attempt, metrics)
 
 
@@ -257,16 +259,16 @@ def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -
             encode.write_view(picture, file)
 
 
-def _end_stopped(attempt: AttemptRef, state: State) -> None:
+def _end_interrupted(attempt: AttemptRef, state: State) -> None:
     """Move the row of an attempt that was asked to stop."""
     if state is State.CANCELLING:
-        _end(attempt, lambda s: states.confirm_cancelled(s, attempt))
+        _write_end(attempt, lambda s: states.confirm_cancelled(s, attempt))
     else:
         reason = "its worker was stopped; waits for another"
-        _end(attempt, lambda s: states.requeue(s, attempt, reason))
+        _write_end(attempt, lambda s: states.requeue(s, attempt, reason))
 
 
-def _end(attempt: AttemptRef, move: Callable[[Session], None]) -> None:
+def _write_end(attempt: AttemptRef, move: Callable[[Session], None]) -> None:
     """Move the row of an attempt that ends; where that fails, its lease lapses."""
     try:
         retries.write(move)

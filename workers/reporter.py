@@ -22,8 +22,8 @@ from farm.pictures import encode
 from farm.settings import settings
 from farm.storage import Storage
 from workers import retries
-from workers.checkpoints import Checkpoints
-from workers.interrupts import Stop, stopping
+from workers.checkpoints import CheckpointWriter
+from workers.interrupts import Interrupted, stopping
 
 REPORT_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0
@@ -34,11 +34,11 @@ log = structlog.get_logger()
 
 
 class Reporter:
-    """Turns steps into rows and previews, not more often than is useful."""
+    """Writer of progress rows and previews, not more often than is useful."""
 
     def __init__(self, claim: Claim, store: Storage) -> None:
         self._job, self._attempt, self._store = claim.job, claim.attempt, store
-        self._checkpoints = Checkpoints(claim, store)
+        self._checkpoints = CheckpointWriter(claim, store)
         self._reported = self._previewed = -1e9
         self._preview_took = 0.0
         self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
@@ -55,12 +55,12 @@ class Reporter:
         """Report an iteration, if it is time to.
 
         Raises:
-            Stop: a person cancelled the job, or this process shall end.
+            Interrupted: a person cancelled the job, or this process shall end.
             AttemptLost: the job is another attempt's.
         """
         if stopping.is_set() and step.progress < 1:
             self._checkpoints.write(step)
-            raise Stop(State.QUEUED)
+            raise Interrupted(State.QUEUED)
         if step.level != self._level[0]:
             self._level = (step.level, step.seconds, step.progress)
             self._first = step.iteration
@@ -90,7 +90,7 @@ class Reporter:
             return
         self._lines.clear()
         if state is State.CANCELLING:
-            raise Stop(state)
+            raise Interrupted(state)
 
     def _store_preview(self, step: Step) -> None:
         """Store a preview; one that cannot be stored is left out."""

@@ -1,4 +1,4 @@
-"""Going on while the database or the storage is away for a while: FARM_OUTAGE_SECONDS at most."""
+"""Retries while the database or the storage is away, for FARM_OUTAGE_SECONDS at most."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ DatabaseAway = (OperationalError, InterfaceError)
 log = structlog.get_logger()
 
 
-def write(what: Callable[[Session], T]) -> T:
-    """Carry out `what` in a session that writes, again and again while the database is away.
+def write(operation: Callable[[Session], T]) -> T:
+    """Run an operation in a session that writes, and retry it while the database is away.
 
     Raises:
         OperationalError, InterfaceError: it was away for too long.
     """
 
-    def once() -> T:
+    def run_once() -> T:
         with sessions.write_session() as session:
-            return what(session)
+            return operation(session)
 
-    return _retry(once, DatabaseAway)
+    return _retry(run_once, DatabaseAway)
 
 
-def call_storage(what: Callable[[], T], waiting: Callable[[], None] = lambda: None) -> T:
-    """Carry out `what` with the storage, again and again while it is away.
+def call_storage(operation: Callable[[], T], on_pause: Callable[[], None] = lambda: None) -> T:
+    """Run an operation on the storage, and retry it while the storage is away.
 
     Args:
-        waiting: called before each pause; what it raises ends the waiting.
+        on_pause: called before each pause; an exception from it ends the retries.
 
     Raises:
         StorageAway: it was away for too long.
     """
-    return _retry(what, (StorageAway,), waiting)
+    return _retry(operation, (StorageAway,), on_pause)
 
 
 def _retry(
-    what: Callable[[], T],
-    away: tuple[type[Exception], ...],
-    waiting: Callable[[], None] = lambda: None,
+    operation: Callable[[], T],
+    errors: tuple[type[Exception], ...],
+    on_pause: Callable[[], None] = lambda: None,
 ) -> T:
-    """The pauses grow; the last try's error is raised."""
+    """Retry an operation after pauses that grow; raise the error of the last try."""
     began, pause = time.monotonic(), FIRST_PAUSE
     while time.monotonic() - began < settings().outage_seconds:
         try:
-            return what()
-        except away as error:
+            return operation()
+        except errors as error:
             reason = getattr(error, "orig", error)  # a database's own words, without the statement
             log.warning("tried in vain", error=str(reason), again_in_seconds=pause)
-        waiting()
+        on_pause()
         time.sleep(pause)
         pause = min(LONGEST_PAUSE, 2 * pause)
-    return what()
+    return operation()

@@ -1,4 +1,4 @@
-"""The Celery app and its one task. The parent process stays light; a child renders.
+"""Celery app with one task. The parent process stays light; a child renders.
 
 Run by `farm worker` as `celery --app workers.tasks worker`.
 """
@@ -37,26 +37,28 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 
 @worker_process_init.connect
 def prepare_child(**_: Any) -> None:
-    """In the child, before its first ticket: load torch, and say that the worker is there."""
+    """Load torch and start the heartbeat, in the child before its first ticket."""
     global _heartbeat
     log.configure()
     from workers import render
 
-    _heartbeat = Heartbeat(settings().worker_name, render.machine())
+    _heartbeat = Heartbeat(settings().worker_name, render.describe_machine())
     _heartbeat.start()
 
 
 @worker_shutting_down.connect
 def stop_child(**_: Any) -> None:
-    """In the parent, which now waits for the task at hand: have the child give its job back."""
+    """Have the child requeue its job, from the parent, which now waits for the current task."""
     for child in psutil.Process().children():
         child.terminate()
 
 
 class Ticket(Request):
-    """A ticket that Redis did not take back while it was away counts as at hand for good; the parent
-    takes one at a time, and would never take another. So it is forgotten here; should Redis send it
-    again a day later, it finds nothing to do."""
+    """Ticket that is acknowledged although Redis was away.
+
+    Kombu would count it as unacknowledged for good; the parent takes one at a time, and would never take
+    another. Should Redis deliver it again a day later, it finds nothing to do.
+    """
 
     def acknowledge(self) -> None:
         super().acknowledge()
@@ -67,22 +69,22 @@ class Ticket(Request):
 
 @app.task(name=TASK, Request=Ticket)
 def render_next(work_class: str) -> None:
-    """One ticket: claim the best waiting job of this class and render it; if there is none, done."""
+    """Claim the best waiting job of this class and render it; do nothing if there is none."""
     from workers import render
 
     assert _heartbeat is not None, "prepare_child runs first"
-    if stopping.is_set():  # somebody stopped this process alone, and it gave its job back
+    if stopping.is_set():  # this process alone was stopped, and requeued its job
         send_ticket(WorkClass(work_class))
         os._exit(EXIT_STOPPED)  # the parent starts another child
-    # The pool sets its own handler after `prepare_child`; while a job is at hand it is ours, so that
-    # the job is given back and not torn apart.
+    # The pool sets its own handler after `prepare_child`; during a job it is ours, so that the
+    # job is requeued and not torn apart.
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     with sessions.write_session() as session:
         claim = states.claim(session, WorkClass(work_class), settings().worker_name)
     if claim is None:
         return
     with _heartbeat.renew_lease_of(claim):
-        fresh_memory_wanted = render.render(claim, _heartbeat.note_progress)
+        out_of_memory = render.render(claim, _heartbeat.note_progress)
     cleanup.remove_files(claim.job.id)
-    if fresh_memory_wanted:
+    if out_of_memory:
         os._exit(EXIT_OUT_OF_MEMORY)  # the parent starts another child
