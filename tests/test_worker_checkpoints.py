@@ -89,7 +89,7 @@ def test_a_storage_that_refuses_stops_no_job(monkeypatch: pytest.MonkeyPatch) ->
         raise OSError("No space left on device")
 
     with monkeypatch.context() as away:
-        away.setattr("farm.storage.Storage.writing", full)
+        away.setattr("farm.storage.Storage.open_writer", full)
         CheckpointWriter(first, storage()).write(step(1, 1, 2, side=8, seconds=1))
     with sessions.read_session() as session:
         assert states.get(session, first.job.id).checkpoint_attempt is None
