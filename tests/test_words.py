@@ -28,9 +28,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("farm", "workers", "web")
 
-# Percent. Both only improve: whoever brings the code further moves the bound along.
-MOST_DIALECT_DOCSTRINGS = 4.0
-LEAST_VERB_FIRST = 85.0
+# Percent. Both only improve: who is better by more than the slack moves the bound along.
+SLACK = 3.0
+MOST_DIALECT_DOCSTRINGS = 1.0
+LEAST_VERB_FIRST = 95.0
 
 DIALECT = frozenset({"How", "Of", "That", "What", "When", "Where", "Whether", "Who"})
 CONVERSIONS = frozenset({"as", "from", "to"})
@@ -52,31 +53,18 @@ model_validator patch post put register register_error_handler result_callback r
 teardown_appcontext
 """
 VERBS = """
-abort accept acknowledge acquire act add admit advance aggregate allocate allow allows announce append
-apply are arrange ask assemble assert assign attach authenticate authorise average await beat become
-begin bind blend bound bring broadcast build bury calculate call can cancel carry cast catch change
-check choose claim classify clean clear clip close collect combine commit compare compile complete
-compress compute configure confirm connect consume contains convert convolve copy correct count create
-crop cut deactivate decide decode decompress delete deliver depends derive describe detach detect
-determine differentiate disable discard disconnect dismiss dispatch divide download downsample drain
-draw drop dump emit enable encode encrypt end enforce enlarge enqueue ensure enter enumerate escape
-estimate evaluate evict examine exchange execute exit expand expire explain explore export extend
-extract factorise fail fetch fill filter finalise find finish fit fits flatten flush fold follow forbid
-forget format freeze gather generate get group grow guard handle has hash hide identify import include
-increase inform initialise insert inspect install interpolate introduce invalidate invoke is iterate
-join keep kill launch limit list load locate lock log lower make map mark match matches measure merge
-migrate minimise modify move multiply must needs normalise note notify obey observe obtain offload open
-optimise overwrite pack pad parse paste pause perform permit persist pick pin plan plot poll pool pop
-post predict prepare preserve print probe process produce project propagate prove provide prune publish
-pull push put quantise quote raise rank rate read rebuild receive recolour recompute record recover
-redact reduce refine refresh refuse register reject release reload remember remove rename render renew
-reopen reorder repair repeat replace report requeue require rescale reserve reset resize resolve respond
-restart restore restrict resume retrieve retry return revert revive revoke rewrite rotate round run save
-scale scan schedule search select send serialise serve set shift show shrink shuffle shut sign simplify
-skip sleep smooth solve sort space spawn split spread start step stop store stylize submit subsample
-subscribe subtract succeed sum supervise supports suspend swap sweep switch sync tear terminate tighten
-touch track train transform translate trim truncate try undo unfold unpack unpool unregister update
-upgrade upload use validate verify visit wait wake walk warm warn watch weigh withdraw wrap write yield
+acknowledge add admit allocate allows apply ask average await beat begin blend build call can cancel
+carry catch check choose classify close collect compare complete compress compute configure confirm
+connect convert convolve count create crop cut decide decode delete depends describe differentiate
+download draw dump encode end enlarge ensure escape estimate exchange execute expand expire explain
+explore extract factorise fail fetch fill filter find finish fit fold forbid forget format get group
+grow handle has hash identify install invalidate invoke is iterate join keep kill limit list load lock
+log make map mark match measure move normalise note open pack pad parse plan poll pool post prepare
+print provide put quantise rank rate read recolour recompute record redact refuse release remember
+remove render renew repeat replace report requeue require reserve reset resize resolve respond restore
+retry revive revoke round run scale select send set show shrink sign simplify sort space split spread
+start step stop store stylize submit subtract succeed sum supervise sweep sync take translate trim
+unpack unpool update upgrade verify wait wake warm watch weigh withdraw write
 """
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -185,6 +173,7 @@ def offenders(found: list[Found]) -> str:
 def test_docstrings_open_with_a_verb_or_a_noun_of_the_field() -> None:
     found = docstrings()
     share = round(100 - percent(found), 1)
+    assert share >= MOST_DIALECT_DOCSTRINGS - SLACK, f"Tighten MOST_DIALECT_DOCSTRINGS to {share}."
     assert share <= MOST_DIALECT_DOCSTRINGS, (
         f"{share} % of the docstrings open with {', '.join(sorted(DIALECT))}; "
         f"{MOST_DIALECT_DOCSTRINGS} % may. "
@@ -195,6 +184,7 @@ def test_docstrings_open_with_a_verb_or_a_noun_of_the_field() -> None:
 def test_functions_begin_with_a_verb() -> None:
     found = functions()
     share = percent(found)
+    assert share <= LEAST_VERB_FIRST + SLACK, f"Tighten LEAST_VERB_FIRST to {share}."
     assert share >= LEAST_VERB_FIRST, (
         f"{share} % of the functions begin with a verb; {LEAST_VERB_FIRST} % must. "
         f"Name what the function does, or add the verb to VERBS if it is one:\n{offenders(found)}"
