@@ -10,7 +10,7 @@ SET_UP_TEST := .venv/.test
 PROCESSES ?= 4
 NEEDS_MORE := browser or postgres or weights or processes or faults
 
-.PHONY: up help setup test test-fast test-faults lint format samples docs screenshots bench-engine bench-web bench-start bench-lists bench-presets bench-looks clean
+.PHONY: up help setup test test-fast coverage test-faults lint format samples docs screenshots bench-engine bench-web bench-start bench-lists bench-presets bench-looks clean
 
 up: setup ## set up and run the farm on http://127.0.0.1:8000; the default
 	@exec $(BIN)/farm up
@@ -38,6 +38,10 @@ test: $(SET_UP_TEST) ## every test but the slow faults; ARGS="tests/test_recipe.
 
 test-fast: $(SET_UP_TEST) ## in a minute: what needs no browser, PostgreSQL, weights or processes of a farm
 	@$(BIN)/pytest -n 2 --dist loadgroup -m 'not ($(NEEDS_MORE))' $(ARGS)
+
+coverage: $(SET_UP_TEST) ## every test, and which lines and branches none of them runs
+	@sh tests/browser/install.sh
+	@$(BIN)/pytest --cov -n $(PROCESSES) --dist loadgroup $(ARGS)
 
 test-faults: $(SET_UP_TEST) ## kill parts of a farm at work, 35 to 50 minutes
 	@$(BIN)/pytest -m faults --timeout 1200 --log-cli-level INFO tests/faults $(ARGS)
