@@ -62,19 +62,21 @@ class Reporter:
             self._checkpoints.write(step)
             raise Interrupted(State.QUEUED)
         if step.level != self._level[0]:
-            self._level = (step.level, step.seconds, step.progress)
-            self._first = step.iteration
-            self._pace = Pace()
+            self._enter_level(step)
         if step.ends_level:
             self.add_line(str(LevelDone.from_step(step, self._level[1])))
-        now = time.monotonic()
-        if now - self._reported >= REPORT_SECONDS or step.ends_level:
-            self._reported = now
+        if step.ends_level or time.monotonic() - self._reported >= REPORT_SECONDS:
+            self._reported = time.monotonic()
             self._report(step)
             pause = max(PREVIEW_SECONDS, self._preview_took / PREVIEW_SHARE)
-            if now - self._previewed >= pause or step.ends_level:
+            if step.ends_level or self._reported - self._previewed >= pause:
                 self._store_preview(step)
         self._checkpoints.update(step)
+
+    def _enter_level(self, step: Step) -> None:
+        self._level = (step.level, step.seconds, step.progress)
+        self._first = step.iteration
+        self._pace = Pace()
 
     def _report(self, step: Step) -> None:
         """Write a report; one that the database does not take is left out: the next has all of it."""

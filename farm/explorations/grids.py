@@ -65,12 +65,9 @@ def explore(
         for each in recipes[1:]:
             each.normalise_blend(len(styles))
         sent.store()
-        whole = {
-            "recipe": recipe.model_dump(mode="json"),
-            "across": asdict(across),
-            "down": asdict(down),
-        }
-        cells = _create(Exploration(name=sent.name, **whole), sent, recipes, request)
+        made = Exploration(name=sent.name, recipe=recipe.model_dump(mode="json"))
+        made.across, made.down = asdict(across), asdict(down)
+        cells = _create(made, sent, recipes, request)
         _send_tickets(cells)
         return cells[0]
 
