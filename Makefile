@@ -7,7 +7,7 @@ SET_UP := .venv/.farm
 SET_UP_TEST := .venv/.test
 
 # Tests run in this many processes. More than processors pay, because tests of whole farms wait a lot.
-PROCESSES ?= 4
+PROCESSES ?= 3
 NEEDS_MORE := browser or postgres or weights or processes or faults
 
 .PHONY: up help setup test test-fast coverage test-faults lint format samples docs screenshots bench-engine bench-web bench-start bench-lists bench-presets bench-looks clean
