@@ -7,6 +7,7 @@ from datetime import timedelta
 from itertools import product
 
 import pytest
+from sqlalchemy import event
 
 from farm.database import sessions
 from farm.database.models import Event, Job, State, Upload, WorkClass, now
@@ -386,3 +387,18 @@ def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
         points = details.list_losses(session, states.get(session, job_id))
     assert 300 < len(points) <= details.LOSS_POINTS_SHOWN
     assert points[-1].iteration == 999
+
+
+def test_a_job_is_read_with_its_pictures_in_two_queries() -> None:
+    job_id = make_job()
+    asked: list[str] = []
+
+    def listen(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        asked.append(statement)
+
+    event.listen(sessions.engine(), "before_cursor_execute", listen)
+    with sessions.read_session() as session:
+        job = states.get(session, job_id)
+    event.remove(sessions.engine(), "before_cursor_execute", listen)
+    assert (job.content.sha256, job.styles[0].upload.sha256) == ("c" * 64, "c" * 64)
+    assert len([statement for statement in asked if statement.startswith("SELECT")]) == 2
