@@ -161,7 +161,7 @@ def _load_style(job_id: str, number: int) -> Upload:
 
 
 def _send_upload(upload: Upload) -> Response:
-    """Send a picture as it came, under the type that its first bytes tell.
+    """Send a picture as it came, as the type that its first bytes show.
 
     Raises:
         farm.errors.NotFound: the file is gone.

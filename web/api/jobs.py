@@ -123,8 +123,8 @@ def list_jobs(query_data: JobQuery) -> JobPage:
 @blueprint.output(JobOut)
 @blueprint.doc(responses=answers.NO_JOB)
 def get_job(job_id: str) -> Response:
-    """Return one job. Send its ETag back in If-None-Match to be told only of a change; Retry-After says
-    when to ask again."""
+    """Return one job. Its ETag in If-None-Match asks only for a change; Retry-After holds the seconds to
+    the next question."""
     version = details.read_version(job_id)
     tag = f"{SHAPE}.{version}" if version else None
     if tag and request.if_none_match.contains(tag):

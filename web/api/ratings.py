@@ -55,7 +55,7 @@ def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
 @blueprint.output({}, 204, description="Nothing is said any more.")
 @blueprint.doc(tags=["Ratings"], responses=answers.OTHER_SITE)
 def withdraw(job_id: str, rater: str) -> ResponseReturnValue:
-    """Forget what a rater said."""
+    """Delete a rater's stars."""
     with sessions.write_session() as session:
         ratings.withdraw(session, job_id, rater)
     return "", 204

@@ -1,4 +1,4 @@
-"""The same act on the jobs that were selected: first a page that says what it will do, then the act."""
+"""One act on the jobs that were selected: first a page that asks, then the act."""
 
 from __future__ import annotations
 

@@ -210,9 +210,10 @@ def _make_defaults(version: str | None) -> Recipe:
 
 
 def _read_stops(balance: str) -> float:
-    """
+    """Read the stops of the slider.
+
     Raises:
-        InvalidInput: it is no number that the slider has.
+        InvalidInput: it is no number, or beyond its ends.
     """
     try:
         stops = float(balance)
@@ -269,7 +270,7 @@ def find_unknown_fields(form: FlaskForm, sent: Iterable[str]) -> Iterator[Proble
 
 def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:
     """Put each problem beside its field; return all as (field's id or "", text)."""
-    said = []
+    messages = []
     for problem in problems:
         name = problem.field.partition(".")[0]
         if name == "content_weight" and not form.content_weight.data:
@@ -279,8 +280,8 @@ def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[st
         if field is not None:
             field.errors = [*field.errors, message]
         title = field.label.text if field is not None else problem.field
-        said.append((name if field is not None else "", f"{title}: {message}"))
-    return said
+        messages.append((name if field is not None else "", f"{title}: {message}"))
+    return messages
 
 
 def list_choices(version: str | None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def send_fragment(template: str, tag: str | None = None, /, **values: Any) -> Re
     response = make_response(text)
     response.cache_control.private = True
     response.cache_control.no_cache = True
-    response.set_etag(tag or _digest(text))
+    response.set_etag(tag or _compute_digest(text))
     response.make_conditional(request)
     return response
 
@@ -35,7 +35,7 @@ def send_unchanged(tag: str) -> Response:
     return response
 
 
-def _digest(text: str) -> str:
+def _compute_digest(text: str) -> str:
     """Return a digest of all but the token of its forms, which differs each second."""
     token = g.get("csrf_token")
     return hashlib.sha256((text.replace(token, "") if token else text).encode()).hexdigest()[:16]

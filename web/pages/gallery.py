@@ -14,7 +14,7 @@ from web.pages.jobs import SORTS, keep_question, read_question
 
 PAGE = 30  # pictures in one page
 STEPS = 8  # shapes from a square to twice as wide
-MOST = 12  # steps either way
+MAX_STEPS = 12  # steps either way
 
 
 @blueprint.get("/gallery")
@@ -37,4 +37,4 @@ def classify_shape(job: Job) -> int:
     """Return a picture's proportions, from 0 (tall) to 24 (wide), for a class such as `shape-12` of
     site.css: a row of pictures needs to know how wide each is, and pages have no styles of their own."""
     steps = round(math.log2(job.width / job.height) * STEPS)
-    return MOST + max(-MOST, min(MOST, steps))
+    return MAX_STEPS + max(-MAX_STEPS, min(MAX_STEPS, steps))

@@ -104,13 +104,15 @@ def _load_kept_job(job_id: str) -> Job | None:
         return states.get(session, job_id)
 
 
-def _render_form(form: FlaskForm, kept: Job | None, said: list[tuple[str, str]] | None = None) -> str:
+def _render_form(
+    form: FlaskForm, kept: Job | None, messages: list[tuple[str, str]] | None = None
+) -> str:
     form.once.data = form.once.data or secrets.token_hex(16)
     return render_template(
         "new.html",
         form=form,
         kept=kept,
-        said=said or [],
+        messages=messages or [],
         megabytes=settings().max_upload_mb,
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
         most_styles=MAX_STYLES,

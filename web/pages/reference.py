@@ -81,13 +81,13 @@ def _operation(spec: dict[str, Any], path: str, method: str, item: dict[str, Any
         body=body,
         answer_type=answer_type,
         answer=answer,
-        statuses=[(code, _describe(told)) for code, told in item["responses"].items()],
+        statuses=[(code, _describe(response)) for code, response in item["responses"].items()],
     )
 
 
-def _describe_content(spec: dict[str, Any], told: dict[str, Any]) -> tuple[str, list[Field]]:
+def _describe_content(spec: dict[str, Any], body: dict[str, Any]) -> tuple[str, list[Field]]:
     """Return the media type of a body, and its fields if it has any."""
-    for kind, content in told.get("content", {}).items():
+    for kind, content in body.get("content", {}).items():
         return kind, list(_list_fields(spec, _resolve(spec, content.get("schema", {}))))
     return "", []
 
