@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -227,6 +228,46 @@ def test_a_waiting_job_tells_what_it_needs_until_it_tells_its_time_left(
 )
 def test_times_are_told_no_finer_than_they_are_known(seconds: float, told: str) -> None:
     assert words.format_about_time(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (20, "< 1 min"),
+        (61, "1 min"),
+        (42 * 60, "42 min"),
+        (9700, "2 h 42 min"),
+        (40 * 3600 + 1900, "41 h"),
+    ],
+)
+def test_a_button_has_room_for_few_words(seconds: float, shown: str) -> None:
+    assert words.format_short_need(3000, 2000, True, seconds) == f"6 MP · {shown}"
+    assert words.format_short_need(3000, 2000, False, seconds) == "6 MP · too large"
+    assert words.format_short_need(3000, 2000, None, None) == "6 MP"
+
+
+def test_the_forms_lines_are_a_part_of_its_page(
+    client: FlaskClient, worker: Callable[..., None]
+) -> None:
+    def lines(**asked: Any) -> str:
+        return client.get("/estimate", query_string=asked).text
+
+    # While nobody knows the photograph, they are what the page has
+    page = client.get("/").text
+    parts = re.findall(r"<(?:p|small)[^>]*>[^<]*</(?:p|small)>", lines(size=512))
+    assert len(parts) > 10
+    assert [part for part in parts if part not in page] == []
+
+    # With it, each size, the one that was typed, and the grid are worded
+    worker()
+    found = lines(size=1000, width=1600, height=900)
+    assert re.search(r'id="need-2048">2.4 MP · ', found)
+    assert "1000 × 562 px" in found
+    assert re.search(r"9 drafts of 256 × 144 px: .* on worker@host\.", found)
+
+    # A setting that is half typed leaves them empty
+    assert "px:" not in lines(size="10 ", style_layers="relu", width=1600, height=900)
+    assert "MP" not in lines(size=512, width=0, height=900)
 
 
 # The form's live line, in a real browser

@@ -158,3 +158,17 @@ def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
     page.goto(served)
     expect(page.get_by_label("Name")).to_have_value("")
     expect(page.locator('[data-drop="content"] figcaption')).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_a_weight_that_was_typed_outlasts_loading_again(page: Page, served: str) -> None:
+    page.goto(served)
+    page.get_by_text("Advanced settings").click()
+    page.get_by_label("Content weight").fill("0.24")
+    kept = "localStorage.getItem('style-farm draft 0.2')?.includes('0.24')"
+    wait_for(lambda: page.evaluate(kept), 10)
+
+    page.reload()
+
+    expect(page.get_by_label("Content weight")).to_have_value("0.24")
+    expect(page.locator("#balance-words")).to_contain_text("4 times more")
