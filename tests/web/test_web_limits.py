@@ -42,6 +42,11 @@ def ask(client: FlaskClient) -> int:
     return client.post("/api/v1/estimate", json=asked).status_code
 
 
+def ask_of_a_grid(client: FlaskClient) -> int:
+    asked = {"width": 300, "height": 200}
+    return client.post("/api/v1/explorations/estimate", json=asked).status_code
+
+
 def test_too_many_changes_are_refused_with_the_time_to_come_again(limited: Callable) -> None:
     client = limited(FARM_RATE_LIMIT=THREE)
     assert [change(client) for _ in range(4)] == [404, 404, 404, 429]
@@ -55,6 +60,7 @@ def test_too_many_changes_are_refused_with_the_time_to_come_again(limited: Calla
     assert answer.headers["X-RateLimit-Remaining"] == "0"
     # Looking is no change, nor is a question
     assert {ask(client) for _ in range(9)} == {200}
+    assert {ask_of_a_grid(client) for _ in range(9)} == {200}
     assert {client.get("/api/v1/jobs").status_code for _ in range(9)} == {200}
     assert client.get("/").status_code == 200
 

@@ -22,7 +22,8 @@ REDIS: dict[str, str | int] = {
     "socket_connect_timeout": REDIS_SECONDS,
 }
 WAIT = "X-RateLimit-Wait"  # s; the limiter would put it into every answer's Retry-After
-QUESTIONS = frozenset({"api.estimate_size", "api.estimate_sizes"})  # sent by POST, and change nothing
+# Sent by POST, and change nothing.
+QUESTIONS = frozenset({"api.estimate_size", "api.estimate_sizes", "api.estimate_grid"})
 
 
 def init_app(app: Flask) -> None:
