@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from sqlalchemy import create_engine, text
 
 from farm.database import schema, sessions
@@ -66,6 +67,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in GROUP_OF.keys() & used:
             if not item.get_closest_marker("xdist_group"):
                 item.add_marker(pytest.mark.xdist_group(GROUP_OF[fixture]))
+
+
+@pytest.fixture(autouse=True)
+def reset_log() -> Iterator[None]:
+    """Forget where a test's log went: to its own captured output, which ends with it."""
+    yield
+    structlog.reset_defaults()
 
 
 def fresh_settings() -> Settings:

@@ -55,6 +55,12 @@ def grey_16_bit(width: int, height: int) -> Image.Image:
 SMALL = save(gradient(160, 120), "JPEG")
 
 
+@pytest.fixture(autouse=True)
+def no_decoders_of_others() -> None:
+    """End those that a test before this one, of other pictures, left to this process."""
+    decoder_pool.close()
+
+
 @pytest.fixture
 def make_pool() -> Iterator[Callable[..., Pool]]:
     """A pool with limits like the ample ones, but for what a test says; closed afterwards."""
