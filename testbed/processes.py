@@ -67,7 +67,7 @@ class RunningFarm:
     def job(self, job_id: str) -> dict[str, Any]:
         return dict(self.api("GET", f"/jobs/{job_id}").json())
 
-    def wait_for_state(self, job_id: str, *states: str, seconds: float = 240) -> dict[str, Any]:
+    def wait_for_state(self, job_id: str, *states: str, seconds: float = 480) -> dict[str, Any]:
         return dict(wait_for(lambda: (job := self.job(job_id))["state"] in states and job, seconds))
 
     def children(self) -> dict[str, psutil.Process]:
