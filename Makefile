@@ -41,7 +41,7 @@ test-fast: $(SET_UP_TEST) ## in a minute: what needs no browser, PostgreSQL, wei
 
 coverage: $(SET_UP_TEST) ## every test, and which lines and branches none of them runs
 	@sh tests/browser/install.sh
-	@$(BIN)/pytest --cov -n $(PROCESSES) --dist loadgroup $(ARGS)
+	@$(BIN)/pytest --cov $(ARGS)
 
 test-faults: $(SET_UP_TEST) ## kill parts of a farm at work, 35 to 50 minutes
 	@$(BIN)/pytest -m faults --timeout 1200 --log-cli-level INFO tests/faults $(ARGS)
