@@ -27,6 +27,7 @@ MAX_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIN_SECRET = 16  # characters of a secret that signs
 HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # in lower case
+DATABASE = re.compile(r"(postgres(ql)?(\+psycopg)?|sqlite)://.*")
 RATE = re.compile(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -323,6 +324,21 @@ class Settings(BaseSettings):
         if text and text != "off" and not RATE.fullmatch(text):
             raise ValueError("must be such as `600 per minute`, or `off`")
         return "" if text == "off" else text
+
+    @field_validator("*")
+    @classmethod
+    def _check_line(cls, value: Any) -> Any:
+        """Refuse a file of several lines, and what no header or address can hold."""
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError("must be one line of printable characters")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, url: str) -> str:
+        if url and not DATABASE.fullmatch(url):
+            raise ValueError("must be an address such as postgresql://user:password@host/farm")
+        return url
 
     @field_validator("webhook_secret", "session_secret")
     @classmethod

@@ -176,10 +176,10 @@ def test_a_secret_is_read_from_its_file(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "secret"
-    path.write_text("redis://a:secret@of/its own\n")
+    path.write_text("postgresql+psycopg://a:secret@of/its own\n")
     monkeypatch.setenv(f"{variable}_FILE", str(path))
     found = fresh_settings()
-    assert getattr(found, SECRETS[variable]) == "redis://a:secret@of/its own"
+    assert getattr(found, SECRETS[variable]) == "postgresql+psycopg://a:secret@of/its own"
     assert "its own" not in repr(found)
 
 
@@ -219,6 +219,34 @@ def test_files_of_secrets_that_cannot_be_read_are_all_named(
     assert "No such file or directory" in str(caught.value)
     assert "is empty" in str(caught.value)
     assert "is not text" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "variable", ["FARM_TOKEN", "DATABASE_URL", "REDIS_URL", "AWS_SECRET_ACCESS_KEY"]
+)
+def test_a_secret_of_two_lines_is_named_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("sqlite:///one\nsqlite:///two\n")
+    with monkeypatch.context() as patch:
+        patch.setenv(f"{variable}_FILE", str(file))
+        with pytest.raises(SettingsInvalid) as caught:
+            fresh_settings()
+    assert f"{variable}: " in str(caught.value)
+    assert "one line" in str(caught.value)
+    assert "two" not in str(caught.value).replace("one line", "")
+
+
+@pytest.mark.parametrize("url", ["garbage", "mysql://farm:secret@host/farm", "postgresql:/host"])
+def test_an_address_that_is_no_database_of_ours_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("DATABASE_URL", url)
+        with pytest.raises(SettingsInvalid, match=r"DATABASE_URL: .*postgresql://") as caught:
+            fresh_settings()
+    assert "secret" not in str(caught.value)
 
 
 def test_a_short_secret_in_a_file_is_refused_like_any(
