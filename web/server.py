@@ -20,6 +20,7 @@ from farm.settings import settings
 
 LINGER_SECONDS = 2.0  # for whoever is still sending when the answer is out
 LINGER_BYTES = 1 << 16
+DRAIN_SECONDS = 10.0  # for the rest of a request that was answered before it was read
 
 
 class Worker(ThreadWorker):
@@ -35,6 +36,14 @@ class Worker(ThreadWorker):
         if kept is False:
             _close_gently(conn.sock)
         return kept
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        """Read the rest of a request and keep the connection: whoever sends all before reading would not
+        see a refusal otherwise. The base class reads little of it."""
+        if not keepalive:
+            return False
+        deadline = time.monotonic() + DRAIN_SECONDS
+        return bool(conn.parser.finish_body(deadline=deadline, max_bytes=DRAIN_BYTES))
 
 
 def _close_gently(connection: socket.socket) -> None:
@@ -54,6 +63,7 @@ def _close_gently(connection: socket.socket) -> None:
 
 
 _wanted = settings()
+DRAIN_BYTES = 2 * 1_000_000 * _wanted.max_upload_mb  # more than may be sent is refused, too
 _host = f"[{_wanted.host}]" if ":" in _wanted.host else _wanted.host
 
 bind = f"{_host}:{_wanted.port}"

@@ -71,3 +71,19 @@ def test_whoever_pauses_and_goes_on_is_served(port: int) -> None:
         time.sleep(0.5)
         sender.sendall(b"TP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert sender.recv(100).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_refusal_reaches_whoever_sends_all_before_reading(port: int) -> None:
+    # Given a large body under a key that is refused before the body is read
+    size = 3_000_000  # more than this farm takes
+    head = HEAD + b"Idempotency-Key: " + b"k" * 300 + b"\r\nContent-Length: %d\r\n\r\n" % size
+    started = b"--x\r\n"
+    with begun(port, head + started) as sender:
+        for _ in range(size // 10_000 - 1):
+            sender.sendall(bytes(10_000))
+        sender.sendall(bytes(10_000 - len(started)))
+        # Then the answer is there afterwards, and the connection serves the next request
+        assert sender.recv(100).startswith(b"HTTP/1.1 4")
+        sender.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        with sender.makefile("rb") as answer:
+            assert b"HTTP/1.1 200 " in answer.read()
