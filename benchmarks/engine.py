@@ -30,6 +30,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.testbed.reference import Reference
 from farm.engine import device, precision, quality, weights
 from farm.engine.convolution import Direct
 from farm.engine.gradient import Objective
@@ -42,7 +43,6 @@ from farm.recipe import Recipe
 from farm.recipe.memory_plan import CHANNELS, list_layers, parse_block
 from farm.recipe.recipe import space_levels
 from farm.settings import settings
-from testbed.reference import Reference
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 PARTS = ("tiled", "precision", "multiscale", "gram", "scaling", "presets")

@@ -20,11 +20,11 @@ from pathlib import Path
 import httpx
 from sqlalchemy import ColumnElement, select
 
+from benchmarks.testbed.processes import RunningFarm, as_json, farm_up, sample_files
 from farm.database import sessions
 from farm.database.models import Job
 from farm.pictures import decoder_pool
 from farm.pictures.decode import decode_picture
-from testbed.processes import RunningFarm, as_json, farm_up, sample_files
 
 ITERATIONS = 4  # the first and the last are reported
 POLL_SECONDS = 0.01  # oftener would take the processor from the worker

@@ -33,12 +33,12 @@ from PIL import Image
 from sqlalchemy import select, update
 
 from benchmarks.lists import fill, open_database, update_statistics
+from benchmarks.testbed.processes import FARM, SAMPLES, answers, free_port, wait_for
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.database.setup import install
 from farm.jobs import attempts
 from farm.jobs.states import AttemptRef
-from testbed.processes import FARM, SAMPLES, answers, free_port, wait_for
 
 STREAMS = 50
 POLLERS = 8

@@ -17,7 +17,14 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from testbed.processes import RunningFarm, as_json, farm_up, find_chromium, sample_files, wait_for
+from benchmarks.testbed.processes import (
+    RunningFarm,
+    as_json,
+    farm_up,
+    find_chromium,
+    sample_files,
+    wait_for,
+)
 
 OUT = Path(__file__).parent / "pictures"
 VIEWS = {

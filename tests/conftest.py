@@ -19,11 +19,11 @@ import pytest
 import structlog
 from sqlalchemy import create_engine, text
 
+from benchmarks.testbed.processes import find_chromium
 from farm.database import schema, sessions
 from farm.jobs.tickets import celery
 from farm.settings import Settings, settings
 from farm.storage import storage
-from testbed.processes import find_chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -23,11 +23,11 @@ import psutil
 import pytest
 from PIL import Image
 
+from benchmarks.testbed.processes import FARM, answers, free_port, sample_files, wait_for
 from farm.database.setup import install
 from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, decoder_pool
 from farm.pictures.decoder_pool import CheckRequest, Limits, Pool
-from testbed.processes import FARM, answers, free_port, sample_files, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from benchmarks.testbed.processes import FARM, free_port
 from farm.database import sessions
 from farm.database.setup import install
 from farm.errors import StorageAway
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import MARK, storage
-from testbed.processes import FARM, free_port
 from tests.conftest import fresh_settings
 from tests.test_submit import picture
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.engine import quality
@@ -16,7 +17,6 @@ from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import MARK, storage
-from testbed.processes import wait_for
 from tests.test_jobs import claim, lose
 from tests.test_submit import picture
 from workers.render import render

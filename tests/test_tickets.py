@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from kombu import Queue
 
+from benchmarks.testbed.processes import redis_server
 from farm.database.models import WorkClass
 from farm.jobs.tickets import celery, send_ticket
-from testbed.processes import redis_server
 from tests.conftest import fresh_settings
 
 pytestmark = pytest.mark.processes

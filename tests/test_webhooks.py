@@ -20,6 +20,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from benchmarks.testbed.processes import FARM, free_port, wait_for
 from farm.database import sessions
 from farm.database.models import Delivery, DeliveryStatus, State, WorkClass
 from farm.database.setup import install
@@ -27,7 +28,6 @@ from farm.jobs import states
 from farm.jobs.states import AttemptRef
 from farm.settings import settings
 from farm.webhooks import deliveries, destinations, payload
-from testbed.processes import FARM, free_port, wait_for
 from tests.conftest import fresh_settings
 from tests.receiver import Receiver, receiving
 from tests.test_addresses import resolves_to

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.processes import RunningFarm, farm_up
+from benchmarks.testbed.processes import RunningFarm, farm_up
 
 
 @pytest.fixture(scope="session")

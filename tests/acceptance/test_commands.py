@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from benchmarks.testbed.processes import FARM, SAMPLES, RunningFarm, wait_for
 from farm.cli.render_files import render_files
 from farm.engine.checkpoint import read
 from farm.engine.optimise import Step
 from farm.pictures.encode import read_embedded_recipe
 from farm.recipe import Recipe
-from testbed.processes import FARM, SAMPLES, RunningFarm, wait_for
 
 pytestmark = pytest.mark.processes
 

@@ -16,8 +16,8 @@ import httpx
 import pytest
 import yaml
 
+from benchmarks.testbed.processes import answers, as_json, free_port, sample_files, wait_for
 from farm.settings import Settings
-from testbed.processes import answers, as_json, free_port, sample_files, wait_for
 
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 BOTO = {"AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"}  # read by boto itself, so no settings of the farm

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from testbed.processes import FARM, RunningFarm, answers, farm_up, wait_for
+from benchmarks.testbed.processes import FARM, RunningFarm, answers, farm_up, wait_for
 
 pytestmark = pytest.mark.processes
 

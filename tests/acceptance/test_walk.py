@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from benchmarks.testbed.processes import RunningFarm
 from farm.pictures.encode import read_embedded_recipe
 from farm.recipe import Recipe
-from testbed.processes import RunningFarm
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
 

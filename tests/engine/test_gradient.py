@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.testbed.reference import Reference
 from farm.engine import weights
 from farm.engine.gradient import Objective
 from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import WHOLE, Plan, list_plans
-from testbed.reference import Reference
 from tests.conftest import load_sample
 
 CPU = torch.device("cpu")

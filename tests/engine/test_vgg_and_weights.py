@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torchvision.models.vgg import cfgs, make_layers
 
+from benchmarks.testbed import reference
 from farm.cli.supervisor import ensure_weights
 from farm.engine import onnx, weights
 from farm.engine.gradient import Pass
@@ -24,7 +25,6 @@ from farm.errors import WeightsUnavailable
 from farm.recipe.memory_plan import WHOLE
 from farm.recipe.recipe import list_layer_names
 from farm.settings import settings
-from testbed import reference
 from tests.engine.onnx_writer import model, node, tensor
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.processes import farm_up
+from benchmarks.testbed.processes import farm_up
 from tests.faults.six_jobs import QUICK, RECIPES, results
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request would hide the measured

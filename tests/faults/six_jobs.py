@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.testbed.processes import RunningFarm, farm_up, wait_for
 from farm.storage import Storage
-from testbed.processes import RunningFarm, farm_up, wait_for
 
 QUICK_RECIPE = {"start_size": 90, "size": 128, "iterations": [40, 30], "style_loss": "gram"}
 RECIPES = [QUICK_RECIPE | {"init": "noise", "seed": seed} for seed in range(6)]

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from celery import Celery
 
-from testbed.processes import FARM, RunningFarm, farm_up
+from benchmarks.testbed.processes import FARM, RunningFarm, farm_up
 from tests.faults.six_jobs import QUICK, RECIPES, at_work, in_the_middle, nothing_left, recovery, results
 
 pytestmark = pytest.mark.faults

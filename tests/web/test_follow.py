@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from benchmarks.testbed.processes import SAMPLES, free_port, wait_for
 from farm.cli import main, wait
 from farm.database import sessions
 from farm.database.models import WorkClass
@@ -17,7 +18,6 @@ from farm.jobs import states
 from farm.pictures.decode import decode_picture
 from farm.pictures.encode import encode_picture
 from farm.storage import storage
-from testbed.processes import SAMPLES, free_port, wait_for
 from tests.conftest import load_sample
 
 BRUSH = str(SAMPLES / "brushwork.jpg")

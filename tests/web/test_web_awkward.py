@@ -10,6 +10,7 @@ from flask import Flask, request
 from playwright.sync_api import Browser, Locator, Page, expect
 from sqlalchemy import delete, select
 
+from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
 from farm.database.models import Exploration, Job, State
 from farm.explorations import grids
@@ -19,7 +20,6 @@ from farm.jobs import attempts, states
 from farm.jobs.attempts import Progress
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
-from testbed.processes import wait_for
 from tests.web import bad_pictures
 from tests.web.conftest import bring_to
 from web import streams

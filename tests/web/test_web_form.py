@@ -10,11 +10,11 @@ import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 
+from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
 from farm.database.models import Job
 from farm.fleet import registry
 from farm.fleet.registry import Machine
-from testbed.processes import wait_for
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 CARD = Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from benchmarks.testbed.processes import redis_server
 from farm import tokens
 from farm.cli.client import Client
 from farm.database import sessions
 from farm.database.models import Job
-from testbed.processes import redis_server
 from tests.conftest import fresh_settings
 from web import create_app
 

@@ -12,12 +12,12 @@ import httpx
 import pytest
 from flask import Flask
 
+from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.fleet import registry
 from farm.jobs import attempts, cleanup, states
 from farm.jobs.states import AttemptRef
-from testbed.processes import wait_for
 from web import streams
 
 MakeJob = Callable[..., Job]

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from testbed.processes import FARM, answers, free_port, wait_for
+from benchmarks.testbed.processes import FARM, answers, free_port, wait_for
 
 pytestmark = pytest.mark.processes
 

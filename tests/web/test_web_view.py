@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from benchmarks.testbed.processes import wait_for
 from farm.database.models import Job, State
 from farm.storage import storage
-from testbed.processes import wait_for
 from tests.web.bad_pictures import encoded, picture
 
 pytestmark = pytest.mark.browser

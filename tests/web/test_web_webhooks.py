@@ -12,6 +12,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
+from benchmarks.testbed.processes import SAMPLES
 from farm.cli.client import Client
 from farm.database import sessions
 from farm.database.models import Job, State
@@ -20,7 +21,6 @@ from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.webhooks import deliveries, payload
 from farm.webhooks.deliveries import Answer, Claim
-from testbed.processes import SAMPLES
 from tests.web.conftest import token
 
 Post = Callable[..., TestResponse]

@@ -21,7 +21,7 @@ import psutil
 import redis
 
 FARM = [sys.executable, "-m", "farm.cli"]
-SAMPLES = Path(__file__).parent.parent / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 def free_port() -> int:
