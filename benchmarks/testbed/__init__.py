@@ -1,2 +1,2 @@
-"""What tests, benchmarks and the pictures of the docs have in common: real processes of a farm, and the
-objective in its plainest form, to compare the engine with. Nothing of the farm knows of it."""
+"""Shared by tests, benchmarks and the pictures of the docs: real processes of a farm, and the objective in
+its plainest form, to compare the engine with. Nothing of the farm knows of it."""

@@ -1,4 +1,4 @@
-"""How clients are notified that a job has ended: deliveries, their payload, and where they may go.
+"""Notification of clients that a job has ended: deliveries, their payload, and their destinations.
 
 May use the database; the sending itself is `workers.webhook_sender`'s.
 """
