@@ -1,4 +1,4 @@
-"""Memory and time of the picture in the form: a part of the form's page that changes with what is typed."""
+"""Memory and time of the picture in the form: a part of its page that changes with what is typed."""
 
 from __future__ import annotations
 
