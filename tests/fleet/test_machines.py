@@ -9,7 +9,7 @@ import pytest
 from farm.database import sessions
 from farm.database.models import Worker, now
 from farm.fleet import registry
-from tests.test_jobs import machine
+from tests.jobs.test_jobs import machine
 
 pytestmark = pytest.mark.usefixtures("database")
 

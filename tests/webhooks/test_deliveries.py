@@ -17,7 +17,7 @@ from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 from farm.webhooks import deliveries
 from farm.webhooks.deliveries import Answer, Claim
-from tests.test_jobs import make_job, state
+from tests.jobs.test_jobs import make_job, state
 
 pytestmark = pytest.mark.usefixtures("database")
 

@@ -8,7 +8,7 @@ from farm.database.models import State
 from farm.settings import settings
 from farm.storage import Storage
 from tests.conftest import fresh_settings
-from tests.test_jobs import lapse, state, to_state
+from tests.jobs.test_jobs import lapse, state, to_state
 from workers.janitor import Janitor
 
 pytestmark = pytest.mark.usefixtures("database")

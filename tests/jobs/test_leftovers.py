@@ -16,8 +16,8 @@ from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import MARK, Storage, storage
-from tests.test_jobs import claim, lose
-from tests.test_submit import picture
+from tests.jobs.test_jobs import claim, lose
+from tests.jobs.test_submit import picture
 
 pytestmark = pytest.mark.usefixtures("any_storage", "database")
 

@@ -14,7 +14,7 @@ from farm.database.models import Exploration, Job, State, now
 from farm.errors import InvalidInput
 from farm.jobs import lists
 from farm.jobs.lists import ListQuery, Sort
-from tests.test_jobs import make_job, to_state
+from tests.jobs.test_jobs import make_job, to_state
 
 pytestmark = pytest.mark.usefixtures("database")
 

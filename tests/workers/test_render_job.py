@@ -17,8 +17,8 @@ from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import MARK, storage
-from tests.test_jobs import claim, lose
-from tests.test_submit import picture
+from tests.jobs.test_jobs import claim, lose
+from tests.jobs.test_submit import picture
 from workers.render import render
 
 RECIPE = Recipe(size=64, start_size=64, iterations=(2,), features="vgg16")

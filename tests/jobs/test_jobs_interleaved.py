@@ -17,7 +17,7 @@ from farm.database.models import Attempt, Job, State, now
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.jobs import attempts, states
 from farm.jobs.states import AttemptRef
-from tests.test_jobs import claim, make_job, progress
+from tests.jobs.test_jobs import claim, make_job, progress
 
 HELD = (State.RUNNING, State.CANCELLING)
 OUTCOMES = st.sampled_from(["succeed", "fail", "give back", "lost", "out of memory"])

@@ -24,7 +24,7 @@ from farm.storage import storage
 
 pytestmark = pytest.mark.usefixtures("database")
 
-SAMPLES = Path(__file__).parent.parent / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 LAKE, BRUSH, INK = (
     (SAMPLES / f"{name}.jpg").read_bytes() for name in ("mountain_lake", "brushwork", "ink_wash")
 )

@@ -25,7 +25,7 @@ from farm.recipe.levels import Level, compute_levels, count_pixel_iterations
 from farm.recipe.memory_plan import choose, choose_tile, estimate_peak_bytes
 from farm.settings import settings
 from farm.storage import storage
-from tests.test_submit import picture
+from tests.jobs.test_submit import picture
 
 UHD = (4320, 7680)
 MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
