@@ -38,7 +38,7 @@ from farm.engine.loaded import Engine
 from farm.engine.optimise import stylize
 from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.statistics import Moments
-from farm.pictures.decode import decode_picture
+from farm.pictures.decode import decode
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import CHANNELS, list_layers, parse_block
 from farm.recipe.recipe import space_levels
@@ -106,7 +106,7 @@ def measure_apart(**spec: Any) -> Row:
 
 def measure(part: str, way: str, content: str, style: str, size: int = 0) -> Row:
     """Run one measurement in this process; return its name and its figures."""
-    photograph, painting = (decode_picture(Path(p).read_bytes(), p, 100) for p in (content, style))
+    photograph, painting = (decode(Path(p).read_bytes(), p, 100) for p in (content, style))
     function: Callable[..., Row] = globals()[f"_measure_{part}"]
     return {"part": part, "way": way, "size": size} | function(way, photograph, painting, size)
 

@@ -30,7 +30,7 @@ from farm.engine.loaded import Engine
 from farm.engine.losses import WassersteinLoss
 from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level, resize, resize_style, to_tensor
-from farm.pictures.decode import decode_picture
+from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import WHOLE
@@ -106,7 +106,7 @@ def main() -> None:
         if None in files:
             print(f"not painted: {pair[0]} x {pair[1]}, whose pictures are not in {asked.pictures}")
             continue
-        photograph, painting = (decode_picture(f.read_bytes(), f.name, 100) for f in files if f)
+        photograph, painting = (decode(f.read_bytes(), f.name, 100) for f in files if f)
         made = read_besides(pair, asked.beside)
         seconds = dict.fromkeys(made, 0.0)
         for name, values in recipes.items():
@@ -138,7 +138,7 @@ def read_besides(pair: tuple[str, str], besides: Iterable[str]) -> dict[str, Pic
         name, _, folder = beside.partition("=")
         file = Path(folder) / f"{'-'.join(pair)}.png"
         if file.exists():
-            found[name] = decode_picture(file.read_bytes(), file.name, 100)
+            found[name] = decode(file.read_bytes(), file.name, 100)
     return found
 
 

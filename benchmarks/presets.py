@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 from farm.engine import quality
 from farm.engine.loaded import Engine
 from farm.engine.optimise import stylize
-from farm.pictures.decode import decode_picture
+from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.pictures.pixels import Picture
 from farm.recipe import Recipe
@@ -39,7 +39,7 @@ OTHERS = {
 def load_picture(name: str) -> Picture:
     """Load a sample by name, or a path: float32 (H, W, 3) in [0, 1]."""
     path = Path(name) if Path(name).exists() else SAMPLES / f"{name}.jpg"
-    return decode_picture(path.read_bytes(), name, 100)
+    return decode(path.read_bytes(), name, 100)
 
 
 def main() -> None:

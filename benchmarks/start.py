@@ -24,7 +24,7 @@ from benchmarks.testbed.processes import RunningFarm, as_json, farm_up, sample_f
 from farm.database import sessions
 from farm.database.models import Job
 from farm.pictures import decoder_pool
-from farm.pictures.decode import decode_picture
+from farm.pictures.decode import decode
 
 ITERATIONS = 4  # the first and the last are reported
 POLL_SECONDS = 0.01  # oftener would take the processor from the worker
@@ -36,14 +36,14 @@ def build_files(number: int) -> tuple[bytes, bytes]:
     return photograph + number.to_bytes(4, "big"), painting
 
 
-def decode(photograph: bytes, painting: bytes) -> None:
+def decode_inputs(photograph: bytes, painting: bytes) -> None:
     """Decode what stands between the request and the first iteration.
 
     The web part checks the new picture, and the worker reads both.
     """
     list(decoder_pool.check([decoder_pool.CheckRequest(photograph, "content")]))
     for data in (photograph, painting):
-        decode_picture(data, "picture", 100)
+        decode(data, "picture", 100)
 
 
 def submit(client: httpx.Client, number: int, recipe: str) -> str:
@@ -87,7 +87,7 @@ def measure(farm: RunningFarm, times: int, size: int) -> dict[str, list[float]]:
             begun = reported - (last - reported) / (ITERATIONS - 1)
             farm.wait_for_state(job_id, "succeeded")
             alone = time.perf_counter()
-            decode(*build_files(number))
+            decode_inputs(*build_files(number))
             read = time.perf_counter() - alone
             if number:  # the first one warms everything
                 taken = (accepted, claimed, begun, reported, sent + read, begun - read, reported - read)

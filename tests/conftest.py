@@ -311,10 +311,10 @@ def load_sample(name: str, longest: int) -> Picture:
     """A sample picture, small: float32 (H, W, 3) in [0, 1]."""
     import numpy as np
 
-    from farm.pictures.decode import decode_picture
+    from farm.pictures.decode import decode
     from farm.pictures.encode import to_image
 
     data = (SAMPLES / f"{name}.jpg").read_bytes()
-    picture = to_image(decode_picture(data, name, 100))
+    picture = to_image(decode(data, name, 100))
     picture.thumbnail((longest, longest))
     return np.asarray(picture, dtype=np.float32) / np.float32(255)

@@ -28,7 +28,7 @@ from farm.fleet import registry
 from farm.jobs import attempts, states
 from farm.jobs.states import AttemptRef, Claim
 from farm.pictures import encode
-from farm.pictures.decode import decode_picture
+from farm.pictures.decode import decode
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage, storage
@@ -179,7 +179,7 @@ def _decode_upload(store: Storage, storage_wait: StorageWait, upload: Upload, la
         data = retries.call_storage(lambda: store.get_whole(upload.key, upload.sha256), storage_wait)
     except NotFound as error:
         raise RenderFailed(f"{label.capitalize()}: {error} {AGAIN}") from error
-    return decode_picture(data, label, settings().max_upload_megapixels)
+    return decode(data, label, settings().max_upload_megapixels)
 
 
 def _find_checkpoint(store: Storage, storage_wait: StorageWait, claim: Claim) -> Checkpoint | None:

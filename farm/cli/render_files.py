@@ -15,7 +15,7 @@ from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.pictures import encode
-from farm.pictures.decode import decode_picture
+from farm.pictures.decode import decode
 from farm.pictures.pixels import Picture
 from farm.recipe import Recipe, formats
 from farm.recipe.recipe import SMALLEST_STYLE
@@ -182,4 +182,4 @@ def _check_writable(field: str, path: Path, others: list[Path]) -> None:
 
 def _decode(path: Path, shortest: int) -> Picture:
     limit = settings().max_upload_megapixels
-    return decode_picture(path.read_bytes(), str(path), limit, shortest)
+    return decode(path.read_bytes(), str(path), limit, shortest)

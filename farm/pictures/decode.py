@@ -61,7 +61,7 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SID
     return Checked(width, height, encode_jpeg(small, quality=85))
 
 
-def decode_picture(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:
+def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:
     """Decode to float32 (H, W, 3) sRGB in [0, 1], upright, transparency over white.
 
     Raises:

@@ -15,7 +15,7 @@ from farm.cli import main, wait
 from farm.database import sessions
 from farm.database.models import WorkClass
 from farm.jobs import states
-from farm.pictures.decode import decode_picture
+from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.storage import storage
 from tests.conftest import load_sample
@@ -86,7 +86,7 @@ def test_a_picture_is_waited_for_and_fetched(served: str, painter: Painter, tmp_
 
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[-1] == str(path)
-    assert decode_picture(path.read_bytes(), "result", 1).shape == load_sample("street", 48).shape
+    assert decode(path.read_bytes(), "result", 1).shape == load_sample("street", 48).shape
 
 
 def test_a_folder_is_sent_in_one_command(

@@ -17,7 +17,6 @@ from PIL import Image
 
 from farm.errors import InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, encode, jpeg, pixels
-from farm.pictures.decode import decode_picture
 from farm.pictures.encode import encode_picture, read_embedded_recipe
 from farm.pictures.pixels import Picture
 from farm.recipe import Recipe, formats
@@ -31,7 +30,7 @@ def save(image: Image.Image, format: str, **options: object) -> bytes:
 
 
 def decoded(data: bytes) -> Picture:
-    return decode_picture(data, "content", 100)
+    return decode.decode(data, "content", 100)
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -150,7 +149,7 @@ def test_a_damaged_jpeg_is_refused_at_a_half_of_its_size_as_at_the_whole() -> No
             del data[at:]
 
         # Then what reads each pixel and what makes a thumbnail say the same
-        said = [refusal(read, bytes(data)) for read in (decode_picture, decode.check)]
+        said = [refusal(read, bytes(data)) for read in (decode.decode, decode.check)]
         assert said[0] == said[1]
         refused.append(said[0] is not None)
     assert 10 < sum(refused) < 60

@@ -24,7 +24,7 @@ from farm.database.models import Job, State
 from farm.jobs import attempts, states, submit
 from farm.jobs.attempts import Progress
 from farm.jobs.states import AttemptRef
-from farm.pictures.decode import decode_picture
+from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.storage import storage
@@ -184,7 +184,7 @@ def bring_to(job: Job, state: State) -> None:
             states.fail(session, attempt, "The device has too little memory.")
         if state is State.SUCCEEDED:
             claimed = states.get(session, job.id)
-            result = decode_picture(bad_pictures.photo(96, 72), "result", 1)
+            result = decode(bad_pictures.photo(96, 72), "result", 1)
             storage().put(claimed.result_key, encode_picture(result, claimed.format.name))
             states.succeed(session, attempt, {"ssim": 0.5, "seconds": 61.0, "precision": "mixed"})
 

@@ -20,7 +20,7 @@ from farm.explorations.axes import axis
 from farm.explorations.grids import explore
 from farm.fleet import registry
 from farm.jobs import states
-from farm.pictures.decode import decode_picture
+from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.storage import storage
@@ -59,7 +59,7 @@ def finish_one(made: Exploration) -> str:
     assert claim
     job = claim.job
     storage().put(job.preview_key, bad_pictures.photo(96, 72))
-    result = decode_picture(bad_pictures.photo(96, 72), "result", 1)
+    result = decode(bad_pictures.photo(96, 72), "result", 1)
     storage().put(job.result_key, encode_picture(result, job.format.name))
     with sessions.write_session() as session:
         states.succeed(session, claim.attempt, {"ssim": 0.5})
