@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import re
 import resource
 import sys
 from pathlib import Path
@@ -17,6 +18,13 @@ from farm.errors import OutOfMemory
 CLEAR_REFS = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+# Messages of a failed allocation that has no class of its own: torch's on a CPU, the driver's, CUDA's
+# libraries', and cuDNN's where no way to convolve is left that fits its workspace.
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|CUDA out of memory|CUDA (driver )?error: out of memory"
+    r"|\bCU[A-Z]+_(STATUS_)?ALLOC_FAILED\b|\bCUDNN_STATUS_\w+_ALLOCATION_FAILED\b"
+    r"|unable to find an engine to execute this computation"
+)
 
 
 def choose() -> torch.device:
@@ -75,13 +83,10 @@ def release(device: torch.device) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Check whether an error is one that torch or Python raise when an allocation fails.
-
-    On a CPU torch has no class of its own for it.
-    """
+    """Check whether an error is one that torch or Python raise when an allocation fails."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError | OutOfMemory):
         return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
+    return isinstance(error, RuntimeError) and OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def reset_peak_memory(device: torch.device) -> None:

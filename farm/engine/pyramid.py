@@ -16,14 +16,22 @@ from farm.recipe.levels import Level as Level  # re-exported: the web part needs
 from farm.recipe.levels import compute_levels as compute_levels
 
 MAX_ENLARGEMENT = 4.0  # of a painting's sides
+# How many times smaller a side may become at once. torch's antialiased bicubic keeps its weights in the
+# shared memory of a CUDA card, 65 * (1 + 2 * ceil(2 s)) floats of 48 KiB, and fails beyond 47.
+MAX_SHRINK = {"cuda": 40}
 
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:
     """Resize (N, C, H, W) to (N, C, height, width), bicubic, low-passed when shrinking.
 
     The result is contiguous, because sums over another layout would differ in their last bits after a
-    checkpoint.
+    checkpoint. A shrink that is too much for the device at once is made in steps: the first is the
+    smallest that will do, so that its low-pass is far above what the last one leaves.
     """
+    if most := MAX_SHRINK.get(picture.device.type):
+        within = tuple(map(min, picture.shape[-2:], (most * height, most * width)))
+        if picture.shape[-2:] != within:
+            picture = resize(picture, *within)
     if picture.shape[-2:] == (height, width):
         return picture.contiguous()
     size = (height, width)

@@ -1,0 +1,109 @@
+"""The device's own ways: what its errors mean, what it cannot do at once, and what is asked of it.
+
+A card is played by the CPU: a policy that is chosen by the kind of device is given to it, or an error
+is raised as CUDA words it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional
+
+from farm.engine import device, pyramid
+from farm.engine.optimise import make_initial_picture
+from farm.engine.pyramid import Level, resize
+from farm.errors import DoesNotFit, OutOfMemory, StorageAway
+from farm.recipe import Recipe
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you"
+        " tried to allocate 99 bytes. Error code 12 (Cannot allocate memory)",
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 99 bytes.",
+        "CUDA out of memory. Tried to allocate 20.00 MiB.",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA driver error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`",
+        "GET was unable to find an engine to execute this computation",
+        "FIND was unable to find an engine to execute this computation",
+    ],
+)
+def test_a_failed_allocation_is_known_by_its_message(message: str) -> None:
+    assert device.is_out_of_memory(RuntimeError(message))
+    assert device.is_out_of_memory(torch.AcceleratorError(message))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), OutOfMemory("with a plan")]
+)
+def test_a_failed_allocation_is_known_by_its_class(error: Exception) -> None:
+    assert device.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: uncorrectable ECC error encountered"),
+        RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"),
+        torch._C._LinAlgError("linalg.eigh: The algorithm failed to converge"),
+        DoesNotFit("7680 x 4320 needs 9 GB"),
+        StorageAway("there is not enough memory on the storage's side"),
+    ],
+    ids=str,
+)
+def test_other_errors_are_no_failed_allocation(error: Exception) -> None:
+    assert not device.is_out_of_memory(error)
+
+
+# Sizes
+
+
+def paint_gradient(height: int, width: int) -> torch.Tensor:
+    """Return a smooth picture with a fine pattern, (1, 3, height, width) in [0, 1]."""
+    y, x = torch.linspace(0, 1, height)[:, None], torch.linspace(0, 1, width)
+    fine = 0.2 * ((torch.arange(height)[:, None] // 7 + torch.arange(width) // 5) % 2)
+    waves = [0.4 + 0.3 * torch.sin(f * x + 3 * y) + fine for f in (5.0, 9.0, 14.0)]
+    return torch.stack(waves)[None]
+
+
+def test_a_photograph_of_9000_px_starts_at_128_in_two_steps_that_look_like_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a device that shrinks fortyfold at most, and one that shrinks at once
+    photograph, level = paint_gradient(1500, 9000), Level(21, 128, 1)
+    recipe = Recipe(size=128, version="0.1")
+    at_once = make_initial_picture(recipe, photograph, [], level)
+    sizes = []
+    interpolate = functional.interpolate
+
+    def count(picture: torch.Tensor, size: tuple[int, int], **given: Any) -> torch.Tensor:
+        sizes.append((tuple(picture.shape[-2:]), size))
+        return interpolate(picture, size=size, **given)
+
+    monkeypatch.setitem(pyramid.MAX_SHRINK, "cpu", pyramid.MAX_SHRINK["cuda"])
+    monkeypatch.setattr(functional, "interpolate", count)
+    # When the first level is started
+    in_steps = make_initial_picture(recipe, photograph, [], level)
+    # Then no step shrinks a side more than that, and the picture is the same to the eye
+    assert sizes == [((1500, 9000), (840, 5120)), ((840, 5120), (21, 128))]
+    assert (in_steps - at_once).abs().max() < 0.5 / 255
+
+
+def test_on_a_cpu_a_picture_shrinks_at_once() -> None:
+    wide = paint_gradient(90, 9000)
+    expected = functional.interpolate(wide, (1, 100), mode="bicubic", antialias=True)
+    assert torch.equal(resize(wide, 1, 100), expected)
