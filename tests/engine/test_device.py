@@ -59,7 +59,7 @@ def test_a_failed_allocation_is_known_by_its_class(error: Exception) -> None:
         RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
         RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
         RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"),
-        torch._C._LinAlgError("linalg.eigh: The algorithm failed to converge"),
+        torch._C._LinAlgError("linalg.eigh: The algorithm failed to converge"),  # type: ignore[attr-defined]
         DoesNotFit("7680 x 4320 needs 9 GB"),
         StorageAway("there is not enough memory on the storage's side"),
     ],
