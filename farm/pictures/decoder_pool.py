@@ -25,12 +25,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.errors import Busy, FarmError, InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures.decode import LONGEST_SIDE, SHORTEST_SIDE, Checked
-from farm.pictures.decoder_process import ANSWER, LONGEST_MESSAGE, OUT_OF_MEMORY, READY, REQUEST
+from farm.pictures.decoder_process import (
+    ANSWER,
+    BROKEN,
+    LONGEST_MESSAGE,
+    LONGEST_TRACE,
+    OUT_OF_MEMORY,
+    READY,
+    REQUEST,
+)
 from farm.settings import settings
 
 PROCESSES = 2
 WAIT_SECONDS = 30.0  # for a free process
 START_SECONDS = 30.0  # for a new one; a quarter of a second is usual
+EXIT_SECONDS = 5.0  # until a process whose pipe is closed is gone; a large one is unmapped for a while
 
 BYTES_PER_PIXEL = 24  # measured: 20 for a WebP with transparency that lies on its side
 BYTES_BESIDES = 32_000_000  # whatever the size
@@ -40,7 +49,7 @@ CPU_SECONDS_PER_MEGAPIXEL = 0.25  # measured: 0.05
 PATIENCE = 2  # times the processor's time: others use the processor, too
 
 PIPE_BYTES = 1 << 20  # on Linux; a photograph then takes 12 ms less to get there than by the usual 64 KB
-MAX_HEAD = 10_000  # bytes of an answer's JSON
+MAX_HEAD = 30_000  # bytes of an answer's JSON
 MAX_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
 PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
 
@@ -170,8 +179,9 @@ class _Answer(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    refused: Literal["NotAPicture", "TooLarge", "InvalidInput", "MemoryError"] | None = None
+    refused: Literal["NotAPicture", "TooLarge", "InvalidInput", "MemoryError", "Exception"] | None = None
     message: str = Field("", max_length=LONGEST_MESSAGE)
+    trace: str = Field("", max_length=LONGEST_TRACE)
     width: int = Field(1, ge=1, le=LONGEST_SIDE)
     height: int = Field(1, ge=1, le=LONGEST_SIDE)
 
@@ -196,8 +206,9 @@ class _Child:
             with _kill_after(process, limits.seconds, late):
                 answer, thumbnail = _exchange(process, picture, limits)
         except (OSError, EOFError, ValueError) as error:
+            ended = _await_exit(process, error)  # before it is killed, which would be all one could see
             self.end()
-            raise _explain_failure(picture, process, limits, late.is_set(), error) from error
+            raise _explain_failure(picture, ended, limits, late.is_set(), error) from error
         if late.is_set():  # the answer came in the last moment
             self.end()
         if answer.refused:
@@ -318,15 +329,24 @@ def _explain_refusal(picture: CheckRequest, answer: _Answer) -> InvalidInput:
     if answer.refused == OUT_OF_MEMORY:
         log.warning("picture not decoded", field=picture.field, why="out of memory")
         return _beyond_limits(picture, "it takes too much memory")
+    if answer.refused == BROKEN:
+        log.error("picture not decoded", field=picture.field, why="exception", exception=answer.trace)
+        return _beyond_limits(picture, "it broke the program that decodes pictures")
     kinds = {kind.__name__: kind for kind in (NotAPicture, TooLarge, InvalidInput)}
     return kinds[str(answer.refused)](Problem(picture.field, answer.message))
 
 
+def _await_exit(process: subprocess.Popen[bytes], error: Exception) -> str:
+    """Return how a process ended that no longer answers; "running" if it broke the protocol."""
+    with suppress(subprocess.TimeoutExpired):
+        return _describe_exit(process.wait(0 if isinstance(error, ValueError) else EXIT_SECONDS))
+    return "running"
+
+
 def _explain_failure(
-    picture: CheckRequest, process: subprocess.Popen[bytes], limits: Limits, late: bool, error: Exception
+    picture: CheckRequest, ended: str, limits: Limits, late: bool, error: Exception
 ) -> InvalidInput:
     """Log that a child was killed, died or broke the protocol; return the error for its picture."""
-    ended = _describe_exit(process.returncode)
     log.error(
         "picture not decoded",
         field=picture.field,
@@ -345,8 +365,8 @@ def _beyond_limits(picture: CheckRequest, why: str) -> InvalidInput:
     return InvalidInput(Problem(picture.field, f"{REFUSED}: {why}; {ADVICE}"))
 
 
-def _describe_exit(code: int | None) -> str:
-    return signal.Signals(-code).name if code and code < 0 else f"exit status {code}"
+def _describe_exit(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit status {code}"
 
 
 _pools: dict[int, Pool] = {}

@@ -14,6 +14,7 @@ import os
 import signal
 import struct
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,8 +36,10 @@ REQUEST = struct.Struct(">QII")  # bytes of the file, most megapixels, least px 
 ANSWER = struct.Struct(">II")  # bytes of the JSON, bytes of the thumbnail
 READY = b"ready"
 OUT_OF_MEMORY = "MemoryError"  # beside the names of the exceptions of `decode.check`
+BROKEN = "Exception"  # any other; its traceback is for the log
 
 LONGEST_MESSAGE = 500  # characters; Pillow's may hold anything
+LONGEST_TRACE = 4000  # characters, from the end
 OPEN_FILES = 16
 
 
@@ -68,6 +71,8 @@ def check_picture(data: bytes, megapixels: int, shortest: int) -> tuple[dict[str
         return {"refused": type(error).__name__, "message": message}, b""
     except MemoryError:
         return {"refused": OUT_OF_MEMORY}, b""
+    except Exception:
+        return {"refused": BROKEN, "trace": traceback.format_exc()[-LONGEST_TRACE:]}, b""
     return {"width": checked.width, "height": checked.height}, checked.thumbnail
 
 

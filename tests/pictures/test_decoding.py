@@ -203,6 +203,34 @@ def test_a_child_that_is_killed_refuses_its_picture_and_the_next_one_gets_a_fres
     assert started(pool).pid != child.pid
 
 
+@pytest.mark.parametrize(
+    ("instead", "logged"),
+    [
+        ("raise ZeroDivisionError('of a decoder')", "ZeroDivisionError: of a decoder"),
+        ("os._exit(3)", "exit status 3"),
+        ("os.kill(os.getpid(), 11)", "SIGSEGV"),
+    ],
+)
+def test_the_log_tells_how_a_child_broke(
+    instead: str,
+    logged: str,
+    tmp_path: Path,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Given children whose decoder breaks in one of three ways
+    lines = ("import os", "from farm.pictures import decode", "def check(*_):", f"    {instead}")
+    (tmp_path / "sitecustomize.py").write_text("\n".join((*lines, "decode.check = check")))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    with pytest.raises(InvalidInput, match=r"content: cannot be decoded .* it broke the program"):
+        one(pool, SMALL)
+    said = capsys.readouterr().out
+    assert logged in said
+    assert "SIGKILL" not in said
+
+
 def test_a_child_that_died_while_it_waited_costs_nobody_anything(pool: Pool) -> None:
     child = started(pool)
     child.kill()
