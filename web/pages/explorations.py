@@ -46,9 +46,18 @@ def _read(found: Exploration) -> dict[str, Any]:
     return {
         "exploration": found,
         "going": is_going(found),
+        "state": _sum_up(found),
         "progress": compute_progress(found),
         "left": left,
     }
+
+
+def _sum_up(found: Exploration) -> State:
+    """Return the state of the whole for its tab: running, or the worst end of its cells."""
+    states = {job.state for job in found.cells}
+    if is_going(found):
+        return State.RUNNING
+    return next((end for end in (State.FAILED, State.CANCELLED) if end in states), State.SUCCEEDED)
 
 
 @blueprint.get("/explore/<job_id:exploration_id>/changes")

@@ -4,11 +4,12 @@
 // between two questions in ms (data-every). With the address of a stream (data-stream, server-sent events) it
 // is asked for only when the stream says that something changed; without one, or where it cannot be had, again
 // and again. A part that comes without data-fragment changes no more. Where data-whole differs, the whole page
-// looks otherwise by now, and is loaded anew.
+// looks otherwise by now, and is loaded anew. A part with data-titled comes with the page's title and icon: it
+// alone is asked for while the page is hidden, so that its tab says how it stands.
 import { gone } from "./gone.js";
-import { load, swap } from "./swap.js";
+import { load, showTab, swap } from "./swap.js";
 
-const HIDDEN_MS = 15000; // between two questions while nobody looks
+const HIDDEN_MS = 5000; // between two questions while nobody looks; browsers make it longer after some minutes
 const LONGEST_MS = 30000; // between two questions while nobody answers
 const PATIENCE_MS = 10000; // for an answer
 const MAX_FAILURES = 4; // of a stream in a row, before questions are asked instead
@@ -21,6 +22,11 @@ function showConnection(what, lost) {
   else unreachable.delete(what);
   const words = document.getElementById("lost");
   if (words) words.hidden = !unreachable.size;
+}
+
+// Resolves when the page can be seen.
+async function visible() {
+  while (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
 }
 
 function pause(ms) {
@@ -56,7 +62,9 @@ class Stream {
   refused = false;
   #url;
   #bells = [];
+  #titled = []; // of those, the bells that ring while the page is hidden
   #source = null;
+  #hidden = 0; // timer
   #failures = 0;
   #over = false;
 
@@ -67,15 +75,19 @@ class Stream {
     this.#look();
   }
 
-  bell() {
+  bell(titled) {
     const bell = new Bell();
     this.#bells.push(bell);
+    if (titled) this.#titled.push(bell);
     return bell;
   }
 
   #look() {
     this.#source?.close();
-    if (!document.hidden && !this.#over) this.#open();
+    clearInterval(this.#hidden);
+    if (this.#over) return;
+    if (document.hidden) this.#hidden = setInterval(() => this.#titled.forEach((bell) => bell.ring()), HIDDEN_MS);
+    else this.#open();
   }
 
   #open() {
@@ -115,6 +127,7 @@ class Stream {
   #end() {
     this.#over = true;
     this.#source.close();
+    clearInterval(this.#hidden);
   }
 }
 
@@ -137,7 +150,7 @@ class Part {
     this.#url = fragment;
     this.#every = Number(every);
     this.#stream = stream ? streamAt(stream) : null;
-    this.#bell = this.#stream?.bell();
+    this.#bell = this.#stream?.bell("titled" in element.dataset);
   }
 
   /** Keep it up to date until it changes no more. */
@@ -176,13 +189,17 @@ class Part {
     if (!page) return status === 304;
     const [shown, fresh] = [document, page].map((root) => root.getElementById(this.#id));
     if (!shown) return false; // what the page is about is gone
+    const goesOn = "fragment" in fresh.dataset;
+    if (!goesOn && page.title) document.dispatchEvent(new CustomEvent("ended", { detail: page.title }));
     if (fresh.dataset.whole !== shown.dataset.whole) {
+      showTab(page);
+      if (!goesOn) await visible();
       await load(page); // so that they are there at once
       location.reload();
       return false;
     }
     swap(page);
-    return "fragment" in fresh.dataset;
+    return goesOn;
   }
 }
 

@@ -9,6 +9,7 @@ const key = (node) =>
 const byKey = (root, id) => root.querySelector(`[data-id="${CSS.escape(id)}"]`);
 
 async function decoded(src) {
+  if (document.hidden) return; // nobody sees a blink, and browsers decode nothing there
   const picture = new Image();
   picture.src = src;
   await picture.decode().catch(() => {}); // a broken one is shown as one
@@ -93,10 +94,17 @@ function change(shown, fresh) {
   }
 }
 
+/** Take the title and the icon of the tab from a fetched page, if it has them. */
+export function showTab(fresh) {
+  if (fresh.title) document.title = fresh.title;
+  const [shown, next] = [document, fresh].map((root) => root.querySelector("link[rel=icon]"));
+  if (next && shown.href !== next.href) shown.href = next.href;
+}
+
 /**
  * Change each element of this page that is in a fetched one, too, found by its id.
  *
- * @param {Document} fresh its body's children are the elements; its title, if it has one, is the page's
+ * @param {Document} fresh its body's children are the elements; its title and icon, if it has them, are the page's
  */
 export function swap(fresh) {
   const focused = document.activeElement;
@@ -104,7 +112,7 @@ export function swap(fresh) {
     const shown = document.getElementById(next.id);
     if (shown) change(shown, next);
   }
-  if (fresh.title) document.title = fresh.title;
+  showTab(fresh);
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
   document.dispatchEvent(new Event("swapped"));
 }

@@ -1,0 +1,56 @@
+// A notice of the browser's when what the page is about has ended, for whoever asked for one. Kept for all jobs
+// that this browser shows.
+const KEY = "notice";
+
+const box = document.getElementById("notice");
+const words = document.getElementById("notice-words");
+const USUAL = words.textContent;
+const IN_THE_TAB = "The title and the icon of this tab say when it is done.";
+const INSECURE = `Browsers show notices only for pages with https, which this one is not. ${IN_THE_TAB}`;
+const REFUSED = `This browser blocks notices of this farm; its settings of this page can allow them. ${IN_THE_TAB}`;
+
+function remember(wanted) {
+  try {
+    if (wanted) localStorage.setItem(KEY, "yes");
+    else localStorage.removeItem(KEY);
+  } catch {
+    // storage may be forbidden; for this page it holds
+  }
+}
+
+function remembered() {
+  try {
+    return localStorage.getItem(KEY) === "yes";
+  } catch {
+    return false;
+  }
+}
+
+function show(wanted) {
+  const refused = !("Notification" in window) || Notification.permission === "denied";
+  box.checked = wanted && !refused && Notification.permission === "granted";
+  box.disabled = !isSecureContext;
+  words.textContent = !isSecureContext ? INSECURE : refused ? REFUSED : USUAL;
+}
+
+async function choose() {
+  const wanted = box.checked;
+  if (wanted && isSecureContext && "Notification" in window) await Notification.requestPermission();
+  show(wanted);
+  remember(box.checked);
+}
+
+function notify(title) {
+  if (!box.checked || (document.hasFocus() && !document.hidden)) return; // whoever looks sees it
+  try {
+    const icon = document.getElementById("preview")?.src;
+    const notice = new Notification(title, { icon, tag: location.pathname });
+    notice.addEventListener("click", () => window.focus());
+  } catch {
+    words.textContent = REFUSED; // some telephones let only apps notify
+  }
+}
+
+box.addEventListener("change", choose);
+document.addEventListener("ended", (event) => notify(event.detail));
+show(remembered());
