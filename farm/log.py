@@ -1,11 +1,15 @@
-"""Logging: structlog to standard error, for people or as JSON, one line an event."""
+"""Logging: structlog to standard error, for people or as JSON, one line an event.
+
+What libraries log by Python's own `logging` (gunicorn, Celery, Alembic) takes the same way.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
-from typing import Any
+from types import TracebackType
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict
@@ -32,14 +36,25 @@ def _redact_secrets(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Handler that writes to the standard error of the moment."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Return where to write."""
+        return sys.stderr
+
+
 def configure() -> None:
     """Set up this process's log. Tracebacks go here and never to a user."""
+    as_json = settings().log_format == "json"
     for_people = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if settings().log_format == "json" else for_people
-    )
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if as_json else for_people
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -54,3 +69,32 @@ def configure() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    _take_in_libraries(shared, renderer)
+    if as_json:
+        logging.captureWarnings(True)
+        sys.excepthook = _log_uncaught
+
+
+def _take_in_libraries(
+    shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor
+) -> None:
+    """Send what is logged by `logging` through the same processors, warnings and worse."""
+    root, handler = logging.getLogger(), _StandardError()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.add_logger_name,
+                *shared,
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                renderer,
+            ]
+        )
+    )
+    root.handlers = [each for each in root.handlers if not isinstance(each, _StandardError)]
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Log what ends the process as one line."""
+    structlog.get_logger().critical("ended by an error", exc_info=(kind, error, trace))

@@ -218,7 +218,8 @@ class Settings(BaseSettings):
         ge=1,
         le=3600,
         validation_alias="FARM_SILENCE_SECONDS",
-        description="Silence in the middle of a request after which its sender is let go, s.",
+        description="Silence in the middle of a request or an answer after which its client is let go, "
+        "s; less than 1 kB/s counts as silence.",
     )
 
     worker_name: str = Field(

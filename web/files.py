@@ -21,6 +21,7 @@ from web import samples
 A_YEAR = 365 * 24 * 3600  # s
 A_DAY = 24 * 3600  # s
 LONGEST_SLUG = 40
+BLOCK_BYTES = 1 << 16  # of a file, at once
 HEADS = {  # what a file of each kind that is accepted begins with
     b"\xff\xd8": "image/jpeg",
     b"\x89PNG": "image/png",
@@ -133,7 +134,9 @@ def _send_file(key: str, mime: str, tag: str) -> Response:
     file = storage().open(key)
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
-    response = Response(wrap_file(request.environ, file), mimetype=mime, direct_passthrough=True)
+    response = Response(
+        wrap_file(request.environ, file, BLOCK_BYTES), mimetype=mime, direct_passthrough=True
+    )
     response.call_on_close(file.close)
     response.content_length = size
     _set_cache_headers(response, tag, A_YEAR)

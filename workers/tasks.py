@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 from celery.exceptions import SecurityWarning
-from celery.signals import worker_process_init, worker_shutting_down
+from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 from celery.worker.request import Request
 from kombu.transport.virtual import QoS
 
@@ -33,6 +33,12 @@ _heartbeat: Heartbeat | None = None
 
 # It warns that root should not unpickle; tickets are JSON, and a container's root is often all there is.
 warnings.filterwarnings("ignore", category=SecurityWarning)
+
+
+@setup_logging.connect
+def configure_log(**_: Any) -> None:
+    """Write Celery's log as the farm's own: it sets up none where this signal is taken."""
+    log.configure()
 
 
 @worker_process_init.connect

@@ -58,6 +58,7 @@ def farm_in(folder: Path, tables: Path, patch: pytest.MonkeyPatch) -> Iterator[N
     patch.setenv("REDIS_URL", BROKER)
     for name in ("DATABASE_URL", "FARM_STORAGE"):
         patch.delenv(name, raising=False)
+    folder.mkdir(exist_ok=True)
     (folder / "farm.db").write_bytes(tables.read_bytes())
     fresh_settings()
     storage().mark()

@@ -14,9 +14,14 @@ from apiflask import HTTPError
 from flask import Flask, Response, current_app, jsonify, make_response, render_template, request
 from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
+from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from sqlalchemy.exc import OperationalError
-from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    ClientDisconnected,
+    HTTPException,
+    RequestEntityTooLarge,
+)
 
 from farm.errors import Busy, FarmError, InvalidInput, Problem, StorageAway
 from farm.recipe import recipe
@@ -42,6 +47,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(RateLimitExceeded, _handle_rate_limit)
     app.register_error_handler(RequestEntityTooLarge, _handle_too_large)
     app.register_error_handler(ClientDisconnected, _handle_disconnect)
+    app.register_error_handler(ParseException, _handle_bad_transfer)
     app.register_error_handler(HTTPError, _handle_invalid_query)
     app.register_error_handler(OperationalError, _handle_database_away)
     app.register_error_handler(StorageAway, _handle_storage_away)
@@ -93,6 +99,14 @@ def _handle_disconnect(error: ClientDisconnected) -> Response:
     detail = "The request broke off in the middle. Nothing of it was kept; send it again."
     response = _respond(408, detail)
     response.headers["Connection"] = "close"  # whatever else comes belongs to what is given up
+    return response
+
+
+def _handle_bad_transfer(error: ParseException) -> Response:
+    """Answer a body whose chunks or trailers are none."""
+    log.info("bad transfer coding", path=request.path, error=str(error))
+    response = _respond(400, "The body's chunks or trailers are not valid HTTP.")
+    response.headers["Connection"] = "close"
     return response
 
 
