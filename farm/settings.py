@@ -29,6 +29,7 @@ MIN_SECRET = 16  # characters of a secret that signs
 HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # in lower case
 DATABASE = re.compile(r"(postgres(ql)?(\+psycopg)?|sqlite)://.*")
 RATE = re.compile(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)")
+PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-])+")  # such as /farm; no . nor .. and no //
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SECRET = "secret"  # noqa: S105 - marks the settings that may lie in files and are in no listing
@@ -159,15 +160,16 @@ class Settings(BaseSettings):
     public_url: str = Field(
         default="",
         validation_alias="FARM_PUBLIC_URL",
-        description="Address under which people reach the farm, for links in webhooks; with https the "
-        "session's cookie goes over https alone.",
+        description="Address under which people reach the farm, with its path if a proxy shows it below "
+        "one; for links, and to know its own pages. With https the session's cookie is for https only.",
     )
     proxies: int = Field(
         default=0,
         ge=0,
         le=10,
         validation_alias="FARM_PROXIES",
-        description="How many proxies in front add to `X-Forwarded-For` and `X-Forwarded-Proto`.",
+        description="How many proxies in front add to `X-Forwarded-For` and `X-Forwarded-Proto`; "
+        "`X-Forwarded-Prefix` is believed, too.",
     )
     require_token: bool = Field(
         default=False,
@@ -298,12 +300,23 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _check_address(cls, text: str) -> str:
-        parts = urlsplit(text)
-        if text and (parts.scheme not in ("http", "https") or not parts.netloc):
+        text = text.rstrip("/")
+        if not text:
+            return ""
+        try:
+            parts = urlsplit(text)
+            host, _port = parts.hostname or "", parts.port
+        except ValueError:
+            raise ValueError("must be an address such as https://farm.example.org") from None
+        if parts.scheme not in ("http", "https") or not _is_host(host):
             raise ValueError("must be an address such as https://farm.example.org")
+        if parts.username is not None:
+            raise ValueError("must have no user and no password: everybody who uses the farm sees it")
         if parts.query or parts.fragment:
             raise ValueError("must end with its path, without ? and #")
-        return text.rstrip("/")
+        if parts.path and not PATH_PREFIX.fullmatch(parts.path):
+            raise ValueError("must have a path of letters, digits and ._~- such as /farm, or none")
+        return text
 
     @field_validator("webhook_hosts")
     @classmethod
@@ -370,9 +383,16 @@ class Settings(BaseSettings):
         127.0.0.1 cannot use the farm through a visitor's browser.
         """
         loopback = {"127.0.0.1", "localhost", "[::1]"}
+        public = urlsplit(self.public_url).netloc.lower()
+        own = {*loopback, re.sub(r":[0-9]+$", "", public)} - {""}
         if self.trusted_hosts:
-            return frozenset({*self.trusted_hosts.lower().replace(" ", "").split(","), *loopback})
-        return frozenset(loopback) if self.host in LOOPBACK else None
+            return frozenset({*_split_list(self.trusted_hosts), *own})
+        return frozenset(own) if self.host in LOOPBACK else None
+
+    @property
+    def public_path(self) -> str:
+        """Return the path of FARM_PUBLIC_URL, such as /farm; "": none."""
+        return urlsplit(self.public_url).path
 
     @property
     def embedded_redis(self) -> bool:
@@ -458,6 +478,15 @@ def _name_driver(url: str) -> str:
 
 def _split_list(text: str) -> list[str]:
     return [entry for entry in text.lower().replace(" ", "").split(",") if entry]
+
+
+def _is_host(text: str) -> bool:
+    """Check whether a text is the name of a host, or an address without brackets."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return HOST_NAME.fullmatch(text.lower()) is not None
+    return True
 
 
 def _parse_network(entry: str) -> Network | None:

@@ -50,12 +50,14 @@ def _list_settings() -> dict[str, Any]:
     """Return the configuration of Flask and its extensions."""
     return {
         "SECRET_KEY": settings().secret_key,
-        "SESSION_COOKIE_NAME": "style_farm",
+        # Farms below different paths of one host must not take each other's.
+        "SESSION_COOKIE_NAME": "style_farm" + settings().public_path.replace("/", "_"),
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings().public_url.startswith("https://"),
         "PERMANENT_SESSION_LIFETIME": SIGNED_IN_FOR,
         "MAX_CONTENT_LENGTH": settings().max_upload_mb * 1_000_000,
         "MAX_FORM_PARTS": MAX_FORM_PARTS,
+        "WTF_CSRF_SSL_STRICT": False,  # browsers and proxies strip the Referer that it compares
         "WTF_CSRF_TIME_LIMIT": None,  # a form may stay open all day; the token lives with the session
         "BOOTSTRAP_SERVE_LOCAL": True,
     }

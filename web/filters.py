@@ -12,6 +12,7 @@ from farm.recipe.recipe import format_value
 from farm.webhooks import destinations
 from web import words
 from web.files import build_picture_url, build_preview_url
+from web.middleware.headers import get_own_address
 
 FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "duration": words.format_duration,
@@ -33,4 +34,5 @@ def init_app(app: Flask) -> None:
     """Make the filters known to this application's templates."""
     app.jinja_env.filters.update(FILTERS)
     app.add_template_global(words.format_short_need, "short_need")
+    app.add_template_global(get_own_address, "own_address")
     app.jinja_env.globals.update(STATES=words.STATES, State=State, DeliveryStatus=DeliveryStatus)

@@ -83,7 +83,7 @@ class Watch:
         self._lock = threading.Lock()
         self._waiting: dict[threading.Event, frozenset[str]] = {}
         self._versions: dict[str, int | None] = {}
-        self._shared: dict[frozenset[str], _Shared] = {}
+        self._shared: dict[tuple[frozenset[str], str], _Shared] = {}  # by jobs and path prefix
         self._thread: threading.Thread | None = None
         self.stopped = threading.Event()
 
@@ -108,16 +108,20 @@ class Watch:
             with self._lock:
                 del self._waiting[changed]
                 if jobs not in self._waiting.values():
-                    self._shared.pop(jobs, None)
+                    for key in [key for key in self._shared if key[0] == jobs]:
+                        del self._shared[key]
 
-    def read(self, jobs: frozenset[str], take: Callable[[], Snapshot]) -> Snapshot:
+    def read(self, jobs: frozenset[str], take: Callable[[], Snapshot], prefix: str = "") -> Snapshot:
         """Return a snapshot of these jobs, taken once for all streams that watch them.
+
+        Args:
+            prefix: of the paths in it, which differ from proxy to proxy.
 
         Raises:
             NotFound: they are gone.
         """
         with self._lock:
-            shared = self._shared.setdefault(jobs, _Shared())
+            shared = self._shared.setdefault((jobs, prefix), _Shared())
         with shared.reading:  # the first to come asks; who comes meanwhile gets its answer
             if shared.snapshot is None or time.monotonic() >= shared.valid_until:
                 changes = shared.changes
@@ -159,7 +163,7 @@ class Watch:
         changed = {job for job in watched if self._versions.get(job, UNKNOWN) != now[job]}
         self._versions = now
         with self._lock:
-            for jobs, shared in self._shared.items():
+            for (jobs, _prefix), shared in self._shared.items():
                 if jobs & changed:
                     shared.invalidate()
             for event, jobs in self._waiting.items():
@@ -205,7 +209,8 @@ def _send(
     job_ids: Sequence[str], take: Callable[[], Snapshot], write: Callable[[Snapshot], str]
 ) -> Response:
     watch: Watch = current_app.extensions["live"]
-    events = _write_events(watch, frozenset(job_ids), take, write, request.headers.get("Last-Event-ID"))
+    sent = request.headers.get("Last-Event-ID")
+    events = _write_events(watch, frozenset(job_ids), take, write, sent, request.script_root)
     first = next(events)  # so that a refusal is one, and not a stream that breaks off
     response = Response(stream_with_context(chain([first], events)), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-cache, no-transform"
@@ -220,6 +225,7 @@ def _write_events(
     take: Callable[[], Snapshot],
     write: Callable[[Snapshot], str],
     sent: str | None,
+    prefix: str,
 ) -> Generator[str]:
     until = time.monotonic() + LONGEST_SECONDS
     with watch.watch(jobs) as changed:
@@ -228,7 +234,7 @@ def _write_events(
         while time.monotonic() < until and not watch.stopped.is_set():
             changed.clear()
             try:
-                found = watch.read(jobs, take)
+                found = watch.read(jobs, take, prefix)
             except NotFound:
                 yield "event: gone\ndata: {}\n\n"
                 return

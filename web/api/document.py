@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apiflask import APIFlask
-from flask import Blueprint, Response, current_app, jsonify
+from flask import Blueprint, Response, current_app, jsonify, request
 
 from farm.database.models import WEBHOOK_LENGTH
 from farm.explorations.axes import ACROSS, DOWN, KINDS, VALUES_MEAN
@@ -114,7 +114,8 @@ def init_app(app: APIFlask) -> None:
 @blueprint.get("/openapi.json")
 def get_document() -> Response:
     """Return the API, for programs."""
-    return jsonify(current_app.spec)  # type: ignore[attr-defined]
+    here = [{"url": request.script_root or "/"}]  # the framework would keep what the first asked for
+    return jsonify(current_app.spec | {"servers": here})  # type: ignore[attr-defined]
 
 
 def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:

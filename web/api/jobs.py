@@ -179,7 +179,9 @@ def _find_standing(job_id: str, version: str | None) -> _Standing:
     Args:
         version: of all that the answer holds; None: it depends on other jobs, too.
     """
-    return _load_standing_once(job_id, version) if version else _load_standing(job_id)
+    if not version:
+        return _load_standing(job_id)
+    return _load_standing_once(job_id, version, request.script_root)
 
 
 def _load_standing(job_id: str) -> _Standing:
@@ -191,8 +193,12 @@ def _load_standing(job_id: str) -> _Standing:
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)
-def _load_standing_once(job_id: str, version: str) -> _Standing:
-    """Return the same to all who ask for a job between two of its reports: streams, pages, programs."""
+def _load_standing_once(job_id: str, version: str, prefix: str) -> _Standing:
+    """Return the same to all who ask for a job between two of its reports: streams, pages, programs.
+
+    Args:
+        prefix: of the paths in it, which differ from proxy to proxy.
+    """
     return _load_standing(job_id)
 
 

@@ -14,7 +14,7 @@ from farm import tokens
 from farm.database import sessions
 from farm.database.models import Token
 from farm.settings import settings
-from web.middleware.headers import SAFE_METHODS
+from web.middleware.headers import SAFE_METHODS, get_own_address
 
 OPEN = frozenset(
     {"static", "bootstrap.static", "health.check_health", "pages.sign_in", "pages.check_token"}
@@ -103,8 +103,7 @@ def _ask() -> ResponseReturnValue:
     goes = request.method in SAFE_METHODS and "text/html" in request.headers.get("Accept", "")
     if not goes:
         raise Unauthorized(BY_PERSON, www_authenticate=_build_challenge())
-    there = request.full_path if request.query_string else request.path
-    return redirect(url_for("pages.sign_in", next=there))
+    return redirect(url_for("pages.sign_in", next=get_own_address()))
 
 
 def _check_own_page() -> None:

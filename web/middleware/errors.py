@@ -25,6 +25,7 @@ from werkzeug.exceptions import (
 
 from farm.errors import Busy, FarmError, InvalidInput, Problem, StorageAway
 from farm.recipe import recipe
+from farm.settings import settings
 
 DETAILS = {
     400: "The request cannot be understood.",
@@ -74,8 +75,21 @@ def _handle_http_error(error: HTTPException) -> Response:
 
 
 def _handle_csrf_error(error: CSRFError) -> Response:
-    detail = "This form was opened too long ago, or cookies are off. Go back, reload it, send it again."
-    return _respond(400, detail)
+    return _respond(400, _explain_csrf_error(str(error.description)))
+
+
+def _explain_csrf_error(reason: str) -> str:
+    """Return what keeps a form from being sent, and what helps.
+
+    Args:
+        reason: flask-wtf's own words.
+    """
+    if "session token is missing" not in reason:
+        return "This form is from before you signed in or out, or is not ours. Reload it, send it again."
+    if current_app.config["SESSION_COOKIE_SECURE"] and not request.is_secure:
+        address = settings().public_url
+        return f"The farm's cookie goes over https alone: open {address} and send the form there."
+    return "The browser sent no cookie of this farm. Allow cookies, reload the form, send it again."
 
 
 def _handle_rate_limit(error: RateLimitExceeded) -> Response:

@@ -105,9 +105,10 @@ def carry_out_bulk() -> ResponseReturnValue:
     action = _read_action()
     outcomes = bulk.carry_out(action, request.form.getlist("ids"))
     flash(_describe_outcomes(action, outcomes))
-    back = OUR_LISTS.fullmatch(_read_origin())
-    gone = action is Action.DELETE and back is not None and back["job"] is not None
-    return redirect(url_for("pages.list_jobs") if gone else _read_origin(), 303)
+    back = _read_origin()
+    found = OUR_LISTS.fullmatch(back.removeprefix(request.script_root))
+    gone = action is Action.DELETE and found is not None and found["job"] is not None
+    return redirect(url_for("pages.list_jobs") if gone else back, 303)
 
 
 def _read_action() -> Action:
@@ -117,7 +118,11 @@ def _read_action() -> Action:
 def _read_origin() -> str:
     """Return the page that the request came from: a list or a job of ours, never another site's."""
     asked = request.form.get("back", "")
-    return asked if OUR_LISTS.fullmatch(asked) else url_for("pages.list_jobs")
+    return (
+        asked
+        if OUR_LISTS.fullmatch(asked.removeprefix(request.script_root))
+        else url_for("pages.list_jobs")
+    )
 
 
 def _group_by_reason(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:

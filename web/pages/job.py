@@ -19,6 +19,7 @@ from farm.jobs import actions, details, ratings, states
 from farm.pictures import conversions
 from farm.recipe import Recipe
 from farm.recipe.recipe import format_value
+from farm.settings import settings
 from farm.webhooks import deliveries
 from web import streams, words
 from web.api.jobs import take_snapshot
@@ -33,7 +34,7 @@ def show_job(job_id: str) -> str:
     with sessions.read_session() as session:
         found = details.get_with_history(session, job_id)
         rows = _load_rows(session, found)
-    url = request.host_url.rstrip("/")
+    url = settings().public_url or request.url_root.rstrip("/")
     whole = Recipe.model_validate(found.recipe).model_dump(mode="json")
     return render_template(
         "job.html",
