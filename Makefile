@@ -10,7 +10,7 @@ SET_UP_TEST := .venv/.test
 PROCESSES ?= 3
 NEEDS_MORE := browser or postgres or weights or processes or faults
 
-.PHONY: up help setup test test-fast coverage test-faults lint format samples docs screenshots bench-engine bench-web bench-start bench-lists bench-presets bench-looks clean
+.PHONY: up help setup test test-fast coverage test-faults lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-lists bench-presets bench-looks clean
 
 up: setup ## set up and run the farm on http://127.0.0.1:8000; the default
 	@exec $(BIN)/farm up
@@ -67,6 +67,9 @@ screenshots: $(SET_UP_TEST) ## photograph the pages for README and docs
 
 bench-engine: $(SET_UP_TEST) ## time and memory of gradients, plain and tiled
 	$(BIN)/python -m benchmarks.engine $(ARGS)
+
+bench-files: $(SET_UP_TEST) ## how long finished pictures take to write
+	$(BIN)/python -m benchmarks.files $(ARGS)
 
 bench-web: $(SET_UP_TEST) ## the web part while it is busy
 	$(BIN)/python -m benchmarks.web $(ARGS)

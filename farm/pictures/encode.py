@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps
 
-from farm.pictures import sixteen_bit
+from farm.pictures import png, tiff
+from farm.pictures.deflate import ReadRows
 from farm.pictures.jpeg import SRGB, encode_jpeg, write_jpeg
 from farm.pictures.pixels import STRIP, Picture
 from farm.recipe import Recipe
@@ -25,21 +25,18 @@ def to_image(picture: Picture, shrink: int = 1) -> Image.Image:
     """Convert float32 (H, W, 3) in [0, 1] to 8 bit, rounded to nearest, sides `shrink` times smaller."""
     height, width, _ = picture.shape
     image = Image.new("RGB", (-(-width // shrink), -(-height // shrink)))
-    for number, strip in enumerate(_quantise_strips(picture, STRIP * shrink, np.uint8)):
-        rows = Image.fromarray(strip)
+    for number, top in enumerate(range(0, height, STRIP * shrink)):
+        rows = Image.fromarray(_quantise(picture[top : top + STRIP * shrink], np.uint8))
         image.paste(rows.reduce(shrink) if shrink > 1 else rows, (0, number * STRIP))
     return image
 
 
-def _quantise_strips(
-    picture: Picture, rows: int, kind: type[np.unsignedinteger[Any]]
-) -> Iterator[NDArray[Any]]:
-    """Yield float32 (H, W, 3) in [0, 1] as strips (`rows`, W, 3) in the range of `kind`, rounded."""
-    for top in range(0, len(picture), rows):
-        strip = np.clip(picture[top : top + rows], 0, 1)
-        strip *= np.iinfo(kind).max
-        strip += 0.5
-        yield strip.astype(kind)
+def _quantise(picture: Picture, kind: type[np.unsignedinteger[Any]]) -> NDArray[Any]:
+    """Convert float32 in [0, 1] to the range of `kind`, rounded to nearest."""
+    values = np.clip(picture, 0, 1)
+    values *= np.iinfo(kind).max
+    values += 0.5
+    return values.astype(kind)
 
 
 def encode_picture(picture: Picture, format: Format, recipe: str | None = None) -> bytes:
@@ -70,13 +67,13 @@ def write(picture: Picture, format: Format, file: BinaryIO, recipe: str | None =
     """
     height, width, _ = picture.shape
     match format:
+        case "png":
+            _write_png(file, (width, height), 8, _quantise_rows(picture, np.uint8), recipe)
         case "png16":
-            strips = _quantise_strips(picture, STRIP, np.uint16)
-            text = {RECIPE_TAG: recipe} if recipe else {}
-            sixteen_bit.write_png(file, width, height, strips, SRGB, text)
+            _write_png(file, (width, height), 16, _quantise_rows(picture, np.uint16), recipe)
         case "tiff16":
-            strips = _quantise_strips(picture, STRIP, np.uint16)
-            sixteen_bit.write_tiff(file, width, height, strips, STRIP, SRGB, recipe or "")
+            read_rows = _quantise_rows(picture, np.uint16)
+            tiff.write_tiff(file, width, height, read_rows, SRGB, recipe or "")
         case _:
             write_eight_bit(to_image(picture), format, file, recipe)
 
@@ -84,17 +81,32 @@ def write(picture: Picture, format: Format, file: BinaryIO, recipe: str | None =
 def write_eight_bit(image: Image.Image, format: str, file: BinaryIO, recipe: str | None = None) -> None:
     """Write 8-bit RGB in sRGB as `write` does, for the formats of 8 bits."""
     exif = Image.Exif()
-    info = PngImagePlugin.PngInfo()
     if recipe:
         exif[EXIF_DESCRIPTION] = recipe
-        info.add_itxt(RECIPE_TAG, recipe)
     match format:
         case "png":
-            image.save(file, "PNG", pnginfo=info, icc_profile=SRGB, compress_level=4)
+            image.load()  # here, and not in every thread that reads rows
+            _write_png(file, image.size, 8, lambda top, end: _crop_rows(image, top, end), recipe)
         case "jpeg":
             write_jpeg(image, file, quality=95, subsampling=0, exif=exif)
         case "webp":
             image.save(file, "WEBP", quality=92, icc_profile=SRGB, exif=exif)
+
+
+def _write_png(
+    file: BinaryIO, size: tuple[int, int], bits: int, read_rows: ReadRows, recipe: str | None
+) -> None:
+    """Write a PNG in sRGB; size: width and height."""
+    png.write_png(file, *size, bits, read_rows, SRGB, {RECIPE_TAG: recipe} if recipe else {})
+
+
+def _quantise_rows(picture: Picture, kind: type[np.unsignedinteger[Any]]) -> ReadRows:
+    """Return a function that quantises some rows of a picture."""
+    return lambda top, end: _quantise(picture[top:end], kind)
+
+
+def _crop_rows(image: Image.Image, top: int, end: int) -> NDArray[np.uint8]:
+    return np.asarray(image.crop((0, top, image.width, end)))
 
 
 def write_view(picture: Picture, file: BinaryIO) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from farm.errors import InvalidInput, NotAPicture, TooLarge
-from farm.pictures import decode, encode, jpeg, pixels
+from farm.pictures import decode, deflate, encode, jpeg, pixels
 from farm.pictures.encode import encode_picture, read_embedded_recipe
 from farm.pictures.pixels import Picture
 from farm.recipe import Recipe, formats
@@ -236,7 +236,7 @@ def random_picture(height: int, width: int) -> Picture:
 
 
 def png_values(data: bytes) -> NDArray[np.integer]:
-    """uint16 (H, W, 3) of a 16-bit RGB PNG whose rows are filtered by Sub: the plainest reader."""
+    """uint16 (H, W, 3) of a 16-bit RGB PNG: the plainest reader."""
     at, header, packed = 8, b"", b""
     while at < len(data):
         (length,) = struct.unpack(">I", data[at : at + 4])
@@ -249,9 +249,26 @@ def png_values(data: bytes) -> NDArray[np.integer]:
     width, height, bits, colour = struct.unpack(">IIBB", header[:10])
     assert (bits, colour) == (16, 2)
     rows = np.frombuffer(zlib.decompress(packed), np.uint8).reshape(height, 1 + 6 * width)
-    assert (rows[:, 0] == 1).all()
-    values = rows[:, 1:].reshape(height, width, 6).cumsum(axis=1, dtype=np.uint8)
-    return np.ascontiguousarray(values).view(">u2")
+    return unfiltered(rows, 6).view(">u2").reshape(height, width, 3)
+
+
+def unfiltered(rows: NDArray[np.uint8], pixel: int) -> NDArray[np.uint8]:
+    """Each row without its filter (PNG, section 9), one byte after the other."""
+    out = np.zeros((len(rows) + 1, pixel + rows.shape[1] - 1), np.uint8)  # zeros above and to the left
+    for y, (number, *row) in enumerate(rows.tolist(), 1):
+        for x, byte in enumerate(row, pixel):
+            a, b, c = (int(out[at]) for at in ((y, x - pixel), (y - 1, x), (y - 1, x - pixel)))
+            out[y, x] = (byte + [0, a, b, (a + b) // 2, paeth(a, b, c)][number]) % 256
+    return out[1:, pixel:].copy()
+
+
+def paeth(a: int, b: int, c: int) -> int:
+    """As PNG's section 9.4 has it."""
+    p = a + b - c
+    pa, pb, pc = abs(p - a), abs(p - b), abs(p - c)
+    if pa <= pb and pa <= pc:
+        return a
+    return b if pb <= pc else c
 
 
 def values_of(data: bytes, format: Format) -> NDArray[np.integer]:
@@ -286,14 +303,14 @@ def test_what_is_not_lossless_comes_back_nearly(format: Format) -> None:
     assert np.abs(values / 255 - picture).mean() < 0.01
 
 
-@pytest.mark.parametrize("format", ["png16", "tiff16"])
-@pytest.mark.parametrize("rows", [1, 2, 1000])
+@pytest.mark.parametrize("format", ["png", "png16", "tiff16"])
+@pytest.mark.parametrize("rows", [1, 2, 3])
 def test_strips_may_have_any_number_of_rows(
     format: Format, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = random_picture(5, 9)
     expected = values_of(encode_picture(picture, format), format)
-    monkeypatch.setattr(decode, "STRIP", rows)
+    monkeypatch.setattr(deflate, "choose_strip_rows", lambda _: rows)
     assert np.array_equal(values_of(encode_picture(picture, format), format), expected)
 
 
@@ -326,7 +343,10 @@ def test_the_same_picture_gives_the_same_file(format: Format) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_large_picture_is_encoded_without_a_copy_of_it(format: Format, tmp_path: Path) -> None:
+def test_a_large_picture_is_encoded_without_a_copy_of_it(
+    format: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deflate, "count_threads", lambda: 2)  # each holds some strips
     # Given a picture of 50 MB, whose size in 16 bits is 25
     picture = np.broadcast_to(np.linspace(0, 1, 4096, dtype=np.float32)[:, None], (1024, 4096, 3))
     picture = np.ascontiguousarray(picture)
