@@ -14,7 +14,7 @@ from farm import log
 from farm.settings import settings
 from web import api, files, filters, health, pages, streams
 from web.api import document
-from web.middleware import authentication, errors, headers, rate_limits
+from web.middleware import authentication, conditions, errors, headers, rate_limits
 
 SIGNED_IN_FOR = timedelta(days=30)  # since the last visit
 MAX_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
@@ -41,7 +41,7 @@ def create_app() -> APIFlask:
     CSRFProtect(app).exempt(api.blueprint)
     for part in (pages, files, api, health, document):
         app.register_blueprint(part.blueprint)
-    for part in (errors, headers, document, filters, streams):
+    for part in (conditions, errors, headers, document, filters, streams):
         part.init_app(app)
     return app
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 import unicodedata
+from typing import Any
 
 from flask import Blueprint, Response, request, url_for
+from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import wrap_file
 
 from farm.database import sessions
@@ -17,6 +19,7 @@ from farm.pictures import conversions, decode
 from farm.recipe.formats import FileFormat
 from farm.storage import storage
 from web import samples
+from web.middleware.conditions import make_conditional
 
 A_YEAR = 365 * 24 * 3600  # s
 A_DAY = 24 * 3600  # s
@@ -44,27 +47,29 @@ def get_preview(job_id: str) -> Response:
 @blueprint.get("/jobs/<job_id:job_id>/content")
 def get_content(job_id: str) -> Response:
     """Send the photograph, small."""
-    upload = _load_job(job_id).content
-    return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
+    job = _load_job(job_id)
+    return _send_thumbnail(job, job.content)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>")
 def get_style(job_id: str, number: int) -> Response:
     """Send one of the paintings, from 0, small."""
-    upload = _load_style(job_id, number)
-    return _send_jpeg(upload.thumbnail_key, upload.sha256, A_YEAR)
+    job = _load_job(job_id)
+    return _send_thumbnail(job, _find_style(job, number))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/content/whole")
 def get_whole_content(job_id: str) -> Response:
     """Send the photograph as it came."""
-    return _send_upload(_load_job(job_id).content)
+    job = _load_job(job_id)
+    return _send_upload(job, job.content)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>/whole")
 def get_whole_style(job_id: str, number: int) -> Response:
     """Send one of the paintings, from 0, as it came."""
-    return _send_upload(_load_style(job_id, number))
+    job = _load_job(job_id)
+    return _send_upload(job, _find_style(job, number))
 
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
@@ -78,10 +83,10 @@ def get_full(job_id: str) -> Response:
     """Send the finished picture at full size, as a browser shows it."""
     job = _load_job(job_id)
     _require_finished(job)
-    tag = f"{job.id}-{job.attempt}-full"
+    tag = f"{build_version(job)}-{job.attempt}-full"
     if job.format.light or not storage().exists(job.view_key):  # older pictures have no JPEG beside them
-        return _send_file(job.result_key, job.format.mime, tag)
-    return _send_file(job.view_key, "image/jpeg", tag)
+        return _send_file(job, job.result_key, job.format.mime, tag)
+    return _send_file(job, job.view_key, "image/jpeg", tag)
 
 
 @blueprint.get("/samples/<name>")
@@ -115,7 +120,7 @@ def send_result(job: Job) -> Response:
     """
     _require_finished(job)
     key, known = conversions.convert_result(job, request.args.get("format", job.format.name))
-    response = _send_file(key, known.mime, f"{job.id}-{job.attempt}-{known.name}")
+    response = _send_file(job, key, known.mime, f"{build_version(job)}-{job.attempt}-{known.name}")
     response.headers["Content-Disposition"] = f'attachment; filename="{build_file_name(job, known)}"'
     return response
 
@@ -125,8 +130,8 @@ def _require_finished(job: Job) -> None:
         raise WrongState(f"This job is {job.state.value}; there is no result.")
 
 
-def _send_file(key: str, mime: str, tag: str) -> Response:
-    """Send a file of storage piece by piece, so that 8K takes no memory here; ranges are served.
+def _send_file(job: Job, key: str, mime: str, tag: str) -> Response:
+    """Send a file of a job piece by piece, so that 8K takes no memory here; ranges are served.
 
     Raises:
         farm.errors.NotFound: the file is gone.
@@ -139,9 +144,12 @@ def _send_file(key: str, mime: str, tag: str) -> Response:
     )
     response.call_on_close(file.close)
     response.content_length = size
-    _set_cache_headers(response, tag, A_YEAR)
-    response.make_conditional(request, accept_ranges=True, complete_length=size)
-    return response
+    _set_cache_headers(response, tag, _find_lifetime(job))
+    try:
+        return make_conditional(response, size)
+    except HTTPException:
+        response.close()
+        raise
 
 
 def build_file_name(job: Job, format: FileFormat) -> str:
@@ -156,14 +164,17 @@ def _load_job(job_id: str) -> Job:
         return states.get(session, job_id)
 
 
-def _load_style(job_id: str, number: int) -> Upload:
-    styles = _load_job(job_id).styles
-    if number >= len(styles):
-        raise NotFound(f"This job has {len(styles)} paintings, counted from 0.")
-    return styles[number].upload
+def _find_style(job: Job, number: int) -> Upload:
+    if number >= len(job.styles):
+        raise NotFound(f"This job has {len(job.styles)} paintings, counted from 0.")
+    return job.styles[number].upload
 
 
-def _send_upload(upload: Upload) -> Response:
+def _send_thumbnail(job: Job, upload: Upload) -> Response:
+    return _send_jpeg(upload.thumbnail_key, f"{build_version(job)}-{upload.sha256}", _find_lifetime(job))
+
+
+def _send_upload(job: Job, upload: Upload) -> Response:
     """Send a picture as it came, as the type that its first bytes show.
 
     Raises:
@@ -172,12 +183,12 @@ def _send_upload(upload: Upload) -> Response:
     with storage().open(upload.key) as file:
         head = file.read(LONGEST_HEAD)
     mime = next((mime for start, mime in HEADS.items() if head.startswith(start)), UNKNOWN_MIME)
-    return _send_file(upload.key, mime, upload.sha256)
+    return _send_file(job, upload.key, mime, f"{build_version(job)}-{upload.sha256}")
 
 
 def _send_jpeg(key: str, tag: str, seconds: int) -> Response:
     """Send a JPEG of storage, unless the browser has it already."""
-    if request.if_none_match.contains(tag):
+    if request.if_none_match.contains_weak(tag):
         return _respond_with_jpeg(b"", tag, seconds)
     return _respond_with_jpeg(storage().get(key), tag, seconds)
 
@@ -185,8 +196,7 @@ def _send_jpeg(key: str, tag: str, seconds: int) -> Response:
 def _respond_with_jpeg(data: bytes, tag: str, seconds: int) -> Response:
     response = Response(data, mimetype="image/jpeg")
     _set_cache_headers(response, tag, seconds)
-    response.make_conditional(request)
-    return response
+    return make_conditional(response)
 
 
 def _set_cache_headers(response: Response, tag: str, seconds: int) -> None:
@@ -200,9 +210,21 @@ def _set_cache_headers(response: Response, tag: str, seconds: int) -> None:
         response.cache_control.no_cache = True
 
 
+def build_version(job: Job) -> str:
+    """Return what tells a job from another of the same id, which a client may use again: the moment of
+    its making. All tags of its files begin so, and an address that holds it never serves another's."""
+    return f"{round(job.created_at.timestamp() * 1_000_000):x}"
+
+
+def _find_lifetime(job: Job) -> int:
+    """Return how long a file of this job is good without asking again, s: under the address that holds
+    the job's version a year, else not at all."""
+    return A_YEAR if request.args.get("v") == build_version(job) else 0
+
+
 def build_preview_tag(job: Job) -> str:
     """Return a tag that changes with every new preview; versions begin anew with each attempt."""
-    return f"{job.attempt}-{job.preview_version}"
+    return f"{build_version(job)}-{job.attempt}-{job.preview_version}"
 
 
 def build_preview_url(job: Job) -> str | None:
@@ -215,4 +237,13 @@ def build_preview_url(job: Job) -> str | None:
 def build_picture_url(job: Job) -> str:
     """Return the address of what stands for a job in a list: its preview, or until there is one the
     photograph."""
-    return build_preview_url(job) or url_for("pictures.get_content", job_id=job.id)
+    return build_preview_url(job) or build_file_url(job, "content")
+
+
+def build_file_url(job: Job, kind: str, **values: Any) -> str:
+    """Return the address of a file of a job that may be kept.
+
+    Args:
+        kind: content, style, whole_content, whole_style, full or result. values: of its address.
+    """
+    return url_for(f"pictures.get_{kind}", job_id=job.id, v=build_version(job), **values)

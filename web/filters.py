@@ -11,7 +11,7 @@ from farm.database.models import DeliveryStatus, State
 from farm.recipe.recipe import format_value
 from farm.webhooks import destinations
 from web import words
-from web.files import build_picture_url, build_preview_url
+from web.files import build_file_url, build_picture_url, build_preview_url
 from web.middleware.headers import get_own_address
 
 FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
@@ -26,6 +26,7 @@ FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "typed": format_value,
     "picture_url": build_picture_url,
     "preview_url": build_preview_url,
+    "file_url": build_file_url,
     "host": destinations.extract_host,
 }
 

@@ -25,6 +25,7 @@ from farm.storage import storage
 from tests.web import bad_pictures as bad
 from tests.web.conftest import token
 from web import words
+from web.files import build_preview_tag, build_version
 from web.pages import loss_chart
 from web.pages.form import ADVANCED, PROMINENT
 
@@ -252,7 +253,7 @@ def test_a_preview_is_kept_by_version(make_job: MakeJob, client: FlaskClient) ->
 
     assert "no-cache" in first.headers["Cache-Control"]
     assert client.get(address, headers=known).status_code == 304
-    assert "immutable" in client.get(f"{address}?v=1-1").headers["Cache-Control"]
+    assert "immutable" in client.get(f"{address}?v={build_preview_tag(job)}").headers["Cache-Control"]
     with sessions.write_session() as session:
         attempts.record_preview(session, AttemptRef(job.id, 1))
     assert client.get(address, headers=known).status_code == 200
@@ -261,7 +262,7 @@ def test_a_preview_is_kept_by_version(make_job: MakeJob, client: FlaskClient) ->
 def test_a_download_is_named_by_us(make_job: MakeJob, client: FlaskClient) -> None:
     job = make_job(State.SUCCEEDED, name='Brücke "../../x"\r\nSet-Cookie: a=b')
 
-    response = client.get(f"/jobs/{job.id}/result")
+    response = client.get(f"/jobs/{job.id}/result?v={build_version(job)}")
 
     name = f"brucke-x-set-cookie-a-b-{job.id[:8]}.png"
     assert response.headers["Content-Disposition"] == f'attachment; filename="{name}"'
@@ -283,7 +284,7 @@ def test_a_page_shows_the_lightest_file_of_full_size(
     job = make_job(State.SUCCEEDED, format=format, size=size)
     storage().put(f"jobs/{job.id}/1/{key}", b"the picture")
 
-    with client.get(f"/jobs/{job.id}/full") as response:
+    with client.get(f"/jobs/{job.id}/full?v={build_version(job)}") as response:
         assert (response.data, response.content_type) == (b"the picture", mime)
     assert "attachment" not in response.headers.get("Content-Disposition", "")
     assert "immutable" in response.headers["Cache-Control"]

@@ -127,7 +127,7 @@ def get_job(job_id: str) -> Response:
     the next question."""
     version = details.read_version(job_id)
     tag = f"{SHAPE}.{version}" if version else None
-    if tag and request.if_none_match.contains(tag):
+    if tag and request.if_none_match.contains_weak(tag):
         return _respond_unchanged(tag)
     found = _find_standing(job_id, version)
     response = respond_with_json(found.text, tag)

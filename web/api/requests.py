@@ -12,6 +12,7 @@ from farm.errors import InvalidInput, Problem
 from farm.jobs.idempotency import Key
 from farm.recipe import Recipe
 from web.middleware import authentication
+from web.middleware.conditions import make_conditional
 
 FILES = ("content", "style")
 
@@ -94,5 +95,5 @@ def respond_with_json(text: str, tag: str | None) -> Response:
     else:
         response.add_etag()
     if request.method == "GET":
-        response.make_conditional(request)
+        make_conditional(response)
     return response

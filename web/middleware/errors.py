@@ -31,6 +31,7 @@ DETAILS = {
     400: "The request cannot be understood.",
     404: "There is nothing at this address. It may have been mistyped.",
     405: "This address does not answer to that kind of request.",
+    416: "The file ends before that range.",
     500: "Something broke on our side. It has been logged; trying again may help.",
     503: "The farm's database does not answer just now. Try again in a moment.",
 }
@@ -65,11 +66,11 @@ def _handle_farm_error(error: FarmError) -> Response:
 
 
 def _handle_http_error(error: HTTPException) -> Response:
-    own = error.description if error.code in (401, 403, 415, 503) else None
+    own = error.description if error.code in (401, 403, 412, 415, 503) else None
     status = error.code or 500
     response = _respond(status, own or DETAILS.get(status) or error.description or error.name)
     for name, value in error.get_headers():
-        if name.lower() in ("allow", "retry-after", "www-authenticate"):
+        if name.lower() in ("allow", "content-range", "retry-after", "www-authenticate"):
             response.headers[name] = value
     return response
 

@@ -10,7 +10,9 @@ import hashlib
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, g, make_response, render_template, request
+from flask import Response, g, make_response, render_template
+
+from web.middleware.conditions import make_conditional
 
 
 def send_fragment(template: str, tag: str | None = None, /, **values: Any) -> Response:
@@ -24,8 +26,7 @@ def send_fragment(template: str, tag: str | None = None, /, **values: Any) -> Re
     response.cache_control.private = True
     response.cache_control.no_cache = True
     response.set_etag(tag or _compute_digest(text))
-    response.make_conditional(request)
-    return response
+    return make_conditional(response)
 
 
 def send_unchanged(tag: str) -> Response:

@@ -23,6 +23,7 @@ from farm.settings import settings
 from farm.webhooks import deliveries
 from web import streams, words
 from web.api.jobs import take_snapshot
+from web.middleware.conditions import make_conditional
 from web.pages import blueprint, commands, loss_chart
 from web.pages.form import find_larger_size
 from web.pages.fragments import send_fragment, send_unchanged
@@ -85,7 +86,7 @@ def rate(job_id: str) -> ResponseReturnValue:
 def refresh_progress(job_id: str) -> Response:
     """Return the part of its page that says how it stands, alone."""
     version = details.read_version(job_id)
-    if version and request.if_none_match.contains(version):
+    if version and request.if_none_match.contains_weak(version):
         return send_unchanged(version)
     with sessions.read_session() as session:
         found = states.get(session, job_id)
@@ -134,8 +135,7 @@ def draw_losses(job_id: str) -> Response:
     response = Response(loss_chart.draw_losses(points), mimetype="image/svg+xml")
     response.cache_control.no_cache = True
     response.add_etag()
-    response.make_conditional(request)
-    return response
+    return make_conditional(response)
 
 
 @blueprint.post("/jobs/<job_id:job_id>/cancel")
