@@ -25,14 +25,6 @@ A_YEAR = 365 * 24 * 3600  # s
 A_DAY = 24 * 3600  # s
 LONGEST_SLUG = 40
 BLOCK_BYTES = 1 << 16  # of a file, at once
-HEADS = {  # what a file of each kind that is accepted begins with
-    b"\xff\xd8": "image/jpeg",
-    b"\x89PNG": "image/png",
-    b"RIFF": "image/webp",
-    b"II": "image/tiff",
-    b"MM": "image/tiff",
-}
-LONGEST_HEAD = max(map(len, HEADS))
 UNKNOWN_MIME = "application/octet-stream"  # saved, never shown
 
 blueprint = Blueprint("pictures", __name__)
@@ -181,8 +173,8 @@ def _send_upload(job: Job, upload: Upload) -> Response:
         farm.errors.NotFound: the file is gone.
     """
     with storage().open(upload.key) as file:
-        head = file.read(LONGEST_HEAD)
-    mime = next((mime for start, mime in HEADS.items() if head.startswith(start)), UNKNOWN_MIME)
+        kind = decode.find_kind(file.read(decode.HEAD))
+    mime = kind.mime if kind else UNKNOWN_MIME
     return _send_file(job, upload.key, mime, f"{build_version(job)}-{upload.sha256}")
 
 

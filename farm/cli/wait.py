@@ -14,11 +14,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from farm.cli.client import Client, Unavailable
 from farm.errors import InvalidInput, Problem
-from farm.recipe.formats import FORMATS
+from farm.recipe.formats import FORMATS, UPLOADED
 
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 300.0  # with a farm that does not answer
-PHOTOGRAPHS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+PHOTOGRAPHS = tuple(suffix for suffixes in UPLOADED.values() for suffix in suffixes)
 FAILED, CANCELLED, INTERRUPTED = 3, 4, 130  # exit statuses
 
 

@@ -1,36 +1,87 @@
-"""Pictures in and out: bytes <-> float32 numpy (H, W, 3), sRGB, in [0, 1].
+"""Pictures in: bytes -> float32 numpy (H, W, 3), sRGB, in [0, 1].
 
-Decoding trusts nothing: the size is checked from the header before a pixel is read, only four
-formats are tried, and a picture is decoded to its end before it is accepted.
+Decoding trusts nothing: the size is checked from the header before a pixel is read, only the formats of
+KINDS are tried, and a picture is decoded to its end before it is accepted.
 
 An 8K picture is 400 MB as float32. All that is done to one is done strip by strip, so that besides
-it there is at most one picture of 8 bits.
+it there is at most one picture in the samples of its file.
 """
 
 from __future__ import annotations
 
-import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
+from farm.pictures import read_heif, read_jpeg, read_png, read_tiff, read_webp
+from farm.pictures.colour import Unsupported
 from farm.pictures.jpeg import encode_jpeg
-from farm.pictures.pixels import STRIP, Picture, convert_to_srgb, simplify
+from farm.pictures.parts import Opened
+from farm.pictures.pixels import Picture, Raster, convert_to_image, iterate_srgb, turn_upright
 
-READ = ("JPEG", "PNG", "WEBP", "TIFF")  # Pillow's names
-ACCEPTED = "JPEG, PNG, WebP or TIFF"
+ACCEPTED = "JPEG, PNG, WebP, TIFF, AVIF or HEIC"
 LONGEST_SIDE = 30_000  # px; what libraries below Pillow are sure to hold
 SHORTEST_SIDE = 16  # px, unless something larger is asked for
 LONGEST_RATIO = 20  # of the sides; beyond it, a level would be less than a pixel high
 THUMBNAIL = 960  # px, longest side
+ON_ITS_SIDE = (5, 6, 7, 8)  # of EXIF's orientation
 
 Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own limit, by field
 ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A file format that is read."""
+
+    mime: str
+    # Tells it by its first HEAD bytes.
+    matches: Callable[[bytes], bool]
+    open: Callable[[bytes], Opened]
+
+
+HEAD = 16  # bytes
+KINDS = (
+    Kind("image/jpeg", lambda head: head[:2] == read_jpeg.START, read_jpeg.open_picture),
+    Kind("image/png", lambda head: head[:8] == read_png.SIGNATURE, read_png.open_picture),
+    Kind("image/webp", lambda head: head[:4] + head[8:12] == b"RIFFWEBP", read_webp.open_picture),
+    Kind("image/tiff", lambda head: head[:4] in read_tiff.PREFIXES, read_tiff.open_picture),
+    Kind("image/avif", lambda head: head[4:12] in (b"ftypavif", b"ftypavis"), read_heif.open_picture),
+    Kind(
+        "image/heic",
+        lambda head: head[4:8] == b"ftyp" and head[8:12] in read_heif.BRANDS,
+        read_heif.open_picture,
+    ),
+)
+RAW_STARTS = (
+    b"FUJIFILMCCD-RAW",
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\0",
+    b"FOVb",
+    b"\0MRM",
+    b"II\x1a\0\0\0HEAP",
+)
+OTHERS = {  # what a file begins with, and what it is
+    b"\xff\x0a": "a JPEG XL",
+    b"\0\0\0\x0cJXL ": "a JPEG XL",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000",
+    b"\xff\x4f\xff\x51": "a JPEG 2000",
+    b"GIF8": "a GIF",
+    b"BM": "a BMP",
+    b"8BPS": "a Photoshop file",
+    b"gimp xcf": "a GIMP file",
+    b"%PDF": "a PDF",
+    b"<svg": "an SVG",
+    b"\x76\x2f\x31\x01": "an OpenEXR",
+    b"#?RADIANCE": "a Radiance HDR",
+}
 
 
 @dataclass(frozen=True)
@@ -56,9 +107,9 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SID
         MemoryError: there is not enough for it.
     """
     with _translate_errors(field):
-        image, (width, height) = _open(data, field, megapixels, shortest, enough=2 * THUMBNAIL)
-        small = convert_to_srgb(_shrink_to_thumbnail(simplify(image)))
-    return Checked(width, height, encode_jpeg(small, quality=85))
+        raster, (width, height) = _open(data, field, megapixels, shortest, enough=2 * THUMBNAIL)
+        thumbnail = encode_jpeg(_shrink_to_thumbnail(raster), quality=85)
+    return Checked(width, height, thumbnail)
 
 
 def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:
@@ -68,13 +119,18 @@ def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Pictu
         NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
     """
     with _translate_errors(field):
-        image = convert_to_srgb(simplify(_open(data, field, megapixels, shortest)[0]))
-    width, height = image.size
-    picture = np.empty((height, width, 3), np.float32)
-    for top in range(0, height, STRIP):
-        rows = np.asarray(image.crop((0, top, width, min(top + STRIP, height))))
-        np.divide(rows, np.float32(255), out=picture[top : top + STRIP])
+        raster, (width, height) = _open(data, field, megapixels, shortest)
+        picture, top = np.empty((height, width, 3), np.float32), 0
+        for strip in iterate_srgb(raster):
+            picture[top : top + len(strip)] = strip
+            top += len(strip)
+            del strip  # before the next is made
     return picture
+
+
+def find_kind(head: bytes) -> Kind | None:
+    """Find the format of a file by its first HEAD bytes."""
+    return next((kind for kind in KINDS if kind.matches(head)), None)
 
 
 @contextmanager
@@ -86,8 +142,8 @@ def _translate_errors(field: str) -> Iterator[None]:
             yield
     except (InvalidInput, MemoryError):
         raise
-    except UnidentifiedImageError:
-        raise NotAPicture(Problem(field, f"is not a {ACCEPTED} picture")) from None
+    except Unsupported as error:
+        raise NotAPicture(Problem(field, str(error))) from None
     except Exception as error:
         message = f"is damaged or incomplete and cannot be read to its end ({error})"
         raise NotAPicture(Problem(field, message)) from error
@@ -95,8 +151,8 @@ def _translate_errors(field: str) -> Iterator[None]:
 
 def _open(
     data: bytes, field: str, megapixels: int, shortest: int, enough: int | None = None
-) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode to the end; return the picture upright, in its own mode, and its width and height.
+) -> tuple[Raster, tuple[int, int]]:
+    """Decode to the end; return the picture upright, in its own samples, and its width and height.
 
     Args:
         enough: px of the longest side that suffice. A JPEG that has more than twice as many is then
@@ -104,28 +160,29 @@ def _open(
     """
     if not data:
         raise InvalidInput(Problem(field, "is empty; choose a picture"))
-    with Image.open(io.BytesIO(data), formats=READ) as image:
-        _check_header(image, field, megapixels, shortest)
-        size = image.size
-        if enough:
-            image.draft(None, (size[0] * enough // max(size), size[1] * enough // max(size)))
-        try:
-            image.load()
-        except OSError:
-            if image.size == size:
-                raise
-            return _open(data, field, megapixels, shortest)  # a lossless JPEG has one size only
-        on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-        ImageOps.exif_transpose(image, in_place=True)
-        return image, size[::-1] if on_its_side else size
-
-
-def _check_header(image: Image.Image, field: str, megapixels: int, shortest: int) -> None:
-    """Check size and number of pages before a pixel is decoded."""
-    check_size(*image.size, field, megapixels, shortest)
-    # Cameras add a preview or a second view to a JPEG (CIPA DC-007); the picture is the first.
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    if (kind := find_kind(data[:HEAD])) is None:
+        raise NotAPicture(Problem(field, _name_other(data[:HEAD])))
+    opened = kind.open(data)
+    check_size(*opened.size, field, megapixels, shortest)
+    if opened.is_several:
         raise InvalidInput(Problem(field, "is animated or has several pages; send one picture"))
+    raster, orientation = opened.read(enough)
+    size = opened.size[::-1] if orientation in ON_ITS_SIDE else opened.size
+    return turn_upright(raster, orientation), size
+
+
+def _name_other(head: bytes) -> str:
+    """Name a file that is not read, with what to do."""
+    if head.startswith(RAW_STARTS) or head[4:12] == b"ftypcrx ":
+        return read_tiff.RAW
+    found = next((name for start, name in OTHERS.items() if head.startswith(start)), None)
+    if found is None and head[4:8] == b"ftyp":
+        found = "a film"
+    return (
+        f"is {found}, not a {ACCEPTED} picture; save it as one"
+        if found
+        else f"is not a {ACCEPTED} picture"
+    )
 
 
 def check_size(width: int, height: int, field: str, megapixels: int, shortest: int) -> None:
@@ -145,8 +202,14 @@ def check_size(width: int, height: int, field: str, megapixels: int, shortest: i
         raise InvalidInput(Problem(field, f"{size}; sides may be 1 : {LONGEST_RATIO} at most"))
 
 
-def _shrink_to_thumbnail(image: Image.Image) -> Image.Image:
-    """Shrink to the thumbnail's size: by whole factors to twice the size, then resampled."""
-    scale = THUMBNAIL / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+def _shrink_to_thumbnail(raster: Raster) -> Image.Image:
+    """Shrink to the thumbnail: by whole factors to twice its size, then resampled; RGB in sRGB."""
+    scale = THUMBNAIL / max(raster.size)
+    width, height = (max(1, round(side * scale)) for side in raster.size)
+    image = raster.samples
+    if not isinstance(image, Image.Image) or image.mode == "LAB":  # which have no averages
+        return convert_to_image(raster).resize(
+            (width, height), Image.Resampling.LANCZOS, reducing_gap=2.0
+        )
+    small = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return convert_to_image(Raster(small, raster.colour))

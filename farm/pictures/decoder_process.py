@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 # All now: afterwards there are few files that it may open.
 from PIL import (  # noqa: F401
+    AvifImagePlugin,
     JpegImagePlugin,
     MpoImagePlugin,
     PngImagePlugin,

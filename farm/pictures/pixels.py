@@ -1,94 +1,116 @@
-"""Conversion of any pixels a file may have to 8-bit RGB in sRGB, strip by strip."""
+"""Decoded pictures in the samples of their files, and their conversion to sRGB, strip by strip."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
+
+from farm.pictures.colour import SRGB, Colour, convert_samples
 
 Picture = NDArray[np.float32]
 STRIP = 64  # rows that are worked on at once
 
+MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")  # that pictures of 8 bits are worked on in
+TURNS = {  # EXIF's orientation: what makes a picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A decoded picture in the samples of its file."""
+
+    # 8 bits a sample, in one of MODES; or uint16 (H, W, C): grey, grey and alpha, RGB, or RGB and alpha.
+    samples: Image.Image | NDArray[np.uint16]
+    colour: Colour = SRGB
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height, px."""
+        if isinstance(self.samples, Image.Image):
+            return self.samples.size
+        return self.samples.shape[1], self.samples.shape[0]
+
 
 def simplify(image: Image.Image) -> Image.Image:
-    """Convert to 8 bits a channel with transparency as a channel: pixels that can be averaged."""
-    image = _convert_to_eight_bits(image)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        return image.convert("RGBA")
-    return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+    """Convert to 8 bits a channel with transparency as a channel: pixels that can be averaged.
 
-
-def convert_to_srgb(image: Image.Image) -> Image.Image:
-    """Convert a simplified picture with any profile to RGB in sRGB; transparency over white."""
-    profile = image.info.get("icc_profile")
-    rgb = _apply_profile(image, profile) if profile else None
-    if rgb is None:
-        rgb = image if image.mode == "RGB" else image.convert("RGB")  # which copies even RGB
-    if image.mode == "RGBA":
-        white = Image.new("RGB", rgb.size, "white")
-        return Image.composite(rgb, white, image.getchannel("A"))
-    return rgb
-
-
-def _convert_to_eight_bits(image: Image.Image) -> Image.Image:
-    """Rescale 16-bit grey and floats (Pillow's own conversion clips them); resolve palettes."""
-    if image.mode.startswith("I"):
-        return _convert_to_grey(
-            image, lambda values: (np.clip(values, 0, 65535).astype(np.uint32) + 128) // 257
-        )
-    if image.mode == "F":  # TIFF: white is 1, or whatever is brightest
-        top = max(
-            1.0,
-            *(float(_replace_non_finite(values).max(initial=0.0)) for values in _iterate_rows(image)),
-        )
-        return _convert_to_grey(
-            image, lambda values: np.clip(_replace_non_finite(values) / top, 0, 1) * 255 + 0.5
-        )
-    if image.mode == "P":
-        return image.convert("RGBA" if "transparency" in image.info else "RGB")
-    return image
-
-
-def _iterate_rows(image: Image.Image) -> Iterator[NDArray[Any]]:
-    """Yield one channel in strips (rows, W)."""
-    for top in range(0, image.height, STRIP):
-        yield np.asarray(image.crop((0, top, image.width, min(top + STRIP, image.height))))
-
-
-def _convert_to_grey(
-    image: Image.Image, to_bytes: Callable[[NDArray[Any]], NDArray[Any]]
-) -> Image.Image:
-    """Convert one channel of any type to 8-bit grey."""
-    grey = Image.new("L", image.size)
-    for number, values in enumerate(_iterate_rows(image)):
-        grey.paste(Image.fromarray(to_bytes(values).astype(np.uint8)), (0, number * STRIP))
-    return grey
-
-
-def _replace_non_finite(values: NDArray[Any]) -> NDArray[Any]:
-    return np.where(np.isfinite(values), values, 0)
-
-
-def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """Convert the picture's colours to sRGB, in place if it is RGB.
-
-    Returns:
-        The converted picture; None if the profile is broken or for another mode.
+    Args:
+        image: of at most 8 bits a channel. Its `info` is read for transparency alone.
     """
-    source = image.convert("RGB") if image.mode == "RGBA" else image
-    in_place = source.mode == "RGB"
-    try:
-        converted = ImageCms.profileToProfile(
-            source,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode="RGB",
-            inPlace=in_place,
-        )
-        return source if in_place else converted
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return None
+    if image.mode in ("P", "1", "L", "RGB") and "transparency" in image.info:
+        if image.mode == "1":
+            image = image.convert("L")
+        return image.convert("RGBA")
+    if image.mode in MODES:
+        return image
+    return image.convert({"1": "L", "La": "LA", "PA": "RGBA", "RGBa": "RGBA"}.get(image.mode, "RGB"))
+
+
+def turn_upright(raster: Raster, orientation: int) -> Raster:
+    """Turn a picture by EXIF's orientation; other numbers than 2 to 8 mean that it is upright."""
+    if (how := TURNS.get(orientation)) is None:
+        return raster
+    if isinstance(raster.samples, Image.Image):
+        return Raster(raster.samples.transpose(how), raster.colour)
+    samples = raster.samples.transpose(1, 0, 2) if orientation >= 5 else raster.samples
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    right = -1 if orientation in (2, 3, 6, 7) else 1
+    return Raster(samples[::down, ::right], raster.colour)
+
+
+def iterate_srgb(raster: Raster) -> Iterator[Picture]:
+    """Yield a picture in strips, float32 (rows, W, 3) sRGB in [0, 1]; transparency over white."""
+    for samples, model, has_alpha in _iterate_strips(raster):
+        if has_alpha:
+            yield _lay_over_white(samples, model, raster.colour)
+        else:
+            yield convert_samples(samples, model, raster.colour)
+
+
+def _lay_over_white(samples: NDArray[Any], model: str, colour: Colour) -> Picture:
+    """Convert samples (rows, W, C) whose last channel is alpha."""
+    rgb = convert_samples(samples[..., :-1], model, colour)
+    alpha = np.divide(samples[..., -1:], np.iinfo(samples.dtype).max, dtype=np.float32)
+    return np.asarray(rgb * alpha + (1 - alpha))
+
+
+def convert_to_image(raster: Raster) -> Image.Image:
+    """Convert to RGB of 8 bits in sRGB, rounded to nearest; transparency over white."""
+    image = raster.samples
+    if isinstance(image, Image.Image) and image.mode == "RGB" and raster.colour.is_srgb:
+        return image
+    out = Image.new("RGB", raster.size)
+    for number, strip in enumerate(iterate_srgb(raster)):
+        out.paste(Image.fromarray((strip * 255 + 0.5).astype(np.uint8)), (0, number * STRIP))
+    return out
+
+
+def _iterate_strips(raster: Raster) -> Iterator[tuple[NDArray[Any], str, bool]]:
+    """Yield samples (rows, W, C), their model, and whether the last channel is alpha."""
+    width, height = raster.size
+    if isinstance(raster.samples, Image.Image):
+        mode = raster.samples.mode
+        model, has_alpha = (mode[:-1], True) if mode in ("LA", "RGBA") else (mode, False)
+    else:
+        model, has_alpha = (("L", False), ("L", True), ("RGB", False), ("RGB", True))[
+            raster.samples.shape[2] - 1
+        ]
+    for top in range(0, height, STRIP):
+        bottom = min(top + STRIP, height)
+        if isinstance(raster.samples, Image.Image):
+            rows: NDArray[Any] = np.asarray(raster.samples.crop((0, top, width, bottom)))
+        else:
+            rows = raster.samples[top:bottom]
+        yield rows.reshape(bottom - top, width, -1), model, has_alpha

@@ -1,4 +1,4 @@
-"""The file formats of a result: the one table that recipe, form, commands and downloads read."""
+"""The file formats of results and uploads: the tables that recipe, form, commands and downloads read."""
 
 from __future__ import annotations
 
@@ -40,6 +40,14 @@ FORMATS: dict[str, FileFormat] = {
         FileFormat("webp", "WebP", (".webp",), "image/webp", 8, light=True),
         FileFormat("tiff16", "TIFF, 16 bit", (".tif", ".tiff"), "image/tiff", 16),
     )
+}
+UPLOADED: dict[str, tuple[str, ...]] = {  # suffixes of the content types that are read
+    "image/jpeg": (".jpg", ".jpeg"),
+    "image/png": (".png",),
+    "image/webp": (".webp",),
+    "image/tiff": (".tif", ".tiff"),
+    "image/avif": (".avif",),
+    "image/heic": (".heic", ".heif", ".hif"),
 }
 SUFFIXES = tuple(dict.fromkeys(suffix for known in FORMATS.values() for suffix in known.suffixes))
 

@@ -222,7 +222,9 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path, weights_dir: Path) -
     letter.write_text("Dear farm")
     done = farm_command("render", str(letter), STROKES, "-o", str(tmp_path / "x.png"))
     assert done.returncode == 1
-    assert "letter.jpg: is not a JPEG, PNG, WebP or TIFF picture" in " ".join(done.stderr.split())
+    assert "letter.jpg: is not a JPEG, PNG, WebP, TIFF, AVIF or HEIC picture" in " ".join(
+        done.stderr.split()
+    )
 
 
 def test_submit_status_fetch_and_cancel_talk_to_a_farm(

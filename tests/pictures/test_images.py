@@ -205,9 +205,15 @@ def test_moving_pictures_are_refused(format: str) -> None:
     ("data", "says"),
     [
         (b"", "content: is empty"),
-        (b"Dear farm, this is a letter", "content: is not a JPEG, PNG, WebP or TIFF picture"),
+        (
+            b"Dear farm, this is a letter",
+            "content: is not a JPEG, PNG, WebP, TIFF, AVIF or HEIC picture",
+        ),
         (save(Image.new("RGB", (300, 300), "teal"), "JPEG")[:600], "content: is damaged or incomplete"),
-        (save(Image.new("RGB", (30, 30)), "GIF"), "content: is not a JPEG, PNG, WebP or TIFF"),
+        (
+            save(Image.new("RGB", (30, 30)), "GIF"),
+            "content: is a GIF, not a JPEG, PNG, WebP, TIFF, AVIF or HEIC picture",
+        ),
         (png_header(300, 300), "content: is damaged or incomplete"),
         (save(Image.new("RGB", (640, 20)), "PNG"), "content: is 640 x 20 px; sides may be 1 : 20"),
     ],

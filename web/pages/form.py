@@ -35,7 +35,7 @@ from farm.recipe.balance import (
     find_stops,
     list_content_weights,
 )
-from farm.recipe.formats import FORMATS
+from farm.recipe.formats import FORMATS, UPLOADED
 from farm.recipe.recipe import (
     ALL_OF_0_1,
     AUTOMATIC,
@@ -46,7 +46,6 @@ from farm.recipe.recipe import (
     format_value,
     list_values,
 )
-from web.files import HEADS
 from web.samples import CONTENTS, STYLES, list_offered
 
 SIZES = {
@@ -104,7 +103,7 @@ AXES = [
 CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
 VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
-PICTURE_TYPES = ",".join(dict.fromkeys(HEADS.values()))
+PICTURE_TYPES = ",".join(part for mime, suffixes in UPLOADED.items() for part in (mime, *suffixes))
 
 
 class _Choices(SelectMultipleField):

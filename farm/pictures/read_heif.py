@@ -1,0 +1,136 @@
+"""AVIF and HEIC: boxes (ISO/IEC 14496-12, 23008-12) around what Pillow and pi-heif decode."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+
+import pi_heif
+from PIL import AvifImagePlugin, Image
+
+from farm.pictures.colour import Colour
+from farm.pictures.parts import MAX_PROFILE, Opened, read_orientation
+from farm.pictures.pixels import Raster, simplify
+
+BRANDS = {  # Pillow's names of what may decode it
+    **dict.fromkeys((b"avif", b"avis"), ("AVIF",)),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), ("HEIF",)),
+    **dict.fromkeys((b"mif1", b"msf1", b"mif2", b"miaf"), ("AVIF", "HEIF")),
+}
+METADATA = (b"Exif", b"mime", b"uri ")  # types of items
+UNKNOWN_ITEM = b"skip"  # type of an item that decoders pass over
+NOT_CODED = 2  # code point: not specified
+
+# One thread: decoding processes are several, and some are limited in memory.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False, decode_threads=1)
+
+
+def open_picture(data: bytes) -> Opened:
+    """Read the header. Of several pictures in a HEIC it is the primary.
+
+    Raises:
+        ValueError, OSError, SyntaxError: it is damaged.
+    """
+    image = Image.open(io.BytesIO(erase_metadata(data)), formats=BRANDS[data[8:12]])
+    is_several = image.format == "AVIF" and bool(getattr(image, "is_animated", False))
+    return Opened(image.size, is_several, lambda enough: _read(image, data))
+
+
+def _read(image: Image.Image, data: bytes) -> tuple[Raster, int]:
+    """Decode to the end: the picture, and the orientation that is still to be given to it."""
+    image.load()
+    profile, exif = image.info.get("icc_profile"), image.info.get("exif")
+    image.info = {}
+    colour = Colour(profile=profile) if profile and len(profile) <= MAX_PROFILE else _read_colour(data)
+    return Raster(simplify(image), colour), read_orientation(exif) if exif else 1
+
+
+def _read_colour(data: bytes) -> Colour:
+    """Read the code points of the first colour box; sRGB without one."""
+    for kind, start, end in _iterate_properties(data):
+        if kind == b"colr" and data[start : start + 4] == b"nclx" and end - start >= 10:
+            primaries, transfer = struct.unpack_from(">HH", data, start + 4)
+            return Colour.from_code_points(primaries, transfer)  # the matrix and the range are undone
+    return Colour()
+
+
+def erase_metadata(data: bytes) -> bytes:
+    """Return the file of the same length without EXIF, XMP and the like: their items are zeros, of an
+    unknown type."""
+    found = _find_box(data, b"meta", 0, len(data))
+    if not found:
+        return data
+    erased, items = bytearray(data), set[int]()
+    start, end = found[0] + 4, found[1]  # behind version and flags
+    if table := _find_box(data, b"iinf", start, end):
+        entries = table[0] + (6 if data[table[0]] == 0 else 8)
+        for kind, at, _ in _iterate_boxes(data, entries, table[1]):
+            version, wide = data[at], data[at] >= 3
+            place = at + (10 if wide else 8)
+            if kind == b"infe" and version >= 2 and data[place : place + 4] in METADATA:
+                items.add(int.from_bytes(data[at + 4 : at + (8 if wide else 6)]))
+                erased[place : place + 4] = UNKNOWN_ITEM
+    inner = _find_box(data, b"idat", start, end)
+    for first, length in _iterate_extents(data, _find_box(data, b"iloc", start, end), items, inner):
+        length = max(0, min(length, len(data) - first))
+        erased[first : first + length] = bytes(length)
+    return bytes(erased)
+
+
+def _iterate_boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the type of each box, and where its body begins and ends."""
+    while start + 8 <= end:
+        size, kind = struct.unpack_from(">I4s", data, start)
+        body = start + 8
+        if size == 1 and body + 8 <= end:
+            (size,) = struct.unpack_from(">Q", data, body)
+            body += 8
+        stop = end if size == 0 else min(start + size, end)
+        if stop < body:
+            return
+        yield kind, body, stop
+        start = stop
+
+
+def _find_box(data: bytes, wanted: bytes, start: int, end: int) -> tuple[int, int] | None:
+    return next((place for kind, *place in _iterate_boxes(data, start, end) if kind == wanted), None)  # type: ignore[return-value]
+
+
+def _iterate_properties(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the boxes that describe pictures."""
+    place = _find_box(data, b"meta", 0, len(data))
+    place = place and _find_box(data, b"iprp", place[0] + 4, place[1])
+    place = place and _find_box(data, b"ipco", *place)
+    if place:
+        yield from _iterate_boxes(data, *place)
+
+
+def _iterate_extents(
+    data: bytes, table: tuple[int, int] | None, items: set[int], inner: tuple[int, int] | None
+) -> Iterator[tuple[int, int]]:
+    """Yield where the bytes of these items begin, and how many they are."""
+    if table is None or not items:
+        return
+    file = io.BytesIO(data[table[0] : table[1]])
+
+    def take(size: int) -> int:
+        return int.from_bytes(file.read(size))
+
+    version = take(4) >> 24
+    sizes = take(2)
+    offset_size, length_size, base_size = sizes >> 12, sizes >> 8 & 15, sizes >> 4 & 15
+    index_size = sizes & 15 if version else 0
+    for _ in range(take(4 if version == 2 else 2)):
+        item = take(4 if version == 2 else 2)
+        inside = version > 0 and take(2) & 15 == 1
+        take(2)
+        base = take(base_size) + (inner[0] if inside and inner else 0)
+        for _ in range(take(2)):
+            take(index_size)
+            offset, length = take(offset_size), take(length_size)
+            if item in items:
+                yield base + offset, length
+        if file.tell() == table[1] - table[0]:
+            return

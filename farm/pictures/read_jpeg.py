@@ -1,0 +1,157 @@
+"""JPEG taken apart: ITU-T T.81, annex B; ICC profiles as ICC.1, annex B.4, puts them in."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from PIL import Image, ImageChops
+
+from farm.pictures.colour import Colour, Unsupported
+from farm.pictures.parts import EXIF, MAX_PROFILE, Opened, read_orientation
+from farm.pictures.pixels import Raster, simplify
+
+SIGNATURE = b"\xff\xd8\xff"
+START, END = b"\xff\xd8", b"\xff\xd9"
+SCAN, APP0, APP1, APP2, APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
+ABOUT = {0xFE, *range(0xE0, 0xF0)}  # comments and what programs add
+NEEDED = {APP0: b"JFIF\0", APP14: b"Adobe"}  # of those: how samples are to be understood
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+LS_FRAME = 0xF7  # of JPEG-LS
+ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers of no length
+PROFILE = b"ICC_PROFILE\0"
+MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends a scan's data
+PADDINGS = (b"", bytes(range(1, 255)) * 32)  # the second, without 255, is read where data are missing
+
+
+@dataclass
+class Segments:
+    """The segments of a file up to the end of its first picture."""
+
+    # Pieces for a decoder; after each of a scan's data comes None.
+    kept: list[memoryview | None] = field(default_factory=list)
+    frame: tuple[int, bytes] | None = None  # its marker and body
+    exif: bytes = b""
+    profile: dict[int, bytes] = field(default_factory=dict)  # its pieces by number
+    scans: list[bytes] = field(default_factory=list)  # headers
+
+
+def open_picture(data: bytes) -> Opened:
+    """Read the header. What follows the first picture, a camera's preview or second view, is left alone.
+
+    Raises:
+        ValueError: there is no header. Unsupported: nobody here reads its kind.
+    """
+    segments = _take_apart(data)
+    if not segments.frame or not segments.scans:
+        raise ValueError("it ends before the picture begins")
+    marker, body = segments.frame
+    if marker == LS_FRAME:
+        raise Unsupported("is JPEG-LS, which the farm does not read; save it as JPEG or PNG")
+    if body[0] != 8:
+        raise Unsupported(f"is a JPEG of {body[0]} bits a sample; save it with 8, or as PNG or TIFF")
+    height, width = struct.unpack_from(">HH", body, 1)
+    return Opened((width, height), False, lambda enough: _read(segments, enough))
+
+
+def _read(segments: Segments, enough: int | None) -> tuple[Raster, int]:
+    """Decode to the end, which may lack its marker: the picture, and EXIF's orientation.
+
+    Where data are missing, decoders make up what is not there, so two paddings give two pictures.
+    """
+    _check_scans(segments)
+    image, other = (_load(_build_file(segments, padding), enough) for padding in PADDINGS)
+    if ImageChops.difference(image, other).getbbox():
+        raise ValueError("data are missing")
+    image.info = {}
+    profile = b"".join(segments.profile[number] for number in sorted(segments.profile))
+    colour = Colour(profile=profile) if 0 < len(profile) <= MAX_PROFILE else Colour()
+    return Raster(simplify(image), colour), read_orientation(segments.exif)
+
+
+def _iterate_segments(data: bytes) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Yield marker, body and the whole of each segment; after a scan's header its data as marker 0."""
+    view, at = memoryview(data), len(START)
+    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
+        marker = data[at + 1]
+        if marker in (0x00, 0xFF) or marker in ALONE:  # filling, or rubbish that decoders pass over
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker == END[1]:
+            return
+        (length,) = struct.unpack_from(">H", data[at + 2 : at + 4].ljust(2, b"\0"))
+        yield marker, view[at + 4 : at + 2 + length], view[at : at + 2 + length]
+        at += 2 + max(length, 2)
+        if marker == SCAN:
+            found = MARKER.search(data, at)
+            end = found.start() if found else len(data)
+            yield 0, view[at:end], view[at:end]
+            at = end
+
+
+def _take_apart(data: bytes) -> Segments:
+    """Keep what pixels are made of; read orientation and profile."""
+    found = Segments()
+    for marker, body, whole in _iterate_segments(data):
+        if marker == APP1 and bytes(body[: len(EXIF)]) == EXIF and not found.exif:
+            found.exif = bytes(body)
+        elif marker == APP2 and bytes(body[: len(PROFILE)]) == PROFILE and len(body) > len(PROFILE) + 2:
+            found.profile.setdefault(body[len(PROFILE)], bytes(body[len(PROFILE) + 2 :]))
+        elif marker not in ABOUT or bytes(body[:5]) == NEEDED.get(marker):
+            found.kept.append(whole)
+        if marker == 0:
+            found.kept.append(None)
+        elif marker == SCAN:
+            found.scans.append(bytes(body))
+        elif (marker in FRAMES or marker == LS_FRAME) and not found.frame:
+            found.frame = marker, bytes(body)
+    return found
+
+
+def _build_file(found: Segments, padding: bytes) -> bytes:
+    """Build a file without comments, with `padding` behind each scan's data."""
+    pieces = (padding if piece is None else piece for piece in found.kept)
+    return b"".join((START, *pieces, END))
+
+
+def _check_scans(found: Segments) -> None:
+    """Check that no scan is missing: each component came, and each of its bits.
+
+    Raises:
+        ValueError: the file was cut between two scans.
+    """
+    assert found.frame
+    marker, body = found.frame
+    missing = {body[6 + 3 * number] for number in range(body[5])}  # components
+    unfinished: set[tuple[int, int]] = set()  # component and coefficient whose last bits are to come
+    for scan in found.scans:
+        count = scan[0]
+        first, last, bits = scan[1 + 2 * count : 4 + 2 * count]
+        components = scan[1 : 1 + 2 * count : 2]
+        if marker in PROGRESSIVE:
+            band = {(component, at) for component in components for at in range(first, last + 1)}
+            unfinished = unfinished | band if bits & 15 else unfinished - band
+        if marker not in PROGRESSIVE or first == 0:
+            missing -= set(components)
+    if missing or unfinished:
+        raise ValueError("data are missing")
+
+
+def _load(data: bytes, enough: int | None) -> Image.Image:
+    """Decode, a half, a quarter or an eighth of the sides where that suffices."""
+    image = Image.open(io.BytesIO(data), formats=["JPEG"])
+    width, height = image.size
+    if enough:
+        longest = max(image.size)
+        image.draft(None, (width * enough // longest, height * enough // longest))
+    try:
+        image.load()
+    except OSError:
+        if image.size == (width, height):
+            raise
+        return _load(data, None)  # a lossless JPEG has one size only
+    return image
