@@ -9,6 +9,7 @@ from typing import Any, Literal
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.balance import compute_content_weight
+from farm.recipe.recipe import get_title
 
 MAX_VALUES = 6  # along one axis
 VALUES_MEAN = f"A list of up to {MAX_VALUES} values along the axis; the usual ones when left out."
@@ -61,25 +62,25 @@ KINDS: dict[str, _Kind] = {
         lambda recipe, stops: {"content_weight": compute_content_weight(recipe.content_weight, stops)},
     ),
     "style_scale": _Kind(
-        "Size of strokes",
+        get_title("style_scale"),
         (0.5, 1.0, 2.0),
         lambda factor: f"strokes × {factor:g}",
         lambda recipe, factor: {"style_scale": recipe.style_scale * factor},
     ),
     "tv": _Kind(
-        "Smoothness",
+        get_title("tv_weight"),
         (0.25, 1.0, 4.0),
         lambda factor: f"smoothness × {factor:g}",
         lambda recipe, factor: {"tv_weight": recipe.tv_weight * factor},
     ),
     "seed": _Kind(
-        "Chance",
+        get_title("seed"),
         (0, 1, 2),
         lambda step: f"throw {step + 1:g}",
         lambda recipe, step: {"seed": recipe.seed + int(step), "init": "noise"},  # or all are alike
     ),
     "style_loss": _Kind(
-        "Style loss",
+        get_title("style_loss"),
         ("wasserstein", "gram"),
         str,
         lambda recipe, kind: {"style_loss": kind},
@@ -117,7 +118,7 @@ def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | 
         settings = tuple(kind.setting(recipe, value) for value in taken)
     except (TypeError, ValueError, OverflowError):
         wanted = "words" if isinstance(kind.values[0], str) else "numbers"
-        raise InvalidInput(Problem(field, f"takes {wanted} as values of {name}")) from None
+        raise InvalidInput(Problem(field, f"takes {wanted} as values of {kind.title}")) from None
     return Axis(name, kind.title, labels, settings)
 
 

@@ -142,13 +142,21 @@ class Recipe(BaseModel):
         NEWEST, description="Defaults and course of iterations are those of this version of the farm."
     )
     size: int = Field(
-        512, ge=SMALLEST_SIZE, le=LARGEST_SIZE, description="Longest side of the picture, px."
+        512,
+        title="Longest side",
+        ge=SMALLEST_SIZE,
+        le=LARGEST_SIZE,
+        description="Longest side of the picture, px.",
     )
-    preset: Preset = Field("standard", description="How many iterations each level gets.")
+    preset: Preset = Field(
+        "standard", title="Quality", description="How many iterations each level gets."
+    )
     format: Format = Field("png", description="File format of the result.")
     content_weight: Weight = Field(0.06, description="alpha: how much of the photograph stays.")
     style_weight: Weight = Field(1.0, description="beta: how much of the paintings comes.")
-    tv_weight: Weight = Field(1.0, description="gamma: total variation; higher is smoother.")
+    tv_weight: Weight = Field(
+        1.0, title="Smoothness", description="gamma: total variation; higher is smoother."
+    )
     content_layers: LayerWeights = Field(
         {"relu4_2": 1.0}, description="Layers that hold the photograph, with weights."
     )
@@ -160,7 +168,11 @@ class Recipe(BaseModel):
         "wasserstein", description="Distance between style statistics of picture and painting."
     )
     style_scale: float = Field(
-        1.0, ge=0.1, le=4.0, description="Size of the paintings relative to the picture."
+        1.0,
+        title="Size of strokes",
+        ge=0.1,
+        le=4.0,
+        description="Size of the paintings relative to the picture.",
     )
     blend: Annotated[tuple[Weight, ...] | None, BeforeValidator(_parse_numbers)] = Field(
         None, description="One weight for each painting; equal when left out."
@@ -187,7 +199,7 @@ class Recipe(BaseModel):
     )
     optimizer: Optimizer = Field("adam", description="What turns gradients into steps.")
     init: Init = Field("content", description="What the first level starts from.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Of everything random.")
+    seed: int = Field(0, title="Chance", ge=0, lt=2**63, description="Of everything random.")
     precision: Precision = Field("auto", description="How convolutions are computed.")
     features: Features = Field(
         "auto", description="The network whose features are compared; each paints differently."
@@ -212,7 +224,8 @@ class Recipe(BaseModel):
             unknown = [name[:LONGEST_NAME] or "a nameless one" for name in layers if name not in known]
             if unknown:
                 named = ", ".join(unknown[:MAX_PROBLEMS])
-                message = f"{named} is not a layer of {self.features}; there are {', '.join(known)}"
+                message = f"has {named}, which is not a layer of {self.features}; there are "
+                message += ", ".join(known)
                 raise ValueError(f"{field}_layers: {message}")
         return self
 
@@ -227,9 +240,9 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _something_to_do(self) -> Self:
         if not self.style_weight or not sum(self.style_layers.values()):
-            raise ValueError("style_weight: the style weights must not all be 0")
+            raise ValueError("style_weight: must not be 0, nor may all weights of style_layers be")
         if self.blend is not None and not sum(self.blend):
-            raise ValueError("blend: the weights must not all be 0")
+            raise ValueError("blend: must not be 0 for each painting")
         return self
 
     @classmethod
@@ -265,7 +278,7 @@ class Recipe(BaseModel):
         """
         weights = self.blend or (1.0,) * styles
         if len(weights) != styles:
-            message = f"has {len(weights)} weights for {styles} style pictures"
+            message = f"has {len(weights)} weights for {styles} paintings"
             raise InvalidInput(Problem("blend", message))
         return tuple(weight / sum(weights) for weight in weights)
 
@@ -370,6 +383,11 @@ def list_problems(error: ValidationError) -> tuple[Problem, ...]:
 def list_values(kind: Any) -> tuple[str, ...]:
     """List the values that a Literal allows."""
     return get_args(kind)
+
+
+def get_title(name: str) -> str:
+    """Return a setting's one name for people, on the form, on pages and along the axes of a grid."""
+    return Recipe.model_fields[name].title or name.replace("_", " ").capitalize()
 
 
 def format_value(value: Any) -> str:

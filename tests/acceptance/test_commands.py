@@ -198,13 +198,13 @@ def test_render_writes_the_format_of_the_ending(tmp_path: Path, weights_dir: Pat
     ("arguments", "says"),
     [
         (["--size", "100000"], "size: input should be less than or equal to 7680"),
-        (["--style-layers", "relu9_9"], "style_layers: relu9_9 is not a layer"),
+        (["--style-layers", "relu9_9"], "style_layers: has relu9_9, which is not a layer"),
         (["--content-weight", "-2"], "content_weight: input should be greater than or equal to 0"),
         (["--iterations", "1,2,3,4,5,6"], "iterations: lists 6 levels; there are 5"),
         (["-o", "picture.bmp"], "output: ends in .bmp"),
         (["--format", "tiff16"], "format: tiff16 goes into a file that ends in .tif or .tiff"),
         (["-o", "/nowhere/picture.png"], "output: /nowhere is not a folder"),
-        (["--blend", "1,2,3"], "blend: has 3 weights for 1 style pictures"),
+        (["--blend", "1,2,3"], "blend: has 3 weights for 1 paintings"),
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(

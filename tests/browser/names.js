@@ -12,7 +12,9 @@
   const flat = (text) => text.replace(/\s+/g, " ").trim();
   const isName = (text) => names.some((name) => flat(text).includes(name));
   const isForEars = (element) => element && (getComputedStyle(element).clipPath === "inset(50%)" || isForEars(element.parentElement));
-  const shown = (element) => element.checkVisibility({ visibilityProperty: true }) && !element.closest(".visually-hidden, .skip, datalist") && !isForEars(element);
+  // A bar that stays in the window lies over what is scrolled below it, and nothing of that is lost.
+  const stays = (element) => element && (getComputedStyle(element).position === "sticky" || stays(element.parentElement));
+  const shown = (element) => !stays(element) && element.checkVisibility({ visibilityProperty: true }) && !element.closest(".visually-hidden, .skip, datalist") && !isForEars(element);
 
   // What of a box can be seen: cut by every ancestor that hides what flows over; one that scrolls hides, too,
   // but brings it forth again.

@@ -27,15 +27,15 @@ def test_json_there_and_back_is_the_identity() -> None:
         ({"size": "big"}, "size", "integer"),
         ({"content_weight": -1}, "content_weight", "greater than or equal to 0"),
         ({"tv_weight": float("nan")}, "tv_weight", "finite"),
-        ({"style_layers": {"relu9_1": 1}}, "style_layers", "relu9_1 is not a layer"),
-        ({"content_layers": "relu4_4"}, "content_layers", "relu4_4 is not a layer of auto"),
+        ({"style_layers": {"relu9_1": 1}}, "style_layers", "has relu9_1, which is not a layer"),
+        ({"content_layers": "relu4_4"}, "content_layers", "has relu4_4, which is not a layer of auto"),
         ({"style_layers": {"relu1_1": -1}}, "style_layers.relu1_1", "greater than or equal to 0"),
-        ({"style_layers": {"relu1_1": 0}}, "style_weight", "must not all be 0"),
-        ({"style_layers": {}}, "style_weight", "must not all be 0"),
-        ({"style_weight": 0}, "style_weight", "must not all be 0"),
-        ({"blend": (0, 0)}, "blend", "must not all be 0"),
+        ({"style_layers": {"relu1_1": 0}}, "style_weight", "must not be 0"),
+        ({"style_layers": {}}, "style_weight", "must not be 0"),
+        ({"style_weight": 0}, "style_weight", "must not be 0"),
+        ({"blend": (0, 0)}, "blend", "must not be 0"),
         ({"size": 64, "iterations": (1, 2)}, "iterations", "lists 2 levels; there are 1: 64"),
-        ({"style_layers": "relu1_1=1,,=,"}, "style_layers", "a nameless one is not a layer"),
+        ({"style_layers": "relu1_1=1,,=,"}, "style_layers", "has a nameless one, which is not a layer"),
         ({"iterations": (0,)}, "iterations.0", "greater than or equal to 1"),
         ({"iterations": (1,) * 21}, "iterations", "at most 20"),
         ({"preset": "quick"}, "preset", "draft"),
@@ -66,7 +66,7 @@ def test_an_empty_list_is_as_good_as_none() -> None:
 
 
 def test_a_blend_for_another_number_of_paintings_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="blend: has 2 weights for 3 style pictures"):
+    with pytest.raises(InvalidInput, match="blend: has 2 weights for 3 paintings"):
         Recipe(blend=(1, 1)).normalise_blend(3)
 
 

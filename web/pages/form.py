@@ -44,6 +44,7 @@ from farm.recipe.recipe import (
     NEWEST,
     Version,
     format_value,
+    get_title,
     list_values,
 )
 from web.samples import CONTENTS, STYLES, list_offered
@@ -73,14 +74,13 @@ OPTION_WORDS: dict[str, dict[str, str]] = {  # where the value alone says too li
     "format": {known.name: known.title for known in FORMATS.values()},
     "features": NETWORK_WORDS,
 }
-PROMINENT = ("size", "preset")  # of the recipe; the others are folded away
+PROMINENT = ("size", "preset", "style_scale", "tv_weight")  # of the recipe; the others are folded away
+MAX_PHOTOGRAPHS = 50  # chosen at once; each is sent as a picture of its own
 ADVANCED = (
     "format",
     "content_weight",
     "style_weight",
-    "style_scale",
     "blend",
-    "tv_weight",
     "style_loss",
     "style_layers",
     "content_layers",
@@ -102,6 +102,7 @@ AXES = [
 ]
 CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
 VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
+SINGULAR = {"style": "Painting"}  # where the label, as the subject of a message, would be a plural
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
 PICTURE_TYPES = ",".join(part for mime, suffixes in UPLOADED.items() for part in (mime, *suffixes))
 
@@ -153,7 +154,7 @@ def _build_field(name: str) -> Field:
     options: dict[str, Any] = {"description": info.description, "default": format_value(info.default)}
     if name == "content_weight":  # the balance sets it, unless it is typed in
         options["default"] = ""
-    title = name.replace("_", " ").capitalize()
+    title = get_title(name)
     if name == "preset":
         return RadioField(
             title, choices=[SelectChoice(c, c.capitalize()) for c in _read_literal(info)], **options
@@ -195,7 +196,7 @@ def read_recipe(form: FlaskForm) -> Recipe:
     values = {name: form[name].data.strip() for name in (*PROMINENT, *ADVANCED) if form[name].data}
     values = {name: text for name, text in values.items() if text}
     values["version"] = form.version.data
-    older = [name for name in ADVANCED if name in ALL_OF_0_1]
+    older = [name for name in (*PROMINENT, *ADVANCED) if name in ALL_OF_0_1]
     if not form.version.raw_data and all(form[name].raw_data for name in older):
         values["version"] = "0.1"  # a page that was loaded before the upgrade; it sends all it knows
     if "content_weight" not in values:
@@ -276,11 +277,11 @@ def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[st
         if name == "content_weight" and not form.content_weight.data:
             name = "balance"
         field = form._fields.get(name)
-        message = problem.message.removeprefix("input ")
+        title = problem.field if field is None else SINGULAR.get(name, field.label.text)
+        message = f"{title} {problem.message.removeprefix('input ')}"
         if field is not None:
             field.errors = [*field.errors, message]
-        title = field.label.text if field is not None else problem.field
-        messages.append((name if field is not None else "", f"{title}: {message}"))
+        messages.append((name if field is not None else "", message))
     return messages
 
 
@@ -300,6 +301,9 @@ def list_choices(version: str | None) -> dict[str, Any]:
         "accepted": ACCEPTED,
         "advanced": ADVANCED,
         "most_values": MAX_VALUES,
+        "most_photographs": MAX_PHOTOGRAPHS,
+        "usual_scale": format_value(usual.style_scale),
+        "usual_smoothness": format_value(usual.tv_weight),
         "settings": (*PROMINENT, *ADVANCED, "version"),
         "newest": NEWEST,
     }

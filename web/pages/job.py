@@ -18,7 +18,7 @@ from farm.errors import InvalidInput, Problem, WrongState
 from farm.jobs import actions, details, ratings, states
 from farm.pictures import conversions
 from farm.recipe import Recipe
-from farm.recipe.recipe import format_value
+from farm.recipe.recipe import format_value, get_title
 from farm.settings import settings
 from farm.webhooks import deliveries
 from web import streams, words
@@ -43,6 +43,7 @@ def show_job(job_id: str) -> str:
         job=found,
         figures=words.list_figures(found.metrics),
         recipe={name: format_value(value) for name, value in whole.items()},
+        titles={name: get_title(name) for name in Recipe.model_fields},
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
         larger=find_larger_size(found),
         other_formats=conversions.list_other_formats(found),

@@ -166,6 +166,9 @@ def _read_form(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], R
         problems += error.problems
     content = next(_read_contents(form, kept, problems), None)
     styles = list(_read_styles(form, kept, problems))
+    if (number := len(request.files.getlist("content"))) > 1:
+        message = f"is one for each picture; {number} were sent, which takes a script in this page"
+        problems.append(Problem("content", message))
     if content is None and not any(p.field == "content" for p in problems):
         problems.append(Problem("content", "is missing; choose a photograph"))
     if not styles and not any(p.field == "style" for p in problems):

@@ -1,6 +1,8 @@
 // The form for a new picture: each module does one thing for it; without them it works, too.
 import "./pictures.js";
+import "./dropping.js";
 import "./balance.js";
+import "./sliders.js";
 import "./size.js";
 import "./blend.js";
 import "./explore.js";

@@ -1,10 +1,15 @@
-// Pictures that are chosen or dropped: thumbnails before anything is sent, and how much they weigh.
+// Pictures that were chosen: thumbnails before anything is sent, what is not taken and why, and what they weigh.
 import { showErrors } from "./errors.js";
 import { form, make } from "./form.js";
 
 const OVERHEAD = 64 * 1024; // bytes; what a form needs besides its pictures
 const limit = Number(form.dataset.bodyLimit);
 const sending = document.getElementById("sending");
+const paint = document.getElementById("send");
+const PAINT = paint.textContent;
+
+/** The two boxes by their names, `content` and `style`; see makeBox. */
+export const boxes = new Map();
 
 function thumbnail(file, remove) {
   const figure = make("figure");
@@ -24,49 +29,77 @@ function thumbnail(file, remove) {
   return figure;
 }
 
-function makeDrop(box) {
-  const input = box.querySelector("input[type=file]");
-  const chosen = box.querySelector("[data-chosen]");
+// A browser knows no type for some pictures; the farm looks at their bytes.
+const isPicture = (file) => !file.type || file.type.startsWith("image/");
+
+function makeBox(element) {
+  const input = element.querySelector("input[type=file]");
+  const chosen = element.querySelector("[data-chosen]");
+  const many = input.name === "style"; // several are blended; several photographs are a batch
+  const most = Number(many ? form.dataset.mostStyles : form.dataset.mostPhotographs);
   let files = [];
+  input.multiple = true;
 
   function keep(list) {
-    files = input.multiple ? list.slice(0, Number(form.dataset.mostStyles)) : list.slice(-1);
+    files = list.slice(0, most);
     const transfer = new DataTransfer();
     for (const file of files) transfer.items.add(file);
     input.files = transfer.files;
     chosen.replaceChildren(
       ...files.map((file) => thumbnail(file, () => keep(files.filter((other) => other !== file)))),
     );
-    box.classList.toggle("has-files", files.length > 0);
+    element.classList.toggle("has-files", files.length > 0);
     if (files.length) showErrors(input.name, []);
-    if (input.multiple && list.length > files.length) {
-      showErrors(input.name, [`Only the first ${files.length} are kept: that is the most.`]);
-    }
+    if (list.length > most) showErrors(input.name, [`Only the first ${most} are kept: that is the most.`]);
+    if (!many) showBatch(files.length);
     showWeight();
     form.dispatchEvent(new Event("paintings"));
   }
 
+  /** Take files besides those that are there; photographs take the place of others. Says what is not taken. */
+  function take(list, said = []) {
+    const pictures = list.filter(isPicture);
+    const others = list.filter((file) => !isPicture(file));
+    if (pictures.length) keep(many ? [...files, ...pictures] : pictures);
+    const reasons = [...said, ...others.map((file) => `${file.name} is not taken: it is no picture.`)];
+    if (reasons.length) showErrors(input.name, reasons);
+  }
+
   input.addEventListener("change", () => {
-    if (input.files.length) keep(input.multiple ? [...files, ...input.files] : [...input.files]);
+    if (input.files.length) take([...input.files]);
     else keep(files); // the dialog was closed without a choice
   });
-  for (const name of ["dragenter", "dragover"]) {
-    input.addEventListener(name, () => box.classList.add("is-over"));
-  }
-  for (const name of ["dragleave", "drop"]) {
-    input.addEventListener(name, () => box.classList.remove("is-over"));
-  }
+  boxes.set(input.name, {
+    element,
+    keep,
+    take,
+    get files() {
+      return files;
+    },
+    get isEmpty() {
+      return !files.length && !form.querySelector(`input[name=${input.name}_pick]:checked`);
+    },
+  });
   if (input.files.length) keep([...input.files]); // the browser brought them back
 }
 
-/** Say how much may be sent, or that this is more; returns whether it may be sent. */
+// Several photographs are as many pictures.
+function showBatch(count) {
+  const words = document.getElementById("batch");
+  words.hidden = count < 2;
+  words.textContent = `${count} photographs: each becomes a picture of its own, with these paintings and settings.`;
+  paint.textContent = count < 2 ? PAINT : `Paint ${count} pictures`;
+}
+
+/** Say that this is more than may be sent at once; returns whether it may be sent. */
 export function showWeight() {
-  const files = [...form.querySelectorAll("input[type=file]")].flatMap((input) => [...input.files]);
-  const bytes = files.reduce((sum, file) => sum + file.size, 0);
+  const weigh = (name) => (boxes.get(name)?.files ?? []).map((file) => file.size);
+  const paintings = weigh("style").reduce((sum, size) => sum + size, 0);
+  const bytes = paintings + Math.max(0, ...weigh("content")); // photographs of a batch are sent one by one
   const over = bytes + OVERHEAD > limit;
   sending.textContent = over
     ? `These pictures are ${Math.ceil(bytes / 1e6)} MB together; the limit is ${form.dataset.megabytes} MB.`
-    : `Up to ${form.dataset.megabytes} MB in all.`;
+    : "";
   sending.classList.toggle("is-wrong", over);
   return !over;
 }
@@ -83,4 +116,4 @@ for (const radio of form.querySelectorAll("input[type=radio][name=content_pick]"
   });
 }
 
-for (const box of form.querySelectorAll("[data-drop]")) makeDrop(box);
+for (const element of form.querySelectorAll("[data-drop]")) makeBox(element);
