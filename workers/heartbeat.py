@@ -23,11 +23,34 @@ from farm.settings import settings
 
 BEATS_IN_A_LEASE = 4
 LONGEST_PAUSE = 15.0  # s between beats
+LONGEST_STEP = 2 * LONGEST_PAUSE  # s between two readings of the clock; more was sleep
 SECONDS_PER_MEGAPIXEL = 120.0  # of an iteration at most; a slow CPU takes a tenth of that
 STUCK = "its worker got no further and was ended"
 EXIT_STUCK = 70
 
 log = structlog.get_logger()
+
+
+class AwakeClock:
+    """Monotonic clock that counts little of the time in which this process was stopped or the machine
+    slept. Any thread may read it; the heartbeat does so each `LONGEST_PAUSE`.
+
+    Args:
+        longest_step: counted between two readings, s.
+    """
+
+    def __init__(self, longest_step: float) -> None:
+        self._longest_step, self._elapsed = longest_step, 0.0
+        self._read_at = time.monotonic()
+        self._lock = threading.Lock()
+
+    def read(self) -> float:
+        """Return the time since the clock was made, s."""
+        with self._lock:
+            now = time.monotonic()
+            self._elapsed += min(now - self._read_at, self._longest_step)
+            self._read_at = now
+            return self._elapsed
 
 
 class Heartbeat(threading.Thread):
@@ -37,7 +60,8 @@ class Heartbeat(threading.Thread):
         super().__init__(name="heartbeat", daemon=True)
         self._worker = (worker, machine)
         self._claim: states.Claim | None = None
-        self._progressed_at = time.monotonic()
+        self._clock = AwakeClock(LONGEST_STEP)
+        self._progressed_at = self._clock.read()
         self._pause = min(LONGEST_PAUSE, settings().lease_seconds / BEATS_IN_A_LEASE)
 
     @contextmanager
@@ -52,7 +76,7 @@ class Heartbeat(threading.Thread):
 
     def note_progress(self) -> None:
         """Note that the job made progress, if only by an iteration."""
-        self._progressed_at = time.monotonic()
+        self._progressed_at = self._clock.read()
 
     def run(self) -> None:
         wait = threading.Event().wait
@@ -62,9 +86,8 @@ class Heartbeat(threading.Thread):
 
     def _beat(self) -> None:
         claim = self._claim
-        stuck = claim is not None and time.monotonic() - self._progressed_at > compute_patience(
-            claim.job
-        )
+        silent = self._clock.read() - self._progressed_at
+        stuck = claim is not None and silent > compute_patience(claim.job)
         try:
             with sessions.write_session() as session:
                 registry.record_heartbeat(session, *self._worker)

@@ -1,6 +1,8 @@
 """Janitor: sends tickets for waiting jobs, requeues lost jobs, removes unused files and rows.
 
-A job is lost when its lease has lapsed. Webhooks are sent beside the rounds, in threads of their own.
+A job is lost when the janitor itself has watched its lease for as long as a lease lasts, and nobody
+renewed it. No clock of the day is read: one that is set anew loses no job, nor do machines that slept.
+Webhooks are sent beside the rounds, in threads of their own.
 
 Run by `farm janitor`; several at once do no harm.
 """
@@ -10,14 +12,18 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from farm import log
 from farm.database import sessions
 from farm.fleet import registry
 from farm.jobs import cleanup, states, tickets
+from farm.jobs.states import AttemptRef
 from farm.jobs.tickets import send_ticket
 from farm.settings import settings
 from workers.webhook_sender import Senders
@@ -25,45 +31,67 @@ from workers.webhook_sender import Senders
 ROUND_SECONDS = 5.0
 TICKET_SECONDS = 60.0  # a job that still waits after it gets another ticket, in case one was lost
 SWEEP_SECONDS = 3600.0
+LATE_SECONDS = 3 * ROUND_SECONDS  # between two rounds: the janitor, and all with it, may have slept
 STOP_SECONDS = 7.0  # for webhooks under way; less than `farm up` waits for this process
 
 logger = structlog.get_logger()
 
 
-class Janitor:
-    """Rounds of housekeeping, and since when the database answers.
+@dataclass(frozen=True)
+class _Watched:
+    """A lease as the janitor saw it last."""
 
-    While the database was away no worker could renew its lease, so each gets the time of a lease to do
-    so before its job is requeued.
+    lease: datetime | None
+    # Monotonic clock when it was first seen so, s.
+    since: float
+
+
+class Janitor:
+    """Rounds of housekeeping, and what the janitor saw of the leases.
+
+    While the database was away or the machine slept no worker could renew its lease, so the watch begins
+    anew, and each gets the time of a lease to do so before its job is requeued.
     """
 
     def __init__(self) -> None:
-        self._available_since: float | None = None  # monotonic clock; None: the database is away
+        self._watched: dict[AttemptRef, _Watched] = {}
+        self._round_at = time.monotonic()
         self._swept = -SWEEP_SECONDS
 
     def run_round(self) -> None:
         """Do the work that is due now. Raises nothing."""
         now = time.monotonic()
         try:
-            if self._available_since is None:
-                self._available_since = now
-            self._requeue(lapsed=now - self._available_since >= settings().lease_seconds)
+            if now - self._round_at > LATE_SECONDS:
+                self._watched.clear()
+            self._round_at = now
+            self._requeue(now)
             self._sweep(now)
         except OperationalError as error:
-            self._available_since = None
+            self._watched.clear()
             logger.warning("the database is away", error=str(error.orig))
         except Exception:  # such as a storage that is away; the next round tries again
             logger.exception("a round broke off")
 
-    def _requeue(self, *, lapsed: bool) -> None:
-        """Send a ticket for each class with jobs that wait too long; requeue lapsed jobs before."""
+    def _requeue(self, now: float) -> None:
+        """Send a ticket for each class with jobs that wait too long; requeue lost jobs before."""
         with sessions.write_session() as session:
-            if lapsed:
-                for job_id in states.requeue_lapsed(session):
-                    logger.warning("worker lost", job=job_id)
+            for job_id in states.requeue_lost(session, self._find_lost(session, now)):
+                logger.warning("worker lost", job=job_id)
             due = tickets.collect_due_tickets(session, TICKET_SECONDS)
         for work_class in due:
             send_ticket(work_class)
+
+    def _find_lost(self, session: Session, now: float) -> list[AttemptRef]:
+        """Look at all leases, and return the attempts whose lease nobody renewed for its length."""
+        self._watched = {
+            attempt: seen
+            if (seen := self._watched.get(attempt)) and seen.lease == lease
+            else _Watched(lease, now)
+            for attempt, lease in states.list_leases(session).items()
+        }
+        longest = settings().lease_seconds
+        return [attempt for attempt, seen in self._watched.items() if now - seen.since >= longest]
 
     def _sweep(self, now: float) -> None:
         if now - self._swept < SWEEP_SECONDS:

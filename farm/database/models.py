@@ -167,7 +167,7 @@ class Job(Base):
     # Attempts after this one count towards `farm.jobs.states.MAX_FAILURES`.
     retry_limit_from_attempt: Mapped[int] = mapped_column("counts_after", default=0)
     checkpoint_attempt: Mapped[int | None]  # whose checkpoint is the newest; None: there is none
-    lease_until: Mapped[datetime | None]  # the worker is taken for lost after it
+    lease_until: Mapped[datetime | None]  # renewed by the worker; the janitor watches that it changes
     progress: Mapped[float] = mapped_column(default=0.0)  # 0..1, by work, not by iterations
     level: Mapped[int] = mapped_column(default=0)
     levels: Mapped[int] = mapped_column(default=0)

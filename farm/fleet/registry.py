@@ -51,8 +51,9 @@ def record_speed(session: Session, name: str, seconds_per_megapixel: float) -> N
 
 def list_alive(session: Session) -> list[Worker]:
     """Return the workers seen within `ALIVE_SECONDS`, by name."""
-    lately = sessions.read_clock(session) - timedelta(seconds=ALIVE_SECONDS)
-    return list(session.scalars(select(Worker).where(Worker.seen_at > lately).order_by(Worker.name)))
+    now, span = sessions.read_clock(session), timedelta(seconds=ALIVE_SECONDS)
+    lately = Worker.seen_at.between(now - span, now + span)  # after it, the clock was set back since
+    return list(session.scalars(select(Worker).where(lately).order_by(Worker.name)))
 
 
 def delete_stale(session: Session) -> None:

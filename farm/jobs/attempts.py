@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import Event, Job, LogLine, LossPoint, State
 from farm.errors import AttemptLost
-from farm.jobs.states import AttemptRef, compute_lease_end, read_state
+from farm.jobs.states import HELD, AttemptRef, compute_lease_end, read_state
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _write(session: Session, attempt: AttemptRef, *, shown: bool = True, **value
     mine = update(Job).where(
         Job.id == attempt.job_id,
         Job.attempt == attempt.number,
-        Job.state.in_((State.RUNNING, State.CANCELLING)),
+        Job.state.in_(HELD),
     )
     if not sessions.execute_count(session, mine.values({"attempt": attempt.number} | values)):
         raise AttemptLost()

@@ -8,7 +8,7 @@ attempt) it starts from; the row count says who won. Each move leaves an event.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,6 +43,8 @@ MOVES: dict[State, frozenset[State]] = {
     State.FAILED: frozenset({State.QUEUED}),
     State.CANCELLED: frozenset({State.QUEUED}),
 }
+
+HELD = (State.RUNNING, State.CANCELLING)  # states in which a worker has the job
 
 # Outcomes of attempts that are not the job's own: it waits again, until there were too many of a kind
 # since a person last asked for it.
@@ -286,9 +288,15 @@ def delete_ended(session: Session, job_id: str) -> Job:
     return job
 
 
-def requeue_lapsed(session: Session) -> list[str]:
-    """Release the jobs whose lease has lapsed, and return their ids."""
-    return _release_lost(session, "its worker was lost", Job.lease_until < read_clock(session))
+def list_leases(session: Session) -> dict[AttemptRef, datetime | None]:
+    """Return the attempts that are under way, each with its lease, which differs after each renewal."""
+    rows = session.execute(select(Job.id, Job.attempt, Job.lease_until).where(Job.state.in_(HELD)))
+    return {AttemptRef(job_id, number): lease_until for job_id, number, lease_until in rows}
+
+
+def requeue_lost(session: Session, attempts: Iterable[AttemptRef]) -> list[str]:
+    """Release the jobs of these attempts, whose workers are lost, and return their ids."""
+    return _release_lost(session, attempts, "its worker was lost")
 
 
 def requeue_by_workers(session: Session, workers: Sequence[str]) -> list[str]:
@@ -296,14 +304,13 @@ def requeue_by_workers(session: Session, workers: Sequence[str]) -> list[str]:
     theirs = select(Attempt.id).where(
         Attempt.job_id == Job.id, Attempt.number == Job.attempt, Attempt.worker.in_(workers)
     )
-    return _release_lost(session, "its worker was killed", theirs.exists())
+    rows = session.execute(select(Job.id, Job.attempt).where(Job.state.in_(HELD), theirs.exists()))
+    return _release_lost(session, [AttemptRef(*row) for row in rows.all()], "its worker was killed")
 
 
-def _release_lost(session: Session, message: str, which: Any) -> list[str]:
-    held = Job.state.in_((State.RUNNING, State.CANCELLING))
-    found = session.execute(select(Job.id, Job.attempt).where(held, which)).all()
+def _release_lost(session: Session, attempts: Iterable[AttemptRef], message: str) -> list[str]:
     moved = []
-    for attempt in (AttemptRef(*row) for row in found):
+    for attempt in attempts:
         try:
             release_interrupted(session, attempt, LOST, message)
         except AttemptLost:  # somebody else was quicker
@@ -374,7 +381,8 @@ def read_state(session: Session, attempt: AttemptRef) -> State:
 
 
 def compute_lease_end(session: Session) -> datetime:
-    """Return until when a job is its worker's if that is not heard of again."""
+    """Return the lease that a worker gets now. No clock is compared with it: the janitor watches that it
+    changes (`list_leases`)."""
     return read_clock(session) + timedelta(seconds=settings().lease_seconds)
 
 

@@ -99,7 +99,9 @@ def collect_due_tickets(session: Session, after_seconds: float) -> list[WorkClas
     moment = read_clock(session)
     due = select(Job.id, Job.work_class).where(
         Job.state == State.QUEUED,
-        (Job.ticket_at.is_(None)) | (Job.ticket_at < moment - timedelta(seconds=after_seconds)),
+        Job.ticket_at.is_(None)
+        | (Job.ticket_at < moment - timedelta(seconds=after_seconds))
+        | (Job.ticket_at > moment),  # the clock was set back since
     )
     found = session.execute(due).all()
     if found:

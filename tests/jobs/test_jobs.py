@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
 from itertools import product
 
 import pytest
 from sqlalchemy import event
 
 from farm.database import sessions
-from farm.database.models import Event, Job, State, Upload, WorkClass, now
+from farm.database.models import Event, Job, State, Upload, WorkClass
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.fleet import registry
 from farm.jobs import attempts, details, states, tickets
@@ -223,27 +222,36 @@ def test_every_write_of_a_stale_attempt_is_refused() -> None:
     assert (job.state, job.attempt, job.progress) == (State.RUNNING, 2, 0.0)
 
 
-def lapse(job_id: str) -> None:
+def requeue_lost(job_id: str) -> list[str]:
+    """The worker of this job is lost; returns the ids of the jobs that were released."""
     with sessions.write_session() as session:
-        job = session.get_one(Job, job_id)
-        job.lease_until = now() - timedelta(seconds=1)
+        return states.requeue_lost(
+            session, [each for each in states.list_leases(session) if each.job_id == job_id]
+        )
 
 
 def test_a_job_whose_worker_was_lost_waits_again() -> None:
     job_id = to_state(State.RUNNING)
-    with sessions.write_session() as session:
-        assert states.requeue_lapsed(session) == []
-    lapse(job_id)
-    with sessions.write_session() as session:
-        assert states.requeue_lapsed(session) == [job_id]
+    assert requeue_lost(job_id) == [job_id]
     assert state(job_id) is State.QUEUED
+    assert requeue_lost(job_id) == []
+
+
+def test_a_lease_differs_after_each_renewal() -> None:
+    job_id = to_state(State.RUNNING)
+    seen = set()
+    for _ in range(3):
+        with sessions.write_session() as session:
+            ((attempt, lease),) = states.list_leases(session).items()
+            attempts.renew_lease(session, attempt)
+        seen.add(lease)
+    assert attempt == AttemptRef(job_id, 1)
+    assert len(seen) == 3
 
 
 def test_a_cancelled_job_whose_worker_was_lost_is_cancelled() -> None:
     job_id = to_state(State.CANCELLING)
-    lapse(job_id)
-    with sessions.write_session() as session:
-        states.requeue_lapsed(session)
+    requeue_lost(job_id)
     assert state(job_id) is State.CANCELLED
 
 
@@ -251,9 +259,7 @@ def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
     job_id = make_job()
     for _ in range(states.MAX_FAILURES[states.LOST]):
         assert claim() is not None
-        lapse(job_id)
-        with sessions.write_session() as session:
-            states.requeue_lapsed(session)
+        requeue_lost(job_id)
     with sessions.read_session() as session:
         job = states.get(session, job_id)
     assert job.state is State.FAILED

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from farm.database import sessions
-from farm.database.models import Attempt, Job, State, now
+from farm.database.models import Attempt, Job, State
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.jobs import attempts, states
-from farm.jobs.states import AttemptRef
+from farm.jobs.states import HELD, AttemptRef
 from tests.jobs.test_jobs import claim, make_job, progress
 
-HELD = (State.RUNNING, State.CANCELLING)
 OUTCOMES = st.sampled_from(["succeed", "fail", "give back", "lost", "out of memory"])
 
 
@@ -118,9 +116,8 @@ class Interleaved(RuleBasedStateMachine):
             return
         job_id, known = picked
         with sessions.write_session() as session:
-            mine = update(Job).where(Job.id == job_id, Job.lease_until.is_not(None))
-            session.execute(mine.values(lease_until=now() - timedelta(seconds=9)))
-            moved = states.requeue_lapsed(session)
+            theirs = [each for each in states.list_leases(session) if each.job_id == job_id]
+            moved = states.requeue_lost(session, theirs)
         assert moved == ([job_id] if known.state in HELD else [])
         if moved:
             self.ended(known, "lost", states.LOST)

@@ -134,7 +134,7 @@ def test_what_was_under_way_goes_on() -> None:
     # When the janitor finds that the workers of before are gone
     jobs = find_jobs()
     with sessions.write_session() as session:
-        states.requeue_lapsed(session)
+        states.requeue_lost(session, states.list_leases(session))
     # Then the running job is taken again with its checkpoint, and the queued ones after it
     taken = []
     with sessions.write_session() as session:

@@ -29,12 +29,13 @@ from farm.jobs.states import AttemptRef
 from farm.settings import settings
 from farm.webhooks import deliveries, destinations, payload
 from tests.conftest import fresh_settings
-from tests.jobs.test_jobs import lapse, state, to_state
+from tests.jobs.test_jobs import state, to_state
 from tests.receiver import Receiver, receiving
 from tests.webhooks.test_addresses import resolves_to
 from tests.webhooks.test_deliveries import again, cancel, claim, make_due, rows, told_job
-from tests.workers.test_janitor import long_well
+from tests.workers.test_janitor import Rounds
 from workers import webhook_sender
+from workers.janitor import ROUND_SECONDS
 from workers.webhook_sender import Senders, send_one
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -328,7 +329,9 @@ def test_the_log_names_the_host_alone(receiver: Receiver) -> None:
     assert "letmein" not in str(said)
 
 
-def test_a_slow_receiver_holds_up_neither_others_nor_the_janitor(receiver: Receiver) -> None:
+def test_a_slow_receiver_holds_up_neither_others_nor_the_janitor(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Given a sender that is kept waiting by a receiver
     stop = threading.Event()
     with receiving(Receiver(hanging=True)) as slow:
@@ -339,8 +342,7 @@ def test_a_slow_receiver_holds_up_neither_others_nor_the_janitor(receiver: Recei
         # Then another is told meanwhile, and the janitor goes its rounds
         other = ended(receiver.url)
         wait_for(lambda: the_row(other).status is DeliveryStatus.DELIVERED, pause=0.02)
-        lapse(lost)
-        long_well().run_round()
+        Rounds(monkeypatch).watch(settings().lease_seconds + ROUND_SECONDS)
         assert state(lost) is State.QUEUED
         assert the_row(waiting).status is DeliveryStatus.SENDING
         stop.set()
