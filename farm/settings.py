@@ -235,7 +235,8 @@ class Settings(BaseSettings):
         ge=0,
         allow_inf_nan=False,
         validation_alias="FARM_MEMORY_GB",
-        description="Memory that a rendering may use, GB; 0: three quarters of the device's.",
+        description="Memory that a rendering may use, GB; 0: three quarters of a CPU's, on a GPU nine "
+        "tenths of what is free when the job begins.",
     )
     lease_seconds: int = Field(
         default=60,

@@ -46,14 +46,13 @@ def describe_machine() -> registry.Machine:
     """Describe what this process renders on, for the list of workers and for estimates."""
     chosen = device.choose()
     form = precision.choose("auto", chosen)
-    memory = device.read_total_memory(chosen)
     return registry.Machine(
         device=device.describe(chosen),
-        memory_bytes=memory,
+        memory_bytes=device.read_total_memory(chosen),
         device_kind=chosen.type,
         itemsize=form.dtype.itemsize,
         winograd=form.winograd,
-        budget_bytes=compute_budget(settings().memory_gb, memory),
+        budget_bytes=compute_budget(settings().memory_gb, chosen),
     )
 
 
@@ -140,7 +139,7 @@ def _render(claim: Claim, on_progress: Callable[[], None]) -> None:
     storage_wait = StorageWait(attempt, on_progress)
     inputs = load_inputs(job, lambda upload, label: _decode_upload(store, storage_wait, upload, label))
     resume = _find_checkpoint(store, storage_wait, claim)
-    ready = _load_engine(recipe, resume)
+    ready = _load_engine(recipe, resume).with_budget(settings().memory_gb)
     retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.network))
     device.reset_peak_memory(ready.device)
     reporter = Reporter(claim, store)

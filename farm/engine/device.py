@@ -50,6 +50,33 @@ def read_total_memory(device: torch.device) -> int:
     return total
 
 
+def read_available_memory(device: torch.device) -> int:
+    """Return the bytes that this process may come to use: on a CUDA card what nobody has, with what
+    torch has reserved here already; on a CPU all there is."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free + torch.cuda.memory_reserved(device))
+    return read_total_memory(device)
+
+
+def fix_results(device: torch.device) -> None:
+    """Have a CUDA card give the same bits for the same work each time, and compute in float32 what is
+    float32: by default cuDNN rounds its inputs to TF32's 10 bits, measures which way is the fastest, and
+    sums in whatever order threads come. Nothing is changed for a CPU.
+
+    Where torch knows no such way for an operation it warns, and goes on.
+    """
+    if device.type != "cuda":
+        return
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # or every buffer would be written twice
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 def keep_freed_memory(device: torch.device) -> None:
     """Let the C library keep the buffers of freed tiles for the next tiles.
 
@@ -75,11 +102,17 @@ def trim(device: torch.device) -> None:
             malloc_trim(0)
 
 
+def release_cache(device: torch.device) -> None:
+    """Return to a CUDA card what torch keeps of freed buffers, which are too small for the next level's.
+    On a CPU the C library sees to that."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def release(device: torch.device) -> None:
     """Free what is cached, after memory ran out."""
     gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    release_cache(device)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

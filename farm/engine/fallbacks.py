@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -25,18 +28,21 @@ class NotFinite(RenderFailed):
 def compute_finite_gradient(
     objective: Objective, image: Tensor, scale: LossScale
 ) -> tuple[Losses, Tensor]:
-    """Compute losses and gradient at `image`; lower a float16 loss scale until they are finite.
+    """Compute losses and gradient at `image`; lower a float16 loss scale until the gradient is finite.
 
     Raises:
-        NotFinite: they stay infinite or not a number.
+        NotFinite: it stays infinite or not a number; or the losses are not finite, which come before any
+            scale, so that none would help.
     """
     while True:
         try:
             losses, gradient = objective(image, scale.value)
-            gradient /= scale.value
-            finite = bool(torch.isfinite(gradient).all())
-        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # what eigh makes of a NaN
-            finite = False
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # eigh of a NaN
+            raise NotFinite from error
+        if not math.isfinite(losses.total):
+            raise NotFinite
+        gradient /= scale.value
+        finite = bool(torch.isfinite(gradient).all())
         scale.update(finite)
         if finite:
             return losses, gradient
@@ -55,6 +61,9 @@ class Gradients:
         budget: bytes that a rendering may use. tile: side of the first plans' tiles, px; None: one tile.
     """
 
+    # Called when a level has got a plan, before anything is computed by it.
+    on_plan: Callable[[], None]
+
     def __init__(
         self,
         engine: Engine,
@@ -69,6 +78,7 @@ class Gradients:
         self.photograph, self.paintings = photograph, paintings
         self.budget, self.tile, self.lowered = budget, tile, 0
         self.scale = LossScale(engine.number_format)
+        self.on_plan = lambda: None
         self.plan: Plan
         self._objective: Objective | None = None
 
@@ -81,6 +91,7 @@ class Gradients:
         self._level, self._objective = level, None
         work, size = self.engine.work(self.recipe), (level.height, level.width)
         self.plan = choose(work, *size, self.budget, self.tile, self.lowered)
+        self.on_plan()
 
     def compute(self, image: Tensor) -> tuple[Losses, Tensor]:
         """Compute losses and gradient at an image (1, 3, H, W) of this level.

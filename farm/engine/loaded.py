@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,9 @@ from farm.engine.vgg import VGG
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import Plan, Work, choose, choose_tile
 
-MEMORY_SHARE = 0.75  # of the device, unless a budget is given
+# Of the memory that there is, unless a budget is given. Of a card's only what is free counts, so what is
+# left is for the workspaces of its libraries and for holes between buffers.
+MEMORY_SHARE = {"cpu": 0.75, "cuda": 0.9}
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,17 @@ class Engine:
         Args:
             network: its name, or auto. setting: auto, float32, winograd or mixed.
             folder: the weights' cache. report: takes one line with the network that was chosen, and why.
-            memory_gb: what a rendering may use; 0: three quarters of what the device has.
+            memory_gb: what a rendering may use; 0: see `compute_budget`.
 
         Raises:
             WeightsUnavailable, InvalidInput: see `weights.resolve` and `precision.choose`.
         """
         device = device or devices.choose()
         devices.keep_freed_memory(device)
+        devices.fix_results(device)
         number_format = precision.choose(setting, device)
         name = weights.resolve(network, folder, report)
-        budget = compute_budget(memory_gb, devices.read_total_memory(device))
+        budget = compute_budget(memory_gb, device)
         return cls._build(name, device, number_format, folder, budget)
 
     @classmethod
@@ -74,6 +77,10 @@ class Engine:
         return self._build(
             self.vgg.network, self.device, precision.FLOAT32, self.folder, self.budget_bytes
         )
+
+    def with_budget(self, memory_gb: float) -> Engine:
+        """Return the same engine with the budget of now: who else uses a card comes and goes."""
+        return replace(self, budget_bytes=compute_budget(memory_gb, self.device))
 
     def resolve(self, recipe: Recipe) -> Recipe:
         """Return the recipe with what `auto` chose here, as a result carries it."""
@@ -99,6 +106,9 @@ class Engine:
         return Work.from_recipe(recipe, self.vgg.network, dtype.itemsize, winograd, self.device.type)
 
 
-def compute_budget(memory_gb: float, total_bytes: int) -> int:
-    """Return the bytes a rendering may use: `memory_gb`, or where that is 0 a share of the total."""
-    return int(memory_gb * 1e9 if memory_gb else total_bytes * MEMORY_SHARE)
+def compute_budget(memory_gb: float, device: torch.device) -> int:
+    """Return the bytes that a rendering may use: `memory_gb`, or where that is 0 a share of what is
+    there."""
+    if memory_gb:
+        return int(memory_gb * 1e9)
+    return int(devices.read_available_memory(device) * MEMORY_SHARE[device.type])

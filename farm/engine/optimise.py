@@ -34,6 +34,7 @@ from farm.recipe.levels import count_pixel_iterations
 from farm.recipe.memory_plan import Plan
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
+HOST = torch.device("cpu")  # where an offloaded state lies
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,9 @@ class Rendering:
         image = make_initial_picture(
             self._recipe, gradients.photograph, gradients.paintings, schedule[0]
         )
-        make = OPTIMISERS[self._recipe.optimizer]
-        self._optimiser: Optimiser = make(image.cpu() if gradients.plan.offload else image, schedule[0])
+        self._optimiser: Optimiser = OPTIMISERS[self._recipe.optimizer](image, schedule[0])
+        self._offload()
+        gradients.on_plan = self._offload
         self._plateau = Plateau(self._recipe.tolerance)
         self._level, self._iteration = 1, 0  # counted from 1; iterations of it that are done
         self._earlier = 0.0  # seconds of runs before this one
@@ -200,9 +202,11 @@ class Rendering:
 
     def run(self) -> Iterator[Step]:
         """Iterate to the end, level by level; yield a `Step` after each iteration."""
+        device = self._gradients.engine.device
+        self._gradients.start_level(self._current_level)
         while True:
-            self._gradients.start_level(self._current_level)
-            devices.reset_peak_memory(self._gradients.engine.device)
+            devices.release_cache(device)
+            devices.reset_peak_memory(device)
             while not self._level_ended:
                 yield self._step()
             if self._level == len(self._schedule):
@@ -211,7 +215,18 @@ class Rendering:
                 self._optimiser.kept_colours = average_colours(self._optimiser.get_picture())
             self._level, self._iteration = self._level + 1, 0
             self._plateau = Plateau(self._recipe.tolerance)
+            self._gradients.start_level(self._current_level)  # first: its plan may move the state away
             self._optimiser.grow(self._current_level)
+
+    def _offload(self) -> None:
+        """Move the optimiser's state to the host where the current plan wants that. It stays there."""
+        optimiser = self._optimiser
+        if not self._gradients.plan.offload or optimiser.image.device == HOST:
+            return
+        tensors = {name: tensor.to(HOST) for name, tensor in optimiser.get_tensors().items()}
+        self._optimiser = optimiser.restore(tensors, optimiser.scalars)
+        if optimiser.kept_colours is not None:
+            self._optimiser.kept_colours = optimiser.kept_colours.to(HOST)
 
     @property
     def _current_level(self) -> Level:
@@ -223,9 +238,9 @@ class Rendering:
 
     def _step(self) -> Step:
         """Run one iteration."""
-        device, home = self._gradients.engine.device, self._optimiser.image.device
+        device = self._gradients.engine.device
         losses, gradient = self._gradients.compute(self._optimiser.image.to(device))
-        self._optimiser.step(gradient.to(home), losses.total)
+        self._optimiser.step(gradient.to(self._optimiser.image.device), losses.total)
         del gradient
         self._plateau.update(losses.total)
         self._iteration += 1

@@ -36,13 +36,15 @@ def choose(precision: str, device: torch.device) -> Format:
 
     CUDA: bfloat16 where the card has it, else float16. CPU: bfloat16 where the processor has
     AVX512-BF16 or AMX (elsewhere it is emulated, at a tenth of float32's speed), else float32 after
-    Winograd.
+    Winograd. `winograd` is float32 on CUDA, where its small products would be thousands of calls.
 
     Raises:
         InvalidInput: `mixed` on a CPU that has no fast half precision.
     """
-    if precision in ("float32", "winograd"):
-        return FLOAT32 if precision == "float32" else WINOGRAD
+    if precision == "float32" or (precision == "winograd" and device.type == "cuda"):
+        return FLOAT32
+    if precision == "winograd":
+        return WINOGRAD
     if device.type == "cuda":
         return BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else FLOAT16
     if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():

@@ -6,15 +6,20 @@ is raised as CUDA words it.
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
 from torch.nn import functional
 
-from farm.engine import device, pyramid
+from farm.engine import device, loaded, precision, pyramid
+from farm.engine.loaded import Engine
 from farm.engine.optimise import make_initial_picture
 from farm.engine.pyramid import Level, resize
+from farm.engine.vgg import VGG
 from farm.errors import DoesNotFit, OutOfMemory, StorageAway
 from farm.recipe import Recipe
 
@@ -67,6 +72,82 @@ def test_a_failed_allocation_is_known_by_its_class(error: Exception) -> None:
 )
 def test_other_errors_are_no_failed_allocation(error: Exception) -> None:
     assert not device.is_out_of_memory(error)
+
+
+# Policies
+
+CUDA = torch.device("cuda")
+
+
+def list_flags() -> list[bool]:
+    """List the flags that decide whether a card gives the same bits each time, in plain float32."""
+    return [
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+    ]
+
+
+@pytest.fixture
+def flags() -> Iterator[None]:
+    """Set the flags as torch has them by default, and again after the test."""
+
+    def reset() -> None:
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.benchmark = torch.backends.cudnn.deterministic = False
+        torch.use_deterministic_algorithms(False)
+        torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
+
+    reset()
+    yield
+    reset()
+
+
+@pytest.mark.usefixtures("flags")
+def test_a_card_computes_float32_in_float32_and_the_same_bits_each_time() -> None:
+    torch.backends.cuda.matmul.allow_tf32 = True  # as some library may have left it
+    device.fix_results(CUDA)
+    assert list_flags() == [False, False, False, True, True, True, False]
+    # before torch could make a context
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+@pytest.mark.usefixtures("flags")
+def test_nothing_is_changed_for_a_cpu() -> None:
+    before = list_flags()
+    device.fix_results(torch.device("cpu"))
+    assert list_flags() == before
+
+
+@pytest.mark.parametrize("asked", ["float32", "winograd"])
+def test_winograd_is_float32_on_a_card(asked: str) -> None:
+    assert precision.choose(asked, CUDA) is precision.FLOAT32
+
+
+def test_a_cards_budget_is_what_is_free_now_and_what_torch_holds_already(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a card of 80 GB, of which others hold 50 and this process 10
+    free = {"bytes": 20 * 10**9}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free["bytes"], 80 * 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 10 * 10**9)
+    engine = Engine(cast(VGG, None), CUDA, precision.FLOAT32, Path(), budget_bytes=0)
+    assert engine.with_budget(0).budget_bytes == 27 * 10**9
+    # When others take more before the next job
+    free["bytes"] = 0
+    # Then that has less, unless the operator has said how much it may use
+    assert engine.with_budget(0).budget_bytes == 9 * 10**9
+    assert engine.with_budget(12).budget_bytes == 12 * 10**9
+
+
+def test_a_cpus_budget_is_a_share_of_all_it_has() -> None:
+    cpu = torch.device("cpu")
+    assert loaded.compute_budget(0, cpu) == int(device.read_total_memory(cpu) * 0.75)
 
 
 # Sizes

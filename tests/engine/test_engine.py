@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from farm.engine import precision, quality
+from farm.engine import device, optimise, optimisers, precision, quality
 from farm.engine.colours import average_colours
-from farm.engine.fallbacks import compute_finite_gradient
+from farm.engine.fallbacks import Gradients, NotFinite, compute_finite_gradient
 from farm.engine.gradient import Objective
 from farm.engine.loaded import Engine
-from farm.engine.optimise import Step, stylize
+from farm.engine.losses import Losses
+from farm.engine.optimise import Rendering, Step, stylize
 from farm.engine.precision import FLOAT16, WINOGRAD, LossScale
 from farm.engine.pyramid import Level, compute_levels, resize_style, to_tensor
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import estimate_peak_bytes
+from farm.recipe.memory_plan import estimate_peak_bytes, list_plans
 from farm.recipe.recipe import space_levels
 from tests.conftest import load_sample
 
@@ -188,6 +190,71 @@ def test_when_memory_runs_out_a_smaller_plan_goes_on_from_the_same_iteration(
     assert np.abs(steps[-1].picture() - plain[-1].picture()).mean() < 1e-3
 
 
+def test_a_smaller_plan_moves_the_optimisers_state_out_of_the_cards_memory(
+    engine, lake, strokes, monkeypatch
+) -> None:
+    # Given a card, played by the CPU, whose memory runs out in the fourth gradient until the state lies
+    # on the host, played by torch's device that has shapes and no numbers
+    host, calls = torch.device("meta"), []
+    whole, work = Objective.__call__, Engine.work
+
+    def fail_until_offloaded(self, picture, scale=1.0):
+        calls.append(self.plan)
+        if len(calls) >= 4 and not self.plan.offload:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return whole(self, picture, scale)
+
+    monkeypatch.setattr(optimise, "HOST", host)
+    monkeypatch.setattr(Objective, "__call__", fail_until_offloaded)
+    monkeypatch.setattr(Engine, "work", lambda *given: replace(work(*given), device="cuda"))
+    rendering = start(engine, lake, strokes, QUICK)
+    states = []
+    # When four iterations are made
+    for step in islice(rendering.run(), 4):
+        states.append({tensor.device.type for tensor in step.checkpoint().tensors.values()})
+    # Then the last one's gradient was computed on the card, with the state on the host
+    assert states == [{"cpu"}, {"cpu"}, {"cpu"}, {"meta"}]
+    assert [plan.offload for plan in calls[:4] + calls[-1:]] == [False] * 4 + [True]
+
+
+def test_a_level_whose_plan_offloads_the_state_grows_on_the_host(
+    engine, lake, strokes, monkeypatch
+) -> None:
+    # Given a rendering whose second level has only the smallest plan left
+    monkeypatch.setattr(optimise, "HOST", torch.device("meta"))
+    work = Engine.work
+    monkeypatch.setattr(Engine, "work", lambda *given: replace(work(*given), device="cuda"))
+    rendering = start(engine, lake, strokes, QUICK | {"iterations": (2, 2)})
+    steps = rendering.run()
+    last = [next(steps), next(steps)][-1]
+    assert last.ends_level
+    rendering._gradients.lowered = len(list_plans(rendering._gradients.tile, offload=True)) - 1
+    grown = []
+    monkeypatch.setattr(optimisers, "resize", lambda x, *size: grown.append(x.device) or x)
+    # When it comes to it
+    with pytest.raises(NotImplementedError, match="meta"):  # a picture without numbers
+        next(steps)
+    # Then the state had been moved before it was made larger
+    assert {each.type for each in grown} == {"meta"}
+
+
+def start(engine, lake, strokes, settings: dict[str, object]) -> Rendering:
+    """Return a rendering at its beginning."""
+    recipe = Recipe.parse(settings)
+    photograph, painting = to_tensor(lake, CPU), to_tensor(strokes, CPU)
+    gradients = Gradients(engine, recipe, photograph, [painting], engine.budget_bytes, 64)
+    schedule = compute_levels(recipe, *lake.shape[:2])
+    gradients.start_level(schedule[-1])
+    return Rendering(schedule, gradients, lambda: "digest")
+
+
+def test_cached_buffers_are_returned_before_each_level(engine, lake, strokes, monkeypatch) -> None:
+    released = []
+    monkeypatch.setattr(device, "release_cache", lambda where: released.append(where))
+    steps = run(engine, lake, strokes)
+    assert released == [engine.device] * steps[-1].levels
+
+
 def test_a_level_is_left_when_it_no_longer_gains_the_tolerance(engine, lake, strokes) -> None:
     steps = run(engine, lake, strokes, iterations=(60, 4), tolerance=0.05)
     first = [step for step in steps if step.level == 1]
@@ -261,12 +328,29 @@ def test_the_loss_scale_halves_until_the_gradient_is_finite() -> None:
     start = scale.value
 
     class Overflows:
-        def __call__(self, image: torch.Tensor, value: float) -> tuple[object, torch.Tensor]:
-            return object(), torch.full_like(image, float("inf") if value > start / 8 else value)
+        def __call__(self, image: torch.Tensor, value: float) -> tuple[Losses, torch.Tensor]:
+            losses = Losses(0.0, 1.0, 0.0, 1.0)
+            return losses, torch.full_like(image, float("inf") if value > start / 8 else value)
 
     _, gradient = compute_finite_gradient(Overflows(), torch.zeros(1), scale)  # type: ignore[arg-type]
     assert scale.value == start / 8
     assert gradient.item() == 1.0
+
+
+@pytest.mark.parametrize("overflow", [float("inf"), float("nan"), None])
+def test_an_overflow_on_the_way_up_is_not_met_by_lower_scales(overflow: float | None) -> None:
+    scale, calls = LossScale(FLOAT16), []
+
+    class Overflows:
+        def __call__(self, image: torch.Tensor, value: float) -> tuple[Losses, torch.Tensor]:
+            calls.append(value)
+            if overflow is None:
+                raise torch._C._LinAlgError("linalg.eigh: failed")  # type: ignore[attr-defined]
+            return Losses(0.0, 1.0, 0.0, overflow), torch.ones_like(image)
+
+    with pytest.raises(NotFinite):
+        compute_finite_gradient(Overflows(), torch.zeros(1), scale)  # type: ignore[arg-type]
+    assert calls == [scale.value]
 
 
 def test_the_loss_scale_grows_again_after_good_steps() -> None:
