@@ -13,6 +13,7 @@ import argparse
 import io
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
@@ -27,7 +28,7 @@ from benchmarks.testbed.processes import (
 )
 
 OUT = Path(__file__).parent / "pictures"
-VIEWS = {
+VIEWS: dict[str, dict[str, Any]] = {
     "wide": {"viewport": {"width": 1280, "height": 900}},
     "narrow": {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
@@ -50,7 +51,7 @@ def explore(farm: RunningFarm) -> str:
     links = answer.raise_for_status().json()["links"]
     path = links["self"].removeprefix("/api/v1")
     wait_for(lambda: farm.api("GET", path).json()["links"]["cancel"] is None, 1800, pause=1)
-    return farm.url + links["page"]
+    return f"{farm.url}{links['page']}"
 
 
 def shoot(browser: Browser, url: str, name: str) -> None:

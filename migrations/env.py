@@ -1,5 +1,7 @@
 """Alembic's environment: the URL comes from the farm's settings, the tables from its models."""
 
+from typing import Literal
+
 from alembic import context
 from sqlalchemy import Connection, Enum, text
 
@@ -7,7 +9,7 @@ from farm.database import sessions
 from farm.database.models import Base, UTCTime
 
 
-def render(kind: str, item: object, _context: object) -> str | bool:
+def render(kind: str, item: object, _context: object) -> str | Literal[False]:
     """Migrations name SQLAlchemy's types alone, so that later changes of the models leave them be."""
     if kind == "type" and isinstance(item, UTCTime):
         return "sa.DateTime(timezone=True)"

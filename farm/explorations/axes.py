@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from farm.errors import InvalidInput, Problem
@@ -20,7 +20,8 @@ AxisName = Literal["balance", "style_scale", "tv", "seed", "style_loss", "blend"
 
 @dataclass(frozen=True)
 class Axis:
-    """One side of a grid. Its fields go into the digest of a request: a change makes old keys new."""
+    """One side of a grid. Its representation is part of what versions 0.1 and 0.2 made digests of, by
+    which their requests are known again."""
 
     # One of KINDS.
     name: str
@@ -30,6 +31,12 @@ class Axis:
     labels: tuple[str, ...]
     # Fields of the recipe at each step.
     settings: tuple[dict[str, Any], ...]
+    # One of the axis' own for each step, such as stops or factors.
+    values: tuple[float | str, ...] = field(repr=False)
+
+    def rebuild(self, recipe: Recipe) -> Axis:
+        """Return the same side around another recipe."""
+        return axis(self.name, self.name, recipe, self.values)
 
 
 @dataclass(frozen=True)
@@ -119,7 +126,7 @@ def axis(field: str, name: str, recipe: Recipe, values: Sequence[float | str] | 
     except (TypeError, ValueError, OverflowError):
         wanted = "words" if isinstance(kind.values[0], str) else "numbers"
         raise InvalidInput(Problem(field, f"takes {wanted} as values of {kind.title}")) from None
-    return Axis(name, kind.title, labels, settings)
+    return Axis(name, kind.title, labels, settings, taken)
 
 
 def _make_distinct(labels: Sequence[str], values: Sequence[float | str]) -> tuple[str, ...]:

@@ -55,8 +55,13 @@ def explore(
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
         KeyReused: the key came before, with another request.
     """
-    grid = repr((recipe.model_dump_json(), name, across, down, size)).encode()
-    request = Request.from_parts(key, [b"exploration", content, *styles, grid])
+
+    def list_parts(text: str, old: Recipe | None) -> list[bytes]:
+        sides = [side.rebuild(old) if old else (side.name, side.values) for side in (across, down)]
+        grid = repr((text, name, *sides, size)).encode()
+        return [b"exploration", content, *styles, grid]
+
+    request = Request.from_parts(key, recipe, list_parts)
 
     def submit_new() -> Job:
         _check_grid(across, down, size, paintings=len(styles))

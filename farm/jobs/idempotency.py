@@ -14,6 +14,8 @@ from farm.database import sessions
 from farm.database.models import Job
 from farm.errors import InvalidInput, KeyReused, Problem
 from farm.jobs import states
+from farm.recipe import Recipe
+from farm.recipe.recipe import SETTINGS_OF
 
 KEY_LENGTH = 200
 NO_TOKEN, FORM, ID = "", "form", "id"  # owners of keys: clients without a token, forms, ids of PUT
@@ -62,18 +64,28 @@ class Request:
     key: Key
     # SHA-256 of all that makes it this request, see `digest`.
     digest: str
-    # The same as version 0.1 took it, so that its keys find their jobs; None: no request to 0.1.
-    digest_of_0_1: str | None = None
+    # The same as earlier versions of the farm took it, so that their keys find their jobs.
+    earlier_digests: frozenset[str] = frozenset()
 
     @classmethod
     def from_parts(
-        cls, key: Key | None, parts: Iterable[bytes], parts_of_0_1: Iterable[bytes] | None = None
+        cls, key: Key | None, recipe: Recipe, list_parts: Callable[[str, Recipe | None], Iterable[bytes]]
     ) -> Request | None:
-        """Return the request that these parts make; None if it came without a key."""
+        """Return the request that a recipe and what came with it make; None if it came without a key.
+
+        Args:
+            list_parts: lists all parts of the request for the JSON of the settings that were given, and
+                for that of the recipe, and the recipe, that each earlier version made of them.
+        """
         if key is None:
             return None
-        of_0_1 = None if parts_of_0_1 is None else compute_digest(parts_of_0_1)
-        return cls(key, compute_digest(parts), of_0_1)
+        earlier = (
+            compute_digest(list_parts(old.dump_settings_of(version), old))
+            for version in SETTINGS_OF
+            if (old := recipe.convert_to(version))
+        )
+        given = compute_digest(list_parts(recipe.dump_given(), None))
+        return cls(key, given, frozenset(earlier))
 
     def mark(self, job: Job) -> None:
         """Write key and digest into the job that the request becomes."""
@@ -88,7 +100,7 @@ class Request:
         """
         with sessions.read_session() as session:
             found = self.key.find_job(session)
-        if found and found.request_sha256 not in (self.digest, self.digest_of_0_1):
+        if found and found.request_sha256 not in {self.digest, *self.earlier_digests}:
             raise self.refusal
         return found
 

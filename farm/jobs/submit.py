@@ -53,14 +53,13 @@ def submit(
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
         KeyReused: the key or the id came before, with another request.
     """
-    before, after = [content, *styles], [name.encode(), b"%d" % priority]
+    options = [name.encode(), b"%d" % priority]
     if webhook_url:  # without one the parts are what they were before there were any
-        after.append(b"webhook " + webhook_url.encode())
-    old = recipe.dump_as_0_1()
+        options.append(b"webhook " + webhook_url.encode())
     request = Request.from_parts(
         key if job_id is None else Key(ID, job_id),
-        [*before, recipe.model_dump_json().encode(), *after],
-        None if old is None else [*before, old.encode(), *after],
+        recipe,
+        lambda text, _: [content, *styles, text.encode(), *options],
     )
 
     def submit_new() -> Job:

@@ -53,10 +53,19 @@ DEFAULTS_OF_0_1: dict[str, Any] = {
     "style_layers": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
 }
 # The settings there always were: whole recipes without a version, as 0.1 wrote them, have all of them.
-ALL_OF_0_1 = {
-    *("size", "preset", "content_weight", "style_weight", "tv_weight", "content_layers", "style_layers"),
-    *("style_loss", "style_scale", "blend", "start_size", "iterations", "init", "seed"),
-    *("precision", "features"),
+FIRST_SETTINGS = frozenset(
+    {
+        *("size", "preset", "content_weight", "style_weight", "tv_weight", "content_layers"),
+        *("style_layers", "style_loss", "style_scale", "blend", "start_size", "iterations", "init"),
+        *("seed", "precision", "features"),
+    }
+)
+SETTINGS_OF_0_1 = FIRST_SETTINGS | {"format", "tolerance", "optimizer"}
+# The settings that each version had when it came out. Looks and requests are known again by them, so a
+# setting that comes later is in none of them, and changes neither where it has its default.
+SETTINGS_OF: dict[Version, frozenset[str]] = {
+    "0.1": SETTINGS_OF_0_1,
+    "0.2": SETTINGS_OF_0_1 | {"version", "grown_from"},
 }
 
 CONVOLUTIONS = {  # in each block
@@ -211,7 +220,7 @@ class Recipe(BaseModel):
         """Keep the meaning of old recipes: whole ones that name no version are of 0.1, and a recipe of
         0.1 has the defaults of 0.1."""
         if isinstance(values, dict):
-            if "version" not in values and values.keys() >= ALL_OF_0_1:
+            if "version" not in values and values.keys() >= FIRST_SETTINGS:
                 values = {"version": "0.1", **values}
             if values.get("version") == "0.1":
                 values = {**DEFAULTS_OF_0_1, **values}
@@ -259,16 +268,32 @@ class Recipe(BaseModel):
         except ValidationError as error:
             raise InvalidInput(*list_problems(error)) from None
 
-    def dump_as_0_1(self) -> str | None:
-        """Return the JSON that version 0.1 would have made of the settings that were given, with its own
-        defaults for the others; None: it would have refused them."""
-        given = self.model_dump(mode="json", exclude_unset=True, exclude={"version"})
+    def dump_given(self) -> str:
+        """Return the JSON of the settings that were given: the same in all versions that know them."""
+        return self.model_dump_json(exclude_unset=True)
+
+    def convert_to(self, version: Version) -> Self | None:
+        """Return what this version of the farm would have made of the settings that were given, with its
+        own defaults for the others; None: it would have refused them."""
+        given = self.model_dump(mode="json", exclude_unset=True)
+        if version == "0.1" and given.pop("version", "0.1") != "0.1":  # it had no such field
+            return None
         try:
-            old = type(self).model_validate(given | {"version": "0.1"})
+            old = type(self).model_validate({"version": version} | given)
         except ValidationError:
             return None
-        later = {"version", "grown_from"}
-        return None if old.grown_from else old.model_dump_json(exclude=later)
+        return None if old._find_later(version) else old
+
+    def dump_settings_of(self, version: Version) -> str:
+        """Return the JSON of the settings that this version had, as its digests of requests took it."""
+        return self.model_dump_json(include=set(SETTINGS_OF[version]))
+
+    def _find_later(self, version: Version) -> set[str]:
+        """Find the settings that came after this version and do not have their defaults."""
+        fields = type(self).model_fields.items()
+        later = {name: info.default for name, info in fields if name not in SETTINGS_OF[version]}
+        later.pop("version", None)  # no setting, but says what the others mean
+        return {name for name, default in later.items() if getattr(self, name) != default}
 
     def normalise_blend(self, styles: int) -> tuple[float, ...]:
         """Return the paintings' weights, scaled to sum to 1.
@@ -286,8 +311,8 @@ class Recipe(BaseModel):
     def look(self) -> str:
         """SHA-256 of the settings that make the look of a picture; the others make it larger, more
         refined, or another file."""
-        older = {"version"} if self.version == "0.1" else set()  # 0.1 had no such field
-        manner = self.model_dump(mode="json", exclude=NOT_LOOK | older)
+        settings = SETTINGS_OF[self.version] | self._find_later(self.version)
+        manner = self.model_dump(mode="json", include=set(settings - NOT_LOOK))
         return hashlib.sha256(json.dumps(manner, sort_keys=True).encode()).hexdigest()
 
     @property

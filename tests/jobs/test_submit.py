@@ -15,7 +15,7 @@ from farm.database import sessions
 from farm.database.models import Job, State, Upload, WorkClass
 from farm.errors import InvalidInput, KeyReused
 from farm.jobs import tickets
-from farm.jobs.idempotency import FORM, ID, Key
+from farm.jobs.idempotency import FORM, ID, Key, compute_digest
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import storage
@@ -122,6 +122,39 @@ def test_another_request_with_the_same_key_is_refused(other: dict[str, Any]) -> 
     with pytest.raises(KeyReused):
         submit(**request | other, key=MINE)
     assert rows(Job) == 1
+
+
+class LaterRecipe(Recipe):
+    """The recipe of a version to come: another default, and a setting more."""
+
+    tv_weight: float = 3.0
+    grain: float = 0.0
+
+
+def test_a_key_finds_its_job_after_an_upgrade_that_brought_a_setting() -> None:
+    sent: dict[str, Any] = {"content": picture(0), "styles": [picture(1)], "name": "a", "key": MINE}
+    made = submit(**sent, recipe=Recipe(seed=7))
+    assert submit(**sent, recipe=LaterRecipe(seed=7)).id == made.id
+    with pytest.raises(KeyReused):
+        submit(**sent, recipe=LaterRecipe(seed=7, grain=1.0))
+
+
+WRITTEN_BY_0_2 = (
+    '{"version":"0.2","size":512,"preset":"standard","format":"png","content_weight":0.06,'
+    '"style_weight":1.0,"tv_weight":1.0,"content_layers":{"relu4_2":1.0},"style_layers":{"relu1_1":16.0,'
+    '"relu2_1":8.0,"relu3_1":4.0,"relu4_1":2.0,"relu5_1":1.0},"style_loss":"wasserstein",'
+    '"style_scale":1.0,"blend":null,"start_size":128,"grown_from":null,"iterations":null,'
+    '"tolerance":0.0,"optimizer":"adam","init":"content","seed":7,"precision":"auto","features":"auto"}'
+)
+
+
+def test_a_key_of_0_2_which_took_all_settings_for_the_request_finds_its_job() -> None:
+    parts = [picture(0), picture(1), WRITTEN_BY_0_2.encode(), b"a", b"0"]
+    sent: dict[str, Any] = {"content": picture(0), "styles": [picture(1)], "name": "a", "key": MINE}
+    made = submit(**sent, recipe=Recipe(seed=7))
+    with sessions.write_session() as session:
+        session.get_one(Job, made.id).request_sha256 = compute_digest(parts)
+    assert submit(**sent, recipe=Recipe(seed=7)).id == made.id
 
 
 def test_keys_of_two_owners_never_meet() -> None:

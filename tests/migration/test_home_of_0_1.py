@@ -16,6 +16,8 @@ from farm.database import schema, sessions
 from farm.database.models import Exploration, Job, State, WorkClass
 from farm.database.setup import install
 from farm.errors import KeyReused
+from farm.explorations.axes import axis
+from farm.explorations.grids import explore
 from farm.jobs import ratings, states
 from farm.jobs.idempotency import FORM, Key
 from farm.jobs.submit import submit
@@ -171,6 +173,21 @@ def test_keys_and_ids_of_the_old_home_find_their_jobs() -> None:
         assert by_form
         assert by_form.name == "Queued by a form"
         assert session.scalar(select(func.count()).select_from(Job)) == len(jobs) + 4
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_a_grid_of_the_old_home_is_found_by_its_key() -> None:
+    recipe = Recipe.parse(RECIPE)
+    across, down = (
+        axis("across", "balance", recipe, [-1.0, 1.0]),
+        axis("down", "style_scale", recipe, [1.0, 2.0]),
+    )
+    sent: dict[str, Any] = {"recipe": recipe, "across": across, "name": "Grid", "size": 96}
+    key = Key.from_client("grid 7", "Ada")
+    found = explore(PHOTOGRAPH, [MOSAIC], down=down, key=key, **sent)
+    assert found.id == "3432d747b7a74df5a8b7eb5183b250ed"
+    with pytest.raises(KeyReused):
+        explore(PHOTOGRAPH, [MOSAIC], down=axis("down", "tv", recipe), key=key, **sent)
 
 
 @pytest.mark.usefixtures("upgraded")

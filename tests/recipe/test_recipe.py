@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import InvalidInput
 from farm.recipe import Recipe
-from farm.recipe.recipe import NEWEST, PRESETS, list_layer_names
+from farm.recipe.recipe import NEWEST, PRESETS, SETTINGS_OF, list_layer_names
 
 
 def test_json_there_and_back_is_the_identity() -> None:
@@ -110,6 +110,23 @@ def test_a_recipe_of_0_2_keeps_its_look_when_settings_are_added() -> None:
         Recipe(version="0.2").look == "3efd8caa3a613541b124567525ce1c7c0e734253a0da64b60539b9a583e7709f"
     )
     assert Recipe(version="0.2", size=1024, seed=7).look == Recipe(version="0.2").look
+
+
+class LaterRecipe(Recipe):
+    """The recipe of a version to come, with a setting more."""
+
+    grain: float = 0.0
+
+
+def test_a_setting_to_come_changes_no_look_and_no_request_where_it_has_its_default() -> None:
+    for version, settings in SETTINGS_OF.items():
+        assert LaterRecipe(version=version).look == Recipe(version=version).look
+        assert LaterRecipe(version=version, grain=1).look != Recipe(version=version).look
+        later = LaterRecipe(seed=7).convert_to(version)
+        assert later
+        assert json.loads(later.dump_settings_of(version)).keys() == settings
+        assert LaterRecipe(seed=7, grain=1).convert_to(version) is None
+    assert LaterRecipe(seed=7).dump_given() == Recipe(seed=7).dump_given() == '{"seed":7}'
 
 
 def test_recipes_of_the_first_days_of_0_1_are_of_0_1_too() -> None:

@@ -37,11 +37,11 @@ from farm.recipe.balance import (
 )
 from farm.recipe.formats import FORMATS, UPLOADED
 from farm.recipe.recipe import (
-    ALL_OF_0_1,
     AUTOMATIC,
     LARGEST_SIZE,
     LAST_RESORT,
     NEWEST,
+    SETTINGS_OF,
     Version,
     format_value,
     get_title,
@@ -196,7 +196,7 @@ def read_recipe(form: FlaskForm) -> Recipe:
     values = {name: form[name].data.strip() for name in (*PROMINENT, *ADVANCED) if form[name].data}
     values = {name: text for name, text in values.items() if text}
     values["version"] = form.version.data
-    older = [name for name in (*PROMINENT, *ADVANCED) if name in ALL_OF_0_1]
+    older = [name for name in (*PROMINENT, *ADVANCED) if name in SETTINGS_OF["0.1"]]
     if not form.version.raw_data and all(form[name].raw_data for name in older):
         values["version"] = "0.1"  # a page that was loaded before the upgrade; it sends all it knows
     if "content_weight" not in values:
