@@ -48,8 +48,12 @@ class _StandardError(logging.StreamHandler[TextIO]):
         return sys.stderr
 
 
-def configure() -> None:
-    """Set up this process's log. Tracebacks go here and never to a user."""
+def configure(**facts: str) -> None:
+    """Set up this process's log. Tracebacks go here and never to a user.
+
+    Args:
+        facts: stand in each line of this process, such as the worker's name.
+    """
     as_json = settings().log_format == "json"
     for_people = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -57,6 +61,7 @@ def configure() -> None:
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer() if as_json else for_people
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        lambda _logger, _method, event: {**facts, **event},
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,15 @@ def test_json_lines_are_one_object_each(
     structlog.get_logger().info("two\nlines", job="a")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["job"] == "a"
+
+
+def test_each_line_of_a_worker_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(worker="painter@attic")
+    structlog.get_logger().info("rendering", job="a")
+    logging.getLogger("celery").warning("lost the broker")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("worker=painter@attic" in line for line in lines)
 
 
 @pytest.mark.parametrize("format", ["console", "json"])

@@ -76,8 +76,7 @@ class Janitor:
     def _requeue(self, now: float) -> None:
         """Send a ticket for each class with jobs that wait too long; requeue lost jobs before."""
         with sessions.write_session() as session:
-            for job_id in states.requeue_lost(session, self._find_lost(session, now)):
-                logger.warning("worker lost", job=job_id)
+            states.requeue_lost(session, self._find_lost(session, now))
             due = tickets.collect_due_tickets(session, TICKET_SECONDS)
         for work_class in due:
             send_ticket(work_class)

@@ -38,14 +38,14 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 @setup_logging.connect
 def configure_log(**_: Any) -> None:
     """Write Celery's log as the farm's own: it sets up none where this signal is taken."""
-    log.configure()
+    log.configure(worker=settings().worker_name)
 
 
 @worker_process_init.connect
 def prepare_child(**_: Any) -> None:
     """Load torch and start the heartbeat, in the child before its first ticket."""
     global _heartbeat
-    log.configure()
+    log.configure(worker=settings().worker_name)
     from workers import render
 
     _heartbeat = Heartbeat(settings().worker_name, render.describe_machine())

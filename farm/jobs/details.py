@@ -5,19 +5,25 @@ Lists of jobs are in `lists.py`.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Attempt, Job, LogLine, LossPoint, State, WorkClass
+from farm.database.models import Attempt, Job, LogLine, LossPoint, State, WorkClass, now
+from farm.database.sessions import read_clock
 from farm.errors import NotFound
 from farm.fleet import registry
 from farm.fleet.estimates import Estimate, estimate
 from farm.jobs.states import get
 from farm.recipe import Recipe
+from farm.settings import settings
 
 LOSS_POINTS_SHOWN = 400
 LOG_LINES_SHOWN = 40
+SILENT_SHARE = 0.5  # of a lease, in which a worker renews it at least twice
+SILENT = "Its worker has not been heard of lately. If it stays silent, another goes on with this job."
 
 
 def get_with_history(session: Session, job_id: str) -> Job:
@@ -63,7 +69,10 @@ def list_last_log_lines(session: Session, job: Job) -> list[LogLine]:
 
 
 def explain_wait(session: Session, job: Job) -> str | None:
-    """Return, for a person, why a queued job has not started; None for one that is not queued."""
+    """Return, for a person, why a queued job has not started, or that a running one's worker is silent;
+    None: it goes on."""
+    if job.state is State.RUNNING and _is_silent(job.lease_until, read_clock(session)):
+        return SILENT
     if job.state is not State.QUEUED:
         return None
     ahead = session.scalar(
@@ -81,10 +90,16 @@ def explain_wait(session: Session, job: Job) -> str | None:
     return "Next in line for a free worker."
 
 
+def _is_silent(lease_until: datetime | None, moment: datetime) -> bool:
+    """Check whether a worker has not renewed its lease for so long that it may well be lost."""
+    left = timedelta(seconds=settings().lease_seconds * SILENT_SHARE)
+    return lease_until is not None and lease_until - moment < left
+
+
 # Asked for at every look at a job, so built once.
-VERSION = select(Job.attempt, Job.version, Job.state, Job.eta_seconds, Job.created_at).where(
-    Job.id == bindparam("job_id")
-)
+VERSION = select(
+    Job.attempt, Job.version, Job.state, Job.eta_seconds, Job.created_at, Job.lease_until
+).where(Job.id == bindparam("job_id"))
 
 
 def depends_on_others(state: State, eta_seconds: float | None) -> bool:
@@ -102,7 +117,7 @@ def read_version(job_id: str) -> str | None:
     row = sessions.read_one(VERSION, job_id=job_id)
     if row is None:
         raise NotFound("There is no job with this id; perhaps it was deleted.")
-    if depends_on_others(row.state, row.eta_seconds):
+    if depends_on_others(row.state, row.eta_seconds) or _is_silent(row.lease_until, now()):
         return None
     return f"{row.created_at.timestamp():.6f}.{row.attempt}.{row.version}"
 

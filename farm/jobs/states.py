@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session, lazyload
 
@@ -55,6 +56,8 @@ GIVEN_UP = {
     LOST: "Given up: {most} workers were lost while rendering this job.",
     OUT_OF_MEMORY: "Given up: {most} times a worker ran out of memory. Try a smaller size.",
 }
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -315,6 +318,9 @@ def _release_lost(session: Session, attempts: Iterable[AttemptRef], message: str
             release_interrupted(session, attempt, LOST, message)
         except AttemptLost:  # somebody else was quicker
             continue
+        mine = (Attempt.job_id == attempt.job_id) & (Attempt.number == attempt.number)
+        worker = session.scalar(select(Attempt.worker).where(mine))
+        log.warning("worker lost", job=attempt.job_id, attempt=attempt.number, worker=worker)
         moved.append(attempt.job_id)
     return moved
 
@@ -331,7 +337,7 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
     if (attempt := values.pop("of_attempt", None)) is not None:
         moved = moved.where(Job.attempt == attempt)
     if to is State.QUEUED:
-        values |= {"ticket_at": None}
+        values |= {"ticket_at": None, "eta_seconds": None, "eta_spread_seconds": None}
     if to.ended:
         values |= {"finished_at": read_clock(session), "checkpoint_attempt": None}
     if not sessions.execute_count(session, moved.values(state=to, version=Job.version + 1, **values)):

@@ -6,15 +6,18 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
+from structlog.testing import capture_logs
 
 from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
-from farm.database.models import Job, State
+from farm.database.models import Job, State, now
 from farm.fleet import registry
 from farm.jobs import attempts, cleanup, states
 from farm.jobs.states import AttemptRef
@@ -174,3 +177,31 @@ def test_when_the_web_part_stops_its_streams_end(app: Flask, served: str, make_j
         next(told)
         app.extensions["live"].stop()
         assert next(told, None) is None
+
+
+def test_a_worker_that_fell_silent_promises_no_time(
+    client: FlaskClient, make_job: MakeJob
+) -> None:
+    # Given a running job that has 9 s to go
+    job = make_job(State.RUNNING)
+    page = f"/jobs/{job.id}/progress"
+    assert "9 s to go" in client.get(page).text
+    tag = client.get(page).headers["ETag"]
+
+    # When its worker has not renewed its lease for most of it
+    with sessions.write_session() as session:
+        session.get_one(Job, job.id).lease_until = now() + timedelta(seconds=10)
+    answer = client.get(page, headers={"If-None-Match": tag})
+
+    # Then the page says so, and neither it nor the API promises a time
+    assert "has not been heard of lately" in answer.text
+    assert "to go" not in answer.text
+    found = client.get(f"/api/v1/jobs/{job.id}").get_json()
+    assert found["eta_seconds"] is None
+    assert "not been heard of" in found["waiting_for"]
+
+    # Nor does the job once it waits again; and the log names the worker
+    with capture_logs() as lines, sessions.write_session() as session:
+        states.requeue_lost(session, [AttemptRef(job.id, 1)])
+        assert states.get(session, job.id).eta_seconds is None
+    assert [(line["event"], line["worker"]) for line in lines] == [("worker lost", "worker-1")]

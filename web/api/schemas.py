@@ -81,7 +81,7 @@ class JobOut(BaseModel):
     levels: int
     iteration: int
     iterations: int
-    eta_seconds: float | None
+    eta_seconds: float | None = Field(description="Null while it waits or its worker is silent.")
     eta_spread_seconds: float | None = Field(
         description="How much more or less than `eta_seconds` it may well be."
     )
@@ -110,6 +110,8 @@ class JobOut(BaseModel):
     ) -> JobOut:
         """Describe a job by its row."""
         own = {name: getattr(job, name) for name in cls.model_fields if name not in _NOT_IN_ROW}
+        if waiting_for:  # nobody works on it, as far as is known
+            own |= {"eta_seconds": None, "eta_spread_seconds": None}
         estimate = (
             EstimateOut.from_estimate(expected, describe_job_need(job, expected)) if expected else None
         )
