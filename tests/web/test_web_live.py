@@ -179,9 +179,7 @@ def test_when_the_web_part_stops_its_streams_end(app: Flask, served: str, make_j
         assert next(told, None) is None
 
 
-def test_a_worker_that_fell_silent_promises_no_time(
-    client: FlaskClient, make_job: MakeJob
-) -> None:
+def test_a_worker_that_fell_silent_promises_no_time(client: FlaskClient, make_job: MakeJob) -> None:
     # Given a running job that has 9 s to go
     job = make_job(State.RUNNING)
     page = f"/jobs/{job.id}/progress"
