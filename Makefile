@@ -6,6 +6,9 @@ BIN := .venv/bin
 SET_UP := .venv/.farm
 SET_UP_TEST := .venv/.test
 
+# CI holds the floor of coverage; measuring takes time, so a desk is spared. What follows `--cov` must be an
+# option: a path would be taken for what to measure, and all tests would run.
+COVERAGE := $(if $(CI),--cov)
 # Tests run in this many processes. More than processors pay, because tests of whole farms wait a lot.
 PROCESSES ?= 3
 NEEDS_MORE := browser or postgres or weights or processes or faults
@@ -34,14 +37,13 @@ $(SET_UP_TEST): $(SET_UP) pyproject.toml
 
 test: $(SET_UP_TEST) ## every test but the slow faults; ARGS="tests/recipe/test_recipe.py -k size" takes a part
 	@sh tests/browser/install.sh
-	@$(BIN)/pytest -n $(PROCESSES) --dist loadgroup $(ARGS)
+	@$(BIN)/pytest $(COVERAGE) -n $(PROCESSES) --dist loadgroup $(ARGS)
 
 test-fast: $(SET_UP_TEST) ## in a minute: what needs no browser, PostgreSQL, weights or processes of a farm
 	@$(BIN)/pytest -n 2 --dist loadgroup -m 'not ($(NEEDS_MORE))' $(ARGS)
 
-coverage: $(SET_UP_TEST) ## every test, and which lines and branches none of them runs
-	@sh tests/browser/install.sh
-	@$(BIN)/pytest --cov $(ARGS)
+coverage: COVERAGE := --cov
+coverage: test ## every test, and which lines and branches none of them runs
 
 test-faults: $(SET_UP_TEST) ## kill parts of a farm at work, 35 to 50 minutes
 	@$(BIN)/pytest -m faults --timeout 1200 --log-cli-level INFO tests/faults $(ARGS)

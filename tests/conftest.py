@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -218,17 +218,27 @@ def s3_server() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of an empty bucket, which the environment gives access to."""
+@pytest.fixture(scope="session")
+def create_bucket(s3_server: str) -> Callable[[str], object]:
+    """Make a bucket of this name; a client of its own for each would take longer than most tests."""
     import boto3
 
+    session = boto3.Session("key", "secret", region_name="us-east-1")
+    client = session.client("s3", endpoint_url=s3_server)
+    return lambda name: client.create_bucket(Bucket=name)
+
+
+@pytest.fixture
+def bucket(
+    s3_server: str, create_bucket: Callable[[str], object], monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """The URL of an empty bucket, which the environment gives access to."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     name = f"test-{os.urandom(6).hex()}"
-    boto3.client("s3").create_bucket(Bucket=name)
+    create_bucket(name)
     return f"s3://{name}/farm"
 
 

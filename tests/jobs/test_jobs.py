@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from itertools import product
+from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, insert
 
 from farm.database import sessions
-from farm.database.models import Event, Job, State, Upload, WorkClass
+from farm.database.models import Event, Job, LossPoint, State, Upload, WorkClass
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.fleet import registry
 from farm.jobs import attempts, details, states, tickets
@@ -386,9 +387,9 @@ def test_a_waiting_job_says_why_it_waits() -> None:
 def test_a_long_loss_curve_is_thinned_and_keeps_its_end() -> None:
     job_id = to_state(State.RUNNING)
     with sessions.write_session() as session:
-        for iteration in range(1000):
-            values = attempts.Progress(0.1, 1, 1, iteration, 1000, 1.0, 1, 1, 1)
-            attempts.report(session, AttemptRef(job_id, 1), values)
+        point: dict[str, Any] = {"job_id": job_id, "attempt": 1, "level": 1}
+        point |= {"content": 1.0, "style": 1.0, "tv": 1.0}
+        session.execute(insert(LossPoint), [point | {"iteration": number} for number in range(1000)])
     with sessions.read_session() as session:
         points = details.list_losses(session, states.get(session, job_id))
     assert 300 < len(points) <= details.LOSS_POINTS_SHOWN

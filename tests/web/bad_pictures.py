@@ -41,11 +41,6 @@ def grey_16_bit() -> bytes:
     return encoded(Image.fromarray(ramp), "PNG")
 
 
-def animated(kind: str) -> bytes:
-    frames = [picture(), picture().rotate(90)]
-    return encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=100)
-
-
 def truncated_photo() -> bytes:
     whole = encoded(picture(640, 480), quality=95)
     return whole[: len(whole) // 2]
