@@ -14,9 +14,10 @@ from farm import log
 from farm.settings import settings
 from web import api, files, filters, health, pages, streams
 from web.api import document
-from web.middleware import authentication, conditions, errors, headers, rate_limits
+from web.middleware import authentication, bodies, conditions, errors, headers, rate_limits
 
 SIGNED_IN_FOR = timedelta(days=30)  # since the last visit
+MAX_TEXT = 100_000  # bytes of one field that is no file
 MAX_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
 
 
@@ -36,7 +37,7 @@ def create_app() -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["job_id"] = _JobId
     Bootstrap5(app)
-    for part in (authentication, rate_limits):  # before anything reads what was sent
+    for part in (bodies, authentication, rate_limits):  # before anything reads what was sent
         part.init_app(app)
     CSRFProtect(app).exempt(api.blueprint)
     for part in (pages, files, api, health, document):
@@ -57,6 +58,7 @@ def _list_settings() -> dict[str, Any]:
         "PERMANENT_SESSION_LIFETIME": SIGNED_IN_FOR,
         "MAX_CONTENT_LENGTH": settings().max_upload_mb * 1_000_000,
         "MAX_FORM_PARTS": MAX_FORM_PARTS,
+        "MAX_FORM_MEMORY_SIZE": MAX_TEXT,
         "WTF_CSRF_SSL_STRICT": False,  # browsers and proxies strip the Referer that it compares
         "WTF_CSRF_TIME_LIMIT": None,  # a form may stay open all day; the token lives with the session
         "BOOTSTRAP_SERVE_LOCAL": True,

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from farm.errors import InvalidInput, Problem
 from farm.recipe.formats import Format
+from farm.recipe.json_limits import check_json
 
 Preset = Literal["draft", "standard", "fine"]
 Features = Literal["auto", "vgg19", "vgg16", "vgg16-bsds"]
@@ -28,6 +30,7 @@ SMALLEST_SIZE = 64  # px, longest side
 LARGEST_SIZE = 7680  # px, longest side: 8K
 MAX_STYLES = 8
 MAX_PROBLEMS = 20  # reported at once
+MAX_OTHERS = 4  # of the same kind that are named
 LONGEST_NAME = 80  # characters of what was sent that a message repeats
 MAX_ITERATIONS = 5000  # in one level
 SHORTEST_RESULT = 16  # px, shortest side; below it there is nothing to compare
@@ -263,6 +266,7 @@ class Recipe(BaseModel):
         """
         try:
             if isinstance(values, str | bytes):
+                check_json(values, "recipe")
                 return cls.model_validate_json(values)
             return cls.model_validate(values)
         except ValidationError as error:
@@ -381,28 +385,45 @@ def space_levels(start: int, end: int, growth: float) -> list[int]:
 
 
 def list_problems(error: ValidationError) -> tuple[Problem, ...]:
-    """List pydantic's first findings, one `Problem` each, without its wording for programmers."""
-    found = []
-    for item in error.errors()[:MAX_PROBLEMS]:
-        own = item["msg"].startswith("Value error, ")
-        message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
-        field = ".".join(str(part)[:LONGEST_NAME] for part in item["loc"])
-        if item["type"] in ("json_invalid", "model_type"):
-            field = "recipe"
-        if not field:  # from a model validator, which writes "field: message"
-            field, _, message = message.partition(": ")
-        message = message if own else message[:1].lower() + message[1:]
-        given = item.get("input")
-        if isinstance(given, int | float | str) and item["type"] not in (
-            "extra_forbidden",
-            "json_invalid",
-        ):
-            shown = repr(given) if isinstance(given, str) else str(given)
-            message += f" (got {shown[:LONGEST_NAME]})"
-        if item["type"] == "extra_forbidden":
-            message = "is not a setting of a recipe"
-        found.append(Problem(field, message))
-    return tuple(found)
+    """List pydantic's findings, one `Problem` for each kind, without its wording for programmers."""
+    kinds: dict[tuple[str, str], list[ErrorDetails]] = {}
+    for item in error.errors(include_url=False):
+        kinds.setdefault(_find_kind(item), []).append(item)
+    return tuple(_describe_kind(items) for items in list(kinds.values())[:MAX_PROBLEMS])
+
+
+def _find_kind(item: ErrorDetails) -> tuple[str, str]:
+    """Return what alike findings share: all unknown settings, or one fault in parts of one field."""
+    if item["type"] == "extra_forbidden":
+        return "", item["type"]
+    return str(item["loc"][0]) if item["loc"] else "", item["type"]
+
+
+def _describe_kind(items: list[ErrorDetails]) -> Problem:
+    """Describe the first finding of a kind, and name some of the others."""
+    item = items[0]
+    field = _name_field(item)
+    if item["type"] == "extra_forbidden":
+        others = ", ".join(_name_field(each) for each in items[1 : 1 + MAX_OTHERS])
+        rest = ", ..." if len(items) > 1 + MAX_OTHERS else ""
+        more = f"; nor {others}{rest}" if others else ""
+        return Problem(field, f"is not a setting of a recipe{more}")
+    own = item["msg"].startswith("Value error, ")
+    message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
+    if item["type"] in ("json_invalid", "model_type"):
+        field = "recipe"
+    if not field:  # from a model validator, which writes "field: message"
+        field, _, message = message.partition(": ")
+    message = message if own else message[:1].lower() + message[1:]
+    given = item.get("input")
+    if isinstance(given, int | float | str) and item["type"] != "json_invalid":
+        shown = repr(given) if isinstance(given, str) else str(given)
+        message += f" (got {shown[:LONGEST_NAME]})"
+    return Problem(field, message)
+
+
+def _name_field(item: ErrorDetails) -> str:
+    return ".".join(str(part)[:LONGEST_NAME] for part in item["loc"])
 
 
 def list_values(kind: Any) -> tuple[str, ...]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.web.bad_pictures import photo
+from tests.web.conftest import token
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "x" * 5000, "[", "[::1", "a b", ""])
@@ -32,13 +37,77 @@ def test_a_foreign_or_broken_origin_is_refused(client: FlaskClient, origin: str)
     assert answer.mimetype == "application/problem+json"
 
 
-def test_a_huge_wrong_recipe_gets_a_short_answer(client: FlaskClient) -> None:
-    recipe = json.dumps({f"field {i}": "x" * 100 for i in range(2000)})
-    data = {"recipe": recipe}
-    answer = client.post("/api/v1/jobs", data=data, content_type="multipart/form-data")
+SIZE = {"width": 300, "height": 200}
+JSON_ADDRESSES = ("estimate", "estimates", "explorations/estimate", "jobs/bulk")
+KEYS = {f"field {number}": 1 for number in range(5000)}
+BIG = {
+    "many keys": (KEYS, 422, "5000 keys; the limit is 200"),
+    "keys within keys": ({"style_layers": KEYS}, 422, "5001 keys; the limit is 200"),
+    "half a megabyte": (SIZE | {"preset": "x" * 500_000}, 413, "100 kB"),
+    "a list without end": (SIZE | {"style_layers": [0] * 20_000, "ids": [0] * 10_000}, 422, ""),
+    "numbers without end": (SIZE | {"seed": 10**4000}, 422, ""),
+    "unknown keys": (SIZE | {f"field {number}": 1 for number in range(150)}, 422, "field 0"),
+}
+NO_JSON = (
+    *(b'{"preset": "\\ud800"}', b'{"preset": "\xed\xa0\x80"}', b'{"size": NaN}'),
+    *(b"[" * 50_000, b"\xff", b"{", b""),
+)
+
+
+def test_more_json_than_a_recipe_can_be_gets_a_short_answer_soon(client: FlaskClient) -> None:
+    started = time.thread_time()
+    for address in JSON_ADDRESSES:
+        for name, (sent, status, words) in BIG.items():
+            answer = client.post(f"/api/v1/{address}", json=sent)
+            assert (name, address, answer.status_code) == (name, address, status)
+            assert words in answer.text
+            assert len(answer.data) < 5_000
+            kinds = [error["message"].partition(";")[0] for error in answer.get_json()["errors"]]
+            assert kinds.count("is not a parameter") <= 1
+        for data in NO_JSON:
+            answer = client.post(f"/api/v1/{address}", data=data, content_type="application/json")
+            assert (address, data[:20], answer.status_code) == (address, data[:20], 400)
+    assert time.thread_time() - started < 5  # s; half a million keys took 12 in one address
+
+
+def post_with_photo(client: FlaskClient, address: str, **texts: str) -> TestResponse:
+    data = {"content": (io.BytesIO(photo()), "a.jpg"), **texts}
+    return client.post(f"/api/v1/{address}", data=data, content_type="multipart/form-data")
+
+
+def test_the_json_of_a_form_has_the_same_limits(client: FlaskClient) -> None:
+    for address, field in (("jobs", "recipe"), ("explorations", "across_values")):
+        answer = post_with_photo(client, address, **{field: json.dumps(KEYS)})
+        assert answer.status_code == 422
+        assert answer.get_json()["errors"] == [
+            {"field": field, "message": "has 5000 keys; the limit is 200"}
+        ]
+        assert post_with_photo(client, address, **{field: "x" * 200_000}).status_code == 413
+
+
+def test_some_unknown_settings_are_named_and_the_rest_are_not(client: FlaskClient) -> None:
+    answer = client.post("/api/v1/estimate", json=SIZE | dict.fromkeys("abcdefgh", 1))
+    message = "is not a parameter of a recipe; nor b, c, d, e, ..."
+    (error,) = answer.get_json()["errors"]
+    assert (error["field"], error["message"]) == ("a", message.replace(" of a recipe", ""))
+
+
+def test_a_part_without_a_name_is_refused(client: FlaskClient) -> None:
+    for path in ("/api/v1/jobs", "/api/v1/explorations", "/", "/sign-in", "/jobs/bulk"):
+        for kind in (b"form-data", b'form-data; filename="x"', b'form-data; name=""', b"x"):
+            part = b"--b\r\nContent-Disposition: %s\r\n\r\nx\r\n" % kind
+            whole = part * 2 + b"--b--\r\n"
+            answer = client.post(path, data=whole, content_type="multipart/form-data; boundary=b")
+            assert (path, kind, answer.status_code) == (path, kind, 422)
+            assert "has a part without a name" in answer.text
+
+
+def test_a_form_of_a_hundred_thousand_fields_gets_a_short_page(client: FlaskClient) -> None:
+    data = "&".join(f"f{number}" for number in range(12_000))
+    data += f"&csrf_token={token(client)}"
+    answer = client.post("/", data=data, content_type="application/x-www-form-urlencoded")
     assert answer.status_code == 422
-    assert len(answer.data) < 10_000
-    assert len(answer.get_json()["errors"]) == 20
+    assert "f0: is not a field of this form, nor are 11999 others" in answer.text
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from farm.database.models import Exploration, Job, State
 from farm.errors import InvalidInput, Problem
 from farm.explorations import axes, grids
 from farm.recipe import Recipe
+from farm.recipe.json_limits import check_json
 from web import streams
 from web.api import answers, blueprint
 from web.api.estimates import EstimateQuery
@@ -245,6 +246,7 @@ def _read_axis(field: str, usual: str, recipe: Recipe) -> axes.Axis:
     """
     values = None
     if text := request.form.get(f"{field}_values"):
+        check_json(text, f"{field}_values")
         try:
             values = json.loads(text, parse_constant=_refuse_constant)
         except ValueError:

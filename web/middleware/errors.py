@@ -25,6 +25,7 @@ from werkzeug.exceptions import (
 
 from farm.errors import Busy, FarmError, InvalidInput, Problem, StorageAway
 from farm.recipe import recipe
+from farm.recipe.json_limits import MAX_BYTES
 from farm.settings import settings
 
 DETAILS = {
@@ -101,7 +102,9 @@ def _handle_rate_limit(error: RateLimitExceeded) -> Response:
 def _handle_too_large(error: RequestEntityTooLarge) -> Response:
     """Answer for the body as a whole or the number of its parts; pictures are judged elsewhere."""
     most = current_app.config["MAX_CONTENT_LENGTH"]
-    if (request.content_length or 0) > most:
+    if request.max_content_length == MAX_BYTES:
+        detail = f"The JSON has more than {MAX_BYTES // 1000} kB, the limit of this farm."
+    elif (request.content_length or 0) > most:
         detail = f"The pictures together are larger than {most // 1_000_000} MB, the limit of this farm."
     else:
         parts = current_app.config["MAX_FORM_PARTS"]

@@ -1,4 +1,5 @@
-"""Limits on requests by one client: FARM_RATE_LIMIT for changes, FARM_READ_LIMIT for everything else.
+"""Limits on requests by one client: FARM_RATE_LIMIT for changes, and as often again for questions that
+take a while; FARM_READ_LIMIT for everything that changes nothing.
 
 Counted in the farm's Redis, so that several web parts count together; in this process's memory while
 that is away.
@@ -22,8 +23,10 @@ REDIS: dict[str, str | int] = {
     "socket_connect_timeout": REDIS_SECONDS,
 }
 WAIT = "X-RateLimit-Wait"  # s; the limiter would put it into every answer's Retry-After
-# Sent by POST, and change nothing.
-QUESTIONS = frozenset({"api.estimate_size", "api.estimate_sizes", "api.estimate_grid"})
+# Change nothing, and take a while.
+QUESTIONS = frozenset(
+    {"api.estimate_size", "api.estimate_sizes", "api.estimate_grid", "pages.refresh_estimate"}
+)
 
 
 def init_app(app: Flask) -> None:
@@ -42,8 +45,8 @@ def init_app(app: Flask) -> None:
         in_memory_fallback_enabled=True,
         enabled=bool(limits),
     )
-    if not wanted.read_limit:
-        limiter.request_filter(_is_read)  # most requests: the limiter need not even begin
+    if not wanted.read_limit:  # most requests: the limiter need not even begin
+        limiter.request_filter(lambda: _is_read() and _is_no_question())
 
 
 def _list_limits() -> list[ApplicationLimit]:
@@ -52,6 +55,7 @@ def _list_limits() -> list[ApplicationLimit]:
         ApplicationLimit(limit, scope=scope, exempt_when=exempt)
         for limit, scope, exempt in (
             (wanted.rate_limit, "changes", _is_read),
+            (wanted.rate_limit, "questions", _is_no_question),
             (wanted.read_limit, "reads", _is_change_or_open),
         )
         if limit
@@ -68,6 +72,10 @@ def _set_retry_after(response: Response) -> Response:
 
 def _is_read() -> bool:
     return request.method in SAFE_METHODS or request.endpoint in QUESTIONS
+
+
+def _is_no_question() -> bool:
+    return request.endpoint not in QUESTIONS
 
 
 def _is_change_or_open() -> bool:

@@ -264,9 +264,11 @@ def find_larger_size(job: Job) -> int | None:
 
 
 def find_unknown_fields(form: FlaskForm, sent: Iterable[str]) -> Iterator[Problem]:
-    """Name the fields that this form does not have."""
-    for name in sorted(set(sent) - {field.name for field in form}):
-        yield Problem(name[:80], "is not a field of this form")
+    """Name the first field that this form does not have, and how many others."""
+    unknown = sorted(set(sent) - {field.name for field in form})
+    if unknown:
+        others = f", nor are {len(unknown) - 1} others" if unknown[1:] else ""
+        yield Problem(unknown[0][:80], f"is not a field of this form{others}")
 
 
 def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:

@@ -1,0 +1,66 @@
+"""Bodies of requests: limits of JSON, and forms without nameless parts."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import IO, Any
+
+from flask import Flask, Request
+from pydantic_core import from_json
+from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.formparser import FormDataParser
+
+from farm.errors import InvalidInput, Problem
+from farm.recipe.json_limits import MAX_BYTES, check_json
+
+NAMELESS = "has a part without a name"
+
+
+class _FormParser(FormDataParser):
+    """Parser that refuses parts without a name, which nobody can ask for."""
+
+    def parse(
+        self, stream: IO[bytes], mimetype: str, content_length: int | None, options: Any = None
+    ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]:
+        """Parse a form.
+
+        Raises:
+            InvalidInput: a part has no name.
+        """
+        rest, form, files = super().parse(stream, mimetype, content_length, options)
+        if not all((*form, *files)):
+            for file in chain.from_iterable(files.listvalues()):
+                file.close()
+            raise InvalidInput(Problem("body", NAMELESS))
+        return rest, form, files
+
+
+class _Json:
+    """JSON as RFC 8259 has it: no NaN, no half of a surrogate pair, which no database takes."""
+
+    @staticmethod
+    def loads(data: bytes) -> Any:
+        """Parse JSON; ValueError where it is none."""
+        check_json(data, "body")
+        return from_json(data, allow_inf_nan=False)
+
+
+class FarmRequest(Request):
+    """Request whose body is limited by what it holds."""
+
+    form_data_parser_class = _FormParser
+
+    def get_json(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the body's JSON.
+
+        Raises:
+            RequestEntityTooLarge, InvalidInput: too much of it. BadRequest: it is none.
+        """
+        self.max_content_length = MAX_BYTES
+        self.json_module = _Json
+        return super().get_json(*args, **kwargs)
+
+
+def init_app(app: Flask) -> None:
+    """Read this application's requests so."""
+    app.request_class = FarmRequest
