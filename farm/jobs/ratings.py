@@ -38,8 +38,7 @@ def rate(session: Session, job_id: str, rater: str, stars: int) -> None:
     """
     if stars not in STARS:
         raise InvalidInput(Problem("stars", f"must be {STARS[0]} to {STARS[-1]} (got {stars})"))
-    if not (1 <= len(rater) <= RATER_LENGTH and rater.isprintable()):
-        raise InvalidInput(Problem("rater", f"must have 1 to {RATER_LENGTH} printable characters"))
+    _check_rater(rater)
     job = states.get(session, job_id)
     if job.state is not State.SUCCEEDED:
         raise WrongState(f"This job is {job.state.value}; there is no picture to rate.")
@@ -55,8 +54,18 @@ def rate(session: Session, job_id: str, rater: str, stars: int) -> None:
 
 
 def withdraw(session: Session, job_id: str, rater: str) -> None:
-    """Delete a rater's stars, if there are any."""
+    """Delete a rater's stars, if there are any.
+
+    Raises:
+        InvalidInput: nobody can be called so.
+    """
+    _check_rater(rater)
     sessions.execute_count(session, delete(Rating).where(Rating.job_id == job_id, Rating.rater == rater))
+
+
+def _check_rater(rater: str) -> None:
+    if not (1 <= len(rater) <= RATER_LENGTH and rater.isprintable()):
+        raise InvalidInput(Problem("rater", f"must have 1 to {RATER_LENGTH} printable characters"))
 
 
 def find_stars(session: Session, job_id: str, rater: str) -> int | None:

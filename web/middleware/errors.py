@@ -16,7 +16,7 @@ from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from werkzeug.exceptions import (
     ClientDisconnected,
     HTTPException,
@@ -52,6 +52,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(ClientDisconnected, _handle_disconnect)
     app.register_error_handler(ParseException, _handle_bad_transfer)
     app.register_error_handler(HTTPError, _handle_invalid_query)
+    app.register_error_handler(DataError, _handle_unstorable)
     app.register_error_handler(OperationalError, _handle_database_away)
     app.register_error_handler(StorageAway, _handle_storage_away)
     app.register_error_handler(Busy, _handle_busy)
@@ -140,6 +141,12 @@ def _translate_problem(problem: Problem) -> Problem:
     if problem.message.startswith("input should be a valid dictionary"):
         return Problem("body", "must be a JSON object")
     return Problem(problem.field, problem.message.replace("setting of a recipe", "parameter"))
+
+
+def _handle_unstorable(error: DataError) -> Response:
+    """Answer a value that the database cannot hold, and that no check before it had found."""
+    log.error("value refused by the database", path=request.path, exc_info=error)
+    return _respond(400, "Something in the request cannot be stored or searched, such as a zero byte.")
 
 
 def _handle_database_away(error: OperationalError) -> Response:

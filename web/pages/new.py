@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 
@@ -37,6 +38,7 @@ from web.pages.form import (
 )
 
 SENT_BEFORE = "You have sent this form before; this came of it. Change something in it for another one."
+JOB_ID = re.compile("[0-9a-f]{32}")
 BY_SCRIPT = "XMLHttpRequest"  # in X-Requested-With: form/sending.js asks, which goes on by itself
 
 log = structlog.get_logger()
@@ -97,9 +99,15 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
 
 
 def _load_kept_job(job_id: str) -> Job | None:
-    """Load the job whose pictures are used again, None without one."""
+    """Load the job whose pictures are used again, None without one.
+
+    Raises:
+        NotFound: there is none of this id.
+    """
     if not job_id:
         return None
+    if not JOB_ID.fullmatch(job_id):
+        raise NotFound("There is no job with this id.")
     with sessions.read_session() as session:
         return states.get(session, job_id)
 
