@@ -144,7 +144,9 @@ def _open_transform(profile: bytes, model: str) -> tuple[str, ImageCms.ImageCmsT
         mode = SPACES.get(opened.profile.xcolor_space)
         if mode is None or mode not in ({"L", "RGB"} if model == "L" else {model}):
             return None
-        return mode, ImageCms.buildTransform(opened, _build_srgb(), mode, "RGB")
+        # Little CMS's own table for grey is wrong by ten steps of 8 bits where it is dark.
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        return mode, ImageCms.buildTransform(opened, _build_srgb(), mode, "RGB", flags=flags)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
 
@@ -158,17 +160,29 @@ def _convert_by_profile(samples: Samples, model: str, profile: bytes) -> Floats 
     if (opened := _open_transform(profile, model)) is None:
         return None
     mode, transform = opened
-    if mode == "RGB" and model == "L":
+    if mode == "L":
+        return _build_grey_table(profile, int(np.iinfo(samples.dtype).max) + 1)[samples[..., 0]]
+    if model == "L":
         samples = samples.repeat(3, axis=2)
     if samples.dtype == np.uint8:
         return _apply(transform, samples, mode)
     return _interpolate(transform, samples, mode)
 
 
+@lru_cache(maxsize=4)
+def _build_grey_table(profile: bytes, levels: int) -> Floats:
+    """Build the table from grey samples to sRGB, (levels, 3)."""
+    opened = _open_transform(profile, "L")
+    assert opened
+    few = _apply(opened[1], np.arange(256, dtype=np.uint8)[None, :, None], "L")[0]
+    places = np.linspace(0, 255, levels)
+    between = [np.interp(places, np.arange(256), few[:, channel]) for channel in range(3)]
+    return np.stack(between, axis=-1).astype(np.float32)
+
+
 def _apply(transform: ImageCms.ImageCmsTransform, samples: NDArray[Any], mode: str) -> Floats:
     """Apply a transform, which knows 8 bits only."""
-    single = samples[..., 0] if mode == "L" else samples
-    converted = transform.apply(_make_image(single, mode))
+    converted = transform.apply(_make_image(samples, mode))
     return np.asarray(converted, np.float32) / np.float32(255)
 
 

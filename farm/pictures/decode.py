@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures import read_heif, read_jpeg, read_png, read_tiff, read_webp
@@ -144,8 +144,13 @@ def _translate_errors(field: str) -> Iterator[None]:
         raise
     except Unsupported as error:
         raise NotAPicture(Problem(field, str(error))) from None
+    except UnidentifiedImageError:
+        raise NotAPicture(
+            Problem(field, "is damaged or incomplete: its header makes no sense")
+        ) from None
     except Exception as error:
-        message = f"is damaged or incomplete and cannot be read to its end ({error})"
+        why = " ".join(str(error).split())
+        message = f"is damaged or incomplete and cannot be read to its end ({why})"
         raise NotAPicture(Problem(field, message)) from error
 
 
@@ -176,13 +181,9 @@ def _name_other(head: bytes) -> str:
     if head.startswith(RAW_STARTS) or head[4:12] == b"ftypcrx ":
         return read_tiff.RAW
     found = next((name for start, name in OTHERS.items() if head.startswith(start)), None)
-    if found is None and head[4:8] == b"ftyp":
-        found = "a film"
-    return (
-        f"is {found}, not a {ACCEPTED} picture; save it as one"
-        if found
-        else f"is not a {ACCEPTED} picture"
-    )
+    if found:
+        return f"is {found}, not a {ACCEPTED} picture; save it as one of these"
+    return f"is not a {ACCEPTED} picture"
 
 
 def check_size(width: int, height: int, field: str, megapixels: int, shortest: int) -> None:

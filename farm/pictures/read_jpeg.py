@@ -25,7 +25,7 @@ LS_FRAME = 0xF7  # of JPEG-LS
 ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers of no length
 PROFILE = b"ICC_PROFILE\0"
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends a scan's data
-PADDINGS = (b"", bytes(range(1, 255)) * 32)  # the second, without 255, is read where data are missing
+PADDINGS = (b"", bytes(range(254, 0, -1)) * 32)  # the second, without markers, shows where data end
 
 
 @dataclass
@@ -89,6 +89,8 @@ def _iterate_segments(data: bytes) -> Iterator[tuple[int, memoryview, memoryview
         if marker == SCAN:
             found = MARKER.search(data, at)
             end = found.start() if found else len(data)
+            while data[end - 1] == 0xFF:  # filling, or half a code
+                end -= 1
             yield 0, view[at:end], view[at:end]
             at = end
 

@@ -384,7 +384,7 @@ def _parse(rows: NDArray[np.uint8], layout: Layout) -> NDArray[Any]:
     tiles = np.split(rows, rows.shape[1] // layout.count_row_bytes(layout.tile_width), axis=1)
     if layout.predictor == FLOAT_DIFFERENCES:
         parts = [_undo_float_differences(tile, samples, size) for tile in tiles]
-        return np.concatenate(parts, axis=1).reshape(height, -1, samples).view(f">{FLOATS[size]}")
+        return np.concatenate(parts, axis=1).reshape(height, -1, samples)
     values = np.ascontiguousarray(rows).view(layout.order + PLAIN[size]).reshape(height, -1, samples)
     if layout.predictor == DIFFERENCES:
         tile_columns = np.split(values, values.shape[1] // layout.tile_width, axis=1)
