@@ -94,11 +94,16 @@ def format_about_time(seconds: float) -> str:
     """Return `about 40 minutes`, `about 2 hours 40 minutes`: no finer than such an estimate is."""
     if seconds < 60:
         return "less than a minute"
-    minutes = seconds / 60
-    step = next(step for limit, step in ((10, 1), (60, 5), (600, 10), (math.inf, 60)) if minutes < limit)
-    hours, rest = divmod(round(minutes / step) * step, 60)
+    hours, rest = divmod(_round_minutes(seconds), 60)
     parts = [_format_count(hours, "hour")] * bool(hours) + [_format_count(rest, "minute")] * bool(rest)
     return f"about {' '.join(parts)}"
+
+
+def _round_minutes(seconds: float) -> int:
+    """Round to whole minutes, no finer than an estimate is."""
+    minutes = seconds / 60
+    step = next(step for limit, step in ((10, 1), (60, 5), (600, 10), (math.inf, 60)) if minutes < limit)
+    return round(minutes / step) * step
 
 
 def _format_count(count: int, unit: str) -> str:
@@ -133,13 +138,11 @@ def format_short_need(width: int, height: int, fits: bool | None, seconds: float
 
 
 def format_short_time(seconds: float) -> str:
-    """Return `< 1 min`, `40 min`, `2 h 40 min`, `41 h`."""
-    minutes = round(seconds / 60)
+    """Return `< 1 min`, `40 min`, `2 h 40 min`, `41 h`: as `format_about_time` rounds."""
     if seconds < 60:
         return "< 1 min"
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes < 600 else f"{round(minutes / 60)} h"
+    hours, rest = divmod(_round_minutes(seconds), 60)
+    return " ".join([f"{hours} h"] * bool(hours) + [f"{rest} min"] * bool(rest))
 
 
 def describe_sized_need(found: Estimate) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from statistics import mean, stdev
 
@@ -19,6 +20,8 @@ from farm.fleet import registry
 from farm.jobs import attempts
 from farm.jobs.states import Claim
 from farm.pictures import encode
+from farm.recipe import Recipe
+from farm.recipe.levels import Level, compute_levels
 from farm.settings import settings
 from farm.storage import Storage
 from workers import retries
@@ -28,7 +31,7 @@ from workers.interrupts import Interrupted, stopping
 REPORT_SECONDS = 1.0
 PREVIEW_SECONDS = 3.0
 PREVIEW_SHARE = 0.05  # of the time may go into previews, so large pictures get them less often
-SMALLEST_MEASURED = 0.03  # megapixels, less than 256 px have; smaller levels are slower for theirs
+SMALLEST_MEASURED = 0.03  # megapixels, less than 256 px have; smaller ones are slower for theirs
 
 log = structlog.get_logger()
 
@@ -43,7 +46,9 @@ class Reporter:
         self._preview_took = 0.0
         self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
         self._first = 0  # iteration seen of this level
-        self._pace = Pace()
+        photograph = self._job.content
+        recipe = Recipe.model_validate(self._job.recipe)
+        self._pace = Pace(compute_levels(recipe, photograph.height, photograph.width))
         self._lines: list[str] = []  # not reported yet
 
     def add_line(self, line: str) -> None:
@@ -76,7 +81,6 @@ class Reporter:
     def _enter_level(self, step: Step) -> None:
         self._level = (step.level, step.seconds, step.progress)
         self._first = step.iteration
-        self._pace = Pace()
 
     def _report(self, step: Step) -> None:
         """Write a report; one that the database does not take is left out: the next has all of it."""
@@ -84,7 +88,8 @@ class Reporter:
             with sessions.write_session() as session:
                 state = attempts.report(session, self._attempt, self._progress(step))
                 if speed := self._measure_speed(step):
-                    registry.record_speed(session, settings().worker_name, speed)
+                    small = step.height * step.width / 1e6 < SMALLEST_MEASURED
+                    registry.record_speed(session, settings().worker_name, speed, first=small)
                 if self._lines:
                     attempts.add_log_lines(session, self._attempt, self._lines)
         except retries.DatabaseAway as error:
@@ -107,8 +112,8 @@ class Reporter:
         self._preview_took = self._previewed - began
 
     def _progress(self, step: Step) -> attempts.Progress:
-        self._pace.add_sample(step.progress, step.seconds)
-        left, spread = self._pace.estimate_left(later_levels=step.level < step.levels)
+        self._pace.add_sample(step.level, step.iteration, step.seconds)
+        left, spread = self._pace.estimate_left()
         return attempts.Progress(
             progress=step.progress,
             level=step.level,
@@ -124,44 +129,85 @@ class Reporter:
 
     def _measure_speed(self, step: Step) -> float | None:
         """Return seconds for an iteration and megapixel over the level that ends, without its first
-        iteration, which prepares the others; None: nothing to measure by."""
+        iteration, which prepares the others; of small levels only if it is the last. None: nothing to
+        measure by.
+        """
         megapixels = step.height * step.width / 1e6
         counted = step.iteration - self._first
-        if not step.ends_level or megapixels < SMALLEST_MEASURED or not counted:
+        small = megapixels < SMALLEST_MEASURED and step.level < step.levels
+        if not step.ends_level or small or not counted:
             return None
         return (step.seconds - self._level[1]) / counted / megapixels
 
 
 class Pace:
-    """The pace of a level, and from it the time left. Each level by itself, because small ones are
-    slower for their pixels."""
+    """Time left, from what an iteration takes on each level.
 
-    LATER_LEVELS = 0.15  # how far off their pace may be from this one's
-    AT_FIRST = 0.3  # how far off the first guesses may be
+    An iteration takes some time whatever its size and some for each pixel. How much of either shows with
+    the second level; before it, both extremes are the ends of the spread.
+    """
+
+    TILED = (
+        1.1  # power of the pixels by which time grows at most: larger levels are worked through in tiles
+    )
+    POWER_OFF = 0.25  # how far off the power between two measured levels may be
+    LEAST_MOST = 0.6  # power by which time may well grow, though it did not between small levels
+    AT_FIRST = 0.3  # how far off the first guesses may be, relative
+    LEAST = 0.15  # how far off any guess may be: other work comes and goes on a machine
+    FINISH_SECONDS = 1.0  # how long measuring and storing the result may well take
     ENOUGH = 4  # measurements to judge their spread by
 
-    def __init__(self) -> None:
-        self._seen: list[tuple[float, float]] = []  # progress, seconds
+    def __init__(self, schedule: Sequence[Level]) -> None:
+        self._schedule = schedule
+        self._level = 0
+        self._seen: list[tuple[int, float]] = []  # iteration of this level, seconds
+        self._took: dict[int, float] = {}  # seconds of an iteration by level
 
-    def add_sample(self, progress: float, seconds: float) -> None:
-        """Add progress, 0..1, and seconds since the start, at each report."""
-        self._seen.append((progress, seconds))
+    def add_sample(self, level: int, iteration: int, seconds: float) -> None:
+        """Add an iteration of a level, both counted from 1, and the seconds since the start."""
+        if level != self._level:
+            self._level, self._seen = level, []
+        self._seen.append((iteration, seconds))
+        (first, began), counted = self._seen[0], len(self._seen)
+        if counted > 1:
+            self._took[level] = (seconds - began) / max(iteration - first, 1)
+        elif not self._took:
+            self._took[level] = seconds / iteration
 
-    def estimate_left(self, *, later_levels: bool) -> tuple[float, float]:
+    def estimate_left(self) -> tuple[float, float]:
         """Return the seconds to the end, and how many more or less they may well be."""
-        progress, seconds = self._seen[-1]
-        first, began = self._seen[0] if len(self._seen) > 1 else (0.0, 0.0)
-        left = (1 - progress) * (seconds - began) / max(progress - first, 1e-9)
-        off = math.hypot(self._compute_spread(), self.LATER_LEVELS if later_levels else 0.0)
-        return left, left * off
+        here, later = self._schedule[self._level - 1], self._schedule[self._level :]
+        still = [(here, max(here.iterations - self._seen[-1][0], 0))]
+        still += [(level, level.iterations) for level in later]
+        ends = [[count * took for took in self._guess(level)] for level, count in still]
+        least, most = (sum(column) for column in zip(*ends, strict=True))
+        left = (least + most) / 2
+        off = left * max(self._compute_error(), self.LEAST)
+        return left, math.hypot((most - least) / 2, off) + self.FINISH_SECONDS
 
-    def _compute_spread(self) -> float:
-        """Return the standard error of the mean pace between reports, relative to it."""
-        gains = [
-            (after[0] - before[0]) / (after[1] - before[1])
+    def _guess(self, level: Level) -> tuple[float, float]:
+        """Return the least and the most seconds that an iteration of a level may well take."""
+        known = self._level if self._level in self._took else max(self._took)
+        took, pixels = self._took[known], self._schedule[known - 1].pixels
+        growth = level.pixels / pixels
+        before = max((number for number in self._took if number < known), default=None)
+        if before is None:
+            return took, took * growth**self.TILED
+        took_before, pixels_before = self._took[before], self._schedule[before - 1].pixels
+        gain = math.log(max(took / took_before, 1)) / math.log(pixels / pixels_before)
+        power = min(gain, self.TILED)
+        by_pixels = max(took - took_before, 0) / (pixels - pixels_before)
+        linear = took + by_pixels * (level.pixels - pixels)
+        most = max(linear, took * growth ** max(power + self.POWER_OFF, self.LEAST_MOST))
+        return took * growth ** max(power - self.POWER_OFF, 0), min(most, took * growth**self.TILED)
+
+    def _compute_error(self) -> float:
+        """Return the standard error of the mean time of an iteration between reports, relative to it."""
+        took = [
+            (after[1] - before[1]) / (after[0] - before[0])
             for before, after in pairwise(self._seen)
-            if after[1] > before[1]
+            if after[0] > before[0]
         ]
-        if len(gains) < self.ENOUGH:
+        if len(took) < self.ENOUGH:
             return self.AT_FIRST
-        return stdev(gains) / max(mean(gains), 1e-9) / math.sqrt(len(gains))
+        return stdev(took) / max(mean(took), 1e-9) / math.sqrt(len(took))

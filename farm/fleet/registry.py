@@ -38,14 +38,21 @@ def record_heartbeat(session: Session, name: str, machine: Machine) -> None:
     session.merge(Worker(name=name, seen_at=sessions.read_clock(session), **asdict(machine)))
 
 
-def record_speed(session: Session, name: str, seconds_per_megapixel: float) -> None:
+def record_speed(
+    session: Session, name: str, seconds_per_megapixel: float, *, first: bool = False
+) -> None:
     """Store how long one iteration took, s per megapixel.
 
     The mean with the stored value is kept, so that one slow hour fades.
+
+    Args:
+        first: only if none is stored: of a picture so small that it says little of larger ones.
     """
     known = Worker.seconds_per_megapixel
     smoothed = func.coalesce((known + seconds_per_megapixel) / 2, seconds_per_megapixel)
     mine = update(Worker).where(Worker.name == name)
+    if first:
+        mine = mine.where(known.is_(None))
     sessions.execute_count(session, mine.values(seconds_per_megapixel=smoothed))
 
 
