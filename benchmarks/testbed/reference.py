@@ -7,13 +7,14 @@ their own; none of the convolutions, tiles, tapes and sums.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from farm.engine.losses import style_loss
 from farm.engine.pyramid import Level, resize, resize_style
+from farm.engine.roots import factorise
 from farm.engine.statistics import Moments
 from farm.recipe import Recipe
 from farm.recipe.recipe import list_layer_names
@@ -40,6 +41,38 @@ def moments(x: Tensor) -> Moments:
     """Of features (1, C, h, w)."""
     flat = x[0].flatten(1)
     return Moments(flat.shape[1], flat.sum(dim=1).double(), (flat @ flat.T).double())
+
+
+def style_distance(kind: str, found: Moments, target: Moments) -> Tensor:
+    """Return the distance of moments, `gram` or `wasserstein`, to be differentiated by torch."""
+    if kind == "gram":
+        return (found.gram - target.gram).square().sum() / target.gram.square().sum()
+    L = factorise(target.covariance)
+    S, T = found.covariance, target.covariance
+    cross: Tensor = _TraceOfRoot.apply(L.T @ S @ L)
+    apart = (found.mean - target.mean).square().sum() + S.trace() + T.trace() - 2 * cross
+    return apart / target.gram.trace()
+
+
+class _TraceOfRoot(torch.autograd.Function):
+    """tr M^1/2 of a symmetric positive semi-definite M, with gradient M^-1/2 / 2, by one eigh.
+
+    The differentiable eigh of torch divides by differences of eigenvalues.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, M: Tensor) -> Tensor:
+        values, vectors = torch.linalg.eigh((M + M.T) / 2)
+        kept = values > 1e-10 * values[-1].clamp(min=1e-300)  # below it, rounding
+        inverse = torch.where(kept, values.clamp(min=1e-300).rsqrt(), 0)
+        ctx.save_for_backward(vectors, inverse)
+        return torch.where(kept, values.clamp(min=0).sqrt(), 0).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        vectors: Tensor
+        vectors, inverse = ctx.saved_tensors
+        return gradients[0] / 2 * (vectors * inverse) @ vectors.T
 
 
 class Reference:
@@ -77,7 +110,7 @@ class Reference:
             apart = (found[layer] - self.wanted[layer]).square().sum()
             total = total + r.content_weight * share * apart / self.wanted[layer].square().sum()
         for layer, share in self.style.items():
-            loss = style_loss(r.style_loss, self.targets[layer])(moments(found[layer]))
+            loss = style_distance(r.style_loss, moments(found[layer]), self.targets[layer])
             total = total + r.style_weight * share * loss
         across, down = (x[..., 1:] - x[..., :-1]), (x[..., 1:, :] - x[..., :-1, :])
         for difference in (across, down):

@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from farm.engine.device import is_out_of_memory
+
 FEWEST_CHANNELS = 128 * 128  # in times out; below, moving the data costs more than multiplying
 BUFFER_BYTES = 8 << 20  # of patches at once, so that they stay near the processor
 
@@ -48,9 +50,10 @@ OUTPUT = torch.tensor(
 
 
 class Kernel(Protocol):
-    """Convolves (H, W, C) to (H, W, O) with zeros around; may add a bias and rectify."""
+    """Convolves (H, W, C) to (H + 2 p - 2, W + 2 p - 2, O) with p zeros around; with a bias the result
+    is rectified."""
 
-    def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor: ...
+    def __call__(self, x: Tensor, bias: Tensor | None = None, padding: int = 1) -> Tensor: ...
 
 
 def kernel(weight: Tensor, winograd: bool) -> Kernel:
@@ -80,11 +83,26 @@ class Direct:
 
     def __init__(self, weight: Tensor) -> None:
         self._weight = weight.contiguous(memory_format=torch.channels_last)
+        self._fuses = weight.device.type != "cpu" and weight.dtype != torch.float64
 
-    def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Convolve (H, W, C) to (H, W, O); with a bias the result is rectified."""
-        out = as_hwc(F.conv2d(as_nchw(x), self._weight, bias, padding=1))
-        return out if bias is None else out.relu_()
+    def __call__(self, x: Tensor, bias: Tensor | None = None, padding: int = 1) -> Tensor:
+        """Convolve, see `Kernel`."""
+        nchw = as_nchw(x)
+        if bias is None:
+            return as_hwc(F.conv2d(nchw, self._weight, padding=padding))
+        if self._fuses:
+            try:
+                return as_hwc(self._convolve_at_once(nchw, bias, padding))
+            except RuntimeError as error:  # cuDNN has no such kernel for every shape and card
+                if is_out_of_memory(error):
+                    raise
+                self._fuses = False
+        return as_hwc(F.conv2d(nchw, self._weight, bias, padding=padding)).relu_()
+
+    def _convolve_at_once(self, x: Tensor, bias: Tensor, padding: int) -> Tensor:
+        """Convolve, add the bias and rectify in one call of cuDNN."""
+        padded, once = (padding, padding), (1, 1)
+        return torch.cudnn_convolution_relu(x, self._weight, bias, once, padded, once, 1)
 
 
 class Winograd:
@@ -97,16 +115,17 @@ class Winograd:
         self._input = torch.kron(INPUT, INPUT).to(weight)  # (36, 36)
         self._output = torch.kron(OUTPUT, OUTPUT).to(weight)  # (16, 36)
 
-    def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Convolve (H, W, C) to (H, W, O); with a bias the result is rectified."""
-        H, W, C = x.shape
-        Out = self._U.shape[2]
+    def __call__(self, x: Tensor, bias: Tensor | None = None, padding: int = 1) -> Tensor:
+        """Convolve, see `Kernel`."""
+        C, Out = x.shape[2], self._U.shape[2]
+        H, W = (side + 2 * padding - 2 for side in x.shape[:2])
         rows, columns = -(-H // 4), -(-W // 4)  # of patches
         out = x.new_empty(4 * rows, 4 * columns, Out)
         strip = max(1, BUFFER_BYTES // (36 * columns * max(C, Out) * x.itemsize))
         for top in range(0, rows, strip):
             count = min(strip, rows - top)
-            Y = self._convolve_patches(_pad(x, 4 * top, 4 * (top + count), 4 * columns), count, columns)
+            cut = _pad(x, padding, 4 * top, 4 * (top + count), 4 * columns)
+            Y = self._convolve_patches(cut, count, columns)
             if bias is not None:
                 Y.add_(bias).relu_()
             strip_out = out[4 * top : 4 * (top + count)].view(count, 4, columns, 4, Out)
@@ -124,8 +143,11 @@ class Winograd:
         return torch.bmm(self._output.expand(P, 16, 36), M.transpose(0, 1))
 
 
-def _pad(x: Tensor, top: int, bottom: int, width: int) -> Tensor:
-    """Cut rows top - 1 .. bottom + 1, columns -1 .. width + 1 of x (H, W, C), zero beyond its edges."""
+def _pad(x: Tensor, padding: int, top: int, bottom: int, width: int) -> Tensor:
+    """Cut out of x (H, W, C), zero beyond its edges, what rows top .. bottom and columns 0 .. width of
+    its convolution take: (bottom - top + 2, width + 2, C)."""
     H, W, _ = x.shape
-    first, last = max(0, top - 1), min(H, bottom + 1)
-    return F.pad(x[first:last], (0, 0, 1, width + 1 - W, first - (top - 1), bottom + 1 - last))
+    begin, end = top - padding, bottom + 2 - padding
+    first, last = max(0, begin), min(H, end)
+    beyond = (0, 0, padding, width + 2 - padding - W, first - begin, end - last)
+    return F.pad(x[first:last], beyond)

@@ -35,17 +35,16 @@ def compute_finite_gradient(
             scale, so that none would help.
     """
     while True:
+        used = scale.value
         try:
             losses, gradient = objective(image, scale.value)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # eigh of a NaN
             raise NotFinite from error
         if not math.isfinite(losses.total):
             raise NotFinite
-        gradient /= scale.value
-        finite = bool(torch.isfinite(gradient).all())
-        scale.update(finite)
-        if finite:
-            return losses, gradient
+        scale.update(losses.finite)
+        if losses.finite:
+            return losses, gradient.div_(used) if used != 1 else gradient
         if scale.exhausted:
             raise NotFinite
 

@@ -17,6 +17,7 @@ tapes, how large tiles are and which blocks share a segment is the plan's choice
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TypeVar
@@ -26,18 +27,11 @@ from torch import Tensor
 
 from farm.engine.device import trim
 from farm.engine.feature_cache import FeatureCache
-from farm.engine.losses import (
-    ContentLoss,
-    FeatureGradient,
-    Losses,
-    StyleLoss,
-    differentiate,
-    style_loss,
-    tv_loss,
-)
+from farm.engine.losses import ContentLoss, Losses, to_float32, tv_loss
 from farm.engine.pyramid import Level, resize, resize_style
 from farm.engine.segment import AddGradient, OnFeatures, Segment
 from farm.engine.statistics import Moments
+from farm.engine.style_losses import FeatureGradient, StyleLoss, make_style_losses
 from farm.engine.tape import Tape
 from farm.engine.tiles import Region, compute_block_sizes, cut_tiles
 from farm.engine.vgg import VGG
@@ -99,28 +93,34 @@ class Objective:
         self._style = cache.get_at_level(
             level, ("style", *scaled, recipe.style_loss, shares), lambda: self._make_style_losses(shares)
         )
+        self._style_weights = [
+            torch.tensor([self.style_layers[layer] for layer in loss.layers], dtype=torch.float64).to(
+                vgg.device
+            )
+            for loss in self._style
+        ]
 
     def _make_content_losses(self, content: Tensor, level: Level) -> dict[str, ContentLoss]:
         if not self.content_layers:
             return {}
         sizes = compute_block_sizes(level.height, level.width, 5)
         target: dict[str, Tensor] = {}
-        energy = dict.fromkeys(self.content_layers, 0.0)
+        energy: dict[str, Tensor | float] = dict.fromkeys(self.content_layers, 0.0)
 
         def on_features(layer: str, where: Region, features: Tensor) -> None:
             if layer not in target:
                 shape = (*sizes[parse_block(layer)], features.shape[2])
                 target[layer] = features.new_empty(shape)
             where.crop(target[layer]).copy_(features)
-            energy[layer] += float(_to_float32(features).square().sum(dtype=torch.float64))
+            energy[layer] += to_float32(features).square().sum(dtype=torch.float64)
 
         resized = resize(content, level.height, level.width).clamp(0, 1)
         Pass(self.vgg, frozenset(self.content_layers), self.plan, resized).forward(on_features)
-        return {layer: ContentLoss(target[layer], energy[layer]) for layer in target}
+        return {layer: ContentLoss(target[layer], float(energy[layer])) for layer in target}
 
-    def _make_style_losses(self, shares: Sequence[float]) -> dict[str, StyleLoss]:
-        kind = self.recipe.style_loss
-        return {layer: style_loss(kind, self._blend(layer, shares)) for layer in self.style_layers}
+    def _make_style_losses(self, shares: Sequence[float]) -> list[StyleLoss]:
+        targets = {layer: self._blend(layer, shares) for layer in self.style_layers}
+        return make_style_losses(self.recipe.style_loss, targets, self.vgg.way)
 
     def _blend(self, layer: str, shares: Sequence[float]) -> Moments:
         """Blend the moments of all paintings in a layer."""
@@ -131,39 +131,58 @@ class Objective:
         return sum(others, start=first)
 
     def __call__(self, picture: Tensor, scale: float = 1.0) -> tuple[Losses, Tensor]:
-        """Return losses at picture (1, 3, H, W), and d(total)/d(picture) * scale, of the same shape."""
+        """Return losses at picture (1, 3, H, W), and d(total)/d(picture) * scale, of the same shape.
+
+        One read of `compute`'s sums, the only wait for the device in an iteration.
+        """
+        sums, gradient = self.compute(picture, scale)
+        return self.read(sums), gradient
+
+    def compute(self, picture: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Compute the losses' terms and the gradient, all on the device.
+
+        Returns:
+            content, style, total variation, and the sum of the gradient, which is finite if all of it
+            is: (4,) float64. d(total)/d(picture) * scale.
+        """
         both = self._forward(picture, taped=True)
         gradients: dict[str, FeatureGradient] = {}
-        style = 0.0
-        for layer, weight in self.style_layers.items():
-            value, by_features = differentiate(self._style[layer], both.moments.pop(layer))
-            style += weight * value
-            gradients[layer] = by_features.scale(self.recipe.style_weight * weight * scale)
+        style = both.content.new_zeros(())
+        for loss, weights in zip(self._style, self._style_weights, strict=True):
+            found = loss(both.moments)
+            style += found.values @ weights
+            parts = found.split(
+                loss.channels, weights * (self.recipe.style_weight * scale), self.vgg.dtype
+            )
+            gradients |= zip(loss.layers, parts, strict=True)
+        both.moments.clear()
 
         def add_gradient(layer: str, where: Region, features: Tensor, d: Tensor) -> None:
             if layer in gradients:
-                d += gradients[layer].compute(features)
+                gradients[layer].add_to(d, features)
             if layer in self._content:
                 weight = self.recipe.content_weight * self.content_layers[layer] * scale
-                d += self._content[layer].compute_gradient(where, features).mul_(weight)
+                self._content[layer].add_gradient(where, features, d, weight)
 
         gradient = both.run.backward(add_gradient)
         tv = tv_loss(picture, gradient, self.recipe.tv_weight * scale, self.recipe.chroma_variation)
-        return self._sum_losses(both.content, style, tv), gradient
+        return torch.stack((both.content, style, tv, gradient.sum(dtype=torch.float64))), gradient
 
     def measure(self, picture: Tensor) -> tuple[Losses, dict[str, Moments]]:
         """Return losses at picture (1, 3, H, W), without gradient, and its moments by style layer."""
         both = self._forward(picture, taped=False)
-        style = sum(
-            w * float(self._style[layer](both.moments[layer])) for layer, w in self.style_layers.items()
-        )
+        style = both.content.new_zeros(())
+        for loss, weights in zip(self._style, self._style_weights, strict=True):
+            style += loss(both.moments).values @ weights
         tv = tv_loss(picture, chroma=self.recipe.chroma_variation)
-        return self._sum_losses(both.content, style, tv), both.moments
+        return self.read(torch.stack((both.content, style, tv, tv))), both.moments
 
-    def _sum_losses(self, content: float, style: float, tv: float) -> Losses:
+    def read(self, sums: Tensor) -> Losses:
+        """Read `compute`'s sums from the device."""
+        content, style, tv, gradient = sums.tolist()
         r = self.recipe
         total = r.content_weight * content + r.style_weight * style + r.tv_weight * tv
-        return Losses(content, style, tv, total)
+        return Losses(content, style, tv, total, finite=math.isfinite(total + gradient))
 
     def _forward(self, picture: Tensor, *, taped: bool) -> _Sums:
         layers = frozenset({*self.content_layers, *self.style_layers})
@@ -173,9 +192,8 @@ class Objective:
             if layer in self.style_layers:
                 sums.add(layer, features)
             if layer in self._content:
-                sums.content += self.content_layers[layer] * self._content[layer].compute_value(
-                    where, features
-                )
+                value = self._content[layer].compute_value(where, features)
+                sums.content.add_(value, alpha=self.content_layers[layer])
 
         sums.run.forward(on_features, taped=taped)
         return sums
@@ -187,10 +205,11 @@ class _Sums:
     def __init__(self, run: Pass) -> None:
         self.run = run
         self.moments: dict[str, Moments] = {}
-        self.content = 0.0
+        self.content = run.picture.new_zeros((), dtype=torch.float64)
 
     def add(self, layer: str, features: Tensor) -> None:
-        part = Moments.from_features(features)
+        few_exactly = self.run.vgg.way.iterates_roots
+        part = Moments.from_features(features, few_exactly=few_exactly)
         self.moments[layer] = self.moments[layer] + part if layer in self.moments else part
 
 
@@ -208,7 +227,14 @@ class Pass:
         self.sizes = compute_block_sizes(picture.shape[2], picture.shape[3], deepest + 1)
         used = [s for s in plan.segments if s[0] <= deepest]
         self.segments = [
-            Segment(vgg, tuple(b for b in blocks if b <= deepest), layers, kept, top=blocks is used[-1])
+            Segment(
+                vgg,
+                tuple(b for b in blocks if b <= deepest),
+                layers,
+                kept=kept,
+                packed=plan.packed,
+                top=blocks is used[-1],
+            )
             for blocks, kept in zip(used, plan.kept, strict=False)
         ]
         self.tiles = [
@@ -272,8 +298,9 @@ class Pass:
 
     def _crop_input(self, x: Tensor | None, region: Region) -> Tensor:
         """Crop a segment's input to a region, (h, w, C) contiguous, in the network's number format."""
-        source = self.picture[0].permute(1, 2, 0) if x is None else x
-        return region.crop(source).to(self.vgg.dtype).contiguous()
+        if x is None:
+            return self.vgg.take_picture(region.crop(self.picture[0].permute(1, 2, 0)))
+        return region.crop(x).contiguous()
 
     def _allocate_gradient(self, number: int) -> Tensor:
         """Allocate zeros for the gradient by a segment's input."""
@@ -289,11 +316,6 @@ def compute_moments(vgg: VGG, picture: Tensor, layers: frozenset[str], plan: Pla
     sums = _Sums(Pass(vgg, layers, plan, picture))
     sums.run.forward(lambda layer, where, features: sums.add(layer, features))
     return sums.moments
-
-
-def _to_float32(x: Tensor) -> Tensor:
-    """Convert to float32, or leave at float64."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _normalise(weights: dict[str, float]) -> dict[str, float]:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from farm.engine.tape import Pooling, Tape, pack, unpack
+from farm.engine.bits import pack, unpack
+from farm.engine.pooling import max_pool
+from farm.engine.tape import Tape
 from farm.engine.tiles import Region, Tile
-from farm.engine.vgg import VGG, max_pool, max_pool_back
+from farm.engine.vgg import VGG
 from farm.recipe.memory_plan import find_last_recomputed, list_layers, parse_block
 
 # Takes a layer, the region of its features, and the features there (h, w, C).
@@ -25,15 +27,24 @@ class Segment:
         blocks: their numbers, ascending.
         loss_layers: the layers that the losses compare.
         kept: whether their features stay on the tape.
+        packed: whether of other layers' features only the signs do.
         top: whether no further segment follows.
     """
 
     def __init__(
-        self, vgg: VGG, blocks: tuple[int, ...], loss_layers: frozenset[str], kept: bool, top: bool
+        self,
+        vgg: VGG,
+        blocks: tuple[int, ...],
+        loss_layers: frozenset[str],
+        *,
+        kept: bool,
+        packed: bool,
+        top: bool,
     ) -> None:
         self.vgg = vgg
         self.blocks = blocks
         self.loss_layers = loss_layers
+        self.packed = packed
         self.layers = list_layers(vgg.network, blocks)
         if top:  # nothing beyond the last layer that the losses compare
             last = max(i for i, layer in enumerate(self.layers) if layer in loss_layers)
@@ -69,7 +80,10 @@ class Segment:
                 if recording:
                     tape.features[layer] = x
             elif recording and not self._is_pooled(layer):
-                tape.signs[layer] = pack(x > 0)
+                if self.packed:
+                    tape.signs[layer] = pack(x > 0)
+                else:
+                    tape.features[layer] = x
             recording = recording or (taped and layer == self.recomputed)
             if self._is_pooled(layer):
                 x = self._pool_to_output(x, tile, parse_block(layer), tape if recording else None)
@@ -93,14 +107,14 @@ class Segment:
             block = parse_block(layer)
             patch = tile[block]
             if self._is_pooled(layer):
-                d = self._unpool(d, tile, block, tape.poolings.pop(block))
+                d = self._unpool(d, tile, block, tape)
             features = tape.features.pop(layer, None)
             if features is not None:
                 if layer in self.loss_layers:
                     add_gradient(layer, patch.inner, patch.share.crop(features), patch.share.crop(d))
                 d = torch.ops.aten.threshold_backward(d, features, 0)
             elif layer in tape.signs:
-                d.mul_(unpack(tape.signs.pop(layer), d.shape))
+                d = d * unpack(tape.signs.pop(layer), d.shape)
             d = self.vgg.convolve_back(layer, d)
         return d
 
@@ -109,9 +123,9 @@ class Segment:
 
     def _pool_to_output(self, x: Tensor, tile: Tile, block: int, tape: Tape | None) -> Tensor:
         """Pool, and crop to what the next block needs."""
-        values, places = max_pool(x)
+        values, pooling = max_pool(x, self.vgg.way.codes_pooling)
         if tape is not None:
-            tape.poolings[block] = Pooling.from_values(values, places, x.shape[1])
+            tape.poolings[block] = pooling
         return self._find_output(tile, block).crop(values).contiguous()
 
     def _find_output(self, tile: Tile, block: int) -> Region:
@@ -120,12 +134,14 @@ class Segment:
         output = tile[block + 1].outer if block + 1 in tile else tile[block].inner.pool()
         return output.relative_to(pooled)
 
-    def _unpool(self, d: Tensor, tile: Tile, block: int, pooling: Pooling) -> Tensor:
+    def _unpool(self, d: Tensor, tile: Tile, block: int, tape: Tape) -> Tensor:
         """Turn the gradient by the pooled output into that by the block's last layer."""
-        corners, alive = pooling.unpack()
-        whole = d.new_zeros(corners.shape)
-        self._find_output(tile, block).crop(whole).copy_(d)
-        return max_pool_back(whole.mul_(alive), corners, *tile[block].outer.size)
+        pooling, output = tape.poolings.pop(block), self._find_output(tile, block)
+        if output.size != tuple(pooling.shape[:2]):
+            whole = d.new_zeros(pooling.shape)
+            output.crop(whole).copy_(d)
+            d = whole
+        return pooling.spread(d, *tile[block].outer.size)
 
     def _recompute(self, x: Tensor, tile: Tile, tape: Tape) -> None:
         """Compute all layers up to the last one that the losses compare, onto the tape, unpacked."""

@@ -12,6 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+HALF = (torch.float16, torch.bfloat16)
+FEW = 4  # positions a channel
+CONVERTED = 1 << 12  # positions at once on a CPU in half precision, so that their float32 stays near it
+SUMMED = 1 << 22  # positions whose float32 products are added up in float32, elsewhere
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -28,13 +33,25 @@ class Moments:
     outer: Tensor
 
     @classmethod
-    def from_features(cls, features: Tensor) -> Moments:
-        """Sum over features (H, W, C). Products in float32 at least: float16 overflows beyond 65504."""
+    def from_features(cls, features: Tensor, *, few_exactly: bool = False) -> Moments:
+        """Sum over features (H, W, C). Products in float32 at least: float16 overflows beyond 65504.
+
+        Args:
+            few_exactly: whether fewer than `FEW` positions a channel are summed in float64. Their
+                covariance lacks directions, and roots by iteration want those to be zero.
+        """
         H, W, C = features.shape
-        flat = features.reshape(H * W, C)
-        if flat.dtype != torch.float64:
-            flat = flat.float()
-        return cls(H * W, flat.sum(dim=0).double(), (flat.T @ flat).double())
+        if few_exactly and H * W < FEW * C:
+            features = features.double()
+        total = features.new_zeros(C, dtype=torch.float64)
+        outer = features.new_zeros(C, C, dtype=torch.float64)
+        for band in features.split(max(1, _choose_band(features) // W)):
+            flat = band.reshape(-1, C)
+            if flat.dtype in HALF and flat.device.type == "cpu":
+                flat = flat.float()
+            total += flat.sum(dim=0, dtype=torch.promote_types(flat.dtype, torch.float32))
+            outer += _multiply(flat)
+        return cls(H * W, total, outer)
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)
@@ -58,3 +75,15 @@ class Moments:
     def covariance(self) -> Tensor:
         """(C, C), the centred Gram matrix."""
         return self.gram - torch.outer(self.mean, self.mean)
+
+
+def _choose_band(features: Tensor) -> int:
+    """Choose how many positions are multiplied at once."""
+    return CONVERTED if features.dtype in HALF and features.device.type == "cpu" else SUMMED
+
+
+def _multiply(flat: Tensor) -> Tensor:
+    """Multiply features (P, C) with themselves: (C, C). A GPU multiplies half precision into float32."""
+    if flat.dtype in HALF:
+        return torch.mm(flat.T, flat, out_dtype=torch.float32)
+    return flat.T @ flat

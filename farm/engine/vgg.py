@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from farm.engine.border import fold_border, repeat_border
-from farm.engine.convolution import Kernel, adjoint, as_hwc, as_nchw, kernel
-from farm.engine.tiles import pool_side
+from farm.engine.border import fold_border, pad_by_repeating, repeat_border
+from farm.engine.convolution import Kernel, adjoint, kernel
+from farm.engine.ways import Way, choose_way
 from farm.recipe.recipe import CONVOLUTIONS, list_layer_names
 
 
@@ -32,6 +32,7 @@ class VGG:
         device: where the convolutions are computed.
         dtype: of weights and activations.
         winograd: whether wide layers are convolved after Winograd.
+        way: None: what suits the device.
     """
 
     def __init__(
@@ -41,37 +42,49 @@ class VGG:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         winograd: bool = False,
+        way: Way | None = None,
     ) -> None:
         self.network = network
         self.device = device
         self.dtype = dtype
         self.winograd = winograd
+        self.way = way or choose_way(device)
         self.layers = list_layer_names(network)
         self.convolutions = dict(enumerate(CONVOLUTIONS[network], start=1))
         self._weight = {
-            layer: _to_channels_last(tensors[f"conv{layer[4:]}.weight"].to(device, dtype))
-            for layer in self.layers
+            layer: tensors[f"conv{layer[4:]}.weight"].to(device, dtype) for layer in self.layers
         }
+        first = self.layers[0]
+        spare = self.way.picture_channels - self._weight[first].shape[1]
+        self._weight[first] = F.pad(self._weight[first], (0, 0, 0, 0, 0, spare))
         self._bias = {layer: tensors[f"conv{layer[4:]}.bias"].to(device, dtype) for layer in self.layers}
         self._kernels: dict[tuple[str, bool], Kernel] = {}
+        self._taps: dict[str, Tensor] = {}
 
     def is_last_of_block(self, layer: str) -> bool:
         """Check whether pooling follows."""
         return int(layer[6:]) == self.convolutions[int(layer[4])]
 
+    def take_picture(self, pixels: Tensor) -> Tensor:
+        """Return pixels (H, W, 3) as the first layer takes them: (H, W, C), contiguous."""
+        spare = self.way.picture_channels - 3
+        return F.pad(pixels.to(self.dtype), (0, spare)) if spare else pixels.to(self.dtype).contiguous()
+
     def convolve(self, layer: str, x: Tensor) -> Tensor:
         """Apply the layer's convolution and ReLU, x's border repeated: (H, W, C) -> (H, W, O)."""
-        out = self._kernel(layer, back=False)(x, self._bias[layer])
-        repeat_border(out, x, self._weight[layer], self._bias[layer])
+        convolve, bias = self._get_kernel(layer, back=False), self._bias[layer]
+        if x.shape[0] * x.shape[1] <= self.way.padded_positions:
+            return convolve(pad_by_repeating(x), bias, padding=0)
+        out = convolve(x, bias)
+        repeat_border(out, x, self._get_taps(layer), bias)
         return out
 
     def convolve_back(self, layer: str, d: Tensor) -> Tensor:
-        """Apply the adjoint of the layer's convolution: (H, W, O) -> (H, W, C)."""
-        back = self._kernel(layer, back=True)(d)
-        fold_border(back, d, self._weight[layer])
-        return back
+        """Apply the adjoint of the layer's convolution: (H, W, O) -> (H, W, C), maybe not contiguous."""
+        back = fold_border(self._get_kernel(layer, back=True)(d, padding=2))
+        return back[..., :3] if layer == self.layers[0] else back
 
-    def _kernel(self, layer: str, *, back: bool) -> Kernel:
+    def _get_kernel(self, layer: str, *, back: bool) -> Kernel:
         """Return the layer's kernel, made on first use: most recipes do without the deepest layers."""
         key = (layer, back)
         if key not in self._kernels:
@@ -79,39 +92,8 @@ class VGG:
             self._kernels[key] = kernel(adjoint(weight) if back else weight, self.winograd)
         return self._kernels[key]
 
-
-def _to_channels_last(weight: Tensor) -> Tensor:
-    return weight.contiguous(memory_format=torch.channels_last)
-
-
-def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Pool (H, W, C) 2 x 2 by the maximum; a side of one pixel stays as it is.
-
-    Returns:
-        The values and, for each, its place in the plane of its channel: both (H // 2, W // 2, C).
-    """
-    H, W, _ = x.shape
-    window = (min(2, H), min(2, W))
-    values, places = F.max_pool2d(as_nchw(x), window, return_indices=True)
-    return as_hwc(values), as_hwc(places)
-
-
-def max_pool_back(d: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
-    """Apply the adjoint of `max_pool`: (h, w, C) -> (height, width, C).
-
-    torch does the same on one thread for one picture, several times slower.
-
-    Args:
-        corners: (h, w, C) uint8, the pixel of its window that each value came from: 2 * row + column.
-    """
-    h, w, C = d.shape
-    assert (h, w) == (pool_side(height), pool_side(width))
-    down, across = min(2, height), min(2, width)
-    back = d.new_empty(height, width, C)
-    back[down * h :] = 0  # an odd rest is in no window
-    back[:, across * w :] = 0
-    for row in range(down):
-        for column in range(across):
-            pixels = back[row : down * h : down, column : across * w : across]
-            torch.mul(d, corners == 2 * row + column, out=pixels)
-    return back
+    def _get_taps(self, layer: str) -> Tensor:
+        """Return the layer's weights (O, 9 C), row by row of the kernel, made on first use."""
+        if layer not in self._taps:
+            self._taps[layer] = self._weight[layer].permute(0, 2, 3, 1).flatten(1).contiguous()
+        return self._taps[layer]

@@ -47,6 +47,9 @@ class Plan(BaseModel):
     # For each segment, whether the features that the losses compare are kept for the backward pass; else
     # they are recomputed there.
     kept: tuple[bool, ...]
+    # Whether of the other layers' features only the signs are kept, eight to a byte; else all is kept,
+    # which takes sixteen times the memory in half precision and saves the packing.
+    packed: bool = True
     # Whether the optimiser's state lies in the CPU's memory.
     offload: bool = False
 

@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 import torch
 
+from farm.engine.bits import pack, unpack
 from farm.engine.convolution import Direct, Winograd, adjoint
-from farm.engine.tape import Pooling, pack, unpack
+from farm.engine.pooling import max_pool
 from farm.engine.tiles import Region, compute_block_sizes, cut_side, cut_tiles
-from farm.engine.vgg import max_pool, max_pool_back
 
 COUNTS = {1: 2, 2: 2, 3: 3, 4: 3, 5: 3}
 
@@ -59,22 +59,21 @@ def test_a_packed_mask_is_an_eighth_as_large_and_the_same() -> None:
     assert torch.equal(unpack(packed, (5, 7, 64)), mask)
 
 
+@pytest.mark.parametrize("coded", [False, True])
 @pytest.mark.parametrize("size", [(6, 8), (7, 5), (1, 6), (6, 1), (1, 1), (2, 2)])
-def test_pooling_goes_back_to_where_the_largest_was(size: tuple[int, int]) -> None:
+def test_pooling_goes_back_to_where_the_largest_was(size: tuple[int, int], coded: bool) -> None:
     # Given a picture with zeros, where ReLU left nothing
     x = torch.relu(torch.randn(*size, 64, generator=torch.Generator().manual_seed(2)))
     y = x.permute(2, 0, 1)[None].clone().requires_grad_()
     window = (min(2, size[0]), min(2, size[1]))
     expected = torch.nn.functional.max_pool2d(y, window)
-    values, places = max_pool(x)
+    values, pooling = max_pool(x, coded)
     assert torch.equal(values.permute(2, 0, 1)[None], expected)
-    # When the places went through the tape
-    corners, alive = Pooling.from_values(values, places, size[1]).unpack()
-    assert torch.equal(alive, values > 0)
-    # Then the gradient is autograd's
+    # Then the gradient is autograd's, through the ReLU as well
     d = torch.randn(values.shape, generator=torch.Generator().manual_seed(3))
-    (gradient,) = torch.autograd.grad(expected, y, d.permute(2, 0, 1)[None])
-    assert torch.equal(max_pool_back(d, corners, *size).permute(2, 0, 1)[None], gradient)
+    alive = d.permute(2, 0, 1)[None] * (expected > 0)
+    (gradient,) = torch.autograd.grad(expected, y, alive)
+    assert torch.equal(pooling.spread(d, *size).permute(2, 0, 1)[None], gradient)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 9), (17, 3), (64, 50)])

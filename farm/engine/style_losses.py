@@ -1,0 +1,187 @@
+"""Style distances of a picture's moments to the paintings', with their gradients in closed form.
+
+Several layers are one batch where that suits the device, see `ways.py`; narrower layers are then filled
+up with channels that are zero, which changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from farm.engine.roots import SMALL, factorise, take_root_by_eigh, take_root_by_iteration
+from farm.engine.statistics import Moments
+from farm.engine.ways import CPU, Way
+
+BAND_VALUES = 1 << 20  # features at once on a CPU, so that what is between them stays near the processor
+
+
+@dataclass(frozen=True)
+class StyleGradients:
+    """Style distances in a batch of layers, and their gradients by those layers' features F:
+    dL/dF = (F D + e) share at every position."""
+
+    # (layers,), the distances.
+    values: Tensor
+    # (layers, n, n).
+    D: Tensor
+    # (layers, n).
+    e: Tensor
+    # (layers,).
+    share: Tensor
+
+    def split(
+        self, channels: Sequence[int], weights: Tensor, dtype: torch.dtype
+    ) -> list[FeatureGradient]:
+        """Split into layers of so many channels, each multiplied by its weight, for features of a number
+        format."""
+        share = (self.share * weights)[:, None]
+        A, b = (self.D * share[..., None]).to(dtype), (self.e * share).to(dtype)
+        return [FeatureGradient(A[i, :C, :C], b[i, :C]) for i, C in enumerate(channels)]
+
+
+@dataclass(frozen=True)
+class FeatureGradient:
+    """Gradient of a style distance by one layer's features F: F A + b at every position."""
+
+    # (C, C).
+    A: Tensor
+    # (C,).
+    b: Tensor
+
+    def add_to(self, d: Tensor, features: Tensor) -> None:
+        """Add the gradient at features (h, w, C) to d, of their shape."""
+        _, w, C = features.shape
+        rows = len(features) if d.device.type != "cpu" else max(1, BAND_VALUES // (w * C))
+        for band, here in zip(features.split(rows), d.split(rows), strict=True):
+            here += torch.addmm(self.b, band.reshape(-1, C), self.A).view(band.shape)
+
+
+class StyleLoss:
+    """Distance of a picture's moments to a target's, each layer's a ratio to the target's energy.
+
+    Args:
+        targets: the paintings' moments, by layer. width: channels of the batch.
+        way: how roots are taken.
+
+    Attributes:
+        layers: their names, in the batch's order. channels: of each.
+    """
+
+    def __init__(self, targets: Mapping[str, Moments], width: int, way: Way = CPU) -> None:
+        self.layers = tuple(targets)
+        self.channels = [len(target.total) for target in targets.values()]
+        self._width, self._way = width, way
+        self._counts: dict[tuple[float, ...], Tensor] = {}
+        self._mean, self._gram, _ = self._stack(targets)
+
+    def __call__(self, moments: Mapping[str, Moments]) -> StyleGradients:
+        """Return the distances of these moments, by layer, and their gradients."""
+        raise NotImplementedError
+
+    def _stack(self, moments: Mapping[str, Moments]) -> tuple[Tensor, Tensor, Tensor]:
+        """Stack the layers' means (b, n), Gram matrices (b, n, n) and counts of positions (b,)."""
+        found = [moments[layer] for layer in self.layers]
+        first, n = found[0].outer, self._width
+        counts = self._get_counts(tuple(each.count for each in found), first)
+        if len(found) == 1 and len(first) == n:
+            total, outer = found[0].total[None], first[None]
+        else:
+            total, outer = first.new_zeros(len(found), n), first.new_zeros(len(found), n, n)
+            for i, each in enumerate(found):
+                C = len(each.total)
+                total[i, :C], outer[i, :C, :C] = each.total, each.outer
+        return total / counts[:, None], outer / counts[:, None, None], counts
+
+    def _get_counts(self, counts: tuple[float, ...], like: Tensor) -> Tensor:
+        """Return the counts as (b,) on the device, copied there once: a copy makes a GPU wait."""
+        if counts not in self._counts:
+            self._counts[counts] = like.new_tensor(counts)
+        return self._counts[counts]
+
+
+class GramLoss(StyleLoss):
+    """Squared Frobenius distance of Gram matrices (Gatys et al. 2016, eq. 5), over the target's."""
+
+    def __init__(self, targets: Mapping[str, Moments], width: int, way: Way = CPU) -> None:
+        super().__init__(targets, width, way)
+        self._energy = self._gram.square().sum(dim=(1, 2)) + SMALL
+
+    def __call__(self, moments: Mapping[str, Moments]) -> StyleGradients:
+        """Return the distances of these moments, by layer, and their gradients."""
+        mean, gram, counts = self._stack(moments)
+        apart = gram - self._gram
+        distance = apart.square().sum(dim=(1, 2)) / self._energy
+        return StyleGradients(distance, apart, torch.zeros_like(mean), 4 / (counts * self._energy))
+
+
+class WassersteinLoss(StyleLoss):
+    """Squared 2-Wasserstein distance of the Gaussians with these moments, over the target's energy.
+
+    |m - t|^2 + tr S + tr T - 2 tr (T^1/2 S T^1/2)^1/2, with means m, t and covariances S, T
+    (Dowson and Landau 1982, doi 10.1016/0047-259X(82)90077-X). With any T = L L', L' S L has the same
+    non-zero eigenvalues as T^1/2 S T^1/2; L has as many columns as T has rank, which on small levels
+    is a fraction of the channels, and is found once. The gradient by S is D = I - L (L' S L)^-1/2 L'.
+    All in float64: L' S L holds squares of variances, of which float32 would lose the smaller half.
+    """
+
+    def __init__(self, targets: Mapping[str, Moments], width: int, way: Way = CPU) -> None:
+        super().__init__(targets, width, way)
+        covariance = _subtract_means(self._gram, self._mean)
+        self._factor = self._factorise(covariance)
+        self._trace = _sum_diagonals(covariance)
+        self._energy = _sum_diagonals(self._gram) + SMALL
+
+    def _factorise(self, covariance: Tensor) -> Tensor:
+        """Factorise covariances (b, n, n), see `factorise`: a single one into as many columns as it has
+        rank, several into n."""
+        if len(covariance) == 1:
+            return factorise(covariance[0])[None]
+        return torch.stack([F.pad(f, (0, self._width - f.shape[1])) for f in map(factorise, covariance)])
+
+    def __call__(self, moments: Mapping[str, Moments]) -> StyleGradients:
+        """Return the distances of these moments, by layer, and their gradients.
+
+        Raises:
+            LinAlgError: they are not finite, and roots are taken by eigh.
+        """
+        mean, gram, counts = self._stack(moments)
+        S, L, apart = _subtract_means(gram, mean), self._factor, mean - self._mean
+        take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
+        trace, inverse = take_root(L.mT @ S @ L, L)
+        D = inverse.neg_()
+        D.diagonal(dim1=1, dim2=2).add_(1)
+        distance = apart.square().sum(dim=1) + _sum_diagonals(S) + self._trace - 2 * trace
+        # From the left, as the features are multiplied: what rounding leaves of D in directions without
+        # variance is not symmetric, and cancels in (F - m) D alone.
+        e = apart - (mean[:, None] @ D)[:, 0]
+        return StyleGradients(distance / self._energy, D, e, 2 / (counts * self._energy))
+
+
+def make_style_losses(kind: str, targets: Mapping[str, Moments], way: Way = CPU) -> list[StyleLoss]:
+    """Make the style distances, `gram` or `wasserstein`, in batches of layers as `way` wants them."""
+    make = WassersteinLoss if kind == "wasserstein" else GramLoss
+    batches: dict[tuple[int, str], dict[str, Moments]] = {}
+    for layer, target in targets.items():
+        C = len(target.total)
+        wide = [width for width in way.batch_widths if width >= C]
+        key = (min(wide), "") if wide else (C, layer)
+        batches.setdefault(key, {})[layer] = target
+    return [make(batch, width, way) for (width, _), batch in batches.items()]
+
+
+def _subtract_means(gram: Tensor, mean: Tensor) -> Tensor:
+    """Return the covariances (b, n, n): the Gram matrices, centred.
+
+    Not fused: the rounding of the products, too, has to cancel where all positions are equal.
+    """
+    return gram - mean[..., None] * mean[:, None]
+
+
+def _sum_diagonals(M: Tensor) -> Tensor:
+    """Return the traces (b,) of matrices (b, n, n)."""
+    return M.diagonal(dim1=1, dim2=2).sum(dim=1)

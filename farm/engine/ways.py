@@ -1,0 +1,52 @@
+"""The ways of computing that depend on the kind of device.
+
+What is fast on a CPU is slow on a GPU and the other way round: a CPU minds memory traffic, a GPU minds
+how often it is called and whether anyone waits for it. The gradient is the same but for rounding. Each
+way works on any device, so that a GPU's can be tested without one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Way:
+    """Choices of one kind of device."""
+
+    # The repeated border: a convolution's input of at most so many positions is padded by it; of a
+    # larger one the outermost lines of the output are computed anew.
+    padded_positions: float
+    # Channels of the picture as the first convolution takes it; beyond the third they are zero. Tensor
+    # cores want eight.
+    picture_channels: int
+    # Pooling: one byte a value, from four views, or torch's places, packed into three bits.
+    codes_pooling: bool
+    # Roots of covariances: Newton-Schulz iterations, which are products alone, or eigh.
+    iterates_roots: bool
+    # Style layers of at most so many channels are computed as one batch of this width; none: each alone.
+    batch_widths: tuple[int, ...]
+
+
+CPU = Way(
+    padded_positions=2048,
+    picture_channels=3,
+    codes_pooling=False,
+    iterates_roots=False,
+    batch_widths=(),
+)
+GPU = Way(
+    padded_positions=math.inf,
+    picture_channels=8,
+    codes_pooling=True,
+    iterates_roots=True,
+    batch_widths=(256, 512),
+)
+
+
+def choose_way(device: torch.device) -> Way:
+    """Choose the way that suits a device."""
+    return CPU if device.type == "cpu" else GPU

@@ -1,0 +1,36 @@
+"""Roots of covariances: by iteration, as a GPU takes them, against eigh in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.testbed.covariances import CASES, compare_roots
+from farm.engine.roots import take_root_by_eigh, take_root_by_iteration
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_root_by_iteration_is_eighs(name: str) -> None:
+    loss_error, gradient_error = compare_roots(CASES[name]())
+    assert loss_error < 1e-3
+    assert gradient_error < 1e-2
+
+
+def test_the_root_of_a_diagonal_is_known() -> None:
+    M = torch.diag(torch.tensor([4.0, 1.0, 0.0], dtype=torch.float64))[None]
+    eye = torch.eye(3, dtype=torch.float64)[None]
+    for take in (take_root_by_eigh, take_root_by_iteration):
+        trace, inverse = take(M, eye)
+        torch.testing.assert_close(trace, torch.tensor([3.0], dtype=torch.float64), rtol=1e-6, atol=0)
+        expected = torch.diag(torch.tensor([0.5, 1.0, 0.0], dtype=torch.float64))[None]
+        torch.testing.assert_close(inverse, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_what_is_rounding_alone_counts_as_nothing() -> None:
+    # Given a matrix with eigenvalues on both sides of zero, as float32 sums leave of equal positions
+    noise = torch.randn(64, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    M = (noise + noise.T)[None] * 1e-9
+    eye = torch.eye(64, dtype=torch.float64)[None]
+    trace, inverse = take_root_by_iteration(torch.cat((M, eye)), eye.expand(2, 64, 64))
+    assert trace.tolist() == [0, pytest.approx(64)]  # and its neighbour in the batch is untouched
+    assert not inverse[0].any()
