@@ -27,9 +27,9 @@ from torch import Tensor
 
 from farm.engine.gradient import Pass, compute_moments
 from farm.engine.loaded import Engine
-from farm.engine.losses import WassersteinLoss
 from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level, resize, resize_style, to_tensor
+from farm.engine.style_losses import make_style_losses
 from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
@@ -194,7 +194,8 @@ def measure(picture: Tensor, photograph: Tensor, painting: Tensor, engine: Engin
 
     layers = frozenset(UNUSED_LAYERS)
     ours, theirs = (compute_moments(engine.vgg, x, layers, WHOLE) for x in (picture, painting))
-    style = sum(float(WassersteinLoss(theirs[layer])(ours[layer])) for layer in layers) / len(layers)
+    distances = [loss(ours).values.mean() for loss in make_style_losses("wasserstein", theirs)]
+    style = sum(map(float, distances)) / len(layers)
     shown, given = (convert_to_luma_chroma(x)[:, :1] for x in (picture, photograph))
     ssim = structural_similarity_index_measure(shown, given, data_range=1.0)
     assert isinstance(ssim, Tensor)

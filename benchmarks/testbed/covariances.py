@@ -32,9 +32,9 @@ def compare_roots(case: Case) -> tuple[float, float]:
         loss = (m - t).square().sum() + S.trace() + T.trace() - 2 * trace[0]
         gradient = (case.picture - m) - (case.picture - m) @ inverse[0] + (m - t)
         found.append((float(loss), gradient))
-    (expected, slope), (loss, gradient) = found
-    apart = float((gradient - slope).norm() / slope.norm().clamp(min=1e-300))
-    return abs(loss - expected) / max(abs(expected), 1e-300), apart
+    (expected, slope), (reached, at_features) = found
+    apart = float((at_features - slope).norm() / slope.norm().clamp(min=1e-300))
+    return abs(reached - expected) / max(abs(expected), 1e-300), apart
 
 
 def _compute_moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -45,7 +45,7 @@ class Moments:
             features = features.double()
         total = features.new_zeros(C, dtype=torch.float64)
         outer = features.new_zeros(C, C, dtype=torch.float64)
-        for band in features.split(max(1, _choose_band(features) // W)):
+        for band in torch.split(features, max(1, _choose_band(features) // W)):
             flat = band.reshape(-1, C)
             if flat.dtype in HALF and flat.device.type == "cpu":
                 flat = flat.float()

@@ -57,7 +57,7 @@ class FeatureGradient:
         """Add the gradient at features (h, w, C) to d, of their shape."""
         _, w, C = features.shape
         rows = len(features) if d.device.type != "cpu" else max(1, BAND_VALUES // (w * C))
-        for band, here in zip(features.split(rows), d.split(rows), strict=True):
+        for band, here in zip(torch.split(features, rows), torch.split(d, rows), strict=True):
             here += torch.addmm(self.b, band.reshape(-1, C), self.A).view(band.shape)
 
 

@@ -290,13 +290,13 @@ def test_half_precision_that_has_no_finite_loss_goes_on_in_float32_once(
     # Given a format whose gradients are never finite
     plain = run(engine, lake, strokes)
     winograd = Engine.load("vgg16", "winograd", engine.folder, print, engine.device)
-    whole = Objective.__call__
+    whole = Objective.compute
 
     def overflowing(self, picture, scale=1.0):
-        losses, slope = whole(self, picture, scale)
-        return losses, slope * float("inf") if self.vgg.winograd else slope
+        sums, slope = whole(self, picture, scale)
+        return sums * float("inf") if self.vgg.winograd else sums, slope
 
-    monkeypatch.setattr(Objective, "__call__", overflowing)
+    monkeypatch.setattr(Objective, "compute", overflowing)
     steps = run(winograd, lake, strokes)
     assert np.array_equal(steps[-1].picture(), plain[-1].picture())
 
@@ -329,8 +329,8 @@ def test_the_loss_scale_halves_until_the_gradient_is_finite() -> None:
 
     class Overflows:
         def __call__(self, image: torch.Tensor, value: float) -> tuple[Losses, torch.Tensor]:
-            losses = Losses(0.0, 1.0, 0.0, 1.0)
-            return losses, torch.full_like(image, float("inf") if value > start / 8 else value)
+            losses = Losses(0.0, 1.0, 0.0, 1.0, finite=value <= start / 8)
+            return losses, torch.full_like(image, value)
 
     _, gradient = compute_finite_gradient(Overflows(), torch.zeros(1), scale)  # type: ignore[arg-type]
     assert scale.value == start / 8
