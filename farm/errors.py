@@ -7,6 +7,7 @@ FarmError
 ├── NotFound                404
 ├── WrongState              409
 ├── KeyReused               409
+├── NoDevice                     the card that FARM_DEVICE asks for cannot be used
 ├── WeightsUnavailable           no network weights in the cache and none to be had
 ├── RenderFailed                 the engine cannot continue
 │   └── DoesNotFit               the picture needs more memory than the device has
@@ -77,6 +78,10 @@ class KeyReused(FarmError):
     """This key came before, with another request."""
 
     status = 409
+
+
+class NoDevice(FarmError):
+    """The card that FARM_DEVICE asks for cannot be used."""
 
 
 class WeightsUnavailable(FarmError):

@@ -230,6 +230,12 @@ class Settings(BaseSettings):
         description="Name of the worker on pages, its own in the whole farm; when unset, `worker@` and "
         "the host's.",
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        validation_alias="FARM_DEVICE",
+        description="What pictures are rendered on: `cuda`, a GPU or nothing; `cpu`; `auto`, a GPU "
+        "where one can be used, else the CPU.",
+    )
     memory_gb: float = Field(
         default=0,
         ge=0,

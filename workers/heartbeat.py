@@ -20,13 +20,13 @@ from farm.errors import AttemptLost
 from farm.fleet import registry
 from farm.jobs import attempts, states
 from farm.settings import settings
+from workers.exit_status import ExitStatus
 
 BEATS_IN_A_LEASE = 4
 LONGEST_PAUSE = 15.0  # s between beats
 LONGEST_STEP = 2 * LONGEST_PAUSE  # s between two readings of the clock; more was sleep
 SECONDS_PER_MEGAPIXEL = 120.0  # of an iteration at most; a slow CPU takes a tenth of that
 STUCK = "its worker got no further and was ended"
-EXIT_STUCK = 70
 
 log = structlog.get_logger()
 
@@ -101,7 +101,7 @@ class Heartbeat(threading.Thread):
             log.warning("heartbeat failed", error=str(error))
         if stuck:
             log.critical("no progress; this process ends", job=claim.job.id if claim else None)
-            os._exit(EXIT_STUCK)
+            os._exit(ExitStatus.STUCK)
 
 
 def compute_patience(job: Job) -> float:

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from farm.database.models import Job, State, Upload
-from farm.engine import device, precision, quality
+from farm.engine import cuda, device, precision, quality
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.loaded import Engine, compute_budget
 from farm.engine.optimise import Picture, Step, stylize
@@ -19,6 +19,7 @@ from farm.errors import (
     AttemptLost,
     FarmError,
     InvalidInput,
+    NoDevice,
     NotFound,
     RenderFailed,
     StorageAway,
@@ -33,6 +34,7 @@ from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage, storage
 from workers import checkpoints, retries
+from workers.exit_status import ExitStatus
 from workers.inputs import Inputs, load_inputs
 from workers.interrupts import Interrupted, StorageWait
 from workers.reporter import Reporter
@@ -43,8 +45,12 @@ log = structlog.get_logger()
 
 
 def describe_machine() -> registry.Machine:
-    """Describe what this process renders on, for the list of workers and for estimates."""
-    chosen = device.choose()
+    """Describe what this process renders on, for the list of workers and for estimates.
+
+    Raises:
+        NoDevice: not on what FARM_DEVICE asks for.
+    """
+    chosen = device.choose(settings().device, log.warning)
     form = precision.choose("auto", chosen)
     return registry.Machine(
         device=device.describe(chosen),
@@ -60,17 +66,18 @@ def describe_machine() -> registry.Machine:
 def engine(features: str, form: str) -> Engine:
     """Load a network; the last one stays loaded, so that the next job starts at once."""
     given = settings()
-    return Engine.load(features, form, given.weights_dir, log.info, memory_gb=given.memory_gb)
+    where = device.choose(given.device)
+    return Engine.load(features, form, given.weights_dir, log.info, where, given.memory_gb)
 
 
-def render(claim: Claim, on_progress: Callable[[], None]) -> bool:
+def render(claim: Claim, on_progress: Callable[[], None]) -> ExitStatus | None:
     """Render a claimed job and move its row to its next state. Raises nothing.
 
     Args:
         on_progress: called after each iteration.
 
     Returns:
-        True if this process ran out of memory and another should resume.
+        With what status this process has to end, so that another can go on with the job; None: it stays.
     """
     job, attempt = claim.job, claim.attempt
     logger = log.bind(job=job.id, attempt=attempt.number)
@@ -87,21 +94,35 @@ def render(claim: Claim, on_progress: Callable[[], None]) -> bool:
         logger.exception("the database stays away; given up")
     except Exception as error:
         return _end_by_error(error, attempt, logger)
-    return False
+    return None
 
 
-def _end_by_error(error: Exception, attempt: AttemptRef, logger: Any) -> bool:
-    """Log the error of an attempt and move its row; return True if this process ran out of memory."""
+def _end_by_error(error: Exception, attempt: AttemptRef, logger: Any) -> ExitStatus | None:
+    """Log the error of an attempt and move its row; return the status to end with, if it was none of
+    the job's."""
     if device.is_out_of_memory(error):
         logger.exception("out of memory")
-        message = "its worker ran out of memory"
-        _write_end(
-            attempt, lambda s: states.release_interrupted(s, attempt, states.OUT_OF_MEMORY, message)
-        )
-        return True
+        _release(attempt, states.OUT_OF_MEMORY, "its worker ran out of memory")
+        return ExitStatus.OUT_OF_MEMORY
+    if fault := _find_device_fault(error):
+        logger.exception("the device failed", fault=fault)
+        _release(attempt, states.DEVICE_FAILED, "its worker's GPU failed; waits for another")
+        return ExitStatus.DEVICE_FAILED
     message = _explain(error, attempt, logger)
     _write_end(attempt, lambda s: states.fail(s, attempt, message))
-    return False
+    return None
+
+
+def _find_device_fault(error: Exception) -> str | None:
+    """Return what is wrong with the device after an error that is not the farm's own; None: nothing."""
+    if isinstance(error, NoDevice):
+        return str(error)
+    return None if isinstance(error, FarmError) else cuda.find_fault()
+
+
+def _release(attempt: AttemptRef, outcome: str, message: str) -> None:
+    """Give the job of an attempt back, which broke off by no fault of the job."""
+    _write_end(attempt, lambda s: states.release_interrupted(s, attempt, outcome, message))
 
 
 def _explain(error: Exception, attempt: AttemptRef, logger: Any) -> str:

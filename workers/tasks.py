@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import psutil
+import structlog
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_process_init, worker_shutting_down
 from celery.worker.request import Request
@@ -19,14 +20,13 @@ from kombu.transport.virtual import QoS
 from farm import log
 from farm.database import sessions
 from farm.database.models import WorkClass
+from farm.errors import NoDevice
 from farm.jobs import cleanup, states
 from farm.jobs.tickets import TASK, celery, send_ticket
 from farm.settings import settings
+from workers.exit_status import ExitStatus
 from workers.heartbeat import Heartbeat
 from workers.interrupts import stopping
-
-EXIT_OUT_OF_MEMORY = 71
-EXIT_STOPPED = 72
 
 app = celery()
 _heartbeat: Heartbeat | None = None
@@ -48,8 +48,19 @@ def prepare_child(**_: Any) -> None:
     log.configure(worker=settings().worker_name)
     from workers import render
 
-    _heartbeat = Heartbeat(settings().worker_name, render.describe_machine())
+    try:
+        machine = render.describe_machine()
+    except NoDevice as error:
+        _end_worker(str(error))
+    _heartbeat = Heartbeat(settings().worker_name, machine)
     _heartbeat.start()
+
+
+def _end_worker(reason: str) -> NoReturn:
+    """End parent and child, which could not render; whoever supervises them tries again later."""
+    structlog.get_logger().critical("this worker ends", reason=reason)
+    os.kill(os.getppid(), signal.SIGTERM)
+    os._exit(ExitStatus.NO_DEVICE)
 
 
 @worker_shutting_down.connect
@@ -81,7 +92,7 @@ def render_next(work_class: str) -> None:
     assert _heartbeat is not None, "prepare_child runs first"
     if stopping.is_set():  # this process alone was stopped, and requeued its job
         send_ticket(WorkClass(work_class))
-        os._exit(EXIT_STOPPED)  # the parent starts another child
+        os._exit(ExitStatus.STOPPED)  # the parent starts another child
     # The pool sets its own handler after `prepare_child`; during a job it is ours, so that the
     # job is requeued and not torn apart.
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
@@ -90,7 +101,7 @@ def render_next(work_class: str) -> None:
     if claim is None:
         return
     with _heartbeat.renew_lease_of(claim):
-        out_of_memory = render.render(claim, _heartbeat.note_progress)
+        status = render.render(claim, _heartbeat.note_progress)
     cleanup.remove_files(claim.job.id)
-    if out_of_memory:
-        os._exit(EXIT_OUT_OF_MEMORY)  # the parent starts another child
+    if status is not None:
+        os._exit(status)  # the parent starts another child

@@ -119,7 +119,8 @@ def _load_engine(recipe: Recipe, resume: Checkpoint | None, say: Callable[[str],
     """Load the recipe's network, or the checkpoint's where the recipe leaves it open."""
     given = settings()
     network = resume.network if resume and recipe.features == "auto" else recipe.features
-    engine = Engine.load(network, recipe.precision, given.weights_dir, say, memory_gb=given.memory_gb)
+    where, memory = device.choose(given.device, say), given.memory_gb
+    engine = Engine.load(network, recipe.precision, given.weights_dir, say, where, memory)
     say(f"{device.describe(engine.device)}, {engine.number_format.name}")
     if resume is not None:
         at = f"level {resume.facts.level}, iteration {resume.facts.iteration}"

@@ -1,7 +1,7 @@
 """Supervisor of `farm up`: the whole farm on one machine, as child processes that live and die together.
 
 The private Redis-protocol server (unless REDIS_URL is set), the web part, one worker for each GPU or
-one for the CPU, and the janitor. A child that dies is started again, with back-off.
+one for the CPU (`devices.py`), and the janitor. A child that dies is started again, with back-off.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from pathlib import Path
 import click
 import redis
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from farm.cli.devices import list_devices
 from farm.database import sessions
 from farm.database.setup import install
 from farm.jobs import states
@@ -110,7 +112,8 @@ def run_farm() -> None:
     """Run the farm until Ctrl-C or SIGTERM.
 
     Raises:
-        ClickException: the folder, the port, the weights or the private server cannot be had.
+        ClickException: the folder, the port, the weights, the private server or a card that is asked for
+            cannot be had.
     """
     config = settings()
     try:
@@ -163,11 +166,11 @@ def build_children(config: Settings) -> list[Child]:
     children = []
     if config.embedded_redis:
         children.append(Child("redis", str(config.redis_socket), build_redis_command(config)))
-    for index, device in enumerate(_list_devices()):
-        environment = {"FARM_WORKER_NAME": f"{device.replace(' ', '')}@{socket.gethostname()}"}
-        if device != "cpu":
-            environment["CUDA_VISIBLE_DEVICES"] = str(index)
-        children.append(Child(f"worker {device}", device, [*farm, "worker"], environment, grace=60.0))
+    for device in list_devices(config.device, _warn):
+        name = f"{device.name.replace(' ', '')}@{socket.gethostname()}"
+        environment = device.environment | {"FARM_WORKER_NAME": name}
+        command = [*farm, "worker"]
+        children.append(Child(f"worker {device.name}", device.name, command, environment, grace=60.0))
     children.append(Child("janitor", "", [*farm, "janitor"]))
     children.append(Child("web", build_url(config), [*farm, "web"]))
     return children
@@ -207,17 +210,8 @@ def _find_redis_binary() -> str:
     )
 
 
-def _list_devices() -> list[str]:
-    """Return `gpu 0` .. for each NVIDIA card that this process may use, or `cpu`."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        count = len([part for part in visible.split(",") if part.strip() and part.strip() != "-1"])
-    elif shutil.which("nvidia-smi"):
-        listing = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True)  # noqa: S607
-        count = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
-    else:
-        count = 0
-    return [f"gpu {index}" for index in range(count)] or ["cpu"]
+def _warn(line: str) -> None:
+    console.print(f"[yellow]{escape(line)}", soft_wrap=True)
 
 
 def _find_local_host(config: Settings) -> str:

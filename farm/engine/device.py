@@ -8,12 +8,15 @@ import os
 import re
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import torch
 
-from farm.errors import OutOfMemory
+from farm.engine import cuda
+from farm.errors import NoDevice, OutOfMemory
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
 STATUS = Path("/proc/self/status")
@@ -27,9 +30,27 @@ OUT_OF_MEMORY = re.compile(
 )
 
 
-def choose() -> torch.device:
-    """Choose the first GPU this process may see, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def choose(
+    wanted: Literal["auto", "cpu", "cuda"] = "auto", report: Callable[[str], None] | None = None
+) -> torch.device:
+    """Choose the first GPU that this process may see, or the CPU.
+
+    Args:
+        wanted: FARM_DEVICE. report: takes a line where `auto` leaves a machine's GPU aside.
+
+    Raises:
+        NoDevice: `cuda` is wanted, and no GPU can be used; says why.
+    """
+    if wanted == "cpu":
+        return torch.device("cpu")
+    obstacle = cuda.find_obstacle()
+    if obstacle is None:
+        return torch.device("cuda")
+    if wanted == "cuda":
+        raise NoDevice(f"FARM_DEVICE=cuda, but {obstacle}.")
+    if report and cuda.has_driver():
+        report(f"No GPU is used: {obstacle}.")
+    return torch.device("cpu")
 
 
 def describe(device: torch.device) -> str:

@@ -51,10 +51,13 @@ HELD = (State.RUNNING, State.CANCELLING)  # states in which a worker has the job
 # since a person last asked for it.
 LOST = "worker lost"
 OUT_OF_MEMORY = "out of memory"
-MAX_FAILURES = {LOST: 5, OUT_OF_MEMORY: 2}
+DEVICE_FAILED = "device failed"
+MAX_FAILURES = {LOST: 5, OUT_OF_MEMORY: 2, DEVICE_FAILED: 5}
 GIVEN_UP = {
     LOST: "Given up: {most} workers were lost while rendering this job.",
     OUT_OF_MEMORY: "Given up: {most} times a worker ran out of memory. Try a smaller size.",
+    DEVICE_FAILED: "Given up: {most} times a worker's GPU failed while rendering this job. The workers'"
+    " logs say how.",
 }
 
 log = structlog.get_logger()
@@ -221,7 +224,7 @@ def release_interrupted(session: Session, attempt: AttemptRef, outcome: str, mes
     """End an attempt that broke off by no fault of the job: requeue it, or fail it after MAX_FAILURES.
 
     Args:
-        outcome: LOST or OUT_OF_MEMORY.
+        outcome: LOST, OUT_OF_MEMORY or DEVICE_FAILED.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.

@@ -54,8 +54,8 @@ def test_every_setting_reaches_the_services(services: dict[str, Any]) -> None:
     alone = {
         "web": {"HOST", "PORT", "FARM_SECRET_KEY"},
         "janitor": {"FARM_WEBHOOK_SECRET"},
-        "worker-gpu": {"FARM_WORKER_NAME"},
-        "worker-cpu": {"FARM_WORKER_NAME"},
+        "worker-gpu": {"FARM_WORKER_NAME", "FARM_DEVICE"},
+        "worker-cpu": {"FARM_WORKER_NAME", "FARM_DEVICE"},
     }
     shared = variables.difference(*alone.values())
     assert given == {name: shared | alone.get(name, set()) for name in names}
@@ -69,6 +69,7 @@ def test_what_is_not_set_has_the_farms_default(services: dict[str, Any]) -> None
         "FARM_WEIGHTS_DIR",
         "FARM_LOG_FORMAT",
         "FARM_WORKER_NAME",
+        "FARM_DEVICE",
     }
     for name in ("web", "janitor", "worker-cpu"):
         for variable, value in services[name]["environment"].items():

@@ -35,7 +35,7 @@ def rendered(job: Job) -> Job:
     taken = claim()
     assert taken is not None
     assert taken.job.id == job.id
-    assert render(taken, lambda: None) is False
+    assert render(taken, lambda: None) is None
     return now(job)
 
 
