@@ -1,7 +1,7 @@
 # Two images from one file: `web` (also migrate and janitor) has no torch, `worker` has.
 FROM python:3.12-slim AS base
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN useradd --create-home --uid 1000 farm && mkdir -p /var/lib/farm && chown farm /var/lib/farm
+RUN useradd --create-home --uid 1000 farm && mkdir -p /var/lib/farm/weights && chown -R farm /var/lib/farm
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY farm farm

@@ -75,7 +75,7 @@ class Measured:
 @contextmanager
 def run_web(port: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run the web part alone; its tickets reach no queue."""
-    environment = os.environ | {"PORT": str(port), "REDIS_URL": "memory://"}
+    environment = os.environ | {"PORT": str(port), "REDIS_URL": ""}
     process = subprocess.Popen([*FARM, "web"], env=environment)
     try:
         wait_for(lambda: answers(f"http://127.0.0.1:{port}"), 30)

@@ -6,18 +6,21 @@ secret may lie in a file instead: `DATABASE_URL_FILE` names the one that holds `
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import importlib.util
 import ipaddress
 import os
 import platform
 import re
 import secrets
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -25,9 +28,20 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 MAX_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+A_WEEK = 7 * 24 * 3600  # s
 MIN_SECRET = 16  # characters of a secret that signs
 HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # in lower case
-DATABASE = re.compile(r"(postgres(ql)?(\+psycopg)?|sqlite)://.*")
+POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?")
+SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:).+")
+REDIS_DATABASE = re.compile(r"(/[0-9]*)?(\?.*)?")
+# scheme://user:password@host:port/rest, as RFC 3986 has it; and with a password as it is.
+ADDRESS = re.compile(
+    r"(?P<scheme>[a-z0-9+]+)://((?P<user>[^:@/?#]*)(:(?P<password>[^@/?#]*))?@)?"
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:(?P<port>[0-9]{1,5}))?(?P<rest>([/?].*)?)"
+)
+UNQUOTED = re.compile(r"(?P<start>[a-z0-9+]+://)(?P<user>[^:/?#]*):(?P<password>.*)@(?P<place>[^@]*)")
+S3_ADDRESS = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,254}(/[A-Za-z0-9._~-]+)*/?")
+WORKER_NAME = re.compile(r"[^\s%,-][^%,]{0,119}")  # Celery expands % and splits at commas
 RATE = re.compile(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)")
 PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-])+")  # such as /farm; no . nor .. and no //
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -118,9 +132,17 @@ class Settings(BaseSettings):
         validation_alias="DATABASE_URL",
         description="`postgresql://...`; when unset, SQLite in `FARM_HOME`.",
     )
+    database_password: Secret = Field(
+        validation_alias="DATABASE_PASSWORD",
+        description="Password of the user in `DATABASE_URL`, as it is, where that has none.",
+    )
     redis_url: Secret = Field(
         validation_alias="REDIS_URL",
         description="`redis://...` or `rediss://...`; when unset, `farm up` runs a private server.",
+    )
+    redis_password: Secret = Field(
+        validation_alias="REDIS_PASSWORD",
+        description="Password for `REDIS_URL`, as it is, where that has none.",
     )
     storage: str = Field(
         default="",
@@ -194,24 +216,28 @@ class Settings(BaseSettings):
     max_upload_mb: int = Field(
         default=64,
         ge=1,
+        le=100_000,
         validation_alias="FARM_MAX_UPLOAD_MB",
         description="Size limit of one submission, MB.",
     )
     max_upload_megapixels: int = Field(
         default=100,
         ge=1,
+        le=10_000,
         validation_alias="FARM_MAX_UPLOAD_MEGAPIXELS",
         description="Size limit of one picture, megapixels.",
     )
     web_threads: int = Field(
         default=16,
         ge=1,
+        le=1000,
         validation_alias="FARM_WEB_THREADS",
         description="Threads of the web part that answer requests.",
     )
     web_streams: int = Field(
         default=64,
         ge=0,
+        le=10_000,
         validation_alias="FARM_WEB_STREAMS",
         description="Live streams at once, each a thread more; beyond them pages ask once a second.",
     )
@@ -239,6 +265,7 @@ class Settings(BaseSettings):
     memory_gb: float = Field(
         default=0,
         ge=0,
+        le=1_000_000,
         allow_inf_nan=False,
         validation_alias="FARM_MEMORY_GB",
         description="Memory that a rendering may use, GB; 0: three quarters of a CPU's, on a GPU nine "
@@ -247,12 +274,14 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(
         default=60,
         ge=3,
+        le=A_WEEK,
         validation_alias="FARM_LEASE_SECONDS",
         description="Silence after which a worker is taken for lost, s.",
     )
     stall_seconds: int = Field(
         default=600,
         ge=1,
+        le=A_WEEK,
         validation_alias="FARM_STALL_SECONDS",
         description="Time without progress, and 2 minutes more a megapixel, after which a worker ends "
         "itself, s.",
@@ -260,12 +289,14 @@ class Settings(BaseSettings):
     checkpoint_seconds: int = Field(
         default=240,
         ge=1,
+        le=A_WEEK,
         validation_alias="FARM_CHECKPOINT_SECONDS",
         description="Time between checkpoints of a running job, beside those at each level's end, s.",
     )
     outage_seconds: int = Field(
         default=300,
         ge=0,
+        le=A_WEEK,
         validation_alias="FARM_OUTAGE_SECONDS",
         description="How long a worker retries when the database or the storage fails, s.",
     )
@@ -350,32 +381,103 @@ class Settings(BaseSettings):
     @classmethod
     def _check_line(cls, value: Any) -> Any:
         """Refuse a file of several lines, and what no header or address can hold."""
-        if isinstance(value, str) and not value.isprintable():
+        if isinstance(value, str | Path) and not str(value).isprintable():
             raise ValueError("must be one line of printable characters")
         return value
+
+    @field_validator("home", "weights_dir")
+    @classmethod
+    def _expand_user(cls, folder: Path) -> Path:
+        try:
+            return folder.expanduser()
+        except RuntimeError:
+            raise ValueError("begins with the home of a user who is not known here") from None
+
+    @field_validator("host")
+    @classmethod
+    def _check_host(cls, text: str) -> str:
+        host = re.sub(r"^\[(.*)\]$", r"\1", text)
+        if not _is_host(host):
+            raise ValueError("must be an address such as 127.0.0.1, 0.0.0.0 or ::1, or a host's name")
+        return host
 
     @field_validator("database_url")
     @classmethod
     def _check_database(cls, url: str) -> str:
-        if url and not DATABASE.fullmatch(url):
-            raise ValueError("must be an address such as postgresql://user:password@host/farm")
+        url = _quote_password(url)
+        known = _split_address(url) or {"scheme": "", "host": "", "rest": ""}
+        postgresql = POSTGRESQL.fullmatch(known["scheme"]) and known["host"] + known["rest"]
+        if url and not SQLITE_FILE.fullmatch(url) and not postgresql:
+            raise ValueError(
+                "must be an address such as postgresql://user:password@host/farm or sqlite:////folder/file"
+            )
         return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis(cls, url: str) -> str:
+        if not url or url.startswith("redis+socket:///"):
+            return url
+        url = _quote_password(url)
+        known = _split_address(url)
+        if not known or known["scheme"] not in ("redis", "rediss") or not known["host"]:
+            raise ValueError("must be an address such as redis://:password@host:6379/0")
+        if not REDIS_DATABASE.fullmatch(known["rest"]):
+            raise ValueError("must end with the number of a database, such as redis://host:6379/0")
+        return url
+
+    @field_validator("storage")
+    @classmethod
+    def _check_storage(cls, url: str) -> str:
+        scheme, separator, place = url.partition("://")
+        if scheme == "s3" and separator:
+            if not S3_ADDRESS.fullmatch(url):
+                raise ValueError("must be s3://bucket/prefix, of letters, digits and ._-")
+            if importlib.util.find_spec("s3fs") is None:
+                raise ValueError("s3:// needs the extra `s3`: pip install 'style-farm[s3]'")
+        elif separator and (scheme != "file" or not place.startswith("/")):
+            raise ValueError("must be file:///folder or s3://bucket/prefix")
+        return url
+
+    @field_validator("trusted_hosts")
+    @classmethod
+    def _check_names(cls, text: str) -> str:
+        for entry in _split_list(text):
+            if not _is_host(entry.removeprefix("[").removesuffix("]")):
+                raise ValueError(f"{entry!r} is no host's name; it has no port and no *")
+        return text
+
+    @field_validator("worker_name")
+    @classmethod
+    def _check_worker_name(cls, name: str) -> str:
+        if not WORKER_NAME.fullmatch(name):
+            raise ValueError("must have 120 characters at most, no % and no comma, and begin with no -")
+        return name
+
+    @field_validator("token")
+    @classmethod
+    def _check_token(cls, text: str) -> str:
+        if not text.isascii() or " " in text:
+            raise ValueError("is no token of a farm: those are made by `farm token create NAME`")
+        return text
 
     @field_validator("webhook_secret", "session_secret")
     @classmethod
     def _check_length(cls, text: str) -> str:
-        if text and len(text) < MIN_SECRET:
+        if text and len(text.strip()) < MIN_SECRET:
             raise ValueError(f"must have {MIN_SECRET} characters or more")
         return text
 
     @model_validator(mode="after")
     def _fill_in_the_embedded_default(self) -> Self:
         """Point what is not set into `home`, and PostgreSQL at the driver that is installed."""
-        home = self.home.expanduser().resolve()
+        home = self.home.resolve()
+        database = _add_password(_name_driver(self.database_url), self.database_password)
         filled = {
             "home": home,
-            "weights_dir": self.weights_dir.expanduser().resolve(),
-            "database_url": _name_driver(self.database_url) or f"sqlite:///{home / 'farm.db'}",
+            "weights_dir": self.weights_dir.resolve(),
+            "database_url": database or f"sqlite:///{quote(str(home / 'farm.db'))}",
+            "redis_url": _add_password(self.redis_url, self.redis_password),
             "storage": self.storage or f"file://{home / 'storage'}",
         }
         for name, value in filled.items():
@@ -418,11 +520,11 @@ class Settings(BaseSettings):
     @property
     def broker_url(self) -> str:
         """Return the address that Celery connects to."""
-        return self.redis_url or f"redis+socket://{self.redis_socket}"
+        return self.redis_url or f"redis+socket://{quote(str(self.redis_socket))}"
 
     @property
     def limits_url(self) -> str:
-        """Return where requests are counted: by the broker if it is Redis, else by this process."""
+        """Return where requests are counted: by the broker, which is Redis, else by this process."""
         url = self.broker_url.replace("redis+socket://", "redis+unix://")
         return url if url.startswith(("redis://", "rediss://", "redis+unix://")) else "memory://"
 
@@ -459,23 +561,82 @@ class Settings(BaseSettings):
         is made once and kept in `home`, for its owner alone."""
         return self.session_secret or self._read_or_make_secret("secret_key")
 
+    def make_home(self) -> None:
+        """Make the folder, unless it is there: others may not look into a new one."""
+        self.home.parent.mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(mode=0o700, exist_ok=True)
+
     def _read_or_make_secret(self, name: str) -> str:
-        """Return the secret in a file of `home`. The file appears whole: two processes that start at
-        once must not run with different ones, nor with half of one."""
+        """Return the secret in a file of `home`, made anew where there is none or it is empty. Two
+        processes that start at once must not run with different ones, nor with half of one."""
         path = self.home / name
-        if not path.exists():
-            self.home.mkdir(parents=True, exist_ok=True)
+        if secret := _read_if_any(path):
+            return secret
+        self.make_home()
+        with _lock_folder(self.home):
+            if secret := _read_if_any(path):  # somebody else was quicker
+                return secret
+            secret = secrets.token_urlsafe(32)
             part = path.with_name(f"{name}.{secrets.token_hex(8)}.part")
             with open(part, "x", opener=_open_for_owner) as file:
-                file.write(secrets.token_urlsafe(32))
-            with suppress(FileExistsError):  # somebody else was quicker
-                os.link(part, path)
-            part.unlink()
-        return path.read_text()
+                file.write(secret)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        return secret
 
 
 def _open_for_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _read_if_any(path: Path) -> str:
+    """Return a file's text; "" where there is no file, or nothing in it."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return ""
+    return text if text.strip() else ""
+
+
+@contextmanager
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which is on no file of it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _split_address(url: str) -> dict[str, str] | None:
+    """Return the parts of an address; None: it is none, or its port is no port."""
+    found = ADDRESS.fullmatch(url)
+    if not found or int(found["port"] or 1) not in range(1, 65536):
+        return None
+    return {name: text or "" for name, text in found.groupdict().items()}
+
+
+def _quote_password(url: str) -> str:
+    """Return an address whose password is written as it is with the %XX that addresses have instead."""
+    if ADDRESS.fullmatch(url) or not (found := UNQUOTED.fullmatch(url)):
+        return url
+    user, password = (
+        re.sub(r"%(?![0-9A-Fa-f]{2})|[@:/?#\[\] ]", lambda each: quote(each[0], safe=""), found[name])
+        for name in ("user", "password")
+    )
+    return f"{found['start']}{user}:{password}@{found['place']}"
+
+
+def _add_password(url: str, password: str) -> str:
+    """Return an address with this password, if it has a host and no password of its own."""
+    known = _split_address(url)
+    if not password or not known or known["password"] or not known["host"]:
+        return url
+    port = f":{known['port']}" if known["port"] else ""
+    place = f"{known['host']}{port}{known['rest']}"
+    return f"{known['scheme']}://{known['user']}:{quote(password, safe='')}@{place}"
 
 
 def _name_driver(url: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from farm.errors import FarmError, NotFound, StorageAway
 from farm.files import replace_file
@@ -48,7 +49,13 @@ class Storage:
         )
         if url.startswith("s3://"):
             options |= s3_keys or {}
-        self._fs, self._root = url_to_fs(url, **options)
+        if _is_local(url):  # as it is: fsspec would take some characters of a folder's name for its own
+            self._fs, self._root = (
+                LocalFileSystem(**options),
+                str(Path(url.removeprefix("file://")).absolute()),
+            )
+        else:
+            self._fs, self._root = url_to_fs(url, **options)
 
     def mark(self) -> None:
         """Mark this place as the farm's from now on."""
@@ -169,7 +176,10 @@ class Storage:
     def delete_folder(self, key: str) -> None:
         """Remove all keys that begin with `key/`; none is fine."""
         with suppress(FileNotFoundError):
-            self._fs.rm(self._build_path(key), recursive=True)
+            if "file" in self._fs.protocol:
+                shutil.rmtree(self._build_path(key))
+            else:
+                self._fs.rm(self._build_path(key), recursive=True)
 
     @_translate_errors()
     def list_keys(self, folder: str = "") -> list[str]:

@@ -84,6 +84,11 @@ def fresh_settings() -> Settings:
     return settings()
 
 
+def use_broker_in_memory(patch: pytest.MonkeyPatch) -> None:
+    """Tickets go to a queue of this process, and nobody takes them, unless REDIS_URL is set."""
+    patch.setattr(Settings, "broker_url", property(lambda config: config.redis_url or "memory://"))
+
+
 def leave_environment(patch: pytest.MonkeyPatch) -> None:
     """Nothing of the outer environment is a setting any more."""
     for name in list(os.environ):

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import stat
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
+from click import ClickException
 from click.testing import CliRunner
+from kombu import Connection
+from redis import Redis
+from sqlalchemy.engine import make_url
 
+from benchmarks.testbed.processes import wait_for
 from farm.cli import main
+from farm.cli.supervisor import build_redis_command
 from farm.database import sessions
-from farm.settings import MAX_SOCKET_PATH, SECRET, Settings, SettingsInvalid
+from farm.database.models import WorkClass
+from farm.database.setup import install
+from farm.jobs.tickets import send_ticket
+from farm.settings import MAX_SOCKET_PATH, SECRET, Settings, SettingsInvalid, settings
 from farm.storage import storage
 from tests.conftest import fresh_settings
 
@@ -126,8 +137,6 @@ def test_a_limit_that_is_no_rate_is_named(
     [
         ("redis://cache:6379/0", "redis://cache:6379/0"),
         ("rediss://cache:6379/0", "rediss://cache:6379/0"),
-        ("sentinel://one:26379", "memory://"),
-        ("memory://", "memory://"),
     ],
 )
 def test_requests_are_counted_in_the_brokers_server(
@@ -152,9 +161,12 @@ def test_a_token_is_in_no_listing_of_the_settings(monkeypatch: pytest.MonkeyPatc
     assert "of_ones_own" not in repr(fresh_settings())
 
 
+ADDRESSES = {"DATABASE_URL": "postgresql+psycopg://a:secret@of/its", "REDIS_URL": "redis://:secret@of/1"}
 SECRETS = {
     "DATABASE_URL": "database_url",
+    "DATABASE_PASSWORD": "database_password",
     "REDIS_URL": "redis_url",
+    "REDIS_PASSWORD": "redis_password",
     "AWS_ACCESS_KEY_ID": "s3_access_key",
     "AWS_SECRET_ACCESS_KEY": "s3_secret_key",
     "AWS_SESSION_TOKEN": "s3_session_token",
@@ -176,11 +188,12 @@ def test_a_secret_is_read_from_its_file(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "secret"
-    path.write_text("postgresql+psycopg://a:secret@of/its own\n")
+    secret = ADDRESSES.get(variable, "a-secret-of-its-own")
+    path.write_text(f"{secret}\n")
     monkeypatch.setenv(f"{variable}_FILE", str(path))
     found = fresh_settings()
-    assert getattr(found, SECRETS[variable]) == "postgresql+psycopg://a:secret@of/its own"
-    assert "its own" not in repr(found)
+    assert getattr(found, SECRETS[variable]) == secret
+    assert secret not in repr(found)
 
 
 @pytest.mark.parametrize("variable", SECRETS)
@@ -296,3 +309,178 @@ def test_a_bucket_is_reached_with_keys_in_files(
     storage().mark()
     storage().put("a", b"1")
     assert storage().get("a") == b"1"
+
+
+WRONG = {
+    "FARM_HOME": ["~nobody-of-this-name/farm", "two\nlines"],
+    "FARM_WEIGHTS_DIR": ["~nobody-of-this-name/weights", "a\ttab"],
+    "HOST": ["*", "http://localhost", "a host", "127.0.0.1:8000", "[::1", "0.0.0.0/0", "-x"],
+    "PORT": ["eighty", "0", "65536", "8000.5", "-1"],
+    "DATABASE_URL": [
+        "garbage",
+        "postgresql://",
+        "postgresql://farm:hidden@host:port/farm",
+        "postgresql://farm:hidden@host:99999/farm",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "http://farm:hidden@host/farm",
+        "file:///farm.db",
+    ],
+    "REDIS_URL": [
+        "http://host",
+        "redis://",
+        "redis:host",
+        "memory://",
+        "sentinel://one:26379",
+        "amqp://host",
+        "redis://:hidden@host:port/0",
+        "redis://:hidden@host:6379/first",
+        "host:6379",
+    ],
+    "FARM_STORAGE": [
+        "memory://",
+        "file://relative/folder",
+        "s3://",
+        "s3://x",
+        "s3://bucket/a*b",
+        "ftp://host",
+    ],
+    "FARM_LOG_FORMAT": ["xml", "JSON lines"],
+    "FARM_TRUSTED_HOSTS": [
+        "*",
+        "farm.example.org:8443",
+        "https://farm.example.org",
+        "one,*.example.org",
+    ],
+    "FARM_PUBLIC_URL": [
+        "farm.example.org",
+        "ftp://farm.example.org",
+        "https://",
+        "https://ada:hidden@farm.example.org",
+        "https://farm.example.org:port",
+        "https://farm.example.org:99999",
+        "https://[::1",
+        "https://farm.example.org/a b",
+        "https://farm.example.org//farm",
+        "https://farm.example.org/a/../b",
+    ],
+    "FARM_PROXIES": ["-1", "many", "99"],
+    "FARM_REQUIRE_TOKEN": ["perhaps", "2"],
+    "FARM_SECRET_KEY": ["hidden", " " * 40],
+    "FARM_WEBHOOK_SECRET": ["hidden", " " * 40],
+    "FARM_WEBHOOK_HOSTS": ["*", "0.0.0.0/0", "::/0", "10.0.0.0/99", "http://host"],
+    "FARM_MAX_UPLOAD_MB": ["0", "1e99", "9" * 30],
+    "FARM_MAX_UPLOAD_MEGAPIXELS": ["0", "9" * 30],
+    "FARM_WEB_THREADS": ["0", "9" * 9],
+    "FARM_WEB_STREAMS": ["-1", "9" * 9],
+    "FARM_SILENCE_SECONDS": ["0", "9" * 9],
+    "FARM_WORKER_NAME": ["%z", "--version", "one,two", "w" * 121, " "],
+    "FARM_LEASE_SECONDS": ["2", "9" * 20],
+    "FARM_STALL_SECONDS": ["0", "9" * 20],
+    "FARM_CHECKPOINT_SECONDS": ["0", "9" * 20],
+    "FARM_OUTAGE_SECONDS": ["-1", "9" * 20],
+    "FARM_TOKEN": ["farm_\N{SNOWMAN}", "hidden token"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, each) for name in WRONG for each in WRONG[name]])
+def test_garbage_in_a_variable_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with monkeypatch.context() as wrong:
+        wrong.setenv(name, value)
+        with pytest.raises(SettingsInvalid) as caught:
+            fresh_settings()
+    (line,) = str(caught.value).splitlines()[1:]
+    assert line.strip().startswith(f"{name}: ")
+    assert "hidden" not in line
+
+
+@pytest.mark.parametrize("password", ["p@ss", "100%", "a#b", "a?b", "a:b", "two words", "a/b", "@%#?: "])
+def test_a_password_may_have_any_characters(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    written = password.replace(" ", "%20")  # in an address; elsewhere as it is
+    for variables in (
+        {"DATABASE_URL": f"postgresql://farm:{written}@db/f", "REDIS_URL": f"redis://:{written}@r:1/2"},
+        {
+            "DATABASE_URL": "postgresql://farm@db/f",
+            "DATABASE_PASSWORD": password,
+            "REDIS_URL": "redis://r:1/2",
+            "REDIS_PASSWORD": password,
+        },
+    ):
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            found = fresh_settings()
+            database = make_url(found.database_url)
+            assert (database.username, database.password, database.host) == ("farm", password, "db")
+            broker = Connection(found.broker_url)
+            assert (broker.password, broker.hostname, broker.virtual_host) == (password, "r", "2")
+            assert Redis.from_url(found.limits_url).get_connection_kwargs()["password"] == password
+            assert password not in sessions.redact_url()
+
+
+@pytest.mark.parametrize("name", ["@ % # ? :", "two::parts", "%20", "[a-z]*"])
+def test_a_home_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    home = tmp_path / name / "home"
+    monkeypatch.setenv("FARM_HOME", str(home))
+    fresh_settings()
+    install()
+    storage().put("a/b", b"1")
+    assert (home / "storage" / "a" / "b").read_bytes() == b"1"
+    assert (home / "farm.db").exists()
+    storage().delete_folder("a")
+    assert storage().list_keys() == []
+    # And the private server is found where it listens
+    server = subprocess.Popen(build_redis_command(settings()), stdout=subprocess.DEVNULL)
+    try:
+        wait_for(settings().redis_socket.exists, 60, 0.02)
+        assert wait_for(lambda: send_ticket(WorkClass.PREVIEW), 60, 0.02)
+        url = settings().limits_url.replace("redis+unix://", "unix://")
+        assert Redis.from_url(url).ping()
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+@pytest.mark.parametrize("first", ["secret", "database", "storage"])
+def test_whoever_comes_first_makes_a_home_for_its_owner_alone(farm_home: Path, first: str) -> None:
+    match first:
+        case "secret":
+            assert settings().secret_key
+        case "database":
+            sessions.engine().connect().close()
+        case _:
+            install()
+    assert stat.S_IMODE(farm_home.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("name", ["secret_key", "webhook_key"])
+def test_an_empty_file_is_no_secret(farm_home: Path, name: str) -> None:
+    file = farm_home / {"webhook_key": "webhook_secret"}.get(name, name)
+    for empty in ("", "\n"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(empty)
+        made = getattr(fresh_settings(), name)
+        assert len(made) >= 32
+        assert file.read_text() == made
+        assert file.stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_in_tmp_that_is_not_ours_alone_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_HOME", str(tmp_path / ("long" * 40)))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    config = fresh_settings()
+    folder = config.redis_socket.parent
+    assert build_redis_command(config)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o777)
+    with pytest.raises(ClickException, match="not this user's alone"):
+        build_redis_command(config)
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(ClickException, match="not this user's alone"):
+        build_redis_command(config)

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -117,7 +118,7 @@ def run_farm() -> None:
     """
     config = settings()
     try:
-        config.home.mkdir(mode=0o700, parents=True, exist_ok=True)  # others may not look into a new one
+        config.make_home()
     except OSError as error:
         raise click.ClickException(f"FARM_HOME={config.home}: {error.strerror}.") from error
     with _lock_home(config.home):
@@ -180,7 +181,8 @@ def build_redis_command(config: Settings) -> list[str]:
     """Build the private server's command: a socket only its owner may open, every write in a file."""
     folder = config.home / "redis"
     folder.mkdir(parents=True, exist_ok=True)
-    config.redis_socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if config.redis_socket.parent != config.home:
+        _own_folder(config.redis_socket.parent)
     options = {
         "port": "0",
         "unixsocket": str(config.redis_socket),
@@ -195,6 +197,22 @@ def build_redis_command(config: Settings) -> list[str]:
         _find_redis_binary(),
         *(part for key, value in options.items() for part in (f"--{key}", value)),
     ]
+
+
+def _own_folder(folder: Path) -> None:
+    """Make a folder for a socket in /tmp, where anybody could have made it before, or take our own.
+
+    Raises:
+        ClickException: it is another user's, or open to others.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    shared = stat.S_IMODE(found.st_mode) & (stat.S_IWGRP | stat.S_IWOTH)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or shared:
+        raise click.ClickException(
+            f"{folder}, where the private server's socket would be, is not this user's alone. "
+            "Remove it, or set FARM_HOME to a folder of yours with a shorter path."
+        )
 
 
 def _find_redis_binary() -> str:

@@ -18,7 +18,7 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 def make_alembic_config() -> Config:
     """Return Alembic's configuration; `migrations/env.py` takes the URL from the settings."""
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     return config
 
 

@@ -27,6 +27,7 @@ def engine() -> Engine:
         return create_engine(url, pool_pre_ping=True)
     if url.database:
         with suppress(OSError):  # SQLite tells what is wrong
+            settings().make_home()
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     made = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000})
     event.listen(made, "connect", _prepare_sqlite)

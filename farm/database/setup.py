@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import select
 
 from farm.database import schema, sessions
@@ -20,6 +22,8 @@ def install() -> None:
         DatabaseOutOfDate: the database is of a newer version.
         StorageAway: it cannot be written, or it is another one than that of this database.
     """
+    with suppress(OSError):  # database or storage say what is wrong
+        settings().make_home()
     schema.upgrade()
     store = storage()
     if store.is_marked():

@@ -34,9 +34,9 @@ MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 
 @pytest.fixture(autouse=True)
 def no_broker(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
-    from tests.conftest import fresh_settings
+    from tests.conftest import fresh_settings, use_broker_in_memory
 
-    monkeypatch.setenv("REDIS_URL", "memory://")
+    use_broker_in_memory(monkeypatch)
     fresh_settings()
 
 

@@ -14,6 +14,7 @@ from farm.jobs import bulk, states, tickets
 from farm.jobs.bulk import Action
 from farm.settings import settings
 from farm.storage import storage
+from tests.conftest import use_broker_in_memory
 from tests.jobs.test_jobs import claim, make_job, state, to_state
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -55,7 +56,7 @@ AFTERWARDS = {
 
 @pytest.fixture(autouse=True)
 def a_broker_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REDIS_URL", "memory://")
+    use_broker_in_memory(monkeypatch)
     for cached in (settings, tickets.celery):
         cached.cache_clear()
 

@@ -24,7 +24,7 @@ from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.storage import storage
 from farm.webhooks import deliveries
-from tests.conftest import SAMPLES, fresh_settings
+from tests.conftest import SAMPLES, fresh_settings, use_broker_in_memory
 from web import create_app
 
 DUMP = Path(__file__).with_name("home_of_0_1.sql")
@@ -39,7 +39,7 @@ TOKEN = "farm_of-a-home-of-version-0.1"
 @pytest.fixture
 def upgraded(empty_database: str, farm_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The home of 0.1, brought to this version."""
-    monkeypatch.setenv("REDIS_URL", "memory://")
+    use_broker_in_memory(monkeypatch)
     fresh_settings()
     old = farm_home / "farm.db"
     old.parent.mkdir(parents=True, exist_ok=True)

@@ -386,7 +386,7 @@ def test_the_web_part_that_is_stopped_leaves_no_child(farm_home: Path) -> None:
     # Given a web part that has taken a job
     install()
     port = free_port()
-    environment = os.environ | {"PORT": str(port), "REDIS_URL": "memory://"}
+    environment = os.environ | {"PORT": str(port), "REDIS_URL": ""}
     web = subprocess.Popen([*FARM, "web"], env=environment)
     url = f"http://127.0.0.1:{port}"
     wait_for(lambda: answers(url), pause=0.05)

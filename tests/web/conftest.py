@@ -28,11 +28,9 @@ from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.storage import storage
-from tests.conftest import fresh_settings
+from tests.conftest import fresh_settings, use_broker_in_memory
 from tests.web import bad_pictures
 from web import create_app
-
-BROKER = "memory://"  # tickets go to a queue of this process; nobody takes them
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,7 +53,8 @@ def farm_in(folder: Path, tables: Path, patch: pytest.MonkeyPatch) -> Iterator[N
     """A farm without rows, which this process finds in its environment."""
     patch.setenv("FARM_HOME", str(folder))
     patch.setenv("FARM_MAX_UPLOAD_MB", "2")
-    patch.setenv("REDIS_URL", BROKER)
+    patch.delenv("REDIS_URL", raising=False)
+    use_broker_in_memory(patch)
     for name in ("DATABASE_URL", "FARM_STORAGE"):
         patch.delenv(name, raising=False)
     folder.mkdir(exist_ok=True)

@@ -36,7 +36,7 @@ def port(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
     with pytest.MonkeyPatch.context() as patch, farm_in(folder / "home", tables, patch):
         alone = {"FARM_WEB_THREADS": str(THREADS), "FARM_WEB_STREAMS": "0", "FARM_SILENCE_SECONDS": "1"}
         alone |= {"FARM_LOG_FORMAT": "json", "HOME": str(folder), "XDG_RUNTIME_DIR": ""}
-        environment = os.environ | alone | {"PORT": str(port), "REDIS_URL": "memory://"}
+        environment = os.environ | alone | {"PORT": str(port), "REDIS_URL": ""}
         with (folder / "log").open("w") as log:
             web = subprocess.Popen([*FARM, "web"], env=environment, stdout=log, stderr=log)
         try:

@@ -392,7 +392,7 @@ def test_the_janitors_process_sends_and_what_was_cut_off_comes_again(farm_home: 
     with receiving(Receiver(hanging=True)) as slow, receiving(Receiver()) as receiver:
         ended(slow.url)
         told = ended(receiver.url)
-        process = subprocess.Popen([*FARM, "janitor"], env=os.environ | {"REDIS_URL": "memory://"})
+        process = subprocess.Popen([*FARM, "janitor"], env=os.environ | {"REDIS_URL": ""})
         try:
             wait_for(lambda: the_row(told).status is DeliveryStatus.DELIVERED, pause=0.1)
             assert slow.called.wait(120)
