@@ -201,7 +201,7 @@ def test_a_worker_that_shall_use_a_card_ends_where_there_is_none(
     environment = os.environ | {
         "FARM_HOME": str(tmp_path / "home"),
         "FARM_DEVICE": "cuda",
-        "REDIS_URL": "memory://",
+        "REDIS_URL": "",
         "FARM_LOG_FORMAT": "json",
     }
     subprocess.run([*FARM, "db", "upgrade"], env=environment, check=True, capture_output=True)
