@@ -54,7 +54,7 @@ teardown_appcontext
 """
 VERBS = """
 acknowledge adapt add admit allocate allows apply ask average await beat begin blend build call can
-cancel carry catch check choose classify close collect compare complete compress compute configure
+cancel carry catch check choose classify clean close collect compare complete compress compute configure
 confirm connect convert convolve count create crop cut decide decode decompress delete depends
 describe differentiate divide download draw dump encode end enlarge ensure erase escape estimate
 exchange execute expand expire explain explore extract factorise fail fetch fill filter find finish

@@ -15,7 +15,7 @@ from farm.database import sessions
 from farm.database.models import Job, State, Upload
 from farm.errors import NotFound, WrongState
 from farm.jobs import states
-from farm.pictures import conversions, decode
+from farm.pictures import conversions, decode, sources
 from farm.recipe.formats import FileFormat
 from farm.storage import storage
 from web import samples
@@ -25,7 +25,6 @@ A_YEAR = 365 * 24 * 3600  # s
 A_DAY = 24 * 3600  # s
 LONGEST_SLUG = 40
 BLOCK_BYTES = 1 << 16  # of a file, at once
-UNKNOWN_MIME = "application/octet-stream"  # saved, never shown
 
 blueprint = Blueprint("pictures", __name__)
 
@@ -52,14 +51,14 @@ def get_style(job_id: str, number: int) -> Response:
 
 @blueprint.get("/jobs/<job_id:job_id>/content/whole")
 def get_whole_content(job_id: str) -> Response:
-    """Send the photograph as it came."""
+    """Send the photograph, whole."""
     job = _load_job(job_id)
     return _send_upload(job, job.content)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>/whole")
 def get_whole_style(job_id: str, number: int) -> Response:
-    """Send one of the paintings, from 0, as it came."""
+    """Send one of the paintings, from 0, whole."""
     job = _load_job(job_id)
     return _send_upload(job, _find_style(job, number))
 
@@ -167,15 +166,13 @@ def _send_thumbnail(job: Job, upload: Upload) -> Response:
 
 
 def _send_upload(job: Job, upload: Upload) -> Response:
-    """Send a picture as it came, as the type that its first bytes show.
+    """Send a picture in its own pixels, without what else its file holds.
 
     Raises:
         farm.errors.NotFound: the file is gone.
     """
-    with storage().open(upload.key) as file:
-        kind = decode.find_kind(file.read(decode.HEAD))
-    mime = kind.mime if kind else UNKNOWN_MIME
-    return _send_file(job, upload.key, mime, f"{build_version(job)}-{upload.sha256}")
+    key, mime = sources.provide_clean(upload)
+    return _send_file(job, key, mime, f"{build_version(job)}-{upload.sha256}-clean")
 
 
 def _send_jpeg(key: str, tag: str, seconds: int) -> Response:

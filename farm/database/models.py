@@ -121,6 +121,11 @@ class Upload(Base):
         """Storage key of a small JPEG of it."""
         return f"uploads/{self.sha256}.thumbnail.jpg"
 
+    @property
+    def clean_key(self) -> str:
+        """Storage key of its pixels without what else its file holds, made when first asked for."""
+        return f"uploads/{self.sha256}.clean"
+
 
 def _fold_name(context: Any) -> str:
     return fold(context.get_current_parameters()["name"])

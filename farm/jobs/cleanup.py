@@ -93,6 +93,7 @@ def _expire_uploads(store: Storage) -> None:
             unused = delete(Upload).where(Upload.sha256 == upload.sha256, *_match_unused(session))
             if sessions.execute_count(session, unused):
                 store.delete(upload.thumbnail_key)
+                store.delete(upload.clean_key)
                 store.delete(upload.key)
 
 

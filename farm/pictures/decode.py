@@ -43,19 +43,41 @@ class Kind:
     # Tells it by its first HEAD bytes.
     matches: Callable[[bytes], bool]
     open: Callable[[bytes], Opened]
+    # Returns a whole picture without anything that is neither pixels nor their meaning.
+    clean: Callable[[bytes], bytes]
 
 
 HEAD = 16  # bytes
 KINDS = (
-    Kind("image/jpeg", lambda head: head[:2] == read_jpeg.START, read_jpeg.open_picture),
-    Kind("image/png", lambda head: head[:8] == read_png.SIGNATURE, read_png.open_picture),
-    Kind("image/webp", lambda head: head[:4] + head[8:12] == b"RIFFWEBP", read_webp.open_picture),
-    Kind("image/tiff", lambda head: head[:4] in read_tiff.PREFIXES, read_tiff.open_picture),
-    Kind("image/avif", lambda head: head[4:12] in (b"ftypavif", b"ftypavis"), read_heif.open_picture),
+    Kind(
+        "image/jpeg", lambda head: head[:2] == read_jpeg.START, read_jpeg.open_picture, read_jpeg.clean
+    ),
+    Kind(
+        "image/png", lambda head: head[:8] == read_png.SIGNATURE, read_png.open_picture, read_png.clean
+    ),
+    Kind(
+        "image/webp",
+        lambda head: head[:4] + head[8:12] == b"RIFFWEBP",
+        read_webp.open_picture,
+        read_webp.clean,
+    ),
+    Kind(
+        "image/tiff",
+        lambda head: head[:4] in read_tiff.PREFIXES,
+        read_tiff.open_picture,
+        read_tiff.clean,
+    ),
+    Kind(
+        "image/avif",
+        lambda head: head[4:12] in (b"ftypavif", b"ftypavis"),
+        read_heif.open_picture,
+        read_heif.clean,
+    ),
     Kind(
         "image/heic",
         lambda head: head[4:8] == b"ftyp" and head[8:12] in read_heif.BRANDS,
         read_heif.open_picture,
+        read_heif.clean,
     ),
 )
 RAW_STARTS = (

@@ -30,6 +30,12 @@ class Opened:
     read: Callable[[int | None], tuple[Raster, int]]
 
 
+def write_orientation(orientation: int) -> bytes:
+    """Write EXIF that holds this one tag, without a format's own prefix."""
+    entry = struct.pack("<HHIHH", ORIENTATION, 3, 1, orientation, 0)
+    return b"II*\0\x08\0\0\0\x01\0" + entry + bytes(4)
+
+
 def read_orientation(exif: bytes) -> int:
     """Read the one tag that matters of EXIF; 1, upright, if it is missing or makes no sense."""
     exif = exif.removeprefix(EXIF)

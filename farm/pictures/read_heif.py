@@ -19,6 +19,7 @@ BRANDS = {  # Pillow's names of what may decode it
     **dict.fromkeys((b"mif1", b"msf1", b"mif2", b"miaf"), ("AVIF", "HEIF")),
 }
 METADATA = (b"Exif", b"mime", b"uri ")  # types of items
+NEEDED = (b"ftyp", b"meta", b"mdat", b"moov")  # boxes around all others
 UNKNOWN_ITEM = b"skip"  # type of an item that decoders pass over
 NOT_CODED = 2  # code point: not specified
 
@@ -77,6 +78,17 @@ def erase_metadata(data: bytes) -> bytes:
         length = max(0, min(length, len(data) - first))
         erased[first : first + length] = bytes(length)
     return bytes(erased)
+
+
+def clean(data: bytes) -> bytes:
+    """Return the same picture, of the same length, without anything else that can be told apart."""
+    cleaned, behind = bytearray(erase_metadata(data)), 0
+    for kind, start, end in _iterate_boxes(data, 0, len(data)):
+        behind = end
+        if kind not in NEEDED:
+            cleaned[start:end] = bytes(end - start)
+    cleaned[behind:] = bytes(len(data) - behind)
+    return bytes(cleaned)
 
 
 def _iterate_boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageChops
 
 from farm.pictures.colour import Colour, Unsupported
-from farm.pictures.parts import EXIF, MAX_PROFILE, Opened, read_orientation
+from farm.pictures.parts import EXIF, MAX_PROFILE, Opened, read_orientation, write_orientation
 from farm.pictures.pixels import Raster, simplify
 
 SIGNATURE = b"\xff\xd8\xff"
 START, END = b"\xff\xd8", b"\xff\xd9"
 SCAN, APP0, APP1, APP2, APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
-ABOUT = {0xFE, *range(0xE0, 0xF0)}  # comments and what programs add
-NEEDED = {APP0: b"JFIF\0", APP14: b"Adobe"}  # of those: how samples are to be understood
+NEEDED = {APP0: (b"JFIF\0", 12), APP14: (b"Adobe", 12)}  # of those: how samples are to be understood
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 LS_FRAME = 0xF7  # of JPEG-LS
+ABOUT = {*range(0xE0, 0xFF)} - {LS_FRAME}  # comments and what programs add
 ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers of no length
 PROFILE = b"ICC_PROFILE\0"
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends a scan's data
@@ -33,11 +33,12 @@ class Segments:
     """The segments of a file up to the end of its first picture."""
 
     # Pieces for a decoder; after each of a scan's data comes None.
-    kept: list[memoryview | None] = field(default_factory=list)
+    kept: list[bytes | memoryview | None] = field(default_factory=list)
     frame: tuple[int, bytes] | None = None  # its marker and body
     exif: bytes = b""
     profile: dict[int, bytes] = field(default_factory=dict)  # its pieces by number
     scans: list[bytes] = field(default_factory=list)  # headers
+    needed: int = 0  # pieces at the beginning that say how samples are to be understood
 
 
 def open_picture(data: bytes) -> Opened:
@@ -73,6 +74,21 @@ def _read(segments: Segments, enough: int | None) -> tuple[Raster, int]:
     return Raster(simplify(image), colour), read_orientation(segments.exif)
 
 
+def clean(data: bytes) -> bytes:
+    """Return the same picture with its profile and its orientation, and nothing else."""
+    found = _take_apart(data)
+    if (orientation := read_orientation(found.exif)) != 1:
+        found.kept.insert(found.needed, _build_segment(APP1, EXIF + write_orientation(orientation)))
+    for number in sorted(found.profile, reverse=True):
+        head = PROFILE + bytes((number, len(found.profile)))
+        found.kept.insert(found.needed, _build_segment(APP2, head + found.profile[number]))
+    return _build_file(found, PADDINGS[0])
+
+
+def _build_segment(marker: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
+
+
 def _iterate_segments(data: bytes) -> Iterator[tuple[int, memoryview, memoryview]]:
     """Yield marker, body and the whole of each segment; after a scan's header its data as marker 0."""
     view, at = memoryview(data), len(START)
@@ -103,8 +119,14 @@ def _take_apart(data: bytes) -> Segments:
             found.exif = bytes(body)
         elif marker == APP2 and bytes(body[: len(PROFILE)]) == PROFILE and len(body) > len(PROFILE) + 2:
             found.profile.setdefault(body[len(PROFILE)], bytes(body[len(PROFILE) + 2 :]))
-        elif marker not in ABOUT or bytes(body[:5]) == NEEDED.get(marker):
+        elif marker not in ABOUT:
             found.kept.append(whole)
+        elif (needed := NEEDED.get(marker)) and bytes(body[:5]) == needed[0]:
+            own = bytes(body[: needed[1]]) + bytes(
+                2 if marker == APP0 else 0
+            )  # JFIF's without a thumbnail
+            found.kept.insert(found.needed, _build_segment(marker, own))
+            found.needed += 1
         if marker == 0:
             found.kept.append(None)
         elif marker == SCAN:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from farm.pictures.colour import Colour, Unsupported
-from farm.pictures.parts import MAX_PROFILE, Opened, read_orientation
+from farm.pictures.parts import MAX_PROFILE, Opened, read_orientation, write_orientation
 from farm.pictures.pixels import Raster, simplify
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT")  # with the checksums that they came with
+COLOURS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 END = b"\0\0\0\0IEND\xaeB`\x82"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = CHANNELS
@@ -72,6 +73,21 @@ class Chunks:
         self.header = Header(bytes(self.others[b"IHDR"]))
         if self.header.colour not in CHANNELS:
             raise ValueError("its header names no kind of colour")
+
+
+def clean(data: bytes) -> bytes:
+    """Return the same picture with what its colours mean and its orientation, and nothing else."""
+    chunks = Chunks(data)
+    header, *rest = chunks.kept
+    colours = [_build_chunk(kind, chunks.others[kind]) for kind in COLOURS if kind in chunks.others]
+    orientation = read_orientation(bytes(chunks.others.get(b"eXIf", b"")))
+    turned = [] if orientation == 1 else [_build_chunk(b"eXIf", write_orientation(orientation))]
+    return b"".join((SIGNATURE, header, *colours, *turned, *rest, END))
+
+
+def _build_chunk(kind: bytes, body: bytes | memoryview) -> bytes:
+    checksum = zlib.crc32(body, zlib.crc32(kind))
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
 
 
 def _iterate_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ UNSIGNED, SIGNED, FLOAT, UNDEFINED = 1, 2, 3, 4
 PREMULTIPLIED, STRAIGHT, COREL = 1, 2, 999  # of EXTRA: alpha
 PLAIN = {1: "u1", 2: "u2", 4: "u4", 8: "u8"}
 FLOATS = {2: "f2", 4: "f4", 8: "f8"}
+OLD_JPEG = 6  # compression whose parts may lie anywhere
+HEADER = 8  # bytes
 LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)  # compressions that give back the very bytes
 JPEGS = (6, 7)
 DIFFERENCES, FLOAT_DIFFERENCES = 2, 3  # of PREDICTOR
@@ -118,6 +121,24 @@ def open_picture(data: bytes) -> Opened:
     pages = _find_pages(data)
     size = _get_number(pages[0], WIDTH), _get_number(pages[0], LENGTH)
     return Opened(size, len(pages) > 1, lambda enough: _read(data, pages[0]))
+
+
+def clean(data: bytes) -> bytes:
+    """Return the same picture with its profile and its orientation, and nothing else.
+
+    Raises:
+        ValueError: where its pixels are is not said plainly.
+    """
+    page = _find_pages(data)[0]
+    tiled = TILE_OFFSETS in page
+    place, size = (TILE_OFFSETS, TILE_COUNTS) if tiled else (OFFSETS, COUNTS)
+    offsets, counts = _get_numbers(page, place), _get_numbers(page, size)
+    if _get_number(page, COMPRESSION, 1) == OLD_JPEG or not offsets or len(offsets) != len(counts):
+        raise ValueError("its pixels cannot be told from the rest")
+    entries = {tag: page[tag] for tag in (*KEPT, ORIENTATION, PROFILE) if tag in page}
+    segments = [data[offset : offset + count] for offset, count in zip(offsets, counts, strict=True)]
+    entries[place] = tuple(accumulate(counts[:-1], initial=HEADER))
+    return _write_directory(b"".join((data[:HEADER], *segments)), entries)
 
 
 def _find_pages(data: bytes) -> list[Page]:
@@ -269,7 +290,7 @@ def _write_directory(data: bytes, entries: dict[int, Any]) -> bytes:
             place = packed.ljust(4, b"\0")
         table += struct.pack(order + "HHI", tag, kind, count) + place
     header = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", start)
-    return b"".join((header, memoryview(data)[8:], bytes(len(data) % 2), table, bytes(4), tail))
+    return b"".join((header, memoryview(data)[HEADER:], bytes(len(data) % 2), table, bytes(4), tail))
 
 
 def _pack(order: str, tag: int, value: Any) -> tuple[int, int, bytes]:

@@ -581,3 +581,40 @@ def test_thumbnails_hold_nothing_but_pixels(kind: str) -> None:
     assert SECRET not in thumbnail
     with Image.open(io.BytesIO(thumbnail)) as image:
         assert set(image.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density", "icc_profile"}
+
+
+@pytest.mark.parametrize("kind", files_with_secrets())
+def test_a_clean_file_has_the_same_pixels_and_nothing_else(kind: str) -> None:
+    data = files_with_secrets()[kind]
+    found = decode.find_kind(data[: decode.HEAD])
+    assert found
+    cleaned = found.clean(data)
+    assert SECRET not in cleaned
+    assert decode.find_kind(cleaned[: decode.HEAD]) == found
+    assert np.array_equal(read(cleaned), read(data))
+
+
+def turned_and_coloured() -> dict[str, bytes]:
+    """Files on their side, with a profile; the chart's sides differ, so that a lost turn shows."""
+    image = Image.fromarray(CHART)
+    both = {"exif": ON_ITS_SIDE, "icc_profile": profile(b"RGB ", 1.8)}
+    deep = quantise(RGB, "u2").tobytes()
+    tags: dict[str, Any] = {"tag_274": 6, "tag_34675": profile(b"RGB ", 1.8)}
+    return {
+        "JPEG": save(image, "JPEG", comment=SECRET, **both),
+        "JPEG in inks": save(image.convert("CMYK"), "JPEG", **both),
+        "PNG": png(CHART, iccp(profile(b"RGB ", 1.8)), chunk(b"eXIf", ON_ITS_SIDE[6:])),
+        "WebP": save(image, "WEBP", **both),
+        "AVIF": save(image, "AVIF", **both),
+        "TIFF": tiff([deep[:4608], deep[4608:]], SIZE, 16, 3, 2, **tags, tag_278=16),
+    }
+
+
+@pytest.mark.parametrize("kind", turned_and_coloured())
+def test_a_clean_file_keeps_its_turn_and_its_colours(kind: str) -> None:
+    data = turned_and_coloured()[kind]
+    found = decode.find_kind(data[: decode.HEAD])
+    assert found
+    picture = read(data)
+    assert picture.shape == (48, 32, 3)
+    assert np.array_equal(read(found.clean(data)), picture)
