@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Token
+from farm.database.names import has_visible
 from farm.errors import InvalidInput, NotFound, Problem
 
 PREFIX = "farm_"  # so that a token that got somewhere it should not be is known for what it is
@@ -32,8 +33,8 @@ def create(session: Session, name: str) -> str:
         InvalidInput: the name cannot be one, or has a token already.
     """
     name = " ".join(name.split())
-    if not (1 <= len(name) <= NAME_LENGTH and name.isprintable()):
-        raise InvalidInput(Problem("name", f"must have 1 to {NAME_LENGTH} characters that can be shown"))
+    if not (has_visible(name) and len(name) <= NAME_LENGTH and name.isprintable()):
+        raise InvalidInput(Problem("name", f"must have 1 to {NAME_LENGTH} characters that can be seen"))
     token = PREFIX + secrets.token_urlsafe(BYTES)
     try:
         with session.begin_nested():

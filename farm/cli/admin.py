@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from farm import tokens
-from farm.cli.root import console, main
+from farm.cli.root import console, main, output
 from farm.database import schema, sessions
 from farm.recipe.recipe import AUTOMATIC, Features, list_values
 from farm.settings import settings
@@ -31,7 +30,7 @@ def list_weights() -> None:
     for network in NETWORKS.values():
         found = "yes" if network.name in present else "no"
         table.add_row(network.name, network.source, f"{network.megabytes} MB", found)
-    Console().print(table)
+    output.print(table)
     click.echo(f"cache: {folder}")
     first = next((name for name in AUTOMATIC if name in present), None)
     choice = f"paints with {first}" if first else f"fetches {', else '.join(AUTOMATIC)}"
@@ -98,7 +97,7 @@ def create_token(name: str) -> None:
     click.echo(token)
     if not settings().require_token:
         console.print(
-            "[yellow]The farm asks for tokens once FARM_REQUIRE_TOKEN=1 is set for its web part."
+            "The farm asks for tokens once FARM_REQUIRE_TOKEN=1 is set for its web part.", style="yellow"
         )
 
 
@@ -111,7 +110,7 @@ def list_tokens() -> None:
     for each in found:
         used = f"{each.used_at:%Y-%m-%d %H:%M}" if each.used_at else "never"
         table.add_row(each.name, f"{each.created_at:%Y-%m-%d %H:%M}", used)
-    Console().print(table if found else "Nobody has a token.")
+    output.print(table if found else "Nobody has a token.")
 
 
 @token.command("revoke")

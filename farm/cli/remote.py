@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Column, Table
 
 from farm.cli import client
 from farm.cli import wait as waiting
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import console, main
+from farm.cli.root import output as screen
+from farm.database.names import make_printable
 from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, WEBHOOK_MEANS
 from farm.settings import settings
 
@@ -97,9 +98,9 @@ def status(job_id: str | None, as_json: bool, url: str) -> None:
         left = "" if job["eta_seconds"] is None else f"{job['eta_seconds']:.0f} s"
         done, level = f"{job['progress']:.0%}", f"{job['level']}/{job['levels']}"
         table.add_row(job["id"], job["name"], job["state"], done, level, left)
-    Console().print(table)
+    screen.print(table)
     if job_id and found[0]["error"]:
-        raise click.ClickException(found[0]["error"])
+        raise click.ClickException(make_printable(found[0]["error"]))
 
 
 @main.command()

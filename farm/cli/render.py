@@ -102,6 +102,6 @@ def render(
             say=console.print,
             show=show,
         )
-    console.print(f"[green]{output}[/] {report['width']} x {report['height']}, {report['seconds']} s")
+    console.print(f"{output} {report['width']} x {report['height']}, {report['seconds']} s")
     if as_json:
         click.echo(json.dumps(report))

@@ -6,12 +6,29 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from farm.database import sessions
+from farm.database.names import make_printable
 from farm.errors import FarmError
 
-console = Console(stderr=True, highlight=False)
+
+class Screen(Console):
+    """Console that shows text as it is: no markup, no emoji codes, escapes for control characters.
+
+    Names come from strangers; colours are given by `style`.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Render a string, of a table's cell, too."""
+        return super().render_str(make_printable(text), **options)
+
+
+console, output = Screen(stderr=True), Screen()
 
 
 class Farm(click.Group):
@@ -21,11 +38,10 @@ class Farm(click.Group):
         try:
             return super().invoke(ctx)
         except FarmError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(make_printable(str(error))) from error
         except DBAPIError as error:
-            raise click.ClickException(
-                f"The database {sessions.redact_url()}: {str(error.orig).strip()}."
-            ) from error
+            detail = make_printable(str(error.orig).strip())
+            raise click.ClickException(f"The database {sessions.redact_url()}: {detail}.") from error
 
 
 @click.group(cls=Farm, context_settings={"help_option_names": ["-h", "--help"]})

@@ -24,11 +24,12 @@ from pathlib import Path
 
 import click
 import redis
-from rich.console import Console
-from rich.markup import escape
+import structlog
 from rich.table import Table
 
+from farm import log
 from farm.cli.devices import list_devices
+from farm.cli.root import Screen
 from farm.database import sessions
 from farm.database.setup import install
 from farm.jobs import states
@@ -40,7 +41,7 @@ LONGEST_BACK_OFF = 30.0  # s
 STEADY_SECONDS = 60.0  # of life, after which a child's back-off is reset
 START_SECONDS = 20.0  # for the private server to answer
 
-console = Console(stderr=True, highlight=False)
+console = Screen(stderr=True)
 
 
 @dataclass
@@ -87,7 +88,7 @@ class Child:
         try:
             self.process.wait(self.grace)
         except subprocess.TimeoutExpired:
-            console.print(f"[yellow]{self.name} did not stop within {self.grace:.0f} s: killed")
+            _report(f"{self.name} did not stop within {self.grace:.0f} s: killed", "yellow")
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
@@ -103,7 +104,7 @@ class Child:
         if now - self.started > STEADY_SECONDS:
             self.back_off = 1.0
         reason = f"signal {-code}" if code < 0 else f"exit status {code}"
-        console.print(f"[red]{self.name} ended ({reason}); again in {self.back_off:.0f} s")
+        _report(f"{self.name} ended ({reason}); again in {self.back_off:.0f} s", "red")
         self.start_at = now + self.back_off
         self.back_off = min(LONGEST_BACK_OFF, self.back_off * 2)
         self.process = None
@@ -117,6 +118,7 @@ def run_farm() -> None:
             cannot be had.
     """
     config = settings()
+    log.configure()
     try:
         config.make_home()
     except OSError as error:
@@ -129,6 +131,14 @@ def run_farm() -> None:
         if config.database_url.startswith("sqlite"):
             _requeue_interrupted(children)
         _supervise(config, children)
+
+
+def _report(text: str, style: str = "") -> None:
+    """Report to whoever watches the terminal, or in the log's JSON."""
+    if settings().log_format == "json":
+        structlog.get_logger().info(text)
+    else:
+        console.print(text, style=style, soft_wrap=True)
 
 
 def _supervise(config: Settings, children: list[Child]) -> None:
@@ -147,10 +157,10 @@ def _supervise(config: Settings, children: list[Child]) -> None:
             for child in children:
                 child.revive(time.monotonic())
     finally:
-        console.print("stopping ...")
+        _report("stopping ...")
         for child in reversed(children):
             child.stop()
-        console.print("stopped. Jobs and pictures are kept; `farm up` goes on with them.")
+        _report("stopped. Jobs and pictures are kept; `farm up` goes on with them.")
 
 
 def _requeue_interrupted(children: list[Child]) -> None:
@@ -158,7 +168,7 @@ def _requeue_interrupted(children: list[Child]) -> None:
     names = [child.environment["FARM_WORKER_NAME"] for child in children if child.environment]
     with sessions.write_session() as session:
         for job_id in states.requeue_by_workers(session, names):
-            console.print(f"job {job_id} was cut off, and goes on", soft_wrap=True)
+            _report(f"job {job_id} was cut off, and goes on")
 
 
 def build_children(config: Settings) -> list[Child]:
@@ -229,7 +239,7 @@ def _find_redis_binary() -> str:
 
 
 def _warn(line: str) -> None:
-    console.print(f"[yellow]{escape(line)}", soft_wrap=True)
+    _report(line, "yellow")
 
 
 def _find_local_host(config: Settings) -> str:
@@ -324,6 +334,16 @@ def _wait_for_web(config: Settings, stop: list[int]) -> None:
 
 
 def _print_summary(config: Settings, children: list[Child]) -> None:
+    if config.log_format == "console":
+        console.print(_build_summary(config, children))
+    if config.host not in LOOPBACK and not config.require_token:
+        _report(
+            "Whoever reaches this machine can use the farm. FARM_REQUIRE_TOKEN=1 asks a token.", "yellow"
+        )
+    _report(f"The farm is at {build_url(config)}   Ctrl-C stops it.", "bold green")
+
+
+def _build_summary(config: Settings, children: list[Child]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2))
     for child in children:
         pid = child.process.pid if child.process else "-"
@@ -331,9 +351,4 @@ def _print_summary(config: Settings, children: list[Child]) -> None:
     table.add_row("database", sessions.redact_url())
     table.add_row("storage", config.storage)
     table.add_row("weights", str(config.weights_dir))
-    console.print(table)
-    if config.host not in LOOPBACK and not config.require_token:
-        console.print(
-            "[yellow]Whoever reaches this machine can use the farm. FARM_REQUIRE_TOKEN=1 asks a token."
-        )
-    console.print(f"\n[bold green]The farm is at {build_url(config)}[/]   Ctrl-C stops it.\n")
+    return table

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from farm.cli.client import Client, Unavailable
+from farm.database.names import make_printable
 from farm.errors import InvalidInput, Problem
 from farm.recipe.formats import FORMATS, UPLOADED
 
@@ -79,7 +80,8 @@ def wait_for_all(farm: Client, sent: list[dict[str, Any]], output: Path | None, 
     """
     with _build_progress(console) as progress:
         watched = [
-            _Watched(job, progress.add_task(job["name"], total=1.0, status=job["state"])) for job in sent
+            _Watched(job, progress.add_task(make_printable(job["name"]), total=1.0, status=""))
+            for job in sent
         ]
         try:
             for done in _watch(farm, watched, progress):
@@ -93,10 +95,10 @@ def wait_for_all(farm: Client, sent: list[dict[str, Any]], output: Path | None, 
 
 def _build_progress(console: Console) -> Progress:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.percentage:3.0f} %"),
-        TextColumn("{task.fields[status]}"),
+        TextColumn("{task.fields[status]}", markup=False),
         TimeElapsedColumn(),
     )
     return Progress(*columns, console=console)
@@ -132,7 +134,7 @@ def _describe(job: dict[str, Any]) -> str:
     if job["state"] == "running" and job["levels"]:
         left = "" if job["eta_seconds"] is None else f", {job['eta_seconds']:.0f} s left"
         return f"level {job['level']}/{job['levels']}{left}"
-    return str(job["waiting_for"] or job["error"] or job["state"])
+    return make_printable(str(job["waiting_for"] or job["error"] or job["state"]))
 
 
 def _fetch(farm: Client, job: dict[str, Any], output: Path | None, console: Console) -> None:

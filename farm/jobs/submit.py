@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Job, Upload
-from farm.database.names import can_be_shown
+from farm.database.names import can_be_shown, has_visible
 from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
@@ -136,12 +136,14 @@ class Submission:
 
 
 def _check_name(name: str) -> str:
-    """Return the name without needless blanks.
+    """Return the name without needless blanks; empty if nothing of it can be seen.
 
     Raises:
         InvalidInput: it is too long, or cannot be shown.
     """
     name = " ".join(name.split())
+    if not has_visible(name):
+        return ""
     if not can_be_shown(name):
         raise InvalidInput(Problem("name", "has characters that cannot be shown"))
     if len(name) > NAME_LENGTH:

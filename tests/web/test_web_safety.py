@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
@@ -131,3 +132,7 @@ def test_json_where_a_form_is_expected_says_so(client: FlaskClient) -> None:
     answer = client.post("/api/v1/jobs", json={"size": 64})
     assert answer.status_code == 415
     assert "multipart/form-data" in answer.get_json()["detail"]
+
+
+def test_a_name_of_which_nothing_can_be_seen_is_none(post_api: Callable[..., TestResponse]) -> None:
+    assert post_api(name="\u3164\u200d \u200b").get_json()["name"] == "Untitled"
