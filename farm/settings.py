@@ -573,7 +573,7 @@ class Settings(BaseSettings):
         if secret := _read_if_any(path):
             return secret
         self.make_home()
-        with _lock_folder(self.home):
+        with lock_folder(self.home):
             if secret := _read_if_any(path):  # somebody else was quicker
                 return secret
             secret = secrets.token_urlsafe(32)
@@ -600,11 +600,15 @@ def _read_if_any(path: Path) -> str:
 
 
 @contextmanager
-def _lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which is on no file of it."""
+def lock_folder(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder's lock, which is on no file of it.
+
+    Raises:
+        BlockingIOError: another process has it, and this one does not wait.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(handle)

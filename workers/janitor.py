@@ -67,6 +67,7 @@ class Janitor:
             self._round_at = now
             self._requeue(now)
             self._sweep(now)
+            sessions.checkpoint()
         except OperationalError as error:
             self._watched.clear()
             logger.warning("the database is away", error=str(error.orig))

@@ -77,9 +77,12 @@ def upgrade_database() -> None:
 
 @database.command("check")
 def check_database() -> None:
-    """Check that the tables are those of this version; exit status 1 if not."""
+    """Check that the database is whole and of this version; exit status 1 if not."""
+    click.echo(sessions.describe_version())
     schema.check_version()
-    click.echo("The database is up to date.")
+    if damage := sessions.list_damage():
+        raise click.ClickException("\n".join(["The database is damaged:", *damage]))
+    click.echo("The database is whole and up to date.")
 
 
 @main.group()

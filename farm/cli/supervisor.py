@@ -348,7 +348,7 @@ def _build_summary(config: Settings, children: list[Child]) -> Table:
     for child in children:
         pid = child.process.pid if child.process else "-"
         table.add_row(child.name, child.location, f"process {pid}")
-    table.add_row("database", sessions.redact_url())
+    table.add_row("database", sessions.redact_url(), sessions.describe_version())
     table.add_row("storage", config.storage)
     table.add_row("weights", str(config.weights_dir))
     return table

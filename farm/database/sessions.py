@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -9,12 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CursorResult, Engine, Executable, Row, create_engine, event, func, select
+from sqlalchemy import CursorResult, Engine, Executable, Row, create_engine, event, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from farm.settings import settings
+from farm.settings import lock_folder, settings
 
 BUSY_MILLISECONDS = 5000  # a SQLite writer waits this long for another
 
@@ -51,15 +52,59 @@ def redact_url() -> str:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Set the write-ahead log, so that readers and one writer do not wait for each other."""
+    """Set the write-ahead log, so that readers and one writer do not wait for each other.
+
+    No connection checkpoints it by itself (`checkpoint`).
+    """
     connection.isolation_level = None  # SQLAlchemy's `begin` event begins, not the driver
     for pragma in (
         "journal_mode=WAL",
+        "wal_autocheckpoint=0",
         f"busy_timeout={BUSY_MILLISECONDS}",
         "foreign_keys=ON",
         "synchronous=NORMAL",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def checkpoint() -> None:
+    """Bring what was written from SQLite's log into its database, unless another process is at it.
+
+    Below 3.51.3 a checkpoint that begins while another connection commits can damage the database, and
+    each connection would begin them by itself: https://sqlite.org/wal.html#walresetbug. So the janitor
+    alone does, and holds the lock of writers meanwhile.
+    """
+    file = make_url(settings().database_url).database
+    if engine().dialect.name != "sqlite" or not file:
+        return
+    with (
+        suppress(BlockingIOError),
+        lock_folder(Path(file).parent, wait=False),
+        write_session() as writer,
+    ):
+        writer.execute(text("SELECT 1"))  # which begins, and so takes the lock
+        with _make_autocommit(engine()).connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def describe_version() -> str:
+    """Return the database's name and version; of SQLite also its bug, and what is done about it."""
+    if engine().dialect.name != "sqlite":
+        with engine().connect() as connection:
+            return f"PostgreSQL {connection.exec_driver_sql('SHOW server_version').scalar_one()}"
+    found = sqlite3.sqlite_version_info
+    fixed = found >= (3, 51, 3) or (3, 50, 7) <= found < (3, 51) or (3, 44, 6) <= found < (3, 45)
+    note = "" if fixed else " (its log is checkpointed by the janitor alone: below 3.51.3 it has a bug)"
+    return f"SQLite {sqlite3.sqlite_version}{note}"
+
+
+def list_damage() -> list[str]:
+    """Return what SQLite finds wrong in its file, a line each; nothing for other databases."""
+    if engine().dialect.name != "sqlite":
+        return []
+    with _make_autocommit(engine()).connect() as connection:
+        lines = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+    return [] if lines == ["ok"] else [str(line) for line in lines]
 
 
 def _begin_immediate(connection: Any) -> None:

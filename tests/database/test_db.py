@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from click.testing import CliRunner, Result
 from sqlalchemy import bindparam, create_engine, select, text
 from sqlalchemy.exc import DBAPIError
 
+from farm.cli import main
 from farm.database import sessions
 from farm.database.models import Worker
-from farm.settings import settings
+from farm.database.setup import install
+from farm.settings import lock_folder, settings
+from workers.janitor import Janitor
 
 ONE = select(Worker.device).where(Worker.name == bindparam("name"))
 
@@ -61,6 +67,43 @@ def test_a_glance_outlasts_the_end_of_its_connection(worker: str) -> None:
     row = sessions.read_one(ONE, name="a")
     assert row is not None
     assert row.device == "CPU"
+
+
+def test_no_connection_checkpoints_and_the_janitors_round_does(farm_home: Path) -> None:
+    # Given more in the log than SQLite would leave there by itself
+    install()
+    with sessions.write_session() as session:
+        session.execute(text("CREATE TABLE large (page BLOB)"))
+        session.execute(text("INSERT INTO large VALUES (zeroblob(8000000))"))
+    file, log = farm_home / "farm.db", farm_home / "farm.db-wal"
+    with sessions.read_session() as session:
+        assert session.scalar(text("PRAGMA wal_autocheckpoint")) == 0
+    assert file.stat().st_size < 8_000_000 < log.stat().st_size
+    # While another process is at it, nobody else is
+    with lock_folder(farm_home):
+        sessions.checkpoint()
+        assert file.stat().st_size < 8_000_000
+    Janitor().run_round()
+    assert file.stat().st_size > 8_000_000
+
+
+def test_a_check_names_the_database_and_what_is_wrong_with_it(database: str, farm_home: Path) -> None:
+    def check() -> Result:
+        return CliRunner().invoke(main, ["db", "check"])
+
+    good = check()
+    assert good.exit_code == 0
+    assert good.output.startswith("SQLite 3." if database == "sqlite" else "PostgreSQL 1")
+    assert "whole and up to date" in good.output
+    if database == "sqlite":
+        sessions.close()
+        file = farm_home / "farm.db"
+        with file.open("r+b") as data:
+            data.seek(file.stat().st_size - 4096)
+            data.write(b"\xff" * 4096)
+        bad = check()
+        assert bad.exit_code == 1
+        assert "damaged" in bad.output or "malformed" in bad.output
 
 
 @pytest.mark.usefixtures("worker")
