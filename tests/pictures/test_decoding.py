@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
@@ -28,6 +29,7 @@ from farm.database.setup import install
 from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, decoder_pool
 from farm.pictures.decoder_pool import CheckRequest, Limits, Pool
+from tests.pictures.chart import chunk, png, tiff
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
 
@@ -263,6 +265,10 @@ def neediest() -> Iterator[bytes]:
     yield save(gradient(SIDE, SIDE, "P"), "PNG", transparency=bytes(range(256)), **turned)
     yield save(grey_16_bit(SIDE, SIDE), "PNG", **turned)
     yield save(gradient(SIDE, SIDE, "F"), "TIFF")
+    deep = np.asarray(transparent, np.uint16) * np.uint16(257)
+    yield png(deep, chunk(b"eXIf", LYING["exif"][6:]))
+    floats = zlib.compress((deep / 65535).astype(np.float32).tobytes(), 1)
+    yield tiff([floats], (SIDE, SIDE), 32, 4, 2, tag_259=8, tag_338=2, tag_339=(3, 3, 3, 3))
     yield save(gradient(SIDE, SIDE, "1"), "TIFF", compression="group4")
 
 

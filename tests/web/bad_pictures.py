@@ -9,6 +9,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from tests.pictures import chart
+
 EXIF_ORIENTATION = 0x0112
 
 
@@ -44,6 +46,27 @@ def grey_16_bit() -> bytes:
 def truncated_photo() -> bytes:
     whole = encoded(picture(640, 480), quality=95)
     return whole[: len(whole) // 2]
+
+
+def glued_photo() -> bytes:
+    """A truncated one with the marker of its end."""
+    return truncated_photo() + b"\xff\xd9"
+
+
+def half_a_png() -> bytes:
+    """One that ends in order, after half of its rows."""
+    return chart.png_of_rows(bytes(60 * (1 + 3 * 160)), (160, 120), 8, 2)
+
+
+def raw_camera_file() -> bytes:
+    """A DNG, whose first page is a preview."""
+    return chart.tiff([bytes(160 * 120 * 3)], (160, 120), 8, 3, 2, tag_50706=b"\1\4\0\0")
+
+
+def planar_tiff() -> bytes:
+    """16 bits, planes apart."""
+    planes = np.asarray(picture(), np.uint16).transpose(2, 0, 1) * np.uint16(257)
+    return chart.tiff([plane.tobytes() for plane in planes], (160, 120), 16, 3, 2, tag_284=2)
 
 
 def huge_png(side: int = 60_000) -> bytes:

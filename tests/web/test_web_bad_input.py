@@ -24,6 +24,9 @@ Post = Callable[..., TestResponse]
 
 BAD_PICTURES: dict[str, tuple[dict[str, Any], int, str]] = {
     "a truncated JPEG": ({"content": bad.truncated_photo()}, 415, "content"),
+    "a truncated JPEG with an end": ({"content": bad.glued_photo()}, 415, "content"),
+    "a PNG with half its rows": ({"styles": [bad.half_a_png()]}, 415, "style"),
+    "a raw camera file": ({"content": bad.raw_camera_file()}, 415, "content"),
     "60000 x 60000 in few bytes": ({"content": bad.huge_png()}, 413, "content"),
     "an empty photograph": ({"content": b""}, 422, "content"),
     "text as a painting": ({"styles": [bad.photo(), bad.TEXT]}, 415, "style"),
@@ -252,6 +255,9 @@ def test_the_form_says_all_that_is_wrong_at_once(post_form: Post) -> None:
 GOOD_PICTURES = {
     "CMYK JPEG": (bad.encoded(bad.picture(mode="CMYK")), (96, 72)),
     "16-bit grey PNG": (bad.grey_16_bit(), (96, 72)),
+    "planar TIFF": (bad.planar_tiff(), (96, 72)),
+    "AVIF": (bad.encoded(bad.picture(), "AVIF"), (96, 72)),
+    "a JPEG without its end": (bad.photo()[:-2], (96, 72)),
     "a photo turned by EXIF": (bad.rotated_photo(), (72, 96)),
 }
 
