@@ -59,7 +59,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by what its fixtures need, and group those that share what takes long to make."""
+    """Mark each test by what its fixtures need, group those that share what takes long to make, and let
+    groups come first."""
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         for fixture in MARKER_OF.keys() & used:
@@ -67,6 +68,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture in GROUP_OF.keys() & used:
             if not item.get_closest_marker("xdist_group"):
                 item.add_marker(pytest.mark.xdist_group(GROUP_OF[fixture]))
+    # Groups first, each of which one process works through: a long one begun last would be waited for.
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from farm.engine.optimise import Step, stylize
 from farm.errors import InvalidInput, RenderFailed
 from farm.pictures.pixels import Picture
 from farm.recipe import Recipe
+from farm.recipe.recipe import PRESETS, Schedule
 from tests.conftest import load_sample
 
 SETTINGS = {"size": 64, "start_size": 32, "iterations": (7, 5, 4)}
@@ -44,6 +46,15 @@ def run(
     return list(stylize(*pictures, recipe, engine, resume=resume))
 
 
+def run_and_save(engine: Engine, pictures: Pictures, folder: Path, **settings: Any) -> list[Step]:
+    """All steps of a rendering; after each there is a checkpoint in the folder, named by its number."""
+    steps = []
+    for step in stylize(*pictures, Recipe.parse(SETTINGS | settings), engine):
+        step.checkpoint().write(folder / str(step.done))
+        steps.append(step)
+    return steps
+
+
 def stopped_after(
     engine: Engine, pictures: Pictures, done: int, path: Path, **settings: object
 ) -> Checkpoint:
@@ -55,17 +66,31 @@ def stopped_after(
     raise AssertionError("it ended before")
 
 
+@pytest.fixture(scope="module")
+def whole_file(engine: Engine, pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A checkpoint after three iterations."""
+    path = tmp_path_factory.mktemp("checkpoint") / "c"
+    stopped_after(engine, pictures, 3, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(whole_file: bytes, tmp_path: Path) -> Path:
+    """A file of this test's own that holds it."""
+    (tmp_path / "c").write_bytes(whole_file)
+    return tmp_path / "c"
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-@pytest.mark.parametrize("iterations", [1, 7, 9, 12, 15])
 def test_a_resumed_rendering_is_the_uninterrupted_one_bit_for_bit(
-    engine: Engine, pictures: Pictures, tmp_path: Path, optimizer: str, iterations: int
+    engine: Engine, pictures: Pictures, tmp_path: Path, optimizer: str
 ) -> None:
-    whole = run(engine, pictures, optimizer=optimizer)
-    saved = stopped_after(engine, pictures, iterations, tmp_path / "c", optimizer=optimizer)
-    rest = run(engine, pictures, saved, optimizer=optimizer)
-    assert [step.done for step in rest] == list(range(iterations + 1, 17))
-    assert [step.losses for step in rest] == [step.losses for step in whole[iterations:]]
-    assert np.array_equal(rest[-1].picture(), whole[-1].picture())
+    whole = run_and_save(engine, pictures, tmp_path, optimizer=optimizer)
+    for done in (1, 7, 9, 12, 15):  # at a level's beginning, in the middle and at its end
+        rest = run(engine, pictures, read(tmp_path / str(done)), optimizer=optimizer)
+        assert [step.done for step in rest] == list(range(done + 1, 17))
+        assert [step.losses for step in rest] == [step.losses for step in whole[done:]]
+        assert np.array_equal(rest[-1].picture(), whole[-1].picture())
 
 
 def test_a_level_that_was_left_early_stays_left(
@@ -108,40 +133,32 @@ def test_seconds_count_over_all_runs(engine: Engine, pictures: Pictures, tmp_pat
     ],
 )
 def test_a_checkpoint_of_another_recipe_is_refused(
-    engine: Engine, pictures: Pictures, tmp_path: Path, settings: dict[str, object], told: str
+    engine: Engine, pictures: Pictures, path: Path, settings: dict[str, object], told: str
 ) -> None:
-    saved = stopped_after(engine, pictures, 3, tmp_path / "c")
     with pytest.raises(InvalidInput, match=f"checkpoint: is of {told}"):
-        run(engine, pictures, saved, **settings)
+        run(engine, pictures, read(path), **settings)
 
 
 def test_a_checkpoint_of_other_pictures_is_refused(
-    engine: Engine, pictures: Pictures, tmp_path: Path
+    engine: Engine, pictures: Pictures, path: Path
 ) -> None:
-    saved = stopped_after(engine, pictures, 3, tmp_path / "c")
     other = (pictures[0][:, ::-1].copy(), pictures[1])
     with pytest.raises(InvalidInput, match="checkpoint: is of other pictures"):
-        run(engine, other, saved)
+        run(engine, other, read(path))
 
 
-def test_a_truncated_checkpoint_is_refused(engine: Engine, pictures: Pictures, tmp_path: Path) -> None:
-    path = tmp_path / "c"
-    stopped_after(engine, pictures, 3, path)
-    whole = path.read_bytes()
-    for length in (0, 5, 100, len(whole) - 1):
-        path.write_bytes(whole[:length])
+def test_a_truncated_checkpoint_is_refused(path: Path, whole_file: bytes) -> None:
+    for length in (0, 5, 100, len(whole_file) - 1):
+        path.write_bytes(whole_file[:length])
         with pytest.raises(InvalidInput, match=r"checkpoint: .*damaged or not whole"):
             read(path)
 
 
 @pytest.mark.parametrize("instead", [b"\x00", b"\xff"])  # zeros, and numbers that are none
 def test_a_checkpoint_with_other_numbers_is_refused(
-    engine: Engine, pictures: Pictures, tmp_path: Path, instead
+    path: Path, whole_file: bytes, instead: bytes
 ) -> None:
-    path = tmp_path / "c"
-    stopped_after(engine, pictures, 3, path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-4000] + 4000 * instead)
+    path.write_bytes(whole_file[:-4000] + 4000 * instead)
     with pytest.raises(InvalidInput, match=r"checkpoint: .*damaged: its numbers are not those"):
         read(path)
 
@@ -168,23 +185,17 @@ def test_a_file_of_another_kind_is_no_checkpoint(tmp_path: Path) -> None:
     ],
 )
 def test_a_forged_checkpoint_is_refused(
-    engine: Engine, pictures: Pictures, tmp_path: Path, forged: object
+    engine: Engine, pictures: Pictures, path: Path, forged: object
 ) -> None:
-    path = tmp_path / "c"
-    saved = stopped_after(engine, pictures, 3, path)
-    whole = json.loads(saved.facts.model_dump_json())
+    whole = json.loads(read(path).facts.model_dump_json())
     facts = whole | forged if isinstance(forged, dict) else forged
     save_file(load_file(path), path, metadata={KEY: json.dumps(facts)})
     with pytest.raises(InvalidInput, match="checkpoint: "):
         run(engine, pictures, read(path))
 
 
-def test_a_checkpoint_of_a_newer_version_is_refused(
-    engine: Engine, pictures: Pictures, tmp_path: Path
-) -> None:
-    path = tmp_path / "c"
-    saved = stopped_after(engine, pictures, 3, path)
-    facts = json.loads(saved.facts.model_dump_json()) | {"version": VERSION + 1, "something_new": 1}
+def test_a_checkpoint_of_a_newer_version_is_refused(path: Path) -> None:
+    facts = json.loads(read(path).facts.model_dump_json()) | {"version": VERSION + 1, "something_new": 1}
     save_file(load_file(path), path, metadata={KEY: json.dumps(facts)})
     with pytest.raises(
         InvalidInput, match=f"has layout {VERSION + 1}; this version of the farm reads {VERSION}"
@@ -193,21 +204,19 @@ def test_a_checkpoint_of_a_newer_version_is_refused(
 
 
 def test_when_the_disk_is_full_the_old_checkpoint_stays_whole(
-    engine: Engine, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, whole_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a whole checkpoint, and a disk that is full after half of the next one
-    path = tmp_path / "c"
-    saved = stopped_after(engine, pictures, 3, path)
-    before = path.read_bytes()
+    saved = read(path)
 
     def full(tensors, file, metadata):
-        Path(file).write_bytes(before[: len(before) // 2])
+        Path(file).write_bytes(whole_file[: len(whole_file) // 2])
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(RenderFailed, match=r"checkpoint .* could not be written: .*No space left"):
         saved.write(path)
-    assert path.read_bytes() == before
+    assert path.read_bytes() == whole_file
     assert [file.name for file in tmp_path.iterdir()] == ["c"]
 
 
@@ -224,10 +233,14 @@ def test_a_checkpoint_that_0_1_wrote_goes_on(engine: Engine, pictures: Pictures,
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-@pytest.mark.parametrize("after", ["the draft", "an iteration beyond it"])
 def test_a_picture_that_grows_out_of_a_draft_resumes_bit_for_bit(
-    engine: Engine, pictures: Pictures, tmp_path: Path, optimizer: str, after: str
+    engine: Engine,
+    pictures: Pictures,
+    tmp_path: Path,
+    optimizer: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(PRESETS, "draft", Schedule(first=4, last=3, growth=math.sqrt(2)))
     grown: dict[str, Any] = {
         "size": 96,
         "start_size": 32,
@@ -235,11 +248,11 @@ def test_a_picture_that_grows_out_of_a_draft_resumes_bit_for_bit(
         "iterations": 3,
         "optimizer": optimizer,
     }
-    whole = run(engine, pictures, **grown)
+    whole = run_and_save(engine, pictures, tmp_path, **grown)
     draft = next(i for i, step in enumerate(whole, 1) if step.ends_level and step.width == 64)
-    done = draft + (after != "the draft")
-    saved = stopped_after(engine, pictures, done, tmp_path / "c", **grown)
-    assert (saved.facts.colours is not None) == (done > draft)
-    rest = run(engine, pictures, saved, **grown)
-    assert [step.losses for step in rest] == [step.losses for step in whole[done:]]
-    assert np.array_equal(rest[-1].picture(), whole[-1].picture())
+    for done in (draft, draft + 1):
+        saved = read(tmp_path / str(done))
+        assert (saved.facts.colours is not None) == (done > draft)
+        rest = run(engine, pictures, saved, **grown)
+        assert [step.losses for step in rest] == [step.losses for step in whole[done:]]
+        assert np.array_equal(rest[-1].picture(), whole[-1].picture())
