@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -54,11 +55,22 @@ class AwakeClock:
 
 
 class Heartbeat(threading.Thread):
-    """Beats from the start of the process to its end; inside `renew_lease_of`, for a job too."""
+    """Beats from the start of the process to its end; inside `renew_lease_of`, for a job too.
 
-    def __init__(self, worker: str, machine: registry.Machine) -> None:
+    Args:
+        measure_budget: returns the bytes that a rendering may use, asked while there is no job: others
+            may have begun or ceased to use the card, and estimates should know.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        machine: registry.Machine,
+        measure_budget: Callable[[], int] | None = None,
+    ) -> None:
         super().__init__(name="heartbeat", daemon=True)
-        self._worker = (worker, machine)
+        self._worker, self._machine = worker, machine
+        self._measure_budget = measure_budget or (lambda: machine.budget_bytes)
         self._claim: states.Claim | None = None
         self._clock = AwakeClock(LONGEST_STEP)
         self._progressed_at = self._clock.read()
@@ -84,13 +96,21 @@ class Heartbeat(threading.Thread):
             self._beat()
             wait(self._pause)
 
+    def _update_budget(self) -> None:
+        try:
+            self._machine = replace(self._machine, budget_bytes=self._measure_budget())
+        except RuntimeError as error:  # a card that fails; the next job finds out, and is given back
+            log.warning("budget not measured", error=str(error))
+
     def _beat(self) -> None:
         claim = self._claim
         silent = self._clock.read() - self._progressed_at
         stuck = claim is not None and silent > compute_patience(claim.job)
+        if claim is None:
+            self._update_budget()
         try:
             with sessions.write_session() as session:
-                registry.record_heartbeat(session, *self._worker)
+                registry.record_heartbeat(session, self._worker, self._machine)
                 if claim and stuck:
                     states.release_interrupted(session, claim.attempt, states.LOST, STUCK)
                 elif claim:

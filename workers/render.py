@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 import structlog
+import torch
 from sqlalchemy.orm import Session
 
 from farm.database.models import Job, State, Upload
@@ -58,8 +59,13 @@ def describe_machine() -> registry.Machine:
         device_kind=chosen.type,
         itemsize=form.dtype.itemsize,
         winograd=form.winograd,
-        budget_bytes=compute_budget(settings().memory_gb, chosen),
+        budget_bytes=measure_budget(chosen.type),
     )
+
+
+def measure_budget(device_kind: str) -> int:
+    """Return the bytes that a rendering may use here now."""
+    return compute_budget(settings().memory_gb, torch.device(device_kind))
 
 
 @lru_cache(maxsize=1)

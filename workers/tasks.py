@@ -52,7 +52,9 @@ def prepare_child(**_: Any) -> None:
         machine = render.describe_machine()
     except NoDevice as error:
         _end_worker(str(error))
-    _heartbeat = Heartbeat(settings().worker_name, machine)
+    _heartbeat = Heartbeat(
+        settings().worker_name, machine, lambda: render.measure_budget(machine.device_kind)
+    )
     _heartbeat.start()
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from farm.database import sessions
-from farm.database.models import Upload, Worker
+from farm.database.models import Job, Upload, Worker
 from farm.database.setup import install
 from farm.errors import InvalidInput
 from farm.fleet import registry
@@ -272,6 +272,35 @@ def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> N
         (found,) = registry.list_alive(session)
     assert {name: getattr(found, name) for name in asdict(told)} == asdict(told)
     assert 0 < told.budget_bytes <= told.memory_bytes * 3 / 4
+
+
+def test_a_heartbeat_tells_what_is_free_on_a_card_while_there_is_no_job(farm_home: Path) -> None:
+    from workers import render
+    from workers.heartbeat import Heartbeat
+
+    def read_budget() -> int:
+        with sessions.read_session() as session:
+            return registry.list_alive(session)[0].budget_bytes
+
+    def fail() -> int:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    # Given a worker whose card others use more and more
+    install()
+    free = iter([30 * 10**9, 20 * 10**9])
+    heartbeat = Heartbeat("worker@test", render.describe_machine(), lambda: next(free))
+    heartbeat._beat()
+    assert read_budget() == 30 * 10**9
+    # When it has a job, then it keeps what that began with
+    with heartbeat.renew_lease_of(states.Claim(Job(width=64, height=64), AttemptRef("x", 1))):
+        heartbeat._beat()
+    assert read_budget() == 30 * 10**9
+    # And without one, what is free is told, unless the card does not say
+    heartbeat._beat()
+    assert read_budget() == 20 * 10**9
+    heartbeat._measure_budget = fail
+    heartbeat._beat()
+    assert read_budget() == 20 * 10**9
 
 
 def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
