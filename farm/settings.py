@@ -291,7 +291,7 @@ class Settings(BaseSettings):
         ge=1,
         le=A_WEEK,
         validation_alias="FARM_CHECKPOINT_SECONDS",
-        description="Time between checkpoints of a running job, beside those at each level's end, s.",
+        description="Time between checkpoints of a running job, s.",
     )
     outage_seconds: int = Field(
         default=300,

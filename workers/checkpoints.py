@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Self
 
 import structlog
 
 from farm.database.models import Job
 from farm.engine import checkpoint
 from farm.engine.checkpoint import Checkpoint
+from farm.engine.checkpoint_writer import CheckpointThread
 from farm.engine.optimise import Step
 from farm.errors import StorageAway
 from farm.jobs import attempts
@@ -36,38 +37,66 @@ def read_newest(job: Job, store: Storage) -> Checkpoint | None:
 
 
 class CheckpointWriter:
-    """Writer of one attempt's checkpoints: at each level's end, and every `checkpoint_seconds`."""
+    """Writer of one attempt's checkpoints, every `checkpoint_seconds`, by a thread.
+
+    One that cannot be made or stored is left out, and the log says why. As a context it ends with the
+    block, when what is being stored is stored.
+    """
 
     def __init__(self, claim: Claim, store: Storage) -> None:
         self._job, self._attempt, self._store = claim.job, claim.attempt, store
         self._older = claim.job.checkpoint_attempt  # whose file is replaced by ours
-        self._written = time.monotonic()
+        self._thread = CheckpointThread(settings().checkpoint_seconds, self._store_one)
 
     def update(self, step: Step) -> None:
-        """Write one if it is due after this iteration; one that cannot be stored is left out.
+        """Write one if it is due after this iteration, while the next ones run.
 
         Raises:
-            AttemptLost: the job is another attempt's.
+            AttemptLost: when the last one was stored, the job was another attempt's.
         """
-        due = step.ends_level or time.monotonic() - self._written >= settings().checkpoint_seconds
-        if due and step.progress < 1:
-            self.write(step)
+        if step.progress < 1 and self._thread.is_due():
+            self._start(step)
 
     def write(self, step: Step) -> None:
-        """Write a checkpoint now, and delete the one of the attempt before.
+        """Write a checkpoint now, and wait for it.
 
         Raises:
             AttemptLost: the job is another attempt's.
         """
-        self._written = time.monotonic()
+        self._thread.finish()
+        self._start(step)
+        self._thread.finish()
+
+    def __enter__(self) -> Self:
+        self._thread.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._thread.__exit__(*raised)
+
+    def _start(self, step: Step) -> None:
+        try:
+            self._thread.start(step.checkpoint)
+        except Exception as error:  # whatever a device raises
+            self._log_failure(error)
+
+    def _store_one(self, saved: Checkpoint) -> None:
+        """Store and record a checkpoint, and delete the one of the attempt before."""
         try:
             with self._store.open_writer(self._job.checkpoint_key(self._attempt.number)) as file:
-                step.checkpoint().write(Path(file.name))
+                saved.write(Path(file.name))
         except Exception as error:  # whatever a storage raises
-            log.warning("checkpoint not stored", job=self._job.id, error=str(error))
+            self._log_failure(error)
             return
-        retries.write(lambda session: attempts.record_checkpoint(session, self._attempt))
+        try:
+            retries.write(lambda session: attempts.record_checkpoint(session, self._attempt))
+        except retries.DatabaseAway as error:
+            self._log_failure(error)
+            raise
         if self._older is not None:
             with suppress(StorageAway):  # what is left is removed at the job's end
                 self._store.delete(self._job.checkpoint_key(self._older))
             self._older = None
+
+    def _log_failure(self, error: Exception) -> None:
+        log.warning("checkpoint not stored", job=self._job.id, error=str(error))

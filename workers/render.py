@@ -169,14 +169,14 @@ def _render(claim: Claim, on_progress: Callable[[], None]) -> None:
     ready = _load_engine(recipe, resume).with_budget(settings().memory_gb)
     retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.network))
     device.reset_peak_memory(ready.device)
-    reporter = Reporter(claim, store)
-    on = device.describe(ready.device)
-    reporter.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
     task = _Task(claim, store, storage_wait, recipe, inputs, ready)
     step = None
-    for step in _run_steps(task, resume):
-        on_progress()
-        reporter.update(step)
+    with Reporter(claim, store) as reporter:
+        on = device.describe(ready.device)
+        reporter.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
+        for step in _run_steps(task, resume):
+            on_progress()
+            reporter.update(step)
     assert step is not None, "a schedule has at least one iteration"
     _finish(task, step)
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import mean, stdev
+from typing import Any, Self
 
 import structlog
 
@@ -21,6 +22,7 @@ from farm.jobs import attempts
 from farm.jobs.states import Claim
 from farm.pictures import encode
 from farm.recipe import Recipe
+from farm.recipe.formats import PREVIEW_PIXELS
 from farm.recipe.levels import Level, compute_levels
 from farm.settings import settings
 from farm.storage import Storage
@@ -37,7 +39,10 @@ log = structlog.get_logger()
 
 
 class Reporter:
-    """Writer of progress rows and previews, not more often than is useful."""
+    """Writer of progress rows and previews, not more often than is useful, and of checkpoints.
+
+    As a context it ends with the block, when the checkpoint that is being stored is stored.
+    """
 
     def __init__(self, claim: Claim, store: Storage) -> None:
         self._job, self._attempt, self._store = claim.job, claim.attempt, store
@@ -50,6 +55,13 @@ class Reporter:
         recipe = Recipe.model_validate(self._job.recipe)
         self._pace = Pace(compute_levels(recipe, photograph.height, photograph.width))
         self._lines: list[str] = []  # not reported yet
+
+    def __enter__(self) -> Self:
+        self._checkpoints.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._checkpoints.__exit__(*raised)
 
     def add_line(self, line: str) -> None:
         """Log a line, and with the next report add it to the log on the job's page."""
@@ -103,7 +115,7 @@ class Reporter:
         """Store a preview; one that cannot be stored is left out."""
         began = time.monotonic()
         try:
-            self._store.put(self._job.preview_key, encode.encode_preview(step.picture()))
+            self._store.put(self._job.preview_key, encode.encode_preview(step.preview(PREVIEW_PIXELS)))
             with sessions.write_session() as session:
                 attempts.record_preview(session, self._attempt)
         except (StorageAway, *retries.DatabaseAway) as error:

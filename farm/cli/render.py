@@ -52,7 +52,7 @@ def parse_tile(text: str) -> int | Literal["auto"] | None:
     "--checkpoint-seconds",
     type=click.FloatRange(min=0),
     default=300,
-    help="Between two checkpoints inside a level.  [default: 300]",
+    help="Between two checkpoints.  [default: 300]",
 )
 @add_recipe_options
 def render(

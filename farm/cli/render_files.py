@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from farm.engine import device, quality
 from farm.engine.checkpoint import Checkpoint, read
+from farm.engine.checkpoint_writer import CheckpointThread
 from farm.engine.loaded import Engine
 from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
@@ -38,9 +38,8 @@ def render_files(
 
     Args:
         output: its ending chooses the format, unless the recipe names one. tile: see
-            `optimise.stylize`. checkpoint: written at each level's end and every `checkpoint_seconds`;
-            if it is there already, the rendering goes on from it. say: told one line now and then.
-            show: told each step.
+            `optimise.stylize`. checkpoint: written every `checkpoint_seconds`; if it is there already,
+            the rendering goes on from it. say: told one line now and then. show: told each step.
 
     Raises:
         InvalidInput: a file or a setting is wrong. RenderFailed: the engine could not go on.
@@ -56,13 +55,14 @@ def render_files(
     engine = _load_engine(recipe, resume, say)
     log: list[LevelDone] = []
     entered = resume.facts.seconds if resume else 0.0
-    for step in stylize(photograph, paintings, recipe, engine, tile=tile, resume=resume):
-        show(step)
-        if step.ends_level:
-            log.append(LevelDone.from_step(step, entered))
-            say(str(log[-1]))
-            entered = step.seconds
-        saved.on_step(step)
+    with saved:
+        for step in stylize(photograph, paintings, recipe, engine, tile=tile, resume=resume):
+            show(step)
+            if step.ends_level:
+                log.append(LevelDone.from_step(step, entered))
+                say(str(log[-1]))
+                entered = step.seconds
+            saved.on_step(step)
     picture = step.picture()
     _write(output, picture, engine.resolve(recipe))
     saved.remove()
@@ -71,11 +71,14 @@ def render_files(
 
 
 class _Saved:
-    """The checkpoint of this rendering in a file, or nothing where none was asked for."""
+    """The checkpoint of this rendering in a file, written by a thread; nothing if none was asked for.
+
+    As a context it ends with the block, when what is being written is written.
+    """
 
     def __init__(self, path: Path | None, every_seconds: float) -> None:
-        self._path, self._every_seconds = path, every_seconds
-        self._written = time.monotonic()
+        self._path = path
+        self._thread = CheckpointThread(every_seconds, self._write)
 
     def read(self) -> Checkpoint | None:
         """Return what a run before this one left; None: nothing.
@@ -86,15 +89,28 @@ class _Saved:
         return read(self._path) if self._path is not None and self._path.exists() else None
 
     def on_step(self, step: Step) -> None:
-        """Write at each level's end but the last, and every so many seconds."""
-        due = step.ends_level or time.monotonic() - self._written >= self._every_seconds
-        if self._path is not None and due and step.progress < 1:
-            step.checkpoint().write(self._path)
-            self._written = time.monotonic()
+        """Write after a step, but the last, if it is time to.
+
+        Raises:
+            RenderFailed: the last one could not be written.
+        """
+        if self._path is not None and step.progress < 1 and self._thread.is_due():
+            self._thread.start(step.checkpoint)
 
     def remove(self) -> None:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        self._thread.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._thread.__exit__(*raised)
+
+    def _write(self, saved: Checkpoint) -> None:
+        assert self._path is not None, "nothing is written without a path"
+        saved.write(self._path)
 
 
 def _with_version_of(resume: Checkpoint | None, recipe: Recipe) -> Recipe:

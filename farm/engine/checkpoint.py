@@ -67,7 +67,7 @@ class Checkpoint:
     """The state of a rendering after an iteration."""
 
     facts: Facts
-    # The optimiser's, by name.
+    # The optimiser's, by name: contiguous, on the CPU, its own.
     tensors: dict[str, Tensor]
 
     @property
@@ -91,11 +91,10 @@ class Checkpoint:
         Raises:
             RenderFailed: it cannot be written; an older file of that name is as it was.
         """
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors.items()}
         try:
-            facts = self.facts.model_copy(update={"tensors": _hash_tensors(tensors)})
+            facts = self.facts.model_copy(update={"tensors": _hash_tensors(self.tensors)})
             with replace_file(path) as part:
-                save_file(tensors, part, metadata={KEY: facts.model_dump_json()})
+                save_file(self.tensors, part, metadata={KEY: facts.model_dump_json()})
         except (OSError, SafetensorError) as error:
             raise RenderFailed(f"The checkpoint {path} could not be written: {error}.") from error
 
@@ -140,6 +139,24 @@ def read(path: Path) -> Checkpoint:
     if _hash_tensors(tensors) != facts.tensors:
         raise unusable(f"{path} is damaged: its numbers are not those that were written")
     return Checkpoint(facts, tensors)
+
+
+def copy_to_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors, so that a thread may write them while the originals change.
+
+    From a GPU they come into pinned memory, which is many times as fast, and which torch keeps for the
+    next time; it is waited for once, after all of them.
+    """
+    copies = {name: _copy(tensor) for name, tensor in tensors.items()}
+    for device in {tensor.device for tensor in tensors.values() if tensor.is_cuda}:
+        torch.cuda.current_stream(device).synchronize()
+    return copies
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """Begin to copy a tensor, contiguous; on CUDA the copy is there after a synchronisation."""
+    copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=tensor.is_cuda)
+    return copy.copy_(tensor, non_blocking=True)
 
 
 def hash_pictures(pictures: list[Any]) -> str:

@@ -27,7 +27,7 @@ from farm.engine.feature_cache import FeatureCache
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.optimisers import OPTIMISERS, Optimiser
-from farm.engine.pyramid import Level, compute_levels, resize, resize_style, to_tensor
+from farm.engine.pyramid import Level, compute_levels, resize, resize_style, shrink, to_tensor
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.levels import count_pixel_iterations
@@ -66,7 +66,11 @@ class Step:
     plan: Plan
     # Makes the picture on demand; before the next step.
     picture: Callable[[], Picture]
-    # Makes a checkpoint from which another run resumes, on demand; before the next step.
+    # Makes the picture, its sides shrunk on the device by a whole number to at least twice this longest
+    # side, px, on demand; before the next step.
+    preview: Callable[[int], Picture]
+    # Makes a checkpoint from which another run resumes, on demand, before the next step; later steps
+    # leave it as it is.
     checkpoint: Callable[[], Checkpoint]
 
 
@@ -143,10 +147,7 @@ def stylize(
     paintings = [to_tensor(style, engine.device) for style in styles]
     gradients = Gradients(engine, recipe, photograph, paintings, budget, side, cache)
     gradients.start_level(schedule[-1])  # refuses what cannot fit
-    rendering = Rendering(schedule, gradients, hash_inputs)
-    if resume is not None:
-        rendering.restore(resume)
-    yield from rendering.run()
+    yield from Rendering(schedule, gradients, hash_inputs, resume).run()
 
 
 class Rendering:
@@ -157,44 +158,58 @@ class Rendering:
         gradients: in these levels; the last one is started, so that its plan decides where the
             optimiser's state lies.
         hash_inputs: computes the digest of the pictures, when a checkpoint needs it.
+        resume: the state to resume after, which is emptied.
+
+    Raises:
+        InvalidInput: the checkpoint does not agree with itself.
     """
 
     def __init__(
-        self, schedule: list[Level], gradients: Gradients, hash_inputs: Callable[[], str]
+        self,
+        schedule: list[Level],
+        gradients: Gradients,
+        hash_inputs: Callable[[], str],
+        resume: Checkpoint | None = None,
     ) -> None:
         self._schedule, self._gradients, self._hash_inputs = schedule, gradients, hash_inputs
         self._recipe = gradients.engine.resolve(gradients.recipe)
-        image = make_initial_picture(
-            self._recipe, gradients.photograph, gradients.paintings, schedule[0]
-        )
-        self._optimiser: Optimiser = OPTIMISERS[self._recipe.optimizer](image, schedule[0])
-        self._offload()
-        gradients.on_plan = self._offload
         self._plateau = Plateau(self._recipe.tolerance)
         self._level, self._iteration = 1, 0  # counted from 1; iterations of it that are done
         self._earlier = 0.0  # seconds of runs before this one
         self._began = time.perf_counter()
+        home = HOST if gradients.plan.offload else gradients.engine.device
+        if resume is None:
+            pictures = gradients.photograph, gradients.paintings
+            image = make_initial_picture(self._recipe, *pictures, schedule[0])
+            self._optimiser = self._make_optimiser(image.to(home))
+        else:
+            self._restore(resume, home)
+        gradients.on_plan = self._offload
 
-    def restore(self, saved: Checkpoint) -> None:
-        """Resume after a checkpoint, whose tensors become the optimiser's.
+    def _make_optimiser(self, image: Tensor) -> Optimiser:
+        return OPTIMISERS[self._recipe.optimizer](image, self._current_level)
+
+    def _restore(self, saved: Checkpoint, home: torch.device) -> None:
+        """Resume after a checkpoint, whose tensors become the optimiser's, on this device.
 
         Raises:
             InvalidInput: it does not agree with itself.
         """
-        facts, mine = saved.facts, self._optimiser.image
+        facts = saved.facts
         self._level, self._iteration, self._earlier = facts.level, facts.iteration, facts.seconds
-        tensors = {name: tensor.to(mine.device) for name, tensor in saved.tensors.items()}
+        tensors = {name: tensor.to(home) for name, tensor in saved.tensors.items()}
         saved.tensors.clear()  # or the caller would hold them to the end
         fits = facts.level <= len(self._schedule) and facts.iteration <= self._current_level.iterations
         shapes = {tensor.shape for tensor in tensors.values()}
         if not fits or shapes != {(1, 3, self._current_level.height, self._current_level.width)}:
             raise checkpoint.unusable("does not agree with itself; it was not written by this farm")
         try:
-            self._optimiser = self._optimiser.restore(tensors, facts.scalars)
+            nothing = torch.empty(1, 3, 0, 0)  # all state is replaced
+            self._optimiser = self._make_optimiser(nothing).restore(tensors, facts.scalars)
         except KeyError as error:
             raise checkpoint.unusable(f"lacks {error}; it was not written by this farm") from error
         if facts.colours is not None:
-            kept = torch.tensor(facts.colours, dtype=mine.dtype, device=mine.device)
+            kept = torch.tensor(facts.colours, dtype=torch.float32, device=home)
             self._optimiser.kept_colours = kept.view(1, 3, GRID, GRID)
         self._plateau = Plateau(self._recipe.tolerance, list(facts.plateau))
         self._gradients.scale.value, self._gradients.scale.good = facts.scale, facts.good
@@ -263,6 +278,7 @@ class Rendering:
             peak_memory_bytes=devices.read_peak_memory(device),
             plan=self._gradients.plan,
             picture=lambda: to_numpy(self._optimiser.get_picture()),
+            preview=lambda longest: to_numpy(shrink(self._optimiser.get_picture(), longest)),
             checkpoint=self._make_checkpoint,
         )
 
@@ -287,7 +303,7 @@ class Rendering:
             plateau=self._plateau.state,
             colours=None if kept is None else kept.flatten().tolist(),
         )
-        return Checkpoint(facts, self._optimiser.get_tensors())
+        return Checkpoint(facts, checkpoint.copy_to_host(self._optimiser.get_tensors()))
 
 
 def make_initial_picture(

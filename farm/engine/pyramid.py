@@ -39,6 +39,17 @@ def resize(picture: Tensor, height: int, width: int) -> Tensor:
     return grown.contiguous()
 
 
+def shrink(picture: Tensor, longest: int) -> Tensor:
+    """Shrink (N, C, H, W) by a whole number, for a smaller resize of at most `longest` px to come.
+
+    Means over squares of pixels, of what there is of them at the lower and right border; sides are
+    rounded up. The longest side is at least twice `longest` then, and less than four times, unless it
+    was less before.
+    """
+    factor = max(1, max(picture.shape[-2:]) // (2 * longest))
+    return F.avg_pool2d(picture, factor, ceil_mode=True, count_include_pad=False)
+
+
 def resize_style(picture: Tensor, level: Level, scale: float) -> Tensor:
     """Resize a painting (1, 3, H, W) to the area of a level times `scale`**2, enlarged at most
     `MAX_ENLARGEMENT`-fold.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -46,10 +48,12 @@ def test_a_killed_farm_goes_on_from_the_last_checkpoint_to_the_same_picture(
 ) -> None:
     # Given a farm in the middle of a job, with a checkpoint, that is killed with all its parts
     home = tmp_path / "home"
-    recipe = {"size": 96, "start_size": 64, "iterations": [10, 50]}
+    recipe = {"size": 96, "start_size": 64, "iterations": [10, 80]}
     with farm_up(home, FARM_CHECKPOINT_SECONDS="1") as farm:
         job_id = farm.submit(**recipe)
-        wait_for(lambda: farm.job(job_id)["level"] == 2, pause=0.05)
+        with closing(sqlite3.connect(home / "farm.db")) as rows:
+            recorded = "SELECT id FROM jobs WHERE checkpoint_attempt = 1"
+            wait_for(lambda: rows.execute(recorded).fetchall(), pause=0.05)
         root = psutil.Process(farm.process.pid)
         for process in [root, *root.children(recursive=True)]:
             process.kill()

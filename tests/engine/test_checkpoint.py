@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from farm.engine import checkpoint
+from farm.engine import checkpoint, optimise
 from farm.engine.checkpoint import KEY, VERSION, Checkpoint, read
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Step, stylize
@@ -91,6 +91,28 @@ def test_a_resumed_rendering_is_the_uninterrupted_one_bit_for_bit(
         assert [step.done for step in rest] == list(range(done + 1, 17))
         assert [step.losses for step in rest] == [step.losses for step in whole[done:]]
         assert np.array_equal(rest[-1].picture(), whole[-1].picture())
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_checkpoint_is_of_its_iteration_whenever_it_is_written(
+    engine: Engine, pictures: Pictures, tmp_path: Path, optimizer: str
+) -> None:
+    # Given checkpoints that were made after the 5th and the 9th step, and written after the last
+    steps = stylize(*pictures, Recipe.parse(SETTINGS | {"optimizer": optimizer}), engine)
+    made = {step.done: step.checkpoint() for step in steps if step.done in (5, 9)}
+    whole = run(engine, pictures, optimizer=optimizer)
+    for done, saved in made.items():
+        saved.write(tmp_path / "c")
+        rest = run(engine, pictures, read(tmp_path / "c"), optimizer=optimizer)
+        assert [step.losses for step in rest] == [step.losses for step in whole[done:]]
+
+
+def test_what_a_resumed_rendering_replaces_is_not_made(
+    engine: Engine, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = stopped_after(engine, pictures, 3, tmp_path / "c")
+    monkeypatch.delattr(optimise, "make_initial_picture")
+    assert len(run(engine, pictures, saved)) == 13
 
 
 def test_a_level_that_was_left_early_stays_left(

@@ -412,5 +412,6 @@ def step(level: int, iteration: int, iterations: int, side: int, seconds: float)
         peak_memory_bytes=0,
         plan=WHOLE,
         picture=lambda: np.zeros((side, side, 3), dtype=np.float32),
+        preview=lambda _: np.zeros((side, side, 3), dtype=np.float32),
         checkpoint=lambda: Checkpoint(facts, {"image": torch.zeros(side)}),
     )
