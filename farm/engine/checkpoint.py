@@ -26,6 +26,7 @@ from farm.recipe.memory_plan import SMALLEST_TILE
 
 VERSION = 2
 KEY = "style-farm checkpoint"
+LARGEST_COPY = 10**9  # bytes of a state in the CPU's memory that is held twice while it is written
 
 
 class Facts(BaseModel):
@@ -67,8 +68,23 @@ class Checkpoint:
     """The state of a rendering after an iteration."""
 
     facts: Facts
-    # The optimiser's, by name: contiguous, on the CPU, its own.
+    # The optimiser's, by name: contiguous, on the CPU.
     tensors: dict[str, Tensor]
+    # Whether the tensors are the optimiser's own, which the next step changes; else copies.
+    lent: bool = False
+
+    @classmethod
+    def from_state(cls, facts: Facts, tensors: dict[str, Tensor]) -> Checkpoint:
+        """Make a checkpoint of an optimiser's tensors, on whatever device.
+
+        They are copied, so that a thread may write them while the next steps run; from a GPU always.
+        What lies in the CPU's memory and is large is lent: it may not fit twice, and an iteration there
+        takes many times as long as the writing that is waited for.
+        """
+        on_host = all(tensor.device.type == "cpu" for tensor in tensors.values())
+        if on_host and sum(tensor.nbytes for tensor in tensors.values()) > LARGEST_COPY:
+            return cls(facts, {name: tensor.contiguous() for name, tensor in tensors.items()}, lent=True)
+        return cls(facts, _copy_to_host(tensors))
 
     @property
     def network(self) -> str:
@@ -141,8 +157,8 @@ def read(path: Path) -> Checkpoint:
     return Checkpoint(facts, tensors)
 
 
-def copy_to_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copy tensors, so that a thread may write them while the originals change.
+def _copy_to_host(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors into the CPU's memory.
 
     From a GPU they come into pinned memory, which is many times as fast, and which torch keeps for the
     next time; it is waited for once, after all of them.

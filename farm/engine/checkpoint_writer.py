@@ -35,9 +35,15 @@ class CheckpointThread:
         return self._pending is None and time.monotonic() - self._began >= self._every_seconds
 
     def start(self, make: Callable[[], Checkpoint]) -> None:
-        """Make a checkpoint here, and store it in the thread; if one is due, or after `finish`."""
+        """Make a checkpoint here, and store it in the thread; if one is due, or after `finish`.
+
+        What is lent is waited for.
+        """
         self._began = time.monotonic()
-        self._pending = self._pool.submit(self._store, make())
+        saved = make()
+        self._pending = self._pool.submit(self._store, saved)
+        if saved.lent:
+            self.finish()
 
     def finish(self) -> None:
         """Wait until the last checkpoint is stored."""

@@ -70,7 +70,7 @@ class Step:
     # side, px, on demand; before the next step.
     preview: Callable[[int], Picture]
     # Makes a checkpoint from which another run resumes, on demand, before the next step; later steps
-    # leave it as it is.
+    # leave it as it is, unless it is lent.
     checkpoint: Callable[[], Checkpoint]
 
 
@@ -303,7 +303,7 @@ class Rendering:
             plateau=self._plateau.state,
             colours=None if kept is None else kept.flatten().tolist(),
         )
-        return Checkpoint(facts, checkpoint.copy_to_host(self._optimiser.get_tensors()))
+        return Checkpoint.from_state(facts, self._optimiser.get_tensors())
 
 
 def make_initial_picture(

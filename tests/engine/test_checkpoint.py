@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from farm.engine import checkpoint, optimise
-from farm.engine.checkpoint import KEY, VERSION, Checkpoint, read
+from farm.engine.checkpoint import KEY, VERSION, Checkpoint, Facts, read
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Step, stylize
 from farm.errors import InvalidInput, RenderFailed
@@ -105,6 +105,18 @@ def test_a_checkpoint_is_of_its_iteration_whenever_it_is_written(
         saved.write(tmp_path / "c")
         rest = run(engine, pictures, read(tmp_path / "c"), optimizer=optimizer)
         assert [step.losses for step in rest] == [step.losses for step in whole[done:]]
+
+
+def test_a_large_state_is_lent_and_a_small_one_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "LARGEST_COPY", 4 * 24)
+    facts = Facts(recipe={}, inputs="", level=1, iteration=1, seconds=0, budget_bytes=0, tile=None,
+                  lowered=0, scalars={}, scale=1, good=0, plateau=[])  # fmt: skip
+    for side, lent in ((4, False), (5, True)):
+        state = torch.zeros(1, 3, side, 2)
+        saved = Checkpoint.from_state(facts, {"image": state})
+        state += 1
+        assert saved.lent == lent
+        assert bool(saved.tensors["image"].any()) == lent
 
 
 def test_what_a_resumed_rendering_replaces_is_not_made(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,16 +17,16 @@ class SlowStore:
     """Place that a checkpoint reaches only when it is let."""
 
     def __init__(self) -> None:
-        self.stored: list[Any] = []
+        self.stored: list[str] = []
         self.may = threading.Event()
 
     def __call__(self, saved: Any) -> None:
         assert self.may.wait(PATIENCE)
-        self.stored.append(saved)
+        self.stored.append(saved.name)
 
 
-def make(saved: str) -> Any:
-    return lambda: saved
+def make(name: str, lent: bool = False) -> Any:
+    return lambda: SimpleNamespace(name=name, lent=lent)
 
 
 def test_there_is_one_at_a_time() -> None:
@@ -41,6 +42,14 @@ def test_there_is_one_at_a_time() -> None:
     assert store.stored == ["one", "two"]
 
 
+def test_a_state_that_is_lent_is_stored_before_the_next_step() -> None:
+    store = SlowStore()
+    store.may.set()
+    with CheckpointThread(0, store) as thread:
+        thread.start(make("one", lent=True))
+        assert store.stored == ["one"]
+
+
 def test_none_is_due_before_its_time() -> None:
     with CheckpointThread(3600, print) as thread:
         assert not thread.is_due()
@@ -48,7 +57,7 @@ def test_none_is_due_before_its_time() -> None:
 
 def test_what_it_cannot_store_is_raised_once_and_the_next_is_tried() -> None:
     def refuse(saved: Any) -> None:
-        raise OSError(f"no room for {saved}")
+        raise OSError(f"no room for {saved.name}")
 
     with CheckpointThread(0, refuse) as thread:
         for name in ("one", "two"):

@@ -97,10 +97,15 @@ def test_each_iteration_yields_a_step_and_the_losses_fall(engine, lake, strokes)
 
 
 def test_the_result_is_a_picture(engine, lake, strokes) -> None:
-    picture = run(engine, lake, strokes)[-1].picture()
+    step = run(engine, lake, strokes)[-1]
+    picture = step.picture()
     assert picture.shape == (43, 64, 3)
     assert picture.dtype == np.float32
     assert 0 <= picture.min() < picture.max() <= 1
+    # And its preview is it, made smaller by a half
+    preview = step.preview(16)
+    assert preview.shape == (22, 32, 3)
+    assert preview[:21] == pytest.approx(picture[:42].reshape(21, 2, 32, 2, 3).mean(axis=(1, 3)))
 
 
 @pytest.mark.parametrize("init", ["content", "noise", "gray"])

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from farm.engine.optimise import to_numpy
+from farm.engine.pyramid import shrink, to_tensor
 from farm.errors import InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, deflate, encode, jpeg, pixels
 from farm.pictures.encode import encode_picture, read_embedded_recipe
@@ -429,6 +432,21 @@ def test_a_preview_is_no_larger_than_asked_for(height: int, width: int) -> None:
         values = np.asarray(image)
     assert values[:, :95].max() < 20
     assert values[:, 105:].min() > 235
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 600), (900, 1801), (1303, 2605), (2605, 1303)])
+def test_a_preview_of_what_a_device_has_shrunk_is_that_of_the_whole_picture(
+    height: int, width: int
+) -> None:
+    picture = np.asarray(photograph(height, width), np.float32) / np.float32(255)
+    small = to_numpy(shrink(to_tensor(picture, torch.device("cpu")), 200))
+    assert max(small.shape) < 4 * 200 < max(small.shape) + 401
+    one, other = (
+        np.asarray(Image.open(io.BytesIO(encode.encode_preview(each, 200))), np.float32)
+        for each in (small, picture)
+    )
+    assert one.shape == other.shape
+    assert np.abs(one - other).mean() < 1
 
 
 def test_shrinking_averages_squares_of_pixels() -> None:
