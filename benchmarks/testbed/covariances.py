@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from farm.engine.roots import factorise, take_root_by_eigh, take_root_by_iteration
+from farm.engine.roots import cut_factor, take_root_by_eigh, take_root_by_iteration
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def compare_roots(case: Case) -> tuple[float, float]:
     """Return the relative errors, by iteration against eigh, of the Gaussian style distance and of its
     gradient by the picture's features."""
     (T, t), (S, m) = _compute_moments(case.painting), _compute_moments(case.picture)
-    L = factorise(T)[None]
+    L = cut_factor(T)[None]
     M = L.mT @ S[None] @ L
     found = []
     for take in (take_root_by_eigh, take_root_by_iteration):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from farm.engine.pyramid import Level, resize, resize_style
-from farm.engine.roots import factorise
+from farm.engine.roots import cut_factor
 from farm.engine.statistics import Moments
 from farm.recipe import Recipe
 from farm.recipe.recipe import list_layer_names
@@ -47,7 +47,7 @@ def style_distance(kind: str, found: Moments, target: Moments) -> Tensor:
     """Return the distance of moments, `gram` or `wasserstein`, to be differentiated by torch."""
     if kind == "gram":
         return (found.gram - target.gram).square().sum() / target.gram.square().sum()
-    L = factorise(target.covariance)
+    L = cut_factor(target.covariance)
     S, T = found.covariance, target.covariance
     cross: Tensor = _TraceOfRoot.apply(L.T @ S @ L)
     apart = (found.mean - target.mean).square().sum() + S.trace() + T.trace() - 2 * cross

@@ -40,10 +40,9 @@ def fold_border(padded: Tensor) -> Tensor:
     for lines in (padded, padded.transpose(0, 1)):
         last = len(lines) - 2
         if last > 1:  # both ends at once
-            lines[1 : last + 1 : last - 1] += lines[:: last + 1]
+            lines[1 : last + 1 : last - 1].add_(lines[:: last + 1])
         else:
-            lines[1] += lines[0]
-            lines[1] += lines[2]
+            lines[1].add_(lines[0]).add_(lines[2])
     return padded[1:-1, 1:-1]
 
 

@@ -147,13 +147,12 @@ class Objective:
         """
         both = self._forward(picture, taped=True)
         gradients: dict[str, FeatureGradient] = {}
-        style = both.content.new_zeros(())
+        values: list[Tensor] = []
         for loss, weights in zip(self._style, self._style_weights, strict=True):
             found = loss(both.moments)
-            style += found.values @ weights
-            parts = found.split(
-                loss.channels, weights * (self.recipe.style_weight * scale), self.vgg.dtype
-            )
+            values.append(found.values @ weights)
+            factor = self.recipe.style_weight * scale
+            parts = found.split(loss.channels, weights, factor, self.vgg.dtype)
             gradients |= zip(loss.layers, parts, strict=True)
         both.moments.clear()
 
@@ -166,6 +165,7 @@ class Objective:
 
         gradient = both.run.backward(add_gradient)
         tv = tv_loss(picture, gradient, self.recipe.tv_weight * scale, self.recipe.chroma_variation)
+        style = torch.stack(values).sum()
         return torch.stack((both.content, style, tv, gradient.sum(dtype=torch.float64))), gradient
 
     def measure(self, picture: Tensor) -> tuple[Losses, dict[str, Moments]]:
@@ -192,8 +192,8 @@ class Objective:
             if layer in self.style_layers:
                 sums.add(layer, features)
             if layer in self._content:
-                value = self._content[layer].compute_value(where, features)
-                sums.content.add_(value, alpha=self.content_layers[layer])
+                weight = self.content_layers[layer]
+                self._content[layer].add_value(where, features, sums.content, weight)
 
         sums.run.forward(on_features, taped=taped)
         return sums
@@ -256,7 +256,9 @@ class Pass:
                 )
                 if taped:
                     self._tapes[number].append(tape)
-                if segment.pools_output:
+                if segment.pools_output and len(self.tiles[number]) == 1:
+                    out = part
+                elif segment.pools_output:
                     if out is None:
                         out = part.new_empty(*self.sizes[segment.blocks[-1] + 1], part.shape[2])
                     tile[segment.blocks[-1]].inner.pool().crop(out).copy_(part)
@@ -275,17 +277,22 @@ class Pass:
         for number in reversed(range(len(self.segments))):
             segment, x = self.segments[number], self._inputs[number]
             self._inputs[number] = None
-            gradient = self._allocate_gradient(number)
+            gradient: Tensor | None = None
             taped = list(zip(self.tiles[number], self._tapes[number], strict=True))
             self._tapes[number] = []
             for tile, tape in self._iterate(taped):
                 first, last = tile[segment.blocks[0]], tile[segment.blocks[-1]]
                 cut = self._crop_input(x, first.outer) if segment.needs_input else None
                 above = last.inner.pool().crop(d) if d is not None else None
-                first.outer.crop(gradient).add_(segment.backward(cut, tile, tape, above, add_gradient))
+                part = segment.backward(cut, tile, tape, above, add_gradient)
+                if len(taped) == 1:
+                    gradient = part
+                else:
+                    gradient = self._allocate_gradient(number) if gradient is None else gradient
+                    first.outer.crop(gradient).add_(part)
             d = gradient
         assert d is not None
-        return d.permute(2, 0, 1)[None]
+        return d.permute(2, 0, 1)[None].to(self.picture.dtype)
 
     def _iterate(self, tiles: Sequence[T]) -> Iterator[T]:
         """Yield tile by tile; in a large picture return the holes between lasting buffers to the system

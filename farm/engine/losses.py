@@ -47,10 +47,11 @@ class ContentLoss:
         self._target = target
         self._energy = energy + SMALL
 
-    def compute_value(self, where: Region, features: Tensor) -> Tensor:
-        """Return the share of features (h, w, C), which lie at `where`, in the loss: float64, no dim."""
-        apart = features - where.crop(self._target)
-        return to_float32(apart).square().sum(dtype=torch.float64) / self._energy
+    def add_value(self, where: Region, features: Tensor, total: Tensor, weight: float) -> None:
+        """Add the share of features (h, w, C), which lie at `where`, in the loss, times `weight`, to
+        `total`, float64 of no dimension."""
+        squares = to_float32(features - where.crop(self._target)).square_()
+        total.add_(squares.sum(dtype=torch.float64), alpha=weight / self._energy)
 
     def add_gradient(self, where: Region, features: Tensor, d: Tensor, weight: float) -> None:
         """Add the loss's gradient by features (h, w, C), times `weight`, to d, of their shape."""
@@ -90,7 +91,7 @@ def tv_loss(
         beyond = (1, 1, first - (top - 1), bottom + 1 - last)  # the picture's edge
         slope = F.conv2d(F.pad(picture[..., first:last, :], beyond, mode="replicate"), kernel)
         strip = picture[..., top:bottom, :]
-        value += (strip * slope).sum(dtype=torch.float64) / 2
+        value.add_((strip * slope).sum(dtype=torch.float64), alpha=0.5)
         if gradient is not None:
             gradient[..., top:bottom, :].add_(slope, alpha=weight)
     return value

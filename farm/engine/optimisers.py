@@ -6,6 +6,7 @@ and restores, and clamp the picture to [0, 1] after each step.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol, Self
 
 import torch
@@ -84,8 +85,10 @@ class Adam:
         steps = self.scalars["steps"] = self.scalars["steps"] + 1
         self._first.lerp_(gradient, 1 - self.BETA_1)
         self._second.mul_(self.BETA_2).addcmul_(gradient, gradient, value=1 - self.BETA_2)
-        rate = self.RATE / (1 - self.BETA_1**steps)
-        root = (self._second / (1 - self.BETA_2**steps)).sqrt_().add_(self.EPSILON)
+        # The bias corrections of both moments, as factors of the rate and of epsilon.
+        size = math.sqrt(1 - self.BETA_2**steps)
+        rate = self.RATE * size / (1 - self.BETA_1**steps)
+        root = self._second.sqrt().add_(self.EPSILON * size)
         self.image.addcdiv_(self._first, root, value=-rate).clamp_(0, 1)
         del root  # as large as what follows
         if self.kept_colours is not None:

@@ -8,6 +8,7 @@ picture once and writes one byte: torch's places, eight bytes a value, would cos
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -49,30 +50,28 @@ def max_pool(x: Tensor, coded: bool) -> tuple[Tensor, Pooling]:
 
 
 def _pool_views(x: Tensor) -> tuple[Tensor, CodedPooling]:
-    values, code = _compare_columns(_cut_windows(x, 0))
-    if len(x) > 1:
-        lower, lower_code = _compare_columns(_cut_windows(x, 1))
-        below = lower > values
-        code = torch.where(below, lower_code, code).add_(below, alpha=2)
-        values = torch.maximum(values, lower)
-    values = values.contiguous()
+    windows = _view_windows(x)
+    values, code = windows[:, :, :, 0], None
+    if windows.shape[3] > 1:
+        right = windows[:, :, :, 1] > values
+        values, code = torch.maximum(values, windows[:, :, :, 1]), right.view(torch.uint8)
+    else:
+        code = torch.zeros_like(values, dtype=torch.uint8)
+    if windows.shape[1] > 1:
+        below = values[:, 1] > values[:, 0]
+        code = torch.where(below, code[:, 1], code[:, 0]).add_(below, alpha=2)
+        values = torch.maximum(values[:, 0], values[:, 1])
+    else:
+        values, code = values[:, 0].contiguous(), code[:, 0].clone()
     return values, CodedPooling(code.masked_fill_(values <= 0, DEAD), values.shape)
 
 
-def _compare_columns(views: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the larger of each window's pixels in one row, and its column as uint8."""
-    if len(views) == 1:
-        return views[0], torch.zeros_like(views[0], dtype=torch.uint8)
-    left, right = views
-    return torch.maximum(left, right), (right > left).view(torch.uint8)
-
-
-def _cut_windows(x: Tensor, row: int) -> list[Tensor]:
-    """Return views of the pixels of x (H, W, C) in one row of each window, by column: (h, w, C) each."""
+def _view_windows(x: Tensor) -> Tensor:
+    """View x (H, W, C) by its pooling windows: (h, rows, w, columns, C); an odd rest is in none."""
     H, W, _ = x.shape
     down, across = min(2, H), min(2, W)
     h, w = pool_side(H), pool_side(W)
-    return [x[row : down * h : down, column : across * w : across] for column in range(across)]
+    return x[: down * h, : across * w].unflatten(0, (h, down)).unflatten(2, (w, across))
 
 
 @dataclass
@@ -111,16 +110,23 @@ def _spread(d: Tensor, code: Tensor, height: int, width: int) -> Tensor:
 
     torch does the same on one thread for one picture, several times slower.
     """
-    h, w, C = d.shape
-    back = d.new_empty(height, width, C)
+    back = d.new_empty(height, width, d.shape[2])
     if height > 1 and height % 2:  # an odd rest is in no window
-        back[2 * h :] = 0
+        back[-1:] = 0
     if width > 1 and width % 2:
-        back[:, 2 * w :] = 0
-    for row in range(min(2, height)):
-        for column, pixels in enumerate(_cut_windows(back, row)):
-            torch.mul(d, code == 2 * row + column, out=pixels)
+        back[:, -1:] = 0
+    windows = _view_windows(back)
+    _, down, _, across, _ = windows.shape
+    corners = _number_corners(down, across, d.device)
+    torch.mul(d[:, None, :, None], code[:, None, :, None] == corners, out=windows)
     return back
+
+
+@lru_cache(maxsize=16)
+def _number_corners(down: int, across: int, device: torch.device) -> Tensor:
+    """Return the codes of a window's pixels, (down, 1, across, 1) uint8."""
+    codes = 2 * torch.arange(down)[:, None, None, None] + torch.arange(across)[:, None]
+    return codes.to(device, torch.uint8)
 
 
 def _compute_origins(h: int, w: int, width: int, device: torch.device) -> Tensor:

@@ -7,11 +7,11 @@ L M^-1/2 L', (b, C, C), for a given L (b, C, r). Directions in which M has no va
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-SMALL = 1e-12  # keeps a ratio finite when its target is all zero
 ROUNDING = 1e-10  # eigenvalues below this share of the largest are rounding
 TINY = 1e-300  # keeps a ratio finite where all is zero, however small the features are
 SHIFT = 3e-10  # added to every eigenvalue, of the norm: what rounding leaves below zero would grow
@@ -43,12 +43,12 @@ def take_root_by_iteration(M: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
     all of them within 1, by 2.6 (Chen and Chow 2014, "A Stable Scaling of Newton-Schulz for Improving
     the Sign Function Computation of a Hermitian Matrix"). They run on M + s I, so that rounding leaves
     no eigenvalue below zero, and the results M Z and Z M Z Z take away again what s adds: a direction
-    without variance comes out as 0. Where M is nothing but rounding, so that they still diverge, the
-    whole of it counts as 0.
+    without variance comes out as 0. Where M is nothing but rounding, so that they still diverge and the
+    trace is larger than that of any root of norm 1, the whole of it counts as 0.
     """
     b, n, _ = M.shape
-    norm = torch.linalg.matrix_norm(M).clamp(min=TINY)[:, None, None]  # no eigenvalue is larger
-    eye = torch.eye(n, dtype=M.dtype, device=M.device)
+    norm = torch.linalg.matrix_norm(M)[:, None, None]  # no eigenvalue is larger
+    eye = _make_eye(n, M.dtype, M.device)
     scaled = M / norm
     Y, Z, lowest = torch.add(scaled, eye, alpha=SHIFT), eye.expand(b, n, n), LOWEST
     for _ in range(STEPS):
@@ -57,19 +57,29 @@ def take_root_by_iteration(M: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
         T = torch.baddbmm(eye, Z, Y, beta=1.5 * stretch, alpha=-0.5 * stretch**3)
         Y, Z = torch.bmm(Y, T), torch.bmm(T, Z)
     root = torch.bmm(scaled, Z)
-    inverse = torch.bmm(torch.bmm(Z, root), Z) / norm.sqrt()
-    trace = root.diagonal(dim1=1, dim2=2).sum(dim=1)
-    sound = (trace >= 0) & (trace <= 1.01 * n**0.75)  # as that of any root of norm 1
-    inverse = torch.where(sound[:, None, None], inverse, 0)
-    return torch.where(sound, trace, 0) * norm[:, 0, 0].sqrt(), L @ inverse @ L.mT
+    trace, size = root.diagonal(dim1=1, dim2=2).sum(dim=1), norm.sqrt()
+    diverged = (trace.abs() <= 1.01 * n**0.75).logical_not_()  # or M is 0, and all this not a number
+    inverse = torch.bmm(torch.bmm(Z, root), Z).div_(size).masked_fill_(diverged[:, None, None], 0)
+    trace = trace.mul_(size[:, 0, 0]).masked_fill_(diverged, 0)
+    return trace, torch.bmm(torch.bmm(L, inverse), L.mT)
+
+
+@lru_cache(maxsize=8)
+def _make_eye(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.eye(n, dtype=dtype, device=device)
 
 
 def factorise(M: Tensor) -> Tensor:
-    """Return L (C, rank) with L @ L.T = M for a symmetric positive semi-definite M (C, C), float64.
+    """Return L (b, C, C) with L @ L.mT = M for symmetric positive semi-definite M (b, C, C), float64.
 
-    Directions with less than a millionth of the largest variance are rounding, and left out.
+    Directions with less than a millionth of the largest variance are rounding, and are zero.
     """
-    values, vectors = torch.linalg.eigh((M + M.T) / 2)
-    kept = values > 1e-6 * values[-1].clamp(min=SMALL)
-    factor: Tensor = vectors[:, kept] * values[kept].sqrt()
-    return factor
+    values, vectors = torch.linalg.eigh(M)
+    kept = values > 1e-6 * values[:, -1:].clamp(min=TINY)
+    return vectors * torch.where(kept, values.clamp(min=0).sqrt(), 0)[:, None]
+
+
+def cut_factor(M: Tensor) -> Tensor:
+    """Return the same for a single M (C, C) with as many columns as it has rank: (C, rank)."""
+    L = factorise(M[None])[0]
+    return L[:, L.any(dim=0)]

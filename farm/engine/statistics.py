@@ -43,14 +43,12 @@ class Moments:
         H, W, C = features.shape
         if few_exactly and H * W < FEW * C:
             features = features.double()
-        total = features.new_zeros(C, dtype=torch.float64)
-        outer = features.new_zeros(C, C, dtype=torch.float64)
-        for band in torch.split(features, max(1, _choose_band(features) // W)):
-            flat = band.reshape(-1, C)
-            if flat.dtype in HALF and flat.device.type == "cpu":
-                flat = flat.float()
-            total += flat.sum(dim=0, dtype=torch.promote_types(flat.dtype, torch.float32))
-            outer += _multiply(flat)
+        first, *others = torch.split(features, max(1, _choose_band(features) // W))
+        total, outer = (part.double() for part in _sum_band(first))
+        for band in others:
+            part, product = _sum_band(band)
+            total += part
+            outer += product
         return cls(H * W, total, outer)
 
     def __add__(self, other: Moments) -> Moments:
@@ -82,8 +80,12 @@ def _choose_band(features: Tensor) -> int:
     return CONVERTED if features.dtype in HALF and features.device.type == "cpu" else SUMMED
 
 
-def _multiply(flat: Tensor) -> Tensor:
-    """Multiply features (P, C) with themselves: (C, C). A GPU multiplies half precision into float32."""
-    if flat.dtype in HALF:
-        return torch.mm(flat.T, flat, out_dtype=torch.float32)
-    return flat.T @ flat
+def _sum_band(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum features (h, W, C) and their outer products, in float32 at least: (C,), (C, C)."""
+    flat = features.reshape(-1, features.shape[2])
+    if flat.dtype not in HALF:
+        return flat.sum(dim=0), flat.T @ flat
+    if flat.device.type != "cpu":  # a GPU multiplies half precision into float32
+        return flat.sum(dim=0, dtype=torch.float32), torch.mm(flat.T, flat, out_dtype=torch.float32)
+    flat = flat.float()
+    return flat.sum(dim=0), flat.T @ flat

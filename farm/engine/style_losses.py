@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from farm.engine.roots import SMALL, factorise, take_root_by_eigh, take_root_by_iteration
+from farm.engine.losses import SMALL
+from farm.engine.roots import cut_factor, factorise, take_root_by_eigh, take_root_by_iteration
 from farm.engine.statistics import Moments
 from farm.engine.ways import CPU, Way
 
@@ -35,11 +35,12 @@ class StyleGradients:
     share: Tensor
 
     def split(
-        self, channels: Sequence[int], weights: Tensor, dtype: torch.dtype
+        self, channels: Sequence[int], weights: Tensor, factor: float, dtype: torch.dtype
     ) -> list[FeatureGradient]:
-        """Split into layers of so many channels, each multiplied by its weight, for features of a number
-        format."""
+        """Split into layers of so many channels, each multiplied by its weight and all by a factor, for
+        features of a number format."""
         share = (self.share * weights)[:, None]
+        share = share * factor if factor != 1 else share
         A, b = (self.D * share[..., None]).to(dtype), (self.e * share).to(dtype)
         return [FeatureGradient(A[i, :C, :C], b[i, :C]) for i, C in enumerate(channels)]
 
@@ -76,32 +77,40 @@ class StyleLoss:
         self.layers = tuple(targets)
         self.channels = [len(target.total) for target in targets.values()]
         self._width, self._way = width, way
-        self._counts: dict[tuple[float, ...], Tensor] = {}
-        self._mean, self._gram, _ = self._stack(targets)
+        self._shares: dict[tuple[float, ...], Tensor] = {}
+        self._energy: Tensor  # (layers,), of the target
+        self._stacked: tuple[Tensor, Tensor] | None = None
+        self._mean, self._gram = (each.clone() for each in self._stack(targets))
 
     def __call__(self, moments: Mapping[str, Moments]) -> StyleGradients:
         """Return the distances of these moments, by layer, and their gradients."""
         raise NotImplementedError
 
-    def _stack(self, moments: Mapping[str, Moments]) -> tuple[Tensor, Tensor, Tensor]:
-        """Stack the layers' means (b, n), Gram matrices (b, n, n) and counts of positions (b,)."""
+    def _stack(self, moments: Mapping[str, Moments]) -> tuple[Tensor, Tensor]:
+        """Stack the layers' means (b, n) and Gram matrices (b, n, n), until the next call."""
         found = [moments[layer] for layer in self.layers]
-        first, n = found[0].outer, self._width
-        counts = self._get_counts(tuple(each.count for each in found), first)
-        if len(found) == 1 and len(first) == n:
-            total, outer = found[0].total[None], first[None]
-        else:
-            total, outer = first.new_zeros(len(found), n), first.new_zeros(len(found), n, n)
-            for i, each in enumerate(found):
-                C = len(each.total)
-                total[i, :C], outer[i, :C, :C] = each.total, each.outer
-        return total / counts[:, None], outer / counts[:, None, None], counts
+        first, n = found[0], self._width
+        if len(found) == 1 and len(first.total) == n:
+            return first.mean[None], first.gram[None]
+        if self._stacked is None:  # made once: what is beyond a layer's channels stays zero
+            zeros = first.total.new_zeros
+            self._stacked = zeros(len(found), n), zeros(len(found), n, n)
+        mean, gram = self._stacked
+        for i, each in enumerate(found):
+            C = len(each.total)
+            torch.div(each.total, each.count, out=mean[i, :C])
+            torch.div(each.outer, each.count, out=gram[i, :C, :C])
+        return mean, gram
 
-    def _get_counts(self, counts: tuple[float, ...], like: Tensor) -> Tensor:
-        """Return the counts as (b,) on the device, copied there once: a copy makes a GPU wait."""
-        if counts not in self._counts:
-            self._counts[counts] = like.new_tensor(counts)
-        return self._counts[counts]
+    def _compute_share(self, moments: Mapping[str, Moments]) -> Tensor:
+        """Return each position's share in a layer's mean, over the target's energy: (layers,).
+
+        Copied to the device once: a copy makes a GPU wait.
+        """
+        counts = tuple(moments[layer].count for layer in self.layers)
+        if counts not in self._shares:
+            self._shares[counts] = 1 / (self._energy.new_tensor(counts) * self._energy)
+        return self._shares[counts]
 
 
 class GramLoss(StyleLoss):
@@ -113,10 +122,11 @@ class GramLoss(StyleLoss):
 
     def __call__(self, moments: Mapping[str, Moments]) -> StyleGradients:
         """Return the distances of these moments, by layer, and their gradients."""
-        mean, gram, counts = self._stack(moments)
+        mean, gram = self._stack(moments)
         apart = gram - self._gram
         distance = apart.square().sum(dim=(1, 2)) / self._energy
-        return StyleGradients(distance, apart, torch.zeros_like(mean), 4 / (counts * self._energy))
+        share = self._compute_share(moments)
+        return StyleGradients(distance, apart.mul_(4), torch.zeros_like(mean), share)
 
 
 class WassersteinLoss(StyleLoss):
@@ -132,16 +142,9 @@ class WassersteinLoss(StyleLoss):
     def __init__(self, targets: Mapping[str, Moments], width: int, way: Way = CPU) -> None:
         super().__init__(targets, width, way)
         covariance = _subtract_means(self._gram, self._mean)
-        self._factor = self._factorise(covariance)
+        self._factor = factorise(covariance) if way.iterates_roots else cut_factor(covariance[0])[None]
         self._trace = _sum_diagonals(covariance)
         self._energy = _sum_diagonals(self._gram) + SMALL
-
-    def _factorise(self, covariance: Tensor) -> Tensor:
-        """Factorise covariances (b, n, n), see `factorise`: a single one into as many columns as it has
-        rank, several into n."""
-        if len(covariance) == 1:
-            return factorise(covariance[0])[None]
-        return torch.stack([F.pad(f, (0, self._width - f.shape[1])) for f in map(factorise, covariance)])
 
     def __call__(self, moments: Mapping[str, Moments]) -> StyleGradients:
         """Return the distances of these moments, by layer, and their gradients.
@@ -149,17 +152,18 @@ class WassersteinLoss(StyleLoss):
         Raises:
             LinAlgError: they are not finite, and roots are taken by eigh.
         """
-        mean, gram, counts = self._stack(moments)
+        mean, gram = self._stack(moments)
         S, L, apart = _subtract_means(gram, mean), self._factor, mean - self._mean
         take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
-        trace, inverse = take_root(L.mT @ S @ L, L)
-        D = inverse.neg_()
-        D.diagonal(dim1=1, dim2=2).add_(1)
-        distance = apart.square().sum(dim=1) + _sum_diagonals(S) + self._trace - 2 * trace
+        trace, inverse = take_root(torch.bmm(torch.bmm(L.mT, S), L), L)
+        D = inverse.mul_(-2)
+        D.diagonal(dim1=1, dim2=2).add_(2)
+        distance = apart.square().sum(dim=1).add_(_sum_diagonals(S)).add_(self._trace)
+        distance = distance.sub_(trace, alpha=2).div_(self._energy)
         # From the left, as the features are multiplied: what rounding leaves of D in directions without
         # variance is not symmetric, and cancels in (F - m) D alone.
-        e = apart - (mean[:, None] @ D)[:, 0]
-        return StyleGradients(distance / self._energy, D, e, 2 / (counts * self._energy))
+        e = torch.baddbmm(apart[:, None], mean[:, None], D, beta=2, alpha=-1)[:, 0]
+        return StyleGradients(distance, D, e, self._compute_share(moments))
 
 
 def make_style_losses(kind: str, targets: Mapping[str, Moments], way: Way = CPU) -> list[StyleLoss]:
