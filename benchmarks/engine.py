@@ -2,6 +2,8 @@
 
     python -m benchmarks.engine [--only tiled precision ...] [--largest 7680] [--out build/engine]
 
+count       what an iteration asks of a GPU, counted without one
+root        roots by iteration, as a GPU takes them, against eigh: the worst of many covariances
 tiled       the tiled gradient against one pass of plain autograd: error, seconds, memory
 precision   number formats against float32 contiguous: seconds, memory, gradient, where a run ends
 multiscale  coarse to fine against the last level alone: seconds to the same loss
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -30,6 +33,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.testbed.count import count_iteration
+from benchmarks.testbed.covariances import CASES, compare_roots
 from benchmarks.testbed.reference import Reference
 from farm.engine import device, precision, quality, weights
 from farm.engine.convolution import Direct
@@ -45,7 +50,8 @@ from farm.recipe.recipe import space_levels
 from farm.settings import settings
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-PARTS = ("tiled", "precision", "multiscale", "gram", "scaling", "presets")
+PARTS = ("count", "root", "tiled", "precision", "multiscale", "gram", "scaling", "presets")
+COUNTED = ((384, 512), (1536, 2048), (4320, 7680))  # height, width
 FORMATS = {f.setting: f for f in (precision.FLOAT32, precision.WINOGRAD, precision.BFLOAT16)}
 WAYS = ("single", "multi")
 Row = dict[str, Any]
@@ -57,6 +63,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--content", default=str(SAMPLES / "street.jpg"))
     parser.add_argument("--style", default=str(SAMPLES / "brushwork.jpg"))
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--largest", type=int, default=7680, help="of `scaling`, px")
     parser.add_argument("--out", type=Path, default=Path("build/engine"))
     parser.add_argument("--one", help=argparse.SUPPRESS)  # one measurement, in this process
@@ -64,6 +71,7 @@ def main() -> None:
     if asked.one:
         print(json.dumps(measure(**json.loads(asked.one))))
         return
+    os.environ["FARM_DEVICE"] = asked.device  # of the measurements, which are processes of their own
     asked.out.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     with (asked.out / "engine.jsonl").open("w") as file:
@@ -79,11 +87,19 @@ def main() -> None:
 
 def list_specs(part: str, largest: int) -> list[Row]:
     """Return the arguments of each measurement of a part."""
-    half = ["mixed"] if precision.choose("auto", device.choose()) is not precision.WINOGRAD else []
-    fast = [*half, "winograd"] if device.choose().type == "cpu" else half
+    half = (
+        ["mixed"]
+        if precision.choose("auto", device.choose(settings().device)) is not precision.WINOGRAD
+        else []
+    )
+    fast = [*half, "winograd"] if device.choose(settings().device).type == "cpu" else half
     if part == "tiled":
         ways = ["autograd", "float32", *fast]
         return [{"size": s, "way": way} for s in (512, 1024, 1536, 2048) for way in ways]
+    if part == "count":
+        return [{"size": f"{width}x{height}", "way": "vgg19"} for height, width in COUNTED]
+    if part == "root":
+        return [{"way": "iteration"}]
     if part == "precision":
         return [{"way": way} for way in ("contiguous", "float32", *fast)]
     if part == "multiscale":
@@ -104,8 +120,30 @@ def measure_apart(**spec: Any) -> Row:
     return row
 
 
-def measure(part: str, way: str, content: str, style: str, size: int = 0) -> Row:
+def count_at(size: str) -> Row:
+    """Count the calls, waits and gigabytes of an iteration at `512x384`, VGG19 in bfloat16."""
+    width, height = map(int, size.split("x"))
+    counted = count_iteration("vgg19", height, width)
+    return {
+        "size": size,
+        "launches": counted.launches,
+        "waits": counted.waits,
+        "gigabytes": round(counted.passed_bytes / 1e9, 2),
+        "peak_gigabytes": round(counted.peak_bytes / 1e9, 2),
+    }
+
+
+def compare_all_roots() -> Row:
+    """Return the worst errors of the style distance and of its gradient, over all covariances."""
+    errors = [compare_roots(case()) for case in CASES.values()]
+    loss, gradient = (max(each) for each in zip(*errors, strict=True))
+    return {"cases": len(errors), "loss_error": loss, "gradient_error": gradient}
+
+
+def measure(part: str, way: str, content: str, style: str, size: Any = 0) -> Row:
     """Run one measurement in this process; return its name and its figures."""
+    if part in ("count", "root"):
+        return {"part": part} | (count_at(size) if part == "count" else compare_all_roots())
     photograph, painting = (decode(Path(p).read_bytes(), p, 100) for p in (content, style))
     function: Callable[..., Row] = globals()[f"_measure_{part}"]
     return {"part": part, "way": way, "size": size} | function(way, photograph, painting, size)
@@ -116,7 +154,14 @@ def _load_engine(way: str) -> Engine:
     wanted = way if way in FORMATS or way == "auto" else "float32"
     given = settings()
     loaded = "float32" if wanted == "mixed" else wanted
-    engine = Engine.load("auto", loaded, given.weights_dir, ignore_log, memory_gb=given.memory_gb)
+    engine = Engine.load(
+        "auto",
+        loaded,
+        given.weights_dir,
+        ignore_log,
+        device.choose(given.device),
+        memory_gb=given.memory_gb,
+    )
     if wanted == "mixed":
         return engine._build(
             engine.vgg.network, engine.device, FORMATS["mixed"], engine.folder, engine.budget_bytes
@@ -253,7 +298,7 @@ def _measure_multiscale(way: str, photograph: Any, painting: Any, size: int) -> 
 
 
 def _measure_gram(way: str, photograph: Any, painting: Any, size: int) -> Row:
-    where = device.choose()
+    where = device.choose(settings().device)
     features = torch.rand(64, 64, 256, device=where)
     flat = features.reshape(-1, 256).T.contiguous()
 

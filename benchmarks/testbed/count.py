@@ -14,6 +14,17 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from farm.engine.fallbacks import compute_finite_gradient
+from farm.engine.gradient import Objective
+from farm.engine.optimisers import Adam
+from farm.engine.precision import BFLOAT16, LossScale
+from farm.engine.pyramid import Level
+from farm.engine.vgg import VGG
+from farm.recipe import Recipe
+from farm.recipe.memory_plan import CHANNELS, EVERYTHING, Work, estimate_peak_bytes, parse_block
+from farm.recipe.recipe import list_layer_names
+
+META = torch.device("meta")
 aten = torch.ops.aten
 CONVOLUTIONS = {aten.convolution.default, aten.cudnn_convolution_relu.default}
 PRODUCTS = {
@@ -47,6 +58,8 @@ class Count(TorchDispatchMode):
     passed_bytes: int = 0
     held_bytes: int = 0
     peak_bytes: int = 0
+    # The planner's figure for the same.
+    foretold_bytes: int = 0
     # By operator.
     calls: Counter[str] = field(default_factory=Counter)
     passed_by: Counter[str] = field(default_factory=Counter)
@@ -134,3 +147,35 @@ def count(function: Callable[[], Any]) -> Count:
     with counted:
         function()
     return counted
+
+
+def count_iteration(network: str, height: int, width: int, dtype: torch.dtype = torch.bfloat16) -> Count:
+    """Count the second iteration of a level of this size, px, with Adam, as a GPU with memory for all
+    features runs it."""
+    vgg = VGG(network, _make_weights(network), META, dtype)
+    photograph = torch.empty(1, 3, height, width, device=META)
+    painting = torch.empty(1, 3, 600, 800, device=META)
+    level, recipe = Level(height, width, 100), Recipe()
+    optimiser = Adam(photograph.clone(), level)
+    made: list[Objective] = []
+
+    def iterate() -> None:
+        losses, gradient = compute_finite_gradient(made[0], optimiser.image, LossScale(BFLOAT16))
+        optimiser.step(gradient, losses.total)
+
+    count(lambda: made.append(Objective(vgg, recipe, photograph, [painting], level, EVERYTHING)))
+    count(iterate)  # the first one prepares weights and indices
+    counted = count(iterate)
+    work = Work.from_recipe(recipe, network, dtype.itemsize, winograd=False, device="cuda")
+    counted.foretold_bytes = estimate_peak_bytes(EVERYTHING, work, height, width)
+    return counted
+
+
+def _make_weights(network: str) -> dict[str, Tensor]:
+    weights, before = {}, 3
+    for layer in list_layer_names(network):
+        channels = CHANNELS[parse_block(layer) - 1]
+        weights[f"conv{layer[4:]}.weight"] = torch.empty(channels, before, 3, 3, device=META)
+        weights[f"conv{layer[4:]}.bias"] = torch.empty(channels, device=META)
+        before = channels
+    return weights

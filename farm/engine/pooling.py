@@ -71,7 +71,8 @@ def _view_windows(x: Tensor) -> Tensor:
     H, W, _ = x.shape
     down, across = min(2, H), min(2, W)
     h, w = pool_side(H), pool_side(W)
-    return x[: down * h, : across * w].unflatten(0, (h, down)).unflatten(2, (w, across))
+    rows = torch.unflatten(x[: down * h, : across * w], 0, (h, down))
+    return torch.unflatten(rows, 2, (w, across))
 
 
 @dataclass

@@ -76,7 +76,8 @@ def factorise(M: Tensor) -> Tensor:
     """
     values, vectors = torch.linalg.eigh(M)
     kept = values > 1e-6 * values[:, -1:].clamp(min=TINY)
-    return vectors * torch.where(kept, values.clamp(min=0).sqrt(), 0)[:, None]
+    factor: Tensor = vectors * torch.where(kept, values.clamp(min=0).sqrt(), 0)[:, None]
+    return factor
 
 
 def cut_factor(M: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ def _estimate_on(
             _compute_peak_bytes(work, level, worker.budget_bytes, tile) for level in reversed(schedule)
         )
     except DoesNotFit as refusal:
-        smallest = list_plans(tile, offload=work.device != "cpu")[-1]
+        smallest = list_plans(tile, gpu=work.device != "cpu")[-1]
         needed = estimate_peak_bytes(smallest, work, last.height, last.width)
         return Estimate(last.height, last.width, worker.name, needed, None, str(refusal))
     speed = worker.seconds_per_megapixel

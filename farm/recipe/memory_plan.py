@@ -30,6 +30,7 @@ LBFGS_PAIRS = 8  # of its history
 STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS_PAIRS) * 3}
 STEP_FLOATS = 6  # what a step of the optimiser holds for a moment
 TILE_COPIES = 8  # buffers of a tile's widest layer alive at once, measured
+WHOLE_COPIES = 2  # of a whole picture's on a GPU; none was counted, the room is for cuDNN
 CPU_BASE_BYTES = 450_000_000  # Python, torch and its libraries, measured
 WINOGRAD_WORKSPACE_BYTES = 120_000_000
 
@@ -67,11 +68,15 @@ class Plan(BaseModel):
         """Return one line for the log."""
         size = "the whole picture at once" if self.tile is None else f"tiles of {self.tile} px"
         kept = [str(b) for seg, keep in zip(self.segments, self.kept, strict=True) if keep for b in seg]
+        if not self.packed:
+            return f"{size}, all features kept"
         features = f"features of blocks {', '.join(kept)} kept" if kept else "nothing kept"
         return f"{size}, {features}{', state on the CPU' if self.offload else ''}"
 
 
 WHOLE = Plan(tile=None, segments=EACH_ALONE, kept=(True,) * 5)
+EVERYTHING = WHOLE.model_copy(update={"packed": False})  # a GPU's first choice
+LARGEST_TENSOR = (1 << 31) - 1  # values; cuDNN has no kernels for more
 
 
 def choose_tile(device: str, itemsize: int) -> int:
@@ -83,25 +88,27 @@ def choose_tile(device: str, itemsize: int) -> int:
     return 32 * math.isqrt(TILE_BYTES[device] // (CHANNELS[0] * itemsize * 32 * 32))
 
 
-def list_plans(tile: int | None, offload: bool = False) -> list[Plan]:
+def list_plans(tile: int | None, gpu: bool = False) -> list[Plan]:
     """List the plans from the fastest to the smallest.
 
-    First fewer features are kept, then the two shallow blocks are processed together, so that the
-    largest block input is never held, and last the tiles shrink.
+    On a GPU first the whole picture with all its features. Then tiles, of which fewer and fewer features
+    are kept, then the two shallow blocks are processed together, so that the largest block input is
+    never held, then the tiles shrink, and last a GPU's state of the optimiser goes to the CPU's memory.
 
     Args:
-        tile: side of the first plans' tiles in block 1, px; None: one plan, the whole picture at once.
-        offload: whether the optimiser's state can lie elsewhere than the gradient's memory.
+        tile: side of the first tiles in block 1, px; None: one plan, the whole picture at once.
+        gpu: whether the gradient's memory is a GPU's.
     """
     if tile is None:
-        return [WHOLE]
+        return [EVERYTHING if gpu else WHOLE]
     kept = [(False,) * recomputed + (True,) * (5 - recomputed) for recomputed in range(1, 5)]
-    plans = [Plan(tile=tile, segments=EACH_ALONE, kept=k) for k in kept]
+    plans = [EVERYTHING] if gpu else []
+    plans += [Plan(tile=tile, segments=EACH_ALONE, kept=k) for k in kept]
     while tile >= SMALLEST_TILE:
         small = (False, False, False, True)
         plans.append(Plan(tile=tile, segments=FIRST_TWO_TOGETHER, kept=small))
         tile //= 2
-    if offload:
+    if gpu:
         plans.append(plans[-1].model_copy(update={"offload": True}))
     return plans
 
@@ -178,8 +185,10 @@ def find_last_recomputed(layers: Sequence[str], loss_layers: frozenset[str], kep
     return None if kept or not found else found[-1]
 
 
-def _estimate_tape_bytes(work: Work, segment: tuple[int, ...], kept: bool) -> float:
+def _estimate_tape_bytes(work: Work, segment: tuple[int, ...], kept: bool, packed: bool) -> float:
     """Estimate what the forward pass keeps of a segment for the backward pass, bytes a pixel."""
+    sign = 1 / 8 if packed else work.itemsize
+    pooling = 3 / 8 if work.device == "cpu" else 1
     layers = list_layers(work.network, segment)
     recomputed = find_last_recomputed(layers, work.loss_layers, kept)
     size = 0.0
@@ -191,9 +200,9 @@ def _estimate_tape_bytes(work: Work, segment: tuple[int, ...], kept: bool) -> fl
         if layer in work.loss_layers:
             size += _count_values(block) * work.itemsize
         elif not last_of_block:
-            size += _count_values(block) / 8
+            size += _count_values(block) * sign
         if last_of_block:
-            size += _count_values(block) / 4 * 3 / 8
+            size += _count_values(block) / 4 * pooling
     return size
 
 
@@ -210,7 +219,7 @@ def estimate_gradient_bytes(plan: Plan, work: Work, height: int, width: int) -> 
     for segment, kept in zip(segments, plan.kept, strict=False):
         entering = _count_values(segment[0] - 1) / 4 * work.itemsize if segment[0] > 1 else 0.0
         leaving = _count_values(segment[-1]) / 4 * work.itemsize if segment is not segments[-1] else 0.0
-        held += _estimate_tape_bytes(work, segment, kept)
+        held += _estimate_tape_bytes(work, segment, kept, plan.packed)
         peaks.append(held + entering + leaving)  # forward and backward alike: two boundaries at once
     return int(max(peaks) * height * width + _estimate_workspace_bytes(plan, work, height, width))
 
@@ -220,7 +229,8 @@ def _estimate_workspace_bytes(plan: Plan, work: Work, height: int, width: int) -
     whole = height * width
     tile = whole if plan.tile is None else min(whole, (plan.tile + 16) ** 2)
     winograd = WINOGRAD_WORKSPACE_BYTES if work.winograd else 0
-    return CHANNELS[0] * tile * work.itemsize * TILE_COPIES + winograd
+    copies = TILE_COPIES if plan.packed else WHOLE_COPIES
+    return CHANNELS[0] * tile * work.itemsize * copies + winograd
 
 
 def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
@@ -248,7 +258,11 @@ def choose(work: Work, height: int, width: int, budget: int, tile: int | None, l
     Raises:
         DoesNotFit: not even the smallest does; with the numbers. OutOfMemory: it had seemed to.
     """
-    plans = list_plans(tile, offload=work.device != "cpu")
+    plans = [
+        plan
+        for plan in list_plans(tile, gpu=work.device != "cpu")
+        if plan.packed or CHANNELS[0] * (height + 2) * (width + 2) <= LARGEST_TENSOR
+    ]
     fitting = [plan for plan in plans if estimate_peak_bytes(plan, work, height, width) <= budget]
     if len(fitting) > lowered:
         return fitting[lowered]

@@ -233,7 +233,7 @@ def test_a_level_whose_plan_offloads_the_state_grows_on_the_host(
     steps = rendering.run()
     last = [next(steps), next(steps)][-1]
     assert last.ends_level
-    rendering._gradients.lowered = len(list_plans(rendering._gradients.tile, offload=True)) - 1
+    rendering._gradients.lowered = len(list_plans(rendering._gradients.tile, gpu=True)) - 1
     grown = []
     monkeypatch.setattr(optimisers, "resize", lambda x, *size: grown.append(x.device) or x)
     # When it comes to it

@@ -6,6 +6,7 @@ import pytest
 
 from farm.errors import DoesNotFit, OutOfMemory
 from farm.recipe.memory_plan import (
+    EVERYTHING,
     WHOLE,
     Work,
     choose,
@@ -69,9 +70,20 @@ def test_what_cannot_fit_is_refused_with_the_numbers_and_what_would_fit() -> Non
         choose(WORK, size * 10 // 16, size * 10 // 9, budget=3 * 10**9, tile=512)
 
 
+def test_a_card_with_memory_keeps_everything_and_cuts_nothing() -> None:
+    card = Work("vgg19", WORK.content, STYLE, 2, False, 12, "cuda")
+    side = choose_tile("cuda", 2)
+    roomy, small = (choose(card, *UHD, budget=gigabytes * 10**9, tile=side) for gigabytes in (40, 12))
+    assert roomy == EVERYTHING
+    assert small.tile is not None
+    assert estimate_peak_bytes(small, card, *UHD) <= 12 * 10**9
+    # cuDNN has no kernels for tensors of more than 2**31 values
+    assert choose(card, 6144, 8192, budget=200 * 10**9, tile=side).tile == side
+
+
 def test_a_card_may_leave_the_optimisers_state_to_the_cpu() -> None:
     card = Work("vgg16", WORK.content, STYLE, 2, False, 12, "cuda")
-    plan = list_plans(2048, offload=True)[-1]
+    plan = list_plans(2048, gpu=True)[-1]
     assert plan.offload
     saved = estimate_peak_bytes(list_plans(2048)[-1], card, *UHD) - estimate_peak_bytes(plan, card, *UHD)
     assert saved == 9 * 4 * UHD[0] * UHD[1]
