@@ -15,6 +15,7 @@ from typing import Literal
 import psutil
 import torch
 
+from farm import cgroups
 from farm.engine import cuda
 from farm.errors import NoDevice, OutOfMemory
 
@@ -65,10 +66,16 @@ def read_total_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     total = int(psutil.virtual_memory().total)
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.exists() and (text := limit.read_text().strip()).isdigit():
-        return min(total, int(text))
-    return total
+    return min(total, cgroups.read_memory_limit() or total)
+
+
+def limit_threads(device: torch.device) -> None:
+    """Compute in no more threads than a container has processors for; torch counts the machine's alone.
+
+    More threads than that wait for each other while they are kept from running.
+    """
+    if device.type == "cpu":
+        torch.set_num_threads(min(torch.get_num_threads(), cgroups.count_cpus()))
 
 
 def read_available_memory(device: torch.device) -> int:

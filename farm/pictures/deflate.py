@@ -9,7 +9,6 @@ takes a fourth of the time of a search for matches, and leaves them smaller.
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from farm import cgroups
 
 STRIP_BYTES = 2**18  # of samples: few enough to stay in a processor's cache, enough for a table of codes
 MAX_THREADS = 16  # each holds a few strips
@@ -33,8 +34,7 @@ Item = TypeVar("Item")
 
 def count_threads() -> int:
     """Return how many processors this process may use, at most `MAX_THREADS`."""
-    permitted = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    return min(MAX_THREADS, len(permitted) or os.cpu_count() or 1)
+    return min(MAX_THREADS, cgroups.count_cpus())
 
 
 def choose_strip_rows(row_bytes: int) -> int:
