@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import mimetypes
 import re
 import unicodedata
+from pathlib import PurePosixPath
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
@@ -12,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import wrap_file
 
 from farm.database import sessions
-from farm.database.models import Job, State, Upload
+from farm.database.models import Job, JobPicture, State, Upload
 from farm.errors import NotFound, WrongState
 from farm.jobs import states
 from farm.pictures import conversions, decode, sources
@@ -46,21 +48,22 @@ def get_content(job_id: str) -> Response:
 def get_style(job_id: str, number: int) -> Response:
     """Send one of the paintings, from 0, small."""
     job = _load_job(job_id)
-    return _send_thumbnail(job, _find_style(job, number))
+    return _send_thumbnail(job, _find_style(job, number).upload)
 
 
 @blueprint.get("/jobs/<job_id:job_id>/content/whole")
 def get_whole_content(job_id: str) -> Response:
     """Send the photograph, whole."""
     job = _load_job(job_id)
-    return _send_upload(job, job.content)
+    return _send_upload(job, job.content, job.content_name or "photograph")
 
 
 @blueprint.get("/jobs/<job_id:job_id>/styles/<int:number>/whole")
 def get_whole_style(job_id: str, number: int) -> Response:
     """Send one of the paintings, from 0, whole."""
     job = _load_job(job_id)
-    return _send_upload(job, _find_style(job, number))
+    style = _find_style(job, number)
+    return _send_upload(job, style.upload, style.file_name or f"painting-{number + 1}")
 
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
@@ -155,24 +158,32 @@ def _load_job(job_id: str) -> Job:
         return states.get(session, job_id)
 
 
-def _find_style(job: Job, number: int) -> Upload:
+def _find_style(job: Job, number: int) -> JobPicture:
     if number >= len(job.styles):
         raise NotFound(f"This job has {len(job.styles)} paintings, counted from 0.")
-    return job.styles[number].upload
+    return job.styles[number]
 
 
 def _send_thumbnail(job: Job, upload: Upload) -> Response:
     return _send_jpeg(upload.thumbnail_key, f"{build_version(job)}-{upload.sha256}", _find_lifetime(job))
 
 
-def _send_upload(job: Job, upload: Upload) -> Response:
-    """Send a picture in its own pixels, without what else its file holds.
+def _send_upload(job: Job, upload: Upload, name: str) -> Response:
+    """Send a picture in its own pixels, without what else its file holds; `?download=1` as a download.
+
+    Args:
+        name: of its file; its ending is that of what is sent.
 
     Raises:
         farm.errors.NotFound: the file is gone.
     """
     key, mime = sources.provide_clean(upload)
-    return _send_file(job, key, mime, f"{build_version(job)}-{upload.sha256}-clean")
+    response = _send_file(job, key, mime, f"{build_version(job)}-{upload.sha256}-clean")
+    if mimetypes.guess_type(name)[0] != mime:
+        name = f"{PurePosixPath(name).stem}{mimetypes.guess_extension(mime) or ''}"
+    way = "attachment" if request.args.get("download") else "inline"
+    response.headers.set("Content-Disposition", way, filename=name)
+    return response
 
 
 def _send_jpeg(key: str, tag: str, seconds: int) -> Response:

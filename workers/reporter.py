@@ -79,7 +79,7 @@ class Reporter:
             self._checkpoints.write(step)
             raise Interrupted(State.QUEUED)
         if step.level != self._level[0]:
-            self._enter_level(step)
+            self._start_level(step)
         if step.ends_level:
             self.add_line(str(LevelDone.from_step(step, self._level[1])))
         if step.ends_level or time.monotonic() - self._reported >= REPORT_SECONDS:
@@ -90,7 +90,7 @@ class Reporter:
                 self._store_preview(step)
         self._checkpoints.update(step)
 
-    def _enter_level(self, step: Step) -> None:
+    def _start_level(self, step: Step) -> None:
         self._level = (step.level, step.seconds, step.progress)
         self._first = step.iteration
 
@@ -191,13 +191,13 @@ class Pace:
         here, later = self._schedule[self._level - 1], self._schedule[self._level :]
         still = [(here, max(here.iterations - self._seen[-1][0], 0))]
         still += [(level, level.iterations) for level in later]
-        ends = [[count * took for took in self._guess(level)] for level, count in still]
+        ends = [[count * took for took in self._estimate_iteration(level)] for level, count in still]
         least, most = (sum(column) for column in zip(*ends, strict=True))
         left = (least + most) / 2
         off = left * max(self._compute_error(), self.LEAST)
         return left, math.hypot((most - least) / 2, off) + self.FINISH_SECONDS
 
-    def _guess(self, level: Level) -> tuple[float, float]:
+    def _estimate_iteration(self, level: Level) -> tuple[float, float]:
         """Return the least and the most seconds that an iteration of a level may well take."""
         known = self._level if self._level in self._took else max(self._took)
         took, pixels = self._took[known], self._schedule[known - 1].pixels

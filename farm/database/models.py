@@ -27,6 +27,7 @@ from farm.database.names import FOLDED_LENGTH, fold
 from farm.recipe.formats import FORMATS, PREVIEW_PIXELS, FileFormat
 
 WEBHOOK_LENGTH = 1000  # characters of an address
+FILE_NAME_LENGTH = 200  # characters
 
 
 class State(enum.StrEnum):
@@ -202,6 +203,11 @@ class Job(Base):
         return self._select_role(PictureRole.CONTENT)[0].upload
 
     @property
+    def content_name(self) -> str | None:
+        """The photograph's file name; None: not known."""
+        return self._select_role(PictureRole.CONTENT)[0].file_name
+
+    @property
     def styles(self) -> list[JobPicture]:
         """The paintings, in the order of their positions."""
         return self._select_role(PictureRole.STYLE)
@@ -263,6 +269,9 @@ class JobPicture(Base):
     role: Mapped[PictureRole] = mapped_column(_make_enum(PictureRole), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)  # among those of its role, from 0
     upload_sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"), index=True)
+    file_name: Mapped[str | None] = mapped_column(
+        String(FILE_NAME_LENGTH)
+    )  # where it came from, if known
 
     upload: Mapped[Upload] = relationship(lazy="joined", innerjoin=True)
 

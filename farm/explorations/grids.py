@@ -43,6 +43,7 @@ def explore(
     name: str = "",
     size: int = SIZE,
     key: Key | None = None,
+    file_names: Sequence[str | None] = (),
 ) -> Exploration:
     """Check everything, then store, then commit all cells, then send their tickets.
 
@@ -50,6 +51,7 @@ def explore(
         recipe: at the size that is wanted in the end. size: of each cell's longest side, px.
         key: of the client's own making. The same request with the same one again is the same
             exploration.
+        file_names: of the photograph, then of the paintings, as far as they are known.
 
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
@@ -66,7 +68,7 @@ def explore(
     def submit_new() -> Job:
         _check_grid(across, down, size, paintings=len(styles))
         recipes = _make_cells(recipe, across, down, size)
-        sent = Submission.check(content, styles, recipes[0], name=name)
+        sent = Submission.check(content, styles, recipes[0], name=name, file_names=file_names)
         for each in recipes[1:]:
             each.normalise_blend(len(styles))
         sent.store()

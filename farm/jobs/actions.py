@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Job
-from farm.errors import NotFound
+from farm.errors import InvalidInput, NotFound, Problem
 from farm.jobs import cleanup, states
+from farm.jobs.names import check_name
 from farm.jobs.tickets import wake
 
 
@@ -47,6 +48,20 @@ def retry(job_id: str, send: Callable[[Job], bool] = wake) -> Job:
         job = states.retry(session, job_id)
     send(job)
     return job
+
+
+def rename(job_id: str, name: str) -> Job:
+    """Give a job another name.
+
+    Raises:
+        NotFound: no such job.
+        InvalidInput: the name is empty, too long, or cannot be shown.
+    """
+    name = check_name(name)
+    if not name:
+        raise InvalidInput(Problem("name", "is empty; a job needs one"))
+    with sessions.write_session() as session:
+        return states.rename(session, job_id, name)
 
 
 def delete(job_id: str) -> Job:

@@ -29,6 +29,7 @@ from farm.database.models import (
     Upload,
     WorkClass,
 )
+from farm.database.names import fold
 from farm.database.sessions import read_clock
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.recipe import Recipe
@@ -92,11 +93,16 @@ def create(
     recipe: Recipe,
     content: Upload,
     styles: Sequence[Upload],
+    file_names: Sequence[str | None] = (),
     priority: int = 0,
     job_id: str | None = None,
     webhook_url: str | None = None,
 ) -> Job:
-    """Add a job, queued. Its uploads are in the session already."""
+    """Add a job, queued. Its uploads are in the session already.
+
+    Args:
+        file_names: of the photograph, then of the paintings, as far as they are known.
+    """
     height, width = recipe.compute_result_size(content.height, content.width)
     job = Job(
         id=job_id or uuid.uuid4().hex,
@@ -107,7 +113,7 @@ def create(
         recipe=recipe.model_dump(mode="json"),
         look_sha256=recipe.look,
         webhook_url=webhook_url,
-        pictures=_pictures(content, styles),
+        pictures=_pictures(content, styles, file_names),
         width=width,
         height=height,
     )
@@ -117,12 +123,16 @@ def create(
     return job
 
 
-def _pictures(content: Upload, styles: Sequence[Upload]) -> list[JobPicture]:
+def _pictures(
+    content: Upload, styles: Sequence[Upload], file_names: Sequence[str | None]
+) -> list[JobPicture]:
+    names = [*file_names, *[None] * (1 + len(styles) - len(file_names))]
+    photograph = JobPicture(role=PictureRole.CONTENT, position=0, upload=content, file_name=names[0])
     paintings = [
-        JobPicture(role=PictureRole.STYLE, position=position, upload=style)
-        for position, style in enumerate(styles)
+        JobPicture(role=PictureRole.STYLE, position=position, upload=style, file_name=name)
+        for position, (style, name) in enumerate(zip(styles, names[1:], strict=False))
     ]
-    return [JobPicture(role=PictureRole.CONTENT, position=0, upload=content), *paintings]
+    return [photograph, *paintings]
 
 
 def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
@@ -261,6 +271,18 @@ def cancel(session: Session, job_id: str) -> Job:
     if job.state not in (State.CANCELLING, State.CANCELLED):
         raise WrongState(f"This job has already {job.state.value}; there is nothing to cancel.")
     return job
+
+
+def rename(session: Session, job_id: str, name: str) -> Job:
+    """Give a job another name, in whichever state it is.
+
+    Raises:
+        NotFound: no such job.
+    """
+    renamed = update(Job).where(Job.id == job_id)
+    values = {"name": name, "name_folded": fold(name), "version": Job.version + 1}
+    sessions.execute_count(session, renamed.values(values))
+    return get(session, job_id)
 
 
 def retry(session: Session, job_id: str) -> Job:

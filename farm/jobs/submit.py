@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Job, Upload
-from farm.database.names import can_be_shown, has_visible
 from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import states
-from farm.jobs.fields import NAME_LENGTH, PRIORITIES
+from farm.jobs.fields import PRIORITIES
 from farm.jobs.idempotency import ID, Key, Request, submit_once
+from farm.jobs.names import check_name, clean_file_name, derive_name
 from farm.jobs.tickets import wake
 from farm.pictures import uploads
 from farm.pictures.decoder_pool import CheckRequest
@@ -39,6 +39,7 @@ def submit(
     key: Key | None = None,
     job_id: str | None = None,
     webhook_url: str = "",
+    file_names: Sequence[str | None] = (),
 ) -> Job:
     """Check everything, then store, then commit the row, then send a ticket.
 
@@ -48,6 +49,8 @@ def submit(
         key, job_id: of the client's own making. The same request with the same one again is the same
             job.
         webhook_url: notified of the job's end; empty: none is.
+        file_names: of the photograph, then of the paintings, as far as they are known; a job without
+            a name bears the first.
 
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
@@ -64,7 +67,7 @@ def submit(
 
     def submit_new() -> Job:
         url = _check_options(priority, webhook_url)
-        sent = Submission.check(content, styles, recipe, name=name)
+        sent = Submission.check(content, styles, recipe, name=name, file_names=file_names)
         sent.store()
         with sessions.write_session() as session:
             job = sent.create_job(session, recipe, priority, job_id)
@@ -98,22 +101,33 @@ class Submission:
     name: str
     # The photograph, then the paintings.
     pictures: list[CheckedUpload]
+    # Of these pictures, as far as they are known.
+    file_names: list[str | None]
 
     @classmethod
-    def check(cls, content: bytes, styles: Sequence[bytes], recipe: Recipe, *, name: str) -> Submission:
+    def check(
+        cls,
+        content: bytes,
+        styles: Sequence[bytes],
+        recipe: Recipe,
+        *,
+        name: str,
+        file_names: Sequence[str | None] = (),
+    ) -> Submission:
         """Check name, pictures and recipe, and that some worker has memory enough.
 
         Raises:
             InvalidInput and its kin: the first field that is wrong.
         """
-        name = _check_name(name)
+        name = check_name(name)
+        names = [clean_file_name(each) for each in file_names]
         _check_number_of_styles(styles)
         recipe.normalise_blend(len(styles))
         paintings = [CheckRequest(style, "style", SMALLEST_STYLE) for style in styles]
         with closing(uploads.check([CheckRequest(content, "content"), *paintings])) as answers:
             photograph = next(answers)
             _check_fits_some_worker(recipe, photograph.upload)
-            return cls(name or "Untitled", [photograph, *answers])
+            return cls(name or derive_name(names), [photograph, *answers], names)
 
     def store(self) -> None:
         """Store the pictures."""
@@ -130,25 +144,10 @@ class Submission:
             recipe=recipe,
             content=content,
             styles=styles,
+            file_names=self.file_names,
             priority=priority,
             job_id=job_id,
         )
-
-
-def _check_name(name: str) -> str:
-    """Return the name without needless blanks; empty if nothing of it can be seen.
-
-    Raises:
-        InvalidInput: it is too long, or cannot be shown.
-    """
-    name = " ".join(name.split())
-    if not has_visible(name):
-        return ""
-    if not can_be_shown(name):
-        raise InvalidInput(Problem("name", "has characters that cannot be shown"))
-    if len(name) > NAME_LENGTH:
-        raise InvalidInput(Problem("name", f"has {len(name)} characters; the limit is {NAME_LENGTH}"))
-    return name
 
 
 def _check_number_of_styles(styles: Sequence[bytes]) -> None:

@@ -19,6 +19,7 @@ from web import streams
 from web.api import answers, blueprint
 from web.api.estimates import EstimateQuery
 from web.api.requests import (
+    read_file_names,
     read_idempotency_key,
     read_submission,
     read_whole_number,
@@ -193,6 +194,7 @@ def explore() -> ResponseReturnValue:
         name=request.form.get("name", ""),
         size=read_whole_number("cell_size", grids.SIZE),
         key=read_idempotency_key(),
+        file_names=read_file_names(),
     )
     response = _respond(made)
     response.status_code = 202

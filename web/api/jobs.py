@@ -15,12 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.jobs import actions, details, lists, states
+from farm.jobs.fields import NAME_LENGTH, NAME_MEANS
 from farm.jobs.idempotency import Key
 from farm.jobs.submit import submit
 from farm.recipe.formats import Format
 from web import streams
 from web.api import answers, blueprint
 from web.api.requests import (
+    read_file_names,
     read_idempotency_key,
     read_submission,
     read_whole_number,
@@ -98,6 +100,7 @@ def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Res
         key=key,
         job_id=job_id,
         webhook_url=request.form.get("webhook_url", ""),
+        file_names=read_file_names(),
     )
     response = _respond(job)
     response.status_code = 202
@@ -216,6 +219,23 @@ def cancel(job_id: str) -> Response:
 def retry(job_id: str) -> Response:
     """Let a failed or cancelled job wait again."""
     return _respond(actions.retry(job_id))
+
+
+class Renaming(BaseModel):
+    """Another name for a job."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=NAME_LENGTH, description=NAME_MEANS)
+
+
+@blueprint.patch("/jobs/<job_id:job_id>")
+@blueprint.input(Renaming, location="json")
+@blueprint.output(JobOut)
+@blueprint.doc(responses=answers.NO_JOB | answers.BAD_JSON)
+def rename(job_id: str, json_data: Renaming) -> Response:
+    """Give a job another name."""
+    return _respond(actions.rename(job_id, json_data.name))
 
 
 @blueprint.delete("/jobs/<job_id:job_id>")

@@ -31,6 +31,11 @@ def read_submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
     return content.read(), [style.read() for style in request.files.getlist("style")], recipe
 
 
+def read_file_names() -> list[str | None]:
+    """Return the names of the photograph and the paintings of this request as they were sent."""
+    return [file.filename for name in FILES for file in request.files.getlist(name)]
+
+
 def _refuse_misplaced_fields(texts: Sequence[str]) -> None:
     """Refuse what would be ignored: the picture would not be the one that was meant.
 

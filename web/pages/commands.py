@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import dataclass
 
 from farm.database.models import Job
 from farm.recipe import Recipe
@@ -11,31 +12,81 @@ from farm.recipe.recipe import NEWEST, format_value
 from farm.settings import settings
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A picture of the job, as a command fetches and sends it."""
+
+    # In the folder where the command runs.
+    file: str
+    # Address on this farm.
+    path: str
+
+
 def build_farm_submit(job: Job, url: str) -> str:
-    """Build the command that sends the same pictures, by names of one's own, with the same recipe."""
-    settings = _select_differing(job)
+    """Build the commands that fetch the job's pictures and send them again with the same recipe."""
+    sources = _list_sources(job)
     options = [
         f"--{name.replace('_', '-')} {shlex.quote(format_value(value))}"
-        for name, value in settings.items()
+        for name, value in _select_differing(job).items()
     ]
-    return " ".join(
-        ["farm submit photograph.jpg", *_list_paintings(job), f"--url {shlex.quote(url)}", *options]
-    )
+    files = [shlex.quote(source.file) for source in sources]
+    submit = " ".join(["farm submit", *files, f"--url {shlex.quote(url)}", *options])
+    return "\n".join([*_fetch(sources, url), submit])
 
 
 def build_curl(job: Job, url: str) -> str:
     """Build the same without the farm's command line."""
+    sources = _list_sources(job)
+    fields = ["content", *["style"] * (len(sources) - 1)]
+    files = [
+        f"-F {shlex.quote(f'{field}=@{_escape_for_curl(source.file)}')}"
+        for field, source in zip(fields, sources, strict=True)
+    ]
     recipe = shlex.quote(f"recipe={json.dumps(_select_differing(job))}")
-    styles = [f"-F 'style=@{painting}'" for painting in _list_paintings(job)]
-    key = ['-H "Authorization: Bearer $FARM_TOKEN"'] if settings().require_token else []
     address = shlex.quote(f"{url}/api/v1/jobs")
-    return " ".join(["curl", *key, "-F 'content=@photograph.jpg'", *styles, f"-F {recipe}", address])
+    send = " ".join(["curl", *_build_authorisation(), *files, f"-F {recipe}", address])
+    return "\n".join([*_fetch(sources, url), send])
 
 
-def _list_paintings(job: Job) -> list[str]:
-    if len(job.styles) == 1:
-        return ["painting.jpg"]
-    return [f"painting{style.position + 1}.jpg" for style in job.styles]
+def _list_sources(job: Job) -> list[_Source]:
+    """List the photograph, then the paintings, under the names that they came with, each once."""
+    taken: set[str] = set()
+    photograph = _choose_name(job.content_name or "photograph.jpg", taken)
+    found = [_Source(photograph, f"/jobs/{job.id}/content/whole")]
+    for style in job.styles:
+        usual = "painting.jpg" if len(job.styles) == 1 else f"painting{style.position + 1}.jpg"
+        path = f"/jobs/{job.id}/styles/{style.position}/whole"
+        found.append(_Source(_choose_name(style.file_name or usual, taken), path))
+    return found
+
+
+def _choose_name(name: str, taken: set[str]) -> str:
+    """Return the name, or one beside it if it is taken; a command takes neither for an option."""
+    chosen, number = name, 1
+    while chosen in taken:
+        number += 1
+        chosen = f"{number}-{name}"
+    taken.add(chosen)
+    return f"./{chosen}" if chosen.startswith("-") else chosen
+
+
+def _fetch(sources: list[_Source], url: str) -> list[str]:
+    """Build the commands that fetch these."""
+    return [
+        " ".join(
+            ["curl -fsS", *_build_authorisation(), f"-o {shlex.quote(each.file)} {shlex.quote(url + each.path)}"]
+        )
+        for each in sources
+    ]
+
+
+def _build_authorisation() -> list[str]:
+    return ['-H "Authorization: Bearer $FARM_TOKEN"'] if settings().require_token else []
+
+
+def _escape_for_curl(name: str) -> str:
+    """Quote a file's name where curl reads commas and semicolons as its own."""
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _select_differing(job: Job) -> dict[str, object]:

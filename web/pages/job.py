@@ -139,6 +139,16 @@ def draw_losses(job_id: str) -> Response:
     return make_conditional(response)
 
 
+@blueprint.post("/jobs/<job_id:job_id>/name")
+def rename(job_id: str) -> ResponseReturnValue:
+    """Give it another name."""
+    try:
+        actions.rename(job_id, request.form.get("name", ""))
+    except InvalidInput as error:
+        flash(f"The {error}.")
+    return redirect(url_for("pages.show_job", job_id=job_id), 303)
+
+
 @blueprint.post("/jobs/<job_id:job_id>/cancel")
 def cancel(job_id: str) -> ResponseReturnValue:
     """Stop it."""

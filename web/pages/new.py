@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import structlog
 from flask import current_app, flash, redirect, render_template, request, url_for
@@ -130,19 +131,35 @@ def _render_form(
 
 
 def _submit_form(form: FlaskForm, kept: Job | None) -> str:
-    content, styles, recipe = _read_form(form, kept)
-    name, webhook_url = form["name"].data or "", form.webhook_url.data or ""
-    key = _compute_key(form, content, styles)
-    job = submit(content, styles, recipe, name=name, webhook_url=webhook_url, key=key)
+    pictures, recipe = _read_form(form, kept)
+    content, *styles = [each.data for each in pictures]
+    job = submit(
+        content,
+        styles,
+        recipe,
+        name=form["name"].data or "",
+        webhook_url=form.webhook_url.data or "",
+        key=_compute_key(form, content, styles),
+        file_names=[each.file_name for each in pictures],
+    )
     return url_for("pages.show_job", job_id=job.id)
 
 
 def _explore_form(form: FlaskForm, kept: Job | None) -> str:
-    content, styles, recipe = _read_form(form, kept)
+    pictures, recipe = _read_form(form, kept)
+    content, *styles = [each.data for each in pictures]
     across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
-    name, size = form["name"].data or "", read_whole_number("cell_size", grids.SIZE)
-    key = _compute_key(form, content, styles)
-    made = grids.explore(content, styles, recipe, across, down, name=name, size=size, key=key)
+    made = grids.explore(
+        content,
+        styles,
+        recipe,
+        across,
+        down,
+        name=form["name"].data or "",
+        size=read_whole_number("cell_size", grids.SIZE),
+        key=_compute_key(form, content, styles),
+        file_names=[each.file_name for each in pictures],
+    )
     return url_for("pages.show_exploration", exploration_id=made.id)
 
 
@@ -160,8 +177,17 @@ def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | 
     return key
 
 
-def _read_form(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], Recipe]:
-    """Read photograph, paintings and recipe.
+@dataclass(frozen=True)
+class _Picture:
+    """A picture of the form."""
+
+    data: bytes
+    # Where it came from, as far as that is known.
+    file_name: str | None
+
+
+def _read_form(form: FlaskForm, kept: Job | None) -> tuple[list[_Picture], Recipe]:
+    """Read the photograph, then the paintings, and the recipe.
 
     Raises:
         InvalidInput: all that can be found before the pictures are looked at.
@@ -184,30 +210,34 @@ def _read_form(form: FlaskForm, kept: Job | None) -> tuple[bytes, list[bytes], R
     if problems:
         raise InvalidInput(*problems)
     assert content is not None
-    return content, styles, recipe
+    return [content, *styles], recipe
 
 
-def _read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
+def _read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[_Picture]:
     """Read the photograph: a file if there is one, else what was picked."""
     if _is_chosen(form.content.data):
-        yield form.content.data.read()
+        yield _read_file(form.content.data)
         return
     pick = form.content_pick.data
     if pick == KEPT and kept:
-        yield from _read_stored(kept.content, "content", problems)
+        yield from _read_stored(kept.content, kept.content_name, "content", problems)
     elif pick:
         yield from _read_sample(pick, samples.CONTENTS, "content", problems)
 
 
-def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[bytes]:
+def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[_Picture]:
     """Read the paintings: what was picked, then the files."""
-    uploads = {f"{KEPT}-{style.position}": style.upload for style in kept.styles} if kept else {}
+    uploads = {f"{KEPT}-{style.position}": style for style in kept.styles} if kept else {}
     for pick in form.style_pick.data or []:
         if pick in uploads:
-            yield from _read_stored(uploads[pick], "style", problems)
+            yield from _read_stored(uploads[pick].upload, uploads[pick].file_name, "style", problems)
         else:
             yield from _read_sample(pick, samples.STYLES, "style", problems)
-    yield from (file.read() for file in form.style.data or [] if _is_chosen(file))
+    yield from (_read_file(file) for file in form.style.data or [] if _is_chosen(file))
+
+
+def _read_file(file: FileStorage) -> _Picture:
+    return _Picture(file.read(), file.filename)
 
 
 def _is_chosen(file: object) -> bool:
@@ -215,18 +245,20 @@ def _is_chosen(file: object) -> bool:
     return isinstance(file, FileStorage) and bool(file.filename)
 
 
-def _read_stored(upload: Upload, field: str, problems: list[Problem]) -> Iterator[bytes]:
+def _read_stored(
+    upload: Upload, file_name: str | None, field: str, problems: list[Problem]
+) -> Iterator[_Picture]:
     try:
-        yield storage().get_whole(upload.key, upload.sha256)
+        yield _Picture(storage().get_whole(upload.key, upload.sha256), file_name)
     except NotFound:
         problems.append(Problem(field, "is no longer whole in storage; choose the file again"))
 
 
 def _read_sample(
     name: str, offered: tuple[samples.Sample, ...], field: str, problems: list[Problem]
-) -> Iterator[bytes]:
+) -> Iterator[_Picture]:
     found = next((sample for sample in samples.list_offered(offered) if sample.name == name), None)
     if found is None:
         problems.append(Problem(field, "is not one of the pictures offered here"))
     else:
-        yield found.path.read_bytes()
+        yield _Picture(found.path.read_bytes(), f"{found.title}{found.path.suffix}")
