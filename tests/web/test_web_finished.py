@@ -148,7 +148,9 @@ def test_commands_to_copy_make_the_same_recipe(client: FlaskClient, make_job: Ma
         page.partition(f'id="command-{name}">')[2].partition("</pre>")[0].replace("&#39;", "'")
         for name in ("farm", "curl")
     ]
-    farm, curl = (shlex.split(text.replace("&#34;", '"')) for text in texts)
+    lines = [text.replace("&#34;", '"').splitlines() for text in texts]
+    assert [len(each) for each in lines] == [4, 4]  # three pictures are fetched first
+    farm, curl = (shlex.split(each[-1]) for each in lines)
 
     assert farm[:2] == ["farm", "submit"]
     CliRunner().invoke(submit, farm[2:], catch_exceptions=False)

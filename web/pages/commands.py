@@ -74,7 +74,11 @@ def _fetch(sources: list[_Source], url: str) -> list[str]:
     """Build the commands that fetch these."""
     return [
         " ".join(
-            ["curl -fsS", *_build_authorisation(), f"-o {shlex.quote(each.file)} {shlex.quote(url + each.path)}"]
+            [
+                "curl -fsS",
+                *_build_authorisation(),
+                f"-o {shlex.quote(each.file)} {shlex.quote(url + each.path)}",
+            ]
         )
         for each in sources
     ]
