@@ -24,10 +24,12 @@ from farm.errors import NoDevice
 from farm.jobs import cleanup, states
 from farm.jobs.tickets import TASK, celery, send_ticket
 from farm.settings import settings
+from workers import broker
 from workers.exit_status import ExitStatus
 from workers.heartbeat import Heartbeat
 from workers.interrupts import stopping
 
+broker.install()
 app = celery()
 _heartbeat: Heartbeat | None = None
 

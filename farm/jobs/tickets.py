@@ -41,6 +41,7 @@ def celery() -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
+        worker_enable_remote_control=False,  # whoever reaches Redis could stop workers by it
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from farm import tokens
@@ -135,6 +136,49 @@ def test_a_wrong_token_is_told_beside_its_field(closed: None, client: FlaskClien
     assert answer.status_code == 422
     assert "is not, or no longer, one of this farm" in answer.text
     assert client.get("/api/v1/jobs").status_code == 401
+
+
+def test_wrong_tokens_are_logged_and_counted_and_a_right_one_is_always_taken(
+    token: str, bearer: dict, client: FlaskClient
+) -> None:
+    # Given somebody who tries tokens, by program and on the page
+    wrong = {"Authorization": "Bearer farm_wrong"}
+    with capture_logs() as logged:
+        statuses = [client.get("/api/v1/jobs", headers=wrong).status_code for _ in range(15)]
+        statuses += [sign_in(client, "farm_wrong").status_code for _ in range(10)]
+    # Then each is in the log, up to a number, beyond which the answer says so
+    assert statuses == [401] * 15 + [422] * 5 + [429] * 5
+    found = [(line["client"], line["path"]) for line in logged if line["event"] == "wrong token"]
+    assert found == [("127.0.0.1", "/api/v1/jobs")] * 15 + [("127.0.0.1", "/sign-in")] * 5
+    refused = client.get("/api/v1/jobs", headers=wrong)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
+    assert "wrong tokens" in refused.get_json()["detail"]
+    # And whoever has a right one, from the same address, is taken in
+    assert client.get("/api/v1/jobs", headers=bearer).status_code == 200
+    assert sign_in(client, token).status_code == 303
+
+
+def test_the_token_of_forms_changes_when_somebody_signs_in_or_out(
+    token: str, client: FlaskClient
+) -> None:
+    found: list[str] = []
+
+    def read_csrf_token(path: str) -> None:
+        page = client.get(path).text
+        found.append(re.findall(r'name="csrf_token"[^>]*value="([^".]+)', page)[0])
+
+    read_csrf_token("/sign-in")
+    sign_in(client, token)
+    read_csrf_token("/")
+    with client.session_transaction() as session:
+        known = session["csrf_token"]
+    page = client.get("/").text
+    sent = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page)[0]
+    client.post("/sign-out", data={"csrf_token": sent})
+    read_csrf_token("/sign-in")
+    with client.session_transaction() as session:
+        assert session["csrf_token"] != known
+    assert len(set(found)) == 3
 
 
 def test_a_revoked_token_opens_nothing_at_once(token: str, bearer: dict, client: FlaskClient) -> None:

@@ -5,10 +5,13 @@ signing in with theirs once. Only the sign-in page, the static files and /health
 from __future__ import annotations
 
 import structlog
-from flask import Flask, Response, g, redirect, request, session, url_for
+from flask import Flask, Response, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Forbidden, Unauthorized
+from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
 from farm import tokens
 from farm.database import sessions
@@ -23,12 +26,15 @@ SIGNED_IN = "token"  # in the session: the digest of the token, which may be rev
 BY_PROGRAM = "Send a token of this farm as `Authorization: Bearer ...`; its operator makes them."
 BY_PERSON = "Sign in first, in another tab if there is something on this one to keep; then try again."
 WRONG = "This token is not, or no longer, one of this farm's."
+WRONG_TOKENS = parse("20 per minute")  # of one address, that are looked at and logged
+TOO_MANY_WRONG = "Too many wrong tokens came from your address. Wait a minute; a right one is taken."
 
 log = structlog.get_logger()
 
 
 def init_app(app: Flask) -> None:
     """Ask for a token at every address of this application that is not open."""
+    app.extensions["wrong_tokens"] = FixedWindowRateLimiter(MemoryStorage())
     if not settings().require_token:
         return
     app.before_request(_admit)
@@ -61,6 +67,7 @@ def _admit() -> ResponseReturnValue | None:
     if sent is not None:
         token = _find_token(tokens.compute_digest(sent))
         if token is None:
+            note_wrong_token()
             raise Unauthorized(WRONG, www_authenticate=_build_challenge("invalid_token"))
     else:
         token = _find_token(session.get(SIGNED_IN))
@@ -70,6 +77,18 @@ def _admit() -> ResponseReturnValue | None:
     g.token = token.name
     tokens.note_use(token)
     return None
+
+
+def note_wrong_token() -> None:
+    """Log and count a wrong token. A right one passes whatever the count, so nobody locks others out.
+
+    Raises:
+        TooManyRequests: too many came from this address.
+    """
+    counted: FixedWindowRateLimiter = current_app.extensions["wrong_tokens"]
+    if not counted.hit(WRONG_TOKENS, request.remote_addr or ""):
+        raise TooManyRequests(TOO_MANY_WRONG, retry_after=60)
+    log.warning("wrong token", client=request.remote_addr, path=request.path)
 
 
 def _keep_out_of_caches(response: Response) -> Response:

@@ -68,7 +68,7 @@ def _handle_farm_error(error: FarmError) -> Response:
 
 
 def _handle_http_error(error: HTTPException) -> Response:
-    own = error.description if error.code in (401, 403, 412, 415, 503) else None
+    own = error.description if error.code in (401, 403, 412, 415, 429, 503) else None
     status = error.code or 500
     response = _respond(status, own or DETAILS.get(status) or error.description or error.name)
     for name, value in error.get_headers():

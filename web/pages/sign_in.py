@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import structlog
-from flask import redirect, render_template, request, session, url_for
+from flask import current_app, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField
@@ -13,7 +13,7 @@ from wtforms import HiddenField, PasswordField
 from farm import tokens
 from farm.database import sessions
 from farm.settings import settings
-from web.middleware.authentication import SIGNED_IN, WRONG
+from web.middleware.authentication import SIGNED_IN, WRONG, note_wrong_token
 from web.pages import blueprint
 
 PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # on this farm: no host, no backslash, nothing unprintable
@@ -44,8 +44,10 @@ def check_token() -> ResponseReturnValue:
     with sessions.read_session() as reader:
         token = tokens.find_by_digest(reader, sha256)
     if token is None:
+        note_wrong_token()
         form.token.errors = [WRONG]
         return render_template("sign_in.html", form=form), 422
+    _renew_csrf_token()
     session.permanent = True
     session[SIGNED_IN] = sha256
     log.info("signed in", name=token.name)
@@ -56,7 +58,13 @@ def check_token() -> ResponseReturnValue:
 def sign_out() -> ResponseReturnValue:
     """Forget the token in this browser."""
     session.pop(SIGNED_IN, None)
+    _renew_csrf_token()
     return redirect(url_for("pages.sign_in"), 303)
+
+
+def _renew_csrf_token() -> None:
+    """Forget the forms' token: what was known before signing in or out sends no form after it."""
+    session.pop(current_app.config["WTF_CSRF_FIELD_NAME"], None)
 
 
 def _keep_own_path(path: str | None) -> str:

@@ -1,0 +1,41 @@
+"""What lies in the queue and is no ticket: dropped and logged, and the worker goes on."""
+
+from __future__ import annotations
+
+import kombu
+import pytest
+import redis
+from kombu.transport import redis as transport
+from structlog.testing import capture_logs
+
+from benchmarks.testbed.processes import redis_server
+from farm.jobs.tickets import TASK
+from tests.workers.poison import GOOD, ODD_FIELDS, POISON
+from workers.broker import TicketChannel
+
+
+@pytest.mark.processes
+def test_whatever_lies_in_the_queue_a_worker_reads_a_ticket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport.Transport, "Channel", TicketChannel)
+    read: list[object] = []
+
+    def take(body: object, message: kombu.Message) -> None:
+        read.append((message.headers["task"], body[0], message.headers["retries"]))  # type: ignore[index]
+        message.ack()
+
+    with redis_server() as (port, _):
+        queue = redis.Redis(port=port)
+        options = {"global_keyprefix": "farm:"}
+        with (
+            kombu.Connection(f"redis://127.0.0.1:{port}/0", transport_options=options) as connection,
+            connection.Consumer(kombu.Queue("standard"), callbacks=[take], accept=["json"]),
+            capture_logs() as logged,
+        ):
+            for data in [*POISON, GOOD]:
+                queue.lpush("farm:standard", data)
+                connection.drain_events(timeout=30)
+            assert queue.llen("farm:standard") == queue.hlen("farm:unacked") == 0
+    assert read == [(TASK, ["standard"], 0)] * (len(POISON) + 1)
+    # Those whose oddities do not matter are as good as a ticket; the others are in the log
+    dropped = [line for line in logged if line["event"].startswith("message dropped")]
+    assert len(POISON) - len(ODD_FIELDS) - 8 <= len(dropped) < len(POISON)

@@ -1,0 +1,82 @@
+"""What a worker takes from Redis: tickets, and nothing else, whatever lies in the queue.
+
+A ticket only wakes (`farm/jobs/tickets.py`), and its queue is its class. So each message is replaced by
+a ticket of this worker's own making before Celery reads it: no field of another's can stop the worker,
+or stop it again after each start because it was put back.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from kombu.transport import redis
+
+from farm.jobs.tickets import TASK
+
+log = structlog.get_logger()
+
+
+def install() -> None:
+    """Let the Redis transport of this process use this channel."""
+    redis.Transport.Channel = TicketChannel
+
+
+class TicketChannel(redis.Channel):
+    """Channel of kombu's that reads tickets alone."""
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        client = super()._create_client(asynchronous)  # type: ignore[misc]  # not in its stubs
+        client.parse_response = partial(_parse_response, client.parse_response)
+        return client
+
+
+def _parse_response(parse: Callable[..., Any], connection: Any, command: str, **options: Any) -> Any:
+    """Parse an answer of Redis; what it pops from a queue becomes a ticket."""
+    answer = parse(connection, command, **options)
+    if command != "BRPOP" or not answer:
+        return answer
+    queue, data = answer
+    name = bytes(queue).split(redis.Channel.sep.encode())[0].decode(errors="replace")
+    if not is_ticket(data, name):
+        log.warning("message dropped: no ticket", queue=name, bytes=len(data), begin=repr(data[:60]))
+    return queue, build_ticket(name)
+
+
+def is_ticket(data: bytes, work_class: str) -> bool:
+    """Check that a message is a ticket of this class."""
+    try:
+        message = json.loads(data)
+        arguments = json.loads(base64.b64decode(message["body"], validate=True))[0]
+        return bool(message["headers"]["task"] == TASK and arguments == [work_class])
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return False
+
+
+def build_ticket(work_class: str) -> bytes:
+    """Return a ticket as Celery serialises it."""
+    ticket_id = uuid.uuid4().hex
+    embedded = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
+    headers = dict.fromkeys(("parent_id", "group", "eta", "expires"))
+    headers |= {"lang": "py", "task": TASK, "id": ticket_id, "root_id": ticket_id, "origin": "farm"}
+    headers |= {"retries": 0, "timelimit": [None, None], "argsrepr": "", "kwargsrepr": "{}"}
+    message = {
+        "body": base64.b64encode(json.dumps([[work_class], {}, embedded]).encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": headers,
+        "properties": {
+            "correlation_id": ticket_id,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": work_class},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": uuid.uuid4().hex,
+        },
+    }
+    return json.dumps(message).encode()
