@@ -181,6 +181,7 @@ class Interleaved(RuleBasedStateMachine):
             assert (row.lease_until is not None) == (known.state in HELD)
 
 
+@pytest.mark.no_cover  # what it runs is run by tests of one order each, too
 def test_no_order_of_events_breaks_a_job(database: str) -> None:
     checks = list(HealthCheck)
     often = settings(

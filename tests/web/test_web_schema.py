@@ -27,6 +27,8 @@ CHECKS = [not_a_server_error, status_code_conformance, response_schema_conforman
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 
 
+@pytest.mark.no_cover  # measuring would triple its time: most calls are those of the library that asks
+@pytest.mark.xdist_group("schema")  # the longest test of all begins early
 def test_every_answer_is_one_that_the_document_tells_of(
     home: Path, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
