@@ -184,25 +184,28 @@ def format_three_digits(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _format_two_places(value: float) -> str:
-    return f"{value:.2f}"
+def describe_share(value: float) -> str:
+    """Return `about half (0.53)` of a share from 0 to 1."""
+    steps = ((0.85, "nearly all"), (0.6, "most of it"), (0.4, "about half"), (0.2, "some of it"))
+    words = next((words for least, words in steps if value >= least), "little of it")
+    return f"{words} ({value:.2f})"
 
 
 FIGURES: dict[str, tuple[str, Callable[[float], str], str]] = {
     "ssim": (
         "Structure kept",
-        _format_two_places,
-        "Likeness to the photograph (SSIM). 1 is the same picture, near 0 unrelated.",
+        describe_share,
+        "How much of the photograph's shapes and light is still there (SSIM).",
     ),
     "gram_cosine_centred": (
         "Style reached",
-        _format_two_places,
-        "Likeness of textures and colours to the paintings (centred Gram cosine). 1 is theirs exactly.",
+        describe_share,
+        "How much of the paintings' strokes and colours is there (centred Gram cosine).",
     ),
     "gram_cosine": (
         "Style, uncentred",
-        _format_two_places,
-        "The same with averages left in (Gram cosine). High for any two pictures.",
+        describe_share,
+        "The same with averages left in (Gram cosine); high for any two pictures.",
     ),
     "content_loss": (
         "Content loss",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from farm.database import sessions
-from farm.database.models import Job, State
+from farm.database.models import Event, Job, State
 from farm.jobs import states
 from tests.web.conftest import bring_to
 from tests.web.test_web_live import report, taken
@@ -102,3 +103,29 @@ def test_whoever_comes_later_reads_the_end_in_the_title(page: Page, served: str,
         states.cancel(session, job.id)
     page.goto(f"{served}/jobs/{job.id}")
     expect(page).to_have_title("Cancelled · Bridge · Style Farm")
+
+
+def test_moments_are_told_in_the_time_of_whoever_reads(browser: Browser, served: str, job: Job) -> None:
+    # Given somebody in Tokyo, nine hours ahead, who looks at a job of this evening
+    with sessions.write_session() as session:
+        for event in session.query(Event).all():
+            event.created_at = datetime(2026, 3, 1, 20, 30, tzinfo=UTC)
+    context = browser.new_context(timezone_id="Asia/Tokyo", locale="en-GB")
+    page = context.new_page()
+    page.goto(f"{served}/jobs/{job.id}")
+
+    # Then it is of tomorrow morning, also once the page has changed
+    moment = page.locator("#timeline time").last
+    expect(moment).to_have_text("2 Mar 2026, 05:30:00")
+    taken(job)
+    expect(page.locator("#timeline li")).to_have_count(2)
+    expect(moment).to_have_text("2 Mar 2026, 05:30:00")
+    context.close()
+
+
+def test_a_dark_system_gets_dark_pages_without_a_script(browser: Browser, served: str) -> None:
+    context = browser.new_context(java_script_enabled=False, color_scheme="dark")
+    page = context.new_page()
+    page.goto(served)
+    expect(page.locator("body")).to_have_css("background-color", "rgb(23, 21, 19)")
+    context.close()

@@ -1,6 +1,8 @@
 // Make what is shown equal to what was fetched, and touch only what differs: focus, scroll positions, open
 // details and ticks stay, live regions are read aloud only where their words changed, pictures do not blink.
 
+import { localise } from "./times.js";
+
 const coming = new WeakMap(); // a picture that is shown -> the address that it will show
 
 const key = (node) =>
@@ -108,6 +110,7 @@ export function showTab(fresh) {
  */
 export function swap(fresh) {
   const focused = document.activeElement;
+  localise(fresh);
   for (const next of fresh.body.children) {
     const shown = document.getElementById(next.id);
     if (shown) change(shown, next);
