@@ -6,6 +6,7 @@ no mark, a file that distinguishes a storage from an empty folder in whose place
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -24,6 +25,7 @@ from farm.errors import FarmError, NotFound, StorageAway
 from farm.files import replace_file
 from farm.settings import settings
 
+KEPT_FREE = 16 << 20  # bytes of a local disk that pictures leave to the database and the logs
 MARK = "style-farm-storage.txt"
 _MARK_TEXT = b"A farm keeps its pictures here, and uses this place as long as this file is in it.\n"
 
@@ -220,6 +222,9 @@ def _refused(error: Exception) -> StorageAway:
 def _open_local(path: Path) -> Iterator[BinaryIO]:
     """Open a file under a name of its own, so that two may write the same key at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    disk = shutil.disk_usage(path.parent)
+    if disk.free < min(KEPT_FREE, disk.total // 16):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
     with replace_file(path, part), part.open("wb") as file:
         yield file

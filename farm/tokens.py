@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from sqlalchemy import delete, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
@@ -71,10 +72,9 @@ def note_use(token: Token) -> None:
     if token.used_at and moment - token.used_at < USE_NOTED_EVERY:
         return
     stale = or_(Token.used_at.is_(None), Token.used_at < moment)
-    with sessions.write_session() as session:
-        sessions.execute_count(
-            session, update(Token).where(Token.name == token.name, stale).values(used_at=moment)
-        )
+    mine = update(Token).where(Token.name == token.name, stale).values(used_at=moment)
+    with suppress(OperationalError), sessions.write_session() as session:  # such as a disk that is full
+        sessions.execute_count(session, mine)
 
 
 def compute_digest(token: str) -> str:

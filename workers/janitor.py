@@ -20,7 +20,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from farm import log
-from farm.database import sessions
+from farm.database import reserve, sessions
 from farm.fleet import registry
 from farm.jobs import cleanup, states, tickets
 from farm.jobs.states import AttemptRef
@@ -68,6 +68,7 @@ class Janitor:
             self._requeue(now)
             self._sweep(now)
             sessions.checkpoint()
+            reserve.keep()
         except OperationalError as error:
             self._watched.clear()
             logger.warning("the database is away", error=str(error.orig))

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from sqlalchemy import select
 
-from farm.database import schema, sessions
+from farm.database import reserve, schema, sessions
 from farm.database.models import Upload
 from farm.errors import StorageAway
 from farm.settings import settings
@@ -25,6 +25,7 @@ def install() -> None:
     with suppress(OSError):  # database or storage say what is wrong
         settings().make_home()
     schema.upgrade()
+    reserve.keep()
     store = storage()
     if store.is_marked():
         return

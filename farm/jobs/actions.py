@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy.orm import Session
 
-from farm.database import sessions
+from farm.database import reserve, sessions
 from farm.database.models import Job
 from farm.errors import InvalidInput, NotFound, Problem
 from farm.jobs import cleanup, states
@@ -27,6 +27,7 @@ def cancel(job_id: str) -> Job:
         NotFound: no such job.
         WrongState: it has already succeeded or failed.
     """
+    reserve.release_if_full()
     with sessions.write_session() as session:
         job = states.cancel(session, job_id)
     if job.state.ended:  # a running one's worker removes its files when it stops
@@ -74,6 +75,7 @@ def delete(job_id: str) -> Job:
         NotFound: no such job.
         WrongState: it has not ended.
     """
+    reserve.release_if_full()
     with sessions.write_session() as session:
         job = states.delete_ended(session, job_id)
     cleanup.remove_files(job_id)
@@ -89,6 +91,7 @@ def delete_together(job_ids: Iterable[str]) -> Iterator[Session]:
         WrongState: one has not ended.
     """
     job_ids = list(job_ids)
+    reserve.release_if_full()
     with sessions.write_session() as session:
         for job_id in job_ids:
             with suppress(NotFound):

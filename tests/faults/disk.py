@@ -12,10 +12,10 @@ import pytest
 
 
 @contextmanager
-def small_disk(place: Path) -> Iterator[None]:
-    """16 MB at `place` while the block runs."""
+def small_disk(place: Path, megabytes: int = 16) -> Iterator[None]:
+    """A disk of so many MB at `place` while the block runs."""
     place.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
     if subprocess.run(command, check=False).returncode:
         pytest.skip("a small disk can be made by root only")
     try:

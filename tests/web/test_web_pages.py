@@ -382,7 +382,8 @@ def test_a_broken_page_tells_no_secrets(app: Flask) -> None:
 
 
 def test_health_tells_of_database_and_workers(client: FlaskClient, home: Path) -> None:
-    assert client.get("/healthz").get_json() == {"status": "ok", "database": "ok", "workers": 0}
+    well = {"status": "ok", "database": "ok", "disk": "ok", "workers": 0}
+    assert client.get("/healthz").get_json() == well
 
     # When the database is damaged
     sessions.close()
