@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import replace
 from itertools import islice
@@ -23,7 +24,7 @@ from farm.engine.pyramid import Level, compute_levels, resize_style, to_tensor
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import estimate_peak_bytes, list_plans
-from farm.recipe.recipe import space_levels
+from farm.recipe.recipe import PRESETS, Schedule, space_levels
 from tests.conftest import load_sample
 
 CPU = torch.device("cpu")
@@ -385,7 +386,10 @@ def test_the_centred_gram_cosine_tells_paintings_apart_better_than_the_raw_one(
     assert figures.gram_cosine_centred < figures.gram_cosine < 1
 
 
-def test_a_large_picture_passes_through_the_draft_that_it_grows_out_of(engine: Engine) -> None:
+def test_a_large_picture_passes_through_the_draft_that_it_grows_out_of(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "draft", Schedule(first=8, last=4, growth=math.sqrt(2)))
     photograph, painting = load_sample("mountain_lake", 96), load_sample("brushwork", 96)
     draft = Recipe(size=64, start_size=32, preset="draft")
     *_, last = stylize(photograph, [painting], draft, engine)
