@@ -14,6 +14,7 @@ from farm.errors import StorageAway, WrongState
 from farm.jobs import actions, attempts, cleanup, states
 from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
+from farm.pictures import sources
 from farm.recipe import Recipe
 from farm.storage import MARK, Storage, storage
 from tests.jobs.test_jobs import claim, lose
@@ -70,9 +71,11 @@ def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
         actions.delete(job_id)
     with sessions.write_session() as session:
         states.fail(session, AttemptRef(job_id, 2), "it broke")
+        key, _ = sources.provide_clean(states.get(session, job_id).content)
     actions.delete(job_id)
     cleanup.sweep()
-    assert len(storage().list_keys()) == 4  # two pictures and their thumbnails
+    assert len(storage().list_keys()) == 5  # two pictures, their thumbnails, and what a page shows
+    assert key in storage().list_keys()
     with sessions.write_session() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))
     cleanup.sweep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Generator, Sequence
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from farm.errors import InvalidInput, TooLarge
-from farm.pictures import decoder_pool, uploads
+from farm.database.models import Upload
+from farm.errors import InvalidInput, NotFound, TooLarge
+from farm.pictures import decoder_pool, sources, uploads
 from farm.pictures.decode import Checked
 from farm.pictures.decoder_pool import CheckRequest
 from farm.pictures.uploads import CheckedUpload
@@ -67,6 +69,23 @@ def test_only_what_is_new_is_decoded_and_each_answer_is_in_its_place(decoded: li
         (newer, 100),
         (old, 80),
     ]
+
+
+def test_an_upload_leaves_the_farm_without_what_else_its_file_holds() -> None:
+    # Given a photograph with a comment, and what nobody can take apart
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(picture(3))).save(buffer, "JPEG", comment="taken at home")
+    (sent,) = send(CheckRequest(buffer.getvalue(), "content"))
+    broken = Upload(sha256=hashlib.sha256(b"II*").hexdigest(), width=80, height=60, size_bytes=3)
+    storage().put(broken.key, b"II*")
+
+    # Then the one is given out without it, and the other is not
+    key, mime = sources.provide_clean(sent.upload)
+    assert mime == "image/jpeg"
+    assert b"taken at home" not in storage().get(key)
+    assert b"taken at home" in storage().get(sent.upload.key)
+    with pytest.raises(NotFound, match="cannot be given out"):
+        sources.provide_clean(broken)
 
 
 def test_a_picture_whose_thumbnail_is_gone_is_decoded_again_and_has_one(decoded: list[bytes]) -> None:
