@@ -17,7 +17,7 @@ from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.jobs import actions
 from farm.jobs.tickets import TicketBatch
 
-MAX_JOBS = 200  # jobs at once
+MAX_JOBS = 1000  # jobs at once
 ID = re.compile(r"[0-9a-f]{32}")  # whatever else is asked for never reaches a query
 
 GONE = "not there any more"

@@ -100,6 +100,11 @@ def page(session: Session, asked: ListQuery, *, cursor: str | None = None, limit
     )
 
 
+def list_ids(session: Session, asked: ListQuery, limit: int) -> list[str]:
+    """Return the ids of all jobs of a list, the first of them at most."""
+    return list(session.scalars(_select_ids(asked, None).limit(limit)))
+
+
 def count_by_state(session: Session, q: str = "") -> dict[State, int]:
     """Count the jobs of the list in each state, of those whose name has `q` in it."""
     query = select(Job.state, func.count()).where(*_filter_listed(ListQuery(q=q))).group_by(Job.state)

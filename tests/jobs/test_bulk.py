@@ -99,7 +99,7 @@ def test_each_job_is_taken_once_and_what_is_no_id_is_no_job() -> None:
 def test_none_or_too_many_are_refused_by_name_and_number() -> None:
     ids = [f"{number:032x}" for number in range(bulk.MAX_JOBS + 1)]
     for do, wrong in product((bulk.plan, bulk.carry_out), ([], ids)):
-        with pytest.raises(InvalidInput, match=f"ids: names {len(wrong)} jobs; 1 to 200"):
+        with pytest.raises(InvalidInput, match=f"ids: names {len(wrong)} jobs; 1 to 1000"):
             do(Action.CANCEL, wrong)
     assert len(bulk.carry_out(Action.CANCEL, ids[1:])) == bulk.MAX_JOBS
 

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.jobs import actions, states
+from web.pages.jobs import PAGES, View
 
 pytestmark = pytest.mark.browser
 
@@ -181,3 +182,32 @@ def test_the_gallery_shows_words_on_focus_and_crops_next_to_nothing(
     expect(words).to_have_css("opacity", "1")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Picture 4")
+
+
+def test_all_of_a_search_are_selected_at_once(
+    page: Page, served: str, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a search that fills two pages
+    monkeypatch.setitem(PAGES, View.CARDS, 2)
+    for number in range(3):
+        make_job(name=f"Mill {number}")
+    other = make_job(name="Bridge")
+    page.goto(f"{served}/jobs?q=mill")
+    expect(page.get_by_label("All 3 of this list")).to_be_hidden()
+
+    # When all of the page and then all of the search are ticked, all are cancelled
+    page.get_by_label("Select all on this page").check()
+    page.get_by_label("All 3 of this list").check()
+    page.get_by_role("form", name="The selected jobs").get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel 3 jobs").click()
+
+    expect(page.get_by_text("3 cancelled.")).to_be_visible()
+    with sessions.read_session() as session:
+        assert states.get(session, other.id).state is State.QUEUED
+
+
+def test_all_that_wait_are_cancelled_in_two_clicks(five: list[Job], page: Page, served: str) -> None:
+    page.goto(f"{served}/jobs")
+    page.get_by_role("button", name="Cancel all that wait").click()
+    page.get_by_role("button", name="Cancel 3 jobs").click()
+    expect(page.get_by_text("3 cancelled.")).to_be_visible()

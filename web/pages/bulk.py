@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from farm.database.models import Job
-from farm.jobs import bulk
+from farm.database import sessions
+from farm.database.models import Job, State
+from farm.jobs import bulk, lists
 from farm.jobs.bulk import Action, Outcome
+from farm.jobs.lists import ListQuery
 from web.pages import blueprint
 from web.pages.jobs import parse_choice
 
@@ -84,11 +86,12 @@ def return_to_list() -> ResponseReturnValue:
 @blueprint.post("/jobs/bulk")
 def confirm_bulk() -> ResponseReturnValue:
     """Show what would happen, job by job, and ask whether it shall."""
-    if not request.form.getlist("ids"):
+    ids = _list_all() if request.form.get("all") else request.form.getlist("ids")
+    if not ids:
         flash("No job was selected.")
         return redirect(_read_origin(), 303)
     action = _read_action()
-    outcomes = bulk.plan(action, request.form.getlist("ids"))
+    outcomes = bulk.plan(action, ids)
     return render_template(
         "bulk.html",
         action=action,
@@ -109,6 +112,14 @@ def carry_out_bulk() -> ResponseReturnValue:
     found = OUR_LISTS.fullmatch(back.removeprefix(request.script_root))
     gone = action is Action.DELETE and found is not None and found["job"] is not None
     return redirect(url_for("pages.list_jobs") if gone else back, 303)
+
+
+def _list_all() -> list[str]:
+    """Return the jobs of the whole list that the form names by its search, as many as go at once."""
+    state = request.form.get("state", "")
+    asked = ListQuery(parse_choice(State, "state", state) if state else None, request.form.get("q", ""))
+    with sessions.read_session() as session:
+        return lists.list_ids(session, asked, bulk.MAX_JOBS)
 
 
 def _read_action() -> Action:

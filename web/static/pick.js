@@ -3,6 +3,7 @@
 const bar = document.getElementById("bulk");
 const words = document.getElementById("picked");
 const all = document.getElementById("pick-all");
+const search = document.getElementById("pick-search"); // the whole list, on however many pages
 const most = Number(bar.dataset.most);
 let last = null; // id of the box that was clicked before
 
@@ -17,6 +18,10 @@ function show() {
   const text = `${count} selected${count > most ? `; at most ${most} at once` : ""}`;
   if (words.textContent !== text) words.textContent = text;
   for (const button of bar.querySelectorAll("[type=submit]")) button.disabled = count > most;
+  if (search) {
+    search.hidden = count === 0 || count < boxes().length;
+    if (search.hidden) search.querySelector("input").checked = false;
+  }
   if (!all) return;
   all.checked = count > 0 && count === boxes().length;
   all.indeterminate = count > 0 && !all.checked;
