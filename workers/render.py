@@ -30,8 +30,9 @@ from farm.fleet import registry
 from farm.jobs import attempts, states
 from farm.jobs.states import AttemptRef, Claim
 from farm.pictures import encode
-from farm.pictures.decode import decode
+from farm.pictures.decode import Decoded, decode_to_size
 from farm.recipe import Recipe
+from farm.recipe.picture_sizes import Size
 from farm.settings import settings
 from farm.storage import Storage, storage
 from workers import checkpoints, retries
@@ -165,9 +166,10 @@ def _render(claim: Claim, on_progress: Callable[[], None]) -> None:
     store = storage()
     recipe = Recipe.parse(job.recipe)
     storage_wait = StorageWait(attempt, on_progress)
-    inputs = load_inputs(job, lambda upload, label: _decode_upload(store, storage_wait, upload, label))
+    inputs = load_inputs(job, recipe, partial(_decode_upload, store, storage_wait))
     resume = _find_checkpoint(store, storage_wait, claim)
     ready = _load_engine(recipe, resume).with_budget(settings().memory_gb)
+    device.trim(ready.device)  # what decoding left
     retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.network))
     device.reset_peak_memory(ready.device)
     task = _Task(claim, store, storage_wait, recipe, inputs, ready)
@@ -193,11 +195,17 @@ def _load_engine(recipe: Recipe, resume: Checkpoint | None) -> Engine:
         return engine(recipe.features, recipe.precision)
 
 
-def _decode_upload(store: Storage, storage_wait: StorageWait, upload: Upload, label: str) -> Picture:
-    """Return an upload, float32 (H, W, 3) sRGB in [0, 1].
+def _decode_upload(
+    store: Storage,
+    storage_wait: StorageWait,
+    upload: Upload,
+    label: str,
+    compute_size: Callable[[Size], Size],
+) -> Decoded:
+    """Return an upload.
 
     Args:
-        label: the picture's name in messages.
+        label: the picture's name in messages. compute_size: see `decode_to_size`.
 
     Raises:
         RenderFailed: what is stored is not what was sent, or it is gone.
@@ -206,7 +214,7 @@ def _decode_upload(store: Storage, storage_wait: StorageWait, upload: Upload, la
         data = retries.call_storage(lambda: store.get_whole(upload.key, upload.sha256), storage_wait)
     except NotFound as error:
         raise RenderFailed(f"{label.capitalize()}: {error} {AGAIN}") from error
-    return decode(data, label, settings().max_upload_megapixels)
+    return decode_to_size(data, label, settings().max_upload_megapixels, compute_size)
 
 
 def _find_checkpoint(store: Storage, storage_wait: StorageWait, claim: Claim) -> Checkpoint | None:
@@ -227,7 +235,15 @@ def _add_note(attempt: AttemptRef, message: str) -> None:
 def _run_steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
     """Run from the checkpoint on, if it is of any use; else from the beginning."""
     inputs, recipe = task.inputs, task.recipe
-    render = partial(stylize, inputs.content, inputs.styles, recipe, task.engine, cache=inputs.cache)
+    render = partial(
+        stylize,
+        inputs.content,
+        inputs.styles,
+        recipe,
+        task.engine,
+        size=inputs.size,
+        cache=inputs.cache,
+    )
     if resume is not None:
         facts = resume.facts
         if recipe.precision == "auto":  # what suits this device, whatever the last one took

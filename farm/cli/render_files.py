@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,9 +16,10 @@ from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.pictures import encode
-from farm.pictures.decode import decode
-from farm.pictures.pixels import Picture
+from farm.pictures.decode import Decoded, decode_to_size
+from farm.pictures.pixels import Picture, Pixels
 from farm.recipe import Recipe, formats
+from farm.recipe.picture_sizes import Size, compute_held_painting, compute_held_photograph
 from farm.recipe.recipe import SMALLEST_STYLE
 from farm.settings import settings
 
@@ -51,12 +53,14 @@ def render_files(
     saved = _Saved(checkpoint, checkpoint_seconds)
     resume = saved.read()
     recipe = _with_version_of(resume, recipe)
-    photograph, paintings = _decode_inputs(content, styles, recipe)
+    whole = resume is not None and not resume.facts.scaled
+    photograph, paintings = _decode_inputs(content, styles, recipe, whole)
     engine = _load_engine(recipe, resume, say)
     log: list[LevelDone] = []
     entered = resume.facts.seconds if resume else 0.0
+    sources, size = (photograph.pixels, paintings), photograph.sent
     with saved:
-        for step in stylize(photograph, paintings, recipe, engine, tile=tile, resume=resume):
+        for step in stylize(*sources, recipe, engine, size=size, tile=tile, resume=resume):
             show(step)
             if step.ends_level:
                 log.append(LevelDone.from_step(step, entered))
@@ -66,7 +70,7 @@ def render_files(
     picture = step.picture()
     _write(output, picture, engine.resolve(recipe))
     saved.remove()
-    figures = quality.measure(picture, photograph, paintings, recipe, engine)
+    figures = quality.measure(picture, photograph.pixels, paintings, recipe, engine)
     return _report(step, log, recipe, engine) | {"metrics": figures.as_dict()}
 
 
@@ -120,15 +124,26 @@ def _with_version_of(resume: Checkpoint | None, recipe: Recipe) -> Recipe:
     return Recipe.parse({"version": resume.version, **recipe.model_dump(exclude_unset=True)})
 
 
-def _decode_inputs(content: Path, styles: list[Path], recipe: Recipe) -> tuple[Picture, list[Picture]]:
-    """Return photograph and paintings, float32 (H, W, 3) sRGB in [0, 1].
+def _decode_inputs(
+    content: Path, styles: list[Path], recipe: Recipe, whole: bool
+) -> tuple[Decoded, list[Pixels]]:
+    """Return the photograph and the paintings, (H, W, 3) sRGB.
+
+    Args:
+        whole: as they were sent, for a checkpoint of pictures that were decoded so.
 
     Raises:
         InvalidInput: a file is no picture, or the result would be too narrow.
     """
-    photograph = _decode(content, shortest=1)
-    recipe.compute_result_size(*photograph.shape[:2])
-    return photograph, [_decode(style, SMALLEST_STYLE) for style in styles]
+    fit_photograph = _keep if whole else partial(compute_held_photograph, recipe)
+    photograph = _decode(content, fit_photograph, shortest=1)
+    recipe.compute_result_size(*photograph.sent)
+    fit = _keep if whole else partial(compute_held_painting, recipe, photograph.sent)
+    return photograph, [_decode(style, fit, SMALLEST_STYLE).pixels for style in styles]
+
+
+def _keep(size: Size) -> Size:
+    return size
 
 
 def _load_engine(recipe: Recipe, resume: Checkpoint | None, say: Callable[[str], None]) -> Engine:
@@ -197,6 +212,6 @@ def _check_writable(field: str, path: Path, others: list[Path]) -> None:
         raise InvalidInput(Problem(field, f"{path} cannot be written: {error.strerror}")) from error
 
 
-def _decode(path: Path, shortest: int) -> Picture:
+def _decode(path: Path, compute_size: Callable[[Size], Size], shortest: int) -> Decoded:
     limit = settings().max_upload_megapixels
-    return decode(path.read_bytes(), str(path), limit, shortest)
+    return decode_to_size(path.read_bytes(), str(path), limit, compute_size, shortest)

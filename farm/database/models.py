@@ -25,6 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from farm.database.names import FOLDED_LENGTH, fold
 from farm.recipe.formats import FORMATS, PREVIEW_PIXELS, FileFormat
+from farm.recipe.picture_sizes import PictureSizes, Size
 
 WEBHOOK_LENGTH = 1000  # characters of an address
 FILE_NAME_LENGTH = 200  # characters
@@ -111,6 +112,11 @@ class Upload(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(default=now)
     sent_at: Mapped[datetime] = mapped_column(default=now)  # last; it is kept for a while without a job
+
+    @property
+    def size(self) -> Size:
+        """Height and width, px, after EXIF orientation."""
+        return self.height, self.width
 
     @property
     def key(self) -> str:
@@ -234,6 +240,11 @@ class Job(Base):
     def checkpoint_key(self, attempt: int) -> str:
         """Return the storage key of an attempt's checkpoint."""
         return f"{self.folder}/{attempt}/checkpoint.safetensors"
+
+    @property
+    def picture_sizes(self) -> PictureSizes:
+        """Sizes of its photograph and paintings."""
+        return PictureSizes(self.content.size, tuple(style.upload.size for style in self.styles))
 
     @property
     def preview_key(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -27,6 +28,7 @@ from farm.recipe.memory_plan import SMALLEST_TILE
 VERSION = 2
 KEY = "style-farm checkpoint"
 LARGEST_COPY = 10**9  # bytes of a state in the CPU's memory that is held twice while it is written
+STRIP = 64  # rows of a picture that are hashed at once
 
 
 class Facts(BaseModel):
@@ -40,6 +42,8 @@ class Facts(BaseModel):
     recipe: dict[str, Any]
     # Digest of the pictures.
     inputs: str
+    # Whether they were decoded to what the recipe uses; up to 0.2 they were decoded whole.
+    scaled: bool = False
     # Digest of the tensors, set when they are written.
     tensors: str = ""
     # The last level and iteration that are done, counted from 1.
@@ -176,11 +180,15 @@ def _copy(tensor: Tensor) -> Tensor:
 
 
 def hash_pictures(pictures: list[Any]) -> str:
-    """Return the SHA-256 of the input pictures, float32 (H, W, 3) each."""
+    """Return the SHA-256 of the input pictures (H, W, 3) as float32 in [0, 1], be they bytes or that."""
     whole = hashlib.sha256()
     for picture in pictures:
         whole.update(str(picture.shape).encode())
-        whole.update(memoryview(picture).cast("B"))
+        for top in range(0, len(picture), STRIP):
+            rows = picture[top : top + STRIP]
+            if rows.dtype == np.uint8:
+                rows = np.divide(rows, np.float32(255), dtype=np.float32)
+            whole.update(memoryview(rows).cast("B"))
     return whole.hexdigest()
 
 

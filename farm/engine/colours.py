@@ -8,7 +8,7 @@ patches are kept; all that is finer is free.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,11 @@ from torch import Tensor
 GRID = 8  # patches along each side
 FINE = 512  # smaller patches, along each side
 MAX_STRETCH = 4.0  # of a colour's distance from the mean; more would show the noise of a flat picture
+PIXELS_AT_ONCE = 4 << 20  # in float64
 QUANTISATION = 1 / 255**2  # variance that even a flat picture of 8 bits may have
 
 
-def recolour(photograph: Tensor, paintings: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+def recolour(photograph: Tensor, paintings: Iterable[Tensor], shares: Sequence[float]) -> Tensor:
     """Return the photograph in the paintings' colours, (1, 3, H, W) in [0, 1].
 
     The linear map of colours that carries the mean and covariance of one Gaussian to another's and moves
@@ -28,7 +29,7 @@ def recolour(photograph: Tensor, paintings: Sequence[Tensor], shares: Sequence[f
     Monge-Kantorovitch linear colour mapping for example-based colour transfer", equation 17).
 
     Args:
-        photograph, paintings: (1, 3, H, W) in [0, 1], any sizes.
+        photograph, paintings: (1, 3, H, W) in [0, 1], any sizes; paintings are taken one by one.
         shares: one weight for each painting, summing to 1.
     """
     mean, A = colour_moments(photograph)
@@ -47,11 +48,22 @@ def recolour(photograph: Tensor, paintings: Sequence[Tensor], shares: Sequence[f
 
 def colour_moments(picture: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean (3,) and covariance (3, 3) of the colours of (1, 3, H, W), float64 on the CPU."""
-    # Without what is not finite, for which the first iteration has a message.
-    colours = picture[0].flatten(1).cpu().double().nan_to_num(0, 0, 0)  # (3, H W)
-    mean = colours.mean(dim=1)
-    centred = colours - mean[:, None]
-    return mean, centred @ centred.T / colours.shape[1] + QUANTISATION * torch.eye(3).double()
+    pixels = picture.shape[2] * picture.shape[3]
+    nothing = torch.zeros(3).double()
+    mean = sum((part.sum(dim=1) for part in _iterate_colours(picture)), start=nothing) / pixels
+    covariance = QUANTISATION * torch.eye(3).double()
+    for part in _iterate_colours(picture):
+        centred = part - mean[:, None]
+        covariance += centred @ centred.T / pixels
+    return mean, covariance
+
+
+def _iterate_colours(picture: Tensor) -> Iterator[Tensor]:
+    """Yield the colours of (1, 3, H, W) in parts (3, n), float64 on the CPU."""
+    colours = picture[0].flatten(1)
+    for start in range(0, colours.shape[1], PIXELS_AT_ONCE):
+        # Without what is not finite, for which the first iteration has a message.
+        yield colours[:, start : start + PIXELS_AT_ONCE].cpu().double().nan_to_num(0, 0, 0)
 
 
 def matrix_power(matrix: Tensor, exponent: float) -> Tensor:

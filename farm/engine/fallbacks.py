@@ -15,7 +15,7 @@ from farm.engine.gradient import Objective
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.precision import LossScale
-from farm.engine.pyramid import Level
+from farm.engine.pyramid import Level, measure_sizes
 from farm.errors import RenderFailed
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import Plan, choose
@@ -56,7 +56,7 @@ class Gradients:
     no finite loss left.
 
     Args:
-        photograph: (1, 3, H, W) in [0, 1]. paintings: the same, one each.
+        photograph: (1, 3, H, W) on the CPU, floats in [0, 1] or bytes. paintings: the same, one each.
         budget: bytes that a rendering may use. tile: side of the first plans' tiles, px; None: one tile.
     """
 
@@ -75,6 +75,7 @@ class Gradients:
     ) -> None:
         self.engine, self.recipe, self._cache = engine, recipe, cache
         self.photograph, self.paintings = photograph, paintings
+        self._sizes = measure_sizes(photograph, paintings)
         self.budget, self.tile, self.lowered = budget, tile, 0
         self.scale = LossScale(engine.number_format)
         self.on_plan = lambda: None
@@ -88,7 +89,7 @@ class Gradients:
             DoesNotFit: none fits.
         """
         self._level, self._objective = level, None
-        work, size = self.engine.work(self.recipe), (level.height, level.width)
+        work, size = self.engine.work(self.recipe, self._sizes), (level.height, level.width)
         self.plan = choose(work, *size, self.budget, self.tile, self.lowered)
         self.on_plan()
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from farm.engine.device import trim
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.losses import ContentLoss, Losses, to_float32, tv_loss
-from farm.engine.pyramid import Level, resize, resize_style
+from farm.engine.pyramid import Level, resize_photograph, resize_style
 from farm.engine.segment import AddGradient, OnFeatures, Segment
 from farm.engine.statistics import Moments
 from farm.engine.style_losses import FeatureGradient, StyleLoss, make_style_losses
@@ -49,8 +49,8 @@ class Objective:
     Args:
         vgg: the network.
         recipe: weights and layers.
-        content: (1, 3, H, W) RGB in [0, 1], the photograph at any size.
-        styles: the paintings, (1, 3, h, w) each.
+        content: (1, 3, H, W) RGB, the photograph at any size on any device: floats in [0, 1] or bytes.
+        styles: the paintings, the same.
         level: the size of the picture to come.
         plan: how the gradient is computed; any gives the same but for rounding.
         cache: of these pictures; what it holds is not recomputed.
@@ -79,11 +79,12 @@ class Objective:
         self._content = cache.get_at_level(
             level, contents, lambda: self._make_content_losses(content, level)
         )
-        scaled = (vgg, plan, tuple(self.style_layers), recipe.style_scale)
+        aside = plan.for_paintings or plan
+        scaled = (vgg, aside, tuple(self.style_layers), recipe.style_scale)
 
         def compute_painting(style: Tensor) -> dict[str, Moments]:
-            resized = resize_style(style, level, recipe.style_scale)
-            return compute_moments(vgg, resized, frozenset(self.style_layers), plan)
+            resized = resize_style(style, level, recipe.style_scale).to(vgg.device)
+            return compute_moments(vgg, resized, frozenset(self.style_layers), aside)
 
         self.paintings = [
             cache.get_at_level(level, ("painting", number, *scaled), partial(compute_painting, style))
@@ -114,7 +115,7 @@ class Objective:
             where.crop(target[layer]).copy_(features)
             energy[layer] += to_float32(features).square().sum(dtype=torch.float64)
 
-        resized = resize(content, level.height, level.width).clamp(0, 1)
+        resized = resize_photograph(content, level).to(self.vgg.device)
         Pass(self.vgg, frozenset(self.content_layers), self.plan, resized).forward(on_features)
         return {layer: ContentLoss(target[layer], float(energy[layer])) for layer in target}
 

@@ -12,6 +12,7 @@ from farm.engine import precision, weights
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import Plan, Work, choose, choose_tile
+from farm.recipe.picture_sizes import PictureSizes
 
 # Of the memory that there is, unless a budget is given. Of a card's only what is free counts, so what is
 # left is for the workspaces of its libraries and for holes between buffers.
@@ -88,23 +89,30 @@ class Engine:
         chosen = {"features": self.vgg.network, "precision": self.number_format.setting}
         return recipe.model_copy(update=chosen)
 
-    def choose_plan(self, recipe: Recipe, height: int, width: int) -> Plan:
-        """Choose the plan for a picture of this size, px.
+    def choose_plan(
+        self, recipe: Recipe, height: int, width: int, sizes: PictureSizes | None = None
+    ) -> Plan:
+        """Choose the plan for a picture of this size, px, made of pictures of those sizes.
 
         Raises:
             DoesNotFit: none does.
         """
-        return choose(self.work(recipe), height, width, self.budget_bytes, self.tile)
+        return choose(self.work(recipe, sizes), height, width, self.budget_bytes, self.tile)
 
     @property
     def tile(self) -> int:
         """Side of the tiles that suit the device, px."""
         return choose_tile(self.device.type, self.number_format.dtype.itemsize)
 
-    def work(self, recipe: Recipe) -> Work:
-        """Describe a recipe's work to the planner."""
-        dtype, winograd = self.number_format.dtype, self.number_format.winograd
-        return Work.from_recipe(recipe, self.vgg.network, dtype.itemsize, winograd, self.device.type)
+    def work(self, recipe: Recipe, sizes: PictureSizes | None = None) -> Work:
+        """Describe a recipe's work to the planner.
+
+        Args:
+            sizes: of photograph and paintings; None: these are not counted.
+        """
+        itemsize, winograd = self.number_format.dtype.itemsize, self.number_format.winograd
+        network = self.vgg.network
+        return Work.from_recipe(recipe, network, itemsize, winograd, self.device.type, sizes)
 
 
 def compute_budget(memory_gb: float, device: torch.device) -> int:

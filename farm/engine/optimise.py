@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,14 +27,23 @@ from farm.engine.feature_cache import FeatureCache
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.optimisers import OPTIMISERS, Optimiser
-from farm.engine.pyramid import Level, compute_levels, resize, resize_style, shrink, to_tensor
+from farm.engine.pyramid import (
+    Level,
+    compute_levels,
+    resize_photograph,
+    resize_style,
+    shrink,
+    to_tensor,
+)
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.levels import count_pixel_iterations
 from farm.recipe.memory_plan import Plan
+from farm.recipe.picture_sizes import Size
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
-HOST = torch.device("cpu")  # where an offloaded state lies
+Source = NDArray[np.float32 | np.uint8]  # the same, or RGB in bytes
+HOST = torch.device("cpu")  # where photograph and paintings are held, and an offloaded state
 
 
 @dataclass(frozen=True)
@@ -104,11 +113,12 @@ class Plateau:
 
 
 def stylize(
-    content: Picture,
-    styles: list[Picture],
+    content: Source,
+    styles: Sequence[Source],
     recipe: Recipe,
     engine: Engine,
     *,
+    size: Size | None = None,
     tile: int | Literal["auto"] | None = "auto",
     resume: Checkpoint | None = None,
     cache: FeatureCache | None = None,
@@ -119,7 +129,8 @@ def stylize(
     arguments give the same bits, with a pause at any checkpoint or without.
 
     Args:
-        content, styles: (H, W, 3) float32 sRGB in [0, 1]; any sizes.
+        content, styles: (H, W, 3) sRGB, float32 in [0, 1] or bytes; any sizes.
+        size: the photograph's height and width as it was sent, px, where `content` was made smaller.
         tile: side of the gradient's tiles, px; None: the whole picture at once; auto: what suits the
             device. resume: a checkpoint of the same recipe and pictures; the run resumes after it, with
             its tile, and empties it. cache: of the same pictures.
@@ -129,7 +140,7 @@ def stylize(
         DoesNotFit: before the first iteration, if the largest level needs more memory than there is.
         RenderFailed: a loss is not finite and no remedy is left.
     """
-    schedule = compute_levels(recipe, *content.shape[:2])
+    schedule = compute_levels(recipe, *(size or content.shape[:2]))
     if recipe.optimizer == "lbfgs" and engine.number_format is precision.FLOAT16:
         message = "lbfgs compares gradients, which float16's loss scale disturbs; use adam or float32"
         raise InvalidInput(Problem("optimizer", message))
@@ -143,8 +154,7 @@ def stylize(
     if resume is not None:
         resume.check_matches(engine.resolve(recipe), hash_inputs())
         side, budget = resume.facts.tile, min(budget, resume.facts.budget_bytes)
-    photograph = to_tensor(content, engine.device)
-    paintings = [to_tensor(style, engine.device) for style in styles]
+    photograph, *paintings = (to_tensor(each, HOST) for each in (content, *styles))
     gradients = Gradients(engine, recipe, photograph, paintings, budget, side, cache)
     gradients.start_level(schedule[-1])  # refuses what cannot fit
     yield from Rendering(schedule, gradients, hash_inputs, resume).run()
@@ -176,6 +186,7 @@ class Rendering:
         self._plateau = Plateau(self._recipe.tolerance)
         self._level, self._iteration = 1, 0  # counted from 1; iterations of it that are done
         self._earlier = 0.0  # seconds of runs before this one
+        self._scaled = True  # see `checkpoint.Facts`
         self._began = time.perf_counter()
         home = HOST if gradients.plan.offload else gradients.engine.device
         if resume is None:
@@ -197,6 +208,7 @@ class Rendering:
         """
         facts = saved.facts
         self._level, self._iteration, self._earlier = facts.level, facts.iteration, facts.seconds
+        self._scaled = facts.scaled
         tensors = {name: tensor.to(home) for name, tensor in saved.tensors.items()}
         saved.tensors.clear()  # or the caller would hold them to the end
         fits = facts.level <= len(self._schedule) and facts.iteration <= self._current_level.iterations
@@ -291,6 +303,7 @@ class Rendering:
         facts = checkpoint.Facts(
             recipe=json.loads(self._recipe.model_dump_json()),
             inputs=self._hash_inputs(),
+            scaled=self._scaled,
             level=self._level,
             iteration=self._iteration,
             seconds=self._seconds,
@@ -311,10 +324,10 @@ def make_initial_picture(
 ) -> Tensor:
     """Make the picture that the first level starts from, (1, 3, H, W) in [0, 1]."""
     if recipe.init == "content":
-        small = resize(photograph, level.height, level.width).clamp(0, 1)
+        small = resize_photograph(photograph, level)
         if not recipe.starts_recoloured:
             return small
-        sized = [resize_style(painting, level, recipe.style_scale) for painting in paintings]
+        sized = (resize_style(painting, level, recipe.style_scale) for painting in paintings)
         return recolour(small, sized, recipe.normalise_blend(len(paintings)))
     shape = (1, 3, level.height, level.width)
     if recipe.init == "gray":

@@ -6,7 +6,7 @@ shapes that VGG's receptive field could not see at the final size.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from farm.recipe.levels import Level as Level  # re-exported: the web part needs them without torch
 from farm.recipe.levels import compute_levels as compute_levels
+from farm.recipe.picture_sizes import PictureSizes, Size, compute_style_size
 
-MAX_ENLARGEMENT = 4.0  # of a painting's sides
+ROWS = 64  # of a picture of bytes that are numbers at once
 # How many times smaller a side may become at once. torch's antialiased bicubic keeps its weights in the
 # shared memory of a CUDA card, 65 * (1 + 2 * ceil(2 s)) floats of 48 KiB, and fails beyond 47.
 MAX_SHRINK = {"cuda": 40}
@@ -24,19 +25,44 @@ MAX_SHRINK = {"cuda": 40}
 def resize(picture: Tensor, height: int, width: int) -> Tensor:
     """Resize (N, C, H, W) to (N, C, height, width), bicubic, low-passed when shrinking.
 
-    The result is contiguous, because sums over another layout would differ in their last bits after a
-    checkpoint. A shrink that is too much for the device at once is made in steps: the first is the
-    smallest that will do, so that its low-pass is far above what the last one leaves.
+    Bytes, 0 to 255, become float32 in [0, 1]. The result is contiguous, because sums over another layout
+    would differ in their last bits after a checkpoint. A shrink that is too much for the device at once
+    is made in steps: the first is the smallest that will do, so that its low-pass is far above what the
+    last one leaves.
     """
+    if picture.dtype == torch.uint8:
+        return _resize_bytes(picture, height, width)
     if most := MAX_SHRINK.get(picture.device.type):
         within = tuple(map(min, picture.shape[-2:], (most * height, most * width)))
         if picture.shape[-2:] != within:
             picture = resize(picture, *within)
     if picture.shape[-2:] == (height, width):
         return picture.contiguous()
+    return _interpolate(picture, height, width).contiguous()
+
+
+def _interpolate(picture: Tensor, height: int, width: int) -> Tensor:
     size = (height, width)
-    grown = F.interpolate(picture, size=size, mode="bicubic", align_corners=False, antialias=True)
-    return grown.contiguous()
+    return F.interpolate(picture, size=size, mode="bicubic", align_corners=False, antialias=True)
+
+
+def _resize_bytes(picture: Tensor, height: int, width: int) -> Tensor:
+    """Resize a picture of bytes, a channel at a time and its rows first: bit for bit what the whole
+    picture in float32 would become, without ever holding that."""
+    N, C, H, _ = picture.shape
+    resized = torch.empty(N, C, height, width)
+    for channel in range(C):
+        plane = torch.empty(N, 1, H, width)
+        for top in range(0, H, ROWS):
+            rows = picture[:, channel : channel + 1, top : top + ROWS].float() / 255
+            plane[:, :, top : top + ROWS] = _interpolate(rows, rows.shape[2], width)
+        resized[:, channel : channel + 1] = _interpolate(plane, height, width)
+    return resized
+
+
+def resize_photograph(picture: Tensor, level: Level) -> Tensor:
+    """Resize a photograph (1, 3, H, W) to a level, in [0, 1]."""
+    return _clamp(resize(picture, level.height, level.width), picture)
 
 
 def shrink(picture: Tensor, longest: int) -> Tensor:
@@ -51,20 +77,30 @@ def shrink(picture: Tensor, longest: int) -> Tensor:
 
 
 def resize_style(picture: Tensor, level: Level, scale: float) -> Tensor:
-    """Resize a painting (1, 3, H, W) to the area of a level times `scale`**2, enlarged at most
-    `MAX_ENLARGEMENT`-fold.
-
-    The same area, not the same side, so that strokes of a portrait painting come out as large as
-    those of a landscape one. Enlarged where the painting is smaller than the level, so that its strokes
-    keep their share of the picture however large that grows.
-    """
+    """Resize a painting (1, 3, H, W) to the size at which a level uses it, in [0, 1]; see
+    `compute_style_size`."""
     H, W = picture.shape[-2:]
-    factor = min(MAX_ENLARGEMENT, scale * math.sqrt(level.height * level.width / (H * W)))
-    smallest = 32 / min(H, W)  # below it the deepest layers see next to nothing
-    factor = max(factor, min(1.0, smallest))
-    return resize(picture, round(H * factor), round(W * factor)).clamp(0, 1)
+    return _clamp(resize(picture, *compute_style_size((H, W), level.pixels, scale)), picture)
+
+
+def _clamp(resized: Tensor, source: Tensor) -> Tensor:
+    """Limit to [0, 1], in place unless it is the source itself, which was not resized."""
+    fresh = resized.data_ptr() != source.data_ptr()
+    return resized.clamp_(0, 1) if fresh else resized.clamp(0, 1)
+
+
+def measure_sizes(photograph: Tensor, paintings: Sequence[Tensor]) -> PictureSizes:
+    """Return the sizes of pictures (1, 3, H, W)."""
+    return PictureSizes(_get_size(photograph), tuple(_get_size(painting) for painting in paintings))
+
+
+def _get_size(picture: Tensor) -> Size:
+    return picture.shape[2], picture.shape[3]
 
 
 def to_tensor(picture: object, device: torch.device) -> Tensor:
-    """Convert float32 numpy (H, W, 3) in [0, 1] to float32 (1, 3, H, W) on the device."""
-    return torch.as_tensor(picture, dtype=torch.float32).permute(2, 0, 1)[None].to(device)
+    """Convert numpy (H, W, 3), floats in [0, 1] or bytes, to (1, 3, H, W) on the device: float32, or
+    bytes as they are."""
+    tensor = torch.as_tensor(picture)
+    dtype = torch.uint8 if tensor.dtype == torch.uint8 else torch.float32
+    return tensor.permute(2, 0, 1)[None].to(device, dtype)

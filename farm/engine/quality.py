@@ -9,11 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from farm.engine.device import trim
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective
 from farm.engine.loaded import Engine
-from farm.engine.optimise import Picture
-from farm.engine.pyramid import Level, resize, to_tensor
+from farm.engine.optimise import HOST, Picture, Source
+from farm.engine.pyramid import Level, measure_sizes, resize, to_tensor
 from farm.engine.statistics import Moments
 from farm.recipe import Recipe
 
@@ -45,29 +46,32 @@ class Quality:
 @torch.no_grad()
 def measure(
     picture: Picture,
-    content: Picture,
-    styles: list[Picture],
+    content: Source,
+    styles: Sequence[Source],
     recipe: Recipe,
     engine: Engine,
     cache: FeatureCache | None = None,
 ) -> Quality:
-    """Measure a result (H, W, 3) against its photograph and paintings, all float32 sRGB in [0, 1].
+    """Measure a result (H, W, 3) against its photograph and paintings, the latter as for `stylize`.
 
     cache: of the same photograph and paintings.
     """
+    trim(engine.device)  # of what the rendering held
     # Imported here: it takes longer to load than torch itself, and the first iteration need not wait.
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     height, width = picture.shape[:2]
     level = Level(height, width, 1)
     result = to_tensor(picture, engine.device)
-    photograph = to_tensor(content, engine.device)
-    paintings = [to_tensor(style, engine.device) for style in styles]
-    plan = engine.choose_plan(recipe, height, width)
+    photograph, *paintings = (to_tensor(each, HOST) for each in (content, *styles))
+    plan = engine.choose_plan(recipe, height, width, measure_sizes(photograph, paintings))
     objective = Objective(engine.vgg, recipe, photograph, paintings, level, plan, cache)
     losses, reached = objective.measure(result)
     shown = min(1.0, SSIM_PIXELS / max(height, width))
-    ours, theirs = (resize(x, round(height * shown), round(width * shown)) for x in (result, photograph))
+    ours, theirs = (
+        resize(x, round(height * shown), round(width * shown)).to(engine.device)
+        for x in (result, photograph)
+    )
     ssim = cast(Tensor, structural_similarity_index_measure(ours, theirs, data_range=1.0))
     raw, centred = _compare_moments(reached, objective.paintings, recipe.normalise_blend(len(paintings)))
     return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv)

@@ -25,6 +25,7 @@ from farm.jobs.idempotency import Key, Request, submit_once
 from farm.jobs.submit import Submission
 from farm.jobs.tickets import TicketBatch
 from farm.recipe import Recipe
+from farm.recipe.picture_sizes import PictureSizes
 
 SIZES = range(64, 385)  # px, longest side of a cell: all are previews
 SIZE = 256
@@ -208,14 +209,14 @@ def forget(exploration_id: str) -> None:
 
 
 def estimate_grid(
-    session: Session, recipe: Recipe, across: Axis, down: Axis, height: int, width: int, size: int = SIZE
+    session: Session, recipe: Recipe, across: Axis, down: Axis, pictures: PictureSizes, size: int = SIZE
 ) -> tuple[int, SharedEstimate | None]:
     """Return the number of cells that a grid would have, and what they would need; None: there are no
     workers.
 
     Args:
-        recipe: at the size that is wanted in the end. height, width: of the photograph, px. size: of
-            each cell's longest side, px.
+        recipe: at the size that is wanted in the end. pictures: sizes of photograph and paintings. size:
+            of each cell's longest side, px.
 
     Raises:
         InvalidInput: these make no grid.
@@ -223,7 +224,10 @@ def estimate_grid(
     _check_grid(across, down, size)
     cells = _make_cells(recipe, across, down, size)
     workers = registry.list_alive(session)
-    return len(cells), estimate_together(cells[0], height, width, workers, [1.0] * len(cells))
+    pieces = [1.0] * len(cells)
+    return len(cells), estimate_together(
+        cells[0], *pictures.photograph, workers, pieces, pictures.paintings
+    )
 
 
 def estimate_left(session: Session, exploration: Exploration) -> float | None:
@@ -243,6 +247,6 @@ def estimate_left(session: Session, exploration: Exploration) -> float | None:
     ]
     if took:
         return estimate_makespan([sum(took) / len(took)] * len(workers), pieces)
-    photograph, recipe = waiting[0].content, Recipe.model_validate(waiting[0].recipe)
-    found = estimate_together(recipe, photograph.height, photograph.width, workers, pieces)
+    recipe, sizes = Recipe.model_validate(waiting[0].recipe), waiting[0].picture_sizes
+    found = estimate_together(recipe, *sizes.photograph, workers, pieces, sizes.paintings)
     return found.seconds if found else None

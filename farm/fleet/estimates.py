@@ -12,7 +12,15 @@ from farm.database.models import Worker
 from farm.errors import DoesNotFit
 from farm.recipe import Recipe
 from farm.recipe.levels import Level, compute_levels, count_pixel_iterations
-from farm.recipe.memory_plan import Work, choose, choose_tile, estimate_peak_bytes, list_plans
+from farm.recipe.memory_plan import (
+    Work,
+    choose,
+    choose_tile,
+    estimate_peak_bytes,
+    list_plans,
+    minimise,
+)
+from farm.recipe.picture_sizes import PictureSizes, Size
 
 ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more than the others
 
@@ -35,7 +43,12 @@ class Estimate:
 
 
 def estimate(
-    recipe: Recipe, height: int, width: int, workers: Iterable[Worker], features: str | None = None
+    recipe: Recipe,
+    height: int,
+    width: int,
+    workers: Iterable[Worker],
+    features: str | None = None,
+    paintings: Iterable[Size] = (),
 ) -> Estimate | None:
     """Return the estimate on the best of some workers; None: there are no workers.
 
@@ -44,14 +57,17 @@ def estimate(
     Args:
         height, width: of the photograph, px.
         features: the network that `auto` became, if that is known.
+        paintings: height and width of each, px.
 
     Raises:
         InvalidInput: the result would be too narrow.
     """
     recipe.compute_result_size(height, width)
+    sizes = PictureSizes((height, width), tuple(paintings))
     schedule = compute_levels(recipe, height, width)
     found = [
-        (_estimate_on(worker, recipe, schedule, features), worker.budget_bytes) for worker in workers
+        (_estimate_on(worker, recipe, schedule, features, sizes), worker.budget_bytes)
+        for worker in workers
     ]
     return min(found, key=lambda pair: (*_rank(pair[0]), -pair[1]))[0] if found else None
 
@@ -72,7 +88,12 @@ class SharedEstimate:
 
 
 def estimate_together(
-    recipe: Recipe, height: int, width: int, workers: Iterable[Worker], pieces: Sequence[float]
+    recipe: Recipe,
+    height: int,
+    width: int,
+    workers: Iterable[Worker],
+    pieces: Sequence[float],
+    paintings: Iterable[Size] = (),
 ) -> SharedEstimate | None:
     """Estimate how long several renderings take when workers share them; None: there are no workers.
 
@@ -80,13 +101,15 @@ def estimate_together(
         recipe: of one of them.
         height, width: of the photograph, px.
         pieces: for each rendering, the share of it that is still to do, 0..1.
+        paintings: height and width of each, px.
 
     Raises:
         InvalidInput: a result would be too narrow.
     """
     recipe.compute_result_size(height, width)
+    sizes = PictureSizes((height, width), tuple(paintings))
     schedule = compute_levels(recipe, height, width)
-    found = [_estimate_on(worker, recipe, schedule, None) for worker in workers]
+    found = [_estimate_on(worker, recipe, schedule, None, sizes) for worker in workers]
     if not found:
         return None
     fitting = [each for each in found if each.refusal is None]
@@ -120,13 +143,13 @@ def _rank(found: Estimate) -> tuple[bool, bool, float]:
 
 
 def _estimate_on(
-    worker: Worker, recipe: Recipe, schedule: list[Level], features: str | None
+    worker: Worker, recipe: Recipe, schedule: list[Level], features: str | None, sizes: PictureSizes
 ) -> Estimate:
     """Estimate a rendering on one worker.
 
     Each level has a plan of its own, so the peak need not be the last one's.
     """
-    work = compute_work(worker, recipe, features)
+    work = compute_work(worker, recipe, features, sizes)
     tile = choose_tile(work.device, work.itemsize)
     last = schedule[-1]
     try:
@@ -134,7 +157,7 @@ def _estimate_on(
             _compute_peak_bytes(work, level, worker.budget_bytes, tile) for level in reversed(schedule)
         )
     except DoesNotFit as refusal:
-        smallest = list_plans(tile, gpu=work.device != "cpu")[-1]
+        smallest = minimise(list_plans(tile, gpu=work.device != "cpu")[-1])
         needed = estimate_peak_bytes(smallest, work, last.height, last.width)
         return Estimate(last.height, last.width, worker.name, needed, None, str(refusal))
     speed = worker.seconds_per_megapixel
@@ -147,8 +170,14 @@ def _compute_peak_bytes(work: Work, level: Level, budget: int, tile: int) -> int
     return estimate_peak_bytes(plan, work, level.height, level.width)
 
 
-def compute_work(worker: Worker, recipe: Recipe, features: str | None = None) -> Work:
-    """Return the planner's input for a rendering, equal to what the engine on that worker computes."""
+def compute_work(
+    worker: Worker, recipe: Recipe, features: str | None = None, sizes: PictureSizes | None = None
+) -> Work:
+    """Return the planner's input for a rendering, equal to what the engine on that worker computes.
+
+    Args:
+        sizes: of photograph and paintings; None: these are not counted.
+    """
     itemsize, winograd = {
         "auto": (worker.itemsize, worker.winograd),
         "float32": (4, False),
@@ -156,4 +185,4 @@ def compute_work(worker: Worker, recipe: Recipe, features: str | None = None) ->
         "mixed": (2, False),
     }[recipe.precision]
     network = (features or ASSUMED_FEATURES) if recipe.features == "auto" else recipe.features
-    return Work.from_recipe(recipe, network, itemsize, winograd, worker.device_kind)
+    return Work.from_recipe(recipe, network, itemsize, winograd, worker.device_kind, sizes)

@@ -132,6 +132,5 @@ def estimate_job(session: Session, job: Job) -> Estimate | None:
         mine = select(Attempt.worker).where(Attempt.job_id == job.id, Attempt.number == job.attempt)
         name = session.scalar(mine)
         workers = [worker for worker in workers if worker.name == name]
-    photograph = job.content
-    recipe = Recipe.model_validate(job.recipe)
-    return estimate(recipe, photograph.height, photograph.width, workers, job.features)
+    recipe, sizes = Recipe.model_validate(job.recipe), job.picture_sizes
+    return estimate(recipe, *sizes.photograph, workers, job.features, sizes.paintings)

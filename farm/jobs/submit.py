@@ -127,7 +127,9 @@ class Submission:
         with closing(uploads.check([CheckRequest(content, "content"), *paintings])) as answers:
             photograph = next(answers)
             _check_fits_some_worker(recipe, photograph.upload)
-            return cls(name or derive_name(names), [photograph, *answers], names)
+            checked = [*answers]
+        _check_fits_some_worker(recipe, photograph.upload, [each.upload for each in checked])
+        return cls(name or derive_name(names), [photograph, *checked], names)
 
     def store(self) -> None:
         """Store the pictures."""
@@ -158,14 +160,21 @@ def _check_number_of_styles(styles: Sequence[bytes]) -> None:
         raise InvalidInput(Problem("style", message))
 
 
-def _check_fits_some_worker(recipe: Recipe, photograph: Upload) -> None:
+def _check_fits_some_worker(
+    recipe: Recipe, photograph: Upload, paintings: Sequence[Upload] = ()
+) -> None:
     """Check that some worker has memory enough; while none is alive, the job may wait for a larger one.
+
+    Args:
+        paintings: as far as they are known.
 
     Raises:
         InvalidInput: no worker that is alive has memory enough, or the result would be too narrow.
     """
     with sessions.read_session() as session:
         workers = registry.list_alive(session)
-    best = estimate(recipe, photograph.height, photograph.width, workers)
+    sizes = [painting.size for painting in paintings]
+    best = estimate(recipe, *photograph.size, workers, paintings=sizes)
     if best and best.refusal:
-        raise InvalidInput(Problem("size", f"is too large for every worker: {best.refusal}"))
+        field, those = ("style", "are") if paintings else ("size", "is")
+        raise InvalidInput(Problem(field, f"{those} too large for every worker: {best.refusal}"))

@@ -1,4 +1,4 @@
-"""Pictures in: bytes -> float32 numpy (H, W, 3), sRGB, in [0, 1].
+"""Pictures in: bytes -> numpy (H, W, 3), sRGB, float32 in [0, 1] or bytes.
 
 Decoding trusts nothing: the size is checked from the header before a pixel is read, only the formats of
 KINDS are tried, and a picture is decoded to its end before it is accepted.
@@ -19,16 +19,20 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures import read_heif, read_jpeg, read_png, read_tiff, read_webp
-from farm.pictures.colour import Unsupported
+from farm.pictures.colour import SRGB, Unsupported
 from farm.pictures.jpeg import encode_jpeg
 from farm.pictures.parts import Opened
-from farm.pictures.pixels import Picture, Raster, convert_to_image, iterate_srgb, turn_upright
+from farm.pictures.pixels import Picture, Pixels, Raster, convert_to_image, iterate_srgb, turn_upright
+from farm.recipe.picture_sizes import Size
 
 ACCEPTED = "JPEG, PNG, WebP, TIFF, AVIF or HEIC"
 LONGEST_SIDE = 30_000  # px; what libraries below Pillow are sure to hold
 SHORTEST_SIDE = 16  # px, unless something larger is asked for
 LONGEST_RATIO = 20  # of the sides; beyond it, a level would be less than a pixel high
 THUMBNAIL = 960  # px, longest side
+DRAFT = (
+    2  # times the sides that are wanted: as many a JPEG is read at, whose own shrinking is a coarse one
+)
 ON_ITS_SIDE = (5, 6, 7, 8)  # of EXIF's orientation
 
 Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own limit, by field
@@ -129,7 +133,7 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SID
         MemoryError: there is not enough for it.
     """
     with _translate_errors(field):
-        raster, (width, height) = _open(data, field, megapixels, shortest, enough=2 * THUMBNAIL)
+        raster, (width, height) = _open(data, field, megapixels, shortest, lambda *_: 2 * THUMBNAIL)
         thumbnail = encode_jpeg(_shrink_to_thumbnail(raster), quality=85)
     return Checked(width, height, thumbnail)
 
@@ -148,6 +152,43 @@ def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Pictu
             top += len(strip)
             del strip  # before the next is made
     return picture
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A picture as a rendering holds it."""
+
+    # (H, W, 3) sRGB.
+    pixels: Pixels
+    # Height and width as it was sent, upright.
+    sent: Size
+
+
+def decode_to_size(
+    data: bytes, field: str, megapixels: int, compute_size: Callable[[Size], Size], shortest: int = 1
+) -> Decoded:
+    """Decode to bytes in sRGB, upright, transparency over white; smaller on the way, and low-passed.
+
+    Args:
+        compute_size: returns height and width that suffice, for those as sent.
+
+    Raises:
+        NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
+    """
+
+    def enough(width: int, height: int) -> int:
+        return DRAFT * max(compute_size((height, width)))
+
+    with _translate_errors(field):
+        raster, (width, height) = _open(data, field, megapixels, shortest, enough)
+        small = compute_size((height, width))
+        raster = _shrink(raster, small[1], small[0], Image.Resampling.LANCZOS)
+        pixels, top = np.empty((*small, 3), np.uint8), 0
+        for strip in iterate_srgb(raster):
+            pixels[top : top + len(strip)] = strip * 255 + 0.5
+            top += len(strip)
+            del strip  # before the next is made
+    return Decoded(pixels, (height, width))
 
 
 def find_kind(head: bytes) -> Kind | None:
@@ -177,13 +218,18 @@ def _translate_errors(field: str) -> Iterator[None]:
 
 
 def _open(
-    data: bytes, field: str, megapixels: int, shortest: int, enough: int | None = None
+    data: bytes,
+    field: str,
+    megapixels: int,
+    shortest: int,
+    enough: Callable[[int, int], int] | None = None,
 ) -> tuple[Raster, tuple[int, int]]:
     """Decode to the end; return the picture upright, in its own samples, and its width and height.
 
     Args:
-        enough: px of the longest side that suffice. A JPEG that has more than twice as many is then
-            read at a half, a quarter or an eighth: every code in it, but into fewer pixels.
+        enough: returns px of the longest side that suffice, for width and height. A JPEG that has more
+            than twice as many is then read at a half, a quarter or an eighth: every code in it, but
+            into fewer pixels.
     """
     if not data:
         raise InvalidInput(Problem(field, "is empty; choose a picture"))
@@ -193,7 +239,7 @@ def _open(
     check_size(*opened.size, field, megapixels, shortest)
     if opened.is_several:
         raise InvalidInput(Problem(field, "is animated or has several pages; send one picture"))
-    raster, orientation = opened.read(enough)
+    raster, orientation = opened.read(enough(*opened.size) if enough else None)
     size = opened.size[::-1] if orientation in ON_ITS_SIDE else opened.size
     return turn_upright(raster, orientation), size
 
@@ -229,10 +275,20 @@ def _shrink_to_thumbnail(raster: Raster) -> Image.Image:
     """Shrink to the thumbnail: by whole factors to twice its size, then resampled; RGB in sRGB."""
     scale = THUMBNAIL / max(raster.size)
     width, height = (max(1, round(side * scale)) for side in raster.size)
-    image = raster.samples
-    if not isinstance(image, Image.Image) or image.mode == "LAB":  # which have no averages
-        return convert_to_image(raster).resize(
-            (width, height), Image.Resampling.LANCZOS, reducing_gap=2.0
-        )
-    small = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return convert_to_image(Raster(small, raster.colour))
+    return convert_to_image(_shrink(raster, width, height, Image.Resampling.LANCZOS, reducing_gap=2.0))
+
+
+def _shrink(
+    raster: Raster,
+    width: int,
+    height: int,
+    resampling: Image.Resampling,
+    reducing_gap: float | None = None,
+) -> Raster:
+    """Shrink in the samples of the file, which are few bytes; those that have no averages in sRGB."""
+    if raster.size == (width, height):
+        return raster
+    image, colour = raster.samples, raster.colour
+    if not isinstance(image, Image.Image) or image.mode == "LAB":
+        image, colour = convert_to_image(raster), SRGB
+    return Raster(image.resize((width, height), resampling, reducing_gap=reducing_gap), colour)

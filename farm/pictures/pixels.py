@@ -13,6 +13,7 @@ from PIL import Image
 from farm.pictures.colour import SRGB, Colour, convert_samples
 
 Picture = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 STRIP = 64  # rows that are worked on at once
 
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")  # that pictures of 8 bits are worked on in

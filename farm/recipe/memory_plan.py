@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict
 
 from farm.errors import DoesNotFit, OutOfMemory
 from farm.recipe import Recipe
+from farm.recipe.picture_sizes import BYTES_PER_PIXEL, PictureSizes, Size, compute_style_size
 from farm.recipe.recipe import CONVOLUTIONS
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
 BLOCKS = (1, 2, 3, 4, 5)
 EACH_ALONE = tuple((block,) for block in BLOCKS)
 FIRST_TWO_TOGETHER = ((1, 2), (3,), (4,), (5,))
+FIRST_THREE_TOGETHER = ((1, 2, 3), (4,), (5,))  # these two for paintings, which are passed forward only
+ALL_TOGETHER = (BLOCKS,)
 
 TILE_BYTES = {"cpu": 32 << 20, "cuda": 1 << 30}  # of a tile's widest activation
 SMALLEST_TILE = 64  # px; below it the halos cost more than the tiles
@@ -31,8 +34,10 @@ STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS_PAIRS) * 3}
 STEP_FLOATS = 6  # what a step of the optimiser holds for a moment
 TILE_COPIES = 8  # buffers of a tile's widest layer alive at once, measured
 WHOLE_COPIES = 2  # of a whole picture's on a GPU; none was counted, the room is for cuDNN
-CPU_BASE_BYTES = 450_000_000  # Python, torch and its libraries, measured
+CPU_BASE_BYTES = 540_000_000  # Python, torch and its libraries, measured
+MEASURING_BYTES = 220_000_000  # the library that measures the result, loaded at the end, measured
 WINOGRAD_WORKSPACE_BYTES = 120_000_000
+DECODING_BYTES = 18  # a pixel of an upload while it is decoded, measured: a WebP with transparency
 
 
 class Plan(BaseModel):
@@ -53,6 +58,8 @@ class Plan(BaseModel):
     packed: bool = True
     # Whether the optimiser's state lies in the CPU's memory.
     offload: bool = False
+    # The way in which a painting is passed through the network, forward only; None: this plan's.
+    for_paintings: Plan | None = None
 
     def compute_tile_side(self, segment: Sequence[int]) -> int | None:
         """Return the side of a tile in the segment's last block, px of that block, even."""
@@ -68,10 +75,17 @@ class Plan(BaseModel):
         """Return one line for the log."""
         size = "the whole picture at once" if self.tile is None else f"tiles of {self.tile} px"
         kept = [str(b) for seg, keep in zip(self.segments, self.kept, strict=True) if keep for b in seg]
-        if not self.packed:
-            return f"{size}, all features kept"
         features = f"features of blocks {', '.join(kept)} kept" if kept else "nothing kept"
-        return f"{size}, {features}{', state on the CPU' if self.offload else ''}"
+        features = features if self.packed else "all features kept"
+        state = ", state on the CPU" if self.offload else ""
+        aside = self.for_paintings
+        paintings = f"; paintings in tiles of {aside.tile} px, {aside.joined} joined" if aside else ""
+        return f"{size}, {features}{state}{paintings}"
+
+    @property
+    def joined(self) -> str:
+        """The blocks of the first segment, for the log."""
+        return f"blocks {self.segments[0][0]} to {self.segments[0][-1]}"
 
 
 WHOLE = Plan(tile=None, segments=EACH_ALONE, kept=(True,) * 5)
@@ -113,6 +127,28 @@ def list_plans(tile: int | None, gpu: bool = False) -> list[Plan]:
     return plans
 
 
+def list_painting_plans(plan: Plan, tile: int | None) -> list[Plan]:
+    """List the ways to pass paintings through, from a plan's own to the smallest.
+
+    More and more blocks are processed together, so that less is held between them; as the halos of all
+    blocks are wide, the tiles shrink last.
+
+    Args:
+        tile: side of the first tiles where the plan has none, px.
+    """
+    found = [plan]
+    untiled, tile = plan.tile is None, plan.tile or tile
+    if tile is None:
+        return found
+    for segments in (EACH_ALONE, FIRST_TWO_TOGETHER, FIRST_THREE_TOGETHER, ALL_TOGETHER):
+        if untiled or len(segments) < len(plan.segments):
+            found.append(Plan(tile=tile, segments=segments, kept=(False,) * len(segments)))
+    while tile // 2 >= SMALLEST_TILE:
+        tile //= 2
+        found.append(Plan(tile=tile, segments=ALL_TOGETHER, kept=(False,)))
+    return found
+
+
 @dataclass(frozen=True)
 class Work:
     """All that decides how much memory a rendering takes, but for size and plan."""
@@ -131,12 +167,32 @@ class Work:
     state_floats: int
     # `cpu` or `cuda`.
     device: str
+    # Size of the paintings relative to the picture.
+    style_scale: float = 1.0
+    # Sizes of the paintings as they are held.
+    paintings: tuple[Size, ...] = ()
+    # Of photograph and paintings, held in the CPU's memory.
+    held_bytes: int = 0
+    # While the largest of them is decoded.
+    decoding_bytes: int = 0
 
     @classmethod
     def from_recipe(
-        cls, recipe: Recipe, network: str, itemsize: int, winograd: bool, device: str
+        cls,
+        recipe: Recipe,
+        network: str,
+        itemsize: int,
+        winograd: bool,
+        device: str,
+        sizes: PictureSizes | None = None,
     ) -> Work:
-        """Describe a recipe's work, once the network and the number format are known."""
+        """Describe a recipe's work, once the network and the number format are known.
+
+        Args:
+            sizes: of photograph and paintings as they were sent; None: these are not counted.
+        """
+        sent = [sizes.photograph, *sizes.paintings] if sizes else []
+        held = sizes.compute_held(recipe) if sizes else []
         return cls(
             network=network,
             content=frozenset(name for name, weight in recipe.content_layers.items() if weight),
@@ -145,6 +201,10 @@ class Work:
             winograd=winograd,
             state_floats=STATE_FLOATS[recipe.optimizer],
             device=device,
+            style_scale=recipe.style_scale,
+            paintings=tuple(held[1:]),
+            held_bytes=BYTES_PER_PIXEL * sum(height * width for height, width in held),
+            decoding_bytes=DECODING_BYTES * max((height * width for height, width in sent), default=0),
         )
 
     @property
@@ -215,28 +275,69 @@ def estimate_gradient_bytes(plan: Plan, work: Work, height: int, width: int) -> 
     """Estimate the most bytes that one gradient holds at once, beside state, targets and weights."""
     held = 0.0
     peaks = []
-    segments = [s for s in plan.segments if s[0] <= work.deepest]
-    for segment, kept in zip(segments, plan.kept, strict=False):
-        entering = _count_values(segment[0] - 1) / 4 * work.itemsize if segment[0] > 1 else 0.0
-        leaving = _count_values(segment[-1]) / 4 * work.itemsize if segment is not segments[-1] else 0.0
+    for segment, kept in zip(_list_segments(plan, work), plan.kept, strict=False):
         held += _estimate_tape_bytes(work, segment, kept, plan.packed)
-        peaks.append(held + entering + leaving)  # forward and backward alike: two boundaries at once
+        peaks.append(held + _estimate_boundary_bytes(plan, work, segment))  # forward and backward alike
     return int(max(peaks) * height * width + _estimate_workspace_bytes(plan, work, height, width))
+
+
+def _list_segments(plan: Plan, work: Work) -> list[tuple[int, ...]]:
+    return [segment for segment in plan.segments if segment[0] <= work.deepest]
+
+
+def _estimate_boundary_bytes(plan: Plan, work: Work, segment: tuple[int, ...]) -> float:
+    """Estimate a segment's input and output, bytes a pixel."""
+    last = segment is _list_segments(plan, work)[-1]
+    entering = _count_values(segment[0] - 1) / 4 if segment[0] > 1 else 0.0
+    leaving = 0.0 if last else _count_values(segment[-1]) / 4
+    return (entering + leaving) * work.itemsize
 
 
 def _estimate_workspace_bytes(plan: Plan, work: Work, height: int, width: int) -> float:
     """Estimate the bytes that the current tile takes."""
     whole = height * width
-    tile = whole if plan.tile is None else min(whole, (plan.tile + 16) ** 2)
+    tile = whole if plan.tile is None else min(whole, (plan.tile + _compute_rim(plan, work)) ** 2)
     winograd = WINOGRAD_WORKSPACE_BYTES if work.winograd else 0
     copies = TILE_COPIES if plan.packed else WHOLE_COPIES
     return CHANNELS[0] * tile * work.itemsize * copies + winograd
 
 
+def _compute_rim(plan: Plan, work: Work) -> int:
+    """Return how much wider the computed part of a tile is than the tile, px of block 1."""
+    spoilt = [
+        (2 << block - 1) * CONVOLUTIONS[work.network][block - 1]
+        for block in plan.segments[0]
+        if block <= work.deepest
+    ]
+    return max(16, sum(spoilt))
+
+
+def estimate_painting_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
+    """Estimate the most bytes that resizing a painting to a level and passing it through the network
+    hold, for the painting that takes the most.
+
+    Args:
+        height, width: of the level, px.
+    """
+    return max(
+        (_estimate_one(plan, work, height * width, painting) for painting in work.paintings), default=0
+    )
+
+
+def _estimate_one(plan: Plan, work: Work, level_pixels: int, painting: Size) -> int:
+    """Estimate the same for one painting: resized on the CPU, passed through on the device."""
+    used = compute_style_size(painting, level_pixels, work.style_scale)
+    pixels = used[0] * used[1]
+    boundaries = max(_estimate_boundary_bytes(plan, work, s) for s in _list_segments(plan, work))
+    passing = boundaries * pixels + _estimate_workspace_bytes(plan, work, *used)
+    resizing = 4 * painting[0] * used[1] if work.device == "cpu" else 0  # a channel, its rows resized
+    return int(4 * 3 * pixels + max(passing, resizing))
+
+
 def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     """Estimate the most bytes that a rendering of this size holds where its gradient is computed.
 
-    On a CPU that is the whole process.
+    On a CPU that is the whole process, from the decoding of its pictures to the result's figures.
     """
     pixels = height * width
     state = 3 if plan.offload else work.state_floats
@@ -244,8 +345,13 @@ def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     lasting = pixels * (4 * state + target)
     gradient = estimate_gradient_bytes(plan, work, height, width) + pixels * 4 * GRADIENT_FLOATS
     step = pixels * 4 * STEP_FLOATS
-    base = CPU_BASE_BYTES if work.device == "cpu" else 0
-    return int(lasting + max(gradient, step) + work.fixed_bytes + base)
+    painting = estimate_painting_bytes(plan.for_paintings or plan, work, height, width)
+    rendering = lasting + max(gradient, step, painting)
+    if work.device == "cpu":
+        process = CPU_BASE_BYTES + work.held_bytes
+        measuring = lasting + painting + MEASURING_BYTES
+        return int(process + work.fixed_bytes + max(rendering, work.decoding_bytes, measuring))
+    return int(work.fixed_bytes + rendering)
 
 
 def choose(work: Work, height: int, width: int, budget: int, tile: int | None, lowered: int = 0) -> Plan:
@@ -261,19 +367,53 @@ def choose(work: Work, height: int, width: int, budget: int, tile: int | None, l
     plans = [
         plan
         for plan in list_plans(tile, gpu=work.device != "cpu")
-        if plan.packed or CHANNELS[0] * (height + 2) * (width + 2) <= LARGEST_TENSOR
+        if _can_be_computed(plan, height, width)
     ]
-    fitting = [plan for plan in plans if estimate_peak_bytes(plan, work, height, width) <= budget]
+    fitting = [found for plan in plans if (found := _fit(plan, work, height, width, budget, tile))]
     if len(fitting) > lowered:
         return fitting[lowered]
     if fitting:
         raise OutOfMemory(f"Memory ran out at {width} x {height}, even with the smallest plan.")
-    needed = estimate_peak_bytes(plans[-1], work, height, width)
-    fixed = estimate_peak_bytes(plans[-1], work, 1, 1)
+    raise DoesNotFit(_explain_refusal(plans[-1], work, height, width, budget))
+
+
+def _can_be_computed(plan: Plan, height: int, width: int) -> bool:
+    return plan.packed or CHANNELS[0] * (height + 2) * (width + 2) <= LARGEST_TENSOR
+
+
+def _fit(plan: Plan, work: Work, height: int, width: int, budget: int, tile: int | None) -> Plan | None:
+    """Return the plan with the fastest way for the paintings that fits; None: none does."""
+    without = replace(work, paintings=())
+    if estimate_peak_bytes(plan, without, height, width) > budget:
+        return None
+    used = [compute_style_size(size, height * width, work.style_scale) for size in work.paintings]
+    for way in list_painting_plans(plan, tile):
+        if not all(_can_be_computed(way, *size) for size in used):
+            continue
+        found = plan if way is plan else plan.model_copy(update={"for_paintings": way})
+        if estimate_peak_bytes(found, work, height, width) <= budget:
+            return found
+    return None
+
+
+def minimise(plan: Plan) -> Plan:
+    """Return the plan with the smallest way for the paintings."""
+    return plan.model_copy(update={"for_paintings": list_painting_plans(plan, plan.tile)[-1]})
+
+
+def _explain_refusal(plan: Plan, work: Work, height: int, width: int, budget: int) -> str:
+    """Return why not even the smallest plan fits, with the numbers and what would."""
+    smallest = minimise(plan)
+    needed, fixed = (estimate_peak_bytes(smallest, work, *size) for size in ((height, width), (1, 1)))
+    message = (
+        f"{width} x {height} needs {needed / 1e9:.1f} GB even with the smallest plan; "
+        f"{budget / 1e9:.1f} GB may be used."
+    )
+    bare = replace(work, paintings=(), held_bytes=0, decoding_bytes=0)
+    if estimate_peak_bytes(plan, bare, height, width) <= budget:
+        return (
+            f"{message} It is the paintings that need so much: send smaller ones, or lower style_scale."
+        )
     shrink = math.sqrt(max(0, budget - fixed) / (needed - fixed))
     largest = int(max(height, width) * shrink) // 16 * 16
-    hint = f"The largest size that fits here is about {largest}." if largest >= 64 else ""
-    raise DoesNotFit(
-        f"{width} x {height} needs {needed / 1e9:.1f} GB even with the smallest plan; "
-        f"{budget / 1e9:.1f} GB may be used. {hint}".strip()
-    )
+    return f"{message} The largest size that fits here is about {largest}." if largest >= 64 else message

@@ -1,19 +1,26 @@
-"""What is found out about pictures once serves the next rendering of them, and changes no bit of it."""
+"""Memory of two kinds: what is found out about pictures once serves the next rendering of them, and
+changes no bit of it; and a rendering holds no more bytes than was foretold."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from farm.engine import quality
 from farm.engine.feature_cache import LARGEST_PIXELS, FeatureCache
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level
+from farm.fleet.estimates import estimate
 from farm.recipe import Recipe
-from tests.conftest import load_sample
+from tests.conftest import SAMPLES, load_sample
+from tests.fleet.test_estimate import worker
 
 QUICK = {"size": 64, "start_size": 64, "iterations": 3}
 
@@ -86,3 +93,42 @@ def test_large_levels_are_not_remembered() -> None:
     large, small = Level(512, 1 + LARGEST_PIXELS // 512, 1), Level(512, 512, 1)
     assert [cache.get_at_level(level, "key", lambda: next(found)) for level in (large, large)] == [0, 1]
     assert [cache.get_at_level(level, "key", lambda: next(found)) for level in (small, small)] == [2, 2]
+
+
+# Resident bytes
+
+RENDER = """
+import json, sys
+from pathlib import Path
+from farm.cli.render_files import render_files
+from farm.engine import device
+from farm.recipe import Recipe
+device.reset_peak_memory = lambda where: None  # the peak of all, decoding and figures included
+content, style, output, recipe = sys.argv[1:]
+recipe = Recipe.parse(recipe)
+quiet = lambda given: None
+render_files(Path(content), [Path(style)] * 8, Path(output), recipe, say=quiet, show=quiet)
+print(device.read_peak_memory(device.choose()))
+"""
+
+
+def test_large_paintings_take_no_more_memory_than_was_foretold(
+    weights_dir: Path, tmp_path: Path
+) -> None:
+    # Given eight paintings of 25 megapixels in a few kilobytes each, for a small picture
+    painting = tmp_path / "painting.png"
+    Image.radial_gradient("L").resize((5000, 5000)).save(painting, compress_level=1)
+    with Image.open(SAMPLES / "street.jpg") as street:
+        size = street.size[::-1]
+    given = {"size": 64, "start_size": 64, "iterations": 1, "features": "vgg16", "precision": "float32"}
+
+    # When it is rendered, from the files to the figures
+    files = [str(SAMPLES / "street.jpg"), str(painting), str(tmp_path / "out.png")]
+    command = [sys.executable, "-c", RENDER, *files, json.dumps(given)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
+
+    # Then the process held what the estimate says
+    found = estimate(Recipe.parse(given), *size, [worker()], "vgg16", [(5000, 5000)] * 8)
+    assert found is not None
+    assert int(done.stdout.split()[-1]) <= 1.1 * found.peak_bytes
+    assert found.peak_bytes < 1.3e9

@@ -20,9 +20,10 @@ from farm.fleet.estimates import compute_work, estimate, estimate_makespan, esti
 from farm.jobs import attempts, details, states
 from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
-from farm.recipe import Recipe
+from farm.recipe import Recipe, memory_plan
 from farm.recipe.levels import Level, compute_levels, count_pixel_iterations
 from farm.recipe.memory_plan import choose, choose_tile, estimate_peak_bytes
+from farm.recipe.picture_sizes import PictureSizes
 from farm.settings import settings
 from farm.storage import storage
 from tests.jobs.test_submit import picture
@@ -109,9 +110,21 @@ def test_several_renderings_are_unknown_refused_or_nobodys() -> None:
     assert "needs" in str(refused.refusal)
 
 
+def test_paintings_are_part_of_the_peak() -> None:
+    recipe = Recipe(size=2048)
+    bare, painted = (
+        estimate(recipe, 1000, 2000, [worker()], paintings=paintings)
+        for paintings in ((), [(5000, 5000)] * 8)
+    )
+    assert bare is not None
+    assert painted is not None
+    held = 8 * 3 * 4 * 1024 * 2048
+    assert painted.peak_bytes - bare.peak_bytes == pytest.approx(held, rel=1e-2)
+
+
 def test_the_peak_is_that_of_the_hungriest_level() -> None:
     recipe, small = Recipe(size=7680), worker(budget_bytes=8 * 10**9)
-    work, tile = compute_work(small, recipe), choose_tile("cpu", 4)
+    work, tile = compute_work(small, recipe, sizes=PictureSizes(UHD)), choose_tile("cpu", 4)
     each = [
         estimate_peak_bytes(
             choose(work, at.height, at.width, 8 * 10**9, tile), work, at.height, at.width
@@ -203,6 +216,22 @@ def test_a_submission_that_fits_no_worker_is_refused_and_leaves_nothing() -> Non
     with sessions.read_session() as session:
         assert session.scalar(select(func.count()).select_from(Upload)) == 0
     assert storage().list_keys() == []
+
+
+@pytest.mark.usefixtures("database")
+def test_paintings_that_fit_no_worker_are_refused_by_their_field(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a worker with room for a photograph of few pixels and for none of many
+    monkeypatch.setattr(memory_plan, "DECODING_BYTES", 100_000)
+    seen("small", budget_bytes=3 * 10**9)
+    with pytest.raises(InvalidInput) as caught:
+        submit(picture(0), [picture(1), picture(2, 300)], Recipe(size=256))
+    (problem,) = caught.value.problems
+    assert problem.field == "style"
+    assert "It is the paintings that need so much" in problem.message
+    assert storage().list_keys() == []
+    assert submit(picture(0), [picture(1)], Recipe(size=256)).width == 256
 
 
 @pytest.mark.usefixtures("database")

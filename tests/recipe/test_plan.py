@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import DoesNotFit, OutOfMemory
+from farm.recipe import Recipe
 from farm.recipe.memory_plan import (
     EVERYTHING,
     WHOLE,
@@ -12,9 +13,12 @@ from farm.recipe.memory_plan import (
     choose,
     choose_tile,
     estimate_gradient_bytes,
+    estimate_painting_bytes,
     estimate_peak_bytes,
+    list_painting_plans,
     list_plans,
 )
+from farm.recipe.picture_sizes import PictureSizes
 
 STYLE = frozenset(f"relu{block}_1" for block in range(1, 6))
 WORK = Work("vgg16", frozenset({"relu4_2"}), STYLE, 4, False, 12, "cpu")
@@ -87,6 +91,77 @@ def test_a_card_may_leave_the_optimisers_state_to_the_cpu() -> None:
     assert plan.offload
     saved = estimate_peak_bytes(list_plans(2048)[-1], card, *UHD) - estimate_peak_bytes(plan, card, *UHD)
     assert saved == 9 * 4 * UHD[0] * UHD[1]
+
+
+# Photograph and paintings
+
+FHD = (1080, 1920)
+LARGE_PAINTING = PictureSizes((4320, 7680), ((8000, 12000),))
+
+
+def describe(sizes: PictureSizes, device: str = "cpu", **settings: object) -> Work:
+    return Work.from_recipe(Recipe.parse(settings), "vgg16", 4, False, device, sizes)
+
+
+def test_pictures_that_are_held_are_counted() -> None:
+    small = describe(PictureSizes((900, 1600)), size=1920)
+    large = describe(PictureSizes((900, 1600), ((5000, 5000),) * 8), size=1920)
+    plan = list_plans(512)[0]
+    more = estimate_peak_bytes(plan, large, *FHD) - estimate_peak_bytes(plan, small, *FHD)
+    assert more == pytest.approx(8 * 3 * 4 * FHD[0] * FHD[1], rel=1e-3)  # twice the sides
+
+
+def test_an_upload_is_counted_while_it_is_decoded() -> None:
+    work = describe(PictureSizes((900, 1600), ((9000, 11000),)), size=256)
+    peak = estimate_peak_bytes(list_plans(352)[0], work, 144, 256)
+    assert peak > 540e6 + 99e6 * 18
+    card = describe(PictureSizes((900, 1600), ((9000, 11000),)), "cuda", size=256)
+    assert estimate_peak_bytes(list_plans(352)[0], card, 144, 256) < 1e9  # decoded beside it
+
+
+def test_an_enlarged_painting_is_passed_through_in_a_smaller_way_than_the_picture() -> None:
+    # 132 megapixels at 8K: in the picture's own way they would take more than twice what it takes
+    work = describe(LARGE_PAINTING, size=7680, style_scale=2.0)
+    plan = choose(work, *UHD, budget=18 * 10**9, tile=352)
+    assert plan.for_paintings is not None
+    assert len(plan.for_paintings.segments) < 5
+    assert "; paintings in tiles of 352 px, blocks 1 to" in plan.describe()
+    assert estimate_peak_bytes(plan, work, *UHD) <= 18 * 10**9
+    own = plan.model_copy(update={"for_paintings": None})
+    assert estimate_peak_bytes(own, work, *UHD) > 18 * 10**9
+
+
+def test_ways_for_paintings_go_from_the_plans_own_to_the_smallest() -> None:
+    work = describe(LARGE_PAINTING, size=7680, style_scale=2.0)
+    ways = list_painting_plans(list_plans(352)[0], 352)
+    sizes = [estimate_painting_bytes(way, work, *UHD) for way in ways]
+    assert ways[0] == list_plans(352)[0]
+    assert sizes == sorted(sizes, reverse=True)
+    pixels = 4 * UHD[0] * UHD[1]
+    assert sizes[-1] < 2.2 * 4 * 3 * pixels  # little more than the picture itself
+
+
+def test_on_a_card_a_painting_may_be_tiled_where_the_picture_is_not() -> None:
+    sizes = PictureSizes((480, 640), ((12000, 8000),))
+    work = describe(sizes, "cuda", size=1536, style_scale=4.0)
+    plan = choose(work, 1152, 1536, budget=40 * 10**9, tile=1440)
+    assert plan.tile is None
+    assert plan.for_paintings is None
+    plan = choose(work, 1152, 1536, budget=8 * 10**9, tile=1440)
+    assert plan.for_paintings is not None
+    assert plan.for_paintings.tile is not None
+    assert estimate_peak_bytes(plan, work, 1152, 1536) <= 8 * 10**9
+
+
+def test_a_painting_that_fits_goes_through_as_the_picture_does() -> None:
+    plan = choose(describe(LARGE_PAINTING, size=1920), *FHD, budget=16 * 10**9, tile=352)
+    assert plan == list_plans(352)[0]
+
+
+def test_where_paintings_need_too_much_the_refusal_says_so() -> None:
+    work = describe(LARGE_PAINTING, size=7680, style_scale=4.0)
+    with pytest.raises(DoesNotFit, match=r"It is the paintings that need so much: .* lower style_scale"):
+        choose(work, *UHD, budget=8 * 10**9, tile=352)
 
 
 def test_lbfgs_takes_its_history() -> None:

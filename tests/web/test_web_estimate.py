@@ -66,6 +66,21 @@ def test_an_estimate_names_memory_time_and_worker(ask: Post, worker: Callable[..
     )
 
 
+def test_paintings_whose_sizes_are_known_are_counted(ask: Post, worker: Callable[..., None]) -> None:
+    worker()
+    large = [{"width": 6000, "height": 4000}] * 8
+
+    def peak(**asked: Any) -> int:
+        return int(ask(size=2048, **asked).get_json()["peak_memory_bytes"])
+
+    few, assumed, many = peak(paintings=[]), peak(), peak(paintings=large)
+    assert few < assumed < many
+    assert many - few > 200e6
+
+    refused = ask(paintings=[*large, *large]).get_json()
+    assert [error["field"] for error in refused["errors"]] == ["paintings"]
+
+
 def test_before_anything_was_measured_the_time_is_unknown(
     ask: Post, worker: Callable[..., None]
 ) -> None:
@@ -264,6 +279,10 @@ def test_the_forms_lines_are_a_part_of_its_page(
     assert re.search(r'id="need-2048">2.4 MP · ', found)
     assert "1000 × 562 px" in found
     assert re.search(r"9 drafts of 256 × 144 px: .* on worker@host\.", found)
+
+    # With paintings, too; what is no size is passed over
+    assert "about 1.7 GB" in lines(size=512, width=1600, height=900, painting=["x", "9x9x9"])
+    assert "about 3.1 GB" in lines(size=512, width=1600, height=900, painting=["9000x11000", "x"])
 
     # A setting that is half typed leaves them empty
     assert "px:" not in lines(size="10 ", style_layers="relu", width=1600, height=900)

@@ -12,6 +12,8 @@ from farm.errors import InvalidInput
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.recipe import Recipe
+from farm.recipe.picture_sizes import PictureSizes
+from farm.recipe.recipe import MAX_STYLES
 from web.api import answers, blueprint
 from web.api.schemas import EstimateOut
 from web.words import describe_sized_need
@@ -22,11 +24,32 @@ MAX_SIZES = 20  # estimated at once
 PhotographSide = Annotated[int, Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")]
 
 
+class PaintingSize(BaseModel):
+    """Size of a painting, px."""
+
+    width: int = Field(ge=1, le=LONGEST_PHOTOGRAPH)
+    height: int = Field(ge=1, le=LONGEST_PHOTOGRAPH)
+
+
 class EstimateQuery(Recipe):
-    """Recipe, and the photograph's size in px."""
+    """Recipe, and the sizes of photograph and paintings in px."""
 
     width: PhotographSide
     height: PhotographSide
+    paintings: list[PaintingSize] | None = Field(
+        None,
+        max_length=MAX_STYLES,
+        description="Sizes of the paintings, whose memory is counted, too; when left out, one as large"
+        " as the photograph.",
+    )
+
+    @property
+    def sizes_of_pictures(self) -> PictureSizes:
+        """Sizes of photograph and paintings."""
+        photograph = self.height, self.width
+        if self.paintings is None:
+            return PictureSizes(photograph, (photograph,))
+        return PictureSizes(photograph, tuple((each.height, each.width) for each in self.paintings))
 
 
 class SizesQuery(EstimateQuery):
@@ -49,21 +72,21 @@ def estimate_sizes(json_data: SizesQuery) -> Estimates:
     """Estimate what a picture would need at several sizes: those in `sizes`, then the recipe's own."""
     with sessions.read_session() as session:
         workers = registry.list_alive(session)
-    sizes, photograph = [*json_data.sizes, json_data.size], (json_data.width, json_data.height)
-    return Estimates(items=[estimate_resized(json_data, size, photograph, workers) for size in sizes])
+    sizes, pictures = [*json_data.sizes, json_data.size], json_data.sizes_of_pictures
+    return Estimates(items=[estimate_resized(json_data, size, pictures, workers) for size in sizes])
 
 
 def estimate_resized(
-    recipe: Recipe, size: int, photograph: tuple[int, int], workers: list[Worker]
+    recipe: Recipe, size: int, pictures: PictureSizes, workers: list[Worker]
 ) -> EstimateOut | None:
     """Return what a picture would need at another size; None: its recipe does not go with that.
 
     Args:
-        size: of its longest side, px. photograph: its width and height, px.
+        size: of its longest side, px. pictures: sizes of photograph and paintings.
     """
     values = recipe.model_dump(include=set(Recipe.model_fields)) | {"size": size}
     try:
-        return _estimate(Recipe.parse(values), *photograph, workers)
+        return _estimate(Recipe.parse(values), pictures, workers)
     except InvalidInput:  # such as iterations for other levels
         return None
 
@@ -73,15 +96,15 @@ def estimate_resized(
 @blueprint.output(EstimateOut)
 @blueprint.doc(responses=answers.BAD_JSON)
 def estimate_size(json_data: EstimateQuery) -> EstimateOut:
-    """Estimate what a picture needs before it is submitted, by a recipe and the photograph's size."""
+    """Estimate what a picture needs before it is submitted, by its recipe and its pictures' sizes."""
     with sessions.read_session() as session:
         workers = registry.list_alive(session)
-    return _estimate(json_data, json_data.width, json_data.height, workers)
+    return _estimate(json_data, json_data.sizes_of_pictures, workers)
 
 
-def _estimate(recipe: Recipe, width: int, height: int, workers: list[Worker]) -> EstimateOut:
-    found = estimate(recipe, height, width, workers)
+def _estimate(recipe: Recipe, pictures: PictureSizes, workers: list[Worker]) -> EstimateOut:
+    found = estimate(recipe, *pictures.photograph, workers, paintings=pictures.paintings)
     if found is None:
-        height, width = recipe.compute_picture_size(height, width)
+        height, width = recipe.compute_picture_size(*pictures.photograph)
         return EstimateOut.from_size(width, height)
     return EstimateOut.from_estimate(found, describe_sized_need(found))

@@ -15,6 +15,7 @@ from farm.errors import InvalidInput, Problem
 from farm.explorations import axes, grids
 from farm.recipe import Recipe
 from farm.recipe.json_limits import check_json
+from farm.recipe.picture_sizes import PictureSizes
 from web import streams
 from web.api import answers, blueprint
 from web.api.estimates import EstimateQuery
@@ -211,24 +212,24 @@ def estimate_grid(json_data: GridQuery) -> GridEstimate:
     recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
     across = axes.axis("across", json_data.across, recipe, json_data.across_values)
     down = axes.axis("down", json_data.down, recipe, json_data.down_values)
-    return estimate_cells(recipe, across, down, json_data.cell_size, json_data.width, json_data.height)
+    return estimate_cells(recipe, across, down, json_data.cell_size, json_data.sizes_of_pictures)
 
 
 def estimate_cells(
-    recipe: Recipe, across: axes.Axis, down: axes.Axis, size: int, width: int, height: int
+    recipe: Recipe, across: axes.Axis, down: axes.Axis, size: int, pictures: PictureSizes
 ) -> GridEstimate:
     """Return what a grid will need.
 
     Args:
-        recipe: at the size that is wanted in the end. size: of a cell's longest side, px. width, height:
-            of the photograph, px.
+        recipe: at the size that is wanted in the end. size: of a cell's longest side, px. pictures:
+            sizes of photograph and paintings.
 
     Raises:
         InvalidInput: these make no grid.
     """
     with sessions.read_session() as session:
-        cells, found = grids.estimate_grid(session, recipe, across, down, height, width, size)
-    shape = recipe.model_copy(update={"size": size}).compute_picture_size(height, width)
+        cells, found = grids.estimate_grid(session, recipe, across, down, pictures, size)
+    shape = recipe.model_copy(update={"size": size}).compute_picture_size(*pictures.photograph)
     return GridEstimate(
         cells=cells,
         width=shape[1],

@@ -10,6 +10,8 @@ from farm.errors import InvalidInput
 from farm.explorations import grids
 from farm.fleet import registry
 from farm.recipe import Recipe
+from farm.recipe.picture_sizes import PictureSizes, Size
+from farm.recipe.recipe import MAX_STYLES
 from web.api.estimates import LONGEST_PHOTOGRAPH, estimate_resized
 from web.api.explorations import GridEstimate, estimate_cells
 from web.api.schemas import EstimateOut
@@ -23,7 +25,8 @@ def refresh_estimate() -> Response:
     """Return the lines of the form that say what its picture needs: on each usual size, as typed, and as
     a grid. They are empty while a setting is half typed; sending the form says what is wrong.
 
-    `?width=&height=` of the photograph, px, and settings by their names in the form.
+    `?width=&height=` of the photograph, `painting=WIDTHxHEIGHT` for each painting, px, and settings by
+    their names in the form.
     """
     form = PictureForm(formdata=request.args, meta={"csrf": False})
     photograph = _read_photograph()
@@ -32,15 +35,27 @@ def refresh_estimate() -> Response:
     if photograph and (recipe := _read_recipe(form)):
         with sessions.read_session() as session:
             workers = registry.list_alive(session)
-        needs = {size: estimate_resized(recipe, size, photograph, workers) for size in SIZES}
-        own = estimate_resized(recipe, recipe.size, photograph, workers)
-        grid = _estimate_grid(form, recipe, *photograph)
+        pictures = PictureSizes(photograph, _read_paintings())
+        needs = {size: estimate_resized(recipe, size, pictures, workers) for size in SIZES}
+        own = estimate_resized(recipe, recipe.size, pictures, workers)
+        grid = _estimate_grid(form, recipe, pictures)
     return send_fragment("_estimate.html", needs=needs, own=own, grid=grid, photograph=photograph)
 
 
-def _read_photograph() -> tuple[int, int] | None:
-    """Return its width and height, px; None where the browser knows of none."""
-    sides = [request.args.get(name, 0, type=int) for name in ("width", "height")]
+def _read_photograph() -> Size | None:
+    """Return the photograph's size; None where the browser knows of none."""
+    return _read_size(request.args.get("width", ""), request.args.get("height", ""))
+
+
+def _read_paintings() -> tuple[Size, ...]:
+    """Return the sizes of the paintings, as far as the browser knows them."""
+    given = [text.partition("x") for text in request.args.getlist("painting")[:MAX_STYLES]]
+    found = [_read_size(width, height) for width, _, height in given]
+    return tuple(size for size in found if size)
+
+
+def _read_size(width: str, height: str) -> Size | None:
+    sides = [int(text) if text.isdecimal() and len(text) <= 9 else 0 for text in (height, width)]
     return (sides[0], sides[1]) if all(1 <= side <= LONGEST_PHOTOGRAPH for side in sides) else None
 
 
@@ -51,10 +66,10 @@ def _read_recipe(form: FlaskForm) -> Recipe | None:
         return None
 
 
-def _estimate_grid(form: FlaskForm, recipe: Recipe, width: int, height: int) -> GridEstimate | None:
+def _estimate_grid(form: FlaskForm, recipe: Recipe, pictures: PictureSizes) -> GridEstimate | None:
     try:
         across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
         size = request.args.get("cell_size", grids.SIZE, type=int)
-        return estimate_cells(recipe, across, down, size, width, height)
+        return estimate_cells(recipe, across, down, size, pictures)
     except InvalidInput:
         return None

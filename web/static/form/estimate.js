@@ -22,13 +22,25 @@ function photographSize() {
   return pick ? [Number(pick.dataset.width), Number(pick.dataset.height)] : [];
 }
 
+// WIDTHxHEIGHT in px of each painting whose size the browser knows.
+function paintingSizes() {
+  const chosen = [...form.querySelectorAll('[data-drop="style"] [data-chosen] img')];
+  const picked = [...form.querySelectorAll("input[name=style_pick]:checked")];
+  const sizes = [
+    ...chosen.map((picture) => [picture.naturalWidth, picture.naturalHeight]),
+    ...picked.map((pick) => [Number(pick.dataset.width), Number(pick.dataset.height)]),
+  ];
+  return sizes.filter(([width]) => width).map((size) => size.join("x"));
+}
+
 // Empty while nobody knows the photograph's size.
 function question() {
   const [width, height] = photographSize();
   if (!width) return "";
   const values = new FormData(form);
   const settings = names.map((name) => [name, values.get(name) ?? ""]);
-  return String(new URLSearchParams([["width", width], ["height", height], ...settings]));
+  const paintings = paintingSizes().map((size) => ["painting", size]);
+  return String(new URLSearchParams([["width", width], ["height", height], ...paintings, ...settings]));
 }
 
 async function ask() {

@@ -1,0 +1,70 @@
+"""The sizes at which a rendering uses photograph and paintings, and those at which it holds them.
+
+An upload may be many times larger than any level needs it. It is held at `HEADROOM` times the sides that
+the largest level uses, so that the resizing to each level still does most of the low-pass.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from farm.recipe.levels import Level
+from farm.recipe.recipe import Recipe
+
+Size = tuple[int, int]  # height, width, px
+
+MAX_ENLARGEMENT = 4.0  # of a painting's sides
+SHORTEST_USED = 32  # px of a painting's shorter side; below it the deepest layers see next to nothing
+HEADROOM = 2.0  # of the sides held over those used
+KEPT_PIXELS = 4_000_000  # a picture that has no more is held as it was sent, whatever uses it
+LITTLE = 0.99  # of the sides; a smaller shrink would save next to nothing
+BYTES_PER_PIXEL = 3  # of a picture that is held
+
+
+@dataclass(frozen=True)
+class PictureSizes:
+    """Sizes of a photograph and its paintings, upright, as they were sent."""
+
+    photograph: Size
+    paintings: tuple[Size, ...] = ()
+
+    def compute_held(self, recipe: Recipe) -> list[Size]:
+        """Return the sizes at which a rendering holds the photograph and each painting."""
+        photograph = compute_held_photograph(recipe, self.photograph)
+        held = [compute_held_painting(recipe, self.photograph, size) for size in self.paintings]
+        return [photograph, *held]
+
+
+def compute_style_size(painting: Size, level_pixels: int, scale: float) -> Size:
+    """Return the size at which a painting is used: a level's area times `scale`**2, its sides enlarged
+    at most `MAX_ENLARGEMENT`-fold.
+
+    The same area, not the same side, so that strokes of a portrait painting come out as large as
+    those of a landscape one. Enlarged where the painting is smaller than the level, so that its strokes
+    keep their share of the picture however large that grows.
+    """
+    height, width = painting
+    factor = min(MAX_ENLARGEMENT, scale * math.sqrt(level_pixels / (height * width)))
+    factor = max(factor, min(1.0, SHORTEST_USED / min(height, width)))
+    return round(height * factor), round(width * factor)
+
+
+def compute_held_photograph(recipe: Recipe, photograph: Size) -> Size:
+    """Return the size at which a photograph of this size is held."""
+    return _compute_held(photograph, recipe.compute_picture_size(*photograph))
+
+
+def compute_held_painting(recipe: Recipe, photograph: Size, painting: Size) -> Size:
+    """Return the size at which a painting of this size is held, beside a photograph of that size."""
+    level = Level(*recipe.compute_picture_size(*photograph), 1)
+    return _compute_held(painting, compute_style_size(painting, level.pixels, recipe.style_scale))
+
+
+def _compute_held(size: Size, used: Size) -> Size:
+    height, width = size
+    enough = max(HEADROOM**2 * used[0] * used[1], KEPT_PIXELS)
+    shrink = math.sqrt(enough / (height * width))
+    if shrink > LITTLE:
+        return size
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
