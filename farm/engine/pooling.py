@@ -1,8 +1,8 @@
 """Pooling by the maximum, and its adjoint, with as little kept in between as can be.
 
 Of each pooled value the gradient needs its origin among the four pixels of its window, and whether it is
-above zero. A CPU takes torch's own pooling and packs both into three bits. A GPU reads four views of the
-picture once and writes one byte: torch's places, eight bytes a value, would cost it three times as much.
+above zero. A CPU takes torch's own pooling and packs both into three bits. A GPU compares views of
+the picture and writes one byte: torch's places, eight bytes a value, would cost it three times as much.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def max_pool(x: Tensor, coded: bool) -> tuple[Tensor, Pooling]:
     """Pool (H, W, C) 2 x 2 by the maximum; a side of one pixel stays as it is.
 
     Args:
-        coded: whether as suits a GPU.
+        coded: whether origins are kept as a GPU likes it, one byte a value.
 
     Returns:
         The values (H // 2, W // 2, C), and what the way back needs.
@@ -50,20 +50,19 @@ def max_pool(x: Tensor, coded: bool) -> tuple[Tensor, Pooling]:
 
 
 def _pool_views(x: Tensor) -> tuple[Tensor, CodedPooling]:
-    windows = _view_windows(x)
-    values, code = windows[:, :, :, 0], None
-    if windows.shape[3] > 1:
-        right = windows[:, :, :, 1] > values
-        values, code = torch.maximum(values, windows[:, :, :, 1]), right.view(torch.uint8)
-    else:
-        code = torch.zeros_like(values, dtype=torch.uint8)
-    if windows.shape[1] > 1:
-        below = values[:, 1] > values[:, 0]
-        code = torch.where(below, code[:, 1], code[:, 0]).add_(below, alpha=2)
-        values = torch.maximum(values[:, 0], values[:, 1])
-    else:
-        values, code = values[:, 0].contiguous(), code[:, 0].clone()
+    values, right = _take_larger(*_view_windows(x).unbind(3))
+    columns = right.unbind(1)  # by row of the window
+    values, below = _take_larger(*values.unbind(1))
+    code = torch.where(below, columns[-1], columns[0]).view(torch.uint8).add_(below, alpha=2)
+    values = values.contiguous()
     return values, CodedPooling(code.masked_fill_(values <= 0, DEAD), values.shape)
+
+
+def _take_larger(first: Tensor, second: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the larger of two, and whether it is the second; the first where there is no other."""
+    if second is None:
+        return first, torch.zeros_like(first, dtype=torch.bool)
+    return torch.maximum(first, second), second > first
 
 
 def _view_windows(x: Tensor) -> Tensor:

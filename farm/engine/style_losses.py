@@ -22,8 +22,8 @@ BAND_VALUES = 1 << 20  # features at once on a CPU, so that what is between them
 
 @dataclass(frozen=True)
 class StyleGradients:
-    """Style distances in a batch of layers, and their gradients by those layers' features F:
-    dL/dF = (F D + e) share at every position."""
+    """Style distances in a batch of layers, and their gradients by those layers' features F: at every
+    position (F D + e) share."""
 
     # (layers,), the distances.
     values: Tensor
@@ -156,7 +156,7 @@ class WassersteinLoss(StyleLoss):
         S, L, apart = _subtract_means(gram, mean), self._factor, mean - self._mean
         take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
         trace, inverse = take_root(torch.bmm(torch.bmm(L.mT, S), L), L)
-        D = inverse.mul_(-2)
+        D = inverse.mul_(-2)  # and so 2 D of the above
         D.diagonal(dim1=1, dim2=2).add_(2)
         distance = apart.square().sum(dim=1).add_(_sum_diagonals(S)).add_(self._trace)
         distance = distance.sub_(trace, alpha=2).div_(self._energy)
