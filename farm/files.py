@@ -1,11 +1,16 @@
-"""Files that appear whole: written under another name, synced to the disk, then renamed."""
+"""Files that appear whole: written under another name, synced to the disk, then renamed. Their names."""
 
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+MAX_NAME_BYTES = (
+    200  # of a file, its ending included; file systems take 255, some with marks of their own
+)
 
 
 @contextmanager
@@ -27,3 +32,19 @@ def replace_file(path: Path, part: Path | None = None) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def build_file_name(name: str, ending: str) -> str:
+    """Return a name for a file, of MAX_NAME_BYTES at most, that every file system takes.
+
+    Args:
+        name: in any script; what is no letter, digit or mark becomes a dash. ending: such as .png.
+    """
+    kept = "".join(char if _is_plain(char) else "-" for char in unicodedata.normalize("NFC", name))
+    room = MAX_NAME_BYTES - len(ending.encode())
+    cut = kept.strip(". -").encode()[:room].decode(errors="ignore").strip(". ")
+    return f"{cut or 'picture'}{ending}"
+
+
+def _is_plain(char: str) -> bool:
+    return char.isalnum() or char in "-_ ." or unicodedata.category(char).startswith("M")

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 from flask import Blueprint, Response, request, url_for
 from werkzeug.exceptions import HTTPException
@@ -16,6 +17,7 @@ from werkzeug.wsgi import wrap_file
 from farm.database import sessions
 from farm.database.models import Job, JobPicture, State, Upload
 from farm.errors import NotFound, WrongState
+from farm.files import build_file_name
 from farm.jobs import states
 from farm.pictures import conversions, decode, sources
 from farm.recipe.formats import FileFormat
@@ -115,7 +117,7 @@ def send_result(job: Job) -> Response:
     _require_finished(job)
     key, known = conversions.convert_result(job, request.args.get("format", job.format.name))
     response = _send_file(job, key, known.mime, f"{build_version(job)}-{job.attempt}-{known.name}")
-    response.headers["Content-Disposition"] = f'attachment; filename="{build_file_name(job, known)}"'
+    response.headers["Content-Disposition"] = _name_download(job, known)
     return response
 
 
@@ -146,11 +148,15 @@ def _send_file(job: Job, key: str, mime: str, tag: str) -> Response:
         raise
 
 
-def build_file_name(job: Job, format: FileFormat) -> str:
-    """Build the name of a download: of our own characters only, whatever the job's name holds."""
+def _name_download(job: Job, format: FileFormat) -> str:
+    """Name a download for its job: in ASCII, and in the name's own script as RFC 8187 has it."""
+    ending = f"-{job.id[:8]}{format.suffix}"
     plain = unicodedata.normalize("NFKD", job.name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_SLUG].strip("-")
-    return f"{slug or 'picture'}-{job.id[:8]}{format.suffix}"
+    header = f'attachment; filename="{slug or "picture"}{ending}"'
+    if job.name.isascii():
+        return header
+    return f"{header}; filename*=UTF-8''{quote(build_file_name(job.name, ending), safe='')}"
 
 
 def _load_job(job_id: str) -> Job:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from farm.errors import FarmError
+from farm.errors import FarmError, InvalidInput, Problem
 from farm.files import replace_file
 from farm.recipe import Recipe, formats
 
@@ -21,6 +21,14 @@ PATIENCE_SECONDS = 300.0  # with a farm that answers "too many requests"
 
 class Refused(FarmError):
     """Request refused, or without an answer."""
+
+
+class Rejected(Refused):
+    """Request that the farm answered with what is wrong in it; `fields` names the parts."""
+
+    def __init__(self, message: str, fields: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.fields = fields
 
 
 class Unavailable(Refused):
@@ -59,23 +67,26 @@ class Client:
         name: str,
         priority: int,
         webhook_url: str = "",
+        key: str = "",
     ) -> dict[str, Any]:
         """Send the pictures and return the new job, as the API serialises it.
 
         Args:
             webhook_url: notified when the job has ended; empty: none.
+            key: the same request under the same key is one job; empty: a new one.
 
         Raises:
-            Refused: with the fields that are wrong.
+            Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
+            InvalidInput: a file cannot be read.
         """
-        files = [("content", (content.name, content.read_bytes()))]
-        files += [("style", (style.name, style.read_bytes())) for style in styles]
+        files = [("content", (content.name, read_picture("content", content)))]
+        files += [("style", (style.name, read_picture("style", style))) for style in styles]
         fields = {"recipe": recipe.model_dump_json(), "name": name, "priority": str(priority)}
         if webhook_url:
             fields["webhook_url"] = webhook_url
-        key = {"Idempotency-Key": uuid.uuid4().hex}
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self._decode_json(
-            self._retry_lost("POST", "/jobs", data=fields, files=files, headers=key)
+            self._retry_lost("POST", "/jobs", data=fields, files=files, headers=headers)
         )
 
     def get_job(self, job_id: str) -> dict[str, Any]:
@@ -186,6 +197,18 @@ class Client:
         return answer
 
 
+def read_picture(field: str, path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        InvalidInput: it cannot be read; names the field and the file.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(Problem(field, f"{path} cannot be read: {error.strerror}")) from error
+
+
 def _is_unavailable(response: httpx.Response) -> bool:
     return response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS
 
@@ -199,7 +222,17 @@ def _build_refusal(response: httpx.Response) -> Refused:
         return Refused(
             f"{_describe_problem(response)}\nThe command takes it from the environment: FARM_TOKEN."
         )
+    if response.is_client_error:
+        return Rejected(_describe_problem(response), _list_fields(response))
     return Refused(_describe_problem(response))
+
+
+def _list_fields(response: httpx.Response) -> frozenset[str]:
+    """Return the fields that a problem names."""
+    try:
+        return frozenset(str(item["field"]) for item in response.json().get("errors") or [])
+    except (ValueError, AttributeError):
+        return frozenset()
 
 
 def _describe_problem(response: httpx.Response) -> str:

@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from farm.cli import client
 from farm.cli import wait as waiting
+from farm.cli.batch import Batch, list_photographs
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import console, main
 from farm.cli.root import output as screen
@@ -47,6 +48,7 @@ url_option = click.option(
     help="With --wait: the picture's file, or a folder.  [default: this folder]",
 )
 @click.option("--webhook", default="", metavar="URL", help=WEBHOOK_MEANS)
+@click.option("--again", is_flag=True, help="Send a folder's pictures anew, those that were sent, too.")
 @url_option
 @add_recipe_options
 def submit(
@@ -57,27 +59,32 @@ def submit(
     wait: bool,
     output: Path | None,
     webhook: str,
+    again: bool,
     url: str,
     **given: Any,
 ) -> None:
     """Send CONTENT and STYLES to a running farm and print the job's id.
 
-    CONTENT may be a folder: each picture in it becomes a job. With --wait the exit status is 0 when all
-    have succeeded, 3 when one failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the jobs.
+    CONTENT may be a folder: each picture in it becomes a job, but for hidden files; the same command
+    given again sends nothing twice. With --wait the exit status is 0 when all have succeeded, 1 when a
+    picture was refused, 3 when a job failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the
+    jobs.
     """
     recipe = read_recipe(given)
-    photographs = waiting.list_photographs(content)
+    photographs = list_photographs(content)
     waiting.check_output(output, wait=wait, many=content.is_dir())
     farm = _connect(url)
-    sent = []
+    batch = Batch(farm, list(styles), recipe, name, priority, webhook)
     for photograph in photographs:
-        job = farm.submit(photograph, list(styles), recipe, name or photograph.stem, priority, webhook)
-        console.print(f"{job['state']}: {farm.url}/jobs/{job['id']}", soft_wrap=True)
-        sent.append(job)
-        if not wait:
+        job = batch.send(photograph, again=again) if content.is_dir() else batch.send_one(photograph)
+        if job:
+            console.print(f"{job['state']}: {farm.url}/jobs/{job['id']}", soft_wrap=True)
+        if job and not wait:
             click.echo(job["id"])
-    if wait:
-        sys.exit(waiting.wait_for_all(farm, sent, output, console))
+    status = waiting.wait_for_all(farm, batch.sent, output, console) if wait else 0
+    for photograph, reason in batch.refused.items():
+        console.print(f"Not sent: {photograph}: {reason}", soft_wrap=True)
+    sys.exit(status or (waiting.REFUSED if batch.refused else 0))
 
 
 @main.command()

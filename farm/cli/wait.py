@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,30 +13,16 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from farm.cli.batch import PHOTOGRAPHS
 from farm.cli.client import Client, Unavailable
 from farm.database.names import make_printable
-from farm.errors import InvalidInput, Problem
-from farm.recipe.formats import FORMATS, UPLOADED
+from farm.errors import FarmError, InvalidInput, Problem
+from farm.files import build_file_name
+from farm.recipe.formats import FORMATS
 
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 300.0  # with a farm that does not answer
-PHOTOGRAPHS = tuple(suffix for suffixes in UPLOADED.values() for suffix in suffixes)
-FAILED, CANCELLED, INTERRUPTED = 3, 4, 130  # exit statuses
-
-
-def list_photographs(content: Path) -> list[Path]:
-    """Return the file itself, or each picture in a folder, by name.
-
-    Raises:
-        InvalidInput: the folder has no picture.
-    """
-    if not content.is_dir():
-        return [content]
-    found = sorted(path for path in content.iterdir() if path.suffix.lower() in PHOTOGRAPHS)
-    if not found:
-        message = f"{content} has no picture in it; they end in {', '.join(PHOTOGRAPHS)}"
-        raise InvalidInput(Problem("content", message))
-    return found
+REFUSED, FAILED, CANCELLED, INTERRUPTED = 1, 3, 4, 130  # exit statuses
 
 
 def check_output(output: Path | None, *, wait: bool, many: bool) -> None:
@@ -75,9 +62,12 @@ class _Watched:
 def wait_for_all(farm: Client, sent: list[dict[str, Any]], output: Path | None, console: Console) -> int:
     """Show the progress of the jobs, fetch each picture when it is finished, print its path.
 
+    A picture that cannot be fetched keeps no other from being fetched.
+
     Returns:
-        The exit status: 0 where all have succeeded.
+        The exit status: 0 where all have succeeded and are fetched.
     """
+    lost = False
     with _build_progress(console) as progress:
         watched = [
             _Watched(job, progress.add_task(make_printable(job["name"]), total=1.0, status=""))
@@ -85,12 +75,14 @@ def wait_for_all(farm: Client, sent: list[dict[str, Any]], output: Path | None, 
         ]
         try:
             for done in _watch(farm, watched, progress):
-                _fetch(farm, done.job, output, progress.console)
+                lost |= not _fetch(farm, done.job, output, progress.console)
         except KeyboardInterrupt:
             progress.console.print("The jobs go on without this command; `farm status` shows them.")
             return INTERRUPTED
     states = {each.job["state"] for each in watched}
-    return FAILED if "failed" in states else CANCELLED if "cancelled" in states else 0
+    if "failed" in states or "cancelled" in states:
+        return FAILED if "failed" in states else CANCELLED
+    return REFUSED if lost else 0
 
 
 def _build_progress(console: Console) -> Progress:
@@ -137,19 +129,33 @@ def _describe(job: dict[str, Any]) -> str:
     return make_printable(str(job["waiting_for"] or job["error"] or job["state"]))
 
 
-def _fetch(farm: Client, job: dict[str, Any], output: Path | None, console: Console) -> None:
+def _fetch(farm: Client, job: dict[str, Any], output: Path | None, console: Console) -> bool:
+    """Fetch the picture of a job that succeeded, or print how else it ended; False: it did not come."""
     if job["state"] != "succeeded":
         console.print(f"{job['name']}: {job['state']}. {job['error'] or ''}", soft_wrap=True)
-        return
-    path = output if output and not output.is_dir() else _choose_path(output or Path(), job)
-    click.echo(farm.fetch(job["id"], path))
+        return True
+    try:
+        if output and not output.is_dir():
+            click.echo(farm.fetch(job["id"], output))
+        else:
+            click.echo(fetch_into(farm, job, output or Path()))
+    except (FarmError, OSError) as error:
+        console.print(f"{job['name']} ({job['id']}): not fetched. {error}", soft_wrap=True)
+        return False
+    return True
 
 
-def _choose_path(folder: Path, job: dict[str, Any]) -> Path:
-    """Return a path named for the job; a file that exists is not replaced."""
+def fetch_into(farm: Client, job: dict[str, Any], folder: Path) -> Path:
+    """Fetch a picture into a folder, named for its job, and return its path.
+
+    A file that exists is not replaced; if it is this very picture, it is the one.
+    """
     suffix = FORMATS[job["recipe"]["format"]].suffix
-    plain = (
-        "".join(c if c.isalnum() or c in "-_ ." else "-" for c in job["name"]).strip(". ") or "picture"
-    )
-    first = folder / f"{plain}{suffix}"
-    return first if not first.exists() else folder / f"{plain}-{job['id'][:8]}{suffix}"
+    first = folder / build_file_name(job["name"], suffix)
+    if not first.exists():
+        return farm.fetch(job["id"], first)
+    second = farm.fetch(job["id"], folder / build_file_name(job["name"], f"-{job['id'][:8]}{suffix}"))
+    if filecmp.cmp(first, second, shallow=False):
+        second.unlink()
+        return first
+    return second

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from benchmarks.testbed.processes import SAMPLES, free_port, wait_for
 from farm.cli import main, wait
+from farm.cli.client import Client
 from farm.database import sessions
 from farm.database.models import WorkClass
 from farm.jobs import states
@@ -169,3 +170,66 @@ def _away(client, job_id: str, tag: str | None):
     from farm.cli.client import Unavailable
 
     raise Unavailable(f"No answer from {client.url}: stopped.")
+
+
+def test_a_bad_file_in_a_folder_is_named_and_keeps_no_other_from_its_picture(
+    served: str, painter: Painter, photographs: Path, tmp_path: Path
+) -> None:
+    # Given a folder with a file that is no picture, one of macOS's and a hidden one
+    (photographs / "letter.jpg").write_text("Dear farm")
+    (photographs / "._street.jpg").write_bytes(b"\x00\x05\x16\x07")
+    (photographs / ".hidden.jpg").write_bytes((SAMPLES / "street.jpg").read_bytes())
+    painter("succeeded", "succeeded")
+    out = tmp_path / "out"
+
+    done = submit(photographs, BRUSH, "--url", served, "--wait", "-o", out)
+
+    assert done.exit_code == 1, done.output
+    assert sorted(path.name for path in out.iterdir()) == ["lake.png", "street.png"]
+    assert f"Not sent: {photographs / 'letter.jpg'}: content: is not a" in done.output
+    assert done.output.count("Not sent") == 1
+
+
+def test_a_folder_that_is_sent_again_is_the_same_jobs_and_the_same_files(
+    served: str, painter: Painter, photographs: Path, tmp_path: Path
+) -> None:
+    # Given a batch of which one picture was sent before the command was stopped
+    first = submit(photographs, BRUSH, "--url", served).stdout.splitlines()
+    painter("succeeded", "succeeded")
+    out = tmp_path / "out"
+    # When the command is given again, twice
+    for _ in range(2):
+        done = submit(photographs, BRUSH, "--url", served, "--wait", "-o", out)
+        assert done.exit_code == 0, done.output
+    # Then there are no more jobs and no more files, unless they are asked for
+    assert sorted(path.name for path in out.iterdir()) == ["lake.png", "street.png"]
+    assert submit(photographs, BRUSH, "--url", served).stdout.splitlines() == first
+    anew = submit(photographs, BRUSH, "--url", served, "--again").stdout.splitlines()
+    assert len(set(anew) | set(first)) == 4
+
+
+def test_a_wrong_painting_stops_a_batch_at_once(served: str, photographs: Path) -> None:
+    done = submit(photographs, photographs / "notes.txt", "--url", served)
+    assert done.exit_code == 1
+    assert "style" in done.output
+    assert "Not sent" not in done.output
+
+
+def test_one_picture_that_cannot_be_fetched_keeps_no_other_from_it(
+    served: str, painter: Painter, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetch(client, job_id: str, output: Path | None) -> Path:
+        assert output is not None
+        if output.name.startswith("lake"):
+            raise OSError(28, "No space left on device")
+        return whole(client, job_id, output)
+
+    whole = Client.fetch
+    monkeypatch.setattr(Client, "fetch", fetch)
+    painter("succeeded", "succeeded")
+    out = tmp_path / "out"
+    done = submit(photographs, BRUSH, "--url", served, "--wait", "-o", out)
+    assert done.exit_code == 1
+    assert [path.name for path in out.iterdir()] == ["street.png"]
+    assert "lake" in done.output
+    assert "No space left" in done.output

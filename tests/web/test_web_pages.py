@@ -265,7 +265,9 @@ def test_a_download_is_named_by_us(make_job: MakeJob, client: FlaskClient) -> No
     response = client.get(f"/jobs/{job.id}/result?v={build_version(job)}")
 
     name = f"brucke-x-set-cookie-a-b-{job.id[:8]}.png"
-    assert response.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    own = f"Br%C3%BCcke%20-..-..-x-%20Set-Cookie-%20a-b-{job.id[:8]}.png"
+    disposition = f"attachment; filename=\"{name}\"; filename*=UTF-8''{own}"
+    assert response.headers["Content-Disposition"] == disposition
     assert "immutable" in response.headers["Cache-Control"]
 
 
