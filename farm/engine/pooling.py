@@ -1,7 +1,7 @@
 """Pooling by the maximum, and its adjoint, with as little kept in between as can be.
 
 Of each pooled value the gradient needs its origin among the four pixels of its window, and whether it is
-above zero. A CPU takes torch's own pooling and packs both into three bits. A GPU compares views of
+above zero. A CPU takes torch's own pooling and packs both into half a byte. A GPU compares views of
 the picture and writes one byte: torch's places, eight bytes a value, would cost it three times as much.
 """
 
@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from farm.engine.bits import pack, unpack
 from farm.engine.convolution import as_hwc, as_nchw
 from farm.engine.tiles import pool_side
 
@@ -46,7 +45,8 @@ def max_pool(x: Tensor, coded: bool) -> tuple[Tensor, Pooling]:
     H, W, _ = x.shape
     values, places = F.max_pool2d(as_nchw(x), (min(2, H), min(2, W)), return_indices=True)
     values, places = as_hwc(values), as_hwc(places)
-    return values, PackedPooling(_pack_corners(places, W), pack(values > 0), values.shape)
+    code = _compute_code(places, W).masked_fill_(values <= 0, DEAD)
+    return values, PackedPooling(_pack(code), values.shape)
 
 
 def _pool_views(x: Tensor) -> tuple[Tensor, CodedPooling]:
@@ -90,19 +90,16 @@ class CodedPooling:
 
 @dataclass
 class PackedPooling:
-    """The pooling of one block, three bits a value."""
+    """The pooling of one block, half a byte a value."""
 
-    # Corner of its window that each value came from, packed, 2 bits each.
-    corners: Tensor
-    # Whether each value is above zero, packed, 1 bit each.
-    alive: Tensor
+    # The code of `CodedPooling`, two to a byte.
+    packed: Tensor
     # (h, w, C), of the values.
     shape: torch.Size
 
     def spread(self, d: Tensor, height: int, width: int) -> Tensor:
         """Apply the adjoint of pooling and of the ReLU below: d (h, w, C) -> (height, width, C)."""
-        alive = unpack(self.alive, self.shape)
-        return _spread(d * alive, _unpack_corners(self.corners, self.shape), height, width)
+        return _spread(d, _unpack(self.packed).view(self.shape), height, width)
 
 
 def _spread(d: Tensor, code: Tensor, height: int, width: int) -> Tensor:
@@ -129,25 +126,29 @@ def _number_corners(down: int, across: int, device: torch.device) -> Tensor:
     return codes.to(device, torch.uint8)
 
 
-def _compute_origins(h: int, w: int, width: int, device: torch.device) -> Tensor:
-    """Return the place of each window's first pixel in a plane `width` px wide: (h, w, 1)."""
-    rows = torch.arange(h, device=device).mul_(2 * width)
-    columns = torch.arange(w, device=device).mul_(2)
-    return (rows[:, None] + columns)[..., None]
-
-
-def _pack_corners(places: Tensor, width: int) -> Tensor:
-    """Pack places (h, w, C) in planes `width` px wide into uint8, four corners to a byte."""
+def _compute_code(places: Tensor, width: int) -> Tensor:
+    """Return 2 * row + column in its window, uint8, for places (h, w, C) in planes `width` px wide."""
     h, w, _ = places.shape
-    offsets = places - _compute_origins(h, w, width, places.device)  # 0, 1, width, width + 1
-    below = (offsets >= width).long()
-    corners = offsets.sub_(below.mul_(width - 2)).to(torch.uint8)  # row of the window, column of it
-    words = corners.view(-1).view(torch.int32)
-    words = words | words >> 6 | words >> 12 | words >> 18
-    return words.to(torch.uint8)
+    below = places >= _find_second_rows(h, w, width, places.device)
+    code = places.to(torch.uint8).bitwise_and_(1)  # the column, where the row's first place is even
+    if width % 2:
+        code.bitwise_xor_(below)
+    return code.add_(below, alpha=2)
 
 
-def _unpack_corners(packed: Tensor, shape: torch.Size) -> Tensor:
-    words = packed.to(torch.int32).mul_(0x1001)
-    words = (words | words << 6).bitwise_and_(0x03030303)
-    return words.view(torch.uint8).view(shape)
+@lru_cache(maxsize=64)
+def _find_second_rows(h: int, w: int, width: int, device: torch.device) -> Tensor:
+    """Return the place of the first pixel in the second row of each window: (h, w, 1)."""
+    rows = torch.arange(h).mul_(2 * width).add_(width)
+    return (rows[:, None] + torch.arange(w).mul_(2))[..., None].to(device)
+
+
+def _pack(code: Tensor) -> Tensor:
+    """Pack codes, an even number of them, two to a byte."""
+    pairs = code.view(-1, 2)
+    return pairs[:, 0] + pairs[:, 1] * 16
+
+
+def _unpack(packed: Tensor) -> Tensor:
+    """Return the codes, flat, that `_pack` was given."""
+    return torch.stack((packed & 15, packed >> 4), dim=1)

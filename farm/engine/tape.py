@@ -1,7 +1,7 @@
 """The tape: what a tile's forward pass keeps for its backward pass, as small as it can be.
 
 The gradient of a ReLU network at a picture needs no activations: one bit for each ReLU records whether
-it passes, two bits for each pooled value record its origin. Only where a loss compares features does the
+it passes, half a byte for each pooled value its origin. Only where a loss compares features does the
 backward pass need the numbers. Where memory is plenty they are kept everywhere, which saves the packing.
 """
 

@@ -23,7 +23,7 @@ class Way:
     # Channels of the picture as the first convolution takes it; beyond the third they are zero. Tensor
     # cores want eight.
     picture_channels: int
-    # Pooling: one byte a value, from four views, or torch's places, packed into three bits.
+    # Pooling: one byte a value, from four views, or torch's places, packed into half a byte.
     codes_pooling: bool
     # Roots of covariances: Newton-Schulz iterations, which are products alone, or eigh.
     iterates_roots: bool

@@ -248,7 +248,7 @@ def find_last_recomputed(layers: Sequence[str], loss_layers: frozenset[str], kep
 def _estimate_tape_bytes(work: Work, segment: tuple[int, ...], kept: bool, packed: bool) -> float:
     """Estimate what the forward pass keeps of a segment for the backward pass, bytes a pixel."""
     sign = 1 / 8 if packed else work.itemsize
-    pooling = 3 / 8 if work.device == "cpu" else 1
+    pooling = 1 / 2 if work.device == "cpu" else 1
     layers = list_layers(work.network, segment)
     recomputed = find_last_recomputed(layers, work.loss_layers, kept)
     size = 0.0
