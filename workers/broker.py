@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +17,7 @@ from typing import Any
 
 import structlog
 from kombu.transport import redis
+from redis.exceptions import ResponseError
 
 from farm.jobs.tickets import TASK
 
@@ -27,8 +29,27 @@ def install() -> None:
     redis.Transport.Channel = TicketChannel
 
 
+class TicketQoS(redis.QoS):
+    """Book of messages that were taken and not acknowledged."""
+
+    def restore_visible(self, *_: Any, **__: Any) -> None:
+        """Forget those of which nothing was heard for `visibility_timeout`, instead of sending them
+        again: the janitor sends a ticket for each job that waits, and these may be anything."""
+        before = time.time() - self.visibility_timeout
+        with self.channel.conn_or_acquire() as client:  # type: ignore[attr-defined]  # not in its stubs
+            try:
+                old = client.zrange(self.unacked_index_key, before, 0, desc=True, byscore=True)
+                if old:
+                    client.hdel(self.unacked_key, *old)
+                    client.zrem(self.unacked_index_key, *old)
+            except ResponseError:  # of another type, so none of ours
+                client.delete(self.unacked_key, self.unacked_index_key)
+
+
 class TicketChannel(redis.Channel):
     """Channel of kombu's that reads tickets alone."""
+
+    QoS = TicketQoS
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         client = super()._create_client(asynchronous)  # type: ignore[misc]  # not in its stubs

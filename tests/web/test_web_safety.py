@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.conftest import fresh_settings
 from tests.web.bad_pictures import photo
 from tests.web.conftest import token
+from web import create_app
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "x" * 5000, "[", "[::1", "a b", ""])
@@ -136,3 +140,31 @@ def test_json_where_a_form_is_expected_says_so(client: FlaskClient) -> None:
 
 def test_a_name_of_which_nothing_can_be_seen_is_none(post_api: Callable[..., TestResponse]) -> None:
     assert post_api(name="\u3164\u200d \u200b").get_json()["name"] == "Untitled"
+
+
+@pytest.mark.postgres
+def test_a_zero_byte_anywhere_is_no_failure_of_postgresql(
+    home: Path, postgres_with_tables: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres_with_tables)
+    monkeypatch.setenv("FARM_RATE_LIMIT", "off")
+    fresh_settings()
+    app = create_app()
+    client = app.test_client()
+    job = "0" * 32
+    queries = ("q", "state", "sort", "cursor", "from", "v", "size", "format", "limit", "view", "next")
+    for rule in app.url_map.iter_rules():
+        path = re.sub("<job_id:[^>]*>", job, rule.rule)
+        addresses = [re.sub("<[^>]*>", "%00", path)] if "<" in path else []
+        path = re.sub("<[^>]*>", "x", path)
+        addresses += [f"{path}?{name}=%00" for name in queries] if "GET" in (rule.methods or ()) else []
+        for address in addresses:
+            for method in (rule.methods or set()) - {"OPTIONS", "HEAD"}:
+                answer = client.open(address, method=method)
+                assert answer.status_code < 500, (method, address)
+                answer.close()
+    names = ("from_job", "once", "name", "version", "content_pick", "style_pick", "webhook_url", "ids")
+    for name in names:
+        data = {"csrf_token": token(client), "action": "cancel", name: "\0"}
+        for path in ("/", "/explore", "/jobs/bulk", "/jobs/bulk/confirmed"):
+            assert client.post(path, data=data).status_code < 500, (path, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import kombu
 import pytest
 import redis
@@ -31,6 +33,14 @@ def test_whatever_lies_in_the_queue_a_worker_reads_a_ticket(monkeypatch: pytest.
             connection.Consumer(kombu.Queue("standard"), callbacks=[take], accept=["json"]),
             capture_logs() as logged,
         ):
+            # What is said to be taken and not acknowledged long ago is forgotten, not sent again
+            queue.hset("farm:unacked", "tag", "garbage")
+            queue.zadd("farm:unacked_index", {"tag": 1})
+            taken: Any = connection.default_channel
+            taken.qos.restore_visible()
+            assert not queue.exists("farm:unacked", "farm:unacked_index")
+            queue.set("farm:unacked_index", "of another type")
+            taken.qos.restore_visible()
             for data in [*POISON, GOOD]:
                 queue.lpush("farm:standard", data)
                 connection.drain_events(timeout=30)
