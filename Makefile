@@ -10,6 +10,11 @@ SET_UP_TEST := .venv/.test
 # follows `--cov` must be an option: a path would be taken for what to measure, and all tests would run.
 MEASURED := --cov $(if $(ARGS),--cov-fail-under=0)
 COVERAGE := $(if $(CI),$(MEASURED))
+# A .venv whose Python is gone, as after an upgrade of the system's, is made anew.
+ifneq ($(shell test ! -e $(SET_UP) || $(BIN)/python -c "" 2>/dev/null || echo broken),)
+$(shell rm -f $(SET_UP) $(SET_UP_TEST))
+endif
+
 # Tests run in this many processes. More than processors pay, because tests of whole farms wait a lot.
 PROCESSES ?= 3
 NEEDS_MORE := browser or postgres or weights or processes or faults
@@ -28,7 +33,8 @@ $(SET_UP): pyproject.toml
 	@echo "setting up: torch alone is several hundred MB or more, so the first time takes minutes"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: PYTHON=python3.x make $(MAKECMDGOALS)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv # none yet, or half made
+	@$(BIN)/python -m pip install --disable-pip-version-check -q --upgrade pip || echo "pip stays as old as it is"
 	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[worker,embedded]'
 	@touch $@
 
