@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Callable
 from html import unescape
 
@@ -403,3 +405,25 @@ def test_names_of_all_peoples_are_taken_and_found(
     job = make_job(name=name)
     found = client.get("/api/v1/jobs", query_string={"q": name}).get_json()["items"]
     assert [(item["id"], item["name"]) for item in found] == [(job.id, name)]
+
+
+def test_finished_pictures_are_downloaded_as_one_zip(
+    client: FlaskClient, make_job: Callable[..., Job]
+) -> None:
+    # Given two finished pictures of one name and a job that waits
+    jobs = [make_job(State.SUCCEEDED, name="Mill") for _ in range(2)] + [make_job()]
+    form = {"csrf_token": token(client), "ids": [job.id for job in jobs]}
+
+    answer = client.post("/jobs/download", data=form)
+
+    # Then the zip holds the two, whole and under names of their own
+    assert answer.headers["Content-Disposition"] == "attachment; filename=pictures.zip"
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
+        assert archive.testzip() is None
+        assert len(set(archive.namelist())) == 2
+        whole = client.get(f"/jobs/{jobs[0].id}/result").data
+        assert whole in [archive.read(name) for name in archive.namelist()]
+
+    # And without a finished one there is none, which is said
+    none = client.post("/jobs/download", data=form | {"ids": jobs[2].id}, follow_redirects=True)
+    assert "None of these jobs has finished" in none.text

@@ -86,10 +86,10 @@ def return_to_list() -> ResponseReturnValue:
 @blueprint.post("/jobs/bulk")
 def confirm_bulk() -> ResponseReturnValue:
     """Show what would happen, job by job, and ask whether it shall."""
-    ids = _list_all() if request.form.get("all") else request.form.getlist("ids")
+    ids = read_ids()
     if not ids:
         flash("No job was selected.")
-        return redirect(_read_origin(), 303)
+        return redirect(read_origin(), 303)
     action = _read_action()
     outcomes = bulk.plan(action, ids)
     return render_template(
@@ -98,7 +98,7 @@ def confirm_bulk() -> ResponseReturnValue:
         words=WORDS[action],
         would=[outcome.job for outcome in outcomes if not outcome.refusal],
         refused=_group_by_reason(outcomes),
-        back=_read_origin(),
+        back=read_origin(),
     )
 
 
@@ -108,10 +108,15 @@ def carry_out_bulk() -> ResponseReturnValue:
     action = _read_action()
     outcomes = bulk.carry_out(action, request.form.getlist("ids"))
     flash(_describe_outcomes(action, outcomes))
-    back = _read_origin()
+    back = read_origin()
     found = OUR_LISTS.fullmatch(back.removeprefix(request.script_root))
     gone = action is Action.DELETE and found is not None and found["job"] is not None
     return redirect(url_for("pages.list_jobs") if gone else back, 303)
+
+
+def read_ids() -> list[str]:
+    """Return the jobs that the form names, each or all of a list."""
+    return _list_all() if request.form.get("all") else request.form.getlist("ids")
 
 
 def _list_all() -> list[str]:
@@ -126,7 +131,7 @@ def _read_action() -> Action:
     return parse_choice(Action, "action", request.form.get("action", ""))
 
 
-def _read_origin() -> str:
+def read_origin() -> str:
     """Return the page that the request came from: a list or a job of ours, never another site's."""
     asked = request.form.get("back", "")
     return (
