@@ -48,7 +48,7 @@ def test_a_killed_farm_goes_on_from_the_last_checkpoint_to_the_same_picture(
 ) -> None:
     # Given a farm in the middle of a job, with a checkpoint, that is killed with all its parts
     home = tmp_path / "home"
-    recipe = {"size": 96, "start_size": 64, "iterations": [10, 80]}
+    recipe = {"size": 96, "start_size": 64, "iterations": [10, 50]}
     with farm_up(home, FARM_CHECKPOINT_SECONDS="1") as farm:
         job_id = farm.submit(**recipe)
         with closing(sqlite3.connect(home / "farm.db")) as rows:
