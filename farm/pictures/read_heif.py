@@ -73,9 +73,12 @@ def erase_metadata(data: bytes) -> bytes:
             if kind == b"infe" and version >= 2 and data[place : place + 4] in METADATA:
                 items.add(int.from_bytes(data[at + 4 : at + (8 if wide else 6)]))
                 erased[place : place + 4] = UNKNOWN_ITEM
-    inner = _find_box(data, b"idat", start, end)
+    inner, total = _find_box(data, b"idat", start, end), 0
     for first, length in _iterate_extents(data, _find_box(data, b"iloc", start, end), items, inner):
         length = max(0, min(length, len(data) - first))
+        total += length
+        if total > len(data):
+            raise ValueError("its metadata are said to lie in one place many times")
         erased[first : first + length] = bytes(length)
     return bytes(erased)
 

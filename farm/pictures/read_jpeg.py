@@ -22,9 +22,9 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 LS_FRAME = 0xF7  # of JPEG-LS
 ABOUT = {*range(0xE0, 0xFF)} - {LS_FRAME}  # comments and what programs add
-ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers of no length
+MOST_SEGMENTS = 50_000  # a picture has some dozen
 PROFILE = b"ICC_PROFILE\0"
-MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # what ends a scan's data
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of what has a length, or the end's
 PADDINGS = (b"", bytes(range(254, 0, -1)) * 32)  # the second, without markers, shows where data end
 
 
@@ -88,23 +88,21 @@ def _build_segment(marker: int, body: bytes) -> bytes:
 def _iterate_segments(data: bytes) -> Iterator[tuple[int, memoryview, memoryview]]:
     """Yield marker, body and the whole of each segment; after a scan's header its data as marker 0."""
     view, at = memoryview(data), len(START)
-    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
-        marker = data[at + 1]
-        if marker in (0x00, 0xFF) or marker in ALONE:  # filling, or rubbish that decoders pass over
-            at += 1 if marker == 0xFF else 2
-            continue
-        if marker == END[1]:
+    for _ in range(MOST_SEGMENTS):
+        found = MARKER.search(data, at)
+        if found is None or (marker := data[found.end() - 1]) == END[1]:
             return
-        (length,) = struct.unpack_from(">H", data[at + 2 : at + 4].ljust(2, b"\0"))
+        at = found.end() - 2  # behind what fills, or is rubbish that decoders pass over
+        (length,) = struct.unpack(">H", data[at + 2 : at + 4].ljust(2, b"\0"))
         yield marker, view[at + 4 : at + 2 + length], view[at : at + 2 + length]
         at += 2 + max(length, 2)
         if marker == SCAN:
             found = MARKER.search(data, at)
-            end = found.start() if found else len(data)
-            while data[end - 1] == 0xFF:  # filling, or half a code
-                end -= 1
+            scan = data[at : found.start() if found else None]
+            end = at + len(scan.rstrip(b"\xff"))  # what fills, or half a code where the file was cut
             yield 0, view[at:end], view[at:end]
             at = end
+    raise ValueError(f"it has more than {MOST_SEGMENTS} segments")
 
 
 def _take_apart(data: bytes) -> Segments:

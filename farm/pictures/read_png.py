@@ -22,6 +22,7 @@ COLOURS = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 END = b"\0\0\0\0IEND\xaeB`\x82"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = CHANNELS
+MOST_CHUNKS = 200_000  # programs write 8 kB of pixels into one, or more
 INFLATED = 1 << 20  # bytes at a time
 PASSES = (
     (0, 0, 8, 8),
@@ -92,12 +93,14 @@ def _build_chunk(kind: bytes, body: bytes | memoryview) -> bytes:
 
 def _iterate_chunks(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yield names and chunks, with length and checksum, up to the end of the picture or of the file."""
-    view, at = memoryview(data), len(SIGNATURE)
+    view, at, count = memoryview(data), len(SIGNATURE), 0
     while at + 8 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
         kind = data[at + 4 : at + 8]
         if kind == b"IEND":
             return
+        if (count := count + 1) > MOST_CHUNKS:
+            raise ValueError(f"it has more than {MOST_CHUNKS} chunks")
         yield kind, view[at : at + 12 + length]
         at += 12 + length
 

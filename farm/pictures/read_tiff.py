@@ -135,6 +135,8 @@ def clean(data: bytes) -> bytes:
     offsets, counts = _get_numbers(page, place), _get_numbers(page, size)
     if _get_number(page, COMPRESSION, 1) == OLD_JPEG or not offsets or len(offsets) != len(counts):
         raise ValueError("its pixels cannot be told from the rest")
+    if sum(counts) > len(data):
+        raise ValueError("its pixels are said to lie in one place many times")
     entries = {tag: page[tag] for tag in (*KEPT, ORIENTATION, PROFILE) if tag in page}
     segments = [data[offset : offset + count] for offset, count in zip(offsets, counts, strict=True)]
     entries[place] = tuple(accumulate(counts[:-1], initial=HEADER))
