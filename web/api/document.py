@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from apiflask import APIFlask
@@ -13,6 +14,7 @@ from farm.explorations.grids import SIZE as CELL_SIZE
 from farm.explorations.grids import SIZE_MEANS as CELL_SIZE_MEANS
 from farm.explorations.grids import SIZES as CELL_SIZES
 from farm.jobs.fields import NAME_LENGTH, NAME_MEANS, PRIORITIES, PRIORITY_MEANS, WEBHOOK_MEANS
+from farm.jobs.idempotency import KEY_LENGTH
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.formats import FORMATS
@@ -46,11 +48,7 @@ STRING = {"type": "string"}
 _PICTURES_AND_RECIPE = {
     "content": PICTURE,
     "style": {"type": "array", "minItems": 1, "maxItems": MAX_STYLES, "items": PICTURE},
-    "recipe": {
-        "type": "string",
-        "contentMediaType": "application/json",
-        "contentSchema": {"$ref": "#/components/schemas/Recipe"},
-    },
+    "recipe": {"$ref": "#/components/schemas/Recipe"},
     "name": {"type": "string", "maxLength": NAME_LENGTH, "description": NAME_MEANS},
 }
 SUBMISSION = {
@@ -98,6 +96,25 @@ EXPLORATION = {
         },
     },
 }
+ENCODING = {"recipe": {"contentType": "application/json"}}  # parts of a form that are no plain text
+OPERATION_IDS = {  # of functions whose names do not say enough outside their files
+    "create": "submit_job",
+    "put": "put_job",
+    "cancel": "cancel_job",
+    "retry": "retry_job",
+    "rename": "rename_job",
+    "delete": "delete_job",
+    "act": "act_on_jobs",
+    "rate": "rate_job",
+    "withdraw": "withdraw_rating",
+}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Of your own making: the same request sent again under it is the same job.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH, "pattern": "^[ -~]+$"},
+}
 WEBHOOK_HEADERS = {
     payload.DELIVERY: "The same at each try of this delivery.",
     payload.TIMESTAMP: "Of this try, seconds since 1970.",
@@ -120,9 +137,11 @@ def get_document() -> Response:
 
 def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
     assert isinstance(spec, dict)  # text where the document is written as YAML; ours is JSON
+    spec = _merge_schemas(spec)
     schemas = spec.setdefault("components", {}).setdefault("schemas", {})
-    schemas |= {"Problem": PROBLEM, "Recipe": Recipe.model_json_schema()}
+    schemas |= {"Problem": PROBLEM, "Recipe": _rewrite(Recipe.model_json_schema(), {})}
     _describe_forms(spec["paths"])
+    _name_operations(spec["paths"])
     _describe_result(spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"])
     spec["webhooks"] = {"jobEnded": {"post": _describe_webhook(schemas)}}
     if settings().require_token:
@@ -134,6 +153,46 @@ def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
     return spec
 
 
+def _merge_schemas(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with each schema once: the framework repeats, as `JobPage.JobOut`, what a
+    schema holds, so that generated clients would have several classes for one thing."""
+    schemas = spec["components"]["schemas"]
+    short = {name: name.rpartition(".")[2] for name in schemas}
+    merged: dict[str, Any] = {}
+    for name, schema in schemas.items():
+        known = _rewrite(schema, short)
+        assert merged.setdefault(short[name], known) == known, f"two schemas are called {short[name]}"
+    whole: dict[str, Any] = _rewrite(spec, short)
+    whole["components"]["schemas"] = merged
+    return whole
+
+
+def _rewrite(part: Any, names: dict[str, str]) -> Any:
+    """Return a part of the document that refers to schemas by other names, its choices without titles:
+    those are words of pages, and clients would name classes by them."""
+    if isinstance(part, list):
+        return [_rewrite(each, names) for each in part]
+    if not isinstance(part, dict):
+        return part
+    renamed = {key: _rewrite(value, names) for key, value in part.items()}
+    if isinstance(reference := part.get("$ref"), str):
+        folder, _, name = reference.rpartition("/")
+        renamed["$ref"] = f"{folder}/{names.get(name, name)}"
+    if isinstance(part.get("enum"), list):
+        renamed.pop("title", None)
+    return renamed
+
+
+def _name_operations(paths: dict[str, Any]) -> None:
+    """Give each operation the name of the function that answers it, by which clients call it."""
+    for rule in current_app.url_map.iter_rules():
+        path = re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule)
+        for method, operation in paths.get(path, {}).items():
+            if method.upper() in (rule.methods or ()):
+                name = rule.endpoint.rpartition(".")[2]
+                operation["operationId"] = OPERATION_IDS.get(name, name)
+
+
 def _describe_forms(paths: dict[str, Any]) -> None:
     """Describe what is sent as forms with files."""
     for path, method, schema in (
@@ -141,10 +200,13 @@ def _describe_forms(paths: dict[str, Any]) -> None:
         ("jobs/{job_id}", "put", SUBMISSION),
         ("explorations", "post", EXPLORATION),
     ):
-        paths[f"/api/v1/{path}"][method]["requestBody"] = {
+        operation = paths[f"/api/v1/{path}"][method]
+        operation["requestBody"] = {
             "required": True,
-            "content": {"multipart/form-data": {"schema": schema}},
+            "content": {"multipart/form-data": {"schema": schema, "encoding": ENCODING}},
         }
+        if method == "post":
+            operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
 
 
 def _describe_result(response: dict[str, Any]) -> None:
