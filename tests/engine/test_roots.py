@@ -34,3 +34,22 @@ def test_what_is_rounding_alone_counts_as_nothing() -> None:
     trace, inverse = take_root_by_iteration(torch.cat((M, eye)), eye.expand(2, 64, 64))
     assert trace.tolist() == [0, pytest.approx(64)]  # and its neighbour in the batch is untouched
     assert not inverse[0].any()
+
+
+def test_a_matrix_on_which_lapack_gives_up_is_decomposed_all_the_same(monkeypatch) -> None:
+    x = torch.rand(40, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    M, eye, eigh, calls = (x.T @ x)[None], torch.eye(8, dtype=torch.float64)[None], torch.linalg.eigh, []
+    expected = take_root_by_eigh(M, eye)
+
+    def give_up_once(matrix: torch.Tensor) -> object:
+        calls.append(matrix)
+        if len(calls) == 1:
+            raise torch.linalg.LinAlgError("failed to converge")  # type: ignore[attr-defined]
+        return eigh(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", give_up_once)
+    for found, wanted in zip(take_root_by_eigh(M, eye), expected, strict=True):
+        torch.testing.assert_close(found, wanted)
+    with pytest.raises(torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+        calls.clear()
+        take_root_by_eigh(M * float("nan"), eye)
