@@ -16,6 +16,7 @@ FarmError
 ├── StorageAway             503  the storage does not take or give files
 ├── AttemptLost                  another attempt owns the job now; stop at once
 └── DatabaseOutOfDate            migrations and tables disagree
+    └── NoFarm                   there is no database where this command looks for it
 """
 
 from __future__ import annotations
@@ -118,3 +119,7 @@ class AttemptLost(FarmError):
 
 class DatabaseOutOfDate(FarmError):
     """The database's tables are not those this version of the farm expects."""
+
+
+class NoFarm(DatabaseOutOfDate):
+    """There is no farm here."""

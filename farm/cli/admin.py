@@ -10,6 +10,7 @@ from rich.table import Table
 from farm import tokens
 from farm.cli.root import console, main, output
 from farm.database import schema, sessions
+from farm.errors import NoFarm
 from farm.recipe.recipe import AUTOMATIC, Features, list_values
 from farm.settings import settings
 
@@ -78,8 +79,8 @@ def upgrade_database() -> None:
 @database.command("check")
 def check_database() -> None:
     """Check that the database is whole and of this version; exit status 1 if not."""
-    click.echo(sessions.describe_version())
     schema.check_version()
+    click.echo(sessions.describe_version())
     if damage := sessions.list_damage():
         raise click.ClickException("\n".join(["The database is damaged:", *damage]))
     click.echo("The database is whole and up to date.")
@@ -133,4 +134,20 @@ def webhooks() -> None:
 @webhooks.command("secret")
 def print_webhook_secret() -> None:
     """Print the secret by which a receiver checks that a call comes from this farm."""
+    _check_secret_exists()
     click.echo(settings().webhook_key)
+
+
+def _check_secret_exists() -> None:
+    """Check that the secret is a farm's: set, or in the home of one. A farm that is there may not have
+    made it yet.
+
+    Raises:
+        NoFarm: it would be made here, for nobody.
+    """
+    given = settings()
+    if given.webhook_secret or (given.home / "webhook_secret").exists():
+        return
+    sessions.check_exists()
+    if not given.home.is_dir():
+        raise NoFarm(f"There is no folder {given.home}: set FARM_HOME, or FARM_WEBHOOK_SECRET.")

@@ -46,6 +46,7 @@ def run_worker(queues: str) -> None:
 @main.command("worker-alive")
 def check_worker_alive() -> None:
     """Exit with status 1 unless the worker FARM_WORKER_NAME was seen lately; for health checks."""
+    sessions.check_exists()
     with sessions.read_session() as session:
         alive = [worker.name for worker in registry.list_alive(session)]
     if settings().worker_name not in alive:

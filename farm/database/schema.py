@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from farm.database.sessions import engine
+from farm.database.sessions import check_exists, engine
 from farm.errors import DatabaseOutOfDate
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -36,8 +36,10 @@ def check_version() -> None:
     """Check that the tables are of this version of the farm.
 
     Raises:
-        DatabaseOutOfDate: they are behind or ahead; the message has the command to run.
+        NoFarm: there is no database. DatabaseOutOfDate: the tables are behind or ahead; the message has
+            the command to run.
     """
+    check_exists()
     found, head = _read_revision(), _read_scripts().get_current_head()
     if found != head:
         raise DatabaseOutOfDate(

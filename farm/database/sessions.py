@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from farm.errors import NoFarm
 from farm.settings import lock_folder, settings
 
 BUSY_MILLISECONDS = 5000  # a SQLite writer waits this long for another
@@ -34,6 +35,21 @@ def engine() -> Engine:
     event.listen(made, "connect", _prepare_sqlite)
     event.listen(made, "begin", _begin_immediate)
     return made
+
+
+def check_exists() -> None:
+    """Check that a database in a file is there, without making one.
+
+    Raises:
+        NoFarm: it is not; names the folder.
+    """
+    url = make_url(settings().database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        folder = Path(url.database or "").parent
+        raise NoFarm(
+            f"There is no farm in {folder}: set FARM_HOME to its folder, or run this where it was "
+            "started. `farm up` makes a new one, `farm db upgrade` its database alone."
+        )
 
 
 def close() -> None:
