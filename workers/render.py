@@ -296,7 +296,7 @@ def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -
     """Store the preview, the result with its recipe and, where browsers need one, the view."""
     store.put(job.preview_key, encode.encode_preview(picture))
     with store.open_writer(job.result_key) as file:
-        encode.write_result(picture, recipe, file)
+        encode.write_result(picture, recipe, file, encode.compose_description(*job.source_names))
     if job.has_view:
         with store.open_writer(job.view_key) as file:
             encode.write_view(picture, file)

@@ -15,6 +15,7 @@ from farm.engine.loaded import Engine
 from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
+from farm.jobs.names import clean_file_name
 from farm.pictures import encode
 from farm.pictures.decode import Decoded, decode_to_size
 from farm.pictures.pixels import Picture, Pixels
@@ -68,7 +69,8 @@ def render_files(
                 entered = step.seconds
             saved.on_step(step)
     picture = step.picture()
-    _write(output, picture, engine.resolve(recipe))
+    names = clean_file_name(content.name), [clean_file_name(style.name) for style in styles]
+    _write(output, picture, engine.resolve(recipe), encode.compose_description(*names))
     saved.remove()
     figures = quality.measure(picture, photograph.pixels, paintings, recipe, engine)
     return _report(step, log, recipe, engine) | {"metrics": figures.as_dict()}
@@ -159,10 +161,10 @@ def _load_engine(recipe: Recipe, resume: Checkpoint | None, say: Callable[[str],
     return engine
 
 
-def _write(output: Path, picture: Picture, recipe: Recipe) -> None:
+def _write(output: Path, picture: Picture, recipe: Recipe, description: str) -> None:
     """Write the picture to a file that appears whole or not at all."""
     with replace_file(output) as part, part.open("wb") as file:
-        encode.write_result(picture, recipe, file)
+        encode.write_result(picture, recipe, file, description)
 
 
 def _report(step: Step, log: list[LevelDone], recipe: Recipe, engine: Engine) -> dict[str, Any]:

@@ -218,6 +218,11 @@ class Job(Base):
         """The paintings, in the order of their positions."""
         return self._select_role(PictureRole.STYLE)
 
+    @property
+    def source_names(self) -> tuple[str | None, list[str | None]]:
+        """File names of the photograph and of the paintings; None: not known."""
+        return self.content_name, [style.file_name for style in self.styles]
+
     def _select_role(self, role: PictureRole) -> list[JobPicture]:
         return [picture for picture in self.pictures if picture.role is role]
 

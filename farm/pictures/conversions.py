@@ -44,5 +44,6 @@ def convert_result(job: Job, name: str) -> tuple[str, FileFormat]:
 def _convert(job: Job, to: FileFormat, key: str) -> None:
     with storage().open(job.result_key) as file:
         image, recipe = encode.read_result(file)
+    description = encode.compose_description(*job.source_names)
     with storage().open_writer(key) as file:
-        encode.write_eight_bit(image, to.name, file, recipe)
+        encode.write_eight_bit(image, to.name, file, recipe, description)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import Any, BinaryIO, cast
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ from farm.recipe.formats import PREVIEW_PIXELS, Format
 
 RECIPE_TAG = "style-farm recipe"  # PNG text keyword
 WRITTEN = ("PNG", "JPEG", "WEBP", "TIFF")  # Pillow's names
-EXIF_DESCRIPTION = 0x010E
+RECIPE_EXIF = 65432  # TIFF and EXIF tag, among those left to private use
+EXIF_DESCRIPTION = 0x010E  # 0.1 kept the recipe here
 
 
 def to_image(picture: Picture, shrink: int = 1) -> Image.Image:
@@ -39,27 +41,43 @@ def _quantise(picture: Picture, kind: type[np.unsignedinteger[Any]]) -> NDArray[
     return values.astype(kind)
 
 
-def encode_picture(picture: Picture, format: Format, recipe: str | None = None) -> bytes:
+def compose_description(photograph: str | None, paintings: Sequence[str | None]) -> str:
+    """Return a sentence for people on a picture made from files of these names; None: not known."""
+    *others, last = [name or "a painting" for name in paintings] or ["a painting"]
+    style = f"{', '.join(others)} and {last}" if others else last
+    return f"{photograph or 'A photograph'} in the style of {style}, made with Style Farm"
+
+
+def encode_picture(
+    picture: Picture, format: Format, recipe: str | None = None, description: str | None = None
+) -> bytes:
     """Return the file that `write` writes."""
     buffer = io.BytesIO()
-    write(picture, format, buffer, recipe)
+    write(picture, format, buffer, recipe, description)
     return buffer.getvalue()
 
 
-def write_result(picture: Picture, recipe: Recipe, file: BinaryIO) -> None:
+def write_result(picture: Picture, recipe: Recipe, file: BinaryIO, description: str) -> None:
     """Write a finished picture in the format of its recipe, which goes into the file.
 
     Args:
         picture: float32 (H, W, 3) sRGB in [0, 1].
         recipe: as it was followed, see `Engine.resolve`.
         file: seekable for TIFF.
+        description: see `compose_description`.
     """
-    write(picture, recipe.format, file, recipe.model_dump_json())
+    write(picture, recipe.format, file, recipe.model_dump_json(), description)
 
 
-def write(picture: Picture, format: Format, file: BinaryIO, recipe: str | None = None) -> None:
-    """Write a file with an sRGB profile and, if given, the recipe (JSON): PNG text, EXIF or TIFF
-    description.
+def write(
+    picture: Picture,
+    format: Format,
+    file: BinaryIO,
+    recipe: str | None = None,
+    description: str | None = None,
+) -> None:
+    """Write a file with an sRGB profile and, if given, the recipe (JSON) and a description, each in a
+    PNG text or a tag of its own.
 
     Args:
         picture: float32 (H, W, 3) sRGB in [0, 1]; rounded to the nearest value that the format has.
@@ -68,25 +86,38 @@ def write(picture: Picture, format: Format, file: BinaryIO, recipe: str | None =
     height, width, _ = picture.shape
     match format:
         case "png":
-            _write_png(file, (width, height), 8, _quantise_rows(picture, np.uint8), recipe)
+            _write_png(file, (width, height), 8, _quantise_rows(picture, np.uint8), recipe, description)
         case "png16":
-            _write_png(file, (width, height), 16, _quantise_rows(picture, np.uint16), recipe)
+            _write_png(
+                file, (width, height), 16, _quantise_rows(picture, np.uint16), recipe, description
+            )
         case "tiff16":
             read_rows = _quantise_rows(picture, np.uint16)
-            tiff.write_tiff(file, width, height, read_rows, SRGB, recipe or "")
+            tags = {RECIPE_EXIF: recipe} if recipe else {}
+            tiff.write_tiff(file, width, height, read_rows, SRGB, description or "", tags)
         case _:
-            write_eight_bit(to_image(picture), format, file, recipe)
+            write_eight_bit(to_image(picture), format, file, recipe, description)
 
 
-def write_eight_bit(image: Image.Image, format: str, file: BinaryIO, recipe: str | None = None) -> None:
+def write_eight_bit(
+    image: Image.Image,
+    format: str,
+    file: BinaryIO,
+    recipe: str | None = None,
+    description: str | None = None,
+) -> None:
     """Write 8-bit RGB in sRGB as `write` does, for the formats of 8 bits."""
     exif = Image.Exif()
+    if description:
+        exif[EXIF_DESCRIPTION] = description.encode()
     if recipe:
-        exif[EXIF_DESCRIPTION] = recipe
+        exif[RECIPE_EXIF] = recipe
     match format:
         case "png":
             image.load()  # here, and not in every thread that reads rows
-            _write_png(file, image.size, 8, lambda top, end: _crop_rows(image, top, end), recipe)
+            _write_png(
+                file, image.size, 8, lambda top, end: _crop_rows(image, top, end), recipe, description
+            )
         case "jpeg":
             write_jpeg(image, file, quality=95, subsampling=0, exif=exif)
         case "webp":
@@ -94,10 +125,17 @@ def write_eight_bit(image: Image.Image, format: str, file: BinaryIO, recipe: str
 
 
 def _write_png(
-    file: BinaryIO, size: tuple[int, int], bits: int, read_rows: ReadRows, recipe: str | None
+    file: BinaryIO,
+    size: tuple[int, int],
+    bits: int,
+    read_rows: ReadRows,
+    recipe: str | None,
+    description: str | None,
 ) -> None:
     """Write a PNG in sRGB; size: width and height."""
-    png.write_png(file, *size, bits, read_rows, SRGB, {RECIPE_TAG: recipe} if recipe else {})
+    texts = {"Description": description, RECIPE_TAG: recipe}
+    text = {keyword: value for keyword, value in texts.items() if value}
+    png.write_png(file, *size, bits, read_rows, SRGB, text)
 
 
 def _quantise_rows(picture: Picture, kind: type[np.unsignedinteger[Any]]) -> ReadRows:
@@ -131,5 +169,7 @@ def read_result(file: BinaryIO) -> tuple[Image.Image, str | None]:
     """Read a result file of any of our formats: 8-bit RGB, and the recipe (JSON) that it carries."""
     with Image.open(file, formats=WRITTEN) as image:
         image.load()
-        carried = image.info.get(RECIPE_TAG) if image.format == "PNG" else None
-        return image.convert("RGB"), cast(str | None, carried or image.getexif().get(EXIF_DESCRIPTION))
+        exif = image.getexif()
+        places = (image.info.get(RECIPE_TAG), exif.get(RECIPE_EXIF), exif.get(EXIF_DESCRIPTION))
+        found = (text for text in places if isinstance(text, str) and text.startswith("{"))
+        return image.convert("RGB"), next(found, None)

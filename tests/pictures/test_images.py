@@ -20,7 +20,12 @@ from farm.engine.optimise import to_numpy
 from farm.engine.pyramid import shrink, to_tensor
 from farm.errors import InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, deflate, encode, jpeg, pixels
-from farm.pictures.encode import encode_picture, read_embedded_recipe
+from farm.pictures.encode import (
+    EXIF_DESCRIPTION,
+    compose_description,
+    encode_picture,
+    read_embedded_recipe,
+)
 from farm.pictures.pixels import Picture
 from farm.recipe import Recipe, formats
 from farm.recipe.formats import FORMATS, Format
@@ -331,6 +336,33 @@ def test_every_format_carries_the_recipe_and_the_profile(format: Format) -> None
     with Image.open(io.BytesIO(data)) as image:
         assert image.info["icc_profile"] == jpeg.SRGB
         assert (image.get_format_mimetype(), image.size) == (FORMATS[format].mime, (30, 20))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_description_is_a_sentence_beside_the_recipe(format: Format) -> None:
+    sentence = compose_description("Hafen bei Föhr.jpg", ["wave.jpg", None])
+    assert sentence == "Hafen bei Föhr.jpg in the style of wave.jpg and a painting, made with Style Farm"
+    data = encode_picture(random_picture(20, 30), format, '{"size":300}', sentence)
+    assert read_embedded_recipe(data) == '{"size":300}'
+    assert sentence.encode() in data
+    with Image.open(io.BytesIO(data)) as image:
+        found = image.info.get("Description") or image.getexif()[EXIF_DESCRIPTION].encode("latin-1")
+    assert found in (sentence, sentence.encode())
+
+
+def test_what_is_not_known_of_the_sources_is_left_out_of_the_description() -> None:
+    told = "A photograph in the style of a painting, made with Style Farm"
+    assert compose_description(None, [None]) == told
+    assert "of a, b and c, made" in compose_description("x", ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("format", ["JPEG", "WEBP", "TIFF"])
+def test_a_recipe_in_the_description_of_an_earlier_version_is_read(format: str) -> None:
+    exif = Image.Exif()
+    exif[EXIF_DESCRIPTION] = '{"size":300}'
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, format, exif=exif)
+    assert read_embedded_recipe(file.getvalue()) == '{"size":300}'
 
 
 @pytest.mark.parametrize("format", FORMATS)

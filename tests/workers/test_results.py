@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from farm.database.models import Job
+from farm.database.models import Job, JobPicture, PictureRole
 from farm.pictures.encode import read_embedded_recipe
 from farm.recipe import Recipe
 from farm.recipe.formats import FORMATS, PREVIEW_PIXELS
@@ -23,6 +23,10 @@ def stored(folder: Path, width: int, height: int, recipe: dict[str, str]) -> Sto
     store = Storage(f"file://{folder}")
     store.mark()
     job = Job(id="1", attempt=1, width=width, height=height, recipe=recipe)
+    job.pictures = [
+        JobPicture(role=PictureRole.CONTENT, position=0, file_name="harbour.jpg"),
+        JobPicture(role=PictureRole.STYLE, position=0, file_name="wave.jpg"),
+    ]
     store_pictures(job, store, picture, Recipe.parse(recipe))
     return store
 
@@ -33,7 +37,9 @@ def test_a_large_picture_has_a_light_copy_unless_it_is_light_itself(tmp_path: Pa
     light = format in ("jpeg", "webp")
     names = ["preview.jpg", f"result{FORMATS[format].suffix}"] + ["view.jpg"] * (not light)
     assert store.list_keys() == [f"jobs/1/1/{name}" for name in names]
-    assert Recipe.parse(read_embedded_recipe(store.get(store.list_keys()[1]))).format == format
+    result = store.get(store.list_keys()[1])
+    assert Recipe.parse(read_embedded_recipe(result)).format == format
+    assert b"harbour.jpg in the style of wave.jpg, made with Style Farm" in result
     with Image.open(io.BytesIO(store.get(store.list_keys()[-1]))) as shown:
         assert shown.size == (30, PREVIEW_PIXELS + 1)
         assert shown.format in ("JPEG", "WEBP")
