@@ -5,7 +5,6 @@ May use every room of `farm`; what brings torch is imported where it is needed.
 
 from __future__ import annotations
 
-from farm.cli import admin, processes, remote, render  # noqa: F401 - each adds its commands
 from farm.cli.root import main
 
 __all__ = ["main"]

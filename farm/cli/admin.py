@@ -8,7 +8,8 @@ import click
 from rich.table import Table
 
 from farm import tokens
-from farm.cli.root import console, main, output
+from farm.cli.root import main
+from farm.cli.screen import console, output
 from farm.database import schema, sessions
 from farm.errors import NoFarm
 from farm.recipe.recipe import AUTOMATIC, Features, list_values

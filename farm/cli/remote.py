@@ -14,8 +14,9 @@ from farm.cli import client
 from farm.cli import wait as waiting
 from farm.cli.batch import Batch, list_photographs
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
-from farm.cli.root import console, main
-from farm.cli.root import output as screen
+from farm.cli.root import main
+from farm.cli.screen import console
+from farm.cli.screen import output as screen
 from farm.database.names import make_printable
 from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, WEBHOOK_MEANS
 from farm.settings import settings

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +15,8 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
-from farm.cli.root import console, main
+from farm.cli.root import main
+from farm.cli.screen import console
 from farm.errors import InvalidInput, Problem
 from farm.recipe.memory_plan import SMALLEST_TILE
 from farm.recipe.recipe import LARGEST_SIZE, LONGEST_NAME
@@ -30,6 +36,33 @@ def parse_tile(text: str) -> int | Literal["auto"] | None:
     raise InvalidInput(
         Problem("tile", f"must be auto, whole or {limits} px (got {text[:LONGEST_NAME]!r})")
     )
+
+
+@contextmanager
+def _stop_on_signals(checkpoint: Path | None) -> Iterator[Callable[[], bool]]:
+    """Yield what tells that Ctrl-C was pressed, and end the process with the shell's exit status for it.
+
+    With a checkpoint the iteration that runs is finished, so that it can be saved; a second Ctrl-C stops
+    at once. Without one there is nothing to wait for.
+    """
+    received: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        if checkpoint is None or len(received) > 1:
+            raise KeyboardInterrupt
+        os.write(2, b"\nSaving after this iteration; once more stops at once.\n")  # safe in a handler
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    except KeyboardInterrupt:
+        if checkpoint is not None and checkpoint.exists():
+            console.print(f"Stopped. The same command goes on from {checkpoint}.", soft_wrap=True)
+        sys.exit(128 + (received[0] if received else signal.SIGINT))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @main.command()
@@ -65,7 +98,10 @@ def render(
     checkpoint_seconds: float,
     **given: Any,
 ) -> None:
-    """Render CONTENT in the manner of STYLES, here and now, without a farm."""
+    """Render CONTENT in the manner of STYLES, here and now, without a farm.
+
+    Ctrl-C with --checkpoint saves the rendering first; exit status 130.
+    """
     recipe = read_recipe(given)
     side = parse_tile(tile)
     from farm.cli.render_files import render_files  # brings torch, which other commands do without
@@ -79,7 +115,7 @@ def render(
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with _stop_on_signals(checkpoint) as is_stopped, Progress(*columns, console=console) as progress:
         task = progress.add_task("", total=1.0, level="", losses="")
 
         def show(step: Any) -> None:
@@ -101,6 +137,7 @@ def render(
             checkpoint_seconds=checkpoint_seconds,
             say=console.print,
             show=show,
+            is_stopped=is_stopped,
         )
     console.print(f"{output} {report['width']} x {report['height']}, {report['seconds']} s")
     if as_json:

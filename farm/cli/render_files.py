@@ -36,6 +36,7 @@ def render_files(
     checkpoint_seconds: float = 300,
     say: Callable[[str], None],
     show: Callable[[Step], None],
+    is_stopped: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Render, write the picture with its recipe embedded, and return the figures.
 
@@ -43,9 +44,11 @@ def render_files(
         output: its ending chooses the format, unless the recipe names one. tile: see
             `optimise.stylize`. checkpoint: written every `checkpoint_seconds`; if it is there already,
             the rendering goes on from it. say: told one line now and then. show: told each step.
+            is_stopped: asked after each step; True: the checkpoint is written, and the rendering ends.
 
     Raises:
         InvalidInput: a file or a setting is wrong. RenderFailed: the engine could not go on.
+        KeyboardInterrupt: it was stopped.
     """
     recipe = _with_format_of(output, recipe)
     _check_writable("output", output, [content, *styles])
@@ -68,6 +71,9 @@ def render_files(
                 say(str(log[-1]))
                 entered = step.seconds
             saved.on_step(step)
+            if is_stopped() and step.progress < 1:
+                saved.write(step)
+                raise KeyboardInterrupt
     picture = step.picture()
     names = clean_file_name(content.name), [clean_file_name(style.name) for style in styles]
     _write(output, picture, engine.resolve(recipe), encode.compose_description(*names))
@@ -102,6 +108,17 @@ class _Saved:
         """
         if self._path is not None and step.progress < 1 and self._thread.is_due():
             self._thread.start(step.checkpoint)
+
+    def write(self, step: Step) -> None:
+        """Write after this step, and wait until it is written; nothing if no file was named.
+
+        Raises:
+            RenderFailed: it could not be written.
+        """
+        if self._path is not None:
+            self._thread.finish()
+            self._thread.start(step.checkpoint)
+            self._thread.finish()
 
     def remove(self) -> None:
         if self._path is not None:

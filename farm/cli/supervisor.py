@@ -29,7 +29,7 @@ from rich.table import Table
 
 from farm import log
 from farm.cli.devices import list_devices
-from farm.cli.root import Screen
+from farm.cli.screen import Screen
 from farm.database import sessions
 from farm.database.setup import install
 from farm.jobs import states

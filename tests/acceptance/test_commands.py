@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,25 @@ def test_a_killed_rendering_goes_on_to_the_same_file(tmp_path: Path, weights_dir
     assert farm_command("render", LAKE, STROKES, "-o", str(whole), *long).returncode == 0
     assert killed.read_bytes() == whole.read_bytes()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["killed.png", "whole.png"]
+
+
+def test_ctrl_c_saves_what_the_same_command_goes_on_from(tmp_path: Path, weights_dir: Path) -> None:
+    # Given a rendering whose next checkpoint is far away
+    picture, state = tmp_path / "x.png", tmp_path / "state"
+    size = ["--size", "64", "--start-size", "48", "--iterations", "3,400"]
+    command = [*FARM, "render", LAKE, STROKES, "-o", str(picture), *size, "--checkpoint", str(state)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    log = process.stderr
+    assert log is not None
+    wait_for(lambda: "level 1" in log.readline(), 180, pause=0)
+    # When Ctrl-C is pressed after its first level
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=120)[1]
+    # Then it has saved what it has, and says so to shell and person
+    assert process.returncode == 130, said
+    assert f"The same command goes on from {state}" in said
+    assert read(state).facts.iteration >= 1
+    assert [file.name for file in tmp_path.iterdir()] == ["state"]
 
 
 @pytest.mark.parametrize("own", [{"features": "vgg16-bsds"}, {"version": "0.1"}])

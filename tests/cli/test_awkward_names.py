@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from farm import tokens
 from farm.cli import main, remote, wait
 from farm.cli.client import Client
-from farm.cli.root import Screen
+from farm.cli.screen import Screen
 from farm.database import sessions
 from farm.database.models import Token
 from farm.database.names import has_visible, make_printable

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,13 @@ def _read_commands(page: str) -> list[list[str]]:
         r"(?:^|`)farm ((?:db|token|webhooks) [a-z]+(?: [A-Z]\w+)?)(?=`| *#|$)", page, re.MULTILINE
     )
     return [shlex.split(command) for command in found]
+
+
+def test_the_version_is_answered_before_anything_is_loaded() -> None:
+    code = (
+        "import sys; from farm.cli import main; main(['--version'], 'farm', standalone_mode=False)\n"
+        "assert not {'sqlalchemy', 'rich', 'httpx', 'pydantic', 'numpy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("farm, version ")
