@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -23,7 +24,9 @@ from farm.pictures.colour import SRGB, Unsupported
 from farm.pictures.jpeg import encode_jpeg
 from farm.pictures.parts import Opened
 from farm.pictures.pixels import Picture, Pixels, Raster, convert_to_image, iterate_srgb, turn_upright
-from farm.recipe.picture_sizes import Size
+
+if TYPE_CHECKING:  # the process that decodes uploads needs no recipe, which takes a tenth of a second
+    from farm.recipe.picture_sizes import Size
 
 ACCEPTED = "JPEG, PNG, WebP, TIFF, AVIF or HEIC"
 LONGEST_SIDE = 30_000  # px; what libraries below Pillow are sure to hold

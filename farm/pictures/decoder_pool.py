@@ -15,6 +15,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from queue import LifoQueue
 from threading import Event, Timer
@@ -34,6 +35,7 @@ from farm.pictures.decoder_process import (
     READY,
     REQUEST,
 )
+from farm.pictures.sandbox import LANDLOCK, SECCOMP
 from farm.settings import settings
 
 PROCESSES = 2
@@ -243,11 +245,20 @@ class _Child:
             self._process, self._limits = _start(limits), limits
             late = Event()
             with _kill_after(self._process, START_SECONDS, late):
-                greeting = self._process.stdout.read(len(READY))  # type: ignore[union-attr]
-            if greeting != READY:
+                greeting = self._process.stdout.readline().split()  # type: ignore[union-attr]
+            if greeting[:1] != [READY]:
                 self.end()
                 raise FarmError("A process that decodes pictures did not start; see above.")
+            _log_sandbox(*(layer.decode() for layer in greeting[1:]))
         return self._process
+
+
+@cache
+def _log_sandbox(*in_force: str) -> None:
+    """Log once what takes rights from the children, and what this system lacks."""
+    missing = [layer for layer in (LANDLOCK, SECCOMP) if layer not in in_force]
+    write = log.warning if missing else log.info
+    write("sandbox of the processes that decode pictures", in_force=list(in_force), missing=missing)
 
 
 def _start(limits: Limits) -> subprocess.Popen[bytes]:

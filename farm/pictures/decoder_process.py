@@ -3,7 +3,8 @@ out, one by one.
 
 `decoder_pool.py` starts it and sends the pictures. It reads untrusted files with decoders written in C,
 so it runs in a process of its own that has little to lose: no secrets, no files to write, limited
-memory, limited time. It trusts its parent; its parent does not trust it.
+memory, limited time, and what `sandbox.py` takes from it. It trusts its parent; its parent does not
+trust it.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from PIL import (  # noqa: F401
 
 from farm import prctl
 from farm.errors import InvalidInput
-from farm.pictures import decode
+from farm.pictures import decode, sandbox
 
 REQUEST = struct.Struct(">QII")  # bytes of the file, most megapixels, least px of the shorter side
 ANSWER = struct.Struct(">II")  # bytes of the JSON, bytes of the thumbnail
-READY = b"ready"
+READY = b"ready"  # then the layers of the sandbox that are in force, and the end of the line
 OUT_OF_MEMORY = "MemoryError"  # beside the names of the exceptions of `decode.check`
 BROKEN = "Exception"  # any other; its traceback is for the log
 
@@ -48,8 +49,8 @@ def main() -> None:
     """Answer until the parent goes away."""
     memory, cpu_seconds = (int(argument) for argument in sys.argv[1:])
     questions, answers = sys.stdin.buffer, _reserve_output()
-    _limit_itself(memory)
-    answers.write(READY)
+    in_force = _limit_itself(memory)
+    answers.write(b" ".join((READY, *(layer.encode() for layer in in_force))) + b"\n")
     answers.flush()
     while len(request := questions.read(REQUEST.size)) == REQUEST.size:
         size, megapixels, shortest = REQUEST.unpack(request)
@@ -86,14 +87,22 @@ def _reserve_output() -> BinaryIO:
     return answers
 
 
-def _limit_itself(memory: int) -> None:
-    """Limit this process before its first picture, as far as the system has such limits."""
+def _limit_itself(memory: int) -> list[str]:
+    """Limit this process before its first picture, as far as the system has such limits.
+
+    Returns:
+        the layers of the sandbox that are in force.
+    """
+    in_force = []
     if sys.platform == "linux":
-        prctl.end_with_parent(signal.SIGKILL)  # also in the middle of a picture
-        prctl.forbid_new_privileges()
         memory += _measure_address_space()
         with suppress(OSError):  # when the machine is out of memory, this process is to go first
             Path("/proc/self/oom_score_adj").write_text("1000")
+        in_force = sandbox.leave_root()
+        prctl.end_with_parent(
+            signal.SIGKILL
+        )  # also in the middle of a picture; ended by a change of user
+        prctl.forbid_new_privileges()
     if sys.platform != "win32":
         import resource
 
@@ -105,6 +114,7 @@ def _limit_itself(memory: int) -> None:
         ):
             with suppress(OSError, ValueError):  # macOS takes no limit of memory
                 resource.setrlimit(what, (most, most))
+    return in_force + sandbox.lock()
 
 
 def _measure_address_space() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import json
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 import numpy as np
@@ -29,7 +31,9 @@ from farm.database.setup import install
 from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, decoder_pool
 from farm.pictures.decoder_pool import CheckRequest, Limits, Pool
+from farm.pictures.sandbox import LANDLOCK, SECCOMP
 from tests.pictures.chart import chunk, png, tiff
+from tests.pictures.test_readers import HEIC
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
 
@@ -131,6 +135,8 @@ FORMATS = {
     "WebP": save(gradient(400, 300), "WEBP"),
     "TIFF": save(gradient(400, 300), "TIFF", compression="tiff_lzw"),
     "float TIFF": save(gradient(400, 300, "F"), "TIFF"),
+    "AVIF": save(gradient(400, 300), "AVIF"),
+    "HEIC": HEIC,
 }
 
 
@@ -333,6 +339,135 @@ def test_a_child_is_limited_before_the_first_picture(pool: Pool) -> None:
     assert held == set()
 
 
+PROBE = """
+import ctypes, errno, json, os, socket, threading
+from pathlib import Path
+from farm.errors import InvalidInput, Problem
+from farm.pictures import decode
+
+home, parent, libc = Path({home!r}), {parent}, ctypes.CDLL(None, use_errno=True)
+
+def call(name, *arguments):
+    if getattr(libc, name)(*arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+def write():
+    (home / "new").touch()
+
+attempts = dict(
+    read=lambda: (home / "secret").read_bytes(),
+    look=lambda: os.listdir(home),
+    write=write,
+    remove=lambda: (home / "secret").unlink(),
+    mode=lambda: (home / "secret").chmod(0),
+    environ=lambda: Path(f"/proc/{{parent}}/environ").read_bytes(),
+    socket=socket.socket,
+    pair=socket.socketpair,
+    execute=lambda: os.execv("/bin/true", ["true"]),
+    fork=os.fork,
+    signal=lambda: os.kill(parent, 0),
+    ptrace=lambda: call("ptrace", 16, parent, None, None),
+    memory=lambda: call("process_vm_readv", parent, None, 0, None, 0, 0),
+    thread=lambda: threading.Thread(target=int).start(),
+    itself=lambda: os.kill(os.getpid(), 0),
+)
+
+def attempt(what):
+    try:
+        what()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+    return "done"
+
+def check(*_):
+    found = {{name: attempt(what) for name, what in attempts.items()}}
+    raise InvalidInput(Problem("", json.dumps(found)))
+
+decode.check = check
+"""
+LAYERS = "from farm import prctl; from farm.pictures import sandbox; prctl.forbid_new_privileges(); {}"
+REFUSED_BY = {
+    SECCOMP: {"mode", "socket", "pair", "execute", "fork", "signal", "ptrace", "memory"},
+    LANDLOCK: {"read", "look", "write", "remove", "environ"},
+}
+
+
+@pytest.fixture
+def layers() -> list[str]:
+    """Those of the sandbox that this machine has."""
+    code = LAYERS.format("print(*sandbox.lock())")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return found.stdout.split()
+
+
+def test_a_decoder_taken_over_reaches_no_file_no_process_and_no_network(
+    layers: list[str],
+    farm_home: Path,
+    tmp_path: Path,
+    pool: Pool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a secret, and a decoder that a picture has taken over
+    farm_home.mkdir()
+    (farm_home / "secret").write_text("the key")
+    probe = PROBE.format(home=str(farm_home), parent=os.getpid())
+    (tmp_path / "sitecustomize.py").write_text(probe)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    # When it tries what it likes
+    with pytest.raises(InvalidInput) as caught:
+        one(pool, SMALL)
+    found = json.loads(caught.value.problems[0].message)
+
+    # Then all but threads and signals to itself is refused, as far as this kernel has the means
+    for layer in layers:
+        reached = {name: found[name] for name in REFUSED_BY[layer] if found[name] == "done"}
+        assert reached == {}, layer
+    assert found["thread"] == found["itself"] == "done"
+
+
+def test_the_log_tells_once_which_layers_of_the_sandbox_are_in_force(
+    layers: list[str], make_pool: Callable[..., Pool], capsys: pytest.CaptureFixture[str]
+) -> None:
+    decoder_pool._log_sandbox.cache_clear()
+    for _ in range(2):
+        pool = make_pool()
+        one(pool, SMALL)
+        pool.close()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "sandbox" in line]
+    in_force, missing = line.split("in_force=")[1].split("missing=")
+    assert all(repr(layer) in in_force for layer in layers)
+    assert all((repr(layer) in missing) == (layer not in layers) for layer in REFUSED_BY)
+
+
+@pytest.mark.parametrize("fails", ["_restrict_files", "_restrict_calls"])
+def test_a_kernel_that_lacks_a_layer_has_the_other(
+    fails: str, layers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a kernel that refuses the system calls of one layer
+    code = f"def fail(): raise OSError(38, 'lacking')\nsandbox.{fails} = fail\nprint(*sandbox.lock())"
+    given = LAYERS.format("") + "\n" + code
+    found = subprocess.run([sys.executable, "-c", given], capture_output=True, text=True, check=True)
+    lacking = LANDLOCK if fails == "_restrict_files" else SECCOMP
+    assert found.stdout.split() == [layer for layer in layers if layer != lacking]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+@pytest.mark.parametrize(("mode", "user"), [(0o755, 65534), (0o700, 0)])
+def test_a_child_of_root_becomes_nobody_where_nobody_can_read_its_libraries(
+    mode: int, user: int
+) -> None:
+    with TemporaryDirectory() as libraries:  # below /tmp, which everybody may enter
+        Path(libraries).chmod(mode)
+        become = f"sandbox._find_readable = lambda: [{libraries!r}]; print(*sandbox.leave_root())"
+        then = "import os; print(*os.getresuid(), *os.getresgid(), *os.getgroups()[:1])"
+        before = subprocess.run([sys.executable, "-c", then], capture_output=True, text=True, check=True)
+        code = LAYERS.format(f"{become}; {then}")
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    nobody = ["user", " ".join(["65534"] * 6)]
+    assert found.stdout.strip().splitlines() == (nobody if user else [before.stdout.strip()])
+
+
 def test_a_child_imports_little() -> None:
     heavy = {"torch", "sqlalchemy", "celery", "flask", "pydantic", "structlog", "redis"}
     code = f"import sys, farm.pictures.decoder_process; print(sorted({heavy!r} & set(sys.modules)))"
@@ -343,7 +478,10 @@ def test_a_child_imports_little() -> None:
 ONE_PICTURE = """
 import os, sys, time
 from pathlib import Path
+from farm import log
 from farm.pictures import decoder_pool
+
+log.configure()
 
 def look():
     data = Path(sys.argv[1]).read_bytes()
