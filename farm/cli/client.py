@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -48,14 +49,17 @@ class ResponseLost(Refused):
 
 
 class Client:
-    """Client of one farm at one address, such as http://127.0.0.1:8000.
+    """Client of one farm at one address, such as http://127.0.0.1:8000 or 127.0.0.1:8000.
+
+    Raises:
+        InvalidInput: it is no address.
 
     Args:
         token: sent with each request, where the farm asks for one.
     """
 
     def __init__(self, url: str, token: str = "") -> None:
-        self.url = url.rstrip("/")
+        self.url = complete_url(url)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=f"{self.url}/api/v1", timeout=TIMEOUT, headers=headers)
 
@@ -113,9 +117,35 @@ class Client:
             raise Refused(_describe_problem(answer))
         return self._decode_json(answer), answer.headers.get("ETag")
 
-    def list_jobs(self) -> list[dict[str, Any]]:
-        """Return the newest jobs."""
-        return list(self._decode_json(self._send("GET", "/jobs"))["items"])
+    def list_jobs(self, state: str | None = None) -> list[dict[str, Any]]:
+        """Return the newest jobs, of one state if it is named."""
+        query = {"state": state} if state else {}
+        return list(self._decode_json(self._send("GET", "/jobs", params=query))["items"])
+
+    def explore(
+        self, content: Path, styles: list[Path], recipe: Recipe, fields: dict[str, str]
+    ) -> dict[str, Any]:
+        """Send the pictures for a grid of drafts and return the new exploration.
+
+        Args:
+            fields: texts of the request beside the recipe; empty ones are left out.
+
+        Raises:
+            Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
+            InvalidInput: a file cannot be read.
+        """
+        files = [("content", (content.name, read_picture("content", content)))]
+        files += [("style", (style.name, read_picture("style", style))) for style in styles]
+        given = {name: text for name, text in fields.items() if text}
+        data = {"recipe": recipe.model_dump_json(exclude_unset=True), **given}
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        return self._decode_json(
+            self._retry_lost("POST", "/explorations", data=data, files=files, headers=headers)
+        )
+
+    def retry(self, job_id: str) -> dict[str, Any]:
+        """Let a job that failed or was cancelled wait again, and return it."""
+        return self._decode_json(self._send("POST", f"/jobs/{job_id}/retry"))
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Cancel a job and return it."""
@@ -195,6 +225,23 @@ class Client:
     def _decode_json(response: httpx.Response) -> dict[str, Any]:
         answer: dict[str, Any] = response.json()
         return answer
+
+
+def complete_url(text: str) -> str:
+    """Return a farm's address with its scheme, http where none is given, and without a slash at its end.
+
+    Raises:
+        InvalidInput: it is no address.
+    """
+    url = (text if "://" in text else f"http://{text}").rstrip("/")
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or any(char.isspace() for char in url):
+        raise InvalidInput(Problem("url", f"must be such as http://127.0.0.1:8000 (got {text!r})"))
+    return url
 
 
 def read_picture(field: str, path: Path) -> bytes:

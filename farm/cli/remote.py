@@ -1,4 +1,4 @@
-"""Commands for a running farm: submit, status, cancel, delete, fetch."""
+"""Commands for a running farm: jobs sent, watched, acted on and fetched; explorations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
 from farm.cli.screen import console
 from farm.cli.screen import output as screen
+from farm.database.models import State
 from farm.database.names import make_printable
 from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, WEBHOOK_MEANS
 from farm.settings import settings
+
+STATES = [state.value for state in State]
 
 
 def _connect(url: str) -> client.Client:
@@ -91,11 +94,14 @@ def submit(
 @main.command()
 @click.argument("job_id", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the job as the API serialises it.")
+@click.option("--state", type=click.Choice(STATES), help="Only jobs of this state.")
 @url_option
-def status(job_id: str | None, as_json: bool, url: str) -> None:
+def status(job_id: str | None, as_json: bool, state: str | None, url: str) -> None:
     """Show a job's state; without JOB_ID, the newest jobs."""
+    if job_id and state:
+        raise click.UsageError("--state chooses among all jobs; leave JOB_ID out.")
     farm = _connect(url)
-    found = [farm.get_job(job_id)] if job_id else farm.list_jobs()
+    found = [farm.get_job(job_id)] if job_id else farm.list_jobs(state)
     if as_json:
         click.echo(json.dumps(found[0] if job_id else found))
         return
@@ -122,6 +128,74 @@ def cancel(job_id: str, url: str) -> None:
 @main.command()
 @click.argument("job_id")
 @url_option
+def retry(job_id: str, url: str) -> None:
+    """Let a job that failed or was cancelled wait again."""
+    click.echo(_connect(url).retry(job_id)["state"])
+
+
+@main.command()
+@click.argument("job_ids", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The picture's file, or a folder.  [default: this folder]",
+)
+@url_option
+def wait(job_ids: tuple[str, ...], output: Path | None, url: str) -> None:
+    """Wait until the jobs have ended, then fetch their pictures, as `submit --wait` does.
+
+    The exit status is 0 when all have succeeded, 3 when a job failed, 4 when one was cancelled.
+    """
+    waiting.check_output(output, wait=True, many=len(job_ids) > 1)
+    farm = _connect(url)
+    jobs = [farm.get_job(job_id) for job_id in dict.fromkeys(job_ids)]
+    sys.exit(waiting.wait_for_all(farm, jobs, output, console))
+
+
+@main.command()
+@click.argument("content", type=EXISTING)
+@click.argument("styles", type=EXISTING, nargs=-1, required=True)
+@click.option("--name", default="", help=f"{NAME_MEANS}  [default: the photograph's file name]")
+@click.option(
+    "--across", default="", metavar="SETTING", help="Varies from left to right, such as balance."
+)
+@click.option("--across-values", default="", metavar="JSON", help="Its values, such as [-1, 0, 1].")
+@click.option(
+    "--down", default="", metavar="SETTING", help="Varies from top to bottom, such as style_scale."
+)
+@click.option("--down-values", default="", metavar="JSON", help="Its values.")
+@click.option("--cell-size", default="", metavar="PX", help="Longest side of a draft.")
+@url_option
+@add_recipe_options
+def explore(
+    content: Path,
+    styles: tuple[Path, ...],
+    name: str,
+    across: str,
+    across_values: str,
+    down: str,
+    down_values: str,
+    cell_size: str,
+    url: str,
+    **given: Any,
+) -> None:
+    """Try settings small: a grid of drafts that differ in one setting across and in another down.
+
+    What is not given is the farm's choice. Prints the exploration's id; its page shows the grid.
+    """
+    recipe = read_recipe(given)
+    fields = {"name": name or content.stem, "cell_size": cell_size, "across": across, "down": down}
+    values = {"across_values": across_values, "down_values": down_values}
+    farm = _connect(url)
+    made = farm.explore(content, list(styles), recipe, fields | values)
+    console.print(f"{len(made['cells'])} drafts: {farm.url}/explorations/{made['id']}", soft_wrap=True)
+    click.echo(made["id"])
+
+
+@main.command()
+@click.argument("job_id")
+@url_option
 def delete(job_id: str, url: str) -> None:
     """Delete a job that has ended, and its pictures."""
     _connect(url).delete(job_id)
@@ -130,10 +204,22 @@ def delete(job_id: str, url: str) -> None:
 
 @main.command()
 @click.argument("job_id")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The picture's file, whose ending chooses the format, or a folder.",
+)
 @url_option
 def fetch(job_id: str, output: Path | None, url: str) -> None:
-    """Download a finished picture, in the format of its recipe or of the ending of --output."""
-    if output and not output.parent.is_dir():
+    """Download a finished picture, in the format of its recipe or of the ending of --output.
+
+    In a folder it is named for its job.
+    """
+    if output and not output.is_dir() and not output.parent.is_dir():
         raise click.ClickException(f"{output.parent} is not a folder.")
-    click.echo(str(_connect(url).fetch(job_id, output)))
+    farm = _connect(url)
+    if output and output.is_dir():
+        click.echo(str(waiting.fetch_into(farm, farm.get_job(job_id), output)))
+    else:
+        click.echo(str(farm.fetch(job_id, output)))

@@ -36,7 +36,7 @@ class FakeFarm(Client):
     def submit(self, *_: Any, **__: Any) -> dict[str, Any]:
         return dict(self.job)
 
-    def list_jobs(self) -> list[dict[str, Any]]:
+    def list_jobs(self, state: str | None = None) -> list[dict[str, Any]]:
         return [dict(self.job)]
 
     def get_job(self, job_id: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -233,3 +234,52 @@ def test_one_picture_that_cannot_be_fetched_keeps_no_other_from_it(
     assert [path.name for path in out.iterdir()] == ["street.png"]
     assert "lake" in done.output
     assert "No space left" in done.output
+
+
+def test_jobs_are_waited_for_listed_by_state_tried_again_and_fetched_into_a_folder(
+    served: str, painter: Painter, tmp_path: Path
+) -> None:
+    url = ["--url", served.removeprefix("http://")]
+    street, lake = (
+        submit(SAMPLES / name, BRUSH, *url).stdout.strip()
+        for name in ("street.jpg", "mountain_lake.jpg")
+    )
+    painter("succeeded", "failed")
+    out = tmp_path / "out"
+    # When both are waited for, one of which fails
+    done = run("wait", street, lake, "-o", str(out), *url)
+    assert done.exit_code == 3, done.output
+    assert [path.name for path in out.iterdir()] == ["street.png"]
+    # Then the list of one state has it, and it is tried again
+    assert json.loads(run("status", "--state", "failed", "--json", *url).stdout)[0]["id"] == lake
+    assert json.loads(run("status", "--state", "running", "--json", *url).stdout) == []
+    assert run("retry", lake, *url).stdout == "queued\n"
+    # And the other is fetched once more, beside nothing
+    assert run("fetch", street, "-o", str(out), *url).stdout == f"{out / 'street.png'}\n"
+    assert len(list(out.iterdir())) == 1
+
+
+def test_a_grid_is_explored(served: str) -> None:
+    grid = ["--across", "balance", "--across-values", "[-1, 1]", "--down-values", "[1.0]"]
+    done = run("explore", str(SAMPLES / "street.jpg"), BRUSH, *grid, "--url", served)
+    assert done.exit_code == 0, done.output
+    assert "2 drafts: " in done.stderr
+    assert len(done.stdout.strip()) == 32
+    unknown = run("explore", str(SAMPLES / "street.jpg"), BRUSH, "--across", "mood", "--url", served)
+    assert unknown.exit_code == 1
+    assert "across: " in unknown.output
+    assert "style_scale" in unknown.output
+    wrong = run("explore", str(SAMPLES / "street.jpg"), BRUSH, "--down-values", "[", "--url", served)
+    assert wrong.exit_code == 1
+    assert "down_values: must be a list" in wrong.output
+
+
+@pytest.mark.parametrize("url", ["ftp://farm", "http://", "farm:80000", "a farm"])
+def test_an_address_that_is_none_is_refused_by_name(url: str) -> None:
+    done = run("status", "--url", url)
+    assert done.exit_code == 1
+    assert "url: must be such as http://127.0.0.1:8000" in done.output
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
