@@ -6,9 +6,10 @@ prepares the pictures once for all of them (`workers/inputs.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, delete, select
@@ -26,6 +27,7 @@ from farm.jobs.submit import Submission
 from farm.jobs.tickets import TicketBatch
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import PictureSizes
+from farm.recipe.recipe import LONGEST_NAME, get_title
 
 SIZES = range(64, 385)  # px, longest side of a cell: all are previews
 SIZE = 256
@@ -129,7 +131,26 @@ def _make_cells(recipe: Recipe, across: Axis, down: Axis, size: int) -> list[Rec
     Raises:
         InvalidInput: a setting left its limits on the way.
     """
+    for field, side in (("across", across), ("down", down)):
+        for value, varied in zip(side.values, side.settings, strict=True):
+            _check_step(field, value, partial(_make_cell, recipe, size, varied, {}))
     return [_make_cell(recipe, size, row, column) for row in down.settings for column in across.settings]
+
+
+def _check_step(field: str, value: float | str, make: Callable[[], Recipe]) -> None:
+    """Check that a value along one side makes a recipe.
+
+    Raises:
+        InvalidInput: it makes none; at the side, where a person typed it.
+    """
+    try:
+        make()
+    except InvalidInput as error:
+        problem = error.problems[0]
+        shown = value[:LONGEST_NAME] if isinstance(value, str) else f"{value:g}"
+        limit = f"{get_title(problem.field.partition('.')[0])} {problem.message.removeprefix('input ')}"
+        message = f"cannot have {shown} among its values: {limit}"
+        raise InvalidInput(Problem(field, message)) from None
 
 
 def _make_cell(recipe: Recipe, size: int, row: dict[str, Any], column: dict[str, Any]) -> Recipe:

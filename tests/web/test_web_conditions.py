@@ -141,3 +141,22 @@ def test_a_job_under_the_id_of_a_deleted_one_has_tags_of_its_own(
             assert answer.status_code == 200, kind
     with client.get(f"/jobs/{ID}/content?v={kept}") as answer:
         assert "no-cache" in answer.headers["Cache-Control"]
+
+
+def test_conditions_of_static_files_come_before_ranges(client: FlaskClient) -> None:
+    address = "/static/site.css"
+    with client.get(address) as answer:
+        tag, whole = answer.headers["ETag"], answer.data
+    for headers, status, body in (
+        ({"If-Match": '"another"'}, 412, b""),
+        ({"If-Match": '"another"', "Range": "bytes=0-1"}, 412, b""),
+        ({"If-None-Match": tag, "Range": "bytes=0-1"}, 304, b""),
+        ({"If-None-Match": tag, "Range": "bytes=99999999-"}, 304, b""),
+        ({"If-None-Match": '"another"', "Range": "bytes=0-1"}, 200, whole),
+        ({"If-Match": tag}, 200, whole),
+        ({"If-Range": tag, "Range": "bytes=0-1"}, 206, whole[:2]),
+    ):
+        with client.get(address, headers=headers) as answer:
+            assert (headers, answer.status_code, answer.data) == (headers, status, body)
+            assert answer.content_length in (len(body), None)
+            assert "Content-Range" not in answer.headers or status == 206

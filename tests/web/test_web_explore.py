@@ -105,7 +105,7 @@ def test_one_request_makes_all_cells(client: FlaskClient) -> None:
         ({"down_values": "[]"}, "down_values"),
         ({"across_values": '{"a": 1}'}, "across_values"),
         ({"across_values": '[[1], {"a": 2}]'}, "across"),
-        ({"down": "style_scale", "down_values": "[9]"}, "style_scale"),
+        ({"down": "style_scale", "down_values": "[9]"}, "down"),
         ({"cell_size": "2048"}, "cell_size"),
         ({"cell_size": "large"}, "cell_size"),
         ({"across": "blend"}, "across"),
@@ -169,7 +169,7 @@ def test_what_cannot_be_estimated_is_said(client: FlaskClient) -> None:
     [
         ({"across": "colour"}, "across"),
         ({"across": "style_scale"}, "down"),
-        ({"down_values": [9]}, "style_scale"),
+        ({"down_values": [9]}, "down"),
         ({"across_values": list(range(7))}, "across"),
         ({"cell_size": 2048}, "cell_size"),
         ({"cell_size": "large"}, "cell_size"),
@@ -486,7 +486,8 @@ def test_the_form_says_how_long_a_grid_takes(page: Page, served: str, worker: No
     ("fields", "field"),
     [
         ({"across_values": "1, much"}, "across"),
-        ({"across_values": "nan, 1"}, "balance"),
+        ({"across_values": "nan, 1"}, "across"),
+        ({"down_values": "1, 40"}, "down"),
         ({"down_values": "1, 1"}, "down"),
         ({"cell_size": "large"}, "cell_size"),
         ({"cell_size": "9"}, "cell_size"),

@@ -12,11 +12,15 @@ ONE_RANGE = re.compile(  # of bytes; Python reads no more than some 4000 digits
     r"bytes=[ \t]*(?:(?P<first>[0-9]{1,4000})-(?P<last>[0-9]{0,4000})|-(?P<suffix>[0-9]{1,4000}))[ \t]*",
     re.IGNORECASE,
 )
+CONDITIONS = {
+    f"HTTP_IF_{name}" for name in ("MATCH", "NONE_MATCH", "MODIFIED_SINCE", "UNMODIFIED_SINCE")
+}  # but If-Range, which is one of the range alone
 
 
 def init_app(app: Flask) -> None:
-    """Leave out of this application's requests what a server ignores."""
+    """Leave out of this application's requests what a server ignores, and files of refusals."""
     app.before_request(_leave_out_ignored)
+    app.after_request(_withhold_file)
 
 
 def make_conditional(response: Response, size: int | None = None) -> Response:
@@ -43,14 +47,34 @@ def make_conditional(response: Response, size: int | None = None) -> Response:
 
 
 def _leave_out_ignored() -> None:
-    """Leave out ranges that a server ignores, and `If-Match: *`, which any file meets that is there."""
+    """Leave out ranges that a server ignores, and `If-Match: *`, which any file meets that is there.
+
+    Of static files Werkzeug looks at the range first and then at no condition: those that come with one
+    are sent whole.
+    """
     headers = request.environ
     if headers.get("HTTP_IF_MATCH", "").strip() == "*":
         del headers["HTTP_IF_MATCH"]
     if "HTTP_RANGE" in headers and (request.method != "GET" or _is_ignored(headers["HTTP_RANGE"])):
         del headers["HTTP_RANGE"]
+    if _is_static() and not CONDITIONS.isdisjoint(headers):
+        headers.pop("HTTP_RANGE", None)
     if "HTTP_IF_RANGE" in headers and not _is_strong(headers["HTTP_IF_RANGE"]):
         headers.pop("HTTP_RANGE", None)
+
+
+def _is_static() -> bool:
+    """Check for a file of this application or of an extension, which Flask sends by itself."""
+    return (request.endpoint or "").rpartition(".")[2] == "static"
+
+
+def _withhold_file(response: Response) -> Response:
+    """Leave the file out of 412, with which Werkzeug would send it."""
+    if response.status_code == PreconditionFailed.code and response.direct_passthrough:
+        response.close()
+        response.direct_passthrough = False
+        response.data = b""
+    return response
 
 
 def _is_ignored(text: str) -> bool:
