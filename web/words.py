@@ -9,6 +9,7 @@ from typing import Any
 
 from farm.database.models import Job, State, now
 from farm.fleet.estimates import Estimate, SharedEstimate
+from farm.jobs import details
 
 STATES = {
     State.QUEUED: "Waiting",
@@ -42,7 +43,7 @@ def format_duration(seconds: float | None) -> str:
 def describe_time(job: Job) -> str:
     """Return `3 min`, the time of the last attempt, or `3 min to go`; "" where it is unknown."""
     if not job.state.ended:
-        return format_time_left(job.eta_seconds)
+        return format_time_left(details.find_time_left(job))
     if job.started_at is None or job.finished_at is None:
         return ""
     return format_duration((job.finished_at - job.started_at).total_seconds())

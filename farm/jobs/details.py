@@ -90,6 +90,12 @@ def explain_wait(session: Session, job: Job) -> str | None:
     return "Next in line for a free worker."
 
 
+def find_time_left(job: Job) -> float | None:
+    """Return how long a job still takes, s; None: not known, or its worker may well be lost."""
+    lost = job.state is State.RUNNING and _is_silent(job.lease_until, now())
+    return None if lost else job.eta_seconds
+
+
 def _is_silent(lease_until: datetime | None, moment: datetime) -> bool:
     """Check whether a worker has not renewed its lease for so long that it may well be lost."""
     left = timedelta(seconds=settings().lease_seconds * SILENT_SHARE)

@@ -182,8 +182,9 @@ def test_when_the_web_part_stops_its_streams_end(app: Flask, served: str, make_j
 def test_a_worker_that_fell_silent_promises_no_time(client: FlaskClient, make_job: MakeJob) -> None:
     # Given a running job that has 9 s to go
     job = make_job(State.RUNNING)
-    page = f"/jobs/{job.id}/progress"
+    page, table = f"/jobs/{job.id}/progress", "/jobs/list?view=table"
     assert "9 s to go" in client.get(page).text
+    assert "9 s to go" in client.get(table).text
     tag = client.get(page).headers["ETag"]
 
     # When its worker has not renewed its lease for most of it
@@ -191,9 +192,12 @@ def test_a_worker_that_fell_silent_promises_no_time(client: FlaskClient, make_jo
         session.get_one(Job, job.id).lease_until = now() + timedelta(seconds=10)
     answer = client.get(page, headers={"If-None-Match": tag})
 
-    # Then the page says so, and neither it nor the API promises a time
+    # Then the page says so, and neither it nor a list nor the API promises a time
     assert "has not been heard of lately" in answer.text
     assert "to go" not in answer.text
+    assert "to go" not in client.get(table).text
+    (listed,) = client.get("/api/v1/jobs").get_json()["items"]
+    assert (listed["eta_seconds"], listed["eta_spread_seconds"]) == (None, None)
     found = client.get(f"/api/v1/jobs/{job.id}").get_json()
     assert found["eta_seconds"] is None
     assert "not been heard of" in found["waiting_for"]

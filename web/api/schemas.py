@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from farm.database.models import Job, State, Worker
 from farm.fleet.estimates import Estimate
+from farm.jobs import details
 from farm.jobs.bulk import Action, Outcome
 from farm.jobs.lists import Page
 from web.files import build_preview_url
@@ -110,7 +111,7 @@ class JobOut(BaseModel):
     ) -> JobOut:
         """Describe a job by its row."""
         own = {name: getattr(job, name) for name in cls.model_fields if name not in _NOT_IN_ROW}
-        if waiting_for:  # nobody works on it, as far as is known
+        if waiting_for or details.find_time_left(job) is None:  # nobody works on it, as far as is known
             own |= {"eta_seconds": None, "eta_spread_seconds": None}
         estimate = (
             EstimateOut.from_estimate(expected, describe_job_need(job, expected)) if expected else None
