@@ -46,7 +46,7 @@ class Batch:
     farm: Client
     styles: list[Path]
     recipe: Recipe
-    # Of each job; empty: the photograph's file name.
+    # Of each job; empty: the farm takes the photograph's file name.
     name: str
     priority: int
     webhook_url: str
@@ -82,9 +82,8 @@ class Batch:
             return None
 
     def _submit(self, photograph: Path, key: str) -> dict[str, Any]:
-        name = self.name or photograph.stem
         job = self.farm.submit(
-            photograph, self.styles, self.recipe, name, self.priority, self.webhook_url, key
+            photograph, self.styles, self.recipe, self.name, self.priority, self.webhook_url, key
         )
         self.sent.append(job)
         return job

@@ -83,8 +83,7 @@ class Client:
             Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
             InvalidInput: a file cannot be read.
         """
-        files = [("content", (content.name, read_picture("content", content)))]
-        files += [("style", (style.name, read_picture("style", style))) for style in styles]
+        files = _read_files(content, styles)
         fields = {"recipe": recipe.model_dump_json(), "name": name, "priority": str(priority)}
         if webhook_url:
             fields["webhook_url"] = webhook_url
@@ -134,8 +133,7 @@ class Client:
             Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
             InvalidInput: a file cannot be read.
         """
-        files = [("content", (content.name, read_picture("content", content)))]
-        files += [("style", (style.name, read_picture("style", style))) for style in styles]
+        files = _read_files(content, styles)
         given = {name: text for name, text in fields.items() if text}
         data = {"recipe": recipe.model_dump_json(exclude_unset=True), **given}
         headers = {"Idempotency-Key": uuid.uuid4().hex}
@@ -254,6 +252,21 @@ def read_picture(field: str, path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InvalidInput(Problem(field, f"{path} cannot be read: {error.strerror}")) from error
+
+
+def _read_files(content: Path, styles: list[Path]) -> list[tuple[str, tuple[str, bytes]]]:
+    """Return the parts of a request that hold pictures.
+
+    Raises:
+        InvalidInput: a file cannot be read.
+    """
+    named = [("content", content), *(("style", style) for style in styles)]
+    return [(field, (_clean_name(path), read_picture(field, path))) for field, path in named]
+
+
+def _clean_name(path: Path) -> str:
+    """Return a file's name, with question marks for bytes that are no text."""
+    return path.name.encode(errors="replace").decode()
 
 
 def _is_unavailable(response: httpx.Response) -> bool:

@@ -185,7 +185,7 @@ def explore(
     What is not given is the farm's choice. Prints the exploration's id; its page shows the grid.
     """
     recipe = read_recipe(given)
-    fields = {"name": name or content.stem, "cell_size": cell_size, "across": across, "down": down}
+    fields = {"name": name, "cell_size": cell_size, "across": across, "down": down}
     values = {"across_values": across_values, "down_values": down_values}
     farm = _connect(url)
     made = farm.explore(content, list(styles), recipe, fields | values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -257,6 +258,20 @@ def test_jobs_are_waited_for_listed_by_state_tried_again_and_fetched_into_a_fold
     # And the other is fetched once more, beside nothing
     assert run("fetch", street, "-o", str(out), *url).stdout == f"{out / 'street.png'}\n"
     assert len(list(out.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [(b"x" * 200 + b".jpg", "x" * 120), (b"caf\xe9.jpg", "caf?"), ("西湖.jpg".encode(), "西湖")],
+)
+def test_a_photograph_is_sent_whatever_its_file_is_called(
+    served: str, tmp_path: Path, file: bytes, name: str
+) -> None:
+    path = tmp_path / os.fsdecode(file)
+    shutil.copy(SAMPLES / "street.jpg", path)
+    done = CliRunner().invoke(main, ["submit", str(path), BRUSH, "--url", served, *SMALL])
+    assert done.exit_code == 0, done.output
+    assert Client(served).list_jobs()[0]["name"] == name
 
 
 def test_a_grid_is_explored(served: str) -> None:
