@@ -7,10 +7,12 @@ is refused, and the next one gets a fresh child. The web part's threads stay fre
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import signal
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -18,7 +20,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from queue import LifoQueue
-from threading import Event, Timer
+from threading import Event, Lock, Timer
+from time import monotonic
 from typing import IO, Literal
 
 import structlog
@@ -49,6 +52,9 @@ COPIES_OF_FILE = 3
 CPU_SECONDS = 5.0  # of any picture
 CPU_SECONDS_PER_MEGAPIXEL = 0.25  # measured: 0.05
 PATIENCE = 2  # times the processor's time: others use the processor, too
+
+REFUSED_FILES = 1000  # whose refusal is remembered
+REFUSED_SECONDS = 600.0  # a machine under load may take longer than it would later
 
 PIPE_BYTES = 1 << 20  # on Linux; a photograph then takes 12 ms less to get there than by the usual 64 KB
 MAX_HEAD = 30_000  # bytes of an answer's JSON
@@ -97,6 +103,9 @@ class Limits:
         return cls(megapixels, memory, cpu_seconds, float(PATIENCE * cpu_seconds))
 
 
+_Key = tuple[bytes, int, Limits]  # SHA-256 of a file, and what it was held against
+
+
 class Pool:
     """Some child processes, each started when it is first needed, or before by `warm`, and kept;
     threads may share it.
@@ -114,6 +123,7 @@ class Pool:
         self._wait_seconds = wait_seconds
         self._threads = ThreadPoolExecutor(PROCESSES, "decoding")
         self._children = [_Child() for _ in range(PROCESSES)]
+        self._refusals = _Refusals()
         self._idle: LifoQueue[_Child] = LifoQueue()
         for child in self._children:
             self._idle.put(child)
@@ -126,7 +136,7 @@ class Pool:
                 it went beyond the limits.
             Busy: no process was free in time.
         """
-        begun = [self._threads.submit(self._check_one, picture) for picture in pictures]
+        begun = [self._begin(picture) for picture in pictures]
         try:
             for one in begun:
                 yield self._await_result(one)
@@ -148,10 +158,24 @@ class Pool:
         for child in self._children:
             child.end()
 
-    def _check_one(self, picture: CheckRequest) -> Checked:
+    def _begin(self, picture: CheckRequest) -> Future[Checked]:
+        """Queue a picture for a child, unless it was refused lately."""
+        limits = self._limits or _read_limits()
+        key = hashlib.sha256(picture.data).digest(), picture.shortest, limits
+        if not (refusal := self._refusals.find(key, picture.field)):
+            return self._threads.submit(self._check_one, picture, key)
+        refused: Future[Checked] = Future()
+        refused.set_exception(refusal)
+        return refused
+
+    def _check_one(self, picture: CheckRequest, key: _Key) -> Checked:
         child = self._idle.get()  # there are as many as threads
         try:
-            return child.check(picture, self._limits or _read_limits())
+            return child.check(picture, key[-1])
+        except InvalidInput as error:
+            if not child.was_killed:
+                self._refusals.remember(key, error)
+            raise
         finally:
             self._idle.put(child)
 
@@ -170,6 +194,31 @@ class Pool:
         if one.cancel():
             raise Busy()
         return one.result()  # it has begun, and has limits
+
+
+class _Refusals:
+    """The latest refusals, so that a file sent again takes no process; threads may share it."""
+
+    def __init__(self) -> None:
+        # Until when, the error's kind and its message; an error itself would hold the file.
+        self._known: OrderedDict[_Key, tuple[float, type[InvalidInput], str]] = OrderedDict()
+        self._lock = Lock()
+
+    def find(self, key: _Key, field: str) -> InvalidInput | None:
+        """Return the error of a file that was refused lately, under the name that it has now."""
+        with self._lock:
+            known = self._known.get(key)
+        if known is None or known[0] < monotonic():
+            return None
+        return known[1](Problem(field, known[2]))
+
+    def remember(self, key: _Key, error: InvalidInput) -> None:
+        """Remember a refusal for a while, and forget the oldest."""
+        with self._lock:
+            self._known[key] = monotonic() + REFUSED_SECONDS, type(error), error.problems[0].message
+            self._known.move_to_end(key)
+            while len(self._known) > REFUSED_FILES:
+                self._known.popitem(last=False)
 
 
 def _read_limits() -> Limits:
@@ -194,6 +243,9 @@ class _Child:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._limits: Limits | None = None
+        self.was_killed = (
+            False  # from without, in the middle of the latest picture, which is not to blame
+        )
 
     def check(self, picture: CheckRequest, limits: Limits) -> Checked:
         """Check a picture in the child process, started if necessary.
@@ -202,6 +254,7 @@ class _Child:
             NotAPicture, TooLarge, InvalidInput: what is wrong with it.
             FarmError: no process could be started.
         """
+        self.was_killed = False
         process = self.start(limits)
         late = Event()
         try:
@@ -209,6 +262,7 @@ class _Child:
                 answer, thumbnail = _exchange(process, picture, limits)
         except (OSError, EOFError, ValueError) as error:
             ended = _await_exit(process, error)  # before it is killed, which would be all one could see
+            self.was_killed = ended == "SIGKILL" and not late.is_set()
             self.end()
             raise _explain_failure(picture, ended, limits, late.is_set(), error) from error
         if late.is_set():  # the answer came in the last moment

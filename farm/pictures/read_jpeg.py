@@ -23,6 +23,7 @@ PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 LS_FRAME = 0xF7  # of JPEG-LS
 ABOUT = {*range(0xE0, 0xFF)} - {LS_FRAME}  # comments and what programs add
 MOST_SEGMENTS = 50_000  # a picture has some dozen
+MAX_SCANS = 100  # each costs a pass over all pixels; programs write 3 to 20
 PROFILE = b"ICC_PROFILE\0"
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of what has a length, or the end's
 PADDINGS = (b"", bytes(range(254, 0, -1)) * 32)  # the second, without markers, shows where data end
@@ -50,6 +51,8 @@ def open_picture(data: bytes) -> Opened:
     segments = _take_apart(data)
     if not segments.frame or not segments.scans:
         raise ValueError("it ends before the picture begins")
+    if len(segments.scans) > MAX_SCANS:
+        raise Unsupported(f"has {len(segments.scans)} scans; the limit is {MAX_SCANS}; save it anew")
     marker, body = segments.frame
     if marker == LS_FRAME:
         raise Unsupported("is JPEG-LS, which the farm does not read; save it as JPEG or PNG")

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -301,11 +303,51 @@ def test_a_picture_that_takes_too_long_is_refused(make_pool: Callable[..., Pool]
     assert one(pool, SMALL).width == 160
 
 
-def test_a_picture_may_take_so_much_of_a_processor_and_no_more(make_pool: Callable[..., Pool]) -> None:
-    # Given a JPEG of 1 MB whose last scan comes again and again, so that decoding it takes long
+def repeat_last_scan(jpeg: bytes, times: int) -> bytes:
+    return jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xc4") : -2] * times + jpeg[-2:]
+
+
+def test_a_jpeg_of_repeated_scans_is_refused_before_it_is_decoded(
+    make_pool: Callable[..., Pool],
+) -> None:
     whole = save(Image.new("RGB", (3000, 3000)), "JPEG", progressive=True)
-    last = whole[whole.rindex(b"\xff\xc4") : -2]
-    hostile = whole[:-2] + last * (1_000_000 // len(last)) + whole[-2:]
+    pool = make_pool(cpu_seconds=1)
+    with pytest.raises(NotAPicture, match=r"content: has \d+ scans; the limit is 100"):
+        one(pool, repeat_last_scan(whole, 14_000))
+    assert one(pool, whole).width == 3000
+
+
+def test_a_file_that_was_refused_takes_no_process_again(pool: Pool) -> None:
+    # Given a file that was refused, and children that answer nothing any more
+    with pytest.raises(NotAPicture) as first:
+        one(pool, SMALL[:600])
+    stopped(children()[0])
+
+    # Then it is refused in the same words, under the field it comes in now
+    with pytest.raises(NotAPicture) as again:
+        one(pool, SMALL[:600], "style")
+    assert str(again.value) == str(first.value).replace("content", "style")
+    children()[0].send_signal(signal.SIGCONT)
+    assert one(pool, SMALL).width == 160
+
+
+def test_refusals_are_forgotten_after_a_while_and_the_oldest_first(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder_pool, "REFUSED_FILES", 2)
+    bad = [SMALL[:600] + bytes([number]) for number in range(3)]
+    for data in bad:
+        with pytest.raises(NotAPicture):
+            one(pool, data)
+    assert [key[0] for key in pool._refusals._known] == [sha256(data).digest() for data in bad[1:]]
+    key = next(iter(pool._refusals._known))
+    monkeypatch.setattr(decoder_pool, "monotonic", lambda: time.monotonic() + 601)
+    assert pool._refusals.find(key, "content") is None
+
+
+def test_a_picture_may_take_so_much_of_a_processor_and_no_more(make_pool: Callable[..., Pool]) -> None:
+    # Given a large JPEG with as many scans as it may have, so that decoding it takes long
+    hostile = repeat_last_scan(save(Image.new("RGB", (6000, 6000)), "JPEG", progressive=True), 85)
     pool = make_pool(cpu_seconds=1)
 
     with pytest.raises(InvalidInput, match=r"content: cannot be decoded .* 1 s of a processor"):
