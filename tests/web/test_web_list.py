@@ -326,7 +326,7 @@ def test_the_api_tells_of_each_job_what_would_be_done_then_does_it(
     ("change", "field"),
     [
         ({"ids": []}, "ids"),
-        ({"ids": ["0" * 32] * 201}, "ids"),
+        ({"ids": ["0" * 32] * 1001}, "ids"),
         ({"ids": ["../etc"]}, "ids.0"),
         ({"ids": ["0" * 32 + "\n"]}, "ids.0"),
         ({"ids": "all"}, "ids"),
