@@ -241,12 +241,15 @@ def test_a_grid_fills_in_while_one_looks_and_the_best_is_painted_large(
     cells = page.locator(".cell")
     expect(cells).to_have_count(4)
     expect(page.locator("#done")).to_have_text("0 of 4 are finished.")
+    place = cells.first.bounding_box()
 
-    # When its cells are painted, they appear, and the page says so
+    # When its cells are painted, they appear, and the page says so, without a jump
     for number in range(4):
         finish_one(made)
         expect(cells.nth(number).locator("img")).not_to_have_class("not-begun")
-    expect(page.locator(".exploring")).to_have_count(0)
+    expect(page.locator("#done")).to_have_text("4 of 4 are finished.")
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    assert cells.first.bounding_box() == place
 
     # Then the keyboard chooses one, and it is sent at full size
     page.get_by_role("link", name="Choose more painting, strokes × 2").press("Enter")
