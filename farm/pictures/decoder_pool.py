@@ -12,10 +12,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -103,6 +104,7 @@ class Limits:
         return cls(megapixels, memory, cpu_seconds, float(PATIENCE * cpu_seconds))
 
 
+_client: ContextVar[str] = ContextVar("client", default="")
 _Key = tuple[bytes, int, Limits]  # SHA-256 of a file, and what it was held against
 
 
@@ -124,6 +126,7 @@ class Pool:
         self._threads = ThreadPoolExecutor(PROCESSES, "decoding")
         self._children = [_Child() for _ in range(PROCESSES)]
         self._refusals = _Refusals()
+        self._turns = _Turns()
         self._idle: LifoQueue[_Child] = LifoQueue()
         for child in self._children:
             self._idle.put(child)
@@ -152,6 +155,7 @@ class Pool:
     def close(self) -> None:
         """End the children. The pictures they were decoding are refused."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._turns.cancel_all()
         for child in self._children:
             child.kill()
         self._threads.shutdown()
@@ -162,11 +166,23 @@ class Pool:
         """Queue a picture for a child, unless it was refused lately."""
         limits = self._limits or _read_limits()
         key = hashlib.sha256(picture.data).digest(), picture.shortest, limits
-        if not (refusal := self._refusals.find(key, picture.field)):
-            return self._threads.submit(self._check_one, picture, key)
-        refused: Future[Checked] = Future()
-        refused.set_exception(refusal)
-        return refused
+        answer: Future[Checked] = Future()
+        if refusal := self._refusals.find(key, picture.field):
+            answer.set_exception(refusal)
+        else:
+            self._turns.add(_client.get(), _Asked(picture, key, answer))
+            self._threads.submit(self._check_next)
+        return answer
+
+    def _check_next(self) -> None:
+        """Check the next picture of the client whose turn it is."""
+        asked = self._turns.take()
+        if asked is None or not asked.answer.set_running_or_notify_cancel():
+            return
+        try:
+            asked.answer.set_result(self._check_one(asked.picture, asked.key))
+        except BaseException as error:
+            asked.answer.set_exception(error)
 
     def _check_one(self, picture: CheckRequest, key: _Key) -> Checked:
         child = self._idle.get()  # there are as many as threads
@@ -194,6 +210,47 @@ class Pool:
         if one.cancel():
             raise Busy()
         return one.result()  # it has begun, and has limits
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A picture that waits for a process."""
+
+    picture: CheckRequest
+    key: _Key
+    answer: Future[Checked]
+
+
+class _Turns:
+    """Pictures that wait, by client; clients take turns, so that none waits for all of another's.
+
+    Threads may share it.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, deque[_Asked]] = OrderedDict()  # whose turn is next comes first
+        self._lock = Lock()
+
+    def add(self, client: str, asked: _Asked) -> None:
+        """Put a picture behind the others of its client."""
+        with self._lock:
+            self._waiting.setdefault(client, deque()).append(asked)
+
+    def take(self) -> _Asked | None:
+        """Take the first picture of the next client; None: none waits."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            client, own = self._waiting.popitem(last=False)
+            asked = own.popleft()
+            if own:
+                self._waiting[client] = own
+            return asked
+
+    def cancel_all(self) -> None:
+        """Cancel what waits."""
+        while asked := self.take():
+            asked.answer.cancel()
 
 
 class _Refusals:
@@ -446,6 +503,11 @@ def _pool() -> Pool:
 def check(pictures: Sequence[CheckRequest]) -> Generator[Checked]:
     """Check pictures as `Pool.check` does, by the pool that this process keeps."""
     return _pool().check(pictures)
+
+
+def set_client(client: str) -> None:
+    """Set for whom this thread, or context, asks from now on. Clients take turns."""
+    _client.set(client)
 
 
 def warm() -> None:

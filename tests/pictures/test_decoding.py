@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from hashlib import sha256
@@ -315,6 +315,58 @@ def test_a_jpeg_of_repeated_scans_is_refused_before_it_is_decoded(
     with pytest.raises(NotAPicture, match=r"content: has \d+ scans; the limit is 100"):
         one(pool, repeat_last_scan(whole, 14_000))
     assert one(pool, whole).width == 3000
+
+
+def test_clients_take_turns(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given two processes in the middle of a picture, and one client who asks for many more
+    busy, went_on = threading.Semaphore(0), threading.Semaphore(0)
+    order: list[str] = []
+
+    def check(picture: CheckRequest, _key: object) -> decode.Checked:
+        busy.acquire()
+        order.append(picture.field)
+        went_on.release()
+        return decode.Checked(1, 1, b"")
+
+    monkeypatch.setattr(pool, "_check_one", check)
+
+    def ask(client: str, number: int) -> list[decode.Checked]:
+        decoder_pool.set_client(client)
+        named = [CheckRequest(SMALL, f"{client}{at}") for at in range(number)]
+        return list(pool.check(named))
+
+    with ThreadPoolExecutor(2) as clients:
+        many = clients.submit(ask, "many", 8)
+        wait_for(lambda: len(pool._turns._waiting.get("many", ())) == 6, pause=0.01)
+
+        # When another asks for two, then those come before most of the many
+        few = clients.submit(ask, "few", 2)
+        wait_for(lambda: len(pool._turns._waiting.get("few", ())) == 2, pause=0.01)
+        for _ in range(10):
+            busy.release()
+            assert went_on.acquire(timeout=60)
+        assert len(many.result(60)) == 8
+        assert len(few.result(60)) == 2
+    assert max(order.index("few0"), order.index("few1")) <= 6
+
+
+def test_a_closed_pool_keeps_nobody_waiting(make_pool: Callable[..., Pool]) -> None:
+    # Given two processes in the middle of a picture, and two more pictures
+    pool = make_pool()
+    pool.warm()
+    wait_for(lambda: pool._idle.qsize() == len(children()) == 2, pause=0.01)
+    for child in children():
+        stopped(child)
+    pictures = [save(gradient(160, 120 + number), "PNG") for number in range(4)]
+    with ThreadPoolExecutor(4) as clients:
+        asked = [clients.submit(one, pool, picture) for picture in pictures]
+        wait_for(lambda: pool._threads._work_queue.qsize() == 2, pause=0.01)
+
+        # When the pool is closed, all have an answer
+        pool.close()
+        for each in asked:
+            with pytest.raises((InvalidInput, CancelledError)):
+                each.result(60)
 
 
 def test_a_file_that_was_refused_takes_no_process_again(pool: Pool) -> None:

@@ -2,7 +2,7 @@
 take a while; FARM_READ_LIMIT for everything that changes nothing.
 
 Counted in the farm's Redis, so that several web parts count together; in this process's memory while
-that is away.
+that is away. Clients also take turns at having pictures decoded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from flask_limiter import ApplicationLimit, HeaderNames, Limiter
 
+from farm.pictures import decoder_pool
 from farm.settings import settings
 from web.middleware.authentication import OPEN, identify_client
 from web.middleware.headers import SAFE_METHODS
@@ -32,6 +33,7 @@ QUESTIONS = frozenset(
 def init_app(app: Flask) -> None:
     """Count this application's requests. Comes after `authentication`, which identifies clients."""
     wanted, limits = settings(), _list_limits()
+    app.before_request(_set_decoders_client)
     app.after_request(_set_retry_after)  # which runs after the limiter's own, that comes later
     limiter = Limiter(
         identify_client,
@@ -47,6 +49,10 @@ def init_app(app: Flask) -> None:
     )
     if not wanted.read_limit:  # most requests: the limiter need not even begin
         limiter.request_filter(lambda: _is_read() and _is_no_question())
+
+
+def _set_decoders_client() -> None:
+    decoder_pool.set_client(identify_client())
 
 
 def _list_limits() -> list[ApplicationLimit]:
