@@ -165,7 +165,7 @@ def test_a_bad_balance_is_named(balance: str, post_form: Post, nothing_left: Cal
         ({"down": ""}, "down"),
         ({"across": "seed", "down": "seed"}, "down"),
         ({"across": "blend"}, "across"),
-        ({"down": "style_scale", "style_scale": "4"}, "style_scale"),
+        ({"down": "style_scale", "style_scale": "4"}, "down"),
         ({"balance": "9"}, "balance"),
     ],
 )
