@@ -25,6 +25,7 @@ def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, weigh
         running = farm.submit(size=128, iterations=[400])
         waiting = farm.submit(size=64, iterations=[2])
         farm.wait_for_state(running, "running")
+        wait_for(lambda: farm.job(running)["progress"] > 0)
         family = psutil.Process(farm.process.pid).children(recursive=True)
         assert set(farm.children()) == {"valkey-server", "gunicorn", "celery", "workers.janitor"}
         # When someone presses Ctrl-C

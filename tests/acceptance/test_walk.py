@@ -41,7 +41,7 @@ def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) ->
 
     # And the picture that is downloaded is the photograph's shape, new, and carries its recipe
     with page.expect_download() as download:
-        page.locator("a[href$='/result']").first.click()
+        page.get_by_role("link", name="Download PNG").first.click()
     data = download.value.path().read_bytes()
     with Image.open(io.BytesIO(data)) as result:
         assert result.format == "PNG"

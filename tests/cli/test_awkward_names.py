@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from farm import tokens
-from farm.cli import main, remote, wait
+from farm.cli import main, remote, screen, wait
 from farm.cli.client import Client
 from farm.cli.screen import Screen
 from farm.database import sessions
@@ -49,6 +49,8 @@ class FakeFarm(Client):
 @pytest.fixture(autouse=True)
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
+    for each in (screen.console, screen.output):  # made at import, as wide as the terminal was then
+        monkeypatch.setattr(each, "_width", 300)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -64,12 +66,12 @@ def test_a_name_is_shown_as_it_is(name: str, monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_bars_and_lines_of_a_terminal_are_plain_text_too() -> None:
-    screen = Screen(stderr=True)
-    screen._file, screen._force_terminal = io.StringIO(), True
+    terminal = Screen(stderr=True)
+    terminal._file, terminal._force_terminal = io.StringIO(), True
     for name in NAMES:
-        wait.wait_for_all(FakeFarm(name), [FakeFarm(name).job], None, screen)
-        assert make_printable(name) in screen.file.getvalue()  # type: ignore[attr-defined]
-        assert "\x1b[31mred" not in screen.file.getvalue()  # type: ignore[attr-defined]
+        wait.wait_for_all(FakeFarm(name), [FakeFarm(name).job], None, terminal)
+        assert make_printable(name) in terminal.file.getvalue()  # type: ignore[attr-defined]
+        assert "\x1b[31mred" not in terminal.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_list_of_tokens_is_plain_text(database: str) -> None:

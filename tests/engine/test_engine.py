@@ -191,7 +191,7 @@ def test_when_memory_runs_out_a_smaller_plan_goes_on_from_the_same_iteration(
     # Then no iteration is lost, and the plan is a smaller one from there on
     assert [(s.level, s.iteration) for s in steps] == [(s.level, s.iteration) for s in plain]
     assert calls[4] != calls[3] == calls[0]
-    work, size = engine.work(Recipe.parse(QUICK)), (32, 48)
+    work, size = engine.work(Recipe.parse(QUICK)), (2048, 3072)  # where the features are what counts
     assert estimate_peak_bytes(calls[4], work, *size) < estimate_peak_bytes(calls[3], work, *size)
     assert np.abs(steps[-1].picture() - plain[-1].picture()).mean() < 1e-3
 
@@ -217,7 +217,8 @@ def test_a_smaller_plan_moves_the_optimisers_state_out_of_the_cards_memory(
     states = []
     # When four iterations are made
     for step in islice(rendering.run(), 4):
-        states.append({tensor.device.type for tensor in step.checkpoint().tensors.values()})
+        assert step.losses.finite
+        states.append({each.device.type for each in rendering._optimiser.get_tensors().values()})
     # Then the last one's gradient was computed on the card, with the state on the host
     assert states == [{"cpu"}, {"cpu"}, {"cpu"}, {"meta"}]
     assert [plan.offload for plan in calls[:4] + calls[-1:]] == [False] * 4 + [True]

@@ -139,7 +139,7 @@ def test_json_where_a_form_is_expected_says_so(client: FlaskClient) -> None:
 
 
 def test_a_name_of_which_nothing_can_be_seen_is_none(post_api: Callable[..., TestResponse]) -> None:
-    assert post_api(name="\u3164\u200d \u200b").get_json()["name"] == "Untitled"
+    assert post_api(name="\u3164\u200d \u200b").get_json()["name"] == "photo"  # the file's
 
 
 @pytest.mark.postgres

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from web.pages import blueprint
 
-METHODS = ("get", "post", "put", "delete")
+METHODS = ("get", "post", "put", "patch", "delete")
 
 
 @dataclass(frozen=True)
