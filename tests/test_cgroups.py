@@ -1,4 +1,4 @@
-"""What a container may use, as the kernel's files say it: version 2 and 1, nested, with and without a
+"""Limits of a container, as the kernel's files tell them: version 2 and 1, nested, with and without a
 namespace of its own."""
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def set_up(project: Path, *variables: str) -> list[str]:
-    """What Python is asked to do by `make setup`."""
+    """Return the calls of Python that `make setup` makes."""
     (project / "calls").write_text("")
     command = ["make", "setup", "PYTHON=./stub", *variables]
     subprocess.run(command, cwd=project, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""What a worker takes from Redis: tickets, and nothing else, whatever lies in the queue.
+"""Queues of Redis as a worker reads them: tickets, and nothing else, whatever lies there.
 
 A ticket only wakes (`farm/jobs/tickets.py`), and its queue is its class. So each message is replaced by
 a ticket of this worker's own making before Celery reads it: no field of another's can stop the worker,

@@ -6,6 +6,7 @@ up with channels that are zero, which changes nothing.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ class FeatureGradient:
             here += torch.addmm(self.b, band.reshape(-1, C), self.A).view(band.shape)
 
 
-class StyleLoss:
+class StyleLoss(ABC):
     """Distance of a picture's moments to a target's, each layer's a ratio to the target's energy.
 
     Args:
@@ -82,9 +83,9 @@ class StyleLoss:
         self._stacked: tuple[Tensor, Tensor] | None = None
         self._mean, self._gram = (each.clone() for each in self._stack(targets))
 
+    @abstractmethod
     def __call__(self, moments: Mapping[str, Moments]) -> StyleGradients:
         """Return the distances of these moments, by layer, and their gradients."""
-        raise NotImplementedError
 
     def _stack(self, moments: Mapping[str, Moments]) -> tuple[Tensor, Tensor]:
         """Stack the layers' means (b, n) and Gram matrices (b, n, n), until the next call."""

@@ -93,7 +93,7 @@ class Colour:
 
     @property
     def is_srgb(self) -> bool:
-        """Whether samples are sRGB as they are."""
+        """True if samples are sRGB as they are."""
         return not self.profile and self._is_coded_as_srgb
 
     @property

@@ -1,4 +1,4 @@
-"""What `farm render` decodes: less than a file has, unless a checkpoint wants all of it."""
+"""Inputs of `farm render`, decoded: less than a file has, unless a checkpoint wants all of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an iteration asks of a GPU, counted without one."""
+"""Calls, waits and bytes that an iteration asks of a GPU, counted without one."""
 
 from __future__ import annotations
 

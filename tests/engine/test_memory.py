@@ -19,6 +19,7 @@ from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level
 from farm.fleet.estimates import estimate
 from farm.recipe import Recipe
+from farm.recipe.memory_plan import CPU_BASE_BYTES
 from tests.conftest import SAMPLES, load_sample
 from tests.fleet.test_estimate import worker
 
@@ -104,11 +105,13 @@ from farm.cli.render_files import render_files
 from farm.engine import device
 from farm.recipe import Recipe
 device.reset_peak_memory = lambda where: None  # the peak of all, decoding and figures included
+cpu = device.choose()
+libraries = device.read_peak_memory(cpu)
 content, style, output, recipe = sys.argv[1:]
 recipe = Recipe.parse(recipe)
 quiet = lambda given: None
 render_files(Path(content), [Path(style)] * 8, Path(output), recipe, say=quiet, show=quiet)
-print(device.read_peak_memory(device.choose()))
+print(libraries, device.read_peak_memory(cpu))
 """
 
 
@@ -127,9 +130,10 @@ def test_large_paintings_take_no_more_memory_than_was_foretold(
     command = [sys.executable, "-c", RENDER, *files, json.dumps(given)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
 
-    # Then the process held what the estimate says
+    # Then the process held what the estimate says, beside the libraries, of whose files the system maps
+    # more or less, 150 MB apart on one machine
     found = estimate(Recipe.parse(given), *size, [worker()], "vgg16", [(5000, 5000)] * 8)
     assert found is not None
-    # a tenth more; measuring the coverage takes some, too
-    assert int(done.stdout.split()[-1]) <= 1.15 * found.peak_bytes
+    libraries, peak = map(int, done.stdout.split()[-2:])
+    assert peak <= 1.1 * (found.peak_bytes - CPU_BASE_BYTES + libraries)
     assert found.peak_bytes < 1.3e9

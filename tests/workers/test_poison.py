@@ -1,4 +1,4 @@
-"""What lies in the queue and is no ticket: dropped and logged, and the worker goes on."""
+"""Messages in the queue that are no tickets: dropped and logged, and the worker goes on."""
 
 from __future__ import annotations
 
