@@ -17,12 +17,11 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Token
 from farm.database.names import has_visible
+from farm.database.people import NAME_LENGTH, Person, Role, Token
 from farm.errors import InvalidInput, NotFound, Problem
 
 PREFIX = "farm_"  # so that a token that got somewhere it should not be is known for what it is
-NAME_LENGTH = 80
 BYTES = 32
 USE_NOTED_EVERY = timedelta(minutes=1)
 
@@ -39,10 +38,21 @@ def create(session: Session, name: str) -> str:
     token = PREFIX + secrets.token_urlsafe(BYTES)
     try:
         with session.begin_nested():
-            session.add(Token(name=name, sha256=compute_digest(token)))
+            person = _get_or_add_operator(session, name)
+            session.add(Token(name=name, person_id=person.id, sha256=compute_digest(token)))
     except IntegrityError:
         raise InvalidInput(Problem("name", f"{name!r} has a token already; revoke it first")) from None
     return token
+
+
+def _get_or_add_operator(session: Session, name: str) -> Person:
+    """Return the account of this name; a new one is an operator's, as a token alone opens everything."""
+    person = session.scalars(select(Person).where(Person.name == name)).first()
+    if person is None:
+        person = Person(name=name, role=Role.OPERATOR)
+        session.add(person)
+        session.flush()
+    return person
 
 
 def revoke(session: Session, name: str) -> None:

@@ -5,8 +5,8 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import Connection, Enum, text
 
-from farm.database import sessions
-from farm.database.models import Base, UTCTime
+from farm.database import fleet, models, people, sessions  # noqa: F401 - each adds tables
+from farm.database.base import Base, UTCTime
 
 
 def render(kind: str, item: object, _context: object) -> str | Literal[False]:

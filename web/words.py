@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from farm.database.models import Job, State, now
+from farm.database.base import now
+from farm.database.models import Job, State
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
 

@@ -1,28 +1,17 @@
-"""The tables. Only `farm/jobs/states.py` changes a job's state."""
+"""The tables of jobs and what belongs to them. Only `farm/jobs/states.py` changes a job's state."""
 
 from __future__ import annotations
 
 import enum
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    CheckConstraint,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    MetaData,
-    String,
-    TypeDecorator,
-    UniqueConstraint,
-)
-from sqlalchemy import Enum as SQLEnum
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from farm.database.base import Base, make_enum, now
+from farm.database.fleet import TAG_LENGTH
 from farm.database.names import FOLDED_LENGTH, fold
 from farm.recipe.formats import FORMATS, PREVIEW_PIXELS, FileFormat
 from farm.recipe.picture_sizes import PictureSizes, Size
@@ -60,45 +49,6 @@ class WorkClass(enum.StrEnum):
         if size <= 384:
             return cls.PREVIEW
         return cls.STANDARD if size <= 2048 else cls.LARGE
-
-
-def now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(UTC)
-
-
-class UTCTime(TypeDecorator[datetime]):
-    """A moment in UTC; SQLite, which forgets time zones, gives it back with one."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
-
-
-class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(column_0_label)s",
-            "uq": "uq_%(table_name)s_%(column_0_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {datetime: UTCTime(), dict[str, Any]: JSON()}  # noqa: RUF012
-
-
-def _make_enum(kind: type[enum.StrEnum]) -> SQLEnum:
-    """Return a type that stores the value in a string, so that a new member needs no migration."""
-    return SQLEnum(
-        kind,
-        native_enum=False,
-        create_constraint=False,
-        length=16,
-        values_callable=lambda members: [member.value for member in members],
-    )
 
 
 class Upload(Base):
@@ -146,6 +96,9 @@ class Job(Base):
         CheckConstraint("progress >= 0 AND progress <= 1", name="progress_is_a_share"),
         Index("ix_jobs_idempotency_key", "idempotency_owner", "idempotency_key", unique=True),
         Index("ix_jobs_waiting", "state", "work_class", "priority", "created_at"),
+        # What a person has, by state and by day.
+        Index("ix_jobs_owner", "owner_id", "state"),
+        Index("ix_jobs_owner_day", "owner_id", "created_at"),
         # Of lists: each holds all that finding a page or a count asks of it (farm/jobs/lists.py).
         Index("ix_jobs_newest", "exploration_id", "created_at", "id", "name_folded"),
         Index("ix_jobs_of_state", "exploration_id", "state", "created_at", "id", "name_folded"),
@@ -155,14 +108,20 @@ class Job(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
     name: Mapped[str] = mapped_column(String(120))
     name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=_fold_name)  # see `fold`
-    state: Mapped[State] = mapped_column(_make_enum(State), default=State.QUEUED)
-    work_class: Mapped[WorkClass] = mapped_column(_make_enum(WorkClass))
+    state: Mapped[State] = mapped_column(make_enum(State), default=State.QUEUED)
+    work_class: Mapped[WorkClass] = mapped_column(make_enum(WorkClass))
     priority: Mapped[int] = mapped_column(default=0)  # higher goes first
+    tag: Mapped[str | None] = mapped_column(String(TAG_LENGTH))  # only workers that have it take the job
+    # What its smallest plan holds, by kind of device; None: not computed, any worker may try.
+    least_cpu_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    least_cuda_bytes: Mapped[int | None] = mapped_column(BigInteger)
     recipe: Mapped[dict[str, Any]]
     # Whose the key is, see farm/jobs/idempotency.py; None: no key, or one from before owners were kept.
     idempotency_owner: Mapped[str | None] = mapped_column(String(100))
     idempotency_key: Mapped[str | None] = mapped_column(String(200))  # of its owner's making
     request_sha256: Mapped[str | None] = mapped_column(String(64))  # of what was sent with that key
+    # Whose it is; None: everybody's, as all are where there are no accounts.
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("people.id", ondelete="SET NULL"))
     exploration_id: Mapped[str | None] = mapped_column(ForeignKey("explorations.id", ondelete="CASCADE"))
     cell: Mapped[int | None]  # of the exploration's grid, row by row from 0
     look_sha256: Mapped[str | None] = mapped_column(String(64), index=True)  # see Recipe.look
@@ -173,6 +132,7 @@ class Job(Base):
     started_at: Mapped[datetime | None]  # of the latest attempt
     finished_at: Mapped[datetime | None]
     ticket_at: Mapped[datetime | None]  # when a ticket was last sent for it
+    aside_at: Mapped[datetime | None]  # when it last stepped aside for drafts
 
     version: Mapped[int] = mapped_column(default=0)  # grows with all that a page shows of the row
     attempt: Mapped[int] = mapped_column(default=0)  # number of the latest; 0: none yet
@@ -192,6 +152,7 @@ class Job(Base):
     features: Mapped[str | None] = mapped_column(String(32))  # the network that was taken
     metrics: Mapped[dict[str, Any] | None]  # farm.engine.quality.Quality, seconds, peak memory
     error: Mapped[str | None]  # for a person
+    stored_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of its files; None: not known yet
 
     pictures: Mapped[list[JobPicture]] = relationship(
         lazy="selectin",
@@ -282,7 +243,7 @@ class JobPicture(Base):
     __tablename__ = "job_pictures"
 
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-    role: Mapped[PictureRole] = mapped_column(_make_enum(PictureRole), primary_key=True)
+    role: Mapped[PictureRole] = mapped_column(make_enum(PictureRole), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)  # among those of its role, from 0
     upload_sha256: Mapped[str] = mapped_column(ForeignKey("uploads.sha256"), index=True)
     file_name: Mapped[str | None] = mapped_column(
@@ -317,7 +278,7 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     attempt: Mapped[int]
-    state: Mapped[State] = mapped_column(_make_enum(State))
+    state: Mapped[State] = mapped_column(make_enum(State))
     message: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
 
@@ -356,6 +317,7 @@ class Exploration(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
     name: Mapped[str] = mapped_column(String(120))
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("people.id", ondelete="SET NULL"))
     recipe: Mapped[dict[str, Any]]  # what the form said, at the size that is wanted in the end
     across: Mapped[dict[str, Any]]  # farm.explorations.axes.Axis: what varies from column to column
     down: Mapped[dict[str, Any]]  # and from row to row
@@ -397,41 +359,13 @@ class Delivery(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     attempt: Mapped[int]
-    state: Mapped[State] = mapped_column(_make_enum(State))  # that the job came to
+    state: Mapped[State] = mapped_column(make_enum(State))  # that the job came to
     created_at: Mapped[datetime] = mapped_column(default=now)
     status: Mapped[DeliveryStatus] = mapped_column(
-        _make_enum(DeliveryStatus), default=DeliveryStatus.WAITING
+        make_enum(DeliveryStatus), default=DeliveryStatus.WAITING
     )
     # Of the next try, or the end of the sender's claim; None: delivered or given up.
     due_at: Mapped[datetime | None] = mapped_column(default=now, index=True)
     tries: Mapped[int] = mapped_column(default=0)
     answer: Mapped[str | None] = mapped_column(String(200))  # to the latest try, for a person
     delivered_at: Mapped[datetime | None]
-
-
-class Token(Base):
-    """A credential for the API and the pages, where the farm requires one."""
-
-    __tablename__ = "tokens"
-
-    name: Mapped[str] = mapped_column(String(80), primary_key=True)  # whose it is
-    sha256: Mapped[str] = mapped_column(String(64), unique=True)  # the token itself is not kept
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    used_at: Mapped[datetime | None]
-
-
-class Worker(Base):
-    """A process that renders. Seen lately, it is alive."""
-
-    __tablename__ = "workers"
-
-    name: Mapped[str] = mapped_column(String(120), primary_key=True)
-    device: Mapped[str] = mapped_column(String(120))
-    memory_bytes: Mapped[int] = mapped_column(BigInteger)
-    device_kind: Mapped[str] = mapped_column(String(8))  # cpu or cuda
-    itemsize: Mapped[int]  # bytes of an activation, where a recipe leaves precision to the device
-    winograd: Mapped[bool]  # likewise: whether convolutions go after Winograd
-    budget_bytes: Mapped[int] = mapped_column(BigInteger)  # what a rendering may use
-    seconds_per_megapixel: Mapped[float | None]  # of one iteration, measured; None: not yet
-    started_at: Mapped[datetime] = mapped_column(default=now)
-    seen_at: Mapped[datetime] = mapped_column(default=now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from farm.database.models import Worker
+from farm.database.fleet import Worker
 from farm.errors import DoesNotFit
 from farm.recipe import Recipe
 from farm.recipe.levels import Level, compute_levels, count_pixel_iterations

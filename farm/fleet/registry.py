@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Worker
+from farm.database.fleet import Worker
 
 ALIVE_SECONDS = 60  # a worker seen within this is alive
 RETENTION = timedelta(days=1)  # of the row of a worker that is no longer seen

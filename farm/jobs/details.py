@@ -11,7 +11,8 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Attempt, Job, LogLine, LossPoint, State, WorkClass, now
+from farm.database.base import now
+from farm.database.models import Attempt, Job, LogLine, LossPoint, State, WorkClass
 from farm.database.sessions import read_clock
 from farm.errors import NotFound
 from farm.fleet import registry

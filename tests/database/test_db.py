@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from farm.cli import main
 from farm.database import sessions
-from farm.database.models import Worker
+from farm.database.fleet import Worker
 from farm.database.setup import install
 from farm.settings import lock_folder, settings
 from workers.janitor import Janitor

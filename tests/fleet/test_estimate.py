@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import func, select
 
 from farm.database import sessions
-from farm.database.models import Job, Upload, Worker
+from farm.database.fleet import Worker
+from farm.database.models import Job, Upload
 from farm.database.setup import install
 from farm.errors import InvalidInput
 from farm.fleet import registry

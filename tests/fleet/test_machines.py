@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from farm.database import sessions
-from farm.database.models import Worker, now
+from farm.database.base import now
+from farm.database.fleet import Worker
 from farm.fleet import registry
 from tests.jobs.test_jobs import machine
 

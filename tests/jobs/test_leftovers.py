@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import select, update
 
 from farm.database import sessions
-from farm.database.models import Job, Upload, now
+from farm.database.base import now
+from farm.database.models import Job, Upload
 from farm.errors import StorageAway, WrongState
 from farm.jobs import actions, attempts, cleanup, states
 from farm.jobs.states import AttemptRef

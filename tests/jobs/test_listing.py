@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import event, select, update
 
 from farm.database import sessions
-from farm.database.models import Exploration, Job, State, now
+from farm.database.base import now
+from farm.database.models import Exploration, Job, State
 from farm.errors import InvalidInput
 from farm.jobs import lists
 from farm.jobs.lists import ListQuery, Sort

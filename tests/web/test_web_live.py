@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 
 from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
-from farm.database.models import Job, State, now
+from farm.database.base import now
+from farm.database.models import Job, State
 from farm.fleet import registry
 from farm.jobs import attempts, cleanup, states
 from farm.jobs.states import AttemptRef

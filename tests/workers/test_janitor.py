@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
-from farm.database import models, sessions
+from farm.database import sessions
 from farm.database.models import State
 from farm.jobs import attempts, states, tickets
 from farm.settings import settings
@@ -96,7 +96,7 @@ def test_a_clock_that_is_set_anew_loses_no_job(
 
 def models_now(moment: datetime) -> datetime:
     """A moment of the database, with its zone."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=models.now().tzinfo)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def test_a_farm_that_slept_loses_no_job(rounds: Rounds) -> None:

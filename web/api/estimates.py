@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from farm.database import sessions
-from farm.database.models import Worker
+from farm.database.fleet import Worker
 from farm.errors import InvalidInput
 from farm.fleet import registry
 from farm.fleet.estimates import estimate

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from flask import url_for
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from farm.database.models import Job, State, Worker
+from farm.database.fleet import Worker
+from farm.database.models import Job, State
 from farm.fleet.estimates import Estimate
 from farm.jobs import details
 from farm.jobs.bulk import Action, Outcome

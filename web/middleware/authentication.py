@@ -15,7 +15,7 @@ from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
 from farm import tokens
 from farm.database import sessions
-from farm.database.models import Token
+from farm.database.people import Token
 from farm.settings import settings
 from web.middleware.headers import SAFE_METHODS, get_own_address
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, render_template
 
 from farm.database import sessions
-from farm.database.models import Worker
+from farm.database.fleet import Worker
 from farm.fleet import registry
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
