@@ -14,6 +14,7 @@ FarmError
 │       └── OutOfMemory          it had seemed to fit
 ├── Busy                    503  too many pictures at once
 ├── StorageAway             503  the storage does not take or give files
+├── NoRoom                  507  a disk is nearly full; nothing new is taken
 ├── AttemptLost                  another attempt owns the job now; stop at once
 └── DatabaseOutOfDate            migrations and tables disagree
     └── NoFarm                   there is no database where this command looks for it
@@ -111,6 +112,12 @@ class StorageAway(FarmError):
     """The storage does not take or give files."""
 
     status = 503
+
+
+class NoRoom(FarmError):
+    """The farm's disk is nearly full."""
+
+    status = 507
 
 
 class AttemptLost(FarmError):

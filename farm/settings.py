@@ -150,6 +150,16 @@ class Settings(BaseSettings):
         description="Where pictures lie: `file:///folder`, or `s3://bucket/prefix` (extra `s3`); "
         "when unset, a folder in `FARM_HOME`.",
     )
+    disk_reserve_gb: float = Field(
+        default=1,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        validation_alias="FARM_DISK_RESERVE_GB",
+        description="Free space below which the farm takes no new pictures, on the disk of "
+        "`FARM_STORAGE` or a SQLite database, GB; of a small disk a quarter at most; 0: it takes them "
+        "to the end.",
+    )
     s3_access_key: Secret = Field(
         validation_alias="AWS_ACCESS_KEY_ID",
         description="Name of the key to an `s3://` storage; when unset, wherever boto finds one.",

@@ -240,6 +240,21 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def find_local_folder(url: str) -> Path | None:
+    """Return the folder of a storage on this machine; None: it is elsewhere."""
+    return Path(url.removeprefix("file://")) if _is_local(url) else None
+
+
+def format_bytes(count: float) -> str:
+    """Return bytes as a person counts them: `12 kB`, `512 MB`, `1.5 GB`, `80 GB`, `2.1 TB`."""
+    if count < 999.5e3:
+        return f"{count / 1e3:.0f} kB"
+    if count < 999.5e6:
+        return f"{count / 1e6:.0f} MB"
+    unit, size = ("GB", 1e9) if count < 999.5e9 else ("TB", 1e12)
+    return f"{count / size:.1f} {unit}" if count < 9.95 * size else f"{count / size:.0f} {unit}"
+
+
 def _is_local(url: str) -> bool:
     return "://" not in url or url.startswith("file://")
 

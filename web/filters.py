@@ -7,8 +7,10 @@ from typing import Any
 
 from flask import Flask
 
+from farm.database.disk import describe_shortage
 from farm.database.models import DeliveryStatus, State
 from farm.recipe.recipe import format_value
+from farm.storage import format_bytes
 from farm.webhooks import destinations
 from web import words
 from web.files import build_file_url, build_picture_url, build_preview_url
@@ -21,7 +23,7 @@ FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "percent": words.format_percent,
     "tenths_painted": words.describe_tenths,
     "ago": words.format_age,
-    "gigabytes": words.format_bytes,
+    "gigabytes": format_bytes,
     "rfc3339": words.to_rfc3339,
     "typed": format_value,
     "picture_url": build_picture_url,
@@ -36,4 +38,5 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters.update(FILTERS)
     app.add_template_global(words.format_short_need, "short_need")
     app.add_template_global(get_own_address, "own_address")
+    app.add_template_global(describe_shortage, "shortage")
     app.jinja_env.globals.update(STATES=words.STATES, State=State, DeliveryStatus=DeliveryStatus)

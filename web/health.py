@@ -6,7 +6,8 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import SQLAlchemyError
 
-from farm.database import reserve, sessions
+from farm.database import disk, sessions
+from farm.database.disk import Room
 from farm.fleet import registry
 
 blueprint = Blueprint("health", __name__)
@@ -16,14 +17,14 @@ blueprint = Blueprint("health", __name__)
 def check_health() -> ResponseReturnValue:
     """Report whether the database answers and there is room on the disk, and how many workers are alive.
 
-    No worker is no illness; on a full disk jobs can still be cancelled and deleted, so it is no 503.
+    No worker is no illness; on a full disk jobs can still be cancelled and deleted, on one that is
+    nearly full those under way go on, so neither is a 503.
     """
     try:
         with sessions.read_session() as session:
             workers = len(registry.list_alive(session))
     except SQLAlchemyError:
         return jsonify(status="unavailable", database="unavailable", workers=None), 503
-    disk = "full" if reserve.is_disk_full() else "ok"
-    return jsonify(
-        status="ok" if disk == "ok" else "disk full", database="ok", disk=disk, workers=workers
-    )
+    room = disk.find_room()
+    status = "ok" if room is Room.OK else f"disk {room.value}"
+    return jsonify(status=status, database="ok", disk=room.value, workers=workers)

@@ -11,6 +11,7 @@ from farm.database.base import now
 from farm.database.models import Job, State
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
+from farm.storage import format_bytes
 
 STATES = {
     State.QUEUED: "Waiting",
@@ -77,13 +78,6 @@ def format_age(moment: datetime) -> str:
             count = int(seconds // size)
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
     return "just now"
-
-
-def format_bytes(count: float) -> str:
-    """Return bytes as a person counts memory: `512 MB`, `80 GB`."""
-    if count < 1e9:
-        return f"{count / 1e6:.0f} MB"
-    return f"{count / 1e9:.1f} GB" if count < 1e10 else f"{count / 1e9:.0f} GB"
 
 
 def format_pixels(width: int, height: int) -> str:

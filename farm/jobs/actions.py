@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy.orm import Session
 
-from farm.database import reserve, sessions
+from farm.database import disk, reserve, sessions
 from farm.database.models import Job
 from farm.errors import InvalidInput, NotFound, Problem
 from farm.jobs import cleanup, states
@@ -44,7 +44,9 @@ def retry(job_id: str, send: Callable[[Job], bool] = wake) -> Job:
     Raises:
         NotFound: no such job.
         WrongState: it has neither failed nor been cancelled.
+        NoRoom: the farm's disk is nearly full.
     """
+    disk.check_room()
     with sessions.write_session() as session:
         job = states.retry(session, job_id)
     send(job)

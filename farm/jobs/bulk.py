@@ -13,7 +13,7 @@ from sqlalchemy.orm import raiseload
 
 from farm.database import sessions
 from farm.database.models import Job, State
-from farm.errors import InvalidInput, NotFound, Problem, WrongState
+from farm.errors import InvalidInput, NoRoom, NotFound, Problem, WrongState
 from farm.jobs import actions
 from farm.jobs.tickets import TicketBatch
 
@@ -27,6 +27,7 @@ FINISHED = "already finished"
 NOT_ENDED = "not ended yet"
 CANCEL_FIRST = "not ended yet; cancel first"
 CHANGING = "just changing; look again"
+NO_ROOM = "held back, as the farm's disk is nearly full"
 
 
 class Action(enum.StrEnum):
@@ -74,7 +75,7 @@ def carry_out(action: Action, ids: Sequence[str]) -> list[Outcome]:
     """
     act = _choose_action(action)
     return [
-        planned if planned.refusal else _carry_out_one(action, act, planned.job_id)
+        planned if planned.refusal else _carry_out_one(action, act, planned)
         for planned in plan(action, ids)
     ]
 
@@ -107,9 +108,11 @@ def _explain_refusal(action: Action, state: State) -> str | None:
     return None if state.ended else CANCEL_FIRST
 
 
-def _carry_out_one(action: Action, act: Callable[[str], Job], job_id: str) -> Outcome:
+def _carry_out_one(action: Action, act: Callable[[str], Job], planned: Outcome) -> Outcome:
     try:
-        return Outcome(job_id, act(job_id))
+        return Outcome(planned.job_id, act(planned.job_id))
     except (NotFound, WrongState):  # it has changed since it was looked at
-        (now,) = plan(action, [job_id])
+        (now,) = plan(action, [planned.job_id])
         return now if now.refusal else replace(now, refusal=CHANGING)
+    except NoRoom:
+        return replace(planned, refusal=NO_ROOM)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from farm.database import sessions
+from farm.database import disk, sessions
 from farm.database.models import Job, Upload
 from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
@@ -55,6 +55,7 @@ def submit(
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
         KeyReused: the key or the id came before, with another request.
+        NoRoom: the farm's disk is nearly full.
     """
     options = [name.encode(), b"%d" % priority]
     if webhook_url:  # without one the parts are what they were before there were any
@@ -114,11 +115,13 @@ class Submission:
         name: str,
         file_names: Sequence[str | None] = (),
     ) -> Submission:
-        """Check name, pictures and recipe, and that some worker has memory enough.
+        """Check that there is room, name, pictures and recipe, and that some worker has memory enough.
 
         Raises:
             InvalidInput and its kin: the first field that is wrong.
+            NoRoom: the farm's disk is nearly full.
         """
+        disk.check_room()
         name = check_name(name)
         names = [clean_file_name(each) for each in file_names]
         _check_number_of_styles(styles)

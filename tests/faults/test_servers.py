@@ -151,7 +151,7 @@ def test_the_databases_disk_is_full_for_a_while(tmp_path: Path, undisturbed: lis
 
 
 def refused(farm: RunningFarm) -> bool:
-    """A submission gets the words and the status of a database that is away."""
+    """A submission gets the words and the status of a disk that is full."""
     files = sample_files()
     response = farm.api("POST", "/jobs", files=files, data={"recipe": '{"size": 64}'})
-    return response.status_code == 503 and "database" in response.json()["detail"]
+    return response.status_code == 507 and "disk is full" in response.json()["detail"]

@@ -9,7 +9,8 @@ STREAMS_FULL = {503: "As many streams as there may be."}
 ID_TAKEN = {409: "There is a job with this id, of another request."}
 KEY_TAKEN = {409: "The idempotency key came before, with another request."}
 BAD_JSON = {400: "Not JSON."} | OTHER_SITE
-BAD_SUBMISSION = OTHER_SITE | {413: "Too large.", 415: "Not a picture.", 422: "Not valid."}
+NO_ROOM = {507: "The farm's disk is nearly full."}
+BAD_SUBMISSION = OTHER_SITE | {413: "Too large.", 415: "Not a picture.", 422: "Not valid."} | NO_ROOM
 
 ACCEPTED = "Accepted; it waits for a worker."
 DELETED = "It is gone, with its pictures."

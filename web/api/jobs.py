@@ -215,7 +215,9 @@ def cancel(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id:job_id>/retry")
 @blueprint.output(JobOut)
-@blueprint.doc(responses=answers.NO_JOB | {409: "It has neither failed nor been cancelled."})
+@blueprint.doc(
+    responses=answers.NO_JOB | answers.NO_ROOM | {409: "It has neither failed nor been cancelled."}
+)
 def retry(job_id: str) -> Response:
     """Let a failed or cancelled job wait again."""
     return _respond(actions.retry(job_id))

@@ -23,7 +23,7 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
-from farm.errors import Busy, FarmError, InvalidInput, Problem, StorageAway
+from farm.errors import Busy, FarmError, InvalidInput, NoRoom, Problem, StorageAway
 from farm.recipe import recipe
 from farm.recipe.json_limits import MAX_BYTES
 from farm.settings import settings
@@ -56,6 +56,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(OperationalError, _handle_database_away)
     app.register_error_handler(StorageAway, _handle_storage_away)
     app.register_error_handler(Busy, _handle_busy)
+    app.register_error_handler(NoRoom, _handle_no_room)
     app.register_error_handler(RecursionError, _handle_recursion)
     app.register_error_handler(Exception, _handle_unexpected)
 
@@ -162,6 +163,11 @@ def _handle_storage_away(error: StorageAway) -> Response:
 def _handle_busy(error: Busy) -> Response:
     log.warning("busy", path=request.path)
     return _respond_unavailable(str(error))
+
+
+def _handle_no_room(error: NoRoom) -> Response:
+    log.warning("no room", path=request.path)
+    return _respond(error.status, str(error))
 
 
 def _handle_recursion(error: RecursionError) -> Response:

@@ -15,7 +15,7 @@ from werkzeug.datastructures import FileStorage
 
 from farm.database import sessions
 from farm.database.models import Job, Upload
-from farm.errors import InvalidInput, NotFound, Problem
+from farm.errors import InvalidInput, NoRoom, NotFound, Problem
 from farm.explorations import grids
 from farm.jobs import states
 from farm.jobs.idempotency import FORM, Key, compute_digest
@@ -94,6 +94,9 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
     except InvalidInput as error:
         log.info("form refused", problems=[problem.field for problem in error.problems])
         return _render_form(form, kept, show_problems(form, error.problems)), error.status
+    except NoRoom as error:
+        log.warning("no room for a form")
+        return _render_form(form, kept, [("", str(error))]), error.status
     if request.headers.get("X-Requested-With") == BY_SCRIPT:
         return "", 201, {"Location": place}
     return redirect(place, 303)
