@@ -41,7 +41,7 @@ def settings_table() -> Iterator[str]:
     for field in Settings.model_fields.values():
         variable = str(field.validation_alias)
         name = f"`{variable}`, `{variable}_FILE`" if SECRET in field.metadata else f"`{variable}`"
-        default = "" if field.default is PydanticUndefined else field.default
+        default = "" if field.default in (PydanticUndefined, None) else field.default
         shown = "off" if default is False else str(default)
         yield _row(name, _code(shown), _values(properties[variable]), field)
 

@@ -27,7 +27,6 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 MAX_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 A_WEEK = 7 * 24 * 3600  # s
 MIN_SECRET = 16  # characters of a secret that signs
 HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # in lower case
@@ -203,10 +202,48 @@ class Settings(BaseSettings):
         description="How many proxies in front add to `X-Forwarded-For` and `X-Forwarded-Proto`; "
         "`X-Forwarded-Prefix` is believed, too.",
     )
-    require_token: bool = Field(
-        default=False,
+    require_token: bool | None = Field(
+        default=None,
         validation_alias="FARM_REQUIRE_TOKEN",
-        description="`1`: programs send a token, people sign in with one.",
+        description="`1`: programs send a token, people sign in; `0`: whoever reaches the farm may do "
+        "everything. When unset, `1` if `HOST` is more than loopback.",
+    )
+    shared: bool | None = Field(
+        default=None,
+        validation_alias="FARM_SHARED",
+        description="`1`: all see and change all jobs; `0`: users their own. When unset, `0`, which is "
+        "noticed as soon as there are accounts of the role `user`.",
+    )
+    quota_running: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        validation_alias="FARM_QUOTA_RUNNING",
+        description="Jobs of one person that are rendered at once, unless the account has a limit of "
+        "its own; 0: no limit.",
+    )
+    quota_waiting: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        validation_alias="FARM_QUOTA_WAITING",
+        description="Jobs of one person that wait, likewise.",
+    )
+    quota_megapixels_a_day: float = Field(
+        default=0,
+        ge=0,
+        le=1_000_000_000,
+        allow_inf_nan=False,
+        validation_alias="FARM_QUOTA_MEGAPIXELS_A_DAY",
+        description="Megapixels of all pictures that one person submits in a day (UTC), likewise.",
+    )
+    quota_storage_gb: float = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        validation_alias="FARM_QUOTA_STORAGE_GB",
+        description="GB that one person's pictures and uploads take, likewise.",
     )
     session_secret: Secret = Field(
         validation_alias="FARM_SECRET_KEY",
@@ -483,13 +520,15 @@ class Settings(BaseSettings):
         """Point what is not set into `home`, and PostgreSQL at the driver that is installed."""
         home = self.home.resolve()
         database = _add_password(_name_driver(self.database_url), self.database_password)
-        filled = {
+        filled: dict[str, Any] = {
             "home": home,
             "weights_dir": self.weights_dir.resolve(),
             "database_url": database or f"sqlite:///{quote(str(home / 'farm.db'))}",
             "redis_url": _add_password(self.redis_url, self.redis_password),
             "storage": self.storage or f"file://{home / 'storage'}",
         }
+        if self.require_token is None:
+            filled["require_token"] = not is_loopback(self.host)
         for name, value in filled.items():
             object.__setattr__(self, name, value)
         return self
@@ -506,7 +545,7 @@ class Settings(BaseSettings):
         own = {*loopback, re.sub(r":[0-9]+$", "", public)} - {""}
         if self.trusted_hosts:
             return frozenset({*_split_list(self.trusted_hosts), *own})
-        return frozenset(own) if self.host in LOOPBACK else None
+        return frozenset(own) if is_loopback(self.host) else None
 
     @property
     def public_path(self) -> str:
@@ -669,6 +708,14 @@ def _is_host(text: str) -> bool:
     except ValueError:
         return HOST_NAME.fullmatch(text.lower()) is not None
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Check whether an address or a host's name is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _parse_network(entry: str) -> Network | None:

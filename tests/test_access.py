@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner, Result
 
-from farm import tokens
 from farm.cli import main
 from farm.database import schema, sessions
+from farm.people import tokens
 from tests.conftest import fresh_settings
 
 LINE = 200  # columns

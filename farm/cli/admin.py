@@ -7,11 +7,11 @@ import sys
 import click
 from rich.table import Table
 
-from farm import tokens
 from farm.cli.root import main
 from farm.cli.screen import console, output
 from farm.database import schema, sessions
 from farm.errors import NoFarm
+from farm.people import tokens
 from farm.recipe.recipe import AUTOMATIC, Features, list_values
 from farm.settings import settings
 

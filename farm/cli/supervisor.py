@@ -35,7 +35,7 @@ from farm.database.setup import install
 from farm.jobs import states
 from farm.prctl import end_with_parent
 from farm.recipe.recipe import AUTOMATIC
-from farm.settings import LOOPBACK, Settings, settings
+from farm.settings import Settings, is_loopback, settings
 
 LONGEST_BACK_OFF = 30.0  # s
 STEADY_SECONDS = 60.0  # of life, after which a child's back-off is reset
@@ -336,7 +336,7 @@ def _wait_for_web(config: Settings, stop: list[int]) -> None:
 def _print_summary(config: Settings, children: list[Child]) -> None:
     if config.log_format == "console":
         console.print(_build_summary(config, children))
-    if config.host not in LOOPBACK and not config.require_token:
+    if not is_loopback(config.host) and not config.require_token:
         _report(
             "Whoever reaches this machine can use the farm. FARM_REQUIRE_TOKEN=1 asks a token.", "yellow"
         )

@@ -25,6 +25,7 @@ from farm.jobs import actions
 from farm.jobs.idempotency import Key, Request, submit_once
 from farm.jobs.submit import Submission
 from farm.jobs.tickets import TicketBatch
+from farm.people.visitors import NO_EXPLORATION
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import PictureSizes
 from farm.recipe.recipe import LONGEST_NAME, get_title
@@ -188,7 +189,7 @@ def get(exploration_id: str) -> Exploration:
         query = _select_with_cells().where(Exploration.id == exploration_id)
         found: Exploration | None = session.scalars(query).one_or_none()
     if found is None:
-        raise NotFound("There is no exploration with this id; perhaps it was deleted.")
+        raise NotFound(NO_EXPLORATION)
     return found
 
 

@@ -18,6 +18,7 @@ from farm.errors import NotFound
 from farm.fleet import registry
 from farm.fleet.estimates import Estimate, estimate
 from farm.jobs.states import get
+from farm.people.visitors import NO_JOB
 from farm.recipe import Recipe
 from farm.settings import settings
 
@@ -123,7 +124,7 @@ def read_version(job_id: str) -> str | None:
     """
     row = sessions.read_one(VERSION, job_id=job_id)
     if row is None:
-        raise NotFound("There is no job with this id; perhaps it was deleted.")
+        raise NotFound(NO_JOB)
     if depends_on_others(row.state, row.eta_seconds) or _is_silent(row.lease_until, now()):
         return None
     return f"{row.created_at.timestamp():.6f}.{row.attempt}.{row.version}"

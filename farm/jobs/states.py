@@ -32,6 +32,7 @@ from farm.database.models import (
 from farm.database.names import fold
 from farm.database.sessions import read_clock
 from farm.errors import AttemptLost, NotFound, WrongState
+from farm.people.visitors import NO_JOB
 from farm.recipe import Recipe
 from farm.settings import settings
 
@@ -432,5 +433,5 @@ def get(session: Session, job_id: str, *, bare: bool = False) -> Job:
         query = query.options(lazyload(Job.pictures))
     job = session.scalars(query).unique().one_or_none()
     if job is None:
-        raise NotFound("There is no job with this id; perhaps it was deleted.")
+        raise NotFound(NO_JOB)
     return job

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from farm import tokens
 from farm.cli import main, remote, screen, wait
 from farm.cli.client import Client
 from farm.cli.screen import Screen
@@ -17,6 +16,7 @@ from farm.database import sessions
 from farm.database.names import has_visible, make_printable
 from farm.database.people import Person, Token
 from farm.errors import InvalidInput
+from farm.people import tokens
 from tests.web.bad_pictures import photo
 
 MARKUP = "[/] [red]x[/red] [link=http://evil.example]y[/link] :smile: [/b"

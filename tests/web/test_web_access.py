@@ -13,10 +13,10 @@ from playwright.sync_api import Page, expect
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from farm import tokens
 from farm.cli.client import Client, Refused
 from farm.database import sessions
 from farm.database.models import Job, State
+from farm.people import tokens
 from tests.conftest import fresh_settings
 from web import create_app
 from web.middleware.authentication import BY_PERSON

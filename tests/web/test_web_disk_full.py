@@ -12,11 +12,11 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from farm import tokens
 from farm.database import reserve, sessions
 from farm.database.disk import Room, find_room, list_disks
 from farm.database.models import Job, State
 from farm.database.setup import install
+from farm.people import tokens
 from farm.storage import storage
 from tests.conftest import fresh_settings
 from tests.faults.disk import full, small_disk

@@ -9,10 +9,10 @@ import pytest
 from flask.testing import FlaskClient
 
 from benchmarks.testbed.processes import redis_server
-from farm import tokens
 from farm.cli.client import Client
 from farm.database import sessions
 from farm.database.models import Job
+from farm.people import tokens
 from tests.conftest import fresh_settings
 from web import create_app
 

@@ -55,7 +55,7 @@ def test_pages_of_the_public_address_are_the_farms_whatever_host_the_proxy_sends
 
 @pytest.mark.usefixtures("home")
 def test_a_host_without_its_port_is_taken_behind_a_proxy_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    page, known = "http://farm.local:8080", {"HOST": "0.0.0.0"}
+    page, known = "http://farm.local:8080", {"HOST": "0.0.0.0", "FARM_REQUIRE_TOKEN": "0"}
     status, reason = ask(farm_with(monkeypatch, **known), page, Host="farm.local")
     assert status == 403
     assert page in reason

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from farm import tokens
 from farm.database import sessions
 from farm.database.models import State
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
 from farm.fleet import registry
+from farm.people import tokens
 from farm.recipe import Recipe
 from farm.webhooks import deliveries
 from farm.webhooks.deliveries import Answer

@@ -1,8 +1,16 @@
-"""Authentication, where FARM_REQUIRE_TOKEN is set: programs by their bearer token (RFC 6750), people by
-signing in with theirs once. Only the sign-in page, the static files and /healthz are open to all.
+"""Authentication, where the farm asks for tokens: programs by their bearer token (RFC 6750), people by
+signing in once. Only the sign-in page, the static files and /healthz are open to all.
+
+Each request has a visitor (`get_visitor`). An address that names a job or an exploration, by `<job_id>`
+or `<exploration_id>`, answers 404 to whoever may not see it, before its view begins; what is for
+operators alone is decorated with `require_operator` and answers 403.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import structlog
 from flask import Flask, Response, current_app, g, redirect, request, session, url_for
@@ -13,9 +21,10 @@ from limits.strategies import FixedWindowRateLimiter
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
-from farm import tokens
 from farm.database import sessions
 from farm.database.people import Token
+from farm.people import tokens, visitors
+from farm.people.visitors import ANYBODY, Visitor
 from farm.settings import settings
 from web.middleware.headers import SAFE_METHODS, get_own_address
 
@@ -27,7 +36,11 @@ BY_PROGRAM = "Send a token of this farm as `Authorization: Bearer ...`; its oper
 BY_PERSON = "Sign in first, in another tab if there is something on this one to keep; then try again."
 WRONG = "This token is not, or no longer, one of this farm's."
 WRONG_TOKENS = parse("20 per minute")  # of one address, that are looked at and logged
+OPERATORS_ONLY = "This is for the farm's operators. Ask one of them to do it."
 TOO_MANY_WRONG = "Too many wrong tokens came from your address. Wait a minute; a right one is taken."
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 log = structlog.get_logger()
 
@@ -38,6 +51,7 @@ def init_app(app: Flask) -> None:
     if not settings().require_token:
         return
     app.before_request(_admit)
+    app.before_request(_hide_jobs_of_others)
     app.after_request(_keep_out_of_caches)
     with sessions.read_session() as reader:
         if not tokens.list_all(reader):
@@ -45,14 +59,37 @@ def init_app(app: Flask) -> None:
 
 
 def identify_client() -> str:
-    """Return who asks, for limits: the name of the token, or the address."""
-    return f"token {g.token}" if "token" in g else f"address {request.remote_addr}"
+    """Return who asks, for limits: the person, whichever token it is, or the address."""
+    person_id = get_visitor().person_id
+    return f"address {request.remote_addr}" if person_id is None else f"person {person_id}"
+
+
+def get_visitor() -> Visitor:
+    """Return who asks; anybody, who may do everything, where the farm asks for no token."""
+    visitor: Visitor = g.get("visitor", ANYBODY)
+    return visitor
 
 
 def get_token_name() -> str | None:
     """Return the name of the token that this request showed; None: the farm asks for none."""
     name: str | None = g.get("token")
     return name
+
+
+def require_operator(view: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a view that is for operators alone.
+
+    Raises:
+        Forbidden: by the view, to a user.
+    """
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not get_visitor().is_operator:
+            raise Forbidden(OPERATORS_ONLY)
+        return view(*args, **kwargs)
+
+    return guarded
 
 
 def _admit() -> ResponseReturnValue | None:
@@ -65,18 +102,32 @@ def _admit() -> ResponseReturnValue | None:
         return None
     sent = _read_bearer()
     if sent is not None:
-        token = _find_token(tokens.compute_digest(sent))
-        if token is None:
+        found = _find_visitor(tokens.compute_digest(sent))
+        if found is None:
             note_wrong_token()
             raise Unauthorized(WRONG, www_authenticate=_build_challenge("invalid_token"))
     else:
-        token = _find_token(session.get(SIGNED_IN))
-        if token is None:
+        found = _find_visitor(session.get(SIGNED_IN))
+        if found is None:
             return _ask()
         _check_own_page()
+    token, g.visitor = found
     g.token = token.name
     tokens.note_use(token)
     return None
+
+
+def _hide_jobs_of_others() -> None:
+    """Hide what this visitor may not see, wherever an address names it.
+
+    Raises:
+        NotFound: it is another person's job or exploration.
+    """
+    named = request.view_args or {}
+    if job_id := named.get("job_id"):
+        visitors.check_job(get_visitor(), job_id)
+    if exploration_id := named.get("exploration_id"):
+        visitors.check_exploration(get_visitor(), exploration_id)
 
 
 def note_wrong_token() -> None:
@@ -104,11 +155,13 @@ def _read_bearer() -> str | None:
     return given.token if given and given.type == "bearer" else None
 
 
-def _find_token(sha256: str | None) -> Token | None:
+def _find_visitor(sha256: str | None) -> tuple[Token, Visitor] | None:
+    """Return the token of this digest and whose it is; None: there is none, or it was revoked."""
     if sha256 is None:
         return None
     with sessions.read_session() as reader:
-        return tokens.find_by_digest(reader, sha256)
+        found = tokens.find_with_person(reader, sha256)
+    return None if found is None else (found[0], Visitor.from_rows(*found))
 
 
 def _ask() -> ResponseReturnValue:

@@ -20,12 +20,14 @@ from farm.explorations import grids
 from farm.jobs import states
 from farm.jobs.idempotency import FORM, Key, compute_digest
 from farm.jobs.submit import submit
+from farm.people.visitors import NO_JOB, check_job
 from farm.recipe import Recipe
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import settings
 from farm.storage import storage
 from web import samples
 from web.api.requests import read_whole_number
+from web.middleware.authentication import get_visitor
 from web.pages import blueprint
 from web.pages.form import (
     KEPT,
@@ -111,7 +113,8 @@ def _load_kept_job(job_id: str) -> Job | None:
     if not job_id:
         return None
     if not JOB_ID.fullmatch(job_id):
-        raise NotFound("There is no job with this id.")
+        raise NotFound(NO_JOB)
+    check_job(get_visitor(), job_id)
     with sessions.read_session() as session:
         return states.get(session, job_id)
 

@@ -10,8 +10,8 @@ from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField
 
-from farm import tokens
 from farm.database import sessions
+from farm.people import tokens
 from farm.settings import settings
 from web.middleware.authentication import SIGNED_IN, WRONG, note_wrong_token
 from web.pages import blueprint

@@ -75,6 +75,13 @@ def find_by_digest(session: Session, sha256: str) -> Token | None:
     return session.scalars(select(Token).where(Token.sha256 == sha256)).first()
 
 
+def find_with_person(session: Session, sha256: str) -> tuple[Token, Person] | None:
+    """Return the same, with the person whose it is."""
+    query = select(Token, Person).join(Person, Person.id == Token.person_id)
+    row = session.execute(query.where(Token.sha256 == sha256)).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
 def note_use(token: Token) -> None:
     """Record the time of the token's last use, to the minute."""
     with sessions.read_session() as session:
