@@ -95,6 +95,7 @@ def render(claim: Claim, on_progress: Callable[[], None]) -> ExitStatus | None:
         logger.info("finished")
     except AttemptLost:
         logger.warning("attempt lost; another owns the job, or it is gone")
+        _write_end(attempt, lambda s: states.mark_asleep(s, attempt))
     except Interrupted as stop:
         _end_interrupted(attempt, stop.state)
         logger.info("stopped", state=stop.state.value)

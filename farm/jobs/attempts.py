@@ -1,4 +1,6 @@
-"""The writes of a running attempt. Each names the attempt and is refused once that is stale."""
+"""The writes of a running attempt. Each names the attempt and is refused once that is stale. The first
+one after a sleep, in which the attempt was taken for lost, takes the job back if nobody has it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import Event, Job, LogLine, LossPoint, State
 from farm.errors import AttemptLost
-from farm.jobs.states import HELD, AttemptRef, compute_lease_end, read_state
+from farm.jobs.states import HELD, AttemptRef, compute_lease_end, read_state, reclaim
 
 
 @dataclass(frozen=True)
@@ -141,5 +143,9 @@ def _write(session: Session, attempt: AttemptRef, *, shown: bool = True, **value
         Job.attempt == attempt.number,
         Job.state.in_(HELD),
     )
-    if not sessions.execute_count(session, mine.values({"attempt": attempt.number} | values)):
+    written = mine.values({"attempt": attempt.number} | values)
+    if sessions.execute_count(session, written):
+        return
+    if not reclaim(session, attempt):
         raise AttemptLost()
+    sessions.execute_count(session, written)

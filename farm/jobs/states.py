@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import Update, case, delete, func, select, update
 from sqlalchemy.orm import Session, lazyload
 
 from farm.database import sessions
@@ -61,6 +61,8 @@ GIVEN_UP = {
     DEVICE_FAILED: "Given up: {most} times a worker's GPU failed while rendering this job. The workers'"
     " logs say how.",
 }
+
+ASLEEP = "worker slept"  # outcome of an attempt that was taken for lost and woke; it is no failure
 
 log = structlog.get_logger()
 
@@ -257,6 +259,36 @@ def release_interrupted(session: Session, attempt: AttemptRef, outcome: str, mes
         _end(session, attempt, State.RUNNING, State.FAILED, error, outcome, error=error)
 
 
+def reclaim(session: Session, attempt: AttemptRef) -> bool:
+    """Move back to running the job of an attempt that was taken for lost, whose worker only slept.
+
+    False: another has it by now, it has ended, or a person has asked for it anew.
+
+    The attempt keeps its number: nobody has claimed the job since, so no other has one as new.
+    """
+    lost = select(Attempt.id).join(Job, Job.id == Attempt.job_id)
+    lost = lost.where(
+        Attempt.job_id == attempt.job_id,
+        Attempt.number == attempt.number,
+        Attempt.number > Job.retry_limit_from_attempt,
+        Attempt.outcome == LOST,
+    )
+    values = {"of_attempt": attempt.number, "lease_until": compute_lease_end(session)}
+    if session.scalar(lost) is None or not _move(
+        session, attempt.job_id, State.QUEUED, State.RUNNING, "its worker is back and goes on", **values
+    ):
+        return False
+    session.execute(_update_attempt(attempt).values(finished_at=None, outcome=None))
+    log.info("worker back", job=attempt.job_id, attempt=attempt.number)
+    return True
+
+
+def mark_asleep(session: Session, attempt: AttemptRef) -> None:
+    """Change the outcome of an attempt that was taken for lost, so that it counts as no failure."""
+    lost = _update_attempt(attempt).where(Attempt.outcome == LOST)
+    session.execute(lost.values(outcome=ASLEEP))
+
+
 def cancel(session: Session, job_id: str) -> Job:
     """Move to cancelled if it waits, to cancelling if it runs; again is harmless.
 
@@ -393,11 +425,12 @@ def _end(
     values["lease_until"] = None
     if not _move(session, attempt.job_id, start, to, message, of_attempt=attempt.number, **values):
         raise AttemptLost()
-    session.execute(
-        update(Attempt)
-        .where(Attempt.job_id == attempt.job_id, Attempt.number == attempt.number)
-        .values(finished_at=read_clock(session), outcome=outcome or to.value)
-    )
+    ended = {"finished_at": read_clock(session), "outcome": outcome or to.value}
+    session.execute(_update_attempt(attempt).values(**ended))
+
+
+def _update_attempt(attempt: AttemptRef) -> Update:
+    return update(Attempt).where(Attempt.job_id == attempt.job_id, Attempt.number == attempt.number)
 
 
 def read_state(session: Session, attempt: AttemptRef) -> State:

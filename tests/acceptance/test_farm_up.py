@@ -105,6 +105,31 @@ def test_a_renderer_that_is_stopped_alone_gives_its_job_back_and_another_takes_i
     assert "resumed at level" in page_of(farm, job_id)
 
 
+def test_a_worker_that_slept_past_its_lease_goes_on_with_its_job(farm: RunningFarm) -> None:
+    # Given a worker whose machine sleeps in the middle of a job, until its job waits for another
+    job_id = farm.submit(size=96, iterations=[80])
+    wait_for(lambda: farm.job(job_id)["iteration"], pause=0.05)
+    sleeper = farm.renderer()
+    sleeper.suspend()
+    try:
+        impatient = os.environ | {"FARM_HOME": str(farm.home), "FARM_LEASE_SECONDS": "3"}
+        janitor = subprocess.Popen([*FARM, "janitor"], env=impatient)
+        farm.wait_for_state(job_id, "queued", seconds=60)
+        janitor.terminate()
+        janitor.wait(20)
+        done = farm.job(job_id)["iteration"]
+    finally:
+        # When it wakes
+        sleeper.resume()
+    # Then it goes on with it, where it was
+    job = farm.wait_for_state(job_id, "succeeded", "failed", seconds=300)
+    assert (job["state"], job["attempt"]) == ("succeeded", 1)
+    assert done
+    page = page_of(farm, job_id)
+    assert "its worker is back and goes on" in page
+    assert "resumed at level" not in page
+
+
 def test_a_second_farm_on_the_same_folder_is_refused(farm: RunningFarm) -> None:
     environment = os.environ | {"FARM_HOME": str(farm.home), "PORT": "1"}
     second = subprocess.run([*FARM, "up"], env=environment, capture_output=True, text=True, timeout=240)

@@ -267,6 +267,70 @@ def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
     assert "5 workers were lost" in (job.error or "")
 
 
+def wake(attempt: AttemptRef) -> bool:
+    """The worker of an attempt that was taken for lost goes on; returns whether it still has the job."""
+    try:
+        with sessions.write_session() as session:
+            attempts.report(session, attempt, progress(0.6))
+    except AttemptLost:
+        with sessions.write_session() as session:
+            states.mark_asleep(session, attempt)
+        return False
+    return True
+
+
+def test_a_worker_that_only_slept_has_its_job_back_if_nobody_took_it() -> None:
+    # Given a worker that slept past its lease more often than workers may be lost
+    job_id = to_state(State.RUNNING)
+    attempt = AttemptRef(job_id, 1)
+    for _ in range(states.MAX_FAILURES[states.LOST] + 1):
+        assert requeue_lost(job_id) == [job_id]
+        # When it wakes, and nobody has taken its job
+        assert wake(attempt)
+    # Then it goes on with it, and nobody else gets it
+    assert claim() is None
+    with sessions.write_session() as session:
+        job = details.get_with_history(session, job_id)
+        assert (job.state, job.attempt, job.progress) == (State.RUNNING, 1, 0.6)
+        assert job.lease_until is not None
+        assert [each.outcome for each in job.attempts] == [None]
+        assert "its worker is back and goes on" in [event.message for event in job.events]
+        states.succeed(session, attempt, {})
+
+
+def test_a_worker_that_slept_while_others_took_its_job_counts_as_no_failure() -> None:
+    # Given a job that each of six workers takes, sleeps with, and finds to be another's when it wakes
+    job_id = make_job()
+    for number in range(1, states.MAX_FAILURES[states.LOST] + 2):
+        assert claim() is not None
+        if number > 1:
+            assert not wake(AttemptRef(job_id, number - 1))
+        requeue_lost(job_id)
+    # Then it waits still, and its history says so
+    with sessions.read_session() as session:
+        job = details.get_with_history(session, job_id)
+    assert job.state is State.QUEUED
+    assert [each.outcome for each in job.attempts] == [states.ASLEEP] * 5 + [states.LOST]
+
+
+@pytest.mark.parametrize("since", ["given back", "ended", "asked for anew"])
+def test_a_worker_that_wakes_too_late_has_no_job(since: str) -> None:
+    job_id = to_state(State.CANCELLING if since == "asked for anew" else State.RUNNING)
+    attempt = AttemptRef(job_id, 1)
+    with sessions.write_session() as session:
+        if since == "given back":
+            states.requeue(session, attempt, "stopped")
+        else:
+            states.release_interrupted(session, attempt, states.LOST, "lost")
+            if since == "ended":
+                states.cancel(session, job_id)
+            else:
+                states.retry(session, job_id)
+    before = state(job_id)
+    assert not wake(attempt)
+    assert state(job_id) is before
+
+
 def lose(job_id: str, attempt: int, outcome: str = states.LOST) -> State:
     with sessions.write_session() as session:
         states.release_interrupted(session, AttemptRef(job_id, attempt), outcome, "broke off")

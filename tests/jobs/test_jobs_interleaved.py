@@ -29,6 +29,7 @@ class Known:
     state: State = State.QUEUED
     attempt: int = 0
     checkpoint: int | None = None
+    asleep: bool = False  # waits because its worker is taken for lost, which may wake
     broken: dict[str, int] = field(default_factory=dict)  # attempts by outcome, since the last retry
 
 
@@ -60,6 +61,7 @@ class Interleaved(RuleBasedStateMachine):
         assert taken is not None
         assert taken.job.id == best[0]
         best[1].state, best[1].attempt = State.RUNNING, best[1].attempt + 1
+        best[1].asleep = False
         assert taken.attempt.number == best[1].attempt
 
     @rule(number=st.integers(0, 9), back=st.integers(0, 2), kind=st.sampled_from("hrcn"))
@@ -74,6 +76,9 @@ class Interleaved(RuleBasedStateMachine):
             "c": lambda s: attempts.record_checkpoint(s, attempt),
             "n": lambda s: attempts.note(s, attempt, "noted"),
         }[kind]
+        if known.asleep and back == 0:  # it was the first to look at its job again
+            known.state, known.asleep = State.RUNNING, False
+            known.broken[states.LOST] -= 1
         if self.do(known, attempt, write) and kind == "c":
             known.checkpoint = attempt.number
 
@@ -107,6 +112,7 @@ class Interleaved(RuleBasedStateMachine):
                 known.broken[cause] = known.broken.get(cause, 0) + 1
                 if known.broken[cause] >= states.MAX_FAILURES[cause]:
                     known.state = State.FAILED
+                known.asleep = cause == states.LOST and known.state is State.QUEUED
         if known.state.ended:
             known.checkpoint = None
 
@@ -142,6 +148,7 @@ class Interleaved(RuleBasedStateMachine):
             return
         if what == "cancel" and not known.state.ended:
             known.state = State.CANCELLING if known.state in HELD else State.CANCELLED
+            known.asleep = False
             known.checkpoint = known.checkpoint if known.state is State.CANCELLING else None
         elif what == "retry":
             known.state, known.broken = State.QUEUED, {}

@@ -112,6 +112,7 @@ def test_an_attempt_learns_from_its_thread_that_it_is_stale(clock: SimpleNamespa
     submit(picture(0), [picture(1)], Recipe(size=256))
     first = taken()
     lose(first.job.id, 1)
+    taken()
     writer = CheckpointWriter(first, storage())
     clock.now += settings().checkpoint_seconds
     with pytest.raises(AttemptLost), writer:
