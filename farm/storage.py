@@ -183,12 +183,18 @@ class Storage:
             else:
                 self._fs.rm(self._build_path(key), recursive=True)
 
-    @_translate_errors()
     def list_keys(self, folder: str = "") -> list[str]:
         """List all keys, or all that begin with `folder/`, sorted."""
+        return sorted(self.list_sizes(folder))
+
+    @_translate_errors()
+    def list_sizes(self, folder: str = "") -> dict[str, int]:
+        """Return the bytes of all files by key, or of all whose keys begin with `folder/`."""
         prefix = len(self._root) + 1
-        found = (path[prefix:] for path in self._fs.find(self._build_path(folder).rstrip("/")))
-        return sorted(key for key in found if key != MARK)
+        found = self._fs.find(self._build_path(folder).rstrip("/"), detail=True)
+        sizes = {path[prefix:]: int(info["size"] or 0) for path, info in found.items()}
+        sizes.pop(MARK, None)
+        return sizes
 
     @_translate_errors()
     def compute_age(self, key: str) -> float:

@@ -81,6 +81,7 @@ def test_a_folder_is_listed_and_deleted_alone(store: Storage) -> None:
     for key in ("jobs/1/a", "jobs/1/2/b", "jobs/12/c", "d"):
         store.put(key, b"1")
     assert store.list_keys("jobs/1") == ["jobs/1/2/b", "jobs/1/a"]
+    assert store.list_sizes("jobs/1") == {"jobs/1/a": 1, "jobs/1/2/b": 1}
     store.delete_folder("jobs/1")
     store.delete_folder("jobs/1")
     assert store.list_keys() == ["d", "jobs/12/c"]

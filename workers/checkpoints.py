@@ -41,10 +41,14 @@ class CheckpointWriter:
 
     One that cannot be made or stored is left out, and the log says why. As a context it ends with the
     block, when what is being stored is stored.
+
+    Args:
+        sizes: bytes of the attempt's files by what they are, its own among them; None: nobody asks.
     """
 
-    def __init__(self, claim: Claim, store: Storage) -> None:
+    def __init__(self, claim: Claim, store: Storage, sizes: dict[str, int] | None = None) -> None:
         self._job, self._attempt, self._store = claim.job, claim.attempt, store
+        self._sizes = {} if sizes is None else sizes
         self._older = claim.job.checkpoint_attempt  # whose file is replaced by ours
         self._thread = CheckpointThread(settings().checkpoint_seconds, self._store_one)
 
@@ -85,11 +89,14 @@ class CheckpointWriter:
         try:
             with self._store.open_writer(self._job.checkpoint_key(self._attempt.number)) as file:
                 saved.write(Path(file.name))
+                size = Path(file.name).stat().st_size
         except Exception as error:  # whatever a storage raises
             self._log_failure(error)
             return
+        self._sizes["checkpoint"] = size
+        total = sum(self._sizes.values())
         try:
-            retries.write(lambda session: attempts.record_checkpoint(session, self._attempt))
+            retries.write(lambda session: attempts.record_checkpoint(session, self._attempt, total))
         except retries.DatabaseAway as error:
             self._log_failure(error)
             raise

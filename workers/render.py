@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -272,17 +273,19 @@ def _finish(task: _Task, step: Step) -> None:
     inputs = task.inputs
     figures = quality.measure(picture, inputs.content, inputs.styles, task.recipe, ready, inputs.cache)
     resolved = ready.resolve(task.recipe)
-    retries.call_storage(lambda: store_pictures(job, task.store, picture, resolved), task.storage_wait)
+    stored_bytes = retries.call_storage(
+        lambda: store_pictures(job, task.store, picture, resolved), task.storage_wait
+    )
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
         "peak_memory_bytes": device.read_peak_memory(ready.device),
         "precision": ready.number_format.name,
         "device": device.describe(ready.device),
     }
-    retries.write(lambda s: _succeed(s, task, metrics))
+    retries.write(lambda s: _succeed(s, task, metrics, stored_bytes))
 
 
-def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
+def _succeed(session: Session, task: _Task, metrics: dict[str, Any], stored_bytes: int) -> None:
     """Move to succeeded, unless the job was cancelled while its picture was measured and stored.
 
     Raises:
@@ -290,17 +293,23 @@ def _succeed(session: Session, task: _Task, metrics: dict[str, Any]) -> None:
     """
     if attempts.renew_lease(session, task.claim.attempt) is State.CANCELLING:
         raise Interrupted(State.CANCELLING)
-    states.succeed(session, task.claim.attempt, metrics)
+    states.succeed(session, task.claim.attempt, metrics, stored_bytes)
 
 
-def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -> None:
-    """Store the preview, the result with its recipe and, where browsers need one, the view."""
-    store.put(job.preview_key, encode.encode_preview(picture))
+def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -> int:
+    """Store the preview, the result with its recipe and, where browsers need one, the view; return the
+    bytes of all of them."""
+    preview = encode.encode_preview(picture)
+    store.put(job.preview_key, preview)
+    stored_bytes = len(preview)
     with store.open_writer(job.result_key) as file:
         encode.write_result(picture, recipe, file, encode.compose_description(*job.source_names))
+        stored_bytes += file.seek(0, os.SEEK_END)
     if job.has_view:
         with store.open_writer(job.view_key) as file:
             encode.write_view(picture, file)
+            stored_bytes += file.seek(0, os.SEEK_END)
+    return stored_bytes
 
 
 def _end_interrupted(attempt: AttemptRef, state: State) -> None:

@@ -46,7 +46,8 @@ class Reporter:
 
     def __init__(self, claim: Claim, store: Storage) -> None:
         self._job, self._attempt, self._store = claim.job, claim.attempt, store
-        self._checkpoints = CheckpointWriter(claim, store)
+        self._sizes = {"preview": 0, "checkpoint": 0}  # bytes of this attempt's files
+        self._checkpoints = CheckpointWriter(claim, store, self._sizes)
         self._reported = self._previewed = -1e9
         self._preview_took = 0.0
         self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
@@ -115,9 +116,11 @@ class Reporter:
         """Store a preview; one that cannot be stored is left out."""
         began = time.monotonic()
         try:
-            self._store.put(self._job.preview_key, encode.encode_preview(step.preview(PREVIEW_PIXELS)))
+            preview = encode.encode_preview(step.preview(PREVIEW_PIXELS))
+            self._store.put(self._job.preview_key, preview)
+            self._sizes["preview"] = len(preview)
             with sessions.write_session() as session:
-                attempts.record_preview(session, self._attempt)
+                attempts.record_preview(session, self._attempt, sum(self._sizes.values()))
         except (StorageAway, *retries.DatabaseAway) as error:
             log.warning("preview not stored", job=self._job.id, error=str(error))
         self._previewed = time.monotonic()

@@ -98,22 +98,30 @@ def set_features(session: Session, attempt: AttemptRef, features: str) -> None:
     _write(session, attempt, features=features)
 
 
-def record_preview(session: Session, attempt: AttemptRef) -> None:
+def record_preview(session: Session, attempt: AttemptRef, stored_bytes: int | None = None) -> None:
     """Record that a newer preview lies in storage.
 
+    Args:
+        stored_bytes: of all files of the attempt; None: as the row has it.
+
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, attempt, preview_version=Job.preview_version + 1)
+    size = Job.stored_bytes if stored_bytes is None else stored_bytes
+    _write(session, attempt, preview_version=Job.preview_version + 1, stored_bytes=size)
 
 
-def record_checkpoint(session: Session, attempt: AttemptRef) -> None:
+def record_checkpoint(session: Session, attempt: AttemptRef, stored_bytes: int | None = None) -> None:
     """Record that this attempt's checkpoint lies in storage: the next attempt resumes from it.
 
+    Args:
+        stored_bytes: of all files of the attempt; None: as the row has it.
+
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, attempt, checkpoint_attempt=attempt.number)
+    size = Job.stored_bytes if stored_bytes is None else stored_bytes
+    _write(session, attempt, checkpoint_attempt=attempt.number, stored_bytes=size)
 
 
 def note(session: Session, attempt: AttemptRef, message: str) -> None:

@@ -1,4 +1,5 @@
 """Removal of what is no longer needed: files of deleted jobs and past attempts, uploads without a job.
+The bytes of the files that a job keeps are recorded in its row.
 
 Anything here may be interrupted, repeated, or done by two at once.
 """
@@ -7,18 +8,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Job, JobPicture, Upload
 from farm.errors import StorageAway
+from farm.jobs.states import HELD
 from farm.storage import Storage, storage
 
 UNUSED_UPLOAD = timedelta(days=1)  # kept without a job, since it was last sent
@@ -26,17 +29,28 @@ ABANDONED_SECONDS = 24 * 3600  # a file half written for so long is nobody's
 AT_ONCE = 500  # jobs asked for in one query
 KEY = re.compile(r"jobs/(?P<job>[0-9a-f]+)/(?P<attempt>\d+)/(?P<name>.+)")
 
+Sizes = Mapping[str, int]  # bytes by key
+
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Files that a job keeps."""
+
+    job_id: str
+    # As of this attempt.
+    attempt: int
+    # Of all of them.
+    stored_bytes: int
 
 
 def remove_files(job_id: str) -> None:
     """Remove the files that one job no longer needs: those of past attempts, and its checkpoint once it
-    has ended. The janitor removes later what cannot be removed now."""
+    has ended; record the bytes of the others. The janitor does later what cannot be done now."""
     try:
         store = storage()
-        keys = store.list_keys(f"jobs/{job_id}")
-        with sessions.read_session() as session:
-            _remove(session, store, {job_id: keys})
+        _tidy(store, {job_id: store.list_sizes(f"jobs/{job_id}")})
     except (StorageAway, OperationalError):  # the job itself is fine
         log.exception("leftovers stay", job=job_id)
 
@@ -45,31 +59,66 @@ def sweep() -> None:
     """Remove all that is no longer needed; not while the storage is away: the rows would go alone."""
     store = storage()
     store.check_mark()
-    by_job: dict[str, list[str]] = defaultdict(list)
-    for key in store.list_keys():
+    by_job: dict[str, dict[str, int]] = defaultdict(dict)
+    for key, size in store.list_sizes().items():
         if found := KEY.fullmatch(key):
-            by_job[found["job"]].append(key)
+            by_job[found["job"]][key] = size
         if key.endswith(".part") and store.compute_age(key) > ABANDONED_SECONDS:
             store.delete(key)
-    with sessions.read_session() as session:
-        ids = list(by_job)
-        for first in range(0, len(ids), AT_ONCE):
-            _remove(session, store, {job: by_job[job] for job in ids[first : first + AT_ONCE]})
+    ids = list(by_job)
+    for first in range(0, len(ids), AT_ONCE):
+        _tidy(store, {job: by_job[job] for job in ids[first : first + AT_ONCE]})
+    _record_jobs_without_files(by_job)
     _expire_uploads(store)
 
 
-def _remove(session: Session, store: Storage, by_job: dict[str, list[str]]) -> None:
-    found = session.execute(
-        select(Job.id, Job.state, Job.attempt, Job.checkpoint_attempt).where(Job.id.in_(by_job))
-    )
-    rows = {row.id: row for row in found}
-    for job_id, keys in by_job.items():
+def _tidy(store: Storage, by_job: Mapping[str, Sizes]) -> None:
+    """Remove the files that some jobs no longer need, and record the bytes of the others."""
+    with sessions.read_session() as session:
+        kept = _remove(session, store, by_job)
+    _record(kept)
+
+
+def _remove(session: Session, store: Storage, by_job: Mapping[str, Sizes]) -> list[_Kept]:
+    """Remove the files that some jobs no longer need; return the jobs whose rows have other bytes."""
+    columns = (Job.id, Job.state, Job.attempt, Job.checkpoint_attempt, Job.stored_bytes)
+    rows = {row.id: row for row in session.execute(select(*columns).where(Job.id.in_(by_job)))}
+    kept = []
+    for job_id, sizes in by_job.items():
         row = rows.get(job_id)
         if row is None:
             store.delete_folder(f"jobs/{job_id}")
             continue
-        for key in _find_needless(keys, {row.attempt, row.checkpoint_attempt}, row.state.ended):
+        left = dict(sizes)
+        for key in _find_needless(sizes, {row.attempt, row.checkpoint_attempt}, row.state.ended):
             store.delete(key)
+            left.pop(key)
+        if (total := sum(left.values())) != row.stored_bytes and row.state not in HELD:
+            kept.append(_Kept(job_id, row.attempt, total))
+    return kept
+
+
+def _record(kept: Iterable[_Kept]) -> None:
+    """Record bytes, unless another attempt has begun, which records its own."""
+    with sessions.write_session() as session:
+        for each in kept:
+            same = update(Job).where(
+                Job.id == each.job_id, Job.attempt == each.attempt, Job.state.not_in(HELD)
+            )
+            sessions.execute_count(session, same.values(stored_bytes=each.stored_bytes))
+
+
+def _record_jobs_without_files(by_job: Mapping[str, Sizes]) -> None:
+    """Record for jobs of earlier versions that they have no file; `by_job` has those that have one."""
+    last = ""
+    while True:
+        unknown = select(Job.id, Job.attempt).where(Job.stored_bytes.is_(None), Job.id > last)
+        with sessions.read_session() as session:
+            found = session.execute(unknown.order_by(Job.id).limit(AT_ONCE)).all()
+        if not found:
+            return
+        _record(_Kept(row.id, row.attempt, 0) for row in found if row.id not in by_job)
+        last = found[-1].id
 
 
 def _find_needless(keys: Iterable[str], attempts: set[int | None], ended: bool) -> Iterable[str]:

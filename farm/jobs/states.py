@@ -119,6 +119,7 @@ def create(
         pictures=_pictures(content, styles, file_names),
         width=width,
         height=height,
+        stored_bytes=0,
     )
     session.add(job)
     session.flush()
@@ -185,8 +186,13 @@ _PROGRESS_KEPT = {  # where there is a checkpoint to resume from
 }
 
 
-def succeed(session: Session, attempt: AttemptRef, metrics: dict[str, Any]) -> None:
+def succeed(
+    session: Session, attempt: AttemptRef, metrics: dict[str, Any], stored_bytes: int | None = None
+) -> None:
     """Move to succeeded; the result lies in storage under the attempt's key.
+
+    Args:
+        stored_bytes: of the result, its preview and view; None: as the row has it.
 
     Raises:
         AttemptLost: the job is no longer this attempt's, or was cancelled.
@@ -196,6 +202,7 @@ def succeed(session: Session, attempt: AttemptRef, metrics: dict[str, Any]) -> N
         "eta_seconds": 0.0,
         "metrics": metrics,
         "preview_version": Job.preview_version + 1,
+        "stored_bytes": Job.stored_bytes if stored_bytes is None else stored_bytes,
     }
     _end(session, attempt, State.RUNNING, State.SUCCEEDED, "finished", **values)
 

@@ -38,6 +38,12 @@ def twice_begun() -> str:
     return job_id
 
 
+def stored_bytes(job_id: str) -> int | None:
+    """What the row says of the bytes of its files."""
+    with sessions.read_session() as session:
+        return states.get(session, job_id).stored_bytes
+
+
 def left(job_id: str) -> list[str]:
     return [key.removeprefix(f"jobs/{job_id}/") for key in storage().list_keys(f"jobs/{job_id}")]
 
@@ -146,3 +152,45 @@ def test_a_picture_sent_again_while_its_upload_is_removed_is_stored_anew(
     # Then the new job has its pictures
     assert storage().get(sent[0].content.key) == picture(0)
     assert storage().get(sent[0].styles[0].upload.key) == picture(1)
+
+
+def test_a_row_knows_the_bytes_of_its_files() -> None:
+    # Given a job at work, whose attempts say what they store
+    job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
+    assert stored_bytes(job_id) == 0
+    assert claim() is not None
+    attempt = AttemptRef(job_id, 1)
+    for name, size in (("preview.jpg", 3), ("checkpoint.safetensors", 40), ("result.png", 500)):
+        storage().put(f"jobs/{job_id}/1/{name}", b"1" * size)
+    with sessions.write_session() as session:
+        attempts.record_preview(session, attempt, 3)
+        attempts.record_checkpoint(session, attempt, 43)
+    # While it runs, nobody else says so
+    cleanup.sweep()
+    assert stored_bytes(job_id) == 43
+    # When it ends, it is what is left
+    with sessions.write_session() as session:
+        states.succeed(session, attempt, {}, 503)
+    assert stored_bytes(job_id) == 503
+    storage().put(f"jobs/{job_id}/1/view.jpg", b"1" * 20)
+    cleanup.remove_files(job_id)
+    assert stored_bytes(job_id) == 523
+
+
+def test_jobs_of_earlier_versions_get_the_bytes_of_their_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given ended jobs with and without files, more than are looked at at once
+    monkeypatch.setattr(cleanup, "AT_ONCE", 2)
+    ids = [submit(picture(0), [picture(1)], Recipe(size=256)).id for _ in range(5)]
+    for job_id in ids:
+        with sessions.write_session() as session:
+            states.cancel(session, job_id)
+    for job_id in ids[:2]:
+        storage().put(f"jobs/{job_id}/0/preview.jpg", b"1" * 7)
+    running = submit(picture(0), [picture(1)], Recipe(size=256)).id
+    assert claim() is not None
+    with sessions.write_session() as session:
+        session.execute(update(Job).values(stored_bytes=None))
+    # When the janitor cleans up
+    cleanup.sweep()
+    # Then their rows know, but for those at work
+    assert [stored_bytes(job_id) for job_id in [*ids, running]] == [7, 7, 0, 0, 0, None]

@@ -143,10 +143,10 @@ def test_after_the_database_was_away_every_worker_gets_a_lease_to_say_so(
 
 
 def test_a_storage_that_is_away_stops_no_ticket(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(_store: Storage, _folder: str = "") -> list[str]:
+    def away(_store: Storage, _folder: str = "") -> dict[str, int]:
         raise OSError("the storage is away")
 
-    monkeypatch.setattr(Storage, "list_keys", away)
+    monkeypatch.setattr(Storage, "list_sizes", away)
     job_id = to_state(State.RUNNING)
     rounds.watch(settings().lease_seconds + ROUND_SECONDS)
     assert state(job_id) is State.QUEUED

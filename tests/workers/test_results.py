@@ -27,7 +27,8 @@ def stored(folder: Path, width: int, height: int, recipe: dict[str, str]) -> Sto
         JobPicture(role=PictureRole.CONTENT, position=0, file_name="harbour.jpg"),
         JobPicture(role=PictureRole.STYLE, position=0, file_name="wave.jpg"),
     ]
-    store_pictures(job, store, picture, Recipe.parse(recipe))
+    stored_bytes = store_pictures(job, store, picture, Recipe.parse(recipe))
+    assert stored_bytes == sum(store.list_sizes().values())
     return store
 
 
