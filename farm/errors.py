@@ -4,9 +4,12 @@ FarmError
 ├── InvalidInput            422  something a person sent; names each field and its limit
 │   ├── TooLarge            413
 │   └── NotAPicture         415
+├── SignedOut               401  the token was revoked in the middle of a request
 ├── NotFound                404
 ├── WrongState              409
 ├── KeyReused               409
+├── QuotaReached            429  a person has used up a quota; says which, and when it frees
+│   └── QuotaTooSmall       403  waiting alone does not help
 ├── NoDevice                     the card that FARM_DEVICE asks for cannot be used
 ├── WeightsUnavailable           no network weights in the cache and none to be had
 ├── RenderFailed                 the engine cannot continue
@@ -64,6 +67,12 @@ class NotAPicture(InvalidInput):
     status = 415
 
 
+class SignedOut(FarmError):
+    """Your token was revoked meanwhile. Nothing was stored; sign in again, or send another token."""
+
+    status = 401
+
+
 class NotFound(FarmError):
     """There is no such thing here."""
 
@@ -80,6 +89,22 @@ class KeyReused(FarmError):
     """This key came before, with another request."""
 
     status = 409
+
+
+class QuotaReached(FarmError):
+    """A person has used up a quota of theirs."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_seconds: int | None = None) -> None:
+        self.retry_seconds = retry_seconds  # None: nobody knows
+        super().__init__(message)
+
+
+class QuotaTooSmall(QuotaReached):
+    """A quota holds less than this, or only its owner can make room."""
+
+    status = 403
 
 
 class NoDevice(FarmError):

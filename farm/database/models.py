@@ -7,7 +7,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from farm.database.base import Base, make_enum, now
@@ -88,6 +88,13 @@ def _fold_name(context: Any) -> str:
     return fold(context.get_current_parameters()["name"])
 
 
+def _index_for_owners(name: str, *columns: str) -> Index:
+    """Return the index of one person's list. Where nobody has an account they are empty."""
+    owned = text("owner_id IS NOT NULL")
+    columns = ("owner_id", "exploration_id", *columns)
+    return Index(f"ix_jobs_owner_{name}", *columns, sqlite_where=owned, postgresql_where=owned)
+
+
 class Job(Base):
     """One picture to be made."""
 
@@ -96,13 +103,14 @@ class Job(Base):
         CheckConstraint("progress >= 0 AND progress <= 1", name="progress_is_a_share"),
         Index("ix_jobs_idempotency_key", "idempotency_owner", "idempotency_key", unique=True),
         Index("ix_jobs_waiting", "state", "work_class", "priority", "created_at"),
-        # What a person has, by state and by day.
-        Index("ix_jobs_owner", "owner_id", "state"),
-        Index("ix_jobs_owner_day", "owner_id", "created_at"),
+        Index("ix_jobs_owner", "owner_id", "state"),  # what a person has waiting and running
         # Of lists: each holds all that finding a page or a count asks of it (farm/jobs/lists.py).
         Index("ix_jobs_newest", "exploration_id", "created_at", "id", "name_folded"),
         Index("ix_jobs_of_state", "exploration_id", "state", "created_at", "id", "name_folded"),
         Index("ix_jobs_by_name", "exploration_id", "name_folded", "id", "state"),
+        _index_for_owners("newest", "created_at", "id", "name_folded"),
+        _index_for_owners("of_state", "state", "created_at", "id", "name_folded"),
+        _index_for_owners("by_name", "name_folded", "id", "state"),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import BigInteger, ForeignKey, String, Text
+from sqlalchemy import BigInteger, Date, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from farm.database.base import Base, make_enum, now
@@ -30,11 +30,15 @@ class Person(Base):
     role: Mapped[Role] = mapped_column(make_enum(Role), default=Role.USER)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
-    # Limits of this person's own; None: the farm's.
+    # Limits of this person's own; None: the farm's, 0: none.
     max_running: Mapped[int | None]
     max_waiting: Mapped[int | None]
     max_megapixels_a_day: Mapped[float | None]
     max_stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
+
+    # What was submitted on the latest day of any (UTC): counted here, since jobs may be deleted.
+    counted_on: Mapped[date | None] = mapped_column(Date)
+    counted_megapixels: Mapped[float] = mapped_column(default=0.0)
 
 
 class Token(Base):

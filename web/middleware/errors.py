@@ -23,7 +23,7 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
-from farm.errors import Busy, FarmError, InvalidInput, NoRoom, Problem, StorageAway
+from farm.errors import Busy, FarmError, InvalidInput, NoRoom, Problem, QuotaReached, StorageAway
 from farm.recipe import recipe
 from farm.recipe.json_limits import MAX_BYTES
 from farm.settings import settings
@@ -65,7 +65,10 @@ def _handle_farm_error(error: FarmError) -> Response:
     if error.status >= 500:
         return _handle_unexpected(error)
     problems = error.problems if isinstance(error, InvalidInput) else ()
-    return _respond(error.status, str(error), problems)
+    response = _respond(error.status, str(error), problems)
+    if isinstance(error, QuotaReached) and error.retry_seconds is not None:
+        response.headers["Retry-After"] = str(error.retry_seconds)
+    return response
 
 
 def _handle_http_error(error: HTTPException) -> Response:

@@ -1,0 +1,259 @@
+"""Quotas: how much a person may have running, waiting, submitted in a day, and stored.
+
+A limit is the account's own, or else the farm's (`FARM_QUOTA_...`); 0 is no limit. Whatever is nobody's
+has none. The running quota is no reason to refuse: jobs wait for it (`farm/jobs/states.py`, `claim`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from farm.database.models import Job, State, Upload
+from farm.database.people import Person, Token, UploadOwner
+from farm.database.sessions import read_clock
+from farm.errors import InvalidInput, Problem, QuotaReached, QuotaTooSmall, SignedOut
+from farm.people.visitors import Visitor
+from farm.settings import settings
+
+GIGABYTE = 1_000_000_000
+MEGAPIXEL = 1_000_000
+HIGHEST = 1_000_000_000  # of any limit
+MAX_BYTES = 1_000_000 * GIGABYTE
+
+
+@dataclass(frozen=True)
+class Quota:
+    """One quota of one person."""
+
+    # None: no limit.
+    limit: float | None
+    used: float
+
+    @property
+    def left(self) -> float | None:
+        """What may be added, 0 or more; None: no limit."""
+        return None if self.limit is None else max(0.0, self.limit - self.used)
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """All quotas of one person, at one moment."""
+
+    # Jobs that are rendered at once.
+    running: Quota
+    # Jobs that wait.
+    waiting: Quota
+    # Megapixels of results submitted since midnight, UTC.
+    megapixels_a_day: Quota
+    # Bytes of jobs' files, and of uploads.
+    stored_bytes: Quota
+    # When megapixels are counted anew.
+    day_ends_at: datetime
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person is about to add."""
+
+    jobs: int = 1
+    # Of all results.
+    megapixels: float = 0.0
+    # SHA-256 and bytes of its uploads, which count unless they are the person's already.
+    uploads: tuple[tuple[str, int], ...] = ()
+
+
+def measure(session: Session, person: Person) -> Quotas:
+    """Return a person's quotas."""
+    moment = read_clock(session)
+    states = dict(
+        session.execute(
+            select(Job.state, func.count())
+            .where(Job.owner_id == person.id, Job.state.in_((State.QUEUED, *HELD)))
+            .group_by(Job.state)
+        ).all()
+    )
+    today = person.counted_on == moment.date()
+    farm = settings()
+    return Quotas(
+        Quota(
+            _choose(person.max_running, farm.quota_running), sum(states.get(each, 0) for each in HELD)
+        ),
+        Quota(_choose(person.max_waiting, farm.quota_waiting), states.get(State.QUEUED, 0)),
+        Quota(
+            _choose(person.max_megapixels_a_day, farm.quota_megapixels_a_day),
+            person.counted_megapixels if today else 0.0,
+        ),
+        Quota(
+            _choose(person.max_stored_bytes, int(farm.quota_storage_gb * GIGABYTE)),
+            _sum_stored(session, person.id),
+        ),
+        datetime.combine(moment.date() + timedelta(days=1), time(), moment.tzinfo),
+    )
+
+
+HELD = (State.RUNNING, State.CANCELLING)  # by a worker
+
+
+def _choose(own: float | None, farm: float) -> float | None:
+    """Return the limit that holds; None: none."""
+    return (farm if own is None else own) or None
+
+
+def _sum_stored(session: Session, person_id: int) -> int:
+    files = select(func.sum(Job.stored_bytes)).where(Job.owner_id == person_id)
+    sent = select(func.sum(Upload.size_bytes)).join(
+        UploadOwner, UploadOwner.upload_sha256 == Upload.sha256
+    )
+    uploads = sent.where(UploadOwner.person_id == person_id)
+    return int(session.scalar(files) or 0) + int(session.scalar(uploads) or 0)
+
+
+def check(session: Session, visitor: Visitor, asked: Request) -> None:
+    """Check that a visitor is still signed in and may add this. Whoever is nobody may.
+
+    Raises:
+        SignedOut: the token was revoked. QuotaReached: names the quota, its limit, and when it frees.
+    """
+    if visitor.person_id is not None:
+        _check_quotas(session, _get_signed_in(session, visitor, lock=False), asked)
+
+
+def take(session: Session, visitor: Visitor, asked: Request) -> None:
+    """Check the same and count it, with the person's row locked until the transaction ends: of two
+    submissions at once the second sees what the first took.
+
+    Raises:
+        SignedOut: the token was revoked. QuotaReached: names the quota, its limit, and when it frees.
+    """
+    if visitor.person_id is None:
+        return
+    person = _get_signed_in(session, visitor, lock=True)
+    _check_quotas(session, person, asked)
+    today = read_clock(session).date()
+    before = person.counted_megapixels if person.counted_on == today else 0.0
+    person.counted_on, person.counted_megapixels = today, before + asked.megapixels
+
+
+def take_place(session: Session, owner_id: int | None) -> None:
+    """Check that one more job of this person may wait, with the row locked as above.
+
+    Raises:
+        QuotaReached: as many wait as may.
+    """
+    person = None if owner_id is None else _lock(session, owner_id)
+    if person is not None:
+        _check_waiting(measure(session, person).waiting, 1)
+
+
+def _get_signed_in(session: Session, visitor: Visitor, *, lock: bool) -> Person:
+    """Return the visitor's account.
+
+    Raises:
+        SignedOut: it was removed, or the token that was shown was revoked.
+    """
+    assert visitor.person_id is not None
+    person = _lock(session, visitor.person_id) if lock else session.get(Person, visitor.person_id)
+    token = select(Token.name).where(Token.sha256 == visitor.token_sha256)
+    if person is None or (visitor.token_sha256 and session.scalar(token) is None):
+        raise SignedOut()
+    return person
+
+
+def _lock(session: Session, person_id: int) -> Person | None:
+    """Return an account and lock its row, where the database locks rows; SQLite has one writer."""
+    mine = select(Person).where(Person.id == person_id).with_for_update(key_share=True)
+    return session.scalars(mine.execution_options(populate_existing=True)).one_or_none()
+
+
+def _check_quotas(session: Session, person: Person, asked: Request) -> None:
+    found = measure(session, person)
+    _check_waiting(found.waiting, asked.jobs)
+    _check_day(found, read_clock(session), asked.megapixels)
+    _check_stored(found.stored_bytes, _count_new_bytes(session, person, asked))
+
+
+def _check_waiting(quota: Quota, jobs: int) -> None:
+    if quota.left is None or jobs <= quota.left:
+        return
+    limit = f"{quota.limit:.0f}"
+    if quota.limit is not None and jobs > quota.limit:
+        raise QuotaTooSmall(
+            f"Your quota of waiting jobs is {limit}, and this makes {jobs}. Make fewer, or ask an "
+            "operator."
+        )
+    raise QuotaReached(
+        f"Your quota of waiting jobs is {limit}, and {quota.used:.0f} wait. There is room again as "
+        "soon as one of them begins or is cancelled."
+    )
+
+
+def _check_day(found: Quotas, moment: datetime, megapixels: float) -> None:
+    quota = found.megapixels_a_day
+    if quota.left is None or megapixels <= quota.left:
+        return
+    if quota.limit is not None and megapixels > quota.limit:
+        raise QuotaTooSmall(
+            f"Your quota is {quota.limit:g} megapixels a day, and this has {megapixels:.3g}. Make it "
+            "smaller, or ask an operator."
+        )
+    raise QuotaReached(
+        f"Your quota is {quota.limit:g} megapixels a day; {quota.left:.3g} are left and this has "
+        f"{megapixels:.3g}. It is counted anew at {found.day_ends_at:%H:%M} UTC.",
+        retry_seconds=int((found.day_ends_at - moment).total_seconds()) + 1,
+    )
+
+
+def _check_stored(quota: Quota, new_bytes: int) -> None:
+    if quota.left is None or (quota.left > 0 and new_bytes <= quota.left):
+        return
+    raise QuotaTooSmall(
+        f"Your quota of storage is {(quota.limit or 0) / GIGABYTE:.3g} GB, and your pictures take "
+        f"{quota.used / GIGABYTE:.3g} GB. Delete some of your jobs to make room."
+    )
+
+
+def _count_new_bytes(session: Session, person: Person, asked: Request) -> int:
+    sent = dict(asked.uploads)
+    if not sent:
+        return 0
+    known = select(UploadOwner.upload_sha256).where(
+        UploadOwner.person_id == person.id, UploadOwner.upload_sha256.in_(sent)
+    )
+    return sum(sent[sha256] for sha256 in sent.keys() - set(session.scalars(known)))
+
+
+def change_limits(
+    person: Person,
+    *,
+    running: int | None,
+    waiting: int | None,
+    megapixels_a_day: float | None,
+    storage_gb: float | None,
+) -> None:
+    """Set a person's limits; None: the farm's holds, 0: none does.
+
+    Raises:
+        InvalidInput: names each that is no limit.
+    """
+    given = {
+        "running": running,
+        "waiting": waiting,
+        "megapixels_a_day": megapixels_a_day,
+        "storage_gb": storage_gb,
+    }
+    wrong = [
+        Problem(name, f"must be 0 (no limit) to {HIGHEST}")
+        for name, value in given.items()
+        if value is not None
+        and not 0 <= value <= (MAX_BYTES / GIGABYTE if name == "storage_gb" else HIGHEST)
+    ]
+    if wrong:
+        raise InvalidInput(*wrong)
+    person.max_running, person.max_waiting = running, waiting
+    person.max_megapixels_a_day = megapixels_a_day
+    person.max_stored_bytes = None if storage_gb is None else math.ceil(storage_gb * GIGABYTE)
