@@ -9,7 +9,13 @@ import click
 
 from farm.errors import FarmError
 
-AUDIENCES = ("admin", "processes", "remote", "render")  # modules, each of which adds its commands
+AUDIENCES = (
+    "admin",
+    "operators",
+    "processes",
+    "remote",
+    "render",
+)  # modules, each of which adds its commands
 
 
 class Farm(click.Group):

@@ -5,6 +5,7 @@ from __future__ import annotations
 OTHER_SITE = {403: "Sent by another site's page."}
 NO_JOB = {404: "No such job."}
 NO_EXPLORATION = {404: "No such exploration."}
+NO_WORKER = {404: "No such worker."}
 STREAMS_FULL = {503: "As many streams as there may be."}
 ID_TAKEN = {409: "There is a job with this id, of another request."}
 KEY_TAKEN = {409: "The idempotency key came before, with another request."}

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from flask import url_for
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from farm.database.fleet import Worker
-from farm.database.models import Job, State
+from farm.database.fleet import Worker, WorkerState
+from farm.database.models import Job, State, WorkClass
 from farm.fleet.estimates import Estimate
 from farm.jobs import details
 from farm.jobs.bulk import Action, Outcome
@@ -178,7 +178,7 @@ def _bulk_item(outcome: Outcome, *, gone: bool) -> BulkItem:
 
 
 class WorkerOut(BaseModel):
-    """Worker that was seen lately."""
+    """Worker that was seen lately. What it has not told, such as one of an earlier version, is null."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -187,6 +187,31 @@ class WorkerOut(BaseModel):
     memory_bytes: int
     started_at: Moment
     seen_at: Moment
+    state: WorkerState = Field(
+        description="`active`: takes jobs; `draining`: ends after its job; `paused` and `sick`: takes"
+        " none until it is resumed, and a worker marks itself sick."
+    )
+    state_reason: str | None
+    job_id: str | None = Field(description="Of the job at work.")
+    classes: list[WorkClass] = Field(description="That it takes; empty: all.")
+    tags: list[str] = Field(
+        description="That it has: it takes jobs with one of them, and jobs with none."
+    )
+    host: str
+    device_kind: str = Field(description="`cpu` or `cuda`.")
+    device_uuid: str | None = Field(description="Of its card, or of its slice of one.")
+    driver: str | None = Field(description="Version of the card's driver.")
+    precision: str | None = Field(description="Where a recipe leaves it to the device.")
+    version: str | None = Field(description="Of the farm.")
+    budget_bytes: int = Field(description="Memory that a rendering may use.")
+    free_bytes: int | None = Field(
+        description="Memory of the device that nobody used when it was last seen."
+    )
+    utilisation: float | None = Field(description="Of the device, 0 to 1.")
+    seconds_per_megapixel: float | None = Field(
+        description="Of an iteration; null until it was measured."
+    )
+    failures_in_row: int = Field(description="Of different jobs, by no fault of theirs.")
 
 
 class Workers(BaseModel):

@@ -1,15 +1,20 @@
-"""Workers that are alive, and the queue before them."""
+"""Workers and what operators do with them, and the queue before them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
 
 from farm.database import sessions
+from farm.database.fleet import Worker
 from farm.database.models import State, WorkClass
-from farm.fleet import registry
+from farm.fleet import audit, operations, registry
 from farm.jobs import details
-from web.api import blueprint
-from web.api.schemas import Workers
+from web.api import answers, blueprint
+from web.api.schemas import WorkerOut, Workers
+from web.middleware.authentication import get_token_name
 
 
 @blueprint.get("/workers")
@@ -19,6 +24,46 @@ def list_workers() -> Workers:
     """List the workers that are alive."""
     with sessions.read_session() as session:
         return Workers.from_rows(registry.list_alive(session))
+
+
+@blueprint.get("/workers/<path:name>")
+@blueprint.output(WorkerOut)
+@blueprint.doc(tags=["Workers"], responses=answers.NO_WORKER)
+def get_worker(name: str) -> WorkerOut:
+    """Return a worker, alive or seen within the last day."""
+    with sessions.read_session() as session:
+        return WorkerOut.model_validate(operations.get(session, name))
+
+
+@blueprint.post("/workers/<path:name>/drain")
+@blueprint.output(WorkerOut)
+@blueprint.doc(tags=["Workers"], responses=answers.OTHER_SITE | answers.NO_WORKER)
+def drain_worker(name: str) -> WorkerOut:
+    """Let a worker end after its job. Again is harmless."""
+    return _run_operation(operations.drain, name)
+
+
+@blueprint.post("/workers/<path:name>/pause")
+@blueprint.output(WorkerOut)
+@blueprint.doc(tags=["Workers"], responses=answers.OTHER_SITE | answers.NO_WORKER | {409: "It is sick."})
+def pause_worker(name: str) -> WorkerOut:
+    """Let a worker take no job until it is resumed; it finishes the one at work. Again is harmless."""
+    return _run_operation(operations.pause, name)
+
+
+@blueprint.post("/workers/<path:name>/resume")
+@blueprint.output(WorkerOut)
+@blueprint.doc(tags=["Workers"], responses=answers.OTHER_SITE | answers.NO_WORKER)
+def resume_worker(name: str) -> WorkerOut:
+    """Let a worker take jobs again that is paused, sick or draining. Again is harmless."""
+    return _run_operation(operations.resume, name)
+
+
+def _run_operation(operation: Callable[[Session, str, str], Worker], name: str) -> WorkerOut:
+    """Carry out an operation in the name of whoever asks."""
+    person = get_token_name() or audit.NOBODY
+    with sessions.write_session() as session:
+        return WorkerOut.model_validate(operation(session, name, person))
 
 
 class QueueOut(BaseModel):

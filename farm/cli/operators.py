@@ -1,0 +1,74 @@
+"""Commands for operators of a fleet: `farm ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+from rich.table import Table
+from sqlalchemy.orm import Session
+
+from farm.cli.root import main
+from farm.cli.screen import output
+from farm.database import schema, sessions
+from farm.database.fleet import Worker
+from farm.fleet import audit, operations, registry
+
+
+@main.group("ops")
+def operators() -> None:
+    """Run the farm: list its workers, and drain, pause or resume one."""
+    schema.check_version()
+
+
+@operators.command("workers")
+def list_workers() -> None:
+    """List the workers that are alive."""
+    with sessions.read_session() as session:
+        found = registry.list_alive(session)
+    table = Table("name", "state", "device", "memory", "takes", "job", box=None)
+    for worker in found:
+        takes = ", ".join([*(worker.classes or ["all"]), *(f"#{tag}" for tag in worker.tags)])
+        table.add_row(
+            worker.name, _describe_state(worker), worker.device, _describe_memory(worker), takes,
+            worker.job_id or "",
+        )  # fmt: skip
+    output.print(table if found else "No worker is alive.")
+
+
+def _describe_state(worker: Worker) -> str:
+    reason = f": {worker.state_reason}" if worker.state_reason else ""
+    return f"{worker.state.value}{reason}"
+
+
+def _describe_memory(worker: Worker) -> str:
+    """Return `12 of 80 GB free`, or `80 GB` of a worker that does not tell how much is free."""
+    whole = f"{worker.memory_bytes / 1e9:.0f} GB"
+    return whole if worker.free_bytes is None else f"{worker.free_bytes / 1e9:.0f} of {whole} free"
+
+
+@operators.command("drain")
+@click.argument("name")
+def drain(name: str) -> None:
+    """Let the worker NAME end after its job."""
+    _run_operation(operations.drain, name)
+
+
+@operators.command("pause")
+@click.argument("name")
+def pause(name: str) -> None:
+    """Let the worker NAME take no job until it is resumed; it finishes the one at work."""
+    _run_operation(operations.pause, name)
+
+
+@operators.command("resume")
+@click.argument("name")
+def resume(name: str) -> None:
+    """Let the worker NAME take jobs again that is paused, sick or draining."""
+    _run_operation(operations.resume, name)
+
+
+def _run_operation(operation: Callable[[Session, str, str], Worker], name: str) -> None:
+    with sessions.write_session() as session:
+        worker = operation(session, name, audit.COMMAND_LINE)
+    output.print(f"{worker.name} is {_describe_state(worker)}.")
