@@ -12,7 +12,8 @@ from farm.cli.root import main
 from farm.cli.screen import output
 from farm.database import schema, sessions
 from farm.database.fleet import Worker
-from farm.fleet import audit, operations, registry
+from farm.fleet import operations, registry
+from farm.people import audit
 
 
 @main.group("ops")

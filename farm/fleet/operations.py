@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.fleet import Worker, WorkerState
+from farm.database.people import NAME_LENGTH
 from farm.errors import NotFound, WrongState
-from farm.fleet import audit
+from farm.people import audit
 
 MAX_FAILURES_IN_ROW = 3  # of different jobs, by no fault of theirs; then a worker marks itself sick
 
@@ -80,7 +81,8 @@ def mark_sick(session: Session, name: str, reason: str) -> Worker:
         NotFound: no such worker.
     """
     worker = get(session, name)
-    return _change(session, worker, WorkerState.SICK, name, "mark worker sick", reason)
+    person = name[:NAME_LENGTH]
+    return _change(session, worker, WorkerState.SICK, person, "mark worker sick", reason)
 
 
 def _change(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 OTHER_SITE = {403: "Sent by another site's page."}
+OPERATORS = {403: "Sent by somebody who is no operator, or by another site's page."}
 NO_JOB = {404: "No such job."}
 NO_EXPLORATION = {404: "No such exploration."}
 NO_WORKER = {404: "No such worker."}

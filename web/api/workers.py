@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.fleet import Worker
 from farm.database.models import State, WorkClass
-from farm.fleet import audit, operations, registry
+from farm.fleet import operations, registry
 from farm.jobs import details
 from web.api import answers, blueprint
 from web.api.schemas import WorkerOut, Workers
-from web.middleware.authentication import get_token_name
+from web.middleware.authentication import get_visitor, require_operator
 
 
 @blueprint.get("/workers")
@@ -37,7 +37,8 @@ def get_worker(name: str) -> WorkerOut:
 
 @blueprint.post("/workers/<path:name>/drain")
 @blueprint.output(WorkerOut)
-@blueprint.doc(tags=["Workers"], responses=answers.OTHER_SITE | answers.NO_WORKER)
+@blueprint.doc(tags=["Workers"], responses=answers.OPERATORS | answers.NO_WORKER)
+@require_operator
 def drain_worker(name: str) -> WorkerOut:
     """Let a worker end after its job. Again is harmless."""
     return _run_operation(operations.drain, name)
@@ -45,7 +46,8 @@ def drain_worker(name: str) -> WorkerOut:
 
 @blueprint.post("/workers/<path:name>/pause")
 @blueprint.output(WorkerOut)
-@blueprint.doc(tags=["Workers"], responses=answers.OTHER_SITE | answers.NO_WORKER | {409: "It is sick."})
+@blueprint.doc(tags=["Workers"], responses=answers.OPERATORS | answers.NO_WORKER | {409: "It is sick."})
+@require_operator
 def pause_worker(name: str) -> WorkerOut:
     """Let a worker take no job until it is resumed; it finishes the one at work. Again is harmless."""
     return _run_operation(operations.pause, name)
@@ -53,7 +55,8 @@ def pause_worker(name: str) -> WorkerOut:
 
 @blueprint.post("/workers/<path:name>/resume")
 @blueprint.output(WorkerOut)
-@blueprint.doc(tags=["Workers"], responses=answers.OTHER_SITE | answers.NO_WORKER)
+@blueprint.doc(tags=["Workers"], responses=answers.OPERATORS | answers.NO_WORKER)
+@require_operator
 def resume_worker(name: str) -> WorkerOut:
     """Let a worker take jobs again that is paused, sick or draining. Again is harmless."""
     return _run_operation(operations.resume, name)
@@ -61,9 +64,8 @@ def resume_worker(name: str) -> WorkerOut:
 
 def _run_operation(operation: Callable[[Session, str, str], Worker], name: str) -> WorkerOut:
     """Carry out an operation in the name of whoever asks."""
-    person = get_token_name() or audit.NOBODY
     with sessions.write_session() as session:
-        return WorkerOut.model_validate(operation(session, name, person))
+        return WorkerOut.model_validate(operation(session, name, get_visitor().name))
 
 
 class QueueOut(BaseModel):
