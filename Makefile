@@ -2,9 +2,14 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# One file for each set of packages that is installed; made anew when pyproject.toml changes.
-SET_UP := .venv/.farm
-SET_UP_TEST := .venv/.test
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# LOCKED=1 installs what locks/ names, by its hashes; otherwise the newest that pyproject.toml admits.
+LOCK_OF_FARM := $(if $(LOCKED),locks/farm.txt)
+LOCK_OF_TEST := $(if $(LOCKED),locks/test.txt)
+INSTALL_LOCK := $(PIP) install --require-hashes --no-deps -r
+# One file for each set of packages that is installed; made anew when pyproject.toml or its lock changes.
+SET_UP := .venv/.farm$(if $(LOCKED),-locked)
+SET_UP_TEST := .venv/.test$(if $(LOCKED),-locked)
 
 # CI holds the floor of coverage, of all tests together; measuring takes time, so a desk is spared. What
 # follows `--cov` must be an option: a path would be taken for what to measure, and all tests would run.
@@ -12,14 +17,14 @@ MEASURED := --cov $(if $(ARGS),--cov-fail-under=0)
 COVERAGE := $(if $(CI),$(MEASURED))
 # A .venv whose Python is gone, as after an upgrade of the system's, is made anew.
 ifneq ($(shell test ! -e $(SET_UP) || $(BIN)/python -c "" 2>/dev/null || echo broken),)
-$(shell rm -f $(SET_UP) $(SET_UP_TEST))
+$(shell rm -f .venv/.farm* .venv/.test*)
 endif
 
 # Tests run in this many processes. More than processors pay, because tests of whole farms wait a lot.
 PROCESSES ?= 3
 NEEDS_MORE := browser or postgres or weights or processes or faults
 
-.PHONY: up help setup test test-fast coverage test-faults lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-lists bench-presets bench-looks clean
+.PHONY: up help setup lock test test-fast coverage test-faults lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-lists bench-presets bench-looks clean
 
 up: setup ## set up and run the farm on http://127.0.0.1:8000; the default
 	@exec $(BIN)/farm up
@@ -29,18 +34,36 @@ help: ## list these targets
 
 setup: $(SET_UP) ## make .venv and install the farm into it
 
-$(SET_UP): pyproject.toml
+$(SET_UP): pyproject.toml $(LOCK_OF_FARM)
 	@echo "setting up: torch alone is several hundred MB or more, so the first time takes minutes"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: PYTHON=python3.x make $(MAKECMDGOALS)"; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv # none yet, or half made
-	@$(BIN)/python -m pip install --disable-pip-version-check -q --upgrade pip || echo "pip stays as old as it is"
-	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[worker,embedded]'
+	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv # none yet, or half made
+ifdef LOCKED
+	@$(INSTALL_LOCK) $(LOCK_OF_FARM)
+	@$(PIP) install -q --no-deps --no-build-isolation -e .
+else
+	@$(PIP) install -q --upgrade pip || echo "pip stays as old as it is"
+	@$(PIP) install -e '.[worker,embedded]'
+endif
 	@touch $@
 
-$(SET_UP_TEST): $(SET_UP) pyproject.toml
-	@$(BIN)/python -m pip install --disable-pip-version-check -q -e '.[worker,embedded,s3,test,lint]'
+$(SET_UP_TEST): $(SET_UP) pyproject.toml $(LOCK_OF_TEST)
+ifdef LOCKED
+	@$(INSTALL_LOCK) $(LOCK_OF_TEST) -q
+else
+	@$(PIP) install -q -e '.[worker,embedded,s3,test,lint]'
+endif
 	@touch $@
+
+# All three from one choice of versions: the largest set first, the others within it.
+LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+  --no-annotate --custom-compile-command "make lock" pyproject.toml locks/installers.in
+lock: $(SET_UP) ## write locks/ anew after a change of pyproject.toml; ARGS=--upgrade takes newer packages
+	@$(PIP) install -q -e '.[lock]'
+	@$(LOCK) --extra worker --extra embedded --extra s3 --extra test --extra lint $(ARGS) -o locks/test.txt
+	@$(LOCK) --extra worker --extra embedded --extra s3 -c locks/test.txt -o locks/farm.txt
+	@$(LOCK) --extra s3 -c locks/test.txt -o locks/web.txt
 
 test: $(SET_UP_TEST) ## every test but the slow faults; ARGS="tests/recipe/test_recipe.py -k size" takes a part
 	@sh tests/browser/install.sh
