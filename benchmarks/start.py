@@ -25,6 +25,7 @@ from farm.database import sessions
 from farm.database.models import Job
 from farm.pictures import decoder_pool
 from farm.pictures.decode import decode
+from farm.pictures.decoder_child import PictureFile
 
 ITERATIONS = 4  # the first and the last are reported
 POLL_SECONDS = 0.01  # oftener would take the processor from the worker
@@ -41,7 +42,7 @@ def decode_inputs(photograph: bytes, painting: bytes) -> None:
 
     The web part checks the new picture, and the worker reads both.
     """
-    list(decoder_pool.check([decoder_pool.CheckRequest(photograph, "content")]))
+    list(decoder_pool.check([PictureFile(photograph, "content")]))
     for data in (photograph, painting):
         decode(data, "picture", 100)
 

@@ -31,12 +31,12 @@ from farm.fleet import registry
 from farm.jobs import attempts, states
 from farm.jobs.states import AttemptRef, Claim
 from farm.pictures import encode
-from farm.pictures.decode import Decoded, decode_to_size
+from farm.pictures.decode import Decoded
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import Size
 from farm.settings import settings
 from farm.storage import Storage, storage
-from workers import checkpoints, retries
+from workers import checkpoints, decoding, retries
 from workers.exit_status import ExitStatus
 from workers.inputs import Inputs, load_inputs
 from workers.interrupts import Interrupted, StorageWait
@@ -168,10 +168,13 @@ def _render(claim: Claim, on_progress: Callable[[], None]) -> None:
     store = storage()
     recipe = Recipe.parse(job.recipe)
     storage_wait = StorageWait(attempt, on_progress)
-    inputs = load_inputs(job, recipe, partial(_decode_upload, store, storage_wait))
+    try:
+        inputs = load_inputs(job, recipe, partial(_decode_upload, store, storage_wait))
+    finally:
+        decoding.renew()
     resume = _find_checkpoint(store, storage_wait, claim)
     ready = _load_engine(recipe, resume).with_budget(settings().memory_gb)
-    device.trim(ready.device)  # what decoding left
+    device.trim(ready.device)  # what reading the files left
     retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.network))
     device.reset_peak_memory(ready.device)
     task = _Task(claim, store, storage_wait, recipe, inputs, ready)
@@ -207,16 +210,17 @@ def _decode_upload(
     """Return an upload.
 
     Args:
-        label: the picture's name in messages. compute_size: see `decode_to_size`.
+        label: the picture's name in messages. compute_size: see `decode.decode_to_size`.
 
     Raises:
-        RenderFailed: what is stored is not what was sent, or it is gone.
+        RenderFailed: what is stored is not what was sent, or it is gone. InvalidInput: it is no picture
+            that can be decoded here.
     """
     try:
         data = retries.call_storage(lambda: store.get_whole(upload.key, upload.sha256), storage_wait)
     except NotFound as error:
         raise RenderFailed(f"{label.capitalize()}: {error} {AGAIN}") from error
-    return decode_to_size(data, label, settings().max_upload_megapixels, compute_size)
+    return decoding.decode(data, label, compute_size)
 
 
 def _find_checkpoint(store: Storage, storage_wait: StorageWait, claim: Claim) -> Checkpoint | None:

@@ -45,9 +45,12 @@ def configure_log(**_: Any) -> None:
 
 @worker_process_init.connect
 def prepare_child(**_: Any) -> None:
-    """Load torch and start the heartbeat, in the child before its first ticket."""
+    """Start the decoding process, load torch and start the heartbeat, before the first ticket."""
     global _heartbeat
     log.configure(worker=settings().worker_name)
+    from workers import decoding
+
+    decoding.start()  # ready by the time that torch is
     from workers import render
 
     try:
@@ -58,6 +61,7 @@ def prepare_child(**_: Any) -> None:
         settings().worker_name, machine, lambda: render.measure_budget(machine.device_kind)
     )
     _heartbeat.start()
+    decoding.await_ready()
 
 
 def _end_worker(reason: str) -> NoReturn:

@@ -22,7 +22,7 @@ from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.names import check_name, clean_file_name, derive_name
 from farm.jobs.tickets import wake
 from farm.pictures import uploads
-from farm.pictures.decoder_pool import CheckRequest
+from farm.pictures.decoder_child import PictureFile
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
@@ -126,8 +126,8 @@ class Submission:
         names = [clean_file_name(each) for each in file_names]
         _check_number_of_styles(styles)
         recipe.normalise_blend(len(styles))
-        paintings = [CheckRequest(style, "style", SMALLEST_STYLE) for style in styles]
-        with closing(uploads.check([CheckRequest(content, "content"), *paintings])) as answers:
+        paintings = [PictureFile(style, "style", SMALLEST_STYLE) for style in styles]
+        with closing(uploads.check([PictureFile(content, "content"), *paintings])) as answers:
             photograph = next(answers)
             _check_fits_some_worker(recipe, photograph.upload)
             checked = [*answers]

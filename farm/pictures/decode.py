@@ -179,6 +179,31 @@ def decode_to_size(
         NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
     """
 
+    resized = open_to_size(data, field, megapixels, compute_size, shortest)
+    pixels, top = np.empty((*resized.size, 3), np.uint8), 0
+    for strip in resized.strips:
+        pixels[top : top + len(strip)] = strip
+        top += len(strip)
+    return Decoded(pixels, resized.sent)
+
+
+@dataclass(frozen=True)
+class Resized:
+    """A picture that is given out strip by strip, so that no second whole one is held."""
+
+    # Height and width as it was sent, upright.
+    sent: Size
+    # Those of the strips together.
+    size: Size
+    # (rows, W, 3) sRGB, from top to bottom, C-contiguous. Raises as `check`.
+    strips: Iterator[Pixels]
+
+
+def open_to_size(
+    data: bytes, field: str, megapixels: int, compute_size: Callable[[Size], Size], shortest: int = 1
+) -> Resized:
+    """Decode to the end and shrink; see `decode_to_size`, which converts to sRGB, too."""
+
     def enough(width: int, height: int) -> int:
         return DRAFT * max(compute_size((height, width)))
 
@@ -186,12 +211,13 @@ def decode_to_size(
         raster, (width, height) = _open(data, field, megapixels, shortest, enough)
         small = compute_size((height, width))
         raster = _shrink(raster, small[1], small[0], Image.Resampling.LANCZOS)
-        pixels, top = np.empty((*small, 3), np.uint8), 0
+    return Resized((height, width), small, _iterate_bytes(raster, field))
+
+
+def _iterate_bytes(raster: Raster, field: str) -> Iterator[Pixels]:
+    with _translate_errors(field):
         for strip in iterate_srgb(raster):
-            pixels[top : top + len(strip)] = strip * 255 + 0.5
-            top += len(strip)
-            del strip  # before the next is made
-    return Decoded(pixels, (height, width))
+            yield (strip * 255 + 0.5).astype(np.uint8, order="C")
 
 
 def find_kind(head: bytes) -> Kind | None:

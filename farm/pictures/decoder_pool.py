@@ -1,7 +1,7 @@
-"""Pictures that strangers sent are decoded in child processes: `decoder_process.py`, started here.
+"""Uploads are checked in child processes of the web part, a few for all clients (`decoder_child.py`).
 
-A hostile picture can at worst end its own child, which has no secrets and little to spend; the picture
-is refused, and the next one gets a fresh child. The web part's threads stay free meanwhile.
+Its threads stay free meanwhile. Clients take turns, and a file that was refused lately takes no process
+again.
 """
 
 from __future__ import annotations
@@ -9,100 +9,28 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-import signal
-import subprocess
-import sys
 from collections import OrderedDict, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from queue import LifoQueue
-from threading import Event, Lock, Timer
+from threading import Lock
 from time import monotonic
-from typing import IO, Literal
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
 
-from farm.errors import Busy, FarmError, InvalidInput, NotAPicture, Problem, TooLarge
-from farm.pictures.decode import LONGEST_SIDE, SHORTEST_SIDE, Checked
-from farm.pictures.decoder_process import (
-    ANSWER,
-    BROKEN,
-    LONGEST_MESSAGE,
-    LONGEST_TRACE,
-    OUT_OF_MEMORY,
-    READY,
-    REQUEST,
-)
-from farm.pictures.sandbox import LANDLOCK, SECCOMP
-from farm.settings import settings
+from farm.errors import Busy, FarmError, InvalidInput, Problem
+from farm.pictures.decode import Checked
+from farm.pictures.decoder_child import Child, Limits, PictureFile
 
 PROCESSES = 2
 WAIT_SECONDS = 30.0  # for a free process
-START_SECONDS = 30.0  # for a new one; a quarter of a second is usual
-EXIT_SECONDS = 5.0  # until a process whose pipe is closed is gone; a large one is unmapped for a while
-
-BYTES_PER_PIXEL = 24  # measured: 20 for a WebP with transparency that lies on its side
-BYTES_BESIDES = 32_000_000  # whatever the size
-COPIES_OF_FILE = 3
-CPU_SECONDS = 5.0  # of any picture
-CPU_SECONDS_PER_MEGAPIXEL = 0.25  # measured: 0.05
-PATIENCE = 2  # times the processor's time: others use the processor, too
-
 REFUSED_FILES = 1000  # whose refusal is remembered
 REFUSED_SECONDS = 600.0  # a machine under load may take longer than it would later
 
-PIPE_BYTES = 1 << 20  # on Linux; a photograph then takes 12 ms less to get there than by the usual 64 KB
-MAX_HEAD = 30_000  # bytes of an answer's JSON
-MAX_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
-PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
-
-REFUSED = "cannot be decoded within the limits of this farm"
-ADVICE = "save it anew as an ordinary JPEG or PNG, or smaller"
-
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class CheckRequest:
-    """A file to be checked."""
-
-    data: bytes
-    # Its name in the form, for messages.
-    field: str
-    # Minimum of its shorter side, px.
-    shortest: int = SHORTEST_SIDE
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of one check, sufficient for the largest picture permitted."""
-
-    megapixels: int
-    # Bytes beside those of the process itself.
-    memory: int
-    # On a processor.
-    cpu_seconds: int
-    # By the clock.
-    seconds: float
-
-    @classmethod
-    def from_largest_upload(cls, megapixels: int, megabytes: int) -> Limits:
-        """Compute what the largest picture needs, in the format and mode that need most, with a margin.
-
-        Args:
-            megabytes: of the largest file.
-        """
-        pixels = megapixels * 1_000_000 * BYTES_PER_PIXEL
-        memory = BYTES_BESIDES + pixels + megabytes * 1_000_000 * COPIES_OF_FILE
-        cpu_seconds = round(CPU_SECONDS + megapixels * CPU_SECONDS_PER_MEGAPIXEL)
-        return cls(megapixels, memory, cpu_seconds, float(PATIENCE * cpu_seconds))
-
 
 _client: ContextVar[str] = ContextVar("client", default="")
 _Key = tuple[bytes, int, Limits]  # SHA-256 of a file, and what it was held against
@@ -124,14 +52,14 @@ class Pool:
         self._limits = limits
         self._wait_seconds = wait_seconds
         self._threads = ThreadPoolExecutor(PROCESSES, "decoding")
-        self._children = [_Child() for _ in range(PROCESSES)]
+        self._children = [Child() for _ in range(PROCESSES)]
         self._refusals = _Refusals()
         self._turns = _Turns()
-        self._idle: LifoQueue[_Child] = LifoQueue()
+        self._idle: LifoQueue[Child] = LifoQueue()
         for child in self._children:
             self._idle.put(child)
 
-    def check(self, pictures: Sequence[CheckRequest]) -> Generator[Checked]:
+    def check(self, pictures: Sequence[PictureFile]) -> Generator[Checked]:
         """Check pictures in parallel; yield the results in their order.
 
         Raises:
@@ -162,9 +90,9 @@ class Pool:
         for child in self._children:
             child.end()
 
-    def _begin(self, picture: CheckRequest) -> Future[Checked]:
+    def _begin(self, picture: PictureFile) -> Future[Checked]:
         """Queue a picture for a child, unless it was refused lately."""
-        limits = self._limits or _read_limits()
+        limits = self._limits or Limits.from_settings()
         key = hashlib.sha256(picture.data).digest(), picture.shortest, limits
         answer: Future[Checked] = Future()
         if refusal := self._refusals.find(key, picture.field):
@@ -184,7 +112,7 @@ class Pool:
         except BaseException as error:
             asked.answer.set_exception(error)
 
-    def _check_one(self, picture: CheckRequest, key: _Key) -> Checked:
+    def _check_one(self, picture: PictureFile, key: _Key) -> Checked:
         child = self._idle.get()  # there are as many as threads
         try:
             return child.check(picture, key[-1])
@@ -198,7 +126,7 @@ class Pool:
     def _warm(self) -> None:
         child = self._idle.get()
         try:
-            child.start(self._limits or _read_limits())
+            child.await_ready(self._limits or Limits.from_settings())
         except (FarmError, OSError):
             log.exception("no process to decode pictures; the next picture tries again")
         finally:
@@ -216,7 +144,7 @@ class Pool:
 class _Asked:
     """A picture that waits for a process."""
 
-    picture: CheckRequest
+    picture: PictureFile
     key: _Key
     answer: Future[Checked]
 
@@ -278,219 +206,6 @@ class _Refusals:
                 self._known.popitem(last=False)
 
 
-def _read_limits() -> Limits:
-    return Limits.from_largest_upload(settings().max_upload_megapixels, settings().max_upload_mb)
-
-
-class _Answer(BaseModel):
-    """The answer of a child, which is not to be trusted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    refused: Literal["NotAPicture", "TooLarge", "InvalidInput", "MemoryError", "Exception"] | None = None
-    message: str = Field("", max_length=LONGEST_MESSAGE)
-    trace: str = Field("", max_length=LONGEST_TRACE)
-    width: int = Field(1, ge=1, le=LONGEST_SIDE)
-    height: int = Field(1, ge=1, le=LONGEST_SIDE)
-
-
-class _Child:
-    """One place in the pool: a process, or none before the first picture and after a bad one."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._limits: Limits | None = None
-        self.was_killed = (
-            False  # from without, in the middle of the latest picture, which is not to blame
-        )
-
-    def check(self, picture: CheckRequest, limits: Limits) -> Checked:
-        """Check a picture in the child process, started if necessary.
-
-        Raises:
-            NotAPicture, TooLarge, InvalidInput: what is wrong with it.
-            FarmError: no process could be started.
-        """
-        self.was_killed = False
-        process = self.start(limits)
-        late = Event()
-        try:
-            with _kill_after(process, limits.seconds, late):
-                answer, thumbnail = _exchange(process, picture, limits)
-        except (OSError, EOFError, ValueError) as error:
-            ended = _await_exit(process, error)  # before it is killed, which would be all one could see
-            self.was_killed = ended == "SIGKILL" and not late.is_set()
-            self.end()
-            raise _explain_failure(picture, ended, limits, late.is_set(), error) from error
-        if late.is_set():  # the answer came in the last moment
-            self.end()
-        if answer.refused:
-            raise _explain_refusal(picture, answer)
-        return Checked(answer.width, answer.height, thumbnail)
-
-    def kill(self) -> None:
-        """Kill the process at once; safe from any thread."""
-        if self._process:
-            self._process.kill()
-
-    def end(self) -> None:
-        """Kill the process, reap it and close its pipes."""
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            with suppress(OSError):  # what could not be written cannot be flushed
-                pipe.close()  # type: ignore[union-attr]
-
-    def start(self, limits: Limits) -> subprocess.Popen[bytes]:
-        """Return the process, started if it is not alive or has other limits.
-
-        Raises:
-            FarmError, OSError: it could not be started.
-        """
-        if self._process and (self._process.poll() is not None or self._limits != limits):
-            self.end()
-        if self._process is None:
-            self._process, self._limits = _start(limits), limits
-            late = Event()
-            with _kill_after(self._process, START_SECONDS, late):
-                greeting = self._process.stdout.readline().split()  # type: ignore[union-attr]
-            if greeting[:1] != [READY]:
-                self.end()
-                raise FarmError("A process that decodes pictures did not start; see above.")
-            _log_sandbox(*(layer.decode() for layer in greeting[1:]))
-        return self._process
-
-
-@cache
-def _log_sandbox(*in_force: str) -> None:
-    """Log once what takes rights from the children, and what this system lacks."""
-    missing = [layer for layer in (LANDLOCK, SECCOMP) if layer not in in_force]
-    write = log.warning if missing else log.info
-    write("sandbox of the processes that decode pictures", in_force=list(in_force), missing=missing)
-
-
-def _start(limits: Limits) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own, so that Ctrl-C does not reach it."""
-    return subprocess.Popen(  # noqa: S603 - the farm's own command
-        [
-            sys.executable,
-            "-P",
-            "-m",
-            "farm.pictures.decoder_process",
-            str(limits.memory),
-            str(limits.cpu_seconds),
-        ],
-        env=_build_environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pipesize=PIPE_BYTES,
-        start_new_session=True,
-    )
-
-
-def _build_environment() -> dict[str, str]:
-    """Build a child's environment: no secrets, and the module path of this process."""
-    here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    folders = [Path(path).absolute() for path in sys.path]
-    here["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in folders if folder.exists())
-    here["OPENBLAS_NUM_THREADS"] = "1"  # each would take address space
-    return here
-
-
-@contextmanager
-def _kill_after(process: subprocess.Popen[bytes], seconds: float, late: Event) -> Iterator[None]:
-    """Kill the process after `seconds` and set `late`; whatever waits for it in this block then ends."""
-
-    def kill() -> None:
-        late.set()
-        process.kill()
-
-    timer = Timer(seconds, kill)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-
-
-def _exchange(
-    process: subprocess.Popen[bytes], picture: CheckRequest, limits: Limits
-) -> tuple[_Answer, bytes]:
-    """Send a picture to a child and read its answer and the thumbnail (JPEG).
-
-    Raises:
-        OSError, EOFError: it is gone. ValueError: its answer breaks the protocol.
-    """
-    assert process.stdin
-    assert process.stdout
-    size = len(picture.data)
-    process.stdin.write(REQUEST.pack(size, limits.megapixels, picture.shortest))
-    process.stdin.write(picture.data)
-    process.stdin.flush()
-    head, thumbnail = ANSWER.unpack(_read(process.stdout, ANSWER.size))
-    if head > MAX_HEAD or thumbnail > MAX_THUMBNAIL:
-        raise ValueError(f"an answer of {head} and {thumbnail} bytes")
-    answer = _Answer.model_validate_json(_read(process.stdout, head))
-    return answer, _read(process.stdout, thumbnail)
-
-
-def _read(pipe: IO[bytes], size: int) -> bytes:
-    data = pipe.read(size)
-    if len(data) < size:
-        raise EOFError("it ended")
-    return data
-
-
-def _explain_refusal(picture: CheckRequest, answer: _Answer) -> InvalidInput:
-    """Turn a child's refusal into the error that names the field."""
-    if answer.refused == OUT_OF_MEMORY:
-        log.warning("picture not decoded", field=picture.field, why="out of memory")
-        return _beyond_limits(picture, "it takes too much memory")
-    if answer.refused == BROKEN:
-        log.error("picture not decoded", field=picture.field, why="exception", exception=answer.trace)
-        return _beyond_limits(picture, "it broke the program that decodes pictures")
-    kinds = {kind.__name__: kind for kind in (NotAPicture, TooLarge, InvalidInput)}
-    return kinds[str(answer.refused)](Problem(picture.field, answer.message))
-
-
-def _await_exit(process: subprocess.Popen[bytes], error: Exception) -> str:
-    """Return how a process ended that no longer answers; "running" if it broke the protocol."""
-    with suppress(subprocess.TimeoutExpired):
-        return _describe_exit(process.wait(0 if isinstance(error, ValueError) else EXIT_SECONDS))
-    return "running"
-
-
-def _explain_failure(
-    picture: CheckRequest, ended: str, limits: Limits, late: bool, error: Exception
-) -> InvalidInput:
-    """Log that a child was killed, died or broke the protocol; return the error for its picture."""
-    log.error(
-        "picture not decoded",
-        field=picture.field,
-        size_bytes=len(picture.data),
-        why="late" if late else f"{type(error).__name__}: {error}",
-        process=ended,
-    )
-    if late:
-        return _beyond_limits(picture, f"it takes longer than {limits.seconds:.0f} s")
-    if ended == "SIGXCPU":
-        return _beyond_limits(picture, f"it takes more than {limits.cpu_seconds} s of a processor")
-    return _beyond_limits(picture, "it broke the program that decodes pictures")
-
-
-def _beyond_limits(picture: CheckRequest, why: str) -> InvalidInput:
-    return InvalidInput(Problem(picture.field, f"{REFUSED}: {why}; {ADVICE}"))
-
-
-def _describe_exit(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit status {code}"
-
-
 _pools: dict[int, Pool] = {}
 
 
@@ -500,7 +215,7 @@ def _pool() -> Pool:
     return _pools.get(own) or _pools.setdefault(own, Pool())
 
 
-def check(pictures: Sequence[CheckRequest]) -> Generator[Checked]:
+def check(pictures: Sequence[PictureFile]) -> Generator[Checked]:
     """Check pictures as `Pool.check` does, by the pool that this process keeps."""
     return _pool().check(pictures)
 

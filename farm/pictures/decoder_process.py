@@ -1,10 +1,14 @@
-"""`python -m farm.pictures.decoder_process MEMORY CPU_SECONDS`: pictures in, their sizes and thumbnails
+"""`python -m farm.pictures.decoder_process MEMORY CPU_SECONDS`: pictures in, thumbnails or pixels
 out, one by one.
 
-`decoder_pool.py` starts it and sends the pictures. It reads untrusted files with decoders written in C,
+`decoder_child.py` starts it and sends the pictures. It reads untrusted files with decoders written in C,
 so it runs in a process of its own that has little to lose: no secrets, no files to write, limited
 memory, limited time, and what `sandbox.py` takes from it. It trusts its parent; its parent does not
 trust it.
+
+A request is REQUEST and the file. Each message of the answer is MESSAGE and its body: THUMBNAIL, a
+JPEG, of a picture that is checked; of one that is decoded SIZE_ASKED, which the parent answers by SIZE,
+and ROWS; at last END, a JSON object.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import struct
 import sys
 import traceback
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,8 +39,11 @@ from farm import prctl
 from farm.errors import InvalidInput
 from farm.pictures import decode, sandbox
 
-REQUEST = struct.Struct(">QII")  # bytes of the file, most megapixels, least px of the shorter side
-ANSWER = struct.Struct(">II")  # bytes of the JSON, bytes of the thumbnail
+CHECK, DECODE = b"C", b"D"
+REQUEST = struct.Struct(">cQII")  # one of these, the file's bytes, most megapixels, least px of a side
+SIZE_ASKED, ROWS, THUMBNAIL, END = b"S", b"R", b"T", b"E"
+MESSAGE = struct.Struct(">cI")  # one of these, bytes of the body
+SIZE = struct.Struct(">II")  # height and width, px
 READY = b"ready"  # then the layers of the sandbox that are in force, and the end of the line
 OUT_OF_MEMORY = "MemoryError"  # beside the names of the exceptions of `decode.check`
 BROKEN = "Exception"  # any other; its traceback is for the log
@@ -48,34 +56,82 @@ OPEN_FILES = 16
 def main() -> None:
     """Answer until the parent goes away."""
     memory, cpu_seconds = (int(argument) for argument in sys.argv[1:])
-    questions, answers = sys.stdin.buffer, _reserve_output()
+    parent = Parent(sys.stdin.buffer, _reserve_output())
     in_force = _limit_itself(memory)
-    answers.write(b" ".join((READY, *(layer.encode() for layer in in_force))) + b"\n")
-    answers.flush()
-    while len(request := questions.read(REQUEST.size)) == REQUEST.size:
-        size, megapixels, shortest = REQUEST.unpack(request)
-        data = questions.read(size)
+    parent.write(b" ".join((READY, *(layer.encode() for layer in in_force))) + b"\n")
+    with suppress(EOFError):
+        while True:
+            kind, size, megapixels, shortest = REQUEST.unpack(parent.read(REQUEST.size))
+            data = parent.read(size)
+            _renew_cpu_limit(cpu_seconds)
+            known = _answer(parent, kind, data, megapixels, shortest)
+            del data  # before the next is read
+            parent.send(END, json.dumps(known).encode())
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The pipes from and to the process that asks."""
+
+    questions: BinaryIO
+    answers: BinaryIO
+
+    def read(self, size: int) -> bytes:
+        """Read so many bytes.
+
+        Raises:
+            EOFError: the parent is gone.
+        """
+        data = self.questions.read(size)
         if len(data) < size:
-            return
-        _renew_cpu_limit(cpu_seconds)
-        known, thumbnail = check_picture(data, megapixels, shortest)
-        head = json.dumps(known).encode()
-        answers.write(ANSWER.pack(len(head), len(thumbnail)) + head + thumbnail)
-        answers.flush()
+            raise EOFError
+        return data
+
+    def write(self, data: bytes | memoryview) -> None:
+        self.answers.write(data)
+        self.answers.flush()
+
+    def send(self, kind: bytes, body: bytes | memoryview) -> None:
+        """Send a message."""
+        self.answers.write(MESSAGE.pack(kind, len(body)))
+        self.write(body)
+
+    def ask_size(self, sent: tuple[int, int]) -> tuple[int, int]:
+        """Ask at what height and width a picture of this height and width is wanted."""
+        self.send(SIZE_ASKED, SIZE.pack(*sent))
+        height, width = SIZE.unpack(self.read(SIZE.size))
+        return height, width
 
 
-def check_picture(data: bytes, megapixels: int, shortest: int) -> tuple[dict[str, Any], bytes]:
-    """Check a picture by `decode.check`; return plain values and the thumbnail (empty if refused)."""
+def _answer(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest: int) -> dict[str, Any]:
+    """Check or decode a picture; return its width and height, or what is wrong, as plain values."""
+    work = _check if kind == CHECK else _decode
     try:
-        checked = decode.check(data, "", megapixels, shortest)
+        width, height = work(parent, data, megapixels, shortest)
     except InvalidInput as error:
         message = error.problems[0].message[:LONGEST_MESSAGE]
-        return {"refused": type(error).__name__, "message": message}, b""
+        return {"refused": type(error).__name__, "message": message}
     except MemoryError:
-        return {"refused": OUT_OF_MEMORY}, b""
+        return {"refused": OUT_OF_MEMORY}
     except Exception:
-        return {"refused": BROKEN, "trace": traceback.format_exc()[-LONGEST_TRACE:]}, b""
-    return {"width": checked.width, "height": checked.height}, checked.thumbnail
+        return {"refused": BROKEN, "trace": traceback.format_exc()[-LONGEST_TRACE:]}
+    return {"width": width, "height": height}
+
+
+def _check(parent: Parent, data: bytes, megapixels: int, shortest: int) -> tuple[int, int]:
+    """Check a picture by `decode.check` and send its thumbnail; return its width and height."""
+    checked = decode.check(data, "", megapixels, shortest)
+    parent.send(THUMBNAIL, checked.thumbnail)
+    return checked.width, checked.height
+
+
+def _decode(parent: Parent, data: bytes, megapixels: int, shortest: int) -> tuple[int, int]:
+    """Decode a picture by `decode.open_to_size` and send its rows; return its width and height."""
+    resized = decode.open_to_size(data, "", megapixels, parent.ask_size, shortest)
+    for strip in resized.strips:
+        parent.send(ROWS, strip.data.cast("B"))
+    height, width = resized.sent
+    return width, height
 
 
 def _reserve_output() -> BinaryIO:

@@ -15,7 +15,7 @@ from farm.database import sessions
 from farm.database.models import Upload
 from farm.pictures import decoder_pool
 from farm.pictures.decode import check_size
-from farm.pictures.decoder_pool import CheckRequest
+from farm.pictures.decoder_child import PictureFile
 from farm.settings import settings
 from farm.storage import storage
 
@@ -31,7 +31,7 @@ class CheckedUpload:
     thumbnail: bytes | None
 
 
-def check(asked: Sequence[CheckRequest]) -> Generator[CheckedUpload]:
+def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
     """Check files and yield the results in their order. Bytes that came before are not decoded again.
 
     Raises:

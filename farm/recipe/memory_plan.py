@@ -36,6 +36,7 @@ TILE_COPIES = 8  # buffers of a tile's widest layer alive at once, measured
 WHOLE_COPIES = 2  # of a whole picture's on a GPU; none was counted, the room is for cuDNN
 CPU_BASE_BYTES = 540_000_000  # Python, torch and its libraries, measured
 MEASURING_BYTES = 220_000_000  # the library that measures the result, loaded at the end, measured
+DECODER_BYTES = 20_000_000  # of a worker's decoding process before its first picture, measured
 WINOGRAD_WORKSPACE_BYTES = 120_000_000
 DECODING_BYTES = 18  # a pixel of an upload while it is decoded, measured: a WebP with transparency
 
@@ -337,7 +338,7 @@ def _estimate_one(plan: Plan, work: Work, level_pixels: int, painting: Size) -> 
 def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     """Estimate the most bytes that a rendering of this size holds where its gradient is computed.
 
-    On a CPU that is the whole process, from the decoding of its pictures to the result's figures.
+    On a CPU that is the whole process and the one that decodes its pictures, up to the result's figures.
     """
     pixels = height * width
     state = 3 if plan.offload else work.state_floats
@@ -348,7 +349,7 @@ def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     painting = estimate_painting_bytes(plan.for_paintings or plan, work, height, width)
     rendering = lasting + max(gradient, step, painting)
     if work.device == "cpu":
-        process = CPU_BASE_BYTES + work.held_bytes
+        process = CPU_BASE_BYTES + DECODER_BYTES + work.held_bytes
         measuring = lasting + painting + MEASURING_BYTES
         return int(process + work.fixed_bytes + max(rendering, work.decoding_bytes, measuring))
     return int(work.fixed_bytes + rendering)

@@ -31,11 +31,13 @@ from PIL import Image
 from benchmarks.testbed.processes import FARM, answers, free_port, sample_files, wait_for
 from farm.database.setup import install
 from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
-from farm.pictures import decode, decoder_pool
-from farm.pictures.decoder_pool import CheckRequest, Limits, Pool
+from farm.pictures import decode, decoder_child, decoder_pool
+from farm.pictures.decoder_child import Child, Limits, PictureFile
+from farm.pictures.decoder_pool import Pool
 from farm.pictures.sandbox import LANDLOCK, SECCOMP
 from tests.pictures.chart import chunk, png, tiff
 from tests.pictures.test_readers import HEIC
+from workers import decoding
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
 
@@ -67,6 +69,7 @@ SMALL = save(gradient(160, 120), "JPEG")
 def no_decoders_of_others() -> None:
     """End those that a test before this one, of other pictures, left to this process."""
     decoder_pool.close()
+    decoding.close()
 
 
 @pytest.fixture
@@ -87,7 +90,7 @@ def pool(make_pool: Callable[..., Pool]) -> Pool:
 
 
 def one(pool: Pool, data: bytes, field: str = "content", shortest: int = 16) -> decode.Checked:
-    (checked,) = pool.check([CheckRequest(data, field, shortest)])
+    (checked,) = pool.check([PictureFile(data, field, shortest)])
     return checked
 
 
@@ -143,9 +146,107 @@ FORMATS = {
 
 
 def test_every_format_is_answered_as_in_this_process(pool: Pool) -> None:
-    asked = [CheckRequest(data, "content") for data in FORMATS.values()]
+    asked = [PictureFile(data, "content") for data in FORMATS.values()]
     expected = [decode.check(data, "content", 100) for data in FORMATS.values()]
     assert list(pool.check(asked)) == expected
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    """A process for a worker's pictures."""
+    made = Child()
+    yield made
+    made.end()
+
+
+@pytest.mark.parametrize("size", [None, (61, 83)], ids=["as sent", "smaller"])
+def test_every_format_has_the_pixels_of_this_process(size: tuple[int, int] | None, child: Child) -> None:
+    for name, data in FORMATS.items():
+        asked: list[tuple[int, int]] = []
+
+        def compute(sent: tuple[int, int]) -> tuple[int, int]:
+            asked.append(sent)  # noqa: B023
+            return size or sent
+
+        here = decode.decode_to_size(data, "painting", 100, compute)
+        there = child.decode(PictureFile(data, "painting"), AMPLE, compute)
+        assert there.sent == here.sent, name
+        assert there.pixels.dtype == np.uint8
+        assert np.array_equal(there.pixels, here.pixels), name
+        assert asked[len(asked) // 2 :] == asked[: len(asked) // 2], name
+
+
+def test_a_picture_that_cannot_be_decoded_is_refused_as_in_this_process(child: Child) -> None:
+    for bad in (b"", b"Dear farm", SMALL[:600], save(Image.new("1", (30_001, 2_000)), "PNG")):
+        here = refusal(lambda bad=bad: decode.decode_to_size(bad, "painting", 100, lambda sent: sent))
+        asked = PictureFile(bad, "painting", shortest=1)
+        there = refusal(lambda asked=asked: child.decode(asked, AMPLE, lambda sent: sent))
+        assert (type(there), there and there.problems) == (type(here), here and here.problems)
+        assert here is not None
+
+
+def test_an_error_at_this_end_leaves_no_process_in_the_middle_of_an_answer(child: Child) -> None:
+    def fail(sent: tuple[int, int]) -> tuple[int, int]:
+        raise RuntimeError("no size")
+
+    with pytest.raises(RuntimeError, match="no size"):
+        child.decode(PictureFile(SMALL, "painting"), AMPLE, fail)
+    found = child.decode(PictureFile(SMALL, "painting"), AMPLE, lambda sent: (12, 16))
+    assert found.pixels.shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "rows"), [((40, 30), 40), ((40, 30), 39), ((30, 40), 41), ((40_000, 1), 1)], ids=str
+)
+def test_what_a_decoder_taken_over_answers_is_not_trusted(
+    size: tuple[int, int],
+    rows: int,
+    tmp_path: Path,
+    child: Child,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a decoder that asks for one size and sends pixels of another, or a size that may not be
+    lines = (
+        "import numpy as np",
+        "from farm.pictures import decode",
+        "def lie(data, field, megapixels, compute_size, shortest):",
+        f"    compute_size({size})",
+        f"    return decode.Resized((40, 30), (1, 1), iter([np.zeros(({rows}, 31, 3), np.uint8)]))",
+        "decode.open_to_size = lie",
+    )
+    (tmp_path / "sitecustomize.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InvalidInput, match=r"painting: (cannot be decoded .* it broke|is 1 x 40000)"):
+        child.decode(PictureFile(SMALL, "painting"), AMPLE, lambda sent: sent)
+
+
+DECODE_LARGE = """
+import sys
+from pathlib import Path
+from farm.pictures.decoder_child import Child, Limits, PictureFile
+
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+
+child, small = Child(), Path(sys.argv[1]).read_bytes()
+child.decode(PictureFile(small, "painting"), Limits.from_settings(), lambda sent: sent)
+before, large = peak(), Path(sys.argv[2]).read_bytes()
+found = child.decode(PictureFile(large, "painting"), Limits.from_settings(), lambda sent: (2000, 2000))
+child.end()
+print(found.pixels.nbytes, peak() - before - len(large))
+"""
+
+
+def test_this_process_holds_no_more_of_a_picture_than_the_pixels_that_it_keeps(tmp_path: Path) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    small.write_bytes(SMALL)
+    large.write_bytes(save(Image.radial_gradient("L").resize((5000, 5000)), "PNG", compress_level=1))
+    command = [sys.executable, "-c", DECODE_LARGE, str(small), str(large)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kept, grown = map(int, done.stdout.split()[-2:])
+    assert kept == 12_000_000
+    assert grown < kept + 3_000_000
 
 
 @pytest.mark.parametrize("shortest", [16, 64])
@@ -179,10 +280,10 @@ def refusal(act: object) -> InvalidInput | None:
 def test_pictures_are_told_of_in_order_until_the_first_that_is_wrong(pool: Pool) -> None:
     wide = save(gradient(200, 100), "PNG")
     asked = [
-        CheckRequest(wide, "content"),
-        CheckRequest(SMALL, "style"),
-        CheckRequest(b"no", "style"),
-        CheckRequest(b"", "style"),
+        PictureFile(wide, "content"),
+        PictureFile(SMALL, "style"),
+        PictureFile(b"no", "style"),
+        PictureFile(b"", "style"),
     ]
     told = pool.check(asked)
     assert [next(told).width, next(told).width] == [200, 160]
@@ -203,7 +304,7 @@ def test_a_child_that_is_killed_refuses_its_picture_and_the_next_one_gets_a_fres
         child.kill()
 
         # Then that picture is refused, and the log says why
-        with pytest.raises(InvalidInput, match=r"^style: cannot be decoded within the limits") as caught:
+        with pytest.raises(InvalidInput, match=r"^style: was not decoded: .* was killed") as caught:
             asked.result(120)
     assert type(caught.value) is InvalidInput
     assert "SIGKILL" in capsys.readouterr().out
@@ -281,15 +382,18 @@ def neediest() -> Iterator[bytes]:
 
 
 def test_the_largest_picture_of_each_kind_is_taken_by_one_child_after_another(
-    make_pool: Callable[..., Pool],
+    make_pool: Callable[..., Pool], child: Child
 ) -> None:
     pictures = list(neediest())
     megabytes = -(-max(map(len, pictures)) // 1_000_000)
-    pool = make_pool(**asdict(Limits.from_largest_upload(SIDE * SIDE // 1_000_000, megabytes)))
-    child = started(pool)
+    limits = Limits.from_largest_upload(SIDE * SIDE // 1_000_000, megabytes)
+    pool = make_pool(**asdict(limits))
+    alive = [started(pool).pid, child.start(limits).pid]
     for data in pictures:
         assert one(pool, data).width == SIDE
-        assert [alive.pid for alive in children()] == [child.pid]
+        found = child.decode(PictureFile(data, "painting"), limits, lambda sent: sent)
+        assert found.sent == (SIDE, SIDE)
+        assert sorted(each.pid for each in children()) == sorted(alive)
 
 
 def test_a_picture_that_takes_too_long_is_refused(make_pool: Callable[..., Pool]) -> None:
@@ -322,7 +426,7 @@ def test_clients_take_turns(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None
     busy, went_on = threading.Semaphore(0), threading.Semaphore(0)
     order: list[str] = []
 
-    def check(picture: CheckRequest, _key: object) -> decode.Checked:
+    def check(picture: PictureFile, _key: object) -> decode.Checked:
         busy.acquire()
         order.append(picture.field)
         went_on.release()
@@ -332,7 +436,7 @@ def test_clients_take_turns(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None
 
     def ask(client: str, number: int) -> list[decode.Checked]:
         decoder_pool.set_client(client)
-        named = [CheckRequest(SMALL, f"{client}{at}") for at in range(number)]
+        named = [PictureFile(SMALL, f"{client}{at}") for at in range(number)]
         return list(pool.check(named))
 
     with ThreadPoolExecutor(2) as clients:
@@ -416,7 +520,7 @@ def test_a_child_has_no_secret_and_none_of_the_farms_settings(
     seen = started(pool).environ()
     assert "secret" not in "".join(seen.values())
     assert not [name for name in seen if name.startswith(("FARM_", "AWS_", "DATABASE", "REDIS"))]
-    assert set(seen) <= {*decoder_pool.PASSED_ON, "PYTHONPATH", "OPENBLAS_NUM_THREADS", "LC_CTYPE"}
+    assert set(seen) <= {*decoder_child.PASSED_ON, "PYTHONPATH", "OPENBLAS_NUM_THREADS", "LC_CTYPE"}
 
 
 def test_a_child_is_limited_before_the_first_picture(pool: Pool) -> None:
@@ -523,7 +627,7 @@ def test_a_decoder_taken_over_reaches_no_file_no_process_and_no_network(
 def test_the_log_tells_once_which_layers_of_the_sandbox_are_in_force(
     layers: list[str], make_pool: Callable[..., Pool], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    decoder_pool._log_sandbox.cache_clear()
+    decoder_child._log_sandbox.cache_clear()
     for _ in range(2):
         pool = make_pool()
         one(pool, SMALL)
@@ -574,12 +678,13 @@ import os, sys, time
 from pathlib import Path
 from farm import log
 from farm.pictures import decoder_pool
+from farm.pictures.decoder_child import PictureFile
 
 log.configure()
 
 def look():
     data = Path(sys.argv[1]).read_bytes()
-    (checked,) = decoder_pool.check([decoder_pool.CheckRequest(data, "content")])
+    (checked,) = decoder_pool.check([PictureFile(data, "content")])
     print(checked.width, flush=True)
 
 look()
@@ -659,11 +764,11 @@ def test_many_threads_share_two_children(pool: Pool) -> None:
 def test_nobody_waits_for_ever(make_pool: Callable[..., Pool]) -> None:
     # Given two children in the middle of pictures
     pool = make_pool(wait_seconds=0.2)
-    list(pool.check([CheckRequest(SMALL, "content")] * 2))
+    list(pool.check([PictureFile(SMALL, "content")] * 2))
     both = [stopped(child) for child in children()]
     assert len(both) == 2
     with ThreadPoolExecutor(1) as threads:
-        busy = threads.submit(lambda: list(pool.check([CheckRequest(SMALL, "content")] * 2)))
+        busy = threads.submit(lambda: list(pool.check([PictureFile(SMALL, "content")] * 2)))
         wait_for(lambda: all(map(asked_something, both)), pause=0.01)
 
         # Then a third is told so

@@ -14,7 +14,7 @@ from farm.database.models import Upload
 from farm.errors import InvalidInput, NotFound, TooLarge
 from farm.pictures import decoder_pool, sources, uploads
 from farm.pictures.decode import Checked
-from farm.pictures.decoder_pool import CheckRequest
+from farm.pictures.decoder_child import PictureFile
 from farm.pictures.uploads import CheckedUpload
 from farm.storage import storage
 from tests.conftest import fresh_settings
@@ -28,7 +28,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     seen: list[bytes] = []
     check = decoder_pool.check
 
-    def seeing(pictures: Sequence[CheckRequest]) -> Generator[Checked]:
+    def seeing(pictures: Sequence[PictureFile]) -> Generator[Checked]:
         seen.extend(each.data for each in pictures)
         return check(pictures)
 
@@ -43,7 +43,7 @@ def picture(seed: int, width: int = 80, height: int = 60) -> bytes:
     return buffer.getvalue()
 
 
-def send(*asked: CheckRequest) -> list[CheckedUpload]:
+def send(*asked: PictureFile) -> list[CheckedUpload]:
     pictures = list(uploads.check(asked))
     uploads.store(pictures)
     return pictures
@@ -52,14 +52,14 @@ def send(*asked: CheckRequest) -> list[CheckedUpload]:
 def test_only_what_is_new_is_decoded_and_each_answer_is_in_its_place(decoded: list[bytes]) -> None:
     # Given one picture that came before
     old, new, newer = picture(0, 80), picture(1, 90), picture(2, 100)
-    send(CheckRequest(old, "content"))
+    send(PictureFile(old, "content"))
     decoded.clear()
     # When it comes again among others, one of them twice
     found = send(
-        CheckRequest(new, "content"),
-        CheckRequest(old, "style"),
-        CheckRequest(newer, "style"),
-        CheckRequest(old, "style"),
+        PictureFile(new, "content"),
+        PictureFile(old, "style"),
+        PictureFile(newer, "style"),
+        PictureFile(old, "style"),
     )
     # Then the others alone are decoded
     assert decoded == [new, newer]
@@ -75,7 +75,7 @@ def test_an_upload_leaves_the_farm_without_what_else_its_file_holds() -> None:
     # Given a photograph with a comment, and what nobody can take apart
     buffer = io.BytesIO()
     Image.open(io.BytesIO(picture(3))).save(buffer, "JPEG", comment="taken at home")
-    (sent,) = send(CheckRequest(buffer.getvalue(), "content"))
+    (sent,) = send(PictureFile(buffer.getvalue(), "content"))
     broken = Upload(sha256=hashlib.sha256(b"II*").hexdigest(), width=80, height=60, size_bytes=3)
     storage().put(broken.key, b"II*")
 
@@ -89,11 +89,11 @@ def test_an_upload_leaves_the_farm_without_what_else_its_file_holds() -> None:
 
 
 def test_a_picture_whose_thumbnail_is_gone_is_decoded_again_and_has_one(decoded: list[bytes]) -> None:
-    (first,) = send(CheckRequest(picture(0), "content"))
+    (first,) = send(PictureFile(picture(0), "content"))
     thumbnail = storage().get(first.upload.thumbnail_key)
     storage().delete(first.upload.thumbnail_key)
     decoded.clear()
-    send(CheckRequest(picture(0), "content"))
+    send(PictureFile(picture(0), "content"))
     assert decoded == [picture(0)]
     assert storage().get(first.upload.thumbnail_key) == thumbnail
 
@@ -103,21 +103,21 @@ def test_a_picture_that_came_before_is_held_to_the_limits_of_today(
 ) -> None:
     # Given pictures that were allowed, and a lower limit since
     large, narrow = picture(0, 1500, 1000), picture(1, 80, 40)
-    send(CheckRequest(large, "content"), CheckRequest(narrow, "content"))
+    send(PictureFile(large, "content"), PictureFile(narrow, "content"))
     monkeypatch.setenv("FARM_MAX_UPLOAD_MEGAPIXELS", "1")
     fresh_settings()
     # Then they are refused as if they were new
     with pytest.raises(
         TooLarge, match=r"content: is 1500 x 1000 px \(1\.5 megapixels\); the limit is 1 "
     ):
-        send(CheckRequest(large, "content"))
+        send(PictureFile(large, "content"))
     with pytest.raises(InvalidInput, match="style: is 80 x 40 px; it needs at least 64 px a side"):
-        send(CheckRequest(narrow, "style", shortest=64))
+        send(PictureFile(narrow, "style", shortest=64))
 
 
 def test_a_wrong_picture_before_one_that_is_known_is_told_of(decoded: list[bytes]) -> None:
-    send(CheckRequest(picture(0), "style"))
+    send(PictureFile(picture(0), "style"))
     decoded.clear()
     with pytest.raises(InvalidInput, match="content: is not a"):
-        send(CheckRequest(b"no picture", "content"), CheckRequest(picture(0), "style"))
+        send(PictureFile(b"no picture", "content"), PictureFile(picture(0), "style"))
     assert decoded == [b"no picture"]

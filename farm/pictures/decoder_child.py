@@ -1,0 +1,453 @@
+"""A process that decodes pictures (`decoder_process.py`), as its parent sees it.
+
+A hostile picture can at worst end it: it has no secrets and little to spend, and nothing that it answers
+is trusted. The picture is refused, and the next one gets a fresh process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from io import BufferedReader
+from pathlib import Path
+from threading import Event, Timer
+from typing import IO, Literal
+
+import numpy as np
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from farm.errors import FarmError, InvalidInput, NotAPicture, Problem, TooLarge
+from farm.pictures.decode import LONGEST_SIDE, SHORTEST_SIDE, Checked, Decoded, check_size
+from farm.pictures.decoder_process import (
+    BROKEN,
+    CHECK,
+    DECODE,
+    END,
+    LONGEST_MESSAGE,
+    LONGEST_TRACE,
+    MESSAGE,
+    OUT_OF_MEMORY,
+    READY,
+    REQUEST,
+    ROWS,
+    SIZE,
+    SIZE_ASKED,
+    THUMBNAIL,
+)
+from farm.pictures.pixels import Pixels
+from farm.pictures.sandbox import LANDLOCK, SECCOMP
+from farm.recipe.picture_sizes import Size
+from farm.settings import settings
+
+START_SECONDS = 30.0  # for a new one; a quarter of a second is usual
+EXIT_SECONDS = 5.0  # until a process whose pipe is closed is gone; a large one is unmapped for a while
+
+BYTES_PER_PIXEL = 24  # measured: 20 for a WebP with transparency that lies on its side
+BYTES_BESIDES = 32_000_000  # whatever the size
+COPIES_OF_FILE = 3
+CPU_SECONDS = 5.0  # of any picture
+CPU_SECONDS_PER_MEGAPIXEL = 0.25  # measured: 0.05
+PATIENCE = 2  # times the processor's time: others use the processor, too
+
+PIPE_BYTES = 1 << 20  # on Linux; a photograph then takes 12 ms less to get there than by the usual 64 KB
+MAX_HEAD = 30_000  # bytes of an answer's JSON
+MAX_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
+PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
+
+REFUSED = "cannot be decoded within the limits of this farm"
+ADVICE = "save it anew as an ordinary JPEG or PNG, or smaller"
+
+KILLED = "was not decoded: the process that does so was killed, perhaps as memory ran out; try again"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """A file to be checked or decoded."""
+
+    data: bytes
+    # Its name in the form, for messages.
+    field: str
+    # Minimum of its shorter side, px.
+    shortest: int = SHORTEST_SIDE
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of one picture, sufficient for the largest permitted."""
+
+    megapixels: int
+    # Bytes beside those of the process itself.
+    memory: int
+    # On a processor.
+    cpu_seconds: int
+    # By the clock.
+    seconds: float
+
+    @classmethod
+    def from_largest_upload(cls, megapixels: int, megabytes: int) -> Limits:
+        """Compute what the largest picture needs, in the format and mode that need most, with a margin.
+
+        Args:
+            megabytes: of the largest file.
+        """
+        pixels = megapixels * 1_000_000 * BYTES_PER_PIXEL
+        memory = BYTES_BESIDES + pixels + megabytes * 1_000_000 * COPIES_OF_FILE
+        cpu_seconds = round(CPU_SECONDS + megapixels * CPU_SECONDS_PER_MEGAPIXEL)
+        return cls(megapixels, memory, cpu_seconds, float(PATIENCE * cpu_seconds))
+
+    @classmethod
+    def from_settings(cls) -> Limits:
+        """Compute what the largest picture needs that the settings permit."""
+        return cls.from_largest_upload(settings().max_upload_megapixels, settings().max_upload_mb)
+
+
+class _Answer(BaseModel):
+    """The answer of a child, which is not to be trusted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    refused: Literal["NotAPicture", "TooLarge", "InvalidInput", "MemoryError", "Exception"] | None = None
+    message: str = Field("", max_length=LONGEST_MESSAGE)
+    trace: str = Field("", max_length=LONGEST_TRACE)
+    width: int = Field(1, ge=1, le=LONGEST_SIDE)
+    height: int = Field(1, ge=1, le=LONGEST_SIDE)
+
+
+class Child:
+    """A place for a process, which is there when it is needed, or before by `start`, and kept."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._limits: Limits | None = None
+        self._greeted = False
+        self.was_used = False  # since the process was started
+        self.was_killed = (
+            False  # from without, in the middle of the latest picture, which is not to blame
+        )
+
+    def check(self, picture: PictureFile, limits: Limits) -> Checked:
+        """Check a picture in the process, started if necessary.
+
+        Raises:
+            NotAPicture, TooLarge, InvalidInput: what is wrong with it.
+            FarmError: no process could be started.
+        """
+        with self._ask(CHECK, picture, limits) as process:
+            answer, thumbnail = _receive_thumbnail(process)
+        if answer.refused:
+            raise _explain_refusal(picture, answer)
+        return Checked(answer.width, answer.height, thumbnail)
+
+    def decode(
+        self, picture: PictureFile, limits: Limits, compute_size: Callable[[Size], Size]
+    ) -> Decoded:
+        """Decode a picture as `decode.decode_to_size` does, in the process, started if necessary.
+
+        Raises:
+            NotAPicture, TooLarge, InvalidInput, FarmError: as `check`.
+        """
+        with self._ask(DECODE, picture, limits) as process:
+            received = _Received(process, picture, limits, compute_size)
+            answer = received.receive()
+        if answer.refused:
+            raise _explain_refusal(picture, answer)
+        return Decoded(received.pixels, received.sent)
+
+    @contextmanager
+    def _ask(
+        self, kind: bytes, picture: PictureFile, limits: Limits
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Send a picture to the process, which gives its answer in the block.
+
+        Raises:
+            InvalidInput: it took too long, ended, or broke the protocol. FarmError: as `check`.
+        """
+        self.was_killed = False
+        process, late = self.await_ready(limits), Event()
+        self.was_used = True
+        try:
+            with _kill_after(process, limits.seconds, late):
+                _send(process, kind, picture, limits)
+                yield process
+        except (OSError, EOFError, ValueError) as error:
+            ended = _await_exit(process, error)  # before it is killed, which would be all one could see
+            self.was_killed = ended == "SIGKILL" and not late.is_set()
+            self.end()
+            raise _explain_failure(picture, ended, limits, late.is_set(), error) from error
+        except BaseException:  # in the middle of its answer
+            self.end()
+            raise
+        if late.is_set():  # the answer came in the last moment
+            self.end()
+
+    def kill(self) -> None:
+        """Kill the process at once; safe from any thread."""
+        if self._process:
+            self._process.kill()
+
+    def end(self) -> None:
+        """Kill the process, reap it and close its pipes."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):  # what could not be written cannot be flushed
+                pipe.close()  # type: ignore[union-attr]
+
+    def start(self, limits: Limits) -> subprocess.Popen[bytes]:
+        """Start the process if it is not alive or has other limits, and do not wait until it is ready.
+
+        Raises:
+            OSError: it could not be started.
+        """
+        if self._process and (self._process.poll() is not None or self._limits != limits):
+            self.end()
+        if self._process is None:
+            self._process, self._limits = _start(limits), limits
+            self._greeted = self.was_used = False
+        return self._process
+
+    def await_ready(self, limits: Limits) -> subprocess.Popen[bytes]:
+        """Return the process, started if necessary, once it is ready.
+
+        Raises:
+            FarmError, OSError: it could not be started.
+        """
+        process = self.start(limits)
+        if not self._greeted:
+            late = Event()
+            with _kill_after(process, START_SECONDS, late):
+                greeting = process.stdout.readline().split()  # type: ignore[union-attr]
+            if greeting[:1] != [READY]:
+                self.end()
+                raise FarmError("A process that decodes pictures did not start; see above.")
+            self._greeted = True
+            _log_sandbox(*(layer.decode() for layer in greeting[1:]))
+        return process
+
+
+@cache
+def _log_sandbox(*in_force: str) -> None:
+    """Log once what takes rights from the children, and what this system lacks."""
+    missing = [layer for layer in (LANDLOCK, SECCOMP) if layer not in in_force]
+    write = log.warning if missing else log.info
+    write("sandbox of the processes that decode pictures", in_force=list(in_force), missing=missing)
+
+
+def _start(limits: Limits) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own, so that Ctrl-C does not reach it."""
+    return subprocess.Popen(  # noqa: S603 - the farm's own command
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            "farm.pictures.decoder_process",
+            str(limits.memory),
+            str(limits.cpu_seconds),
+        ],
+        env=_build_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pipesize=PIPE_BYTES,
+        start_new_session=True,
+    )
+
+
+def _build_environment() -> dict[str, str]:
+    """Build a child's environment: no secrets, and the module path of this process."""
+    here = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    folders = [Path(path).absolute() for path in sys.path]
+    here["PYTHONPATH"] = os.pathsep.join(str(folder) for folder in folders if folder.exists())
+    here["OPENBLAS_NUM_THREADS"] = "1"  # each would take address space
+    return here
+
+
+@contextmanager
+def _kill_after(process: subprocess.Popen[bytes], seconds: float, late: Event) -> Iterator[None]:
+    """Kill the process after `seconds` and set `late`; whatever waits for it in this block then ends."""
+
+    def kill() -> None:
+        late.set()
+        process.kill()
+
+    timer = Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _send(process: subprocess.Popen[bytes], kind: bytes, picture: PictureFile, limits: Limits) -> None:
+    """Send a picture, to be checked or decoded.
+
+    Raises:
+        OSError: the process is gone.
+    """
+    pipe = _get_input(process)
+    pipe.write(REQUEST.pack(kind, len(picture.data), limits.megapixels, picture.shortest))
+    pipe.write(picture.data)
+    pipe.flush()
+
+
+def _receive_thumbnail(process: subprocess.Popen[bytes]) -> tuple[_Answer, bytes]:
+    """Receive the answer to a check, and the thumbnail (JPEG), empty for a picture that was refused.
+
+    Raises:
+        OSError, EOFError: the process is gone. ValueError: its answer breaks the protocol.
+    """
+    thumbnail = b""
+    while True:
+        kind, size = _receive_head(process, {THUMBNAIL: MAX_THUMBNAIL, END: MAX_HEAD})
+        if kind == END:
+            return _Answer.model_validate_json(_read(process, size)), thumbnail
+        thumbnail = _read(process, size)
+
+
+class _Received:
+    """A picture that comes row by row into the one array that is kept of it."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        picture: PictureFile,
+        limits: Limits,
+        compute_size: Callable[[Size], Size],
+    ) -> None:
+        self._process, self._picture, self._limits = process, picture, limits
+        self._compute_size = compute_size
+        self._filled = 0  # bytes
+        self.sent: Size = (0, 0)
+        self.pixels: Pixels = np.empty((0, 0, 3), np.uint8)
+
+    def receive(self) -> _Answer:
+        """Receive the answer to its end.
+
+        Raises:
+            OSError, EOFError: the process is gone. ValueError: its answer breaks the protocol.
+            TooLarge, InvalidInput: a picture may not have this size.
+        """
+        while True:
+            left = self.pixels.nbytes - self._filled or -1  # none of it, not even an empty one
+            kind, size = _receive_head(self._process, {SIZE_ASKED: SIZE.size, ROWS: left, END: MAX_HEAD})
+            if kind == END:
+                return self._finish(_Answer.model_validate_json(_read(self._process, size)))
+            if kind == ROWS:
+                self._receive_rows(size)
+            else:
+                self._answer_size(_read(self._process, size))
+
+    def _answer_size(self, body: bytes) -> None:
+        """Answer at what size the picture is wanted; the size that is asked about last is its own."""
+        self.sent = height, width = SIZE.unpack(body)
+        check_size(width, height, self._picture.field, self._limits.megapixels, self._picture.shortest)
+        wanted = self._compute_size(self.sent)
+        self.pixels, self._filled = np.empty((*wanted, 3), np.uint8), 0
+        pipe = _get_input(self._process)
+        pipe.write(SIZE.pack(*wanted))
+        pipe.flush()
+
+    def _receive_rows(self, size: int) -> None:
+        rows = self.pixels.data.cast("B")[self._filled : self._filled + size]
+        if _get_output(self._process).readinto(rows) < size:
+            raise EOFError("it ended")
+        self._filled += size
+
+    def _finish(self, answer: _Answer) -> _Answer:
+        if not answer.refused and (
+            self._filled < self.pixels.nbytes or self.sent != (answer.height, answer.width)
+        ):
+            raise ValueError(f"{self._filled} of {self.pixels.nbytes} bytes of pixels")
+        return answer
+
+
+def _receive_head(process: subprocess.Popen[bytes], limits: dict[bytes, int]) -> tuple[bytes, int]:
+    """Receive the head of a message: its kind, and the bytes of its body.
+
+    Args:
+        limits: most bytes of a body, for each kind that may come.
+
+    Raises:
+        OSError, EOFError: the process is gone. ValueError: another message came.
+    """
+    kind, size = MESSAGE.unpack(_read(process, MESSAGE.size))
+    if size > limits.get(kind, -1):
+        raise ValueError(f"a message {kind!r} of {size} bytes")
+    return kind, size
+
+
+def _read(process: subprocess.Popen[bytes], size: int) -> bytes:
+    data = _get_output(process).read(size)
+    if len(data) < size:
+        raise EOFError("it ended")
+    return data
+
+
+def _get_input(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert process.stdin
+    return process.stdin
+
+
+def _get_output(process: subprocess.Popen[bytes]) -> BufferedReader:
+    assert isinstance(process.stdout, BufferedReader)
+    return process.stdout
+
+
+def _explain_refusal(picture: PictureFile, answer: _Answer) -> InvalidInput:
+    """Turn a child's refusal into the error that names the field."""
+    if answer.refused == OUT_OF_MEMORY:
+        log.warning("picture not decoded", field=picture.field, why="out of memory")
+        return _beyond_limits(picture, "it takes too much memory")
+    if answer.refused == BROKEN:
+        log.error("picture not decoded", field=picture.field, why="exception", exception=answer.trace)
+        return _beyond_limits(picture, "it broke the program that decodes pictures")
+    kinds = {kind.__name__: kind for kind in (NotAPicture, TooLarge, InvalidInput)}
+    return kinds[str(answer.refused)](Problem(picture.field, answer.message))
+
+
+def _await_exit(process: subprocess.Popen[bytes], error: Exception) -> str:
+    """Return how a process ended that no longer answers; "running" if it broke the protocol."""
+    with suppress(subprocess.TimeoutExpired):
+        return _describe_exit(process.wait(0 if isinstance(error, ValueError) else EXIT_SECONDS))
+    return "running"
+
+
+def _explain_failure(
+    picture: PictureFile, ended: str, limits: Limits, late: bool, error: Exception
+) -> InvalidInput:
+    """Log that a child was killed, died or broke the protocol; return the error for its picture."""
+    log.error(
+        "picture not decoded",
+        field=picture.field,
+        size_bytes=len(picture.data),
+        why="late" if late else f"{type(error).__name__}: {error}",
+        process=ended,
+    )
+    if late:
+        return _beyond_limits(picture, f"it takes longer than {limits.seconds:.0f} s")
+    if ended == "SIGKILL":
+        return InvalidInput(Problem(picture.field, KILLED))
+    if ended == "SIGXCPU":
+        return _beyond_limits(picture, f"it takes more than {limits.cpu_seconds} s of a processor")
+    return _beyond_limits(picture, "it broke the program that decodes pictures")
+
+
+def _beyond_limits(picture: PictureFile, why: str) -> InvalidInput:
+    return InvalidInput(Problem(picture.field, f"{REFUSED}: {why}; {ADVICE}"))
+
+
+def _describe_exit(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit status {code}"

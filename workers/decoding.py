@@ -1,0 +1,61 @@
+"""The process in which this worker's pictures are decoded: another for each job, started beforehand.
+
+Whatever a picture makes of it, it reaches no picture of another job, and its memory ends with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Callable
+
+import structlog
+
+from farm.errors import FarmError
+from farm.pictures.decode import Decoded
+from farm.pictures.decoder_child import Child, Limits, PictureFile
+from farm.recipe.picture_sizes import Size
+
+log = structlog.get_logger()
+_child = Child()
+
+
+def start() -> None:
+    """Start the process, unless it is there; do not wait until it is ready."""
+    try:
+        _child.start(Limits.from_settings())
+    except OSError:
+        log.exception("no process to decode pictures; the next job tries again")
+
+
+def await_ready() -> None:
+    """Wait until the process is ready, and log what holds it."""
+    try:
+        _child.await_ready(Limits.from_settings())
+    except (FarmError, OSError):
+        log.exception("no process to decode pictures; the next job tries again")
+
+
+def decode(data: bytes, label: str, compute_size: Callable[[Size], Size]) -> Decoded:
+    """Decode an upload as `decode_to_size` does.
+
+    Args:
+        label: the picture's name in messages.
+
+    Raises:
+        NotAPicture, TooLarge, InvalidInput: what is wrong with it, or the process did not survive it.
+        FarmError: no process could be started.
+    """
+    return _child.decode(PictureFile(data, label, shortest=1), Limits.from_settings(), compute_size)
+
+
+def renew() -> None:
+    """Replace the process by a new one, if it has seen a picture."""
+    if _child.was_used:
+        _child.end()
+        start()
+
+
+@atexit.register
+def close() -> None:
+    """End the process; the next picture gets a new one."""
+    _child.end()
