@@ -43,6 +43,8 @@ S3_ADDRESS = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,254}(/[A-Za-z0-9._~-]
 WORKER_NAME = re.compile(r"[^\s%,-][^%,]{0,119}")  # Celery expands % and splits at commas
 RATE = re.compile(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)")
 PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-])+")  # such as /farm; no . nor .. and no //
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")  # that a job asks for and a worker has
+CLASSES = ("preview", "standard", "large")  # of work, as `farm.database.models.WorkClass` has them
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SECRET = "secret"  # noqa: S105 - marks the settings that may lie in files and are in no listing
@@ -100,6 +102,11 @@ def _read_secret(variable: str, path: str) -> str:
     if not text:
         raise ValueError(f"{variable}_FILE: {path} is empty")
     return text
+
+
+def split_list(text: str) -> list[str]:
+    """Return the words between commas."""
+    return [word for part in text.split(",") if (word := part.strip())]
 
 
 class Settings(BaseSettings):
@@ -303,6 +310,25 @@ class Settings(BaseSettings):
         description="Name of the worker on pages, its own in the whole farm; when unset, `worker@` and "
         "the host's.",
     )
+    classes: str = Field(
+        default="preview,standard,large",
+        validation_alias="FARM_CLASSES",
+        description="Work that a worker takes: `preview` to 384 px, `standard` to 2048, `large` beyond.",
+    )
+    tags: str = Field(
+        default="",
+        validation_alias="FARM_TAGS",
+        description="Tags of a worker, such as `night,studio-b`: it takes the jobs that ask for one of "
+        "them, and those that ask for none.",
+    )
+    aside_seconds: int = Field(
+        default=300,
+        ge=0,
+        le=A_WEEK,
+        validation_alias="FARM_ASIDE_SECONDS",
+        description="A larger picture makes way for drafts that wait at most once in this time, s; 0: "
+        "never.",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
         validation_alias="FARM_DEVICE",
@@ -500,6 +526,23 @@ class Settings(BaseSettings):
         if not WORKER_NAME.fullmatch(name):
             raise ValueError("must have 120 characters at most, no % and no comma, and begin with no -")
         return name
+
+    @field_validator("classes")
+    @classmethod
+    def _check_classes(cls, text: str) -> str:
+        wrong = [name for name in split_list(text) if name not in CLASSES]
+        if wrong or not split_list(text):
+            raise ValueError(f"must be some of {', '.join(CLASSES)}, with commas between them")
+        return text
+
+    @field_validator("tags")
+    @classmethod
+    def _check_tags(cls, text: str) -> str:
+        if not all(TAG.fullmatch(tag) for tag in split_list(text)):
+            raise ValueError(
+                "must be words with commas between them, each of 40 letters, digits and . _ -"
+            )
+        return text
 
     @field_validator("token")
     @classmethod

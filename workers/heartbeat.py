@@ -16,11 +16,12 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from farm.database import sessions
-from farm.database.models import Job
+from farm.database.models import Job, WorkClass
 from farm.errors import AttemptLost
 from farm.fleet import registry
 from farm.jobs import attempts, states
-from farm.settings import settings
+from farm.jobs.claims import Taker
+from farm.settings import settings, split_list
 from workers.exit_status import ExitStatus
 
 BEATS_IN_A_LEASE = 4
@@ -89,6 +90,13 @@ class Heartbeat(threading.Thread):
     def note_progress(self) -> None:
         """Note that the job made progress, if only by an iteration."""
         self._progressed_at = self._clock.read()
+
+    def describe_taker(self) -> Taker:
+        """Return what this worker takes, with the memory that was free when last measured."""
+        given, machine = settings(), self._machine
+        classes = frozenset(WorkClass(name) for name in split_list(given.classes))
+        tags = frozenset(split_list(given.tags))
+        return Taker(self._worker, classes, tags, machine.device_kind, machine.budget_bytes)
 
     def run(self) -> None:
         wait = threading.Event().wait

@@ -16,10 +16,15 @@ stopping = threading.Event()  # the operator wants this process to end
 
 
 class Interrupted(Exception):
-    """Order to leave the loop; `state` is CANCELLING for a person, QUEUED for the operator."""
+    """Order to leave the loop.
 
-    def __init__(self, state: State) -> None:
-        self.state = state
+    Args:
+        state: CANCELLING for a person, QUEUED for the operator or for drafts.
+        for_drafts: that wait, and no other worker is free for them.
+    """
+
+    def __init__(self, state: State, *, for_drafts: bool = False) -> None:
+        self.state, self.for_drafts = state, for_drafts
 
 
 class StorageWait:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from farm.database.models import Job, State, Upload
 from farm.engine import cuda, device, precision, quality
 from farm.engine.checkpoint import Checkpoint
+from farm.engine.gradient import OnTile
 from farm.engine.loaded import Engine, compute_budget
 from farm.engine.optimise import Picture, Step, stylize
 from farm.errors import (
@@ -29,6 +30,7 @@ from farm.errors import (
 )
 from farm.fleet import registry
 from farm.jobs import attempts, states
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef, Claim
 from farm.pictures import encode
 from farm.pictures.decode import Decoded
@@ -79,32 +81,41 @@ def engine(features: str, form: str) -> Engine:
     return Engine.load(features, form, given.weights_dir, log.info, where, given.memory_gb)
 
 
-def render(claim: Claim, on_progress: Callable[[], None]) -> ExitStatus | None:
+@dataclass(frozen=True)
+class Ending:
+    """What an attempt's end means for its process."""
+
+    # With what status it has to end, so that another can go on with the job; None: it stays.
+    exit_status: ExitStatus | None = None
+    # Whether drafts wait that the job made way for.
+    made_way: bool = False
+
+
+def render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> Ending:
     """Render a claimed job and move its row to its next state. Raises nothing.
 
     Args:
+        taker: this worker, as it claims.
         on_progress: called after each iteration.
-
-    Returns:
-        With what status this process has to end, so that another can go on with the job; None: it stays.
     """
     job, attempt = claim.job, claim.attempt
     logger = log.bind(job=job.id, attempt=attempt.number)
     logger.info("rendering", name=job.name, width=job.width, height=job.height)
     try:
-        _render(claim, on_progress)
+        _render(claim, taker, on_progress)
         logger.info("finished")
     except AttemptLost:
         logger.warning("attempt lost; another owns the job, or it is gone")
         _write_end(attempt, lambda s: states.mark_asleep(s, attempt))
     except Interrupted as stop:
-        _end_interrupted(attempt, stop.state)
-        logger.info("stopped", state=stop.state.value)
+        _end_interrupted(attempt, stop)
+        logger.info("stopped", state=stop.state.value, for_drafts=stop.for_drafts)
+        return Ending(made_way=stop.for_drafts)
     except retries.DatabaseAway:  # the lease lapses, and the job goes on elsewhere
         logger.exception("the database stays away; given up")
     except Exception as error:
-        return _end_by_error(error, attempt, logger)
-    return None
+        return Ending(_end_by_error(error, attempt, logger))
+    return Ending()
 
 
 def _end_by_error(error: Exception, attempt: AttemptRef, logger: Any) -> ExitStatus | None:
@@ -163,7 +174,7 @@ class _Task:
     engine: Engine
 
 
-def _render(claim: Claim, on_progress: Callable[[], None]) -> None:
+def _render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> None:
     job, attempt = claim.job, claim.attempt
     store = storage()
     recipe = Recipe.parse(job.recipe)
@@ -179,12 +190,17 @@ def _render(claim: Claim, on_progress: Callable[[], None]) -> None:
     device.reset_peak_memory(ready.device)
     task = _Task(claim, store, storage_wait, recipe, inputs, ready)
     step = None
-    with Reporter(claim, store) as reporter:
+    with Reporter(claim, taker, store) as reporter:
         on = device.describe(ready.device)
         reporter.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
-        for step in _run_steps(task, resume):
-            on_progress()
-            reporter.update(step)
+        try:
+            for step in _run_steps(task, resume, reporter.watch):
+                on_progress()
+                reporter.update(step)
+        except Interrupted as stop:
+            if stop.state is State.QUEUED and step is not None:
+                reporter.save(step)
+            raise
     assert step is not None, "a schedule has at least one iteration"
     _finish(task, step)
 
@@ -238,7 +254,7 @@ def _add_note(attempt: AttemptRef, message: str) -> None:
     retries.write(lambda s: attempts.note(s, attempt, message))
 
 
-def _run_steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
+def _run_steps(task: _Task, resume: Checkpoint | None, on_tile: OnTile) -> Iterator[Step]:
     """Run from the checkpoint on, if it is of any use; else from the beginning."""
     inputs, recipe = task.inputs, task.recipe
     render = partial(
@@ -249,6 +265,7 @@ def _run_steps(task: _Task, resume: Checkpoint | None) -> Iterator[Step]:
         task.engine,
         size=inputs.size,
         cache=inputs.cache,
+        on_tile=on_tile,
     )
     if resume is not None:
         facts = resume.facts
@@ -316,10 +333,12 @@ def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -
     return stored_bytes
 
 
-def _end_interrupted(attempt: AttemptRef, state: State) -> None:
+def _end_interrupted(attempt: AttemptRef, stop: Interrupted) -> None:
     """Move the row of an attempt that was asked to stop."""
-    if state is State.CANCELLING:
+    if stop.state is State.CANCELLING:
         _write_end(attempt, lambda s: states.confirm_cancelled(s, attempt))
+    elif stop.for_drafts:
+        _write_end(attempt, lambda s: states.step_aside(s, attempt))
     else:
         reason = "its worker was stopped; waits for another"
         _write_end(attempt, lambda s: states.requeue(s, attempt, reason))

@@ -18,7 +18,8 @@ from farm.database.models import State
 from farm.engine.optimise import LevelDone, Step
 from farm.errors import StorageAway
 from farm.fleet import registry
-from farm.jobs import attempts
+from farm.jobs import attempts, overtaking, states
+from farm.jobs.claims import Taker
 from farm.jobs.states import Claim
 from farm.pictures import encode
 from farm.recipe import Recipe
@@ -31,6 +32,7 @@ from workers.checkpoints import CheckpointWriter
 from workers.interrupts import Interrupted, stopping
 
 REPORT_SECONDS = 1.0
+WATCH_SECONDS = 2.0
 PREVIEW_SECONDS = 3.0
 PREVIEW_SHARE = 0.05  # of the time may go into previews, so large pictures get them less often
 SMALLEST_MEASURED = 0.03  # megapixels, less than 256 px have; smaller ones are slower for theirs
@@ -44,8 +46,10 @@ class Reporter:
     As a context it ends with the block, when the checkpoint that is being stored is stored.
     """
 
-    def __init__(self, claim: Claim, store: Storage) -> None:
+    def __init__(self, claim: Claim, taker: Taker, store: Storage) -> None:
         self._job, self._attempt, self._store = claim.job, claim.attempt, store
+        self._taker = taker
+        self._watched = time.monotonic()
         self._sizes = {"preview": 0, "checkpoint": 0}  # bytes of this attempt's files
         self._checkpoints = CheckpointWriter(claim, store, self._sizes)
         self._reported = self._previewed = -1e9
@@ -77,7 +81,6 @@ class Reporter:
             AttemptLost: the job is another attempt's.
         """
         if stopping.is_set() and step.progress < 1:
-            self._checkpoints.write(step)
             raise Interrupted(State.QUEUED)
         if step.level != self._level[0]:
             self._start_level(step)
@@ -90,6 +93,38 @@ class Reporter:
             if step.ends_level or self._reported - self._previewed >= pause:
                 self._store_preview(step)
         self._checkpoints.update(step)
+
+    def watch(self) -> None:
+        """Look, between two tiles, whether the job shall go on: an iteration of a large picture takes
+        longer than a person waits.
+
+        Raises:
+            Interrupted: a person cancelled the job, this process shall end, or drafts wait.
+        """
+        if stopping.is_set():
+            raise Interrupted(State.QUEUED)
+        if time.monotonic() - self._watched < WATCH_SECONDS:
+            return
+        self._watched = time.monotonic()
+        try:
+            with sessions.read_session() as session:
+                state = states.read_state(session, self._attempt)
+                aside = overtaking.must_step_aside(session, self._attempt, self._taker)
+        except retries.DatabaseAway as error:
+            log.warning("not looked at", job=self._job.id, error=str(error.orig))
+            return
+        if state is State.CANCELLING:
+            raise Interrupted(state)
+        if aside:
+            raise Interrupted(State.QUEUED, for_drafts=True)
+
+    def save(self, step: Step) -> None:
+        """Store a checkpoint of the last iteration, for whoever goes on with the job.
+
+        Raises:
+            AttemptLost: the job is another attempt's.
+        """
+        self._checkpoints.write(step)
 
     def _start_level(self, step: Step) -> None:
         self._level = (step.level, step.seconds, step.progress)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import warnings
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import psutil
@@ -21,8 +22,9 @@ from farm import log
 from farm.database import sessions
 from farm.database.models import WorkClass
 from farm.errors import NoDevice
-from farm.jobs import cleanup, states
-from farm.jobs.tickets import TASK, celery, send_ticket
+from farm.jobs import claims, cleanup
+from farm.jobs.claims import Taker
+from farm.jobs.tickets import TASK, celery, send_ticket, wake_worker
 from farm.settings import settings
 from workers import broker
 from workers.exit_status import ExitStatus
@@ -94,9 +96,11 @@ class Ticket(Request):
 
 @app.task(name=TASK, Request=Ticket)
 def render_next(work_class: str) -> None:
-    """Claim the best waiting job of this class and render it; do nothing if there is none."""
-    from workers import render
+    """Render what waits for this worker, job after job, until nothing does.
 
+    A ticket only wakes: the class it names is that of the job it was sent for, which another may have
+    taken meanwhile.
+    """
     assert _heartbeat is not None, "prepare_child runs first"
     if stopping.is_set():  # this process alone was stopped, and requeued its job
         send_ticket(WorkClass(work_class))
@@ -104,12 +108,40 @@ def render_next(work_class: str) -> None:
     # The pool sets its own handler after `prepare_child`; during a job it is ours, so that the
     # job is requeued and not torn apart.
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    with sessions.write_session() as session:
-        claim = states.claim(session, WorkClass(work_class), settings().worker_name)
-    if claim is None:
-        return
-    with _heartbeat.renew_lease_of(claim):
-        status = render.render(claim, _heartbeat.note_progress)
-    cleanup.remove_files(claim.job.id)
-    if status is not None:
-        os._exit(status)  # the parent starts another child
+    taker = _heartbeat.describe_taker()
+    if not _render_all(taker) and not stopping.is_set():
+        _pass_on(taker)
+
+
+def _render_all(taker: Taker) -> int:
+    """Render what waits for this worker, and return how many jobs that were."""
+    from workers import render
+
+    assert _heartbeat is not None, "prepare_child runs first"
+    count, next_taker = 0, taker
+    while not stopping.is_set():
+        with sessions.write_session() as session:
+            claim = claims.claim(session, next_taker)
+        if claim is None:
+            if next_taker is taker:
+                break
+            next_taker = taker  # all drafts are taken
+            continue
+        with _heartbeat.renew_lease_of(claim):
+            ending = render.render(claim, taker, _heartbeat.note_progress)
+        cleanup.remove_files(claim.job.id)
+        if ending.exit_status is not None:
+            os._exit(ending.exit_status)  # the parent starts another child
+        if ending.made_way:
+            send_ticket(claim.job.work_class)  # another worker may be free for it before this one is
+            next_taker = replace(taker, classes=frozenset({WorkClass.PREVIEW}))
+        count += 1
+    return count
+
+
+def _pass_on(taker: Taker) -> None:
+    """Wake a worker that can take what waits, if this one, which the ticket came to, cannot."""
+    with sessions.read_session() as session:
+        other = claims.find_other_taker(session, taker)
+    if other is not None:
+        wake_worker(other)

@@ -10,7 +10,8 @@ import click
 from farm.cli.root import main
 from farm.database import schema, sessions
 from farm.fleet import registry
-from farm.settings import settings
+from farm.jobs.tickets import name_own_queue
+from farm.settings import settings, split_list
 
 
 @main.command("up")
@@ -29,7 +30,7 @@ def serve_web() -> None:
 
 
 @main.command("worker")
-@click.option("--queues", default="preview,standard,large", show_default=True)
+@click.option("--queues", default="", hidden=True, help="What FARM_CLASSES says, for old scripts.")
 def run_worker(queues: str) -> None:
     """Run one worker, on the first GPU that this process may use or on the CPU."""
     from farm.cli.supervisor import ensure_weights
@@ -38,6 +39,9 @@ def run_worker(queues: str) -> None:
     ensure_weights(settings())
     name = settings().worker_name
     os.environ["FARM_WORKER_NAME"] = name
+    if queues:
+        os.environ["FARM_CLASSES"] = queues
+    queues = ",".join([*split_list(queues or settings().classes), name_own_queue(name)])
     options = ["--hostname", name, "--queues", queues, "--loglevel", "WARNING"]
     options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     _replace_process("celery", "--quiet", "--app", "workers.tasks", "worker", *options)

@@ -36,6 +36,9 @@ class State(enum.StrEnum):
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
+HELD = (State.RUNNING, State.CANCELLING)  # states in which a worker has the job
+
+
 class WorkClass(enum.StrEnum):
     """Kinds of tickets, by the size of the picture, so that a quick look need not wait for an 8K."""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from farm.engine import device as devices
 from farm.engine import precision
 from farm.engine.feature_cache import FeatureCache
-from farm.engine.gradient import Objective
+from farm.engine.gradient import Objective, OnTile
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.precision import LossScale
@@ -58,6 +58,7 @@ class Gradients:
     Args:
         photograph: (1, 3, H, W) on the CPU, floats in [0, 1] or bytes. paintings: the same, one each.
         budget: bytes that a rendering may use. tile: side of the first plans' tiles, px; None: one tile.
+        on_tile: called before each tile; an exception from it leaves all as it was.
     """
 
     # Called when a level has got a plan, before anything is computed by it.
@@ -72,8 +73,9 @@ class Gradients:
         budget: int,
         tile: int | None,
         cache: FeatureCache | None = None,
+        on_tile: OnTile = lambda: None,
     ) -> None:
-        self.engine, self.recipe, self._cache = engine, recipe, cache
+        self.engine, self.recipe, self._cache, self._on_tile = engine, recipe, cache, on_tile
         self.photograph, self.paintings = photograph, paintings
         self._sizes = measure_sizes(photograph, paintings)
         self.budget, self.tile, self.lowered = budget, tile, 0
@@ -124,6 +126,7 @@ class Gradients:
                 self._level,
                 self.plan,
                 self._cache,
+                self._on_tile,
             )
         return self._objective
 

@@ -18,7 +18,7 @@ tapes, how large tiles are and which blocks share a segment is the plan's choice
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -40,6 +40,7 @@ from farm.recipe.memory_plan import CHANNELS, WHOLE, Plan, parse_block
 
 LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is returned
 TILES_AT_ONCE = 8  # after so many
+OnTile = Callable[[], None]
 T = TypeVar("T")
 
 
@@ -54,6 +55,7 @@ class Objective:
         level: the size of the picture to come.
         plan: how the gradient is computed; any gives the same but for rounding.
         cache: of these pictures; what it holds is not recomputed.
+        on_tile: called before each tile; an exception from it leaves all as it was.
 
     Attributes:
         paintings: each one's moments by style layer.
@@ -68,8 +70,10 @@ class Objective:
         level: Level,
         plan: Plan = WHOLE,
         cache: FeatureCache | None = None,
+        on_tile: OnTile = lambda: None,
     ) -> None:
         cache = cache or FeatureCache()
+        self._on_tile = on_tile
         self.vgg = vgg
         self.recipe = recipe
         self.plan = plan
@@ -84,7 +88,7 @@ class Objective:
 
         def compute_painting(style: Tensor) -> dict[str, Moments]:
             resized = resize_style(style, level, recipe.style_scale).to(vgg.device)
-            return compute_moments(vgg, resized, frozenset(self.style_layers), aside)
+            return compute_moments(vgg, resized, frozenset(self.style_layers), aside, on_tile)
 
         self.paintings = [
             cache.get_at_level(level, ("painting", number, *scaled), partial(compute_painting, style))
@@ -116,7 +120,8 @@ class Objective:
             energy[layer] += to_float32(features).square().sum(dtype=torch.float64)
 
         resized = resize_photograph(content, level).to(self.vgg.device)
-        Pass(self.vgg, frozenset(self.content_layers), self.plan, resized).forward(on_features)
+        layers = frozenset(self.content_layers)
+        Pass(self.vgg, layers, self.plan, resized, self._on_tile).forward(on_features)
         return {layer: ContentLoss(target[layer], float(energy[layer])) for layer in target}
 
     def _make_style_losses(self, shares: Sequence[float]) -> list[StyleLoss]:
@@ -187,7 +192,7 @@ class Objective:
 
     def _forward(self, picture: Tensor, *, taped: bool) -> _Sums:
         layers = frozenset({*self.content_layers, *self.style_layers})
-        sums = _Sums(Pass(self.vgg, layers, self.plan, picture))
+        sums = _Sums(Pass(self.vgg, layers, self.plan, picture, self._on_tile))
 
         def on_features(layer: str, where: Region, features: Tensor) -> None:
             if layer in self.style_layers:
@@ -219,9 +224,18 @@ class Pass:
 
     Args:
         layers: those that the losses compare. picture: (1, 3, H, W) RGB in [0, 1].
+        on_tile: called before each tile.
     """
 
-    def __init__(self, vgg: VGG, layers: frozenset[str], plan: Plan, picture: Tensor) -> None:
+    def __init__(
+        self,
+        vgg: VGG,
+        layers: frozenset[str],
+        plan: Plan,
+        picture: Tensor,
+        on_tile: OnTile = lambda: None,
+    ) -> None:
+        self._on_tile = on_tile
         self.vgg = vgg
         self.picture = picture
         deepest = max(parse_block(layer) for layer in layers)
@@ -300,6 +314,7 @@ class Pass:
         now and then, or they would add up to gigabytes."""
         large = self.picture.shape[2] * self.picture.shape[3] >= LARGE_PIXELS
         for number, tile in enumerate(tiles, start=1):
+            self._on_tile()
             yield tile
             if large and (number % TILES_AT_ONCE == 0 or number == len(tiles)):
                 trim(self.picture.device)
@@ -319,9 +334,15 @@ class Pass:
         return torch.zeros(*self.sizes[block], below, dtype=self.vgg.dtype, device=self.picture.device)
 
 
-def compute_moments(vgg: VGG, picture: Tensor, layers: frozenset[str], plan: Plan) -> dict[str, Moments]:
+def compute_moments(
+    vgg: VGG,
+    picture: Tensor,
+    layers: frozenset[str],
+    plan: Plan,
+    on_tile: OnTile = lambda: None,
+) -> dict[str, Moments]:
     """Compute the moments of a picture (1, 3, H, W) in these layers."""
-    sums = _Sums(Pass(vgg, layers, plan, picture))
+    sums = _Sums(Pass(vgg, layers, plan, picture, on_tile))
     sums.run.forward(lambda layer, where, features: sums.add(layer, features))
     return sums.moments
 

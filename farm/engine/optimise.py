@@ -24,6 +24,7 @@ from farm.engine.checkpoint import Checkpoint
 from farm.engine.colours import GRID, average_colours, recolour
 from farm.engine.fallbacks import Gradients
 from farm.engine.feature_cache import FeatureCache
+from farm.engine.gradient import OnTile
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.optimisers import OPTIMISERS, Optimiser
@@ -122,6 +123,7 @@ def stylize(
     tile: int | Literal["auto"] | None = "auto",
     resume: Checkpoint | None = None,
     cache: FeatureCache | None = None,
+    on_tile: OnTile = lambda: None,
 ) -> Iterator[Step]:
     """Render `content` in the style of `styles`; yield a `Step` after each iteration.
 
@@ -134,6 +136,8 @@ def stylize(
         tile: side of the gradient's tiles, px; None: the whole picture at once; auto: what suits the
             device. resume: a checkpoint of the same recipe and pictures; the run resumes after it, with
             its tile, and empties it. cache: of the same pictures.
+        on_tile: called before each tile, several times an iteration. An exception from it ends the run,
+            and the last step still makes its checkpoint.
 
     Raises:
         InvalidInput: the recipe does not go with these pictures, this network or this checkpoint.
@@ -155,7 +159,7 @@ def stylize(
         resume.check_matches(engine.resolve(recipe), hash_inputs())
         side, budget = resume.facts.tile, min(budget, resume.facts.budget_bytes)
     photograph, *paintings = (to_tensor(each, HOST) for each in (content, *styles))
-    gradients = Gradients(engine, recipe, photograph, paintings, budget, side, cache)
+    gradients = Gradients(engine, recipe, photograph, paintings, budget, side, cache, on_tile)
     gradients.start_level(schedule[-1])  # refuses what cannot fit
     yield from Rendering(schedule, gradients, hash_inputs, resume).run()
 

@@ -170,6 +170,25 @@ def _compute_peak_bytes(work: Work, level: Level, budget: int, tile: int) -> int
     return estimate_peak_bytes(plan, work, level.height, level.width)
 
 
+def compute_least_bytes(recipe: Recipe, sizes: PictureSizes, device_kind: str) -> int:
+    """Return what the smallest plan of a rendering holds on a kind of device, `cpu` or `cuda`.
+
+    Where recipe and device leave it open, as on the kind's best device: a worker with less cannot take
+    the job, whatever it is.
+    """
+    itemsize, winograd = {
+        "auto": (2, False) if device_kind == "cuda" else (4, True),
+        "float32": (4, False),
+        "winograd": (4, True),
+        "mixed": (2, False),
+    }[recipe.precision]
+    network = ASSUMED_FEATURES if recipe.features == "auto" else recipe.features
+    work = Work.from_recipe(recipe, network, itemsize, winograd, device_kind, sizes)
+    smallest = minimise(list_plans(choose_tile(device_kind, itemsize), gpu=device_kind != "cpu")[-1])
+    schedule = compute_levels(recipe, *sizes.photograph)
+    return max(estimate_peak_bytes(smallest, work, level.height, level.width) for level in schedule)
+
+
 def compute_work(
     worker: Worker, recipe: Recipe, features: str | None = None, sizes: PictureSizes | None = None
 ) -> Work:

@@ -12,9 +12,9 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Event, Job, LogLine, LossPoint, State
+from farm.database.models import HELD, Event, Job, LogLine, LossPoint, State
 from farm.errors import AttemptLost
-from farm.jobs.states import HELD, AttemptRef, compute_lease_end, read_state, reclaim
+from farm.jobs.states import AttemptRef, compute_lease_end, read_state, reclaim
 
 
 @dataclass(frozen=True)

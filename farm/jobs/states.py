@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session, lazyload
 
 from farm.database import sessions
 from farm.database.models import (
+    HELD,
     Attempt,
     Delivery,
     Event,
@@ -32,8 +33,11 @@ from farm.database.models import (
 from farm.database.names import fold
 from farm.database.sessions import read_clock
 from farm.errors import AttemptLost, NotFound, WrongState
+from farm.fleet.estimates import compute_least_bytes
+from farm.jobs import shares
 from farm.people.visitors import NO_JOB
 from farm.recipe import Recipe
+from farm.recipe.picture_sizes import PictureSizes
 from farm.settings import settings
 
 MOVES: dict[State, frozenset[State]] = {
@@ -47,13 +51,12 @@ MOVES: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset({State.QUEUED}),
 }
 
-HELD = (State.RUNNING, State.CANCELLING)  # states in which a worker has the job
-
 # Outcomes of attempts that are not the job's own: it waits again, until there were too many of a kind
 # since a person last asked for it.
 LOST = "worker lost"
 OUT_OF_MEMORY = "out of memory"
 DEVICE_FAILED = "device failed"
+ASIDE = "stepped aside"  # of an attempt that made way for drafts; counts as no failure
 MAX_FAILURES = {LOST: 5, OUT_OF_MEMORY: 2, DEVICE_FAILED: 5}
 GIVEN_UP = {
     LOST: "Given up: {most} workers were lost while rendering this job.",
@@ -100,13 +103,16 @@ def create(
     priority: int = 0,
     job_id: str | None = None,
     webhook_url: str | None = None,
+    tag: str | None = None,
 ) -> Job:
     """Add a job, queued. Its uploads are in the session already.
 
     Args:
+        tag: only workers that have it take the job.
         file_names: of the photograph, then of the paintings, as far as they are known.
     """
     height, width = recipe.compute_result_size(content.height, content.width)
+    sizes = PictureSizes(content.size, tuple(style.size for style in styles))
     job = Job(
         id=job_id or uuid.uuid4().hex,
         name=name,
@@ -120,6 +126,9 @@ def create(
         width=width,
         height=height,
         stored_bytes=0,
+        tag=tag,
+        least_cpu_bytes=compute_least_bytes(recipe, sizes, "cpu"),
+        least_cuda_bytes=compute_least_bytes(recipe, sizes, "cuda"),
     )
     session.add(job)
     session.flush()
@@ -139,35 +148,26 @@ def _pictures(
     return [photograph, *paintings]
 
 
-def claim(session: Session, work_class: WorkClass, worker: str) -> Claim | None:
-    """Move the best waiting job of a class to running, by this worker; None: no job waits.
-
-    Best: highest priority, then oldest. Two workers may pick the same row; one UPDATE wins.
-    """
-    waiting = (
-        select(Job.id)
-        .where(Job.state == State.QUEUED, Job.work_class == work_class)
-        .order_by(Job.priority.desc(), Job.created_at, Job.id)
-        .limit(1)
+def take(session: Session, job_id: str, worker: str) -> Claim | None:
+    """Move a waiting job to running, by this worker; None: another was quicker. It was chosen by
+    `claims.claim`."""
+    taken = _move(
+        session,
+        job_id,
+        State.QUEUED,
+        State.RUNNING,
+        f"taken by {worker}",
+        attempt=Job.attempt + 1,
+        started_at=read_clock(session),
+        lease_until=compute_lease_end(session),
+        **_BLANK,
+        **_PROGRESS_KEPT,
     )
-    while (job_id := session.scalar(waiting)) is not None:
-        taken = _move(
-            session,
-            job_id,
-            State.QUEUED,
-            State.RUNNING,
-            f"taken by {worker}",
-            attempt=Job.attempt + 1,
-            started_at=read_clock(session),
-            lease_until=compute_lease_end(session),
-            **_BLANK,
-            **_PROGRESS_KEPT,
-        )
-        if taken:
-            job = get(session, job_id)
-            session.add(Attempt(job_id=job_id, number=job.attempt, worker=worker))
-            return Claim(job, AttemptRef(job_id, job.attempt))
-    return None
+    if not taken:
+        return None
+    job = get(session, job_id)
+    session.add(Attempt(job_id=job_id, number=job.attempt, worker=worker))
+    return Claim(job, AttemptRef(job_id, job.attempt))
 
 
 _BLANK: dict[str, Any] = {
@@ -238,6 +238,32 @@ def requeue(session: Session, attempt: AttemptRef, reason: str) -> None:
         confirm_cancelled(session, attempt)
     else:
         _end(session, attempt, State.RUNNING, State.QUEUED, reason)
+
+
+def step_aside(session: Session, attempt: AttemptRef) -> None:
+    """Move back to queued, so that drafts have the worker first.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    moment = read_clock(session)
+    message = "stepped aside for drafts, and goes on after them"
+    _end(session, attempt, State.RUNNING, State.QUEUED, message, ASIDE, aside_at=moment)
+
+
+def set_priority(session: Session, job_id: str, priority: int) -> Job:
+    """Change what goes first: a job that waits, or that may wait again.
+
+    Raises:
+        NotFound: no such job. WrongState: it has ended.
+    """
+    job = get(session, job_id)
+    alive = [state for state in State if not state.ended]
+    changed = update(Job).where(Job.id == job_id, Job.state.in_(alive))
+    values = {"priority": priority, "version": Job.version + 1}
+    if not sessions.execute_count(session, changed.values(values)):
+        raise WrongState(f"This job has already {job.state.value}; its priority says nothing any more.")
+    return get(session, job_id)
 
 
 def release_interrupted(session: Session, attempt: AttemptRef, outcome: str, message: str) -> None:
@@ -432,8 +458,11 @@ def _end(
     values["lease_until"] = None
     if not _move(session, attempt.job_id, start, to, message, of_attempt=attempt.number, **values):
         raise AttemptLost()
-    ended = {"finished_at": read_clock(session), "outcome": outcome or to.value}
-    session.execute(_update_attempt(attempt).values(**ended))
+    moment = read_clock(session)
+    ended = _update_attempt(attempt).values(finished_at=moment, outcome=outcome or to.value)
+    started = session.scalars(ended.returning(Attempt.started_at)).one()
+    owner = session.scalar(select(Job.owner_id).where(Job.id == attempt.job_id))
+    shares.add_use(session, owner, (moment - started).total_seconds())
 
 
 def _update_attempt(attempt: AttemptRef) -> Update:

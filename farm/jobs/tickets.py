@@ -57,10 +57,24 @@ def celery() -> Celery:
 
 def send_ticket(work_class: WorkClass) -> bool:
     """Send a ticket for this class. False: the broker is away, and the janitor sends another."""
+    return _send(work_class.value, work_class)
+
+
+def wake_worker(name: str) -> bool:
+    """Send a ticket to one worker alone. False: the broker is away."""
+    return _send(name_own_queue(name), WorkClass.STANDARD)
+
+
+def name_own_queue(worker: str) -> str:
+    """Return the name of the queue that this worker alone listens to."""
+    return f"worker.{worker}"
+
+
+def _send(queue: str, work_class: WorkClass) -> bool:
     try:
-        celery().send_task(TASK, args=[work_class.value], queue=work_class.value, retry=False)
+        celery().send_task(TASK, args=[work_class.value], queue=queue, retry=False)
     except (OperationalError, RedisError, OSError) as error:
-        log.warning("ticket not sent", work_class=work_class.value, error=str(error))
+        log.warning("ticket not sent", queue=queue, error=str(error))
         return False
     return True
 

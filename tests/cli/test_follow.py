@@ -17,7 +17,8 @@ from farm.cli import main, wait
 from farm.cli.client import Client
 from farm.database import sessions
 from farm.database.models import WorkClass
-from farm.jobs import states
+from farm.jobs import claims, states
+from farm.jobs.claims import Taker
 from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.storage import storage
@@ -55,7 +56,7 @@ def painter(home: Path) -> Iterator[Painter]:
 
         def claimed() -> states.Claim | None:
             with sessions.write_session() as session:
-                return states.claim(session, WorkClass.PREVIEW, "worker-1")
+                return claims.claim(session, Taker("worker-1", frozenset({WorkClass.PREVIEW})))
 
         thread = threading.Thread(target=lambda: [one(end) for end in ends])
         thread.start()

@@ -290,3 +290,32 @@ def test_a_picture_that_grows_out_of_a_draft_resumes_bit_for_bit(
         rest = run(engine, pictures, saved, **grown)
         assert [step.losses for step in rest] == [step.losses for step in whole[done:]]
         assert np.array_equal(rest[-1].picture(), whole[-1].picture())
+
+
+class Called(Exception):
+    """Raised between two tiles."""
+
+
+@pytest.mark.parametrize("tiles", [3, 40, 95, 160])
+def test_a_run_that_is_left_between_two_tiles_goes_on_to_the_same_bits(
+    tiles: int, engine: Engine, pictures: Pictures, tmp_path: Path
+) -> None:
+    recipe = Recipe.parse(SETTINGS)
+    whole = list(stylize(*pictures, recipe, engine))[-1].picture()
+    left = tiles
+    steps: list[Step] = []
+
+    def call() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise Called
+
+    with pytest.raises(Called):
+        steps.extend(stylize(*pictures, recipe, engine, on_tile=call))  # those before it stay
+    resume = None
+    if steps:
+        steps[-1].checkpoint().write(tmp_path / "c")
+        resume = read(tmp_path / "c")
+    resumed = list(stylize(*pictures, recipe, engine, resume=resume))
+    assert np.array_equal(resumed[-1].picture(), whole)

@@ -16,7 +16,8 @@ from farm.explorations import axes, grids
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
 from farm.fleet import registry
-from farm.jobs import attempts, states
+from farm.jobs import attempts, claims, states
+from farm.jobs.claims import Taker
 from farm.jobs.idempotency import Key
 from farm.recipe import Recipe
 from farm.recipe.levels import compute_levels, count_pixel_iterations
@@ -187,7 +188,7 @@ def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
 
     # When one took 20 s, so will the others; what is stopped takes none
     with sessions.write_session() as session:
-        claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
+        claim = claims.claim(session, Taker("worker-1", frozenset({WorkClass.PREVIEW})))
         assert claim
         states.succeed(session, claim.attempt, {})
         began = sessions.read_clock(session) - timedelta(seconds=20)
@@ -200,7 +201,7 @@ def test_the_time_left_is_measured_by_the_cells_that_are_finished() -> None:
 def test_stopping_an_exploration_stops_all_its_cells() -> None:
     made = grid(Recipe())
     with sessions.write_session() as session:
-        states.claim(session, WorkClass.PREVIEW, "worker-1")
+        claims.claim(session, Taker("worker-1", frozenset({WorkClass.PREVIEW})))
 
     stopped = [job.state for job in grids.cancel(made.id).cells]
 
@@ -212,7 +213,7 @@ def test_stopping_an_exploration_removes_the_checkpoints_of_cells_that_wait() ->
     # Given a cell that waits again after its worker stopped, and its checkpoint
     made = grid(Recipe())
     with sessions.write_session() as session:
-        claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
+        claim = claims.claim(session, Taker("worker-1", frozenset({WorkClass.PREVIEW})))
         assert claim
         attempts.record_checkpoint(session, claim.attempt)
         states.requeue(session, claim.attempt, "its worker stopped")

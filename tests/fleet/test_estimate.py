@@ -18,7 +18,8 @@ from farm.database.setup import install
 from farm.errors import InvalidInput
 from farm.fleet import registry
 from farm.fleet.estimates import compute_work, estimate, estimate_makespan, estimate_together
-from farm.jobs import attempts, details, states
+from farm.jobs import attempts, claims, details, states
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
 from farm.recipe import Recipe, memory_plan
@@ -260,7 +261,7 @@ def test_a_job_is_expected_of_the_best_worker_then_of_its_own_then_of_itself() -
 
     # When the slow one has taken it
     with sessions.write_session() as session:
-        assert states.claim(session, states.get(session, job_id).work_class, "slow")
+        assert claims.claim(session, Taker("slow", frozenset({states.get(session, job_id).work_class})))
     assert expected() == "slow"
 
     # When it tells its own time left
@@ -344,9 +345,9 @@ def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
     seen(name)
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
     with sessions.write_session() as session:
-        claim = states.claim(session, states.get(session, job_id).work_class, name)
+        claim = claims.claim(session, Taker(name, frozenset({states.get(session, job_id).work_class})))
     assert claim is not None
-    reporter = Reporter(claim, storage())
+    reporter = Reporter(claim, Taker(name), storage())
 
     def speed() -> float | None:
         with sessions.read_session() as session:

@@ -13,7 +13,8 @@ from farm.database import sessions
 from farm.database.models import Event, Job, LossPoint, State, Upload, WorkClass
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.fleet import registry
-from farm.jobs import attempts, details, states, tickets
+from farm.jobs import attempts, claims, details, states, tickets
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 
@@ -41,7 +42,7 @@ def machine(device: str) -> registry.Machine:
 
 def claim(work_class: WorkClass = WorkClass.PREVIEW) -> states.Claim | None:
     with sessions.write_session() as session:
-        return states.claim(session, work_class, "worker@test")
+        return claims.claim(session, Taker("worker@test", frozenset({work_class})))
 
 
 def state(job_id: str) -> State:

@@ -12,10 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from sqlalchemy import delete, select
 
 from farm.database import sessions
-from farm.database.models import Attempt, Job, State
+from farm.database.models import HELD, Attempt, Job, State
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.jobs import attempts, states
-from farm.jobs.states import HELD, AttemptRef
+from farm.jobs.states import AttemptRef
 from tests.jobs.test_jobs import claim, make_job, progress
 
 OUTCOMES = st.sampled_from(["succeed", "fail", "give back", "lost", "out of memory"])

@@ -18,7 +18,8 @@ from farm.database.setup import install
 from farm.errors import KeyReused
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
-from farm.jobs import ratings, states
+from farm.jobs import claims, ratings, states
+from farm.jobs.claims import Taker
 from farm.jobs.idempotency import FORM, Key
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
@@ -140,7 +141,7 @@ def test_what_was_under_way_goes_on() -> None:
     # Then the running job is taken again with its checkpoint, and the queued ones after it
     taken = []
     with sessions.write_session() as session:
-        while found := states.claim(session, WorkClass.PREVIEW, "worker@new"):
+        while found := claims.claim(session, Taker("worker@new", frozenset({WorkClass.PREVIEW}))):
             taken.append((found.job.name, found.job.attempt, found.job.checkpoint_attempt))
     assert taken == [
         ("Running", 2, 1),

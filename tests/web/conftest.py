@@ -21,8 +21,9 @@ from werkzeug.test import TestResponse
 
 from farm.database import sessions
 from farm.database.models import Job, State
-from farm.jobs import attempts, states, submit
+from farm.jobs import attempts, claims, states, submit
 from farm.jobs.attempts import Progress
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
@@ -192,7 +193,7 @@ def bring_to(job: Job, state: State) -> None:
 def paint(job: Job) -> AttemptRef:
     """A worker takes it, reports twice, stores a preview."""
     with sessions.write_session() as session:
-        claim = states.claim(session, job.work_class, "worker-1")
+        claim = claims.claim(session, Taker("worker-1", frozenset({job.work_class})))
         assert claim
         assert claim.job.id == job.id
         for iteration in (10, 30):

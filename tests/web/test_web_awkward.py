@@ -16,8 +16,9 @@ from farm.database.models import Exploration, Job, State
 from farm.explorations import grids
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
-from farm.jobs import attempts, states
+from farm.jobs import attempts, claims, states
 from farm.jobs.attempts import Progress
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 from tests.web import bad_pictures
@@ -64,7 +65,7 @@ def report(attempt: AttemptRef, share: float) -> None:
 
 def taken(job: Job) -> AttemptRef:
     with sessions.write_session() as session:
-        claim = states.claim(session, job.work_class, "worker-1")
+        claim = claims.claim(session, Taker("worker-1", frozenset({job.work_class})))
     assert claim
     return claim.attempt
 

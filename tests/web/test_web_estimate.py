@@ -15,7 +15,8 @@ from werkzeug.test import TestResponse
 from farm.database import sessions
 from farm.database.models import Job
 from farm.fleet import registry
-from farm.jobs import attempts, states
+from farm.jobs import attempts, claims
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from tests.web import bad_pictures as bad
 from web import words
@@ -215,7 +216,7 @@ def test_a_waiting_job_tells_what_it_needs_until_it_tells_its_time_left(
 
     # When it has taken the job
     with sessions.write_session() as session:
-        assert states.claim(session, job.work_class, "worker@host")
+        assert claims.claim(session, Taker("worker@host", frozenset({job.work_class})))
     assert "about 1 minute on this worker" in told(job)[1]
 
     # When the job tells its own time left

@@ -19,7 +19,8 @@ from farm.explorations import grids
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
 from farm.fleet import registry
-from farm.jobs import states
+from farm.jobs import claims, states
+from farm.jobs.claims import Taker
 from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
@@ -55,7 +56,7 @@ def made(home: object) -> Exploration:
 def finish_one(made: Exploration) -> str:
     """A worker paints the next cell; returns its id."""
     with sessions.write_session() as session:
-        claim = states.claim(session, made.cells[0].work_class, "worker-1")
+        claim = claims.claim(session, Taker("worker-1", frozenset({made.cells[0].work_class})))
     assert claim
     job = claim.job
     storage().put(job.preview_key, bad_pictures.photo(96, 72))
@@ -411,7 +412,7 @@ def test_an_exploration_is_deleted_from_its_page(either: Page, served: str, made
 def test_a_page_that_waits_for_the_end_then_asks(page: Page, served: str, made: Exploration) -> None:
     # Given an exploration that was stopped while a worker is at a cell
     with sessions.write_session() as session:
-        claim = states.claim(session, made.cells[0].work_class, "worker-1")
+        claim = claims.claim(session, Taker("worker-1", frozenset({made.cells[0].work_class})))
     assert claim
     page.goto(f"{served}/explore/{made.id}/delete")
     page.get_by_role("button", name="Stop the exploration").click()

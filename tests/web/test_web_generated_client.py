@@ -17,7 +17,8 @@ import pytest
 from benchmarks.testbed.processes import SAMPLES
 from farm.database import sessions
 from farm.database.models import WorkClass
-from farm.jobs import states
+from farm.jobs import claims, states
+from farm.jobs.claims import Taker
 from farm.pictures.encode import encode_picture
 from farm.storage import storage
 from tests.conftest import load_sample
@@ -96,7 +97,7 @@ def test_a_generated_client_submits_lists_estimates_explores_waits_and_downloads
 def _paint(job_id: str) -> None:
     """Do a worker's work for the job of the highest priority, this one."""
     with sessions.write_session() as session:
-        claim = states.claim(session, WorkClass.PREVIEW, "worker-1")
+        claim = claims.claim(session, Taker("worker-1", frozenset({WorkClass.PREVIEW})))
         assert claim is not None
         assert claim.job.id == job_id
         storage().put(claim.job.result_key, encode_picture(load_sample("street", 48), "png"))

@@ -20,7 +20,8 @@ from farm.database import sessions
 from farm.database.base import now
 from farm.database.models import Job, State
 from farm.fleet import registry
-from farm.jobs import attempts, cleanup, states
+from farm.jobs import attempts, claims, cleanup, states
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from web import streams
 
@@ -58,7 +59,7 @@ def stream_of(served: str, job: Job) -> str:
 
 def taken(job: Job) -> AttemptRef:
     with sessions.write_session() as session:
-        claim = states.claim(session, job.work_class, "worker-1")
+        claim = claims.claim(session, Taker("worker-1", frozenset({job.work_class})))
     assert claim
     return claim.attempt
 

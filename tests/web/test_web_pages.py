@@ -17,7 +17,8 @@ from werkzeug.test import TestResponse
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.fleet import registry
-from farm.jobs import attempts, states
+from farm.jobs import attempts, claims
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 from farm.recipe.recipe import format_value
@@ -63,7 +64,7 @@ def test_the_form_and_the_jobs_page_say_which_network_paints(
     job = make_job()
     assert 'id="network"' not in client.get(f"/jobs/{job.id}").text
     with sessions.write_session() as session:
-        claim = states.claim(session, job.work_class, "worker-1")
+        claim = claims.claim(session, Taker("worker-1", frozenset({job.work_class})))
         assert claim
         attempts.set_features(session, claim.attempt, "vgg16")
     page = client.get(f"/jobs/{job.id}").text

@@ -12,7 +12,8 @@ from sqlalchemy import func, select, update
 from farm.database import sessions
 from farm.database.models import Delivery, DeliveryStatus, Job, State, WorkClass
 from farm.errors import NotFound, WrongState
-from farm.jobs import states
+from farm.jobs import claims, states
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
 from farm.webhooks import deliveries
@@ -82,7 +83,7 @@ def test_each_end_of_a_job_with_a_webhook_is_owed(end: State) -> None:
     job_id, silent = told_job(), make_job("silent")
     cancel(silent)
     with sessions.write_session() as session:
-        taken = states.claim(session, WorkClass.PREVIEW, "worker@test")
+        taken = claims.claim(session, Taker("worker@test", frozenset({WorkClass.PREVIEW})))
         assert taken
         assert rows(job_id) == []
         if end is State.SUCCEEDED:
@@ -120,7 +121,7 @@ def test_a_job_that_is_retried_and_ends_again_is_told_again() -> None:
 def test_why_it_failed_is_told_although_it_was_tried_again_since() -> None:
     job_id = told_job()
     with sessions.write_session() as session:
-        states.claim(session, WorkClass.PREVIEW, "worker@test")
+        claims.claim(session, Taker("worker@test", frozenset({WorkClass.PREVIEW})))
         states.fail(session, AttemptRef(job_id, 1), "it broke")
         states.retry(session, job_id)
     assert claimed().message == "it broke"

@@ -24,7 +24,8 @@ from benchmarks.testbed.processes import FARM, free_port, wait_for
 from farm.database import sessions
 from farm.database.models import Delivery, DeliveryStatus, State, WorkClass
 from farm.database.setup import install
-from farm.jobs import states
+from farm.jobs import claims, states
+from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.settings import settings
 from farm.webhooks import deliveries, destinations, payload
@@ -75,7 +76,7 @@ def test_a_success_is_told_with_a_signature_that_verifies(receiver: Receiver) ->
     # Given a job that succeeds
     job_id = told_job(receiver.url)
     with sessions.write_session() as session:
-        states.claim(session, WorkClass.PREVIEW, "worker@test")
+        claims.claim(session, Taker("worker@test", frozenset({WorkClass.PREVIEW})))
         states.succeed(session, AttemptRef(job_id, 1), {"ssim": 0.5})
     # When what is due is sent
     assert send() is True
@@ -125,7 +126,7 @@ def test_a_failure_is_told_with_its_reason_and_whole_addresses(
     fresh_settings()
     job_id = told_job(receiver.url)
     with sessions.write_session() as session:
-        states.claim(session, WorkClass.PREVIEW, "worker@test")
+        claims.claim(session, Taker("worker@test", frozenset({WorkClass.PREVIEW})))
         states.fail(session, AttemptRef(job_id, 1), "it broke")
     send()
     (call,) = receiver.calls

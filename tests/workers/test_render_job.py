@@ -13,13 +13,14 @@ from farm.database import sessions
 from farm.database.models import Job, State
 from farm.engine import quality
 from farm.jobs import details, states
+from farm.jobs.claims import Taker
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import MARK, storage
 from tests.jobs.test_jobs import claim, lose
 from tests.jobs.test_submit import picture
-from workers.render import render
+from workers.render import Ending, render
 
 RECIPE = Recipe(size=64, start_size=64, iterations=(2,), features="vgg16")
 
@@ -35,7 +36,7 @@ def rendered(job: Job) -> Job:
     taken = claim()
     assert taken is not None
     assert taken.job.id == job.id
-    assert render(taken, lambda: None) is None
+    assert render(taken, Taker("worker@test"), lambda: None) == Ending()
     return now(job)
 
 
@@ -123,7 +124,7 @@ def test_a_job_that_waits_for_the_storage_is_cancelled_all_the_same(unmounted: P
     Path(settings().storage.removeprefix("file://"), job.content.key).unlink()
     taken = claim()
     assert taken is not None
-    worker = threading.Thread(target=render, args=(taken, lambda: None))
+    worker = threading.Thread(target=render, args=(taken, Taker("worker@test"), lambda: None))
     worker.start()
     wait_for(lambda: any("waits for the storage" in event.message for event in now(job).events))
     with sessions.write_session() as session:

@@ -1,0 +1,39 @@
+"""Values that all processes of a farm share, by name, in a table of two columns."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from farm.database.fleet import FarmValue
+from farm.database.sessions import read_clock
+
+
+def read(session: Session, name: str) -> str | None:
+    """Return the value of this name; None: there is none."""
+    return session.scalar(select(FarmValue.value).where(FarmValue.name == name))
+
+
+def write(session: Session, name: str, value: str) -> None:
+    """Store a value under this name, instead of the one that is there."""
+    row = {"name": name, "value": value, "changed_at": read_clock(session)}
+    added = _insert(session).values(row)
+    session.execute(added.on_conflict_do_update(index_elements=["name"], set_=row))
+
+
+def keep_first(session: Session, name: str, value: str) -> str:
+    """Store a value unless there is one already; return the one that is kept, whoever was first."""
+    row = {"name": name, "value": value, "changed_at": read_clock(session)}
+    session.execute(_insert(session).values(row).on_conflict_do_nothing(index_elements=["name"]))
+    return session.scalars(select(FarmValue.value).where(FarmValue.name == name)).one()
+
+
+def remove(session: Session, name: str) -> None:
+    """Delete the value of this name, if there is one."""
+    session.execute(delete(FarmValue).where(FarmValue.name == name))
+
+
+def _insert(session: Session) -> postgresql.Insert | sqlite.Insert:
+    sqlite_too = session.get_bind().dialect.name == "sqlite"
+    return sqlite.insert(FarmValue) if sqlite_too else postgresql.insert(FarmValue)

@@ -1,0 +1,162 @@
+"""Claims: which waiting job a worker takes next.
+
+Only what the worker can hold, of its classes and tags. First by priority; then of the person with the
+fewest jobs at work, and with the fewest seconds used lately (`shares.py`); then drafts; then by age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy.orm import Session, lazyload
+
+from farm.database.fleet import Worker, WorkerState
+from farm.database.models import HELD, Attempt, Job, State, WorkClass
+from farm.database.people import Person
+from farm.fleet import queue, registry
+from farm.jobs import shares, states
+from farm.jobs.states import Claim
+
+ALL_CLASSES = frozenset(WorkClass)
+LOOKED_AT = 50  # waiting jobs, in search of one for another worker
+
+
+@dataclass(frozen=True)
+class Taker:
+    """A worker, as far as it decides what it takes."""
+
+    name: str
+    classes: frozenset[WorkClass] = ALL_CLASSES
+    # It takes the jobs that ask for one of them, and those that ask for none.
+    tags: frozenset[str] = frozenset()
+    # `cpu` or `cuda`.
+    device_kind: str = "cpu"
+    # Memory that a rendering may use; None: not limited.
+    budget_bytes: int | None = None
+
+    @classmethod
+    def from_row(cls, worker: Worker) -> Taker:
+        """Return what a worker's row says that it takes."""
+        classes = frozenset(WorkClass(each) for each in worker.classes) or ALL_CLASSES
+        tags = frozenset(worker.tags)
+        return cls(worker.name, classes, tags, worker.device_kind, worker.budget_bytes)
+
+    def can_take(self, job: Job) -> bool:
+        """Check whether this worker can take a job; `match` says the same in SQL."""
+        least = job.least_cpu_bytes if self.device_kind == "cpu" else job.least_cuda_bytes
+        return (
+            job.work_class in self.classes
+            and (job.tag is None or job.tag in self.tags)
+            and (least is None or self.budget_bytes is None or least <= self.budget_bytes)
+        )
+
+
+def claim(session: Session, taker: Taker) -> Claim | None:
+    """Move the best waiting job that this worker can take to running; None: there is none for it, or the
+    queue or the worker is paused.
+
+    Two workers at one moment take two jobs: each passes over the row that the other has locked.
+    """
+    if queue.is_paused(session) or not _is_active(session, taker):
+        return None
+    passed_over: set[str] = set()
+    while (job_id := _find_best(session, taker, passed_over)) is not None:
+        if taken := states.take(session, job_id, taker.name):
+            return taken
+        passed_over.add(job_id)  # another was quicker
+    return None
+
+
+def find_other_taker(session: Session, taker: Taker) -> str | None:
+    """Return the name of a free worker that can take a job which waits and which this one cannot; None:
+    there is none."""
+    if queue.is_paused(session):
+        return None
+    first = select(Job).where(Job.state == State.QUEUED).options(lazyload(Job.pictures))
+    first = first.order_by(Job.priority.desc(), Job.created_at).limit(LOOKED_AT)
+    waiting = [job for job in session.scalars(first) if not taker.can_take(job)]
+    if not waiting:
+        return None
+    held = select(Attempt.worker).join(Job, Attempt.job_id == Job.id)
+    busy = {taker.name, *session.scalars(held.where(Job.state.in_(HELD), Attempt.number == Job.attempt))}
+    for worker in registry.list_alive(session):
+        if worker.name not in busy and worker.state is WorkerState.ACTIVE:
+            other = Taker.from_row(worker)
+            if any(other.can_take(job) for job in waiting):
+                return worker.name
+    return None
+
+
+def _is_active(session: Session, taker: Taker) -> bool:
+    """Check that no operator, nor the worker itself, said that it takes no more."""
+    state = session.scalar(select(Worker.state).where(Worker.name == taker.name))
+    return state in (None, WorkerState.ACTIVE)
+
+
+def _find_best(session: Session, taker: Taker, without: set[str]) -> str | None:
+    """Return the id of the job that comes first for this worker, and lock its row."""
+    fitting = [*match(taker), Job.id.not_in(without)]
+    highest = select(func.max(Job.priority)).where(*fitting)
+    drafts_first = case((Job.work_class == WorkClass.PREVIEW, 0), else_=1)
+    while (priority := session.scalar(highest)) is not None:
+        for owner in _rank_owners(session, [*fitting, Job.priority == priority]):
+            theirs = select(Job.id).where(*fitting, Job.priority == priority, _is_owner(owner))
+            oldest = theirs.order_by(drafts_first, Job.created_at, Job.id).limit(1)
+            if job_id := session.scalar(oldest.with_for_update(skip_locked=True)):
+                return job_id
+        highest = highest.where(Job.priority < priority)
+    return None
+
+
+def match(taker: Taker) -> list[ColumnElement[bool]]:
+    """Return the conditions of a waiting job that this worker can take."""
+    conditions = [
+        Job.state == State.QUEUED,
+        Job.work_class.in_(taker.classes),
+        or_(Job.tag.is_(None), Job.tag.in_(taker.tags)),
+    ]
+    if taker.budget_bytes is not None:
+        least = Job.least_cpu_bytes if taker.device_kind == "cpu" else Job.least_cuda_bytes
+        conditions.append(or_(least.is_(None), least <= taker.budget_bytes))
+    return conditions
+
+
+def _rank_owners(session: Session, waiting: list[ColumnElement[bool]]) -> Iterator[int | None]:
+    """Yield the owners of these jobs, whoever has the least of the farm first, without those who may not
+    have more at once."""
+    oldest = select(Job.owner_id, func.min(Job.created_at)).where(*waiting).group_by(Job.owner_id)
+    found = session.execute(oldest).all()
+    uses = shares.read_uses(session)
+    nothing = shares.Use()
+
+    def rank(row: tuple[int | None, datetime]) -> tuple[int, float, datetime]:
+        use = uses.get(row[0], nothing)
+        return use.running, use.seconds, row[1]
+
+    for owner, _ in sorted(found, key=rank):
+        if _may_run_more(session, owner, uses):
+            yield owner
+
+
+def _may_run_more(session: Session, owner: int | None, uses: Mapping[int | None, shares.Use]) -> bool:
+    """Check that a person may have one more job at work.
+
+    Whoever has a limit is locked and counted anew, so that two claims at one moment do not pass it.
+    """
+    if owner is None:
+        return True
+    mine = select(Person.max_running).where(Person.id == owner)
+    most = session.scalar(mine)
+    if most is None:
+        return True
+    if owner in uses and uses[owner].running >= most:
+        return False
+    session.execute(mine.with_for_update())
+    return shares.count_running(session, owner) < most
+
+
+def _is_owner(owner: int | None) -> ColumnElement[bool]:
+    return Job.owner_id.is_(None) if owner is None else Job.owner_id == owner

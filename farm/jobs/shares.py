@@ -1,0 +1,65 @@
+"""Shares: what each person used of the farm lately, so that nobody clogs the queue and nobody starves.
+
+The rendering seconds of each are a sum that decays: after `HALF_LIFE` half of it is forgotten. Jobs that
+belong to nobody count together, as one more person's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from farm.database.models import HELD, Job
+from farm.database.people import Share
+from farm.database.sessions import read_clock
+
+HALF_LIFE = timedelta(hours=1)
+NOBODY = 0  # the owner of what belongs to nobody, in the table of shares
+
+
+@dataclass(frozen=True)
+class Use:
+    """What one person has of the farm."""
+
+    # Jobs that workers have now.
+    running: int = 0
+    # Of rendering lately; each second counts less the longer ago it was.
+    seconds: float = 0.0
+
+
+def read_uses(session: Session) -> dict[int | None, Use]:
+    """Return what each owner has of the farm now, whoever has anything."""
+    held = select(Job.owner_id, func.count()).where(Job.state.in_(HELD))
+    running = dict(session.execute(held.group_by(Job.owner_id)).all())
+    moment = read_clock(session)
+    seconds = {
+        share.owner_id or None: _decay(share.used_seconds, moment - share.used_at)
+        for share in session.scalars(select(Share))
+    }
+    return {owner: Use(running.get(owner, 0), seconds.get(owner, 0.0)) for owner in {*running, *seconds}}
+
+
+def count_running(session: Session, owner_id: int) -> int:
+    """Return how many jobs of a person workers have now."""
+    theirs = Job.owner_id == owner_id
+    return session.scalars(select(func.count()).where(theirs, Job.state.in_(HELD))).one()
+
+
+def add_use(session: Session, owner_id: int | None, seconds: float) -> None:
+    """Add an attempt's rendering seconds to its owner's."""
+    moment = read_clock(session)
+    mine = select(Share).where(Share.owner_id == (owner_id or NOBODY)).with_for_update()
+    share = session.scalars(mine).one_or_none()
+    if share is None:
+        share = Share(owner_id=owner_id or NOBODY, used_seconds=0.0, used_at=moment)
+        session.add(share)
+    share.used_seconds = _decay(share.used_seconds, moment - share.used_at) + max(seconds, 0.0)
+    share.used_at = moment
+    session.flush()
+
+
+def _decay(seconds: float, age: timedelta) -> float:
+    return float(seconds * 0.5 ** (max(age, timedelta()) / HALF_LIFE))
