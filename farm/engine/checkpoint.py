@@ -46,9 +46,10 @@ class Facts(BaseModel):
     scaled: bool = False
     # Digest of the tensors, set when they are written.
     tensors: str = ""
-    # The last level and iteration that are done, counted from 1.
+    # The level, counted from 1, and its iterations that are done; 0: it was left while its targets were
+    # computed.
     level: int = Field(ge=1)
-    iteration: int = Field(ge=1)
+    iteration: int = Field(ge=0)
     # Rendered so far.
     seconds: float = Field(ge=0, allow_inf_nan=False)
     # The plans of this level and those to come follow from these three.

@@ -19,9 +19,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Job, JobPicture, Upload
+from farm.database.models import HELD, Job, JobPicture, Upload
 from farm.errors import StorageAway
-from farm.jobs.states import HELD
 from farm.storage import Storage, storage
 
 UNUSED_UPLOAD = timedelta(days=1)  # kept without a job, since it was last sent
