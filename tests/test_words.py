@@ -53,21 +53,21 @@ model_validator patch post put register register_error_handler result_callback r
 teardown_appcontext
 """
 VERBS = """
-a acknowledge adapt add admit allocate allow allows answer apply ask average await beat become begin
-blend build call can cancel carry catch change check choose classify clean close collect combine compare
+acknowledge adapt add admit allocate allow allows answer apply ask average await beat become begin blend
+build call can cancel carry catch change check choose classify clean close collect combine compare
 complete compress compute configure confirm connect convert convolve count create crop cut decay decide
 decode decompress delete depends derive describe differentiate divide download drain draw dump earn
 encode end enlarge ensure erase escape estimate exchange execute expand expire explain explore extract
 factorise fail fetch fill filter find finish fit fold forbid forget format get group grow guess handle
 has hash hide identify index inflate install interpolate invalidate invoke is iterate join keep kill lay
-leave left limit list load lock log make map mark match may measure mix move multiply must name normalise
-note of offload open pack pad parse pass pause plan poll pool post predict prepare print provide put
-quantise rank rate read rebuild receive reclaim recolour recompute record redact refuse release remember
-remove rename render renew repeat replace report requeue require reserve reset resize resolve respond
-restore restrict resume retry revive revoke round run save scale select send set show shrink sign
-simplify sort space spend split spread start step stop store stylize submit subtract succeed sum
-supervise sweep sync take targets that tidy translate trim try turn undo unpack unpool update upgrade use
-verify wait wake warm warn was watch weigh were while withdraw write
+leave limit list load lock log make map mark match may measure mix move multiply must name normalise note
+offload open pack pad parse pass pause plan poll pool post predict prepare print provide put quantise
+rank rate read rebuild receive reclaim recolour recompute record redact refuse release remember remove
+rename render renew repeat replace report requeue require reserve reset resize resolve respond restore
+restrict resume retry revive revoke round run save scale select send set show shrink sign simplify sort
+space spend split spread start step stop store stylize submit subtract succeed sum supervise sweep sync
+take tidy translate trim try turn undo unpack unpool update upgrade use verify wait wake warm warn watch
+weigh were withdraw write
 """
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
