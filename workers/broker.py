@@ -17,8 +17,10 @@ from typing import Any
 
 import structlog
 from kombu.transport import redis
+from redis import ConnectionPool, Redis
 from redis.exceptions import ResponseError
 
+from farm.jobs import queue_keys
 from farm.jobs.tickets import TASK
 
 log = structlog.get_logger()
@@ -37,13 +39,10 @@ class TicketQoS(redis.QoS):
         again: the janitor sends a ticket for each job that waits, and these may be anything."""
         before = time.time() - self.visibility_timeout
         with self.channel.conn_or_acquire() as client:  # type: ignore[attr-defined]  # not in its stubs
-            try:
-                old = client.zrange(self.unacked_index_key, before, 0, desc=True, byscore=True)
-                if old:
-                    client.hdel(self.unacked_key, *old)
-                    client.zrem(self.unacked_index_key, *old)
-            except ResponseError:  # of another type, so none of ours
-                client.delete(self.unacked_key, self.unacked_index_key)
+            old = client.zrange(self.unacked_index_key, before, 0, desc=True, byscore=True)
+            if old:
+                client.hdel(self.unacked_key, *old)
+                client.zrem(self.unacked_index_key, *old)
 
 
 class TicketChannel(redis.Channel):
@@ -51,22 +50,75 @@ class TicketChannel(redis.Channel):
 
     QoS = TicketQoS
 
-    def _create_client(self, asynchronous: bool = False) -> Any:
-        client = super()._create_client(asynchronous)  # type: ignore[misc]  # not in its stubs
-        client.parse_response = partial(_parse_response, client.parse_response)
-        return client
+    def _get_client(self) -> Any:
+        return partial(TicketClient, global_keyprefix=queue_keys.PREFIX)
 
 
-def _parse_response(parse: Callable[..., Any], connection: Any, command: str, **options: Any) -> Any:
-    """Parse an answer of Redis; what it pops from a queue becomes a ticket."""
-    answer = parse(connection, command, **options)
-    if command != "BRPOP" or not answer:
-        return answer
-    queue, data = answer
-    name = bytes(queue).split(redis.Channel.sep.encode())[0].decode(errors="replace")
-    if not is_ticket(data, name):
-        log.warning("message dropped: no ticket", queue=name, bytes=len(data), begin=repr(data[:60]))
-    return queue, build_ticket(name)
+class _MendsKeys:
+    """What a client and its pipelines share: keys of another type are dropped, and the command is sent
+    again. All commands of kombu's may be sent twice; a doubled ticket costs nothing."""
+
+    connection_pool: ConnectionPool
+
+    def _mend(self, send: Callable[[], Any]) -> Any:
+        try:
+            return send()
+        except ResponseError as error:
+            if not queue_keys.is_wrong_type(error) or not self._drop_wrong_types():
+                raise
+            return send()
+
+    def _drop_wrong_types(self) -> bool:
+        return queue_keys.drop_wrong_types(Redis(connection_pool=self.connection_pool))
+
+
+class TicketClient(_MendsKeys, redis.PrefixedStrictRedis):
+    """Client of Redis to which a message is a ticket, and a key of another type is none."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute a command by its name and arguments."""
+        return self._mend(lambda: super(TicketClient, self).execute_command(*args, **options))
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
+        """Return a pipeline that mends keys, too."""
+        options = (self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        return TicketPipeline(*options, global_keyprefix=self.global_keyprefix)
+
+    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+        """Parse an answer of Redis; what it pops from a queue becomes a ticket."""
+        try:
+            answer = super().parse_response(connection, command_name, **options)
+        except ResponseError as error:
+            if command_name != "BRPOP" or not queue_keys.is_wrong_type(error):
+                raise
+            self._drop_wrong_types()
+            return None  # nothing came; the next question finds a queue
+        if command_name != "BRPOP" or not answer:
+            return answer
+        queue, data = answer
+        name = bytes(queue).split(redis.Channel.sep.encode())[0].decode(errors="replace")
+        if not is_ticket(data, name):
+            log.warning("message dropped: no ticket", queue=name, bytes=len(data), begin=repr(data[:60]))
+        return queue, build_ticket(name)
+
+
+class TicketPipeline(_MendsKeys, redis.PrefixedRedisPipeline):
+    """Several commands at once, by such a client."""
+
+    def execute(self, raise_on_error: bool = True) -> Any:
+        """Execute the commands; see the base class."""
+        commands = list(self.command_stack)
+
+        def send() -> Any:
+            self.command_stack = list(commands)
+            return super(TicketPipeline, self).execute(raise_on_error)
+
+        return self._mend(send)
+
+    def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Execute one of them before the others, while keys are watched."""
+        send: Callable[..., Any] = super().immediate_execute_command
+        return self._mend(lambda: send(*args, **options))
 
 
 def is_ticket(data: bytes, work_class: str) -> bool:

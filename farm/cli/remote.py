@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from farm.cli import client
 from farm.cli import wait as waiting
 from farm.cli.batch import Batch, list_photographs
+from farm.cli.output import OUTPUT
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
 from farm.cli.screen import console
@@ -48,7 +49,7 @@ url_option = click.option(
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="With --wait: the picture's file, or a folder.  [default: this folder]",
 )
 @click.option("--webhook", default="", metavar="URL", help=WEBHOOK_MEANS)
@@ -138,7 +139,7 @@ def retry(job_id: str, url: str) -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="The picture's file, or a folder.  [default: this folder]",
 )
 @url_option
@@ -207,14 +208,14 @@ def delete(job_id: str, url: str) -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     help="The picture's file, whose ending chooses the format, or a folder.",
 )
 @url_option
 def fetch(job_id: str, output: Path | None, url: str) -> None:
     """Download a finished picture, in the format of its recipe or of the ending of --output.
 
-    In a folder it is named for its job.
+    In a folder it is named for its job. What ends with a slash is a folder, which is made.
     """
     if output and not output.is_dir() and not output.parent.is_dir():
         raise click.ClickException(f"{output.parent} is not a folder.")

@@ -14,10 +14,12 @@ from typing import Any, Literal
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from farm.cli.output import OUTPUT, find_free_name
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
 from farm.cli.screen import console
 from farm.errors import InvalidInput, Problem
+from farm.recipe.formats import FORMATS
 from farm.recipe.memory_plan import SMALLEST_TILE
 from farm.recipe.recipe import LARGEST_SIZE, LONGEST_NAME
 
@@ -68,7 +70,13 @@ def _stop_on_signals(checkpoint: Path | None) -> Iterator[Callable[[], bool]]:
 @main.command()
 @click.argument("content", type=EXISTING)
 @click.argument("styles", type=EXISTING, nargs=-1, required=True)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=OUTPUT,
+    required=True,
+    help="The picture's file, or a folder, where it is named for the photograph.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Last line of stdout: one JSON object.")
 @click.option(
     "--tile",
@@ -104,6 +112,8 @@ def render(
     """
     recipe = read_recipe(given)
     side = parse_tile(tile)
+    if output.is_dir():
+        output = find_free_name(output, content.stem, FORMATS[recipe.format].suffix)
     from farm.cli.render_files import render_files  # brings torch, which other commands do without
 
     columns = (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import structlog
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import Job, State, WorkClass
 from farm.database.sessions import read_clock
+from farm.jobs import queue_keys
 from farm.settings import settings
 
 TASK = "workers.render_next"
@@ -48,7 +50,7 @@ def celery() -> Celery:
             "visibility_timeout": VISIBILITY_SECONDS,
             "socket_timeout": BROKER_TIMEOUT_SECONDS,
             "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
-            "global_keyprefix": "farm:",
+            "global_keyprefix": queue_keys.PREFIX,
             "max_retries": 0,  # of sending a ticket: the janitor tries again, a person need not wait
         },
     )
@@ -72,11 +74,28 @@ def name_own_queue(worker: str) -> str:
 
 def _send(queue: str, work_class: WorkClass) -> bool:
     try:
-        celery().send_task(TASK, args=[work_class.value], queue=queue, retry=False)
+        _send_to(queue, work_class)
     except (OperationalError, RedisError, OSError) as error:
         log.warning("ticket not sent", queue=queue, error=str(error))
         return False
     return True
+
+
+def _send_to(queue: str, work_class: WorkClass) -> None:
+    """Send a ticket, after keys of another type were dropped if there are any."""
+    send = partial(celery().send_task, TASK, args=[work_class.value], queue=queue, retry=False)
+    try:
+        send()
+    except RedisError as error:
+        if not queue_keys.is_wrong_type(error) or not _drop_wrong_types():
+            raise
+        send()
+
+
+def _drop_wrong_types() -> bool:
+    with celery().connection_for_write() as connection:
+        pool = connection.default_channel.client.connection_pool  # type: ignore[attr-defined]
+        return queue_keys.drop_wrong_types(Redis(connection_pool=pool))
 
 
 def wake(job: Job) -> bool:

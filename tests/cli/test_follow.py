@@ -299,3 +299,17 @@ def test_an_address_that_is_none_is_refused_by_name(url: str) -> None:
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
+
+
+def test_a_slash_at_the_end_is_a_folder_which_is_made(
+    served: str, painter: Painter, tmp_path: Path
+) -> None:
+    street = submit(SAMPLES / "street.jpg", BRUSH, "--url", served).stdout.strip()
+    painter("succeeded")
+    for command in ("wait", "fetch"):
+        done = run(command, street, "-o", f"{tmp_path}/{command}/new/", "--url", served)
+        assert done.stdout == f"{tmp_path / command / 'new' / 'street.png'}\n", done.output
+    file = tmp_path / "file"
+    file.touch()
+    done = run("fetch", street, "-o", f"{file}/", "--url", served)
+    assert (done.exit_code, f"{file} cannot be a folder: File exists." in done.output) == (2, True)

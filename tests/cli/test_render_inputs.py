@@ -1,9 +1,13 @@
-"""Inputs of `farm render`, decoded: less than a file has, unless a checkpoint wants all of it."""
+"""Inputs of `farm render`, decoded to less than a file has unless a checkpoint wants all; its output."""
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from farm.cli import main, render_files
 from farm.cli.render_files import _decode_inputs
 from farm.recipe import Recipe, picture_sizes
 from tests.conftest import SAMPLES
@@ -19,3 +23,19 @@ def test_pictures_are_decoded_whole_only_for_checkpoints_that_were_made_so(
     assert max(photograph.pixels.shape) == longest
     assert photograph.sent == (960, 1280)
     assert painting.shape == ((820, 1024, 3) if whole else (198, 248, 3))
+
+
+def test_a_rendering_in_a_folder_is_named_for_its_photograph_and_takes_no_files_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render(content: Path, styles: object, output: Path, *_: object, **__: object) -> dict[str, int]:
+        output.touch()
+        return {"width": 1, "height": 1, "seconds": 0}
+
+    monkeypatch.setattr(render_files, "render_files", render)
+    pictures = [str(SAMPLES / "street.jpg"), str(SAMPLES / "brushwork.jpg")]
+    arguments = ["render", *pictures, "--format", "jpeg"]
+    for name in ("street.jpg", "street-2.jpg", "street-3.jpg"):
+        done = CliRunner().invoke(main, [*arguments, "-o", f"{tmp_path}/new/"])
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / "new" / name).exists()

@@ -12,6 +12,7 @@ import redis
 
 from benchmarks.testbed.processes import redis_server, wait_for
 from tests.workers.poison import POISON
+from tests.workers.test_poison import write_other_types
 
 pytestmark = pytest.mark.faults
 WORKER = ["-m", "celery", "--quiet", "--app", "workers.tasks", "worker", "--queues", "standard"]
@@ -24,13 +25,15 @@ def test_a_worker_outlives_whatever_lies_in_its_queue(tmp_path: Path) -> None:
             "REDIS_URL": f"redis://127.0.0.1:{port}/0",
         }
         queue = redis.Redis(port=port)
-        queue.lpush("farm:standard", *POISON)
+        write_other_types(queue)
         log = tmp_path / "log"
         with log.open("w") as file:  # without a pool: no ticket needs torch here
             worker = subprocess.Popen(
                 [sys.executable, *WORKER, "--pool", "solo"], env=environment, stdout=file, stderr=file
             )
         try:
+            wait_for(lambda: worker.poll() is not None or not queue.exists("farm:standard"))
+            queue.lpush("farm:standard", *POISON)
             wait_for(lambda: worker.poll() is not None or not queue.llen("farm:standard"))
             assert worker.poll() is None, log.read_text()
             assert log.read_text().count("message dropped") > len(POISON) // 2

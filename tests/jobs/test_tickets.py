@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from kombu import Queue
+from redis import Redis
+from structlog.testing import capture_logs
 
 from benchmarks.testbed.processes import redis_server
 from farm.database.models import WorkClass
 from farm.jobs.tickets import celery, send_ticket
+from farm.settings import settings
 from tests.conftest import fresh_settings
 
 pytestmark = pytest.mark.processes
@@ -50,3 +53,18 @@ def test_a_worker_takes_tickets_again_after_one_that_redis_did_not_take_back(
         ticket.acknowledge()
         server.send_signal(signal.SIGCONT)
         assert channel.qos.can_consume()
+
+
+def test_a_ticket_is_sent_though_a_key_of_the_queue_is_of_another_type(
+    server: subprocess.Popen[bytes],
+) -> None:
+    queue = Redis.from_url(settings().redis_url)
+    for key in ("preview", "_kombu.binding.preview", "_kombu.binding_permanent.preview"):
+        queue.flushall()
+        assert send_ticket(WorkClass.PREVIEW)
+        queue.delete(f"farm:{key}")
+        queue.set(f"farm:{key}", "of another type")
+        with capture_logs() as logged:
+            assert send_ticket(WorkClass.PREVIEW), key
+        assert len([line for line in logged if line["event"].startswith("key dropped")]) <= 1, key
+        assert queue.lrange("farm:preview", 0, -1), key

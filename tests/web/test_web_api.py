@@ -358,6 +358,9 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
     }
     answers = document["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]
     assert set(answers["200"]["content"]) == {"image/png", "image/jpeg", "image/webp", "image/tiff"}
+    assert answers["206"]["content"] == answers["200"]["content"]
+    assert set(answers) >= {"304", "412", "416"}
+    assert "content" not in answers["304"]
     assert client.get("/docs").status_code == 404
 
 

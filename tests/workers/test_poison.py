@@ -39,8 +39,6 @@ def test_whatever_lies_in_the_queue_a_worker_reads_a_ticket(monkeypatch: pytest.
             taken: Any = connection.default_channel
             taken.qos.restore_visible()
             assert not queue.exists("farm:unacked", "farm:unacked_index")
-            queue.set("farm:unacked_index", "of another type")
-            taken.qos.restore_visible()
             for data in [*POISON, GOOD]:
                 queue.lpush("farm:standard", data)
                 connection.drain_events(timeout=30)
@@ -49,3 +47,47 @@ def test_whatever_lies_in_the_queue_a_worker_reads_a_ticket(monkeypatch: pytest.
     # Those whose oddities do not matter are as good as a ticket; the others are in the log
     dropped = [line for line in logged if line["event"].startswith("message dropped")]
     assert len(POISON) - len(ODD_FIELDS) - 8 <= len(dropped) < len(POISON)
+
+
+OTHER_TYPES = ["farm:standard", "farm:standard\x06\x163", "farm:unacked", "farm:unacked_index"]
+OTHER_TYPES += ["farm:_kombu.binding.standard", "farm:_kombu.binding_permanent.standard"]
+
+
+def write_other_types(queue: redis.Redis) -> None:
+    """Put a key of a type that it must not have at each place where the queue keeps something."""
+    for key in OTHER_TYPES:
+        queue.delete(key)
+        queue.set(key, "of another type")
+
+
+@pytest.mark.processes
+def test_keys_of_another_type_are_dropped_and_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport.Transport, "Channel", TicketChannel)
+    read: list[object] = []
+
+    def take(body: object, message: kombu.Message) -> None:
+        read.append(body[0])  # type: ignore[index]
+        write_other_types(queue)
+        message.ack()
+
+    with redis_server() as (port, _):
+        queue = redis.Redis(port=port)
+        options = {"global_keyprefix": "farm:"}
+        url = f"redis://127.0.0.1:{port}/0"
+        queue.set("farm:another", "no key of the queue")
+        for _ in range(2):  # at the start of a worker, and again while one goes on
+            write_other_types(queue)
+            with (
+                capture_logs() as logged,
+                kombu.Connection(url, transport_options=options) as connection,
+                connection.Consumer(kombu.Queue("standard"), callbacks=[take], accept=["json"]),
+            ):
+                for _ in range(2):
+                    with pytest.raises(TimeoutError):
+                        connection.drain_events(timeout=0.3)
+                    queue.lpush("farm:standard", GOOD)
+                    connection.drain_events(timeout=30)
+                told = [line["key"] for line in logged if line["event"].startswith("key dropped")]
+                assert sorted(told) == sorted(OTHER_TYPES * 3)
+        assert queue.get("farm:another") == b"no key of the queue"
+    assert read == [["standard"]] * 4

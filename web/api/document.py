@@ -142,7 +142,7 @@ def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
     schemas |= {"Problem": PROBLEM, "Recipe": _rewrite(Recipe.model_json_schema(), {})}
     _describe_forms(spec["paths"])
     _name_operations(spec["paths"])
-    _describe_result(spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]["200"])
+    _describe_result(spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"])
     spec["webhooks"] = {"jobEnded": {"post": _describe_webhook(schemas)}}
     if settings().require_token:
         spec["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -209,10 +209,11 @@ def _describe_forms(paths: dict[str, Any]) -> None:
             operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
 
 
-def _describe_result(response: dict[str, Any]) -> None:
-    """Describe the result in all of its formats."""
-    (schema,) = response["content"].values()
-    response["content"] = {known.mime: schema for known in FORMATS.values()}
+def _describe_result(responses: dict[str, Any]) -> None:
+    """Describe the result in all of its formats, whole and in part."""
+    (schema,) = responses["200"]["content"].values()
+    for status in ("200", "206"):
+        responses[status]["content"] = {known.mime: schema for known in FORMATS.values()}
 
 
 def _describe_webhook(schemas: dict[str, Any]) -> dict[str, Any]:
@@ -249,5 +250,7 @@ def _add_problems(operation: Any) -> None:
     responses["429"] = {"description": "Too often; `Retry-After` says when to come again."}
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     for status, response in responses.items():
+        if status == "304":
+            response.pop("content", None)
         if status[0] in "45":
             response["content"] = {"application/problem+json": schema}

@@ -277,7 +277,7 @@ def list_explorations(query_data: ExplorationsQuery) -> Explorations:
 
 @blueprint.get("/explorations/<job_id:exploration_id>")
 @blueprint.output(ExplorationOut)
-@blueprint.doc(tags=["Explorations"], responses=answers.NO_EXPLORATION)
+@blueprint.doc(tags=["Explorations"], responses=answers.NO_EXPLORATION | answers.UNCHANGED)
 def get_exploration(exploration_id: str) -> Response:
     """Return one exploration with its cells. Its ETag in If-None-Match asks only for a change."""
     return _respond(grids.get(exploration_id))

@@ -124,7 +124,7 @@ def list_jobs(query_data: JobQuery) -> JobPage:
 
 @blueprint.get("/jobs/<job_id:job_id>")
 @blueprint.output(JobOut)
-@blueprint.doc(responses=answers.NO_JOB)
+@blueprint.doc(responses=answers.NO_JOB | answers.UNCHANGED)
 def get_job(job_id: str) -> Response:
     """Return one job. Its ETag in If-None-Match asks only for a change; Retry-After holds the seconds to
     the next question."""
@@ -261,7 +261,9 @@ def get_recipe(job_id: str) -> dict[str, object]:
 @blueprint.get("/jobs/<job_id:job_id>/result")
 @blueprint.input(ResultQuery, location="query")
 @blueprint.output(FILE, content_type="image/png")
-@blueprint.doc(responses=answers.NO_JOB | {409: "It has not finished."})
+@blueprint.doc(
+    responses=answers.NO_JOB | answers.UNCHANGED | answers.PARTS | {409: "It has not finished."}
+)
 def get_result(job_id: str, query_data: ResultQuery) -> Response:
     """Return the finished picture, in its own format or another of 8 bits. Ranges are served."""
     with sessions.read_session() as session:
@@ -271,7 +273,7 @@ def get_result(job_id: str, query_data: ResultQuery) -> Response:
 
 @blueprint.get("/jobs/<job_id:job_id>/preview")
 @blueprint.output(FILE, content_type="image/jpeg")
-@blueprint.doc(responses=answers.NO_JOB)
+@blueprint.doc(responses=answers.NO_JOB | answers.UNCHANGED)
 def get_preview(job_id: str) -> Response:
     """Return the newest preview, JPEG."""
     with sessions.read_session() as session:

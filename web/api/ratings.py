@@ -53,7 +53,7 @@ def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
 
 @blueprint.delete("/jobs/<job_id:job_id>/ratings/<rater>")
 @blueprint.output({}, 204, description="Nothing is said any more.")
-@blueprint.doc(tags=["Ratings"], responses=answers.OTHER_SITE)
+@blueprint.doc(tags=["Ratings"], responses=answers.OTHER_SITE | {422: "Not valid."})
 def withdraw(job_id: str, rater: str) -> ResponseReturnValue:
     """Delete a rater's stars."""
     with sessions.write_session() as session:
