@@ -166,6 +166,23 @@ class Settings(BaseSettings):
         "`FARM_STORAGE` or a SQLite database, GB; of a small disk a quarter at most; 0: it takes them "
         "to the end.",
     )
+    keep_days: float = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        allow_inf_nan=False,
+        validation_alias="FARM_KEEP_DAYS",
+        description="Days after which ended jobs are deleted with their pictures; 0: never.",
+    )
+    keep_gb: float = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        validation_alias="FARM_KEEP_GB",
+        description="What the pictures of all jobs may take, GB; beyond it the oldest ended jobs are "
+        "deleted, those with stars last; 0: no limit.",
+    )
     s3_access_key: Secret = Field(
         validation_alias="AWS_ACCESS_KEY_ID",
         description="Name of the key to an `s3://` storage; when unset, wherever boto finds one.",

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, selectinload
 
 from farm.database import sessions
@@ -226,8 +226,7 @@ def forget(exploration_id: str) -> None:
         NotFound: no such exploration.
         WrongState: a cell has not ended.
     """
-    with actions.delete_together(job.id for job in get(exploration_id).cells) as session:
-        session.execute(delete(Exploration).where(Exploration.id == exploration_id))
+    actions.delete_exploration(exploration_id)
 
 
 def estimate_grid(

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from sqlalchemy import delete as delete_from
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from farm.database import disk, reserve, sessions
-from farm.database.models import Job
+from farm.database.models import Exploration, Job
 from farm.errors import InvalidInput, NotFound, Problem
 from farm.jobs import cleanup, states
 from farm.jobs.names import check_name
 from farm.jobs.tickets import wake
+from farm.people.visitors import NO_EXPLORATION
 
 
 def cancel(job_id: str) -> Job:
@@ -101,3 +104,18 @@ def delete_together(job_ids: Iterable[str]) -> Iterator[Session]:
         yield session
     for job_id in job_ids:
         cleanup.remove_files(job_id)
+
+
+def delete_exploration(exploration_id: str) -> None:
+    """Delete an exploration whose cells have all ended, with all their files.
+
+    Raises:
+        NotFound: no such exploration.
+        WrongState: a cell has not ended.
+    """
+    with sessions.read_session() as session:
+        cells = session.scalars(select(Job.id).where(Job.exploration_id == exploration_id)).all()
+    with delete_together(cells) as session:
+        mine = delete_from(Exploration).where(Exploration.id == exploration_id)
+        if not sessions.execute_count(session, mine):
+            raise NotFound(NO_EXPLORATION)

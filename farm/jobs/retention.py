@@ -1,0 +1,224 @@
+"""Retention: ended jobs are deleted by age and by size, if the operator wants that.
+
+The oldest go first, those with stars last, explorations as a whole. `list_due` says beforehand which;
+the janitor deletes them, some at a time. Several janitors walk the same list, and each counts what is
+gone already, whoever deleted it, so together they delete no more than one would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from heapq import merge
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select
+from sqlalchemy.orm import Session
+
+from farm.database import sessions
+from farm.database.models import Exploration, Job, Rating, State
+from farm.errors import NotFound, WrongState
+from farm.jobs import actions, holdings
+from farm.settings import settings
+
+STEP = 50  # jobs and explorations that are deleted before the janitor does something else
+MAX_LISTED = 50_000  # looked at to say what would be deleted
+ENDED = [state for state in State if state.ended]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Limits of what is kept; 0: none."""
+
+    # Since a job ended.
+    days: float = 0
+    # Of the files of all jobs, without uploads.
+    size_bytes: int = 0
+
+    @classmethod
+    def from_settings(cls) -> Rules:
+        """Return the rules that the operator set."""
+        given = settings()
+        return cls(given.keep_days, int(given.keep_gb * 1e9))
+
+    @property
+    def keep_all(self) -> bool:
+        """True where nothing is ever deleted."""
+        return not self.days and not self.size_bytes
+
+
+@dataclass(frozen=True)
+class Item:
+    """Job, or exploration with all its cells, that may be deleted."""
+
+    id: str
+    name: str
+    created_at: datetime
+    # Of all its files.
+    size_bytes: int
+    # Number of jobs.
+    pictures: int
+    # Somebody gave it stars, or one of its cells.
+    starred: bool
+    is_exploration: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Summary of what would be deleted."""
+
+    # Numbers of jobs, and of those with stars among them.
+    pictures: int
+    starred: int
+    size_bytes: int
+    # When the oldest and the newest of them were submitted; None: there are none.
+    oldest: datetime | None
+    newest: datetime | None
+    # There are more, which were not looked at.
+    has_more: bool
+    # Number of ended jobs whose bytes are not known yet; as long as there are any, none goes by size.
+    unknown: int
+
+
+def plan(session: Session, rules: Rules) -> Plan:
+    """Return what these rules would delete now."""
+    items = list_due(session, rules, MAX_LISTED)
+    unknown = holdings.sum_job_bytes(session)[1] if rules.size_bytes else 0
+    moments = [item.created_at for item in items]
+    return Plan(
+        pictures=sum(item.pictures for item in items),
+        starred=sum(item.pictures for item in items if item.starred),
+        size_bytes=sum(item.size_bytes for item in items),
+        oldest=min(moments, default=None),
+        newest=max(moments, default=None),
+        has_more=len(items) == MAX_LISTED,
+        unknown=unknown,
+    )
+
+
+def list_due(session: Session, rules: Rules, limit: int) -> list[Item]:
+    """Return what these rules delete now, in the order in which they do, `limit` items at most."""
+    due: list[Item] = []
+    if rules.days:
+        due += _list_oldest(session, sessions.read_clock(session) - timedelta(days=rules.days), limit)
+    if rules.size_bytes and len(due) < limit:
+        due += _list_beyond(session, rules.size_bytes, due, limit)
+    return due[:limit]
+
+
+def forget_some(rules: Rules, limit: int = STEP) -> list[Item]:
+    """Delete what these rules delete now, `limit` items at most, each in a transaction of its own.
+
+    Returns:
+        Those that this process deleted.
+    """
+    with sessions.read_session() as session:
+        due = list_due(session, rules, limit)
+    return [item for item in due if _forget(item)]
+
+
+def forget_by_settings() -> list[Item]:
+    """Delete some of what the operator's rules delete now; the sums that are kept say beforehand whether
+    it is worth while to add up anew."""
+    rules = Rules.from_settings()
+    if rules.size_bytes and holdings.refresh().job_bytes <= rules.size_bytes:
+        rules = Rules(days=rules.days)
+    return [] if rules.keep_all else forget_some(rules)
+
+
+def _forget(item: Item) -> bool:
+    """Delete one; False: it is gone already, or a person has just had it retried."""
+    delete = actions.delete_exploration if item.is_exploration else actions.delete
+    try:
+        delete(item.id)
+    except (NotFound, WrongState):
+        return False
+    kind = "exploration" if item.is_exploration else "job"
+    log.info("forgotten", **{kind: item.id}, name=item.name, bytes=item.size_bytes)
+    return True
+
+
+def _list_beyond(session: Session, most: int, due: Sequence[Item], limit: int) -> list[Item]:
+    """Return what else has to go until all others together have `most` bytes; nothing while the bytes of
+    some are not known.
+
+    They are listed before the sum is taken: whatever is deleted in between makes it delete less.
+    """
+    going = {item.id for item in due}
+    others = [item for item in _list_oldest(session, None, limit) if item.id not in going]
+    total, unknown = holdings.sum_job_bytes(session)
+    if unknown:
+        return []
+    excess = total - most - sum(item.size_bytes for item in due)
+    found = []
+    for item in others:
+        if excess <= 0:
+            break
+        found.append(item)
+        excess -= item.size_bytes
+    return found
+
+
+def _list_oldest(session: Session, before: datetime | None, limit: int) -> list[Item]:
+    """Return what may be deleted, oldest first, with stars last.
+
+    Args:
+        before: only what ended before; None: whenever it ended.
+    """
+    found: list[Item] = []
+    for starred in (False, True):
+        left = limit - len(found)
+        kinds = [
+            _read(session, _select_jobs(before, starred), left, starred, is_exploration=False),
+            _read(session, _select_explorations(before, starred), left, starred, is_exploration=True),
+        ]
+        found += list(merge(*kinds, key=lambda item: item.created_at))[:left]
+    return found
+
+
+def _read(
+    session: Session, query: Select[Any], limit: int, starred: bool, *, is_exploration: bool
+) -> list[Item]:
+    rows: Iterable[Any] = session.execute(query.limit(limit)) if limit else ()
+    return [
+        Item(row.id, row.name, row.created_at, int(row.size), row.pictures, starred, is_exploration)
+        for row in rows
+    ]
+
+
+def _select_jobs(before: datetime | None, starred: bool) -> Select[Any]:
+    """Select ended jobs of no exploration."""
+    size = func.coalesce(Job.stored_bytes, 0).label("size")
+    rated = select(Rating.id).where(Rating.job_id == Job.id).exists()
+    query: Select[Any] = select(
+        Job.id, Job.name, Job.created_at, size, literal(1).label("pictures")
+    ).where(Job.exploration_id.is_(None), Job.state.in_(ENDED), rated if starred else ~rated)
+    if before is not None:  # by the moment of submission first, which an index has
+        query = query.where(Job.created_at < before, _ended_at() < before)
+    # PostgreSQL reads an index in order only if its first column is named, though it is null in all.
+    return query.order_by(Job.exploration_id, Job.created_at, Job.id)
+
+
+def _select_explorations(before: datetime | None, starred: bool) -> Select[Any]:
+    """Select explorations whose cells have all ended."""
+    mine = Job.exploration_id == Exploration.id
+    staying: ColumnElement[bool] = Job.state.not_in(ENDED)
+    if before is not None:
+        staying = or_(staying, _ended_at() >= before)
+    rated = select(Rating.id).join(Job, Job.id == Rating.job_id).where(mine).exists()
+    size = select(func.coalesce(func.sum(Job.stored_bytes), 0)).where(mine).label("size")
+    count = select(func.count(Job.id)).where(mine).label("pictures")
+    query: Select[Any] = select(
+        Exploration.id, Exploration.name, Exploration.created_at, size, count
+    ).where(~select(Job.id).where(mine, staying).exists(), rated if starred else ~rated)
+    if before is not None:
+        query = query.where(Exploration.created_at < before)
+    return query.order_by(Exploration.created_at, Exploration.id)
+
+
+def _ended_at() -> ColumnElement[datetime]:
+    return func.coalesce(Job.finished_at, Job.created_at)
