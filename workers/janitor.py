@@ -1,8 +1,8 @@
-"""Janitor: sends tickets for waiting jobs, requeues lost jobs, removes unused files and rows.
+"""Janitor: sends tickets for waiting jobs, requeues lost jobs.
 
 A job is lost when the janitor itself has watched its lease for as long as a lease lasts, and nobody
 renewed it. No clock of the day is read: one that is set anew loses no job, nor do machines that slept.
-Webhooks are sent beside the rounds, in threads of their own.
+Webhooks are sent, and unused files and old jobs are removed, beside the rounds, in threads of their own.
 
 Run by `farm janitor`; several at once do no harm.
 """
@@ -22,17 +22,18 @@ from sqlalchemy.orm import Session
 from farm import log
 from farm.database import reserve, sessions
 from farm.fleet import registry
-from farm.jobs import cleanup, states, tickets
+from farm.jobs import states, tickets
 from farm.jobs.states import AttemptRef
 from farm.jobs.tickets import send_ticket
 from farm.settings import settings
+from workers.housekeeper import Housekeeper
 from workers.webhook_sender import Senders
 
 ROUND_SECONDS = 5.0
 TICKET_SECONDS = 60.0  # a job that still waits after it gets another ticket, in case one was lost
-SWEEP_SECONDS = 3600.0
+STALE_SECONDS = 3600.0  # between two removals of rows of workers that are gone
 LATE_SECONDS = 3 * ROUND_SECONDS  # between two rounds: the janitor, and all with it, may have slept
-STOP_SECONDS = 7.0  # for webhooks under way; less than `farm up` waits for this process
+STOP_SECONDS = 6.5  # for webhooks and deletions under way; less than `farm up` waits for this process
 
 logger = structlog.get_logger()
 
@@ -56,7 +57,7 @@ class Janitor:
     def __init__(self) -> None:
         self._watched: dict[AttemptRef, _Watched] = {}
         self._round_at = time.monotonic()
-        self._swept = -SWEEP_SECONDS
+        self._removed_stale = -STALE_SECONDS
 
     def run_round(self) -> None:
         """Do the work that is due now. Raises nothing."""
@@ -66,7 +67,7 @@ class Janitor:
                 self._watched.clear()
             self._round_at = now
             self._requeue(now)
-            self._sweep(now)
+            self._remove_stale(now)
             sessions.checkpoint()
             reserve.keep()
         except OperationalError as error:
@@ -94,13 +95,12 @@ class Janitor:
         longest = settings().lease_seconds
         return [attempt for attempt, seen in self._watched.items() if now - seen.since >= longest]
 
-    def _sweep(self, now: float) -> None:
-        if now - self._swept < SWEEP_SECONDS:
+    def _remove_stale(self, now: float) -> None:
+        if now - self._removed_stale < STALE_SECONDS:
             return
-        self._swept = now
+        self._removed_stale = now
         with sessions.write_session() as session:
             registry.delete_stale(session)
-        cleanup.sweep()
 
 
 def main() -> None:
@@ -109,12 +109,14 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    janitor, senders = Janitor(), Senders(stop)
+    janitor, senders, housekeeper = Janitor(), Senders(stop), Housekeeper(stop)
     senders.start()
+    housekeeper.start()
     while not stop.is_set():
         janitor.run_round()
         stop.wait(ROUND_SECONDS)
     senders.join(STOP_SECONDS)
+    housekeeper.join(1.0)
 
 
 if __name__ == "__main__":

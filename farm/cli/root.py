@@ -15,6 +15,7 @@ AUDIENCES = (
     "processes",
     "remote",
     "render",
+    "storage",
 )  # modules, each of which adds its commands
 
 

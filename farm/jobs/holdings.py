@@ -18,6 +18,13 @@ from farm.database import sessions, values
 from farm.database.models import Job, JobPicture, State, Upload
 
 NAME = "holdings"  # of the row that keeps them
+TITLES = {  # of the kinds, for people
+    "finished": "Finished pictures",
+    "unfinished": "Failed and cancelled",
+    "at_work": "Waiting and being painted",
+    "uploads": "Photographs and paintings",
+    "unused_uploads": "Uploads that nobody uses",
+}
 LEAST_PAUSE = 10.0  # s between two times of adding up
 SHARE = 50  # a pause is at least so many times as long as adding up took
 OVERDUE = 120.0  # s after which the janitor that adds up is taken for gone
@@ -55,6 +62,11 @@ class Holdings:
     seconds: float
 
     @property
+    def parts(self) -> dict[str, Part]:
+        """Its parts by kind, see `TITLES`."""
+        return {kind: getattr(self, kind) for kind in TITLES}
+
+    @property
     def job_bytes(self) -> int:
         """Bytes of the files of all jobs."""
         return sum(part.size_bytes for part in (self.finished, self.unfinished, self.at_work))
@@ -62,7 +74,7 @@ class Holdings:
     @property
     def total_bytes(self) -> int:
         """Bytes of jobs and uploads."""
-        return self.job_bytes + self.uploads.size_bytes + self.unused_uploads.size_bytes
+        return sum(part.size_bytes for part in self.parts.values())
 
 
 def read(session: Session) -> Holdings:

@@ -7,11 +7,10 @@ gone already, whoever deleted it, so together they delete no more than one would
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
-from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select
@@ -22,10 +21,14 @@ from farm.database.models import Exploration, Job, Rating, State
 from farm.errors import NotFound, WrongState
 from farm.jobs import actions, holdings
 from farm.settings import settings
+from farm.storage import format_bytes, storage
 
 STEP = 50  # jobs and explorations that are deleted before the janitor does something else
 MAX_LISTED = 50_000  # looked at to say what would be deleted
 ENDED = [state for state in State if state.ended]
+
+# Id, name, moment of submission, bytes, number of pictures.
+Candidates = Select[str, str, datetime, int, int]
 
 log = structlog.get_logger()
 
@@ -42,8 +45,14 @@ class Rules:
     @classmethod
     def from_settings(cls) -> Rules:
         """Return the rules that the operator set."""
+        return cls.choose()
+
+    @classmethod
+    def choose(cls, days: float | None = None, gigabytes: float | None = None) -> Rules:
+        """Return the operator's rules, but for what is given."""
         given = settings()
-        return cls(given.keep_days, int(given.keep_gb * 1e9))
+        gigabytes = given.keep_gb if gigabytes is None else gigabytes
+        return cls(given.keep_days if days is None else days, int(gigabytes * 1e9))
 
     @property
     def keep_all(self) -> bool:
@@ -84,6 +93,29 @@ class Plan:
     unknown: int
 
 
+def describe_rules(rules: Rules) -> str:
+    """Return for a person what is kept, such as `30 days after it ended, and 100 GB of pictures`."""
+    days = f"{rules.days:g} day{'' if rules.days == 1 else 's'} after a job ended" if rules.days else ""
+    size = f"{format_bytes(rules.size_bytes)} of pictures" if rules.size_bytes else ""
+    return ", and at most ".join(part for part in (days, size) if part) or "everything"
+
+
+def describe_plan(found: Plan) -> str:
+    """Return for a person what would be deleted, such as `120 pictures, 3.2 GB, of 2026-01-01`."""
+    if not found.pictures or not found.oldest or not found.newest:
+        return "nothing"
+    most = "more than " if found.has_more else ""
+    days = list(dict.fromkeys(f"{moment:%Y-%m-%d}" for moment in (found.oldest, found.newest)))
+    starred = f"; {found.starred:,} of them with stars" if found.starred else ""
+    pictures, size = count_pictures(found.pictures), format_bytes(found.size_bytes)
+    return f"{most}{pictures}, {size}, submitted {' to '.join(days)}{starred}"
+
+
+def count_pictures(count: int) -> str:
+    """Return `1 picture`, `1,200 pictures`."""
+    return f"{count:,} picture{'' if count == 1 else 's'}"
+
+
 def plan(session: Session, rules: Rules) -> Plan:
     """Return what these rules would delete now."""
     items = list_due(session, rules, MAX_LISTED)
@@ -122,12 +154,19 @@ def forget_some(rules: Rules, limit: int = STEP) -> list[Item]:
 
 
 def forget_by_settings() -> list[Item]:
-    """Delete some of what the operator's rules delete now; the sums that are kept say beforehand whether
-    it is worth while to add up anew."""
+    """Delete some of what the operator's rules delete now. Whether any goes by size the sums that are
+    kept say, before it is added up anew.
+
+    Raises:
+        StorageAway: rows would go without their files.
+    """
     rules = Rules.from_settings()
     if rules.size_bytes and holdings.refresh().job_bytes <= rules.size_bytes:
         rules = Rules(days=rules.days)
-    return [] if rules.keep_all else forget_some(rules)
+    if rules.keep_all:
+        return []
+    storage().check_mark()
+    return forget_some(rules)
 
 
 def _forget(item: Item) -> bool:
@@ -181,44 +220,44 @@ def _list_oldest(session: Session, before: datetime | None, limit: int) -> list[
 
 
 def _read(
-    session: Session, query: Select[Any], limit: int, starred: bool, *, is_exploration: bool
+    session: Session, query: Candidates, limit: int, starred: bool, *, is_exploration: bool
 ) -> list[Item]:
-    rows: Iterable[Any] = session.execute(query.limit(limit)) if limit else ()
+    rows = session.execute(query.limit(limit)).all() if limit else []
     return [
-        Item(row.id, row.name, row.created_at, int(row.size), row.pictures, starred, is_exploration)
-        for row in rows
+        Item(job_id, name, created_at, int(size), pictures, starred, is_exploration)
+        for job_id, name, created_at, size, pictures in rows
     ]
 
 
-def _select_jobs(before: datetime | None, starred: bool) -> Select[Any]:
+def _select_jobs(before: datetime | None, starred: bool) -> Candidates:
     """Select ended jobs of no exploration."""
     size = func.coalesce(Job.stored_bytes, 0).label("size")
     rated = select(Rating.id).where(Rating.job_id == Job.id).exists()
-    query: Select[Any] = select(
-        Job.id, Job.name, Job.created_at, size, literal(1).label("pictures")
-    ).where(Job.exploration_id.is_(None), Job.state.in_(ENDED), rated if starred else ~rated)
+    query = select(Job.id, Job.name, Job.created_at, size, literal(1).label("pictures")).where(
+        Job.exploration_id.is_(None), Job.state.in_(ENDED), rated if starred else ~rated
+    )
     if before is not None:  # by the moment of submission first, which an index has
-        query = query.where(Job.created_at < before, _ended_at() < before)
+        query = query.where(Job.created_at < before, _find_end() < before)
     # PostgreSQL reads an index in order only if its first column is named, though it is null in all.
     return query.order_by(Job.exploration_id, Job.created_at, Job.id)
 
 
-def _select_explorations(before: datetime | None, starred: bool) -> Select[Any]:
+def _select_explorations(before: datetime | None, starred: bool) -> Candidates:
     """Select explorations whose cells have all ended."""
     mine = Job.exploration_id == Exploration.id
     staying: ColumnElement[bool] = Job.state.not_in(ENDED)
     if before is not None:
-        staying = or_(staying, _ended_at() >= before)
+        staying = or_(staying, _find_end() >= before)
     rated = select(Rating.id).join(Job, Job.id == Rating.job_id).where(mine).exists()
     size = select(func.coalesce(func.sum(Job.stored_bytes), 0)).where(mine).label("size")
     count = select(func.count(Job.id)).where(mine).label("pictures")
-    query: Select[Any] = select(
-        Exploration.id, Exploration.name, Exploration.created_at, size, count
-    ).where(~select(Job.id).where(mine, staying).exists(), rated if starred else ~rated)
+    query = select(Exploration.id, Exploration.name, Exploration.created_at, size, count).where(
+        ~select(Job.id).where(mine, staying).exists(), rated if starred else ~rated
+    )
     if before is not None:
         query = query.where(Exploration.created_at < before)
     return query.order_by(Exploration.created_at, Exploration.id)
 
 
-def _ended_at() -> ColumnElement[datetime]:
+def _find_end() -> ColumnElement[datetime]:
     return func.coalesce(Job.finished_at, Job.created_at)

@@ -1,5 +1,5 @@
-"""Ended jobs are deleted by age and by size: the oldest first, those with stars last, never more than was
-said beforehand."""
+"""Ended jobs are deleted by age and by size: the oldest first, those with stars last, and never more
+than was said beforehand."""
 
 from __future__ import annotations
 

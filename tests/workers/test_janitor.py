@@ -12,7 +12,6 @@ from farm.database import sessions
 from farm.database.models import State
 from farm.jobs import attempts, states, tickets
 from farm.settings import settings
-from farm.storage import Storage
 from tests.conftest import fresh_settings
 from tests.jobs.test_jobs import state, to_state
 from workers.heartbeat import LONGEST_STEP, AwakeClock
@@ -139,14 +138,4 @@ def test_after_the_database_was_away_every_worker_gets_a_lease_to_say_so(
     rounds.watch(settings().lease_seconds)
     assert state(job_id) is State.RUNNING
     rounds.watch(ROUND_SECONDS)
-    assert state(job_id) is State.QUEUED
-
-
-def test_a_storage_that_is_away_stops_no_ticket(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(_store: Storage, _folder: str = "") -> dict[str, int]:
-        raise OSError("the storage is away")
-
-    monkeypatch.setattr(Storage, "list_sizes", away)
-    job_id = to_state(State.RUNNING)
-    rounds.watch(settings().lease_seconds + ROUND_SECONDS)
     assert state(job_id) is State.QUEUED
