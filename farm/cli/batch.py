@@ -50,6 +50,8 @@ class Batch:
     name: str
     priority: int
     webhook_url: str
+    # That a worker must have; empty: any takes them.
+    tag: str = ""
     # Jobs that the farm has accepted, as the API serialises them.
     sent: list[dict[str, Any]] = field(default_factory=list)
     # Reasons by photograph.
@@ -83,7 +85,14 @@ class Batch:
 
     def _submit(self, photograph: Path, key: str) -> dict[str, Any]:
         job = self.farm.submit(
-            photograph, self.styles, self.recipe, self.name, self.priority, self.webhook_url, key
+            photograph,
+            self.styles,
+            self.recipe,
+            self.name,
+            self.priority,
+            self.webhook_url,
+            key,
+            self.tag,
         )
         self.sent.append(job)
         return job
@@ -94,6 +103,7 @@ class Batch:
         pictures += [read_picture("style", style) for style in self.styles]
         names = [photograph.name, *(style.name for style in self.styles), self.name, self.webhook_url]
         settings = [self.recipe.model_dump_json(exclude_unset=True), str(self.priority)]
+        settings += [f"tag {self.tag}"] if self.tag else []
         parts = [*pictures, *(text.encode(errors="surrogateescape") for text in names + settings)]
         digests = b"".join(hashlib.sha256(part).digest() for part in parts)
         return f"batch-{hashlib.sha256(digests).hexdigest()}"

@@ -72,12 +72,14 @@ class Client:
         priority: int,
         webhook_url: str = "",
         key: str = "",
+        tag: str = "",
     ) -> dict[str, Any]:
         """Send the pictures and return the new job, as the API serialises it.
 
         Args:
             webhook_url: notified when the job has ended; empty: none.
             key: the same request under the same key is one job; empty: a new one.
+            tag: only workers that have it take the job; empty: any.
 
         Raises:
             Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
@@ -87,6 +89,8 @@ class Client:
         fields = {"recipe": recipe.model_dump_json(), "name": name, "priority": str(priority)}
         if webhook_url:
             fields["webhook_url"] = webhook_url
+        if tag:
+            fields["tag"] = tag
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self._decode_json(
             self._retry_lost("POST", "/jobs", data=fields, files=files, headers=headers)

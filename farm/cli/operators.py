@@ -12,13 +12,15 @@ from farm.cli.root import main
 from farm.cli.screen import output
 from farm.database import schema, sessions
 from farm.database.fleet import Worker
-from farm.fleet import operations, registry
+from farm.fleet import operations, queue, registry
+from farm.jobs import actions, details
+from farm.jobs.fields import PRIORITIES
 from farm.people import audit
 
 
 @main.group("ops")
 def operators() -> None:
-    """Run the farm: list its workers, and drain, pause or resume one."""
+    """Run the farm: its workers, its queue, priorities."""
     schema.check_version()
 
 
@@ -73,3 +75,30 @@ def _run_operation(operation: Callable[[Session, str, str], Worker], name: str) 
     with sessions.write_session() as session:
         worker = operation(session, name, audit.COMMAND_LINE)
     output.print(f"{worker.name} is {_describe_state(worker)}.")
+
+
+@operators.command("queue")
+@click.option("--pause", "change", flag_value="pause", help="Let no worker take a job.")
+@click.option("--resume", "change", flag_value="resume", help="Let workers take jobs again.")
+def show_queue(change: str | None) -> None:
+    """Show what waits; pause or resume the queue."""
+    if change == "pause":
+        with sessions.write_session() as session:
+            queue.pause(session, audit.COMMAND_LINE)
+    elif change == "resume":
+        actions.resume_queue(audit.COMMAND_LINE)
+    with sessions.read_session() as session:
+        waiting, _ = details.count_jobs(session)
+        pauser = queue.find_pauser(session)
+    for work_class, count in waiting.items():
+        output.print(f"{work_class.value}: {count} waiting")
+    output.print(f"Paused by {pauser}." if pauser else "Workers take jobs.")
+
+
+@operators.command("priority")
+@click.argument("job_id")
+@click.argument("priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]))
+def change_priority(job_id: str, priority: int) -> None:
+    """Change the priority of a job that has not ended: higher goes first."""
+    job = actions.set_priority(job_id, priority, audit.COMMAND_LINE)
+    output.print(f"{job.name} has priority {job.priority}.")

@@ -20,7 +20,7 @@ from farm.cli.screen import console
 from farm.cli.screen import output as screen
 from farm.database.models import State
 from farm.database.names import make_printable
-from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, WEBHOOK_MEANS
+from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, TAG_MEANS, WEBHOOK_MEANS
 from farm.settings import settings
 
 STATES = [state.value for state in State]
@@ -53,6 +53,7 @@ url_option = click.option(
     help="With --wait: the picture's file, or a folder.  [default: this folder]",
 )
 @click.option("--webhook", default="", metavar="URL", help=WEBHOOK_MEANS)
+@click.option("--tag", default="", help=TAG_MEANS)
 @click.option("--again", is_flag=True, help="Send a folder's pictures anew, those that were sent, too.")
 @url_option
 @add_recipe_options
@@ -64,6 +65,7 @@ def submit(
     wait: bool,
     output: Path | None,
     webhook: str,
+    tag: str,
     again: bool,
     url: str,
     **given: Any,
@@ -79,7 +81,7 @@ def submit(
     photographs = list_photographs(content)
     waiting.check_output(output, wait=wait, many=content.is_dir())
     farm = _connect(url)
-    batch = Batch(farm, list(styles), recipe, name, priority, webhook)
+    batch = Batch(farm, list(styles), recipe, name, priority, webhook, tag)
     for photograph in photographs:
         job = batch.send(photograph, again=again) if content.is_dir() else batch.send_one(photograph)
         if job:

@@ -5,22 +5,27 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from farm.database import values
+from farm.people import audit
 
 PAUSED = "queue paused by"  # name of the value; it holds who paused it
 
 
-def pause(session: Session, by: str) -> None:
-    """Let no worker take a job until `resume`.
+def pause(session: Session, person: str) -> None:
+    """Let no worker take a job until `resume`; again is harmless.
 
     Args:
-        by: who says so, for people.
+        person: name of whoever asks for it, for people and for the audit.
     """
-    values.write(session, PAUSED, by)
+    if not is_paused(session):
+        values.write(session, PAUSED, person or audit.ANYBODY)
+        audit.record(session, person, "pause queue", "queue")
 
 
-def resume(session: Session) -> None:
-    """Let workers take jobs again."""
-    values.remove(session, PAUSED)
+def resume(session: Session, person: str) -> None:
+    """Let workers take jobs again; again is harmless. Who calls it wakes them."""
+    if is_paused(session):
+        values.remove(session, PAUSED)
+        audit.record(session, person, "resume queue", "queue")
 
 
 def find_pauser(session: Session) -> str | None:

@@ -17,9 +17,12 @@ from sqlalchemy.orm import Session
 from farm.database import disk, reserve, sessions
 from farm.database.models import Exploration, Job
 from farm.errors import InvalidInput, NotFound, Problem
-from farm.jobs import cleanup, states
+from farm.fleet import queue
+from farm.jobs import cleanup, states, tickets
+from farm.jobs.fields import check_priority
 from farm.jobs.names import check_name
 from farm.jobs.tickets import wake
+from farm.people import audit
 from farm.people.visitors import NO_EXPLORATION
 
 
@@ -68,6 +71,39 @@ def rename(job_id: str, name: str) -> Job:
         raise InvalidInput(Problem("name", "is empty; a job needs one"))
     with sessions.write_session() as session:
         return states.rename(session, job_id, name)
+
+
+def set_priority(job_id: str, priority: int, person: str) -> Job:
+    """Change a job's priority: higher goes first, the highest to the front.
+
+    Args:
+        person: name of whoever asks for it, for the audit.
+
+    Raises:
+        NotFound: no such job.
+        InvalidInput: no such priority.
+        WrongState: it has ended.
+    """
+    check_priority(priority)
+    with sessions.write_session() as session:
+        before = states.get(session, job_id).priority
+        job = states.set_priority(session, job_id, priority)
+        audit.record(session, person, "change priority", job_id, f"{job.name}: {before} to {priority}")
+    return job
+
+
+def resume_queue(person: str) -> None:
+    """Let workers take jobs again, and wake them.
+
+    Args:
+        person: name of whoever asks for it, for the audit.
+    """
+    with sessions.write_session() as session:
+        queue.resume(session, person)
+        due = tickets.collect_due_tickets(session, after_seconds=0)
+    for work_class in due:
+        if not tickets.send_ticket(work_class):
+            break  # the broker is away; the janitor sends the others
 
 
 def delete(job_id: str) -> Job:

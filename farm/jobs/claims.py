@@ -6,7 +6,7 @@ fewest jobs at work, and with the fewest seconds used lately (`shares.py`); then
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +19,7 @@ from farm.database.people import Person
 from farm.fleet import queue, registry
 from farm.jobs import shares, states
 from farm.jobs.states import Claim
+from farm.settings import settings
 
 ALL_CLASSES = frozenset(WorkClass)
 LOOKED_AT = 50  # waiting jobs, in search of one for another worker
@@ -90,6 +91,28 @@ def find_other_taker(session: Session, taker: Taker) -> str | None:
     return None
 
 
+def explain_obstacle(job: Job, workers: Sequence[Worker]) -> str | None:
+    """Return, for a person, why none of these workers takes a job, and what would help; None: one
+    does."""
+    able = {worker.name: Taker.from_row(worker) for worker in workers}
+    fitting = [worker for worker in workers if able[worker.name].can_take(job)]
+    if any(worker.state is WorkerState.ACTIVE for worker in fitting):
+        return None
+    if fitting:
+        told = ", ".join(f"{worker.name} is {worker.state.value}" for worker in fitting)
+        return f"No worker that could make it takes jobs now: {told}. An operator can resume them."
+    if not any(job.work_class in taker.classes for taker in able.values()):
+        return f"No worker takes {job.work_class.value} pictures. It waits for one that does."
+    if job.tag and not any(job.tag in taker.tags for taker in able.values()):
+        return f"No worker has the tag {job.tag}. It waits for one that has."
+    least = min(filter(None, (job.least_cpu_bytes, job.least_cuda_bytes)), default=0)
+    most = max(worker.budget_bytes for worker in workers)
+    return (
+        f"No worker that takes such pictures has memory enough: this one needs {least / 1e9:.1f} GB, and"
+        f" they may use {most / 1e9:.1f} at most. It waits for a larger worker."
+    )
+
+
 def _is_active(session: Session, taker: Taker) -> bool:
     """Check that no operator, nor the worker itself, said that it takes no more."""
     state = session.scalar(select(Worker.state).where(Worker.name == taker.name))
@@ -149,8 +172,9 @@ def _may_run_more(session: Session, owner: int | None, uses: Mapping[int | None,
     if owner is None:
         return True
     mine = select(Person.max_running).where(Person.id == owner)
-    most = session.scalar(mine)
-    if most is None:
+    own = session.scalar(mine)
+    most = settings().quota_running if own is None else own
+    if not most:
         return True
     if owner in uses and uses[owner].running >= most:
         return False

@@ -15,8 +15,9 @@ from farm.database.base import now
 from farm.database.models import Attempt, Job, LogLine, LossPoint, State, WorkClass
 from farm.database.sessions import read_clock
 from farm.errors import NotFound
-from farm.fleet import registry
+from farm.fleet import queue, registry
 from farm.fleet.estimates import Estimate, estimate
+from farm.jobs import claims
 from farm.jobs.states import get
 from farm.people.visitors import NO_JOB
 from farm.recipe import Recipe
@@ -85,8 +86,13 @@ def explain_wait(session: Session, job: Job) -> str | None:
             | ((Job.priority == job.priority) & (Job.created_at < job.created_at)),
         )
     )
-    if not registry.list_alive(session):
+    if pauser := queue.find_pauser(session):
+        return f"The farm was paused by {pauser}. It goes on when an operator resumes it."
+    workers = registry.list_alive(session)
+    if not workers:
         return "No worker is running. It starts as soon as there is one."
+    if obstacle := claims.explain_obstacle(job, workers):
+        return obstacle
     if ahead:
         return f"{ahead} {'job is' if ahead == 1 else 'jobs are'} ahead of it."
     return "Next in line for a free worker."

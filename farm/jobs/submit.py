@@ -17,7 +17,7 @@ from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import states
-from farm.jobs.fields import PRIORITIES
+from farm.jobs.fields import TAG, check_priority
 from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.names import check_name, clean_file_name, derive_name
 from farm.jobs.tickets import wake
@@ -39,6 +39,7 @@ def submit(
     key: Key | None = None,
     job_id: str | None = None,
     webhook_url: str = "",
+    tag: str = "",
     file_names: Sequence[str | None] = (),
 ) -> Job:
     """Check everything, then store, then commit the row, then send a ticket.
@@ -49,6 +50,7 @@ def submit(
         key, job_id: of the client's own making. The same request with the same one again is the same
             job.
         webhook_url: notified of the job's end; empty: none is.
+        tag: only workers that have it take the job; empty: any.
         file_names: of the photograph, then of the paintings, as far as they are known; a job without
             a name bears the first.
 
@@ -60,6 +62,8 @@ def submit(
     options = [name.encode(), b"%d" % priority]
     if webhook_url:  # without one the parts are what they were before there were any
         options.append(b"webhook " + webhook_url.encode())
+    if tag:
+        options.append(b"tag " + tag.encode())
     request = Request.from_parts(
         key if job_id is None else Key(ID, job_id),
         recipe,
@@ -67,12 +71,12 @@ def submit(
     )
 
     def submit_new() -> Job:
-        url = _check_options(priority, webhook_url)
+        url = _check_options(priority, webhook_url, tag)
         sent = Submission.check(content, styles, recipe, name=name, file_names=file_names)
         sent.store()
         with sessions.write_session() as session:
             job = sent.create_job(session, recipe, priority, job_id)
-            job.webhook_url = url
+            job.webhook_url, job.tag = url, tag or None
             if request:
                 request.mark(job)
         wake(job)
@@ -81,14 +85,15 @@ def submit(
     return submit_once(request, submit_new)
 
 
-def _check_options(priority: int, webhook_url: str) -> str | None:
+def _check_options(priority: int, webhook_url: str, tag: str) -> str | None:
     """Return the webhook's address; None for none.
 
     Raises:
-        InvalidInput: no such priority, or no such address.
+        InvalidInput: no such priority or address, or what cannot be a tag.
     """
-    if priority not in PRIORITIES:
-        raise InvalidInput(Problem("priority", f"must be between {PRIORITIES[0]} and {PRIORITIES[-1]}"))
+    check_priority(priority)
+    if tag and not TAG.fullmatch(tag):
+        raise InvalidInput(Problem("tag", "must be a word of 40 letters, digits and . _ - at most"))
     webhook_url = webhook_url.strip()
     if webhook_url:
         destinations.check(webhook_url)

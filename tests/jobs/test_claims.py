@@ -32,7 +32,9 @@ def make_person(name: str, **limits: int) -> int:
 
 def change(job_id: str, **values: object) -> str:
     with sessions.write_session() as session:
-        sessions.execute_count(session, update(Job).where(Job.id == job_id).values(values))
+        sessions.execute_count(
+            session, update(Job).where(Job.id == job_id).values({"id": job_id} | values)
+        )
     return job_id
 
 
@@ -127,7 +129,7 @@ def test_while_the_queue_is_paused_nobody_takes_anything() -> None:
     assert take() is None
     with sessions.write_session() as session:
         assert queue.find_pauser(session) == "anna"
-        queue.resume(session)
+        queue.resume(session, "anna")
     assert take_id() == job_id
 
 

@@ -13,7 +13,15 @@ from farm.explorations.axes import ACROSS, DOWN, KINDS, VALUES_MEAN
 from farm.explorations.grids import SIZE as CELL_SIZE
 from farm.explorations.grids import SIZE_MEANS as CELL_SIZE_MEANS
 from farm.explorations.grids import SIZES as CELL_SIZES
-from farm.jobs.fields import NAME_LENGTH, NAME_MEANS, PRIORITIES, PRIORITY_MEANS, WEBHOOK_MEANS
+from farm.jobs.fields import (
+    NAME_LENGTH,
+    NAME_MEANS,
+    PRIORITIES,
+    PRIORITY_MEANS,
+    TAG,
+    TAG_MEANS,
+    WEBHOOK_MEANS,
+)
 from farm.jobs.idempotency import KEY_LENGTH
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
@@ -63,6 +71,7 @@ SUBMISSION = {
             "maximum": PRIORITIES[-1],
             "description": PRIORITY_MEANS,
         },
+        "tag": {"type": "string", "pattern": f"^({TAG.pattern})?$", "description": TAG_MEANS},
         "webhook_url": {
             "type": "string",
             "format": "uri",
@@ -102,7 +111,7 @@ OPERATION_IDS = {  # of functions whose names do not say enough outside their fi
     "put": "put_job",
     "cancel": "cancel_job",
     "retry": "retry_job",
-    "rename": "rename_job",
+    "change": "change_job",
     "delete": "delete_job",
     "act": "act_on_jobs",
     "rate": "rate_job",

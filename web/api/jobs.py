@@ -6,16 +6,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 from apiflask import FileSchema
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.jobs import actions, details, lists, states
-from farm.jobs.fields import NAME_LENGTH, NAME_MEANS
+from farm.jobs.fields import NAME_LENGTH, NAME_MEANS, PRIORITIES, PRIORITY_MEANS
 from farm.jobs.idempotency import Key
 from farm.jobs.submit import submit
 from farm.recipe.formats import Format
@@ -31,9 +32,10 @@ from web.api.requests import (
 )
 from web.api.schemas import JobOut, JobPage
 from web.files import send_preview, send_result
+from web.middleware.authentication import get_visitor
 
 MAX_ITEMS = 200  # in one page
-TEXTS = ("recipe", "name", "priority", "webhook_url")
+TEXTS = ("recipe", "name", "priority", "webhook_url", "tag")
 ASK_AGAIN_SECONDS = 1  # whoever polls
 MAX_REMEMBERED = 256  # jobs between two reports, some kilobytes each
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
@@ -100,6 +102,7 @@ def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Res
         key=key,
         job_id=job_id,
         webhook_url=request.form.get("webhook_url", ""),
+        tag=request.form.get("tag", ""),
         file_names=read_file_names(),
     )
     response = _respond(job)
@@ -223,21 +226,34 @@ def retry(job_id: str) -> Response:
     return _respond(actions.retry(job_id))
 
 
-class Renaming(BaseModel):
-    """Another name for a job."""
+class JobChange(BaseModel):
+    """What of a job changes; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=NAME_LENGTH, description=NAME_MEANS)
+    name: str | None = Field(None, min_length=1, max_length=NAME_LENGTH, description=NAME_MEANS)
+    priority: int | None = Field(None, ge=PRIORITIES[0], le=PRIORITIES[-1], description=PRIORITY_MEANS)
+
+    @model_validator(mode="after")
+    def _check_not_empty(self) -> Self:
+        if self.name is None and self.priority is None:
+            raise ValueError("must have a name or a priority")
+        return self
 
 
 @blueprint.patch("/jobs/<job_id:job_id>")
-@blueprint.input(Renaming, location="json")
+@blueprint.input(JobChange, location="json")
 @blueprint.output(JobOut)
-@blueprint.doc(responses=answers.NO_JOB | answers.BAD_JSON)
-def rename(job_id: str, json_data: Renaming) -> Response:
-    """Give a job another name."""
-    return _respond(actions.rename(job_id, json_data.name))
+@blueprint.doc(responses=answers.NO_JOB | answers.BAD_JSON | {409: "It has ended: it has no priority."})
+def change(job_id: str, json_data: JobChange) -> Response:
+    """Give a job another name, or another priority while it has not ended."""
+    with sessions.read_session() as session:
+        job = states.get(session, job_id)
+    if json_data.priority is not None:
+        job = actions.set_priority(job_id, json_data.priority, get_visitor().name)
+    if json_data.name is not None:
+        job = actions.rename(job_id, json_data.name)
+    return _respond(job)
 
 
 @blueprint.delete("/jobs/<job_id:job_id>")

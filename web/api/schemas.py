@@ -89,6 +89,7 @@ class JobOut(BaseModel):
     )
     attempt: int
     priority: int
+    tag: str | None = Field(description="Only workers that have it take the job.")
     webhook_url: str | None
     width: int
     height: int

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.fleet import Worker
 from farm.database.models import State, WorkClass
-from farm.fleet import operations, registry
-from farm.jobs import details
+from farm.fleet import operations, queue, registry
+from farm.jobs import actions, details
 from web.api import answers, blueprint
 from web.api.schemas import WorkerOut, Workers
 from web.middleware.authentication import get_visitor, require_operator
@@ -74,6 +74,7 @@ class QueueOut(BaseModel):
     waiting: dict[WorkClass, int] = Field(description="Of each class of size.")
     states: dict[State, int] = Field(description="In each state.")
     workers: int
+    paused_by: str | None = Field(description="Who paused the queue; null: it is not paused.")
 
 
 @blueprint.get("/queue")
@@ -81,6 +82,37 @@ class QueueOut(BaseModel):
 @blueprint.doc(tags=["Workers"])
 def get_queue() -> QueueOut:
     """Return how many jobs there are, and how many workers."""
+    return _describe_queue()
+
+
+def _describe_queue() -> QueueOut:
     with sessions.read_session() as session:
         waiting, states = details.count_jobs(session)
-        return QueueOut(waiting=waiting, states=states, workers=len(registry.list_alive(session)))
+        return QueueOut(
+            waiting=waiting,
+            states=states,
+            workers=len(registry.list_alive(session)),
+            paused_by=queue.find_pauser(session),
+        )
+
+
+@blueprint.post("/queue/pause")
+@blueprint.output(QueueOut)
+@blueprint.doc(tags=["Workers"], responses=answers.OPERATORS)
+@require_operator
+def pause_queue() -> QueueOut:
+    """Let no worker take a job until the queue is resumed; those at work are finished. Again is
+    harmless."""
+    with sessions.write_session() as session:
+        queue.pause(session, get_visitor().name)
+    return _describe_queue()
+
+
+@blueprint.post("/queue/resume")
+@blueprint.output(QueueOut)
+@blueprint.doc(tags=["Workers"], responses=answers.OPERATORS)
+@require_operator
+def resume_queue() -> QueueOut:
+    """Let workers take jobs again. Again is harmless."""
+    actions.resume_queue(get_visitor().name)
+    return _describe_queue()
