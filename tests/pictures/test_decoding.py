@@ -139,6 +139,7 @@ FORMATS = {
     "16-bit grey PNG": save(grey_16_bit(400, 300), "PNG"),
     "WebP": save(gradient(400, 300), "WEBP"),
     "TIFF": save(gradient(400, 300), "TIFF", compression="tiff_lzw"),
+    "fax": save(gradient(400, 300, "1"), "TIFF", compression="group3"),
     "float TIFF": save(gradient(400, 300, "F"), "TIFF"),
     "AVIF": save(gradient(400, 300), "AVIF"),
     "HEIC": HEIC,

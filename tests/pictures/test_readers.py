@@ -218,13 +218,21 @@ def test_tiffs_that_are_not_read_are_named(data: bytes, says: str) -> None:
     assert "damaged" not in message
 
 
-@pytest.mark.parametrize("kind", ["group4", "tiff_ccitt"])
-def test_a_fax_with_bad_codes_is_damaged(kind: str) -> None:
-    lines = Image.fromarray(np.add.outer(np.arange(300), np.arange(400)) // 7 % 5 < 2)
-    data = bytearray(save(lines, "TIFF", compression=kind))
-    assert read(bytes(data)).shape == (300, 400, 3)
-    data[1000:1030] = np.random.default_rng(0).bytes(30)
-    assert "damaged" in refusal(bytes(data))
+@pytest.mark.parametrize("rows", [16, 300])
+@pytest.mark.parametrize(
+    ("kind", "options"),  # two dimensions, and lines that end with a byte
+    [("group3", 0), ("group3", 1), ("group3", 4), ("group3", 5), ("group4", 0), ("tiff_ccitt", 0)],
+)
+def test_a_fax_with_bad_codes_is_damaged(kind: str, options: int, rows: int) -> None:
+    lines = np.add.outer(np.arange(300), np.arange(400)) // 7 % 5 < 2
+    tags = {278: rows} | ({292: options} if kind == "group3" else {})
+    good = save(Image.fromarray(lines), "TIFF", compression=kind, tiffinfo=tags)
+    assert np.array_equal(read(good)[..., 0] > 0.5, lines)
+    for seed in range(3):
+        data, random = bytearray(good), np.random.default_rng(seed)
+        at = int(random.integers(200, len(data) - 400))
+        data[at : at + 20] = random.bytes(20)
+        assert "damaged" in refusal(bytes(data))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
