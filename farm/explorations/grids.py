@@ -25,7 +25,7 @@ from farm.jobs import actions
 from farm.jobs.idempotency import Key, Request, submit_once
 from farm.jobs.submit import Submission
 from farm.jobs.tickets import TicketBatch
-from farm.people.visitors import NO_EXPLORATION
+from farm.people.visitors import ANYBODY, NO_EXPLORATION, Visitor
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import PictureSizes
 from farm.recipe.recipe import LONGEST_NAME, get_title
@@ -48,6 +48,7 @@ def explore(
     size: int = SIZE,
     key: Key | None = None,
     file_names: Sequence[str | None] = (),
+    visitor: Visitor = ANYBODY,
 ) -> Exploration:
     """Check everything, then store, then commit all cells, then send their tickets.
 
@@ -56,9 +57,12 @@ def explore(
         key: of the client's own making. The same request with the same one again is the same
             exploration.
         file_names: of the photograph, then of the paintings, as far as they are known.
+        visitor: whose the exploration, its cells and its uploads are from then on.
 
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
+        QuotaReached: the visitor's quota is too small for all cells. SignedOut: the token was revoked
+            meanwhile.
         KeyReused: the key came before, with another request.
     """
 
@@ -72,11 +76,14 @@ def explore(
     def submit_new() -> Job:
         _check_grid(across, down, size, paintings=len(styles))
         recipes = _make_cells(recipe, across, down, size)
-        sent = Submission.check(content, styles, recipes[0], name=name, file_names=file_names)
+        sent = Submission.check(
+            content, styles, recipes[0], name=name, file_names=file_names, visitor=visitor
+        )
         for each in recipes[1:]:
             each.normalise_blend(len(styles))
-        sent.store()
+        sent.store(recipes)
         made = Exploration(name=sent.name, recipe=recipe.model_dump(mode="json"))
+        made.owner_id = visitor.person_id
         made.across, made.down = asdict(across), asdict(down)
         cells = _create(made, sent, recipes, request)
         _send_tickets(cells)
@@ -109,6 +116,7 @@ def _create(
 ) -> list[Job]:
     """Add the exploration's rows, all or none, and return its cells."""
     with sessions.write_session() as session:
+        sent.take_quota(session, recipes)
         session.add(made)
         session.flush()
         for number, each in enumerate(recipes):
@@ -193,12 +201,11 @@ def get(exploration_id: str) -> Exploration:
     return found
 
 
-def list_newest(session: Session, limit: int) -> list[Exploration]:
-    """Return the latest explorations, newest first."""
-    query = (
-        _select_with_cells().order_by(Exploration.created_at.desc(), Exploration.id.desc()).limit(limit)
-    )
-    return list(session.scalars(query))
+def list_newest(session: Session, limit: int, visitor: Visitor = ANYBODY) -> list[Exploration]:
+    """Return the latest explorations that a visitor sees, newest first."""
+    seen = _select_with_cells().where(visitor.match_visible(Exploration.owner_id))
+    newest = seen.order_by(Exploration.created_at.desc(), Exploration.id.desc())
+    return list(session.scalars(newest.limit(limit)))
 
 
 def _select_with_cells() -> Select[Exploration]:

@@ -22,7 +22,7 @@ from farm.jobs import cleanup, states, tickets
 from farm.jobs.fields import check_priority
 from farm.jobs.names import check_name
 from farm.jobs.tickets import wake
-from farm.people import audit
+from farm.people import audit, quotas
 from farm.people.visitors import NO_EXPLORATION
 
 
@@ -51,9 +51,11 @@ def retry(job_id: str, send: Callable[[Job], bool] = wake) -> Job:
         NotFound: no such job.
         WrongState: it has neither failed nor been cancelled.
         NoRoom: the farm's disk is nearly full.
+        QuotaReached: as many of its owner's jobs wait as may.
     """
     disk.check_room()
     with sessions.write_session() as session:
+        quotas.take_place(session, states.get(session, job_id, bare=True).owner_id)
         job = states.retry(session, job_id)
     send(job)
     return job

@@ -13,9 +13,10 @@ from sqlalchemy.orm import raiseload
 
 from farm.database import sessions
 from farm.database.models import Job, State
-from farm.errors import InvalidInput, NoRoom, NotFound, Problem, WrongState
+from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached, WrongState
 from farm.jobs import actions
 from farm.jobs.tickets import TicketBatch
+from farm.people.visitors import ANYBODY, Visitor
 
 MAX_JOBS = 1000  # jobs at once
 ID = re.compile(r"[0-9a-f]{32}")  # whatever else is asked for never reaches a query
@@ -26,6 +27,7 @@ STOPPING = "already stopping"
 FINISHED = "already finished"
 NOT_ENDED = "not ended yet"
 CANCEL_FIRST = "not ended yet; cancel first"
+QUOTA = "as many wait as its owner's quota lets"
 CHANGING = "just changing; look again"
 NO_ROOM = "held back, as the farm's disk is nearly full"
 
@@ -49,8 +51,9 @@ class Outcome:
     refusal: str | None = None
 
 
-def plan(action: Action, ids: Sequence[str]) -> list[Outcome]:
-    """Return the outcomes that the action would have now, in this order, each job once.
+def plan(action: Action, ids: Sequence[str], visitor: Visitor = ANYBODY) -> list[Outcome]:
+    """Return the outcomes that the action would have now, in this order, each job once. What the visitor
+    may not see is not there.
 
     Raises:
         InvalidInput: no job at all, or too many.
@@ -62,12 +65,13 @@ def plan(action: Action, ids: Sequence[str]) -> list[Outcome]:
         )
     known = [job_id for job_id in ids if ID.fullmatch(job_id)]
     with sessions.read_session() as session:
-        rows = session.scalars(select(Job).where(Job.id.in_(known)).options(raiseload("*")))
+        seen = select(Job).where(Job.id.in_(known), visitor.match_visible(Job.owner_id))
+        rows = session.scalars(seen.options(raiseload("*")))
         found = {job.id: job for job in rows}
     return [_plan_one(action, job_id, found.get(job_id)) for job_id in ids]
 
 
-def carry_out(action: Action, ids: Sequence[str]) -> list[Outcome]:
+def carry_out(action: Action, ids: Sequence[str], visitor: Visitor = ANYBODY) -> list[Outcome]:
     """Carry out the action, each job in a transaction of its own; a refusal hinders no other.
 
     Raises:
@@ -76,7 +80,7 @@ def carry_out(action: Action, ids: Sequence[str]) -> list[Outcome]:
     act = _choose_action(action)
     return [
         planned if planned.refusal else _carry_out_one(action, act, planned)
-        for planned in plan(action, ids)
+        for planned in plan(action, ids, visitor)
     ]
 
 
@@ -116,3 +120,5 @@ def _carry_out_one(action: Action, act: Callable[[str], Job], planned: Outcome) 
         return now if now.refusal else replace(now, refusal=CHANGING)
     except NoRoom:
         return replace(planned, refusal=NO_ROOM)
+    except QuotaReached:
+        return replace(planned, refusal=QUOTA)

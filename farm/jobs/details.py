@@ -19,7 +19,7 @@ from farm.fleet import queue, registry
 from farm.fleet.estimates import Estimate, estimate
 from farm.jobs import claims
 from farm.jobs.states import get
-from farm.people.visitors import NO_JOB
+from farm.people.visitors import ANYBODY, NO_JOB, Visitor
 from farm.recipe import Recipe
 from farm.settings import settings
 
@@ -40,12 +40,15 @@ def get_with_history(session: Session, job_id: str) -> Job:
     return job
 
 
-def count_jobs(session: Session) -> tuple[dict[WorkClass, int], dict[State, int]]:
-    """Count the jobs that wait in each class, and the jobs in each state."""
+def count_jobs(
+    session: Session, visitor: Visitor = ANYBODY
+) -> tuple[dict[WorkClass, int], dict[State, int]]:
+    """Count the jobs that wait in each class, and those in each state that a visitor sees."""
     count = func.count()
     waiting = select(Job.work_class, count).where(Job.state == State.QUEUED).group_by(Job.work_class)
     by_class = dict(session.execute(waiting).all())
-    by_state = dict(session.execute(select(Job.state, count).group_by(Job.state)).all())
+    seen = select(Job.state, count).where(visitor.match_visible(Job.owner_id))
+    by_state = dict(session.execute(seen.group_by(Job.state)).all())
     return (
         {each: by_class.get(each, 0) for each in WorkClass},
         {each: by_state.get(each, 0) for each in State},

@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Job
-from farm.errors import InvalidInput, KeyReused, Problem
+from farm.errors import InvalidInput, KeyReused, Problem, QuotaReached
 from farm.jobs import states
+from farm.people.accounts import key_owner
+from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe import Recipe
 from farm.recipe.recipe import SETTINGS_OF
 
@@ -27,14 +29,18 @@ ID_TAKEN = "There is a job with this id already, of another request."
 class Key:
     """A name for a request, unique among those of its owner, so that keys of two owners never meet."""
 
-    # One of NO_TOKEN, FORM and ID, or `token NAME`.
+    # One of NO_TOKEN, FORM and ID, or a person's.
     owner: str
     # 1 to KEY_LENGTH printable ASCII characters.
     text: str
+    # Owners under which earlier versions kept it.
+    earlier_owners: frozenset[str] = frozenset()
+    # Who sends it, and finds no job that is hidden.
+    visitor: Visitor = ANYBODY
 
     @classmethod
-    def from_client(cls, text: str, token: str | None) -> Key:
-        """Return a client's key, scoped to the name of the token that it showed.
+    def from_client(cls, text: str, visitor: Visitor) -> Key:
+        """Return a client's key, scoped to the person, whichever token it showed.
 
         Raises:
             InvalidInput: the text cannot be a key.
@@ -42,15 +48,19 @@ class Key:
         if not (1 <= len(text) <= KEY_LENGTH and text.isascii() and text.isprintable()):
             message = f"must have 1 to {KEY_LENGTH} printable ASCII characters"
             raise InvalidInput(Problem("Idempotency-Key", message))
-        return cls(NO_TOKEN if token is None else f"token {token}", text)
+        if visitor.person_id is None:
+            return cls(NO_TOKEN, text)
+        earlier = frozenset({f"token {visitor.name}"})  # accounts are named as tokens were
+        return cls(key_owner(visitor.person_id), text, earlier, visitor)
 
     def find_job(self, session: Session) -> Job | None:
         """Return the job that was submitted under this key; None: there is none."""
-        same = Job.idempotency_key == self.text
-        for owner in (Job.idempotency_owner == self.owner, self._match_unowned()):
-            if job_id := session.scalar(select(Job.id).where(same, owner)):
+        same = (Job.idempotency_key == self.text) & self.visitor.match_visible(Job.owner_id)
+        for owner in (self.owner, *self.earlier_owners):
+            if job_id := session.scalar(select(Job.id).where(same, Job.idempotency_owner == owner)):
                 return states.get(session, job_id)
-        return None
+        job_id = session.scalar(select(Job.id).where(same, self._match_unowned()))
+        return states.get(session, job_id) if job_id else None
 
     def _match_unowned(self) -> ColumnElement[bool]:
         """Return the condition of a key from before owners were kept, which may be any client's."""
@@ -124,9 +134,11 @@ def submit_once(request: Request | None, submit: Callable[[], Job]) -> Job:
         return found
     try:
         return submit()
-    except IntegrityError:  # the other of two at this moment was quicker
+    except (IntegrityError, QuotaReached) as error:  # the other of two at this moment was quicker
         if request and (found := request.find_job()):
             return found
+        if isinstance(error, QuotaReached):
+            raise
         if request and request.key.owner == ID:  # a job of another key, or of none, has the id
             raise request.refusal from None
         raise

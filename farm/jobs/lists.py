@@ -52,6 +52,8 @@ class ListQuery:
     # Part of a name.
     q: str = ""
     sort: Sort = Sort.NEWEST
+    # The person whose jobs alone are listed; None: everybody's.
+    owner_id: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "q", " ".join(self.q.split()))
@@ -105,9 +107,10 @@ def list_ids(session: Session, asked: ListQuery, limit: int) -> list[str]:
     return list(session.scalars(_select_ids(asked, None).limit(limit)))
 
 
-def count_by_state(session: Session, q: str = "") -> dict[State, int]:
+def count_by_state(session: Session, q: str = "", owner_id: int | None = None) -> dict[State, int]:
     """Count the jobs of the list in each state, of those whose name has `q` in it."""
-    query = select(Job.state, func.count()).where(*_filter_listed(ListQuery(q=q))).group_by(Job.state)
+    asked = ListQuery(q=q, owner_id=owner_id)
+    query = select(Job.state, func.count()).where(*_filter_listed(asked)).group_by(Job.state)
     found: dict[State, int] = dict(session.execute(query).all())
     return {state: found.get(state, 0) for state in State}
 
@@ -126,6 +129,8 @@ def _select_ids(asked: ListQuery, start: _Place | None) -> Select[str]:
 
 def _filter_listed(asked: ListQuery) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [Job.exploration_id.is_(None)]
+    if asked.owner_id is not None:
+        conditions.append(Job.owner_id == asked.owner_id)
     if asked.state is not None:
         conditions.append(Job.state == asked.state)
     if asked.q:

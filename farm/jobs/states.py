@@ -104,12 +104,14 @@ def create(
     job_id: str | None = None,
     webhook_url: str | None = None,
     tag: str | None = None,
+    owner_id: int | None = None,
 ) -> Job:
     """Add a job, queued. Its uploads are in the session already.
 
     Args:
         tag: only workers that have it take the job.
         file_names: of the photograph, then of the paintings, as far as they are known.
+        owner_id: the person whose it is; None: nobody's.
     """
     height, width = recipe.compute_result_size(content.height, content.width)
     sizes = PictureSizes(content.size, tuple(style.size for style in styles))
@@ -122,6 +124,7 @@ def create(
         recipe=recipe.model_dump(mode="json"),
         look_sha256=recipe.look,
         webhook_url=webhook_url,
+        owner_id=owner_id,
         pictures=_pictures(content, styles, file_names),
         width=width,
         height=height,

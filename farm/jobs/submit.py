@@ -21,6 +21,8 @@ from farm.jobs.fields import TAG, check_priority
 from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.names import check_name, clean_file_name, derive_name
 from farm.jobs.tickets import wake
+from farm.people import quotas
+from farm.people.visitors import ANYBODY, Visitor
 from farm.pictures import uploads
 from farm.pictures.decoder_child import PictureFile
 from farm.pictures.uploads import CheckedUpload
@@ -41,6 +43,7 @@ def submit(
     webhook_url: str = "",
     tag: str = "",
     file_names: Sequence[str | None] = (),
+    visitor: Visitor = ANYBODY,
 ) -> Job:
     """Check everything, then store, then commit the row, then send a ticket.
 
@@ -53,9 +56,12 @@ def submit(
         tag: only workers that have it take the job; empty: any.
         file_names: of the photograph, then of the paintings, as far as they are known; a job without
             a name bears the first.
+        visitor: whose the job and its uploads are from then on.
 
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
+        QuotaReached: the visitor's quota is too small for it.
+        SignedOut: the visitor's token was revoked meanwhile.
         KeyReused: the key or the id came before, with another request.
         NoRoom: the farm's disk is nearly full.
     """
@@ -65,16 +71,19 @@ def submit(
     if tag:
         options.append(b"tag " + tag.encode())
     request = Request.from_parts(
-        key if job_id is None else Key(ID, job_id),
+        key if job_id is None else Key(ID, job_id, visitor=visitor),
         recipe,
         lambda text, _: [content, *styles, text.encode(), *options],
     )
 
     def submit_new() -> Job:
         url = _check_options(priority, webhook_url, tag)
-        sent = Submission.check(content, styles, recipe, name=name, file_names=file_names)
-        sent.store()
+        sent = Submission.check(
+            content, styles, recipe, name=name, file_names=file_names, visitor=visitor
+        )
+        sent.store([recipe])
         with sessions.write_session() as session:
+            sent.take_quota(session, [recipe])
             job = sent.create_job(session, recipe, priority, job_id)
             job.webhook_url, job.tag = url, tag or None
             if request:
@@ -109,6 +118,8 @@ class Submission:
     pictures: list[CheckedUpload]
     # Of these pictures, as far as they are known.
     file_names: list[str | None]
+    # Who sends it.
+    visitor: Visitor
 
     @classmethod
     def check(
@@ -119,6 +130,7 @@ class Submission:
         *,
         name: str,
         file_names: Sequence[str | None] = (),
+        visitor: Visitor = ANYBODY,
     ) -> Submission:
         """Check that there is room, name, pictures and recipe, and that some worker has memory enough.
 
@@ -137,11 +149,32 @@ class Submission:
             _check_fits_some_worker(recipe, photograph.upload)
             checked = [*answers]
         _check_fits_some_worker(recipe, photograph.upload, [each.upload for each in checked])
-        return cls(name or derive_name(names), [photograph, *checked], names)
+        return cls(name or derive_name(names), [photograph, *checked], names, visitor)
 
-    def store(self) -> None:
-        """Store the pictures."""
-        uploads.store(self.pictures)
+    def store(self, recipes: Sequence[Recipe]) -> None:
+        """Store the pictures, if the sender may make as much of them as these recipes do.
+
+        Raises:
+            QuotaReached: it is too much. SignedOut: the token was revoked.
+        """
+        with sessions.read_session() as session:
+            quotas.check(session, self.visitor, self._describe(recipes))
+        uploads.store(self.pictures, self.visitor.person_id)
+
+    def take_quota(self, session: Session, recipes: Sequence[Recipe]) -> None:
+        """Check the same once more and count it, in the transaction that adds the jobs.
+
+        Raises:
+            QuotaReached: it is too much. SignedOut: the token was revoked.
+        """
+        quotas.take(session, self.visitor, self._describe(recipes, with_uploads=False))
+
+    def _describe(self, recipes: Sequence[Recipe], *, with_uploads: bool = True) -> quotas.Request:
+        photograph = self.pictures[0].upload
+        sizes = [each.compute_result_size(*photograph.size) for each in recipes]
+        pixels = sum(height * width for height, width in sizes)
+        sent = tuple((each.upload.sha256, len(each.data)) for each in self.pictures)
+        return quotas.Request(len(sizes), pixels / quotas.MEGAPIXEL, sent if with_uploads else ())
 
     def create_job(
         self, session: Session, recipe: Recipe, priority: int = 0, job_id: str | None = None
@@ -150,6 +183,7 @@ class Submission:
         content, *styles = [session.get_one(Upload, each.upload.sha256) for each in self.pictures]
         return states.create(
             session,
+            owner_id=self.visitor.person_id,
             name=self.name,
             recipe=recipe,
             content=content,

@@ -17,28 +17,29 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.names import has_visible
-from farm.database.people import NAME_LENGTH, Person, Role, Token
+from farm.database.people import Person, Role, Token
 from farm.errors import InvalidInput, NotFound, Problem
+from farm.people.accounts import check_name
 
 PREFIX = "farm_"  # so that a token that got somewhere it should not be is known for what it is
 BYTES = 32
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 
-def create(session: Session, name: str) -> str:
+def create(session: Session, name: str, person: Person | None = None) -> str:
     """Create a token under this name and return its text, which is kept nowhere.
+
+    Args:
+        person: whose it is; None: the account of the same name, an operator's if there is none yet.
 
     Raises:
         InvalidInput: the name cannot be one, or has a token already.
     """
-    name = " ".join(name.split())
-    if not (has_visible(name) and len(name) <= NAME_LENGTH and name.isprintable()):
-        raise InvalidInput(Problem("name", f"must have 1 to {NAME_LENGTH} characters that can be seen"))
+    name = check_name(name)
     token = PREFIX + secrets.token_urlsafe(BYTES)
     try:
         with session.begin_nested():
-            person = _get_or_add_operator(session, name)
+            person = person or _get_or_add_operator(session, name)
             session.add(Token(name=name, person_id=person.id, sha256=compute_digest(token)))
     except IntegrityError:
         raise InvalidInput(Problem("name", f"{name!r} has a token already; revoke it first")) from None

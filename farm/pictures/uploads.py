@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Upload
+from farm.database.people import UploadOwner
 from farm.pictures import decoder_pool
 from farm.pictures.decode import check_size
 from farm.pictures.decoder_child import PictureFile
@@ -54,9 +55,13 @@ def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
                 yield CheckedUpload(each.data, upload, found.thumbnail)
 
 
-def store(pictures: Sequence[CheckedUpload]) -> None:
+def store(pictures: Sequence[CheckedUpload], owner_id: int | None = None) -> None:
     """Store the pictures' rows, so that no file lies in storage without a row; then their files, also
-    if they are there: what lies there may be damaged."""
+    if they are there: what lies there may be damaged.
+
+    Args:
+        owner_id: the person who sent them; None: nobody who is known.
+    """
     with sessions.write_session() as session:
         # In one order, or two submissions would wait for each other.
         for upload in sorted((each.upload for each in pictures), key=lambda upload: upload.sha256):
@@ -67,10 +72,20 @@ def store(pictures: Sequence[CheckedUpload]) -> None:
                     break
                 except IntegrityError:  # somebody else sends it at this moment
                     continue
+            if owner_id is not None:
+                _add_owner(session, upload.sha256, owner_id)
     for each in pictures:
         storage().put(each.upload.key, each.data)
         if each.thumbnail is not None:
             storage().put(each.upload.thumbnail_key, each.thumbnail)
+
+
+def _add_owner(session: Session, sha256: str, person_id: int) -> None:
+    """Note who sent an upload, unless that is known."""
+    if session.get(UploadOwner, (sha256, person_id)) is None:
+        # The same upload by the same person at this moment, or a person who was just removed.
+        with suppress(IntegrityError), session.begin_nested():
+            session.add(UploadOwner(upload_sha256=sha256, person_id=person_id))
 
 
 def _find_known(digests: Sequence[str]) -> dict[str, Upload]:

@@ -19,6 +19,7 @@ from farm.fleet import registry
 from farm.jobs import attempts, claims, states
 from farm.jobs.claims import Taker
 from farm.jobs.idempotency import Key
+from farm.people.visitors import ANYBODY
 from farm.recipe import Recipe
 from farm.recipe.levels import compute_levels, count_pixel_iterations
 from farm.storage import storage
@@ -149,7 +150,7 @@ def test_the_same_grid_with_the_same_key_is_the_same_exploration_even_at_once() 
     found: list[str] = []
 
     def one() -> None:
-        found.append(explore(LAKE, [BRUSH], recipe, *sides, key=Key.from_client("mine", None)).id)
+        found.append(explore(LAKE, [BRUSH], recipe, *sides, key=Key.from_client("mine", ANYBODY)).id)
 
     threads = [threading.Thread(target=one) for _ in range(3)]
     for thread in threads:

@@ -12,6 +12,7 @@ from farm.database.models import State
 from farm.errors import InvalidInput, NotFound
 from farm.jobs import bulk, states, tickets
 from farm.jobs.bulk import Action
+from farm.people.visitors import Visitor
 from farm.settings import settings
 from farm.storage import storage
 from tests.conftest import use_broker_in_memory
@@ -111,7 +112,7 @@ def test_what_changes_after_the_look_is_told_and_hinders_no_other(
     ids = [to_state(State.FAILED) for _ in range(3)]
     look = bulk.plan
 
-    def look_then_others_act(action: Action, asked: list[str]) -> list[bulk.Outcome]:
+    def look_then_others_act(action: Action, asked: list[str], *visitor: Visitor) -> list[bulk.Outcome]:
         seen = look(action, asked)
         monkeypatch.setattr(bulk, "plan", look)
         with sessions.write_session() as session:

@@ -17,12 +17,13 @@ from farm.errors import InvalidInput, KeyReused
 from farm.jobs import tickets
 from farm.jobs.idempotency import FORM, ID, Key, compute_digest
 from farm.jobs.submit import submit
+from farm.people.visitors import ANYBODY
 from farm.recipe import Recipe
 from farm.storage import storage
 
 pytestmark = pytest.mark.usefixtures("database")
 
-MINE = Key.from_client("mine", None)
+MINE = Key.from_client("mine", ANYBODY)
 
 
 def picture(seed: int, width: int = 80, height: int | None = None) -> bytes:
@@ -159,7 +160,8 @@ def test_a_key_of_0_2_which_took_all_settings_for_the_request_finds_its_job() ->
 
 def test_keys_of_two_owners_never_meet() -> None:
     text = "0" * 32
-    keys = [Key.from_client(text, token) for token in (None, "ada", "form", "id")]
+    keys = [Key.from_client(text, ANYBODY)]
+    keys += [Key(owner, text) for owner in ("person 1", "token ada", "token form", "token id")]
     keys += [Key(FORM, text), Key(ID, text)]
     for seed, key in enumerate(keys):
         made = submit(picture(0), [picture(1)], Recipe(seed=seed), key=key)
@@ -177,4 +179,4 @@ def test_an_id_that_another_job_has_is_refused() -> None:
 @pytest.mark.parametrize("key", ["", "x" * 201, "ö", "a\nb"])
 def test_a_key_that_is_none_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="Idempotency-Key"):
-        Key.from_client(key, None)
+        Key.from_client(key, ANYBODY)

@@ -14,6 +14,7 @@ from sqlalchemy import Integer, MetaData, create_engine, func, select, text
 
 from farm.database import schema, sessions
 from farm.database.models import Exploration, Job, State, WorkClass
+from farm.database.people import Role
 from farm.database.setup import install
 from farm.errors import KeyReused
 from farm.explorations.axes import axis
@@ -21,7 +22,9 @@ from farm.explorations.grids import explore
 from farm.jobs import claims, ratings, states
 from farm.jobs.claims import Taker
 from farm.jobs.idempotency import FORM, Key
+from farm.jobs.ratings import Rater
 from farm.jobs.submit import submit
+from farm.people.visitors import Visitor
 from farm.recipe import Recipe
 from farm.storage import storage
 from farm.webhooks import deliveries
@@ -34,6 +37,7 @@ PHOTOGRAPH, MOSAIC, BRUSHWORK = (
 )
 # As programs sent it to 0.1, which had other defaults.
 RECIPE = {"size": 128, "preset": "draft"}
+ADA = Visitor(1, "Ada", Role.OPERATOR)  # whose token it was
 TOKEN = "farm_of-a-home-of-version-0.1"
 
 
@@ -116,7 +120,7 @@ def test_pictures_ratings_deliveries_and_the_exploration_came_along(client: Flas
         hashlib.sha256(painting).hexdigest() for painting in (MOSAIC, BRUSHWORK)
     ]
     with sessions.read_session() as session:
-        assert ratings.find_stars(session, done.id, "ann") == 4
+        assert ratings.find_stars(session, done.id, Rater.from_name("ann")) == 4
         (grid,) = session.scalars(select(Exploration))
     assert len(client.get(f"/api/v1/explorations/{grid.id}").get_json()["cells"]) == 4
     assert "Grid" in client.get(f"/explore/{grid.id}").text
@@ -164,7 +168,7 @@ def test_what_was_under_way_goes_on() -> None:
 def test_keys_and_ids_of_the_old_home_find_their_jobs() -> None:
     jobs = find_jobs()
     sent: dict[str, Any] = {"content": PHOTOGRAPH, "styles": [MOSAIC], "recipe": Recipe.parse(RECIPE)}
-    key = Key.from_client("order 7", "Ada")
+    key = Key.from_client("order 7", ADA)
     assert submit(**sent, name="Queued", key=key).id == jobs["Queued"].id
     assert submit(**sent, name="Queued under an id", job_id="d" * 32).id == "d" * 32
     with pytest.raises(KeyReused):
@@ -184,7 +188,7 @@ def test_a_grid_of_the_old_home_is_found_by_its_key() -> None:
         axis("down", "style_scale", recipe, [1.0, 2.0]),
     )
     sent: dict[str, Any] = {"recipe": recipe, "across": across, "name": "Grid", "size": 96}
-    key = Key.from_client("grid 7", "Ada")
+    key = Key.from_client("grid 7", ADA)
     found = explore(PHOTOGRAPH, [MOSAIC], down=down, key=key, **sent)
     assert found.id == "3432d747b7a74df5a8b7eb5183b250ed"
     with pytest.raises(KeyReused):

@@ -8,9 +8,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from farm.database import schema, sessions
+from farm.database.people import Role
 from farm.errors import DatabaseOutOfDate
 from farm.jobs import details, lists, states
 from farm.jobs.idempotency import FORM, ID, Key, Request
+from farm.people.visitors import ANYBODY, Visitor
 from farm.webhooks import deliveries
 from tests.jobs.test_jobs import make_job, state
 
@@ -111,7 +113,9 @@ def test_keys_from_before_they_had_owners_find_their_jobs_and_the_way_back_keeps
 
     # When the tables are brought up to date, the same request finds its job, whatever token it shows
     schema.upgrade()
-    keys = [Key.from_client("order 7", token) for token in (None, "ada")]
+    keys = [
+        Key.from_client("order 7", visitor) for visitor in (ANYBODY, Visitor(1, "ada", Role.OPERATOR))
+    ]
     keys += [Key(FORM, "f" * 64), Key(ID, by_id)]
     assert [find(key) for key in keys] == [by_client, by_client, by_form, by_id]
     assert find(Key(ID, "order 7")) is None

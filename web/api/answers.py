@@ -14,7 +14,8 @@ ID_TAKEN = {409: "There is a job with this id, of another request."}
 KEY_TAKEN = {409: "The idempotency key came before, with another request."}
 BAD_JSON = {400: "Not JSON."} | OTHER_SITE
 NO_ROOM = {507: "The farm's disk is nearly full."}
-BAD_SUBMISSION = OTHER_SITE | {413: "Too large.", 415: "Not a picture.", 422: "Not valid."} | NO_ROOM
+QUOTA = {403: "Sent by another site's page, or more than a quota holds.", 429: "A quota is used up."}
+BAD_SUBMISSION = QUOTA | {413: "Too large.", 415: "Not a picture.", 422: "Not valid."} | NO_ROOM
 
 ACCEPTED = "Accepted; it waits for a worker."
 DELETED = "It is gone, with its pictures."

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from farm.jobs import bulk
 from web.api import answers, blueprint
 from web.api.schemas import BulkOut
+from web.middleware.authentication import get_visitor
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
@@ -33,5 +34,5 @@ def act(json_data: BulkIn) -> BulkOut:
     Deleting takes jobs that have ended; cancel the others first.
     """
     do = bulk.plan if json_data.dry_run else bulk.carry_out
-    outcomes = do(json_data.action, json_data.ids)
+    outcomes = do(json_data.action, json_data.ids, get_visitor())
     return BulkOut.from_outcomes(json_data.action, outcomes, dry_run=json_data.dry_run)

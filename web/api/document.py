@@ -256,7 +256,10 @@ def _add_problems(operation: Any) -> None:
     responses = operation.get("responses", {})
     if settings().require_token:
         responses["401"] = {"description": "Without a token of this farm."}
-    responses["429"] = {"description": "Too often; `Retry-After` says when to come again."}
+    often = "Too often; `Retry-After` says when to come again."
+    responses["429"] = {
+        "description": f"{often} Or a quota is used up." if "429" in responses else often
+    }
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     for status, response in responses.items():
         if status == "304":

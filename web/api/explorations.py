@@ -28,6 +28,7 @@ from web.api.requests import (
 )
 from web.api.schemas import Fits, Moment
 from web.files import build_preview_url
+from web.middleware.authentication import get_visitor
 from web.words import describe_grid
 
 TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
@@ -196,6 +197,7 @@ def explore() -> ResponseReturnValue:
         size=read_whole_number("cell_size", grids.SIZE),
         key=read_idempotency_key(),
         file_names=read_file_names(),
+        visitor=get_visitor(),
     )
     response = _respond(made)
     response.status_code = 202
@@ -271,7 +273,7 @@ def _refuse_constant(text: str) -> None:
 def list_explorations(query_data: ExplorationsQuery) -> Explorations:
     """List the latest explorations, newest first."""
     with sessions.read_session() as session:
-        found = grids.list_newest(session, query_data.limit)
+        found = grids.list_newest(session, query_data.limit, get_visitor())
     return Explorations(items=[ExplorationOut.from_row(each) for each in found])
 
 

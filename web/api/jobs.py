@@ -104,6 +104,7 @@ def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Res
         webhook_url=request.form.get("webhook_url", ""),
         tag=request.form.get("tag", ""),
         file_names=read_file_names(),
+        visitor=get_visitor(),
     )
     response = _respond(job)
     response.status_code = 202
@@ -119,7 +120,8 @@ def list_jobs(query_data: JobQuery) -> JobPage:
 
     Those of an exploration are not among them.
     """
-    asked = lists.ListQuery(query_data.state, query_data.q, query_data.sort)
+    owner_id = get_visitor().limited_to
+    asked = lists.ListQuery(query_data.state, query_data.q, query_data.sort, owner_id)
     with sessions.read_session() as session:
         page = lists.page(session, asked, cursor=query_data.cursor, limit=query_data.limit)
     return JobPage.from_page(page)

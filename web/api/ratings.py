@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from farm.database import sessions
 from farm.jobs import ratings, states
 from web.api import answers, blueprint
+from web.middleware.authentication import get_visitor
 
 
 class RatingIn(BaseModel):
@@ -47,7 +48,7 @@ def get_opinion(job_id: str) -> OpinionOut:
 def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
     """Store what a rater, named as you like, thinks of a finished picture; again replaces it."""
     with sessions.write_session() as session:
-        ratings.rate(session, job_id, rater, json_data.stars)
+        ratings.rate(session, job_id, _read_rater(rater), json_data.stars)
     return _load_opinion(job_id)
 
 
@@ -57,8 +58,12 @@ def rate(job_id: str, rater: str, json_data: RatingIn) -> OpinionOut:
 def withdraw(job_id: str, rater: str) -> ResponseReturnValue:
     """Delete a rater's stars."""
     with sessions.write_session() as session:
-        ratings.withdraw(session, job_id, rater)
+        ratings.withdraw(session, job_id, _read_rater(rater))
     return "", 204
+
+
+def _read_rater(name: str) -> ratings.Rater:
+    return ratings.Rater.from_name(name, get_visitor())
 
 
 def _load_opinion(job_id: str) -> OpinionOut:

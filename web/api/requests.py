@@ -11,7 +11,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from farm.errors import InvalidInput, Problem
 from farm.jobs.idempotency import Key
 from farm.recipe import Recipe
-from web.middleware import authentication
+from web.middleware.authentication import get_visitor
 from web.middleware.conditions import make_conditional
 
 FILES = ("content", "style")
@@ -78,7 +78,7 @@ def read_idempotency_key() -> Key | None:
         InvalidInput: it cannot be a key.
     """
     text = request.headers.get("Idempotency-Key")
-    return None if text is None else Key.from_client(text, authentication.get_token_name())
+    return None if text is None else Key.from_client(text, get_visitor())
 
 
 def respond_conditionally(found: BaseModel) -> Response:

@@ -72,7 +72,7 @@ class QueueOut(BaseModel):
     """Numbers of jobs, the cells of explorations included."""
 
     waiting: dict[WorkClass, int] = Field(description="Of each class of size.")
-    states: dict[State, int] = Field(description="In each state.")
+    states: dict[State, int] = Field(description="Those that you see, in each state.")
     workers: int
     paused_by: str | None = Field(description="Who paused the queue; null: it is not paused.")
 
@@ -87,7 +87,7 @@ def get_queue() -> QueueOut:
 
 def _describe_queue() -> QueueOut:
     with sessions.read_session() as session:
-        waiting, states = details.count_jobs(session)
+        waiting, states = details.count_jobs(session, get_visitor())
         return QueueOut(
             waiting=waiting,
             states=states,

@@ -70,12 +70,6 @@ def get_visitor() -> Visitor:
     return visitor
 
 
-def get_token_name() -> str | None:
-    """Return the name of the token that this request showed; None: the farm asks for none."""
-    name: str | None = g.get("token")
-    return name
-
-
 def require_operator(view: Callable[P, R]) -> Callable[P, R]:
     """Decorate a view that is for operators alone.
 
@@ -112,7 +106,6 @@ def _admit() -> ResponseReturnValue | None:
             return _ask()
         _check_own_page()
     token, g.visitor = found
-    g.token = token.name
     tokens.note_use(token)
     return None
 
@@ -144,7 +137,7 @@ def note_wrong_token() -> None:
 
 def _keep_out_of_caches(response: Response) -> Response:
     """Keep pages out of caches, so that after signing out a browser's Back shows none of them."""
-    if "token" in g and response.mimetype == "text/html":
+    if "visitor" in g and response.mimetype == "text/html":
         response.headers["Cache-Control"] = "no-store"
     return response
 

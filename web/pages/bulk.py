@@ -14,6 +14,7 @@ from farm.database.models import Job, State
 from farm.jobs import bulk, lists
 from farm.jobs.bulk import Action, Outcome
 from farm.jobs.lists import ListQuery
+from web.middleware.authentication import get_visitor
 from web.pages import blueprint
 from web.pages.jobs import parse_choice
 
@@ -91,7 +92,7 @@ def confirm_bulk() -> ResponseReturnValue:
         flash("No job was selected.")
         return redirect(read_origin(), 303)
     action = _read_action()
-    outcomes = bulk.plan(action, ids)
+    outcomes = bulk.plan(action, ids, get_visitor())
     return render_template(
         "bulk.html",
         action=action,
@@ -106,7 +107,7 @@ def confirm_bulk() -> ResponseReturnValue:
 def carry_out_bulk() -> ResponseReturnValue:
     """Carry it out, report the outcomes, and redirect to the page that asked."""
     action = _read_action()
-    outcomes = bulk.carry_out(action, request.form.getlist("ids"))
+    outcomes = bulk.carry_out(action, request.form.getlist("ids"), get_visitor())
     flash(_describe_outcomes(action, outcomes))
     back = read_origin()
     found = OUR_LISTS.fullmatch(back.removeprefix(request.script_root))
@@ -122,7 +123,11 @@ def read_ids() -> list[str]:
 def _list_all() -> list[str]:
     """Return the jobs of the whole list that the form names by its search, as many as go at once."""
     state = request.form.get("state", "")
-    asked = ListQuery(parse_choice(State, "state", state) if state else None, request.form.get("q", ""))
+    asked = ListQuery(
+        parse_choice(State, "state", state) if state else None,
+        request.form.get("q", ""),
+        owner_id=get_visitor().limited_to,
+    )
     with sessions.read_session() as session:
         return lists.list_ids(session, asked, bulk.MAX_JOBS)
 

@@ -14,6 +14,7 @@ from farm.errors import NotFound
 from farm.files import build_file_name
 from farm.jobs import bulk
 from farm.storage import storage
+from web.middleware.authentication import get_visitor
 from web.pages import blueprint
 from web.pages.bulk import read_ids, read_origin
 
@@ -43,7 +44,8 @@ class _Pipe(io.RawIOBase):
 def download_results() -> ResponseReturnValue:
     """Send the finished ones of the selected jobs as a zip, each in the format of its recipe."""
     ids = read_ids()
-    found = [outcome.job for outcome in bulk.plan(bulk.Action.DELETE, ids)] if ids else []
+    outcomes = bulk.plan(bulk.Action.DELETE, ids, get_visitor()) if ids else []
+    found = [outcome.job for outcome in outcomes]
     finished = [job for job in found if job and job.state is State.SUCCEEDED]
     if not finished:
         flash("None of these jobs has finished, so there is no picture to download.")

@@ -13,6 +13,7 @@ from farm.errors import NotFound, WrongState
 from farm.explorations import grids
 from web import streams
 from web.api.explorations import compute_progress, is_going, take_snapshot
+from web.middleware.authentication import get_visitor
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
 
@@ -23,7 +24,7 @@ LISTED = 24
 def list_explorations() -> str:
     """List the latest explorations."""
     with sessions.read_session() as session:
-        found = grids.list_newest(session, LISTED)
+        found = grids.list_newest(session, LISTED, get_visitor())
     return render_template("explorations.html", explorations=found)
 
 

@@ -23,6 +23,7 @@ from farm.settings import settings
 from farm.webhooks import deliveries
 from web import streams, words
 from web.api.jobs import take_snapshot
+from web.middleware.authentication import get_visitor
 from web.middleware.conditions import make_conditional
 from web.pages import blueprint, commands, loss_chart
 from web.pages.form import find_larger_size
@@ -63,7 +64,7 @@ def _load_rows(session: Session, job: Job) -> dict[str, Any]:
         "curve": _draw(details.list_losses(session, job)),
         "log_lines": details.list_last_log_lines(session, job),
         "opinion": ratings.opinion(session, job),
-        "stars": ratings.find_stars(session, job.id, cookie["rater"]) if "rater" in cookie else None,
+        "stars": ratings.find_stars(session, job.id, _identify_rater()),
         "deliveries": deliveries.list_for_job(session, job.id) if job.webhook_url else [],
     }
 
@@ -71,7 +72,8 @@ def _load_rows(session: Session, job: Job) -> dict[str, Any]:
 @blueprint.post("/jobs/<job_id:job_id>/rating")
 def rate(job_id: str) -> ResponseReturnValue:
     """Store what whoever sits at this browser thinks of it; no stars: forget it."""
-    rater = cookie.setdefault("rater", secrets.token_hex(16))
+    cookie.setdefault("rater", secrets.token_hex(16))
+    rater = _identify_rater()
     text = request.form.get("stars", "")
     with sessions.write_session() as session:
         if not text:
@@ -81,6 +83,10 @@ def rate(job_id: str) -> ResponseReturnValue:
         else:
             raise InvalidInput(Problem("stars", "must be 1 to 5"))
     return redirect(url_for("pages.show_job", job_id=job_id) + "#rating", 303)
+
+
+def _identify_rater() -> ratings.Rater:
+    return ratings.Rater.from_browser(cookie.get("rater"), get_visitor())
 
 
 @blueprint.get("/jobs/<job_id:job_id>/progress")

@@ -14,6 +14,7 @@ from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.jobs import bulk, lists
 from farm.jobs.lists import ListQuery, Sort
+from web.middleware.authentication import get_visitor
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
 
@@ -53,6 +54,7 @@ def read_question(state: State | None = None) -> ListQuery:
         state or read_choice(State, "state"),
         request.args.get("q", ""),
         read_choice(Sort, "sort") or Sort.NEWEST,
+        get_visitor().limited_to,
     )
 
 
@@ -89,7 +91,7 @@ def _load_list() -> dict[str, Any]:
     view = read_choice(View, "view") or View.CARDS
     with sessions.read_session() as session:
         page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGES[view])
-        counts = lists.count_by_state(session, question.q)
+        counts = lists.count_by_state(session, question.q, question.owner_id)
         workers = registry.list_alive(session)
     state = question.state.value if question.state else None
     return {

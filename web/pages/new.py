@@ -147,6 +147,7 @@ def _submit_form(form: FlaskForm, kept: Job | None) -> str:
         webhook_url=form.webhook_url.data or "",
         key=_compute_key(form, content, styles),
         file_names=[each.file_name for each in pictures],
+        visitor=get_visitor(),
     )
     return url_for("pages.show_job", job_id=job.id)
 
@@ -165,6 +166,7 @@ def _explore_form(form: FlaskForm, kept: Job | None) -> str:
         size=read_whole_number("cell_size", grids.SIZE),
         key=_compute_key(form, content, styles),
         file_names=[each.file_name for each in pictures],
+        visitor=get_visitor(),
     )
     return url_for("pages.show_exploration", exploration_id=made.id)
 
@@ -175,8 +177,9 @@ def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | 
     if not form.once.data:
         return None
     typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
-    filled_in = repr((request.endpoint, typed))
-    key = Key(FORM, compute_digest([filled_in.encode(), content, *styles]))
+    visitor = get_visitor()
+    filled_in = repr((request.endpoint, typed, *filter(None, [visitor.person_id])))
+    key = Key(FORM, compute_digest([filled_in.encode(), content, *styles]), visitor=visitor)
     with sessions.read_session() as session:
         if key.find_job(session):
             flash(SENT_BEFORE)
