@@ -13,7 +13,7 @@ from datetime import datetime, time, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from farm.database.models import Job, State, Upload
+from farm.database.models import HELD, Job, State, Upload
 from farm.database.people import Person, Token, UploadOwner
 from farm.database.sessions import read_clock
 from farm.errors import InvalidInput, Problem, QuotaReached, QuotaTooSmall, SignedOut
@@ -77,30 +77,25 @@ def measure(session: Session, person: Person) -> Quotas:
             .group_by(Job.state)
         ).all()
     )
-    today = person.counted_on == moment.date()
     farm = settings()
+    held = sum(states.get(each, 0) for each in HELD)
+    today = person.counted_megapixels if person.counted_on == moment.date() else 0.0
+    storage = choose_limit(person.max_stored_bytes, int(farm.quota_storage_gb * GIGABYTE))
     return Quotas(
-        Quota(
-            _choose(person.max_running, farm.quota_running), sum(states.get(each, 0) for each in HELD)
-        ),
-        Quota(_choose(person.max_waiting, farm.quota_waiting), states.get(State.QUEUED, 0)),
-        Quota(
-            _choose(person.max_megapixels_a_day, farm.quota_megapixels_a_day),
-            person.counted_megapixels if today else 0.0,
-        ),
-        Quota(
-            _choose(person.max_stored_bytes, int(farm.quota_storage_gb * GIGABYTE)),
-            _sum_stored(session, person.id),
-        ),
+        Quota(choose_limit(person.max_running, farm.quota_running), held),
+        Quota(choose_limit(person.max_waiting, farm.quota_waiting), states.get(State.QUEUED, 0)),
+        Quota(choose_limit(person.max_megapixels_a_day, farm.quota_megapixels_a_day), today),
+        Quota(storage, _sum_stored(session, person.id)),
         datetime.combine(moment.date() + timedelta(days=1), time(), moment.tzinfo),
     )
 
 
-HELD = (State.RUNNING, State.CANCELLING)  # by a worker
+def choose_limit(own: float | None, farm: float) -> float | None:
+    """Return the limit that holds; None: none.
 
-
-def _choose(own: float | None, farm: float) -> float | None:
-    """Return the limit that holds; None: none."""
+    Args:
+        own: of the account; None: it has none of its own. farm: the farm's. 0: no limit.
+    """
     return (farm if own is None else own) or None
 
 

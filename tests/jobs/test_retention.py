@@ -51,7 +51,7 @@ def grid(days: float, *cells: float) -> list[str]:
 
 def rate(job_id: str) -> None:
     with sessions.write_session() as session:
-        ratings.rate(session, job_id, "me", 5)
+        ratings.rate(session, job_id, ratings.Rater.from_name("me"), 5)
 
 
 def due(rules: Rules, limit: int = 100) -> list[str]:
