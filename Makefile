@@ -24,6 +24,9 @@ endif
 PROCESSES ?= 3
 NEEDS_MORE := browser or postgres or weights or processes or faults
 
+# Tests start the farm's processes many times; without bytecode that is kept each would compile all anew.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: up help setup lock test test-fast coverage test-faults lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-lists bench-presets bench-looks clean
 
 up: setup ## set up and run the farm on http://127.0.0.1:8000; the default

@@ -81,10 +81,15 @@ def reset_log() -> Iterator[None]:
 
 def fresh_settings() -> Settings:
     """Forget what this process has read and opened, and read the environment again."""
+    forget_settings()
+    return settings()
+
+
+def forget_settings() -> None:
+    """Forget what this process has read and opened; who next asks for settings reads the environment."""
     sessions.close()
     for cached in (settings, celery):
         cached.cache_clear()
-    return settings()
 
 
 def use_broker_in_memory(patch: pytest.MonkeyPatch) -> None:
@@ -106,9 +111,9 @@ def farm_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     """An empty farm of this test's own, with nothing of the outer environment in it."""
     leave_environment(monkeypatch)
     monkeypatch.setenv("FARM_HOME", str(tmp_path / "home"))
-    fresh_settings()
+    forget_settings()
     yield tmp_path / "home"
-    fresh_settings()
+    forget_settings()
 
 
 @pytest.fixture(scope="session")
@@ -165,15 +170,23 @@ def tables(shared_folder: Path) -> Path:
     return shared_folder / "tables" / "farm.db"
 
 
+@pytest.fixture
+def farm_with_tables(tables: Path, farm_home: Path) -> Path:
+    """A farm on SQLite, whose database is a copy: migrations would take longer than most tests."""
+    farm_home.mkdir(exist_ok=True)
+    shutil.copyfile(tables, farm_home / "farm.db")
+    return farm_home
+
+
 def _migrate(**environment: str) -> None:
     """Make the farm's tables in the database that this environment names."""
     with pytest.MonkeyPatch.context() as patch:
         leave_environment(patch)
         for name, value in environment.items():
             patch.setenv(name, value)
-        fresh_settings()
+        forget_settings()
         schema.upgrade()
-    fresh_settings()
+    forget_settings()
 
 
 def _execute(server: str, statement: str) -> None:
@@ -260,7 +273,7 @@ def empty_database(
     """A database without tables; the test runs once on each kind."""
     if request.param == "postgres":
         monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres"))
-    fresh_settings()
+    forget_settings()
     return str(request.param)
 
 
@@ -270,9 +283,8 @@ def database(request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytes
     if request.param == "postgres":
         monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres_with_tables"))
     else:
-        farm_home.mkdir(exist_ok=True)
-        shutil.copyfile(request.getfixturevalue("tables"), farm_home / "farm.db")
-    fresh_settings()
+        request.getfixturevalue("farm_with_tables")
+    forget_settings()
     storage().mark()
     return str(request.param)
 
@@ -282,7 +294,7 @@ def any_storage(request: pytest.FixtureRequest, farm_home: Path, monkeypatch: py
     """The test runs once on a local folder and once on a bucket."""
     if request.param == "s3":
         monkeypatch.setenv("FARM_STORAGE", request.getfixturevalue("bucket"))
-    fresh_settings()
+    forget_settings()
     return str(request.param)
 
 

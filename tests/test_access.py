@@ -6,9 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from farm.cli import main
-from farm.database import schema, sessions
+from farm.database import sessions
 from farm.people import tokens
-from tests.conftest import fresh_settings
 
 LINE = 200  # columns
 
@@ -23,16 +22,8 @@ def whose(text: str) -> str | None:
     return found.name if found else None
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty farm on either database."""
-    if request.param == "postgresql":
-        monkeypatch.setenv("DATABASE_URL", request.getfixturevalue("postgres"))
-    fresh_settings()
-    schema.upgrade()
-
-
-def test_a_token_is_made_used_listed_and_revoked(tables: None) -> None:
+@pytest.mark.usefixtures("database")
+def test_a_token_is_made_used_listed_and_revoked() -> None:
     # Given two tokens, each printed once
     ada, bob = (token("create", name).stdout.strip() for name in ("Ada", "the night batch"))
     assert ada.startswith("farm_")
@@ -53,7 +44,8 @@ def test_a_token_is_made_used_listed_and_revoked(tables: None) -> None:
     assert token("create", "Ada").exit_code == 0
 
 
-def test_what_cannot_be_is_told_in_one_line(tables: None) -> None:
+@pytest.mark.usefixtures("database")
+def test_what_cannot_be_is_told_in_one_line() -> None:
     assert token("list").stdout == "Nobody has a token.\n"
     assert token("revoke", "Eve").output == "Error: Nobody called 'Eve' has a token.\n"
     token("create", "Ada")

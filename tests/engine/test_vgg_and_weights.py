@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torchvision.models.vgg import cfgs, make_layers
 
 from benchmarks.testbed import reference
 from farm.cli.supervisor import ensure_weights
@@ -69,6 +68,8 @@ def features(vgg: VGG, picture: torch.Tensor, layers: Sequence[str]) -> dict[str
 
 
 def test_features_of_vgg19_are_those_of_torchvision() -> None:
+    from torchvision.models.vgg import cfgs, make_layers  # takes long, and only this test needs it
+
     # Given torchvision's layers with weights of any kind, and the same ones converted
     torch.manual_seed(0)
     theirs = make_layers(cfgs["E"]).eval()

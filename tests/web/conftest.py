@@ -16,6 +16,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import select
+from werkzeug.routing import Rule
 from werkzeug.serving import make_server
 from werkzeug.test import TestResponse
 
@@ -29,18 +30,33 @@ from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.storage import storage
-from tests.conftest import fresh_settings, use_broker_in_memory
+from tests.conftest import forget_settings, use_broker_in_memory
 from tests.web import bad_pictures
 from web import create_app
 
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_templates(shared_folder: Path) -> Iterator[None]:
-    """Each template is compiled once a run, not once for each test's application."""
+    """Templates and addresses are compiled once a run, not once for each test's application."""
     cache = FileSystemBytecodeCache(str(shared_folder))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Flask.jinja_options, "bytecode_cache", cache)
+        patch.setattr(Rule, "_compile_builder", keep_by_address(Rule._compile_builder))
         yield
+
+
+def keep_by_address(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile once what builds an address: more than half of the time that an application takes to make.
+    What is compiled gets its rule when it is called, so that rules of all applications may share it."""
+    kept: dict[object, Any] = {}
+
+    def compile_once(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, repr(rule._trace), repr(rule.defaults), append_unknown)
+        if key not in kept:
+            kept[key] = compile_builder(rule, append_unknown)
+        return kept[key]
+
+    return compile_once
 
 
 @pytest.fixture
@@ -60,12 +76,12 @@ def farm_in(folder: Path, tables: Path, patch: pytest.MonkeyPatch) -> Iterator[N
         patch.delenv(name, raising=False)
     folder.mkdir(exist_ok=True)
     (folder / "farm.db").write_bytes(tables.read_bytes())
-    fresh_settings()
+    forget_settings()
     storage().mark()
     try:
         yield
     finally:
-        fresh_settings()
+        forget_settings()
 
 
 @pytest.fixture

@@ -23,11 +23,11 @@ from structlog.testing import capture_logs
 from benchmarks.testbed.processes import FARM, free_port, wait_for
 from farm.database import sessions
 from farm.database.models import Delivery, DeliveryStatus, State, WorkClass
-from farm.database.setup import install
 from farm.jobs import claims, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.settings import settings
+from farm.storage import storage
 from farm.webhooks import deliveries, destinations, payload
 from tests.conftest import fresh_settings
 from tests.jobs.test_jobs import state, to_state
@@ -43,11 +43,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(autouse=True)
-def home(farm_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def home(farm_with_tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A farm on SQLite that may call this machine."""
     monkeypatch.setenv("FARM_WEBHOOK_HOSTS", "127.0.0.1/32")
     fresh_settings()
-    install()
+    storage().mark()
 
 
 @pytest.fixture
