@@ -271,8 +271,8 @@ class Settings(BaseSettings):
     )
     session_secret: Secret = Field(
         validation_alias="FARM_SECRET_KEY",
-        description="Signs sessions and forms, 16 characters or more; when unset, made once and kept in "
-        "`FARM_HOME`.",
+        description="Signs sessions and forms, 16 characters or more; when unset, made once for the "
+        "whole farm: kept in its PostgreSQL, or in `FARM_HOME`.",
     )
     rate_limit: str = Field(
         default="600 per minute",
@@ -399,8 +399,8 @@ class Settings(BaseSettings):
     )
     webhook_secret: Secret = Field(
         validation_alias="FARM_WEBHOOK_SECRET",
-        description="Signs webhooks, 16 characters or more; when unset, made once and kept in "
-        "`FARM_HOME`.",
+        description="Signs webhooks, 16 characters or more; when unset, made once for the whole farm: "
+        "kept in its PostgreSQL, or in `FARM_HOME`.",
     )
 
     url: str = Field(
@@ -659,25 +659,19 @@ class Settings(BaseSettings):
             found for entry in _split_list(self.webhook_hosts) if (found := _parse_network(entry))
         )
 
-    @cached_property
-    def webhook_key(self) -> str:
-        """Return what signs webhooks: FARM_WEBHOOK_SECRET, or one made once and kept in `home`."""
-        return self.webhook_secret or self._read_or_make_secret("webhook_secret")
-
-    @cached_property
-    def secret_key(self) -> str:
-        """Return what signs sessions, and with them the forms' CSRF tokens: FARM_SECRET_KEY, or one that
-        is made once and kept in `home`, for its owner alone."""
-        return self.session_secret or self._read_or_make_secret("secret_key")
-
     def make_home(self) -> None:
         """Make the folder, unless it is there: others may not look into a new one."""
         self.home.parent.mkdir(parents=True, exist_ok=True)
         self.home.mkdir(mode=0o700, exist_ok=True)
 
-    def _read_or_make_secret(self, name: str) -> str:
-        """Return the secret in a file of `home`, made anew where there is none or it is empty. Two
-        processes that start at once must not run with different ones, nor with half of one."""
+    def read_secret(self, name: str) -> str:
+        """Return the secret in a file of `home`; "": there is none."""
+        return _read_if_any(self.home / name)
+
+    def read_or_make_secret(self, name: str) -> str:
+        """Return the secret in a file of `home`, made anew where there is none or it is empty, for its
+        owner alone. Two processes that start at once must not run with different ones, nor with half of
+        one."""
         path = self.home / name
         if secret := _read_if_any(path):
             return secret

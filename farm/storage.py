@@ -26,6 +26,7 @@ from farm.files import replace_file
 from farm.settings import settings
 
 KEPT_FREE = 16 << 20  # bytes of a local disk that pictures leave to the database and the logs
+S3_TRIES = 1  # of s3fs; boto beneath it has its own, and five times five would last for minutes
 MARK = "style-farm-storage.txt"
 _MARK_TEXT = b"A farm keeps its pictures here, and uses this place as long as this file is in it.\n"
 
@@ -58,6 +59,7 @@ class Storage:
             )
         else:
             self._fs, self._root = url_to_fs(url, **options)
+            self._fs.retries = S3_TRIES
 
     def mark(self) -> None:
         """Mark this place as the farm's from now on."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import stat
 import subprocess
-import threading
 from pathlib import Path
 
 import pytest
 from click import ClickException
-from click.testing import CliRunner
 from kombu import Connection
 from redis import Redis
 from sqlalchemy.engine import make_url
 
 from benchmarks.testbed.processes import wait_for
-from farm.cli import main
 from farm.cli.supervisor import build_redis_command
 from farm.database import sessions
 from farm.database.models import WorkClass
@@ -55,44 +52,6 @@ def test_a_long_home_still_has_a_socket_that_fits(
     path = fresh_settings().redis_socket
     assert len(str(path)) <= MAX_SOCKET_PATH
     assert path == fresh_settings().redis_socket
-
-
-def test_the_secret_key_is_made_once_and_for_its_owner_alone(farm_home: Path) -> None:
-    key = fresh_settings().secret_key
-    assert len(key) >= 32
-    assert fresh_settings().secret_key == key
-    assert (farm_home / "secret_key").stat().st_mode & 0o077 == 0
-
-
-def test_the_webhooks_secret_is_the_operators_or_made_once_and_printed(
-    farm_home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = fresh_settings().webhook_key
-    assert len(made) >= 32
-    assert fresh_settings().webhook_key == made != fresh_settings().secret_key
-    assert (farm_home / "webhook_secret").stat().st_mode & 0o077 == 0
-    assert CliRunner().invoke(main, ["webhooks", "secret"]).output == f"{made}\n"
-    monkeypatch.setenv("FARM_WEBHOOK_SECRET", "an operator's own secret")
-    assert fresh_settings().webhook_key == "an operator's own secret"
-    assert "an operator's" not in repr(fresh_settings())
-
-
-def test_processes_that_start_at_once_go_on_with_the_same_secret(farm_home: Path) -> None:
-    found: set[str] = set()
-    start = threading.Barrier(8)
-
-    def one() -> None:
-        start.wait()
-        found.add(Settings().webhook_key)
-
-    threads = [threading.Thread(target=one) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(found) == 1
-    assert found != {""}
-    assert [path.name for path in farm_home.iterdir()] == ["webhook_secret"]
 
 
 @pytest.mark.parametrize(
@@ -170,8 +129,8 @@ SECRETS = {
     "AWS_ACCESS_KEY_ID": "s3_access_key",
     "AWS_SECRET_ACCESS_KEY": "s3_secret_key",
     "AWS_SESSION_TOKEN": "s3_session_token",
-    "FARM_SECRET_KEY": "secret_key",
-    "FARM_WEBHOOK_SECRET": "webhook_key",
+    "FARM_SECRET_KEY": "session_secret",
+    "FARM_WEBHOOK_SECRET": "webhook_secret",
     "FARM_TOKEN": "token",
 }
 
@@ -453,24 +412,12 @@ def test_a_home_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_whoever_comes_first_makes_a_home_for_its_owner_alone(farm_home: Path, first: str) -> None:
     match first:
         case "secret":
-            assert settings().secret_key
+            assert settings().read_or_make_secret("secret_key")
         case "database":
             sessions.engine().connect().close()
         case _:
             install()
     assert stat.S_IMODE(farm_home.stat().st_mode) == 0o700
-
-
-@pytest.mark.parametrize("name", ["secret_key", "webhook_key"])
-def test_an_empty_file_is_no_secret(farm_home: Path, name: str) -> None:
-    file = farm_home / {"webhook_key": "webhook_secret"}.get(name, name)
-    for empty in ("", "\n"):
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(empty)
-        made = getattr(fresh_settings(), name)
-        assert len(made) >= 32
-        assert file.read_text() == made
-        assert file.stat().st_mode & 0o077 == 0
 
 
 def test_a_folder_in_tmp_that_is_not_ours_alone_is_refused(

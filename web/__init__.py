@@ -11,6 +11,7 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.routing import BaseConverter
 
 from farm import log
+from farm.database import shared_secrets
 from farm.settings import settings
 from web import api, files, filters, health, pages, streams
 from web.api import document
@@ -50,7 +51,7 @@ def create_app() -> APIFlask:
 def _list_settings() -> dict[str, Any]:
     """Return the configuration of Flask and its extensions."""
     return {
-        "SECRET_KEY": settings().secret_key,
+        "SECRET_KEY": shared_secrets.read_secret_key(),
         # Farms below different paths of one host must not take each other's.
         "SESSION_COOKIE_NAME": "style_farm" + settings().public_path.replace("/", "_"),
         "SESSION_COOKIE_SAMESITE": "Lax",

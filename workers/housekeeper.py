@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from farm.database import sessions, values
 from farm.jobs import cleanup, holdings, retention
 
 PAUSE_SECONDS = 5.0
-SWEEP_SECONDS = 3600.0
+SWEEP_EVERY = timedelta(hours=1)  # by one of all machines
+LOOK_SECONDS = 300.0  # between two looks whether it is time
+SWEEP = "sweep"  # the turn's name among the values of the farm
 
 logger = structlog.get_logger()
 
@@ -27,7 +31,7 @@ class Housekeeper:
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._thread = threading.Thread(target=self._keep_house, name="housekeeper", daemon=True)
-        self._swept = -SWEEP_SECONDS
+        self._looked_at = -LOOK_SECONDS
 
     def start(self) -> None:
         """Start the thread."""
@@ -55,6 +59,10 @@ class Housekeeper:
 
     def _sweep(self) -> None:
         now = time.monotonic()
-        if now - self._swept >= SWEEP_SECONDS:
-            self._swept = now
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
+        with sessions.write_session() as session:
+            due = values.claim_turn(session, SWEEP, SWEEP_EVERY)
+        if due:
             cleanup.sweep()

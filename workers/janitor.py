@@ -4,7 +4,8 @@ A job is lost when the janitor itself has watched its lease for as long as a lea
 renewed it. No clock of the day is read: one that is set anew loses no job, nor do machines that slept.
 Webhooks are sent, and unused files and old jobs are removed, beside the rounds, in threads of their own.
 
-Run by `farm janitor`; several at once do no harm.
+Run by `farm janitor`, on as many machines as one likes: each watches for itself, what one has moved the
+others find moved.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from workers.interrupts import Interrupted, stopping
 
 REPORT_SECONDS = 1.0
 WATCH_SECONDS = 2.0
+REPORT_SHARE = 0.25  # of the time may go into reports, so a database that is far away gets fewer
 PREVIEW_SECONDS = 3.0
 PREVIEW_SHARE = 0.05  # of the time may go into previews, so large pictures get them less often
 SMALLEST_MEASURED = 0.03  # megapixels, less than 256 px have; smaller ones are slower for theirs
@@ -53,7 +54,7 @@ class Reporter:
         self._sizes = {"preview": 0, "checkpoint": 0}  # bytes of this attempt's files
         self._checkpoints = CheckpointWriter(claim, store, self._sizes)
         self._reported = self._previewed = -1e9
-        self._preview_took = 0.0
+        self._report_took = self._preview_took = 0.0
         self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
         self._first = 0  # iteration seen of this level
         photograph = self._job.content
@@ -86,9 +87,11 @@ class Reporter:
             self._start_level(step)
         if step.ends_level:
             self.add_line(str(LevelDone.from_step(step, self._level[1])))
-        if step.ends_level or time.monotonic() - self._reported >= REPORT_SECONDS:
+        report_pause = max(REPORT_SECONDS, self._report_took / REPORT_SHARE)
+        if step.ends_level or time.monotonic() - self._reported >= report_pause:
             self._reported = time.monotonic()
             self._report(step)
+            self._report_took = time.monotonic() - self._reported
             pause = max(PREVIEW_SECONDS, self._preview_took / PREVIEW_SHARE)
             if step.ends_level or self._reported - self._previewed >= pause:
                 self._store_preview(step)
@@ -103,7 +106,7 @@ class Reporter:
         """
         if stopping.is_set():
             raise Interrupted(State.QUEUED)
-        if time.monotonic() - self._watched < WATCH_SECONDS:
+        if time.monotonic() - self._watched < max(WATCH_SECONDS, self._report_took / REPORT_SHARE):
             return
         self._watched = time.monotonic()
         try:

@@ -21,8 +21,14 @@ DatabaseAway = (OperationalError, InterfaceError)
 log = structlog.get_logger()
 
 
-def write(operation: Callable[[Session], T]) -> T:
+def write(operation: Callable[[Session], T], on_pause: Callable[[], None] = lambda: None) -> T:
     """Run an operation in a session that writes, and retry it while the database is away.
+
+    A commit whose answer is lost may have been carried out all the same, so an operation has to find out
+    when it is repeated: those of an attempt then get AttemptLost.
+
+    Args:
+        on_pause: called before each pause; an exception from it ends the retries.
 
     Raises:
         OperationalError, InterfaceError: it was away for too long.
@@ -32,7 +38,7 @@ def write(operation: Callable[[Session], T]) -> T:
         with sessions.write_session() as session:
             return operation(session)
 
-    return _retry(run_once, DatabaseAway)
+    return _retry(run_once, DatabaseAway, on_pause)
 
 
 def call_storage(operation: Callable[[], T], on_pause: Callable[[], None] = lambda: None) -> T:

@@ -27,9 +27,10 @@ from farm.jobs.claims import Taker
 from farm.jobs.tickets import TASK, celery, send_ticket, wake_worker
 from farm.settings import settings
 from workers import broker
+from workers.claims import claim_next
 from workers.exit_status import ExitStatus
 from workers.heartbeat import Heartbeat
-from workers.interrupts import stopping
+from workers.interrupts import Interrupted, stopping
 
 broker.install()
 app = celery()
@@ -120,8 +121,10 @@ def _render_all(taker: Taker) -> int:
     assert _heartbeat is not None, "prepare_child runs first"
     count, next_taker = 0, taker
     while not stopping.is_set():
-        with sessions.write_session() as session:
-            claim = claims.claim(session, next_taker)
+        try:
+            claim = claim_next(next_taker)
+        except Interrupted:
+            break
         if claim is None:
             if next_taker is taker:
                 break

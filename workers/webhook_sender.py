@@ -11,14 +11,14 @@ import asyncio
 import ssl
 import threading
 import time
+from datetime import timedelta
 from http import HTTPStatus
 
 import httpx
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from farm.database import sessions
-from farm.settings import settings
+from farm.database import sessions, shared_secrets
 from farm.webhooks import deliveries, destinations, payload
 from farm.webhooks.deliveries import Answer, Claim
 
@@ -100,13 +100,14 @@ def call(claim: Claim) -> Answer:
 
 
 def _build_headers(claim: Claim, body: bytes) -> dict[str, str]:
-    timestamp = str(int(time.time()))
+    claimed_at = claim.until - timedelta(seconds=deliveries.CLAIM_SECONDS)  # by the database's clock
+    timestamp = str(int(claimed_at.timestamp()))
     return {
         "Content-Type": "application/json",
         "User-Agent": USER_AGENT,
         payload.DELIVERY: payload.make_name(claim.delivery),
         payload.TIMESTAMP: timestamp,
-        payload.SIGNATURE: payload.sign(settings().webhook_key, timestamp, body),
+        payload.SIGNATURE: payload.sign(shared_secrets.read_webhook_key(), timestamp, body),
     }
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from farm.cli.root import main
 from farm.cli.screen import console, output
-from farm.database import schema, sessions
+from farm.database import schema, sessions, shared_secrets
 from farm.errors import NoFarm
 from farm.people import tokens
 from farm.recipe.recipe import AUTOMATIC, Features, list_values
@@ -136,12 +136,12 @@ def webhooks() -> None:
 def print_webhook_secret() -> None:
     """Print the secret by which a receiver checks that a call comes from this farm."""
     _check_secret_exists()
-    click.echo(settings().webhook_key)
+    click.echo(shared_secrets.read_webhook_key())
 
 
 def _check_secret_exists() -> None:
-    """Check that the secret is a farm's: set, or in the home of one. A farm that is there may not have
-    made it yet.
+    """Check that the secret is a farm's: set, in its PostgreSQL, or in the home of one. A farm that is
+    there may not have made it yet.
 
     Raises:
         NoFarm: it would be made here, for nobody.
@@ -149,6 +149,6 @@ def _check_secret_exists() -> None:
     given = settings()
     if given.webhook_secret or (given.home / "webhook_secret").exists():
         return
-    sessions.check_exists()
-    if not given.home.is_dir():
+    schema.check_version()
+    if sessions.is_on_one_machine() and not given.home.is_dir():
         raise NoFarm(f"There is no folder {given.home}: set FARM_HOME, or FARM_WEBHOOK_SECRET.")

@@ -10,10 +10,7 @@ from sqlalchemy import JSON, DateTime, Dialect, MetaData, TypeDecorator
 from sqlalchemy import Enum as SQLEnum
 from sqlalchemy.orm import DeclarativeBase
 
-
-def now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(UTC)
+from farm.database.clock import now as now
 
 
 class UTCTime(TypeDecorator[datetime]):

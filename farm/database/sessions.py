@@ -10,15 +10,34 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import CursorResult, Engine, Executable, Row, create_engine, event, func, select, text
+from sqlalchemy import (
+    URL,
+    CursorResult,
+    Engine,
+    Executable,
+    Row,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from farm.database import clock
 from farm.errors import NoFarm
 from farm.settings import lock_folder, settings
 
 BUSY_MILLISECONDS = 5000  # a SQLite writer waits this long for another
+CONNECT_SECONDS = 5  # for PostgreSQL's answer to a new connection
+# A peer that answers nothing for so long is taken for gone, by either side. TCP alone takes a quarter of
+# an hour where something was sent, two hours where nothing was, and what a vanished worker has locked
+# stays locked meanwhile.
+SILENCE_SECONDS = 15
+PROBE_SECONDS = 5  # of silence, after which the peer is asked whether it is still there
+LOCKED_SECONDS = 120  # that a transaction may rest, as that of a stopped process; ours end far sooner
 
 
 @lru_cache
@@ -26,7 +45,7 @@ def engine() -> Engine:
     """Return this process's engine, made at first use, so that a child process makes its own."""
     url = make_url(settings().database_url)
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        return _connect_postgres(url, pool_pre_ping=True)
     if url.database:
         with suppress(OSError):  # SQLite tells what is wrong
             settings().make_home()
@@ -35,6 +54,44 @@ def engine() -> Engine:
     event.listen(made, "connect", _prepare_sqlite)
     event.listen(made, "begin", _begin_immediate)
     return made
+
+
+def _connect_postgres(url: URL, **options: Any) -> Engine:
+    """Return an engine whose connections end, on both sides, when the other host is silent. What the
+    URL itself sets, it sets otherwise."""
+    silence = {
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": PROBE_SECONDS,
+        "keepalives_interval": PROBE_SECONDS,
+        "keepalives_count": SILENCE_SECONDS // PROBE_SECONDS - 1,
+        "tcp_user_timeout": 1000 * SILENCE_SECONDS,
+    }
+    given = {name: value for name, value in silence.items() if name not in url.query}
+    made = create_engine(url, connect_args=given, **options)
+    event.listen(made, "connect", _prepare_postgres)
+    return made
+
+
+def _prepare_postgres(connection: Any, _record: Any) -> None:
+    """Have the server watch this connection, too, as it holds the locks of a host that is gone; take its
+    time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SET tcp_keepalives_idle = {PROBE_SECONDS};"
+            f"SET tcp_keepalives_interval = {PROBE_SECONDS};"
+            f"SET tcp_keepalives_count = {SILENCE_SECONDS // PROBE_SECONDS - 1};"
+            f"SET tcp_user_timeout = '{SILENCE_SECONDS}s';"
+            f"SET idle_in_transaction_session_timeout = '{LOCKED_SECONDS}s'"
+        )
+        began = clock.read_steady()
+        cursor.execute("SELECT clock_timestamp()")
+        clock.set_clock(cursor.fetchone()[0], (began + clock.read_steady()) / 2)
+    connection.commit()
+
+
+def is_on_one_machine() -> bool:
+    """Check whether the database is a file, so that all processes of the farm are on its machine."""
+    return make_url(settings().database_url).get_backend_name() == "sqlite"
 
 
 def check_exists() -> None:
@@ -59,6 +116,7 @@ def close() -> None:
             each.dispose()
     for cached in (_make_autocommit, engine):
         cached.cache_clear()
+    clock.reset()
 
 
 def redact_url() -> str:
@@ -164,7 +222,7 @@ def _make_autocommit(whole: Engine) -> Engine:
     own, not tested before each use and not reset after it: one round trip instead of three."""
     if whole.dialect.name == "sqlite":
         return whole.execution_options(transactions=False)
-    return create_engine(whole.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+    return _connect_postgres(whole.url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
 
 @contextmanager
@@ -189,5 +247,7 @@ def read_clock(session: Session) -> datetime:
     """
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)
+    began = clock.read_steady()
     moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+    clock.set_clock(moment, (began + clock.read_steady()) / 2)
     return moment.astimezone(UTC)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from farm.database.fleet import FarmValue
-from farm.database.sessions import read_clock
+from farm.database.sessions import execute_count, read_clock
 
 
 def read(session: Session, name: str) -> str | None:
@@ -27,6 +29,20 @@ def keep_first(session: Session, name: str, value: str) -> str:
     row = {"name": name, "value": value, "changed_at": read_clock(session)}
     session.execute(_insert(session).values(row).on_conflict_do_nothing(index_elements=["name"]))
     return session.scalars(select(FarmValue.value).where(FarmValue.name == name)).one()
+
+
+def claim_turn(session: Session, name: str, every: timedelta) -> bool:
+    """Book a task that one process does for all; False: one began it less than `every` ago."""
+    moment = read_clock(session)
+    new = _insert(session).values(name=name, value="", changed_at=moment)
+    new = new.on_conflict_do_nothing(index_elements=["name"])
+    if session.scalar(new.returning(FarmValue.name)) is not None:
+        return True
+    due = (FarmValue.changed_at <= moment - every) | (
+        FarmValue.changed_at > moment + every  # the clock was set back since
+    )
+    turn = update(FarmValue).where(FarmValue.name == name, due).values(changed_at=moment)
+    return bool(execute_count(session, turn))
 
 
 def remove(session: Session, name: str) -> None:

@@ -173,6 +173,16 @@ def take(session: Session, job_id: str, worker: str) -> Claim | None:
     return Claim(job, AttemptRef(job_id, job.attempt))
 
 
+def find_claim(session: Session, worker: str) -> Claim | None:
+    """Return the newest claim of this worker that still holds; None: it has none."""
+    newest = select(Attempt).join(Job, Job.id == Attempt.job_id)
+    mine = (Attempt.worker == worker, Attempt.number == Job.attempt, Job.state.in_(HELD))
+    attempt = session.scalar(newest.where(*mine).order_by(Attempt.id.desc()).limit(1))
+    if attempt is None:
+        return None
+    return Claim(get(session, attempt.job_id), AttemptRef(attempt.job_id, attempt.number))
+
+
 _BLANK: dict[str, Any] = {
     "eta_seconds": None,
     "eta_spread_seconds": None,

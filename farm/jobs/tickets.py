@@ -21,6 +21,7 @@ from farm.settings import settings
 
 TASK = "workers.render_next"
 BROKER_TIMEOUT_SECONDS = 3
+SILENCE_SECONDS = 5  # of Redis, after which whoever waits for tickets connects anew
 VISIBILITY_SECONDS = 24 * 3600  # irrelevant to correctness: a redelivered ticket finds no row
 
 log = structlog.get_logger()
@@ -50,6 +51,8 @@ def celery() -> Celery:
             "visibility_timeout": VISIBILITY_SECONDS,
             "socket_timeout": BROKER_TIMEOUT_SECONDS,
             "socket_connect_timeout": BROKER_TIMEOUT_SECONDS,
+            "socket_keepalive": True,
+            "health_check_interval": SILENCE_SECONDS,
             "global_keyprefix": queue_keys.PREFIX,
             "max_retries": 0,  # of sending a ticket: the janitor tries again, a person need not wait
         },
@@ -130,13 +133,16 @@ def mark_ticket_sent(session: Session, job_id: str) -> None:
 
 def collect_due_tickets(session: Session, after_seconds: float) -> list[WorkClass]:
     """Return one class for each waiting job that had no ticket for `after_seconds`; marks them sent."""
-    moment = read_clock(session)
+    moment, patience = read_clock(session), timedelta(seconds=after_seconds)
     due = select(Job.id, Job.work_class).where(
         Job.state == State.QUEUED,
         Job.ticket_at.is_(None)
-        | (Job.ticket_at < moment - timedelta(seconds=after_seconds))
-        | (Job.ticket_at > moment),  # the clock was set back since
+        | (Job.ticket_at < moment - patience)
+        | (Job.ticket_at > moment + patience),  # the clock was set back since
     )
+    due = due.with_for_update(
+        skip_locked=True
+    )  # those that another janitor marks at this moment are its
     found = session.execute(due).all()
     if found:
         session.execute(

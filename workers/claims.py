@@ -1,0 +1,39 @@
+"""Claims of jobs by this worker, also over a network that loses answers."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from farm.database.models import State
+from farm.jobs import claims, states
+from farm.jobs.claims import Taker
+from farm.jobs.states import Claim
+from workers import retries
+from workers.interrupts import Interrupted, stopping
+
+
+def claim_next(taker: Taker) -> Claim | None:
+    """Claim the best waiting job that this worker can take; None: none waits. Retried while the database
+    is away, so that its ticket is not lost.
+
+    A claim that was committed although no answer came is found again: nobody else would render that job
+    until its lease lapses.
+
+    Raises:
+        Interrupted: this process shall end meanwhile.
+        OperationalError, InterfaceError: the database was away for too long.
+    """
+    tries = 0
+
+    def claim(session: Session) -> Claim | None:
+        nonlocal tries
+        tries += 1
+        known = states.find_claim(session, taker.name) if tries > 1 else None
+        return known or claims.claim(session, taker)
+
+    return retries.write(claim, _check_not_stopped)
+
+
+def _check_not_stopped() -> None:
+    if stopping.is_set():
+        raise Interrupted(State.QUEUED)
