@@ -28,6 +28,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 MAX_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
 A_WEEK = 7 * 24 * 3600  # s
+MAX_KEEP_DAYS = 100_000
+MAX_KEEP_GB = 1_000_000
 MIN_SECRET = 16  # characters of a secret that signs
 HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # in lower case
 POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?")
@@ -169,7 +171,7 @@ class Settings(BaseSettings):
     keep_days: float = Field(
         default=0,
         ge=0,
-        le=100_000,
+        le=MAX_KEEP_DAYS,
         allow_inf_nan=False,
         validation_alias="FARM_KEEP_DAYS",
         description="Days after which ended jobs are deleted with their pictures; 0: never.",
@@ -177,7 +179,7 @@ class Settings(BaseSettings):
     keep_gb: float = Field(
         default=0,
         ge=0,
-        le=1_000_000,
+        le=MAX_KEEP_GB,
         allow_inf_nan=False,
         validation_alias="FARM_KEEP_GB",
         description="What the pictures of all jobs may take, GB; beyond it the oldest ended jobs are "

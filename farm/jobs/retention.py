@@ -94,10 +94,10 @@ class Plan:
 
 
 def describe_rules(rules: Rules) -> str:
-    """Return for a person what is kept, such as `30 days after it ended, and 100 GB of pictures`."""
-    days = f"{rules.days:g} day{'' if rules.days == 1 else 's'} after a job ended" if rules.days else ""
-    size = f"{format_bytes(rules.size_bytes)} of pictures" if rules.size_bytes else ""
-    return ", and at most ".join(part for part in (days, size) if part) or "everything"
+    """Return for a person what is kept, such as `pictures for 30 days, 100 GB at most`."""
+    days = f" for {rules.days:g} day{'' if rules.days == 1 else 's'}" if rules.days else ""
+    size = f", {format_bytes(rules.size_bytes)} at most" if rules.size_bytes else ""
+    return f"pictures{days}{size}" if days or size else "everything"
 
 
 def describe_plan(found: Plan) -> str:

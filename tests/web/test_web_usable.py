@@ -221,6 +221,8 @@ PAGES: dict[str, dict[str, Callable[[Page, Farm], object]]] = {
         "jobs about to be deleted": about_to_delete,
         "gallery": at("/gallery"),
         "workers": at("/workers"),
+        "storage": at("/operators/storage?keep_days=0.000001"),
+        "storage, wrong limit": at("/operators/storage?keep_days=-1"),
         "API": api_opened,
         "not found": at(f"/jobs/{'0' * 32}"),
         "bad request": forged,

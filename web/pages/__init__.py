@@ -20,3 +20,4 @@ from web.pages import (  # noqa: E402, F401
     webhooks,
     workers,
 )
+from web.pages.operators import storage  # noqa: E402, F401

@@ -1,0 +1,1 @@
+"""Pages for operators: how the farm stands, and what they do about it."""
