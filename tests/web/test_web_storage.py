@@ -52,7 +52,7 @@ def jobs(make_job: MakeJob) -> dict[str, Job]:
     with sessions.write_session() as session:
         session.execute(update(Upload).values(size_bytes=1000))
         session.add(Upload(sha256="f" * 64, width=9, height=9, size_bytes=GB))
-        ratings.rate(session, made["old"].id, "me", 5)
+        ratings.rate(session, made["old"].id, ratings.Rater.from_name("me"), 5)
     return made
 
 
