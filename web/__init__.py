@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from apiflask import APIFlask
+from flask import Flask, request
+from flask.sessions import SecureCookieSessionInterface
 from flask_bootstrap import Bootstrap5
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.routing import BaseConverter
@@ -28,6 +30,13 @@ class _JobId(BaseConverter):
     regex = "[0-9a-f]{32}"
 
 
+class _SessionsBelowPath(SecureCookieSessionInterface):
+    """Sessions whose cookie goes to this farm alone, and not to what else is on its host."""
+
+    def get_cookie_path(self, app: Flask) -> str:
+        return request.script_root or "/"
+
+
 def create_app() -> APIFlask:
     """Build an application with the settings of the environment."""
     log.configure()
@@ -36,6 +45,7 @@ def create_app() -> APIFlask:
     )
     app.config.update(_list_settings())
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.session_interface = _SessionsBelowPath()
     app.url_map.converters["job_id"] = _JobId
     Bootstrap5(app)
     for part in (bodies, authentication, rate_limits):  # before anything reads what was sent

@@ -15,10 +15,14 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser, Page, expect
 
 from benchmarks.testbed.processes import FARM, answers, free_port, sample_files, wait_for
+from farm.database import sessions
+from farm.jobs import states
+from farm.people import tokens
 from tests.conftest import fresh_settings, once
-from tests.web.conftest import farm_in
+from tests.web.conftest import farm_in, finish, paint
 from web import create_app
 
 FILES = Path(__file__).parents[2] / "docs" / "proxies"
@@ -198,12 +202,18 @@ def running(*command: str, **environment: str) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def web_part(tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """The port of a web part that knows of its proxies what they send, and no address of its own."""
+    with serving_behind_proxies(tmp_path_factory.mktemp("farm"), tables) as port:
+        yield port
+
+
+@contextmanager
+def serving_behind_proxies(folder: Path, tables: Path, **environment: str) -> Iterator[int]:
+    """A web part of its own that believes one proxy; this process finds its farm, too."""
     port = free_port()
+    environment |= {"PORT": str(port), "FARM_PROXIES": "1", "REDIS_URL": "", "FARM_PUBLIC_URL": ""}
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        stack.enter_context(farm_in(tmp_path_factory.mktemp("farm"), tables, patch))
-        stack.enter_context(
-            running(*FARM, "web", PORT=str(port), FARM_PROXIES="1", REDIS_URL="", FARM_PUBLIC_URL="")
-        )
+        stack.enter_context(farm_in(folder, tables, patch))
+        stack.enter_context(running(*FARM, "web", **environment))
         wait_for(lambda: answers(f"http://127.0.0.1:{port}"), pause=0.05)
         yield port
 
@@ -236,6 +246,13 @@ def write_nginx_configuration(name: str, folder: Path, port: int, farm: int) -> 
     path = folder / "nginx.conf"
     path.write_text(f"{around}http {{\naccess_log off;\n{folders}{text}}}\n")
     return path
+
+
+@contextmanager
+def serving_through(nginx: str, configuration: Path) -> Iterator[None]:
+    folder = str(configuration.parent)
+    with running(nginx, "-e", "stderr", "-p", folder, "-c", str(configuration)):
+        yield
 
 
 def walk_through(url: str) -> None:
@@ -294,8 +311,104 @@ def test_the_farm_is_used_through_the_documented_nginx(
 ) -> None:
     port = free_port()
     configuration = write_nginx_configuration(name, tmp_path, port, web_part)
-    with running(nginx, "-e", "stderr", "-p", str(tmp_path), "-c", str(configuration)):
+    with serving_through(nginx, configuration):
         walk_through(f"https://localhost:{port}{path}")
+
+
+@pytest.mark.processes
+def test_a_browser_below_a_path_never_asks_for_anything_outside(
+    nginx: str, tables: Path, tmp_path: Path, browser: Browser
+) -> None:
+    # Given a farm that asks for tokens, below a path of nginx's, and a browser
+    port = free_port()
+    root = f"https://localhost:{port}/farm/"
+    with ExitStack() as stack:
+        home = tmp_path / "home"
+        farm = stack.enter_context(serving_behind_proxies(home, tables, FARM_REQUIRE_TOKEN="1"))
+        with sessions.write_session() as session:
+            token = tokens.create(session, "Ada")
+        configuration = write_nginx_configuration("nginx-path.conf", tmp_path, port, farm)
+        stack.enter_context(serving_through(nginx, configuration))
+        client = stack.enter_context(httpx.Client(verify=False))
+        wait_for(lambda: reach(client, root))
+        context = stack.enter_context(browser.new_context(ignore_https_errors=True))
+        asked: list[str] = []
+        wrong: list[str] = []
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("response", lambda answer: wrong.append(answer.url) if answer.status >= 400 else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        # When a person goes through all of it
+        walk_in_a_browser(page, root, token)
+        # Then whatever the pages asked for lies below the path, and was there; so does the cookie
+        assert [url for url in asked if not url.startswith((root, "data:", "blob:"))] == []
+        assert wrong == [f"{root}nowhere"]
+        assert {cookie["path"] for cookie in context.cookies()} == {"/farm"}
+
+
+def walk_in_a_browser(page: Page, root: str, token: str) -> None:
+    # A list, which asks for a token first
+    page.goto(f"{root}jobs?view=table")
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{root}jobs?view=table")
+    # The form, with an estimate
+    page.get_by_role("link", name="New", exact=True).click()
+    page.wait_for_load_state("networkidle")
+    page.locator("input[name=content_pick][value=mountain_lake]").check(force=True)
+    page.locator("input[name=style_pick][value=brushwork]").check(force=True)
+    page.locator("[name=size]").first.fill("96")
+    page.get_by_role("button", name="Paint it").click()
+    page.wait_for_url(f"{root}jobs/*")
+    # The live page, until it is done
+    with sessions.read_session() as session:
+        job = states.get(session, page.url.rpartition("/")[2])
+    attempt = paint(job)
+    expect(page.locator("img[src*='/preview']").first).to_be_visible()
+    finish(attempt)
+    expect(page.get_by_role("slider").first).to_be_visible()
+    # Its files, and the picture in the whole window
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download PNG").click()
+    assert download.value.path().stat().st_size
+    page.get_by_role("radio", name="4 stars").check(force=True)
+    expect(page.get_by_text("This picture: 4.0 of 5")).to_be_visible()
+    page.get_by_role("link", name="View full size").click()
+    page.get_by_role("button", name="Zoom in").click()
+    page.locator("body").press("Escape")
+    expect(page).to_have_url(f"{root}jobs/{job.id}#rating")
+    page.get_by_role("link", name="Again, with changes").click()
+    page.wait_for_load_state("networkidle")
+    # An exploration
+    page.get_by_role("button", name="Explore").click()
+    page.wait_for_url(f"{root}explore/*")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    page.get_by_role("link", name="Earlier explorations").click()
+    # The gallery, lists and a bulk action
+    page.get_by_role("link", name="Gallery").click()
+    page.get_by_role("searchbox").fill("no such name")
+    page.get_by_role("searchbox").press("Enter")
+    page.get_by_role("link", name="See all pictures").click()
+    page.locator(".wall a").click()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("link", name="Go back").click()
+    expect(page).to_have_url(f"{root}jobs/{job.id}")
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    page.get_by_role("link", name="Table").click()
+    page.get_by_role("link", name="Name", exact=True).click()
+    page.get_by_role("checkbox", name="Select").first.check()
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete “Mountain lake”").click()
+    expect(page.get_by_role("status").first).to_have_text("1 deleted.")
+    # What stands in the foot, an error, and the way out
+    for name in ("Workers", "REST API"):
+        page.get_by_role("link", name=name).click()
+        page.wait_for_load_state("networkidle")
+    page.goto(f"{root}nowhere")
+    page.get_by_role("link", name="All pictures").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(f"{root}sign-in")
 
 
 @pytest.mark.processes
