@@ -28,13 +28,17 @@ from werkzeug.exceptions import ServiceUnavailable
 from farm.database import sessions
 from farm.database.models import Job
 from farm.errors import NotFound
+from farm.people import tokens
+from farm.people.visitors import ANYBODY, Visitor
 from farm.settings import settings
+from web.middleware.authentication import get_visitor
 
 LOOK_SECONDS = 0.5  # between two looks at the database
 HEARTBEAT_SECONDS = 15.0  # of silence, after which a comment is sent; so a client that left is noticed
 LONGEST_SECONDS = 300.0  # of one stream
 AWAY_SECONDS = 3.0  # between two tries while the database is away
 RETRY_MILLISECONDS = 1500  # after which a browser comes again
+TOKEN_LOOKS = 4  # at the database, of which one asks whether tokens are still good: every 2 s
 FULL = "The farm has as many live streams as it may have. Ask for the job itself now and then."
 RETRY_SECONDS = 5  # sent with it
 IDS_AT_ONCE = 500  # of one query
@@ -75,21 +79,33 @@ class _Shared:
         self.valid_until = 0.0
 
 
+@dataclass
+class _Waiting:
+    """A stream that waits."""
+
+    # Ids of its jobs.
+    jobs: frozenset[str]
+    # Who asked for it.
+    visitor: Visitor
+    # That token was revoked, or the role is another by now.
+    signed_out: bool = False
+
+
 class Watch:
     """Wakes whoever waits for a change of some jobs, and counts the streams."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._waiting: dict[threading.Event, frozenset[str]] = {}
+        self._waiting: dict[threading.Event, _Waiting] = {}
         self._versions: dict[str, int | None] = {}
         self._shared: dict[tuple[frozenset[str], str], _Shared] = {}  # by jobs and path prefix
         self._thread: threading.Thread | None = None
         self.stopped = threading.Event()
 
     @contextmanager
-    def watch(self, jobs: frozenset[str]) -> Iterator[threading.Event]:
-        """Yield an event that is set when one of these jobs changed.
+    def watch(self, jobs: frozenset[str], visitor: Visitor = ANYBODY) -> Iterator[threading.Event]:
+        """Yield an event that is set when one of these jobs changed, or the visitor was signed out.
 
         Raises:
             ServiceUnavailable: there are as many streams as there may be.
@@ -98,7 +114,7 @@ class Watch:
         with self._lock:
             if len(self._waiting) >= self._most or self.stopped.is_set():
                 raise ServiceUnavailable(FULL, retry_after=RETRY_SECONDS)
-            self._waiting[changed] = jobs
+            self._waiting[changed] = _Waiting(jobs, visitor)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._poll, name="live", daemon=True)
                 self._thread.start()
@@ -107,9 +123,14 @@ class Watch:
         finally:
             with self._lock:
                 del self._waiting[changed]
-                if jobs not in self._waiting.values():
+                if all(jobs != each.jobs for each in self._waiting.values()):
                     for key in [key for key in self._shared if key[0] == jobs]:
                         del self._shared[key]
+
+    def is_signed_out(self, changed: threading.Event) -> bool:
+        """Check whether whoever waits by this event may no longer see what it shows."""
+        with self._lock:
+            return self._waiting[changed].signed_out
 
     def read(self, jobs: frozenset[str], take: Callable[[], Snapshot], prefix: str = "") -> Snapshot:
         """Return a snapshot of these jobs, taken once for all streams that watch them.
@@ -140,14 +161,18 @@ class Watch:
 
     def _poll(self) -> None:
         """Look for changes while somebody waits."""
+        looks = 0
         while not self.stopped.wait(LOOK_SECONDS):
             with self._lock:
                 if not self._waiting:
                     self._thread, self._versions = None, {}
                     return
-                watched = sorted(frozenset().union(*self._waiting.values()))
+                watched = sorted(frozenset().union(*(each.jobs for each in self._waiting.values())))
+            looks += 1
             try:
                 self._wake_changed(watched)
+                if looks % TOKEN_LOOKS == 0:
+                    self._wake_signed_out()
             except Exception:  # such as a database that is away; the next look finds it
                 log.exception("live streams: a look failed")
 
@@ -166,8 +191,22 @@ class Watch:
             for (jobs, _prefix), shared in self._shared.items():
                 if jobs & changed:
                     shared.invalidate()
-            for event, jobs in self._waiting.items():
-                if jobs & changed:
+            for event, waiting in self._waiting.items():
+                if waiting.jobs & changed:
+                    event.set()
+
+    def _wake_signed_out(self) -> None:
+        with self._lock:
+            shown = {each.visitor.token_sha256 for each in self._waiting.values()} - {None}
+        if not shown:
+            return
+        with sessions.read_session() as session:
+            roles = tokens.find_roles(session, [each for each in shown if each])
+        with self._lock:
+            for event, waiting in self._waiting.items():
+                sha256 = waiting.visitor.token_sha256
+                if sha256 in shown and roles.get(sha256 or "") is not waiting.visitor.role:
+                    waiting.signed_out = True
                     event.set()
 
 
@@ -210,7 +249,8 @@ def _send(
 ) -> Response:
     watch: Watch = current_app.extensions["live"]
     sent = request.headers.get("Last-Event-ID")
-    events = _write_events(watch, frozenset(job_ids), take, write, sent, request.script_root)
+    jobs, visitor = frozenset(job_ids), get_visitor()
+    events = _write_events(watch, jobs, visitor, take, write, sent, request.script_root)
     first = next(events)  # so that a refusal is one, and not a stream that breaks off
     response = Response(stream_with_context(chain([first], events)), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-cache, no-transform"
@@ -222,17 +262,21 @@ def _send(
 def _write_events(
     watch: Watch,
     jobs: frozenset[str],
+    visitor: Visitor,
     take: Callable[[], Snapshot],
     write: Callable[[Snapshot], str],
     sent: str | None,
     prefix: str,
 ) -> Generator[str]:
     until = time.monotonic() + LONGEST_SECONDS
-    with watch.watch(jobs) as changed:
+    with watch.watch(jobs, visitor) as changed:
         yield f"retry: {RETRY_MILLISECONDS}\n\n"
         silent_since = time.monotonic()
         while time.monotonic() < until and not watch.stopped.is_set():
             changed.clear()
+            if watch.is_signed_out(changed):
+                yield ": signed out\n\n"
+                return
             try:
                 found = watch.read(jobs, take, prefix)
             except NotFound:

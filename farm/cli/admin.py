@@ -11,7 +11,7 @@ from farm.cli.root import main
 from farm.cli.screen import console, output
 from farm.database import schema, sessions, shared_secrets
 from farm.errors import NoFarm
-from farm.people import tokens
+from farm.people import accounts, tokens
 from farm.recipe.recipe import AUTOMATIC, Features, list_values
 from farm.settings import settings
 
@@ -95,10 +95,13 @@ def token() -> None:
 
 @token.command("create")
 @click.argument("name")
-def create_token(name: str) -> None:
-    """Create a token for NAME, a person or a program. It is printed now, and kept nowhere."""
+@click.option("--person", help="Whose it is, of `farm people`.  [default: the account NAME]")
+def create_token(name: str, person: str | None) -> None:
+    """Create a token called NAME. It is printed now, and kept nowhere. Without --person it is that of
+    the account NAME, which is made an operator's if there is none."""
     with sessions.write_session() as session:
-        token = tokens.create(session, name)
+        owner = accounts.get(session, person) if person else None
+        token = tokens.create(session, name, owner)
     click.echo(token)
     if not settings().require_token:
         console.print(
@@ -111,10 +114,11 @@ def list_tokens() -> None:
     """List the tokens by name, and when each was used last."""
     with sessions.read_session() as session:
         found = tokens.list_all(session)
-    table = Table("name", "made", "last used", box=None)
+        names = {each.id: each.name for each in accounts.list_all(session)}
+    table = Table("name", "person", "made", "last used", box=None)
     for each in found:
         used = f"{each.used_at:%Y-%m-%d %H:%M}" if each.used_at else "never"
-        table.add_row(each.name, f"{each.created_at:%Y-%m-%d %H:%M}", used)
+        table.add_row(each.name, names[each.person_id], f"{each.created_at:%Y-%m-%d %H:%M}", used)
     output.print(table if found else "Nobody has a token.")
 
 

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from farm import log
 from farm.cli.root import main
 from farm.database import schema, sessions
 from farm.fleet import registry
@@ -23,9 +24,15 @@ def start_farm() -> None:
 
 
 @main.command("web")
-def serve_web() -> None:
+@click.option("--link/--no-link", default=True, help="Print a sign-in link while nobody has a token.")
+def serve_web(link: bool) -> None:
     """Run the web part alone, in this process."""
+    from farm.cli.supervisor import report_first_link
+
     schema.check_version()
+    if link:
+        log.configure()
+        report_first_link(settings())
     _replace_process("gunicorn", "--config", "python:web.server", "web:create_app()")
 
 

@@ -12,6 +12,7 @@ from farm.errors import FarmError
 AUDIENCES = (
     "admin",
     "operators",
+    "people",
     "processes",
     "remote",
     "render",

@@ -33,6 +33,7 @@ from farm.cli.screen import Screen
 from farm.database import sessions
 from farm.database.setup import install
 from farm.jobs import states
+from farm.people import sign_in
 from farm.prctl import end_with_parent
 from farm.recipe.recipe import AUTOMATIC
 from farm.settings import Settings, is_loopback, settings
@@ -183,7 +184,7 @@ def build_children(config: Settings) -> list[Child]:
         command = [*farm, "worker"]
         children.append(Child(f"worker {device.name}", device.name, command, environment, grace=60.0))
     children.append(Child("janitor", "", [*farm, "janitor"]))
-    children.append(Child("web", build_url(config), [*farm, "web"]))
+    children.append(Child("web", build_url(config), [*farm, "web", "--no-link"]))
     return children
 
 
@@ -337,10 +338,17 @@ def _print_summary(config: Settings, children: list[Child]) -> None:
     if config.log_format == "console":
         console.print(_build_summary(config, children))
     if not is_loopback(config.host) and not config.require_token:
-        _report(
-            "Whoever reaches this machine can use the farm. FARM_REQUIRE_TOKEN=1 asks a token.", "yellow"
-        )
+        _report("Whoever reaches this machine can use the farm: FARM_REQUIRE_TOKEN=0 is set.", "yellow")
+    report_first_link(config)
     _report(f"The farm is at {build_url(config)}   Ctrl-C stops it.", "bold green")
+
+
+def report_first_link(config: Settings) -> None:
+    """Report a link that signs the operator in, while the farm asks for tokens and nobody has one."""
+    secret = sign_in.make_first_link() if config.require_token else None
+    if secret:
+        url = sign_in.build_url(config.public_url or build_url(config), secret)
+        _report(f"The operator signs in once, within a day, by {url}", "bold green")
 
 
 def _build_summary(config: Settings, children: list[Child]) -> Table:

@@ -13,6 +13,7 @@ from farm.database.models import Job
 from farm.database.names import has_visible
 from farm.database.people import NAME_LENGTH, Person, Role, Share
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
+from farm.people import audit
 
 LAST_OPERATOR = "{} is the last operator; make another person one first."
 
@@ -29,8 +30,11 @@ def check_name(name: str) -> str:
     return name
 
 
-def add(session: Session, name: str, role: Role = Role.USER) -> Person:
+def add(session: Session, name: str, role: Role = Role.USER, *, by: str) -> Person:
     """Add an account.
+
+    Args:
+        by: name of who does it, for the audit.
 
     Raises:
         InvalidInput: the name cannot be one, or is taken.
@@ -42,6 +46,7 @@ def add(session: Session, name: str, role: Role = Role.USER) -> Person:
             session.flush()
     except IntegrityError:
         raise InvalidInput(Problem("name", f"{person.name!r} has an account already")) from None
+    audit.record(session, by, "add person", person.name, role.value)
     return person
 
 
@@ -62,7 +67,7 @@ def get(session: Session, name: str) -> Person:
     return person
 
 
-def change_role(session: Session, name: str, role: Role) -> Person:
+def change_role(session: Session, name: str, role: Role, *, by: str) -> Person:
     """Give a person another role, which holds from their next request on.
 
     Raises:
@@ -72,10 +77,11 @@ def change_role(session: Session, name: str, role: Role) -> Person:
     if role is Role.USER:
         _check_not_last_operator(session, person)
     person.role = role
+    audit.record(session, by, "change role", person.name, role.value)
     return person
 
 
-def remove(session: Session, name: str) -> None:
+def remove(session: Session, name: str, *, by: str) -> None:
     """Remove an account with its tokens. Its jobs go on and are nobody's: operators see them.
 
     Raises:
@@ -88,6 +94,7 @@ def remove(session: Session, name: str) -> None:
     sessions.execute_count(session, theirs.values(idempotency_owner=None))
     sessions.execute_count(session, delete(Share).where(Share.owner_id == person.id))
     sessions.execute_count(session, delete(Person).where(Person.id == person.id))
+    audit.record(session, by, "remove person", person.name)
 
 
 def key_owner(person_id: int) -> str:

@@ -7,7 +7,7 @@ has none. The running quota is no reason to refuse: jobs wait for it (`farm/jobs
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, time, timedelta
 
 from sqlalchemy import func, select
@@ -17,6 +17,7 @@ from farm.database.models import HELD, Job, State, Upload
 from farm.database.people import Person, Token, UploadOwner
 from farm.database.sessions import read_clock
 from farm.errors import InvalidInput, Problem, QuotaReached, QuotaTooSmall, SignedOut
+from farm.people import accounts, audit
 from farm.people.visitors import Visitor
 from farm.settings import settings
 
@@ -222,25 +223,42 @@ def _count_new_bytes(session: Session, person: Person, asked: Request) -> int:
     return sum(sent[sha256] for sha256 in sent.keys() - set(session.scalars(known)))
 
 
-def change_limits(
-    person: Person,
-    *,
-    running: int | None,
-    waiting: int | None,
-    megapixels_a_day: float | None,
-    storage_gb: float | None,
-) -> None:
-    """Set a person's limits; None: the farm's holds, 0: none does.
+@dataclass(frozen=True)
+class Limits:
+    """An account's own limits; None: the farm's holds, 0: none does."""
+
+    # Jobs at once.
+    running: int | None = None
+    # Jobs.
+    waiting: int | None = None
+    # Megapixels of results.
+    megapixels_a_day: float | None = None
+    # GB of files and uploads.
+    storage_gb: float | None = None
+
+    @classmethod
+    def from_row(cls, person: Person) -> Limits:
+        """Return a person's limits."""
+        stored = person.max_stored_bytes
+        return cls(
+            person.max_running,
+            person.max_waiting,
+            person.max_megapixels_a_day,
+            None if stored is None else stored / GIGABYTE,
+        )
+
+
+def change_limits(session: Session, name: str, limits: Limits, *, by: str) -> Person:
+    """Set a person's own limits.
+
+    Args:
+        by: name of who does it, for the audit.
 
     Raises:
-        InvalidInput: names each that is no limit.
+        NotFound: there is no such person. InvalidInput: names each that is no limit.
     """
-    given = {
-        "running": running,
-        "waiting": waiting,
-        "megapixels_a_day": megapixels_a_day,
-        "storage_gb": storage_gb,
-    }
+    person = accounts.get(session, name)
+    given = asdict(limits)
     wrong = [
         Problem(name, f"must be 0 (no limit) to {HIGHEST}")
         for name, value in given.items()
@@ -249,6 +267,9 @@ def change_limits(
     ]
     if wrong:
         raise InvalidInput(*wrong)
-    person.max_running, person.max_waiting = running, waiting
-    person.max_megapixels_a_day = megapixels_a_day
-    person.max_stored_bytes = None if storage_gb is None else math.ceil(storage_gb * GIGABYTE)
+    person.max_running, person.max_waiting = limits.running, limits.waiting
+    person.max_megapixels_a_day, stored = limits.megapixels_a_day, limits.storage_gb
+    person.max_stored_bytes = None if stored is None else math.ceil(stored * GIGABYTE)
+    changed = ", ".join(f"{key} {value:g}" for key, value in given.items() if value is not None)
+    audit.record(session, by, "change quota", person.name, changed or "the farm's")
+    return person

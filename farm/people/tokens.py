@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.people import Person, Role, Token
+from farm.database.people import NAME_LENGTH, Person, Role, Token
 from farm.errors import InvalidInput, NotFound, Problem
 from farm.people.accounts import check_name
 
 PREFIX = "farm_"  # so that a token that got somewhere it should not be is known for what it is
 BYTES = 32
+MAX_OWN = 100  # tokens that a person makes
+OWN_PREFIX = 40  # characters of the person's name in the names of their own tokens
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -54,6 +56,57 @@ def _get_or_add_operator(session: Session, name: str) -> Person:
         session.add(person)
         session.flush()
     return person
+
+
+def create_own(session: Session, person: Person, label: str) -> tuple[str, str]:
+    """Create a token that a person asks for, and return its name, which tells whose it is, and its text.
+
+    Raises:
+        InvalidInput: the name cannot be one or is taken, or there are as many as one may have.
+    """
+    held = select(func.count()).select_from(Token).where(Token.person_id == person.id)
+    if (session.scalar(held) or 0) >= MAX_OWN:
+        raise InvalidInput(Problem("name", f"is one too many: you have {MAX_OWN} tokens; revoke some"))
+    prefix = build_own_name(person, "")
+    label = check_name(label)
+    if len(prefix + label) > NAME_LENGTH:
+        limit = NAME_LENGTH - len(prefix)
+        raise InvalidInput(Problem("name", f"has {len(label)} characters; the limit is {limit}"))
+    return prefix + label, create(session, prefix + label, person)
+
+
+def build_own_name(person: Person, label: str) -> str:
+    """Return the name of a token that a person made: no two people's meet."""
+    return f"{person.name[:OWN_PREFIX]}/{label}"
+
+
+def list_own(session: Session, person_id: int) -> Sequence[Token]:
+    """Return a person's tokens, newest first."""
+    theirs = select(Token).where(Token.person_id == person_id)
+    return session.scalars(theirs.order_by(Token.created_at.desc(), Token.name)).all()
+
+
+def revoke_own(session: Session, person_id: int, name: str) -> None:
+    """Delete a person's token of this name; sessions that it opened end at once.
+
+    Raises:
+        NotFound: they have none of this name.
+    """
+    mine = delete(Token).where(Token.name == name, Token.person_id == person_id)
+    if not sessions.execute_count(session, mine):
+        raise NotFound(f"You have no token called {name!r}.")
+
+
+def revoke_by_digest(session: Session, sha256: str) -> None:
+    """Delete the token with this digest, if there is one."""
+    sessions.execute_count(session, delete(Token).where(Token.sha256 == sha256))
+
+
+def find_roles(session: Session, digests: Collection[str]) -> dict[str, Role]:
+    """Return the roles of the people whose tokens have these digests; revoked ones are left out."""
+    query = select(Token.sha256, Person.role).join(Person, Person.id == Token.person_id)
+    rows = session.execute(query.where(Token.sha256.in_(digests)))
+    return dict(rows.tuples().all())
 
 
 def revoke(session: Session, name: str) -> None:

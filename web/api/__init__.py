@@ -18,4 +18,15 @@ def _same_site_only() -> None:
     refuse_other_sites(request)
 
 
-from web.api import bulk, estimates, explorations, history, jobs, ratings, storage, webhooks, workers  # noqa: E402, F401
+from web.api import (  # noqa: E402, F401
+    bulk,
+    estimates,
+    explorations,
+    history,
+    jobs,
+    people,
+    ratings,
+    storage,
+    webhooks,
+    workers,
+)

@@ -23,9 +23,10 @@ from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
 from farm.database import sessions
 from farm.database.people import Token
+from farm.errors import WrongState
 from farm.people import tokens, visitors
 from farm.people.visitors import ANYBODY, Visitor
-from farm.settings import settings
+from farm.settings import is_loopback, settings
 from web.middleware.headers import SAFE_METHODS, get_own_address
 
 OPEN = frozenset(
@@ -33,6 +34,7 @@ OPEN = frozenset(
 )
 SIGNED_IN = "token"  # in the session: the digest of the token, which may be revoked at any time
 BY_PROGRAM = "Send a token of this farm as `Authorization: Bearer ...`; its operator makes them."
+NO_ACCOUNTS = "This farm asks for no token, so nobody has an account to have tokens of."
 BY_PERSON = "Sign in first, in another tab if there is something on this one to keep; then try again."
 WRONG = "This token is not, or no longer, one of this farm's."
 WRONG_TOKENS = parse("20 per minute")  # of one address, that are looked at and logged
@@ -49,13 +51,17 @@ def init_app(app: Flask) -> None:
     """Ask for a token at every address of this application that is not open."""
     app.extensions["wrong_tokens"] = FixedWindowRateLimiter(MemoryStorage())
     if not settings().require_token:
+        if not is_loopback(settings().host):
+            log.warning("whoever reaches this machine can use the farm: FARM_REQUIRE_TOKEN=0 is set")
         return
     app.before_request(_admit)
     app.before_request(_hide_jobs_of_others)
     app.after_request(_keep_out_of_caches)
     with sessions.read_session() as reader:
         if not tokens.list_all(reader):
-            log.warning("a token is asked for and there is none yet: `farm token create NAME` makes one")
+            log.warning(
+                "a token is asked for and there is none yet: `farm people add NAME` prints a link"
+            )
 
 
 def identify_client() -> str:
@@ -68,6 +74,18 @@ def get_visitor() -> Visitor:
     """Return who asks; anybody, who may do everything, where the farm asks for no token."""
     visitor: Visitor = g.get("visitor", ANYBODY)
     return visitor
+
+
+def get_person_id() -> int:
+    """Return the account of whoever asks.
+
+    Raises:
+        WrongState: the farm asks for no token.
+    """
+    person_id = get_visitor().person_id
+    if person_id is None:
+        raise WrongState(NO_ACCOUNTS)
+    return person_id
 
 
 def require_operator(view: Callable[P, R]) -> Callable[P, R]:

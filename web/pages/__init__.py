@@ -17,6 +17,7 @@ from web.pages import (  # noqa: E402, F401
     new,
     reference,
     sign_in,
+    tokens,
     webhooks,
     workers,
 )

@@ -173,6 +173,7 @@ class Part {
     try {
       const headers = this.#tag ? { "If-None-Match": this.#tag } : {};
       const response = await fetch(this.#url, { headers, cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+      if (response.status === 401) location.reload(); // signed out elsewhere: the farm asks who it is
       if (!response.ok) return response.status === 304 || response.status === 404 ? response : null;
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
       if (!page.getElementById(this.#id)) return null; // somebody signed out

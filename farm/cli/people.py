@@ -1,0 +1,130 @@
+"""Commands for accounts: `farm people`."""
+
+from __future__ import annotations
+
+import click
+from rich.table import Table
+
+from farm.cli.root import main
+from farm.cli.screen import output
+from farm.database import schema, sessions
+from farm.database.people import Person, Role
+from farm.people import accounts, audit, quotas, sign_in
+from farm.people.quotas import GIGABYTE, Limits, Quota
+from farm.settings import settings
+
+ROLES = click.Choice([each.value for each in Role])
+LABELS = ("running", "waiting", "megapixels today", "GB")
+LIMIT = "NUMBER|farm"
+FARMS = "farm"  # in place of a limit: the farm's own holds
+
+
+def _read_count(text: str) -> int | str:
+    """Return the number, or FARMS as it is; ValueError where it is neither."""
+    return text if text == FARMS else int(text)
+
+
+def _read_amount(text: str) -> float | str:
+    """Return the same of a number with a point."""
+    return text if text == FARMS else float(text)
+
+
+@main.group()
+def people() -> None:
+    """Add, list and change the accounts of a farm that asks for tokens."""
+    schema.check_version()
+
+
+@people.command("add")
+@click.argument("name")
+@click.option("--role", type=ROLES, default=Role.USER.value, show_default=True)
+def add_person(name: str, role: str) -> None:
+    """Add an account for NAME, and print a link that signs them in once, within a day."""
+    with sessions.write_session() as session:
+        made = accounts.add(session, name, Role(role), by=audit.COMMAND_LINE)
+        secret = sign_in.make_link(session, made.name, audit.COMMAND_LINE)
+    click.echo(sign_in.build_url(_find_url(), secret))
+
+
+@people.command("list")
+def list_people() -> None:
+    """List the accounts, their roles, and what they use of their quotas."""
+    table = Table("name", "role", *LABELS, box=None)
+    with sessions.read_session() as session:
+        found = accounts.list_all(session)
+        for person in found:
+            table.add_row(person.name, person.role.value, *_describe_quotas(person))
+    output.print(table if found else "Nobody has an account.")
+
+
+def _describe_quotas(person: Person) -> list[str]:
+    with sessions.read_session() as session:
+        used = quotas.measure(session, person)
+    return [
+        _describe_quota(used.running),
+        _describe_quota(used.waiting),
+        _describe_quota(used.megapixels_a_day),
+        _describe_quota(used.stored_bytes, GIGABYTE),
+    ]
+
+
+def _describe_quota(quota: Quota, unit: int = 1) -> str:
+    """Return `3 of 10`, or `3` where there is no limit."""
+    used = f"{quota.used / unit:.3g}"
+    return used if quota.limit is None else f"{used} of {quota.limit / unit:.3g}"
+
+
+@people.command("role")
+@click.argument("name")
+@click.argument("role", type=ROLES)
+def change_role(name: str, role: str) -> None:
+    """Give NAME another ROLE."""
+    with sessions.write_session() as session:
+        accounts.change_role(session, name, Role(role), by=audit.COMMAND_LINE)
+    click.echo(f"{name}: {role}")
+
+
+@people.command("remove")
+@click.argument("name")
+def remove_person(name: str) -> None:
+    """Remove the account of NAME and its tokens; its jobs stay, and operators see them."""
+    with sessions.write_session() as session:
+        accounts.remove(session, name, by=audit.COMMAND_LINE)
+    click.echo("removed")
+
+
+@people.command("sign-in")
+@click.argument("name")
+def print_sign_in_link(name: str) -> None:
+    """Print a link that signs NAME in once, within a day."""
+    with sessions.write_session() as session:
+        secret = sign_in.make_link(session, name, audit.COMMAND_LINE)
+    click.echo(sign_in.build_url(_find_url(), secret))
+
+
+@people.command("quota")
+@click.argument("name")
+@click.option("--running", type=_read_count, metavar=LIMIT, help="Jobs that are rendered at once.")
+@click.option("--waiting", type=_read_count, metavar=LIMIT, help="Jobs that wait.")
+@click.option(
+    "--megapixels-a-day", type=_read_amount, metavar=LIMIT, help="Megapixels sent in a day (UTC)."
+)
+@click.option("--storage-gb", type=_read_amount, metavar=LIMIT, help="GB of pictures and uploads.")
+def change_quota(name: str, **given: int | float | str | None) -> None:
+    """Set limits of NAME's own; 0 is none, `farm` the farm's; without an option, show them."""
+    with sessions.write_session() as session:
+        person = accounts.get(session, name)
+        limits = vars(Limits.from_row(person)) | {
+            key: None if value == FARMS else value for key, value in given.items() if value is not None
+        }
+        if any(value is not None for value in given.values()):
+            quotas.change_limits(session, name, Limits(**limits), by=audit.COMMAND_LINE)
+    for label, text in zip(LABELS, _describe_quotas(person), strict=True):
+        click.echo(f"{label}: {text}")
+
+
+def _find_url() -> str:
+    """Return the address of the farm, as its web part would have it on this machine."""
+    from farm.cli.supervisor import build_url
+
+    return settings().public_url or build_url(settings())

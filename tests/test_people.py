@@ -1,0 +1,242 @@
+"""Accounts, sign-in links and quotas on both databases: from the operator's command to the row."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import select, update
+
+from farm.cli import main
+from farm.database import sessions
+from farm.database.models import Job, State, Upload, WorkClass
+from farm.database.people import AuditLine, Person, Role, SignInLink, Token, UploadOwner
+from farm.errors import FarmError, QuotaReached, QuotaTooSmall, SignedOut, WrongState
+from farm.jobs import actions
+from farm.people import accounts, quotas, sign_in, tokens
+from farm.people.quotas import Limits, Request
+from farm.people.visitors import ANYBODY, Visitor
+from tests.conftest import fresh_settings
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, env={"COLUMNS": "200"})
+
+
+def add(name: str, role: Role = Role.USER, **limits: float) -> Visitor:
+    """An account with limits of its own."""
+    with sessions.write_session() as session:
+        person = accounts.add(session, name, role, by="a test")
+        quotas.change_limits(session, name, Limits(**limits), by="a test")  # type: ignore[arg-type]
+        return Visitor(person.id, name, role)
+
+
+def add_job(owner: Visitor, state: State = State.QUEUED, stored_bytes: int | None = None) -> str:
+    with sessions.write_session() as session:
+        job = Job(name="a", state=state, work_class=WorkClass.PREVIEW, recipe={}, width=1, height=1)
+        job.owner_id, job.stored_bytes = owner.person_id, stored_bytes
+        session.add(job)
+        session.flush()
+        return job.id
+
+
+def take(visitor: Visitor, **asked: float) -> None:
+    with sessions.write_session() as session:
+        quotas.take(session, visitor, Request(**asked))  # type: ignore[arg-type]
+
+
+def test_accounts_are_added_listed_changed_and_removed_and_the_audit_tells_who_did_it() -> None:
+    assert "Nobody has an account" in run("people", "list").stdout
+    link = run("people", "add", "Ada").stdout
+    assert link.startswith("http://127.0.0.1:8000/sign-in?link=")
+    assert run("people", "add", "Olga", "--role", "operator").exit_code == 0
+    assert "has an account already" in run("people", "add", " Ada ").output
+    assert run("people", "role", "Ada", "operator").stdout == "Ada: operator\n"
+    assert run("people", "quota", "Ada", "--waiting", "3", "--storage-gb", "0.5").exit_code == 0
+    assert "waiting: 0 of 3\n" in run("people", "quota", "Ada").stdout
+    assert "waiting: 0\n" in run("people", "quota", "Ada", "--waiting", "farm").stdout
+    assert "0 of 0.5" in run("people", "list").stdout
+    for wrong in ("-1", "nan", "many"):
+        assert run("people", "quota", "Ada", "--megapixels-a-day", wrong).exit_code != 0
+    assert run("people", "remove", "Ada").stdout == "removed\n"
+    assert run("people", "remove", "Ada").output == "Error: Nobody called 'Ada' has an account.\n"
+    with sessions.read_session() as session:
+        lines = session.scalars(select(AuditLine).order_by(AuditLine.id)).all()
+    assert {line.person for line in lines} == {"command line"}
+    assert [line.action for line in lines][:2] == ["add person", "make sign-in link"]
+    assert lines[-1].action == "remove person"
+
+
+def test_the_last_operator_stays_one() -> None:
+    add("Ada")
+    add("Olga", Role.OPERATOR)
+    for refused in (("remove", "Olga"), ("role", "Olga", "user")):
+        assert "Olga is the last operator" in run("people", *refused).output
+    # And of two operators who remove each other at once one stays
+    add("Otto", Role.OPERATOR)
+    refusals: list[FarmError] = []
+    start = threading.Barrier(2)
+
+    def demote(name: str) -> None:
+        start.wait()
+        try:
+            with sessions.write_session() as session:
+                accounts.change_role(session, name, Role.USER, by="the other")
+        except WrongState as error:
+            refusals.append(error)
+
+    run_at_once([lambda: demote("Olga"), lambda: demote("Otto")])
+    assert len(refusals) == 1
+
+
+def run_at_once(actions: list[Callable[[], None]]) -> None:
+    threads = [threading.Thread(target=action) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_jobs_of_a_removed_person_are_nobodys_and_their_tokens_open_nothing() -> None:
+    ada = add("Ada")
+    job_id = add_job(ada)
+    with sessions.write_session() as session:
+        person = accounts.get(session, "Ada")
+        name, text = tokens.create_own(session, person, "laptop")
+        session.add(Upload(sha256="a" * 64, width=1, height=1, size_bytes=1))
+        session.flush()
+        session.add(UploadOwner(upload_sha256="a" * 64, person_id=person.id))
+        job = session.get_one(Job, job_id)
+        job.idempotency_owner, job.idempotency_key = f"person {person.id}", "order 7"
+    assert name == "Ada/laptop"
+    assert run("people", "remove", "Ada").exit_code == 0
+    with sessions.read_session() as session:
+        job = session.get_one(Job, job_id)
+        assert (job.owner_id, job.idempotency_owner) == (None, None)
+        assert tokens.find_by_digest(session, tokens.compute_digest(text)) is None
+        assert session.scalars(select(UploadOwner)).all() == []
+    assert not ada.may_see(None)
+    assert ANYBODY.may_see(None)
+
+
+def test_a_link_signs_in_once_and_ends() -> None:
+    add("Ada")
+    first, second = (run("people", "sign-in", "Ada").stdout.strip().partition("=")[2] for _ in range(2))
+    with sessions.read_session() as session:
+        digests = set(session.scalars(select(SignInLink.sha256)))
+        assert first not in digests
+    opened: list[str | None] = []
+    start = threading.Barrier(4)
+
+    def use() -> None:
+        start.wait()
+        with sessions.write_session() as session:
+            opened.append(sign_in.use_link(session, first))
+
+    run_at_once([use] * 4)
+    assert len([each for each in opened if each]) == 1
+    with sessions.write_session() as session:
+        session.execute(update(SignInLink).values(ends_at=SignInLink.ends_at))
+        link = session.scalars(select(SignInLink)).one()
+        link.ends_at -= timedelta(hours=25)
+        session.flush()
+        assert sign_in.use_link(session, second) is None
+        # The session that the first opened is a token of hers
+        assert [token.name.startswith("Ada/browser ") for token in session.scalars(select(Token))] == [
+            True
+        ]
+
+
+def test_the_first_start_makes_an_operator_and_a_link_until_somebody_has_a_token() -> None:
+    secret = sign_in.make_first_link()
+    assert secret
+    again = sign_in.make_first_link()
+    assert again
+    with sessions.write_session() as session:
+        person = session.scalars(select(Person)).one()
+        assert (person.name, person.role) == ("operator", Role.OPERATOR)
+        assert sign_in.use_link(session, secret)
+    assert sign_in.make_first_link() is None
+
+
+def test_two_submissions_at_once_never_pass_a_quota() -> None:
+    ada = add("Ada", waiting=3, megapixels_a_day=2.0)
+    outcomes: list[str] = []
+    start = threading.Barrier(6)
+
+    def submit() -> None:
+        start.wait()
+        try:
+            with sessions.write_session() as session:
+                quotas.take(session, ada, Request(jobs=1, megapixels=0.5))
+                job = Job(name="a", work_class=WorkClass.PREVIEW, recipe={}, width=1, height=1)
+                job.owner_id = ada.person_id
+                session.add(job)
+            outcomes.append("taken")
+        except QuotaReached as error:
+            outcomes.append(str(error))
+
+    run_at_once([submit] * 6)
+    assert outcomes.count("taken") == 3
+    refusals = [outcome for outcome in outcomes if outcome != "taken"]
+    assert all("quota of waiting jobs is 3, and 3 wait" in refusal for refusal in refusals)
+
+
+def test_each_quota_is_named_with_its_limit_and_when_it_frees(monkeypatch: pytest.MonkeyPatch) -> None:
+    ada = add("Ada", waiting=2, megapixels_a_day=1.0, storage_gb=0.001)
+    with pytest.raises(QuotaTooSmall, match=r"waiting jobs is 2, and this makes 3"):
+        take(ada, jobs=3)
+    with pytest.raises(QuotaTooSmall, match=r"1 megapixels a day, and this has 1.5"):
+        take(ada, megapixels=1.5)
+    take(ada, megapixels=0.75)
+    with pytest.raises(QuotaReached, match=r"0.25 are left and this has 0.5. .*00:00 UTC") as refused:
+        take(ada, megapixels=0.5)
+    assert 0 < (refused.value.retry_seconds or 0) <= 24 * 3600 + 1
+    # A new day is counted anew, whatever was deleted meanwhile
+    with sessions.write_session() as session:
+        person = accounts.get(session, "Ada")
+        assert person.counted_on
+        person.counted_on -= timedelta(days=1)
+    take(ada, megapixels=0.5)
+    # What is stored are jobs' files and uploads
+    add_job(ada, State.SUCCEEDED, stored_bytes=999_000)
+    with (
+        sessions.read_session() as session,
+        pytest.raises(QuotaTooSmall, match=r"0.001 GB.*Delete some"),
+    ):
+        quotas.check(session, ada, Request(uploads=(("b" * 64, 2000),)))
+    # Limits of nobody's own are the farm's, and 0 is none
+    bob = add("Bob")
+    monkeypatch.setenv("FARM_QUOTA_WAITING", "1")
+    fresh_settings()
+    take(bob)
+    add_job(bob)
+    with pytest.raises(QuotaReached, match="waiting jobs is 1, and 1 wait"):
+        take(bob)
+    assert run("people", "quota", "Bob", "--waiting", "0").exit_code == 0
+    take(bob, jobs=50)
+    take(ANYBODY, jobs=50, megapixels=1e9)
+
+
+def test_a_job_is_not_tried_again_beyond_its_owners_quota() -> None:
+    ada = add("Ada", waiting=1)
+    failed = [add_job(ada, State.FAILED) for _ in range(2)]
+    actions.retry(failed[0], send=lambda job: True)
+    with pytest.raises(QuotaReached, match="waiting jobs is 1"):
+        actions.retry(failed[1], send=lambda job: True)
+
+
+def test_whoever_was_signed_out_meanwhile_adds_nothing() -> None:
+    ada = add("Ada")
+    gone = Visitor(ada.person_id, "Ada", Role.USER, "0" * 64)
+    with pytest.raises(SignedOut, match="Nothing was stored"):
+        take(gone)
+    assert run("people", "add", "Olga", "--role", "operator").exit_code == 0
+    run("people", "remove", "Ada")
+    with pytest.raises(SignedOut):
+        take(ada)
