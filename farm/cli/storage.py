@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 from rich.table import Table
 
@@ -11,13 +13,30 @@ from farm.database import disk, schema, sessions
 from farm.jobs import holdings, retention
 from farm.jobs.holdings import TITLES, Holdings
 from farm.jobs.retention import Plan, Rules
-from farm.settings import settings
+from farm.settings import MAX_KEEP_DAYS, MAX_KEEP_GB, settings
 from farm.storage import format_bytes, storage
 
 
+def _check_number(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
+    """Refuse NaN, which no range does."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number.")
+    return value
+
+
 @main.command("storage")
-@click.option("--keep-days", type=click.FloatRange(min=0), help="Instead of FARM_KEEP_DAYS.")
-@click.option("--keep-gb", type=click.FloatRange(min=0), help="Instead of FARM_KEEP_GB.")
+@click.option(
+    "--keep-days",
+    type=click.FloatRange(0, MAX_KEEP_DAYS),
+    callback=_check_number,
+    help="Instead of FARM_KEEP_DAYS.",
+)
+@click.option(
+    "--keep-gb",
+    type=click.FloatRange(0, MAX_KEEP_GB),
+    callback=_check_number,
+    help="Instead of FARM_KEEP_GB.",
+)
 @click.option("--forget", is_flag=True, help="Delete now what would be deleted, after a question.")
 @click.option("--yes", is_flag=True, help="With --forget: do not ask.")
 def show_storage(keep_days: float | None, keep_gb: float | None, forget: bool, yes: bool) -> None:

@@ -21,7 +21,7 @@ from farm.storage import storage
 from tests.conftest import fresh_settings
 from tests.faults.disk import full, small_disk
 from tests.web import bad_pictures
-from tests.web.conftest import bring_to
+from tests.web.conftest import bring_to, token
 from web import create_app
 from workers.janitor import Janitor
 
@@ -117,6 +117,9 @@ def test_a_nearly_full_farm_says_so_and_takes_nothing_new(
     ):
         assert refused.status_code == 507
         assert "takes no new pictures" in refused.get_json()["detail"]
+    again = client.post(f"/jobs/{failed.id}/retry", data={"csrf_token": token(client)})
+    assert again.status_code == 303
+    assert "It was not tried again" in client.get(again.location).text
     form = post_form(name="My own name")
     assert form.status_code == 507
     assert "takes no new pictures" in form.text

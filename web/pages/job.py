@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Job, LossPoint, State
-from farm.errors import InvalidInput, Problem, WrongState
+from farm.errors import InvalidInput, NoRoom, Problem, WrongState
 from farm.jobs import actions, details, ratings, states
 from farm.pictures import conversions
 from farm.recipe import Recipe
@@ -172,4 +172,6 @@ def retry(job_id: str) -> ResponseReturnValue:
         actions.retry(job_id)
     except WrongState as error:
         flash(str(error))
+    except NoRoom:  # the page says how full the disk is
+        flash("It was not tried again: the farm has no room for it just now.")
     return redirect(url_for("pages.show_job", job_id=job_id), 303)
