@@ -320,7 +320,7 @@ class Settings(BaseSettings):
         le=3600,
         validation_alias="FARM_SILENCE_SECONDS",
         description="Silence in the middle of a request or an answer after which its client is let go, "
-        "s; less than 1 kB/s counts as silence.",
+        "s; less than 1 kB/s counts as silence, while few threads are free up to 64 kB/s.",
     )
 
     worker_name: str = Field(

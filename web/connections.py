@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +21,8 @@ from gunicorn.workers.gthread import _DEFER, TConn, ThreadWorker
 from farm import log as farm_log
 from farm.settings import settings
 
-SLOWEST_RATE = 1000  # bytes/s of a peer that is never let go
+SLOWEST_RATE = 1000  # bytes/s of a peer that is never let go while half of the threads are free
+CROWDED = 64  # times as fast as that a peer has to be when none is
 LINGER_SECONDS = 2.0  # for whoever is still sending when the answer is out
 LINGER_BYTES = 1 << 16
 RESET = struct.pack("ii", 1, 0)  # of SO_LINGER: forget what was not read
@@ -56,18 +58,47 @@ class _Sized(Protocol):
     def __len__(self) -> int: ...
 
 
+class Crowd:
+    """Threads that are at work, and how slow a peer may be meanwhile: the fewer are left, the faster."""
+
+    def __init__(self, threads: int, streams: int) -> None:
+        """Begin with none at work.
+
+        Args:
+            threads: for requests. streams: threads beside them, one for each live stream.
+        """
+        self._all, self._threads = threads + streams, threads
+        self._lock, self._busy = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._busy += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._busy -= 1
+
+    def compute_rate(self) -> float:
+        """Return the slowest rate at which a peer is not let go, bytes/s."""
+        free = min(1.0, max(0, self._all - self._busy) / self._threads)
+        return float(SLOWEST_RATE * CROWDED ** max(0.0, 1 - 2 * free))
+
+
 class PatientSocket(socket.socket):
     """Socket that waits for its peer no longer than `patience` seconds in all, for one request.
 
-    Each byte that moves gives back 1 / SLOWEST_RATE of a second, up to `patience`: a slow peer has all
-    the time it needs, one that is silent or moves single bytes now and then has not.
+    Each byte that moves gives back 1 / rate of a second, up to `patience`: a slow peer has all the time
+    it needs, one that is silent or moves single bytes now and then has not.
     """
 
-    def __init__(self, connection: socket.socket, patience: float) -> None:
+    def __init__(
+        self, connection: socket.socket, patience: float, compute_rate: Callable[[], float]
+    ) -> None:
         timeout = connection.gettimeout()
         super().__init__(fileno=connection.detach())
         self.settimeout(timeout)
         self._patience = self._left = patience
+        self._compute_rate = compute_rate
         self.unread = False  # the peer let an answer lie
 
     def renew_patience(self) -> None:
@@ -118,7 +149,7 @@ class PatientSocket(socket.socket):
             self.settimeout(own)
 
     def _earn(self, moved: _Sized) -> None:
-        self._left = min(self._patience, self._left + len(moved) / SLOWEST_RATE)
+        self._left = min(self._patience, self._left + len(moved) / self._compute_rate())
 
 
 class Worker(ThreadWorker):
@@ -128,16 +159,22 @@ class Worker(ThreadWorker):
     that accepts all others, where each client that does not hang up costs everybody two seconds.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._crowd = Crowd(settings().web_threads, settings().web_streams)
+
     def handle(self, conn: TConn) -> Any:
         """Serve a request; return whether the connection is kept for another."""
         if not conn.initialized and not conn.wait_for_data(0):
             return _DEFER  # until the first byte it costs no thread
         if not isinstance(conn.sock, PatientSocket):
-            conn.sock = PatientSocket(conn.sock, settings().silence_seconds)
+            patience = settings().silence_seconds
+            conn.sock = PatientSocket(conn.sock, patience, self._crowd.compute_rate)
         conn.sock.renew_patience()
-        kept = super().handle(conn)
-        if kept is False:
-            _close_gently(conn.sock)
+        with self._crowd:
+            kept = super().handle(conn)
+            if kept is False:
+                _close_gently(conn.sock)
         return kept
 
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:

@@ -4,11 +4,7 @@ then. From their answers it learns that it is to stop.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
-from itertools import pairwise
-from statistics import mean, stdev
 from typing import Any, Self
 
 import structlog
@@ -24,12 +20,13 @@ from farm.jobs.states import Claim
 from farm.pictures import encode
 from farm.recipe import Recipe
 from farm.recipe.formats import PREVIEW_PIXELS
-from farm.recipe.levels import Level, compute_levels
+from farm.recipe.levels import compute_levels
 from farm.settings import settings
 from farm.storage import Storage
 from workers import retries
 from workers.checkpoints import CheckpointWriter
 from workers.interrupts import Interrupted, stopping
+from workers.pace import Pace
 
 REPORT_SECONDS = 1.0
 WATCH_SECONDS = 2.0
@@ -191,76 +188,3 @@ class Reporter:
         if not step.ends_level or small or not counted:
             return None
         return (step.seconds - self._level[1]) / counted / megapixels
-
-
-class Pace:
-    """Time left, from what an iteration takes on each level.
-
-    An iteration takes some time whatever its size and some for each pixel. How much of either shows with
-    the second level; before it, both extremes are the ends of the spread.
-    """
-
-    TILED = (
-        1.1  # power of the pixels by which time grows at most: larger levels are worked through in tiles
-    )
-    POWER_OFF = 0.25  # how far off the power between two measured levels may be
-    LEAST_MOST = 0.6  # power by which time may well grow, though it did not between small levels
-    AT_FIRST = 0.3  # how far off the first guesses may be, relative
-    LEAST = 0.15  # how far off any guess may be: other work comes and goes on a machine
-    FINISH_SECONDS = 1.0  # how long measuring and storing the result may well take
-    ENOUGH = 4  # measurements to judge their spread by
-
-    def __init__(self, schedule: Sequence[Level]) -> None:
-        self._schedule = schedule
-        self._level = 0
-        self._seen: list[tuple[int, float]] = []  # iteration of this level, seconds
-        self._took: dict[int, float] = {}  # seconds of an iteration by level
-
-    def add_sample(self, level: int, iteration: int, seconds: float) -> None:
-        """Add an iteration of a level, both counted from 1, and the seconds since the start."""
-        if level != self._level:
-            self._level, self._seen = level, []
-        self._seen.append((iteration, seconds))
-        (first, began), counted = self._seen[0], len(self._seen)
-        if counted > 1:
-            self._took[level] = (seconds - began) / max(iteration - first, 1)
-        elif not self._took:
-            self._took[level] = seconds / iteration
-
-    def estimate_left(self) -> tuple[float, float]:
-        """Return the seconds to the end, and how many more or less they may well be."""
-        here, later = self._schedule[self._level - 1], self._schedule[self._level :]
-        still = [(here, max(here.iterations - self._seen[-1][0], 0))]
-        still += [(level, level.iterations) for level in later]
-        ends = [[count * took for took in self._estimate_iteration(level)] for level, count in still]
-        least, most = (sum(column) for column in zip(*ends, strict=True))
-        left = (least + most) / 2
-        off = left * max(self._compute_error(), self.LEAST)
-        return left, math.hypot((most - least) / 2, off) + self.FINISH_SECONDS
-
-    def _estimate_iteration(self, level: Level) -> tuple[float, float]:
-        """Return the least and the most seconds that an iteration of a level may well take."""
-        known = self._level if self._level in self._took else max(self._took)
-        took, pixels = self._took[known], self._schedule[known - 1].pixels
-        growth = level.pixels / pixels
-        before = max((number for number in self._took if number < known), default=None)
-        if before is None:
-            return took, took * growth**self.TILED
-        took_before, pixels_before = self._took[before], self._schedule[before - 1].pixels
-        gain = math.log(max(took / took_before, 1)) / math.log(pixels / pixels_before)
-        power = min(gain, self.TILED)
-        by_pixels = max(took - took_before, 0) / (pixels - pixels_before)
-        linear = took + by_pixels * (level.pixels - pixels)
-        most = max(linear, took * growth ** max(power + self.POWER_OFF, self.LEAST_MOST))
-        return took * growth ** max(power - self.POWER_OFF, 0), min(most, took * growth**self.TILED)
-
-    def _compute_error(self) -> float:
-        """Return the standard error of the mean time of an iteration between reports, relative to it."""
-        took = [
-            (after[1] - before[1]) / (after[0] - before[0])
-            for before, after in pairwise(self._seen)
-            if after[0] > before[0]
-        ]
-        if len(took) < self.ENOUGH:
-            return self.AT_FIRST
-        return stdev(took) / max(mean(took), 1e-9) / math.sqrt(len(took))

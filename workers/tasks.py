@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -54,6 +55,7 @@ def prepare_child(**_: Any) -> None:
     from workers import decoding
 
     decoding.start()  # ready by the time that torch is
+    from farm.engine import quality
     from workers import render
 
     try:
@@ -64,6 +66,7 @@ def prepare_child(**_: Any) -> None:
         settings().worker_name, machine, lambda: render.measure_budget(machine.device_kind)
     )
     _heartbeat.start()
+    threading.Thread(target=quality.load_metrics, daemon=True).start()
     decoding.await_ready()
 
 

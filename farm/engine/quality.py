@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import cast
 
 import torch
@@ -43,6 +45,12 @@ class Quality:
         return {name: round(value, 6) for name, value in asdict(self).items()}
 
 
+def load_metrics() -> ModuleType:
+    """Load the library that compares pictures: it takes longer than torch itself, and the first
+    iteration need not wait for it."""
+    return import_module("torchmetrics.functional.image")
+
+
 @torch.no_grad()
 def measure(
     picture: Picture,
@@ -57,9 +65,6 @@ def measure(
     cache: of the same photograph and paintings.
     """
     trim(engine.device)  # of what the rendering held
-    # Imported here: it takes longer to load than torch itself, and the first iteration need not wait.
-    from torchmetrics.functional.image import structural_similarity_index_measure
-
     height, width = picture.shape[:2]
     level = Level(height, width, 1)
     result = to_tensor(picture, engine.device)
@@ -72,7 +77,7 @@ def measure(
         resize(x, round(height * shown), round(width * shown)).to(engine.device)
         for x in (result, photograph)
     )
-    ssim = cast(Tensor, structural_similarity_index_measure(ours, theirs, data_range=1.0))
+    ssim = cast(Tensor, load_metrics().structural_similarity_index_measure(ours, theirs, data_range=1.0))
     raw, centred = _compare_moments(reached, objective.paintings, recipe.normalise_blend(len(paintings)))
     return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv)
 

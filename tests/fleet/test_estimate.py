@@ -364,31 +364,6 @@ def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
     assert speed() == pytest.approx(2.0 / 0.25)
 
 
-def test_the_time_left_lies_within_its_spread_whatever_an_iteration_hangs_on() -> None:
-    from workers.reporter import Pace
-
-    # Given levels whose iterations take the same time each, or time by their pixels, or both
-    schedule = compute_levels(Recipe(size=1024), 768, 1024)
-    for whole, by_pixel in ((2.0, 0.0), (0.0, 2e-5), (0.5, 4e-6)):
-        took = [whole + by_pixel * level.pixels for level in schedule]
-        end = sum(level.iterations * each for level, each in zip(schedule, took, strict=True))
-
-        # When their pace is looked at all along
-        pace, seconds, outside, looks = Pace(schedule), 0.0, 0, 0
-        for number, (level, each) in enumerate(zip(schedule, took, strict=True), 1):
-            for iteration in range(1, level.iterations + 1):
-                seconds += each
-                if iteration % 3 == 0:
-                    pace.add_sample(number, iteration, seconds)
-                    left, spread = pace.estimate_left()
-                    looks += 1
-                    outside += abs(left - (end - seconds)) > spread
-
-        # Then what is left lies within the spread, which comes to be small
-        assert outside <= looks / 50, (whole, by_pixel, outside, looks)
-        assert spread < 0.03 * end
-
-
 def test_a_small_picture_gives_the_first_speed_and_no_later_one(farm_home: Path) -> None:
     install()
     seen("worker-1")

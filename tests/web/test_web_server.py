@@ -18,6 +18,7 @@ import pytest
 
 from benchmarks.testbed.processes import FARM, answers, free_port, wait_for
 from tests.web.conftest import farm_in
+from web.connections import Crowd
 
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("web server")]
 
@@ -121,10 +122,30 @@ def test_answers_that_nobody_reads_do_not_hold_it(port: int) -> None:
         assert httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=PATIENCE).status_code == 200
 
 
-def test_a_byte_now_and_then_does_not_hold_it(port: int) -> None:
+def test_the_fewer_threads_are_free_the_faster_a_peer_has_to_be() -> None:
+    crowd = Crowd(threads=10, streams=20)
+    with ExitStack() as busy:
+        rates = []
+        for _ in range(31):
+            rates.append(crowd.compute_rate())
+            busy.enter_context(crowd)
+    assert rates[:26] == [1000] * 26
+    assert rates[25:] == sorted(set(rates))
+    assert rates[30] == 64_000
+    assert crowd.compute_rate() == 1000
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ", b"x"),
+        (HEAD + b"Content-Length: 900000\r\n\r\n--x\r\n", bytes(1500)),  # 5 kB/s
+    ],
+    ids=["a byte now and then", "a little more than silence"],
+)
+def test_slow_senders_do_not_hold_it(port: int, head: bytes, piece: bytes) -> None:
     # Given more senders than threads, none of them silent for a second
     with ExitStack() as senders:
-        head = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "
         trickling = [senders.enter_context(begun(port, head)) for _ in range(SENDERS)]
         done = threading.Event()
 
@@ -132,7 +153,7 @@ def test_a_byte_now_and_then_does_not_hold_it(port: int) -> None:
             while not done.wait(0.3):
                 for each in trickling:
                     with suppress(OSError):
-                        each.send(b"x")
+                        each.send(piece)
 
         thread = threading.Thread(target=trickle)
         thread.start()
