@@ -6,6 +6,7 @@ Version 2 and version 1, nested groups too: the narrowest of a process's own gro
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -18,6 +19,14 @@ T = TypeVar("T", int, float)
 def read_memory_limit(proc: Path = PROC) -> int | None:
     """Return the bytes of memory that this process may use; None: no group limits it."""
     return _find_least(proc, "memory", _read_memory)
+
+
+def read_memory_left(proc: Path = PROC) -> int | None:
+    """Return the bytes that this process and others of its groups may still take; None: no limit.
+
+    What is kept of files that were read counts as free: it is given up for whoever needs memory.
+    """
+    return _find_least(proc, "memory", _read_memory_left)
 
 
 def read_cpu_limit(proc: Path = PROC) -> float | None:
@@ -81,6 +90,15 @@ def _read_memory(folder: Path) -> int | None:
     """Return a group's limit of memory; version 1 has a huge number for none."""
     text = _read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")
     return int(text) if text.isdecimal() else None
+
+
+def _read_memory_left(folder: Path) -> int | None:
+    limit = _read_memory(folder)
+    used = _read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")
+    if limit is None or not used.isdecimal():
+        return None
+    kept = re.search(r"^(?:total_)?inactive_file ([0-9]+)$", _read(folder / "memory.stat"), re.MULTILINE)
+    return max(0, limit - int(used) + (int(kept[1]) if kept else 0))
 
 
 def _read_cpus(folder: Path) -> float | None:

@@ -10,6 +10,7 @@ FarmError
 ├── KeyReused               409
 ├── QuotaReached            429  a person has used up a quota; says which, and when it frees
 │   └── QuotaTooSmall       403  waiting alone does not help
+├── NameTaken                    another process is the worker of this name
 ├── NoDevice                     the card that FARM_DEVICE asks for cannot be used
 ├── WeightsUnavailable           no network weights in the cache and none to be had
 ├── RenderFailed                 the engine cannot continue
@@ -105,6 +106,10 @@ class QuotaTooSmall(QuotaReached):
     """A quota holds less than this, or only its owner can make room."""
 
     status = 403
+
+
+class NameTaken(FarmError):
+    """Another process is the worker of this name."""
 
 
 class NoDevice(FarmError):

@@ -326,8 +326,8 @@ class Settings(BaseSettings):
     worker_name: str = Field(
         default_factory=lambda: f"worker@{platform.node()}",
         validation_alias="FARM_WORKER_NAME",
-        description="Name of the worker on pages, its own in the whole farm; when unset, `worker@` and "
-        "the host's.",
+        description="Name of the worker on pages, its own in the whole farm; when unset, its device's "
+        "and the host's, such as `gpu0@attic`.",
     )
     classes: str = Field(
         default="preview,standard,large",
@@ -594,6 +594,11 @@ class Settings(BaseSettings):
         for name, value in filled.items():
             object.__setattr__(self, name, value)
         return self
+
+    @property
+    def names_worker(self) -> bool:
+        """Tell apart a worker's name that the operator gave from one by device and host."""
+        return "worker_name" in self.model_fields_set
 
     @property
     def hosts(self) -> frozenset[str] | None:

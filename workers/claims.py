@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from farm.database.models import State
+from farm.fleet import registry
 from farm.jobs import claims, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import Claim
@@ -12,12 +13,15 @@ from workers import retries
 from workers.interrupts import Interrupted, stopping
 
 
-def claim_next(taker: Taker) -> Claim | None:
-    """Claim the best waiting job that this worker can take; None: none waits. Retried while the database
-    is away, so that its ticket is not lost.
+def claim_next(taker: Taker, instance: str = "") -> Claim | None:
+    """Claim the best waiting job that this worker can take; None: none waits, or it is to take none.
+    Retried while the database is away, so that its ticket is not lost.
 
     A claim that was committed although no answer came is found again: nobody else would render that job
     until its lease lapses.
+
+    Args:
+        instance: of this worker, see `farm/fleet/instances.py`; "": it has none.
 
     Raises:
         Interrupted: this process shall end meanwhile.
@@ -29,7 +33,12 @@ def claim_next(taker: Taker) -> Claim | None:
         nonlocal tries
         tries += 1
         known = states.find_claim(session, taker.name) if tries > 1 else None
-        return known or claims.claim(session, taker)
+        if known or not registry.lock_if_active(session, taker.name, instance):
+            return known
+        taken = claims.claim(session, taker)
+        if taken:
+            registry.set_job(session, taker.name, taken.job.id)
+        return taken
 
     return retries.write(claim, _check_not_stopped)
 

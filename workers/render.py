@@ -29,7 +29,7 @@ from farm.errors import (
     WeightsUnavailable,
 )
 from farm.fleet import registry
-from farm.jobs import attempts, states
+from farm.jobs import attempts, states, worker_failures
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef, Claim
 from farm.pictures import encode
@@ -65,6 +65,9 @@ def describe_machine() -> registry.Machine:
         itemsize=form.dtype.itemsize,
         winograd=form.winograd,
         budget_bytes=measure_budget(chosen.type),
+        precision=form.setting,
+        device_uuid=cuda.read_uuid() if chosen.type == "cuda" else None,
+        driver=cuda.read_driver_version() if chosen.type == "cuda" else None,
     )
 
 
@@ -123,15 +126,24 @@ def _end_by_error(error: Exception, attempt: AttemptRef, logger: Any) -> ExitSta
     the job's."""
     if device.is_out_of_memory(error):
         logger.exception("out of memory")
-        _release(attempt, states.OUT_OF_MEMORY, "its worker ran out of memory")
+        _release(attempt, states.OUT_OF_MEMORY, "its worker ran out of memory", "it ran out of memory")
         return ExitStatus.OUT_OF_MEMORY
     if fault := _find_device_fault(error):
         logger.exception("the device failed", fault=fault)
-        _release(attempt, states.DEVICE_FAILED, "its worker's GPU failed; waits for another")
+        message = "its worker's GPU failed; waits for another"
+        _release(attempt, states.DEVICE_FAILED, message, f"its device failed: {fault}")
         return ExitStatus.DEVICE_FAILED
     message = _explain(error, attempt, logger)
-    _write_end(attempt, lambda s: states.fail(s, attempt, message))
+    broke = not isinstance(error, FarmError)
+    _write_end(attempt, lambda s: _fail(s, attempt, message, broke=broke))
     return None
+
+
+def _fail(session: Session, attempt: AttemptRef, message: str, *, broke: bool) -> None:
+    """Fail a job; a renderer that broke may be the worker's fault."""
+    states.fail(session, attempt, message, states.BROKE if broke else None)
+    if broke:
+        worker_failures.count(session, attempt, "the renderer broke")
 
 
 def _find_device_fault(error: Exception) -> str | None:
@@ -141,9 +153,18 @@ def _find_device_fault(error: Exception) -> str | None:
     return None if isinstance(error, FarmError) else cuda.find_fault()
 
 
-def _release(attempt: AttemptRef, outcome: str, message: str) -> None:
-    """Give the job of an attempt back, which broke off by no fault of the job."""
-    _write_end(attempt, lambda s: states.release_interrupted(s, attempt, outcome, message))
+def _release(attempt: AttemptRef, outcome: str, message: str, reason: str) -> None:
+    """Give the job of an attempt back, which broke off by no fault of the job.
+
+    Args:
+        message: on the job's timeline. reason: for which the worker may be sick.
+    """
+
+    def move(session: Session) -> None:
+        states.release_interrupted(session, attempt, outcome, message)
+        worker_failures.count(session, attempt, reason)
+
+    _write_end(attempt, move)
 
 
 def _explain(error: Exception, attempt: AttemptRef, logger: Any) -> str:
@@ -315,6 +336,7 @@ def _succeed(session: Session, task: _Task, metrics: dict[str, Any], stored_byte
     if attempts.renew_lease(session, task.claim.attempt) is State.CANCELLING:
         raise Interrupted(State.CANCELLING)
     states.succeed(session, task.claim.attempt, metrics, stored_bytes)
+    worker_failures.reset(session, settings().worker_name)
 
 
 def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -> int:

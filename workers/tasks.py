@@ -7,35 +7,48 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import warnings
 from dataclasses import replace
+from importlib import metadata
 from typing import Any, NoReturn
 
 import psutil
 import structlog
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_process_init, worker_shutting_down
+from celery.signals import (
+    setup_logging,
+    worker_process_init,
+    worker_shutdown,
+    worker_shutting_down,
+)
 from celery.worker.request import Request
 from kombu.transport.virtual import QoS
+from sqlalchemy.exc import SQLAlchemyError
 
 from farm import log
 from farm.database import sessions
+from farm.database.fleet import Worker, WorkerState
 from farm.database.models import WorkClass
-from farm.errors import NoDevice
+from farm.errors import FarmError, NoDevice
+from farm.fleet import instances, operations, registry
 from farm.jobs import claims, cleanup
 from farm.jobs.claims import Taker
 from farm.jobs.tickets import TASK, celery, send_ticket, wake_worker
-from farm.settings import settings
-from workers import broker
+from farm.settings import settings, split_list
+from workers import broker, intake
 from workers.claims import claim_next
 from workers.exit_status import ExitStatus
 from workers.heartbeat import Heartbeat
 from workers.interrupts import Interrupted, stopping
+from workers.orders import Orders
 
 broker.install()
 app = celery()
+app.steps["consumer"].add(intake.Intake)
 _heartbeat: Heartbeat | None = None
+_process = registry.UNKNOWN
 
 # It warns that root should not unpickle; tickets are JSON, and a container's root is often all there is.
 warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -50,31 +63,94 @@ def configure_log(**_: Any) -> None:
 @worker_process_init.connect
 def prepare_child(**_: Any) -> None:
     """Start the decoding process, load torch and start the heartbeat, before the first ticket."""
-    global _heartbeat
+    global _heartbeat, _process
     log.configure(worker=settings().worker_name)
     from workers import decoding
 
     decoding.start()  # ready by the time that torch is
     from farm.engine import quality
     from workers import render
+    from workers.monitor import Monitor
 
+    _process = describe_process()
+    name, machine, monitor = settings().worker_name, None, None
     try:
         machine = render.describe_machine()
     except NoDevice as error:
-        _end_worker(str(error))
+        if not _mark_sick(str(error)):
+            _end_worker(str(error))
+    if machine:
+        intake.note_device()
+        monitor = Monitor(machine)
+        monitor.start()
+    _note_job(None)  # of a child before this one
     _heartbeat = Heartbeat(
-        settings().worker_name, machine, lambda: render.measure_budget(machine.device_kind)
+        name,
+        machine,
+        (lambda: render.measure_budget(machine.device_kind)) if machine else None,
+        process=_process,
+        read_device=(lambda: monitor.reading) if monitor else registry.Reading,
+        orders=Orders(name, _process.instance, usable=machine is not None),
     )
     _heartbeat.start()
     threading.Thread(target=quality.load_metrics, daemon=True).start()
     decoding.await_ready()
 
 
+def describe_process() -> registry.Process:
+    """Describe the worker whose child this process is."""
+    given = settings()
+    classes = split_list(given.classes)
+    return registry.Process(
+        host=socket.gethostname(),
+        instance=instances.identify(intake.PARENT),
+        version=metadata.version("style-farm"),
+        classes=() if set(classes) == set(WorkClass) else tuple(classes),
+        tags=tuple(split_list(given.tags)),
+    )
+
+
+def _mark_sick(reason: str) -> bool:
+    """Mark this worker sick, whose device broke while it worked; False: it never could use it. One that
+    is sick stays so."""
+    name = settings().worker_name
+    try:
+        with sessions.write_session() as session:
+            worker = session.get(Worker, name)
+            if worker is None or not (intake.had_device() or worker.state is WorkerState.SICK):
+                return False
+            operations.mark_sick(session, name, f"Its device cannot be used any more. {reason}")
+            return True
+    except (FarmError, SQLAlchemyError) as error:
+        structlog.get_logger().warning("not marked sick", error=str(error))
+        return False
+
+
 def _end_worker(reason: str) -> NoReturn:
     """End parent and child, which could not render; whoever supervises them tries again later."""
     structlog.get_logger().critical("this worker ends", reason=reason)
-    os.kill(os.getppid(), signal.SIGTERM)
+    intake.end_parent(ExitStatus.NO_DEVICE)
     os._exit(ExitStatus.NO_DEVICE)
+
+
+def _note_job(job_id: str | None) -> None:
+    """Record what this worker is at, as far as the database is there."""
+    try:
+        with sessions.write_session() as session:
+            registry.set_job(session, settings().worker_name, job_id)
+    except SQLAlchemyError as error:
+        structlog.get_logger().warning("job not recorded", error=str(error))
+
+
+@worker_shutdown.connect
+def release_name(**_: Any) -> None:
+    """Let another process be the worker of this name at once, from the parent at its end."""
+    try:
+        with sessions.write_session() as session:
+            instance = instances.identify(intake.PARENT)
+            registry.release_name(session, settings().worker_name, instance)
+    except SQLAlchemyError as error:
+        structlog.get_logger().warning("name not released", error=str(error))
 
 
 @worker_shutting_down.connect
@@ -113,7 +189,12 @@ def render_next(work_class: str) -> None:
     # job is requeued and not torn apart.
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     taker = _heartbeat.describe_taker()
-    if not _render_all(taker) and not stopping.is_set():
+    count = _render_all(taker)
+    if stopping.is_set():
+        return
+    if not _is_active():  # what waits is for others, whatever it is
+        _pass_on(replace(taker, classes=frozenset()))
+    elif not count:
         _pass_on(taker)
 
 
@@ -125,7 +206,7 @@ def _render_all(taker: Taker) -> int:
     count, next_taker = 0, taker
     while not stopping.is_set():
         try:
-            claim = claim_next(next_taker)
+            claim = claim_next(next_taker, _process.instance)
         except Interrupted:
             break
         if claim is None:
@@ -135,6 +216,7 @@ def _render_all(taker: Taker) -> int:
             continue
         with _heartbeat.renew_lease_of(claim):
             ending = render.render(claim, taker, _heartbeat.note_progress)
+        _note_job(None)
         cleanup.remove_files(claim.job.id)
         if ending.exit_status is not None:
             os._exit(ending.exit_status)  # the parent starts another child
@@ -143,6 +225,13 @@ def _render_all(taker: Taker) -> int:
             next_taker = replace(taker, classes=frozenset({WorkClass.PREVIEW}))
         count += 1
     return count
+
+
+def _is_active() -> bool:
+    """Check that this worker takes jobs, as far as its row says."""
+    with sessions.read_session() as session:
+        worker = session.get(Worker, settings().worker_name)
+    return worker is None or worker.state is WorkerState.ACTIVE
 
 
 def _pass_on(taker: Taker) -> None:

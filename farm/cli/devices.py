@@ -1,4 +1,4 @@
-"""The devices that `farm up` starts workers on: the cards that the operator may use, or the CPU.
+"""The devices that workers are started on: the cards that the operator may use, or the CPU.
 
 Nothing here loads torch: a process of its own asks it.
 """
@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
-from tempfile import TemporaryFile
 from typing import Literal
 
 import click
 
-SMI_SECONDS = 20.0  # for nvidia-smi, which a driver in trouble lets wait for ever
+from farm.fleet import nvidia_smi
+from farm.fleet.nvidia_smi import Unanswered
+
 TORCH_SECONDS = 180.0  # for torch, which a cold disk takes long to load
 
 CARD = re.compile(r"GPU \d+: .*\(UUID: (\S+)\)")
 SLICE = re.compile(r"\s+MIG .*\(UUID: (\S+)\)")  # of the card in a line above
-
-
-class Unanswered(Exception):
-    """nvidia-smi or torch gave no answer; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +58,38 @@ def list_devices(
     except Unanswered as error:
         obstacle = str(error)
     if obstacle is None:
-        return [_use_card(number, entry) for number, entry in enumerate(entries or ["0"])]
+        return use_cards(entries or ["0"])
     if wanted == "cuda":
         raise click.ClickException(f"FARM_DEVICE=cuda, but {obstacle}.")
     report(f"No GPU is used: {obstacle}.")
     return [CPU]
 
 
-def _use_card(number: int, entry: str) -> WorkerDevice:
-    """Return the device of an entry; it may not turn to the CPU under the card's name."""
-    name = f"gpu {entry if entry.isdigit() else number}"
-    return WorkerDevice(name, {"CUDA_VISIBLE_DEVICES": entry, "FARM_DEVICE": "cuda"})
+def use_cards(entries: list[str]) -> list[WorkerDevice]:
+    """Return the devices of entries of CUDA_VISIBLE_DEVICES, each by its number, whoever else has which:
+    workers that are started one by one have names of their own. None may turn to the CPU."""
+    known = _list_uuids() if any(not entry.isdecimal() for entry in entries) else []
+    numbers = [_find_number(entry, known) for entry in entries]
+    if None in numbers or len(set(numbers)) < len(numbers):  # no nvidia-smi knows them
+        numbers = list(range(len(entries)))
+    return [
+        WorkerDevice(f"gpu {number}", {"CUDA_VISIBLE_DEVICES": entry, "FARM_DEVICE": "cuda"})
+        for number, entry in zip(numbers, entries, strict=True)
+    ]
+
+
+def _list_uuids() -> list[str]:
+    try:
+        return parse_listing(nvidia_smi.list_cards())
+    except Unanswered:
+        return []
+
+
+def _find_number(entry: str, known: list[str]) -> int | None:
+    """Return a card's number; None: it is not known. UUIDs may be cut off."""
+    if entry.isdecimal():
+        return int(entry)
+    return next((number for number, uuid in enumerate(known) if uuid.startswith(entry)), None)
 
 
 def list_entries() -> list[str]:
@@ -85,7 +101,7 @@ def list_entries() -> list[str]:
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return parse_listing(_run_nvidia_smi())
+        return parse_listing(nvidia_smi.list_cards())
     entries = (entry.strip() for entry in visible.split(","))
     valid = takewhile(lambda entry: entry and not entry.startswith("-"), entries)  # as CUDA reads it
     return list(dict.fromkeys(valid))
@@ -102,18 +118,6 @@ def parse_listing(listing: str) -> list[str]:
     return [uuid for card in cards for uuid in card[1:] or card]
 
 
-def _run_nvidia_smi() -> str:
-    """Return the output of `nvidia-smi -L`; "" where there is no such program.
-
-    Raises:
-        Unanswered: it fails, or takes longer than `SMI_SECONDS`.
-    """
-    try:
-        return _run("nvidia-smi", ["nvidia-smi", "-L"], SMI_SECONDS)
-    except FileNotFoundError:
-        return ""
-
-
 def find_obstacle(entry: str | None) -> str | None:
     """Return why torch cannot use the card of an entry (None: any card); None: it can.
 
@@ -122,30 +126,4 @@ def find_obstacle(entry: str | None) -> str | None:
     """
     chosen = {} if entry is None else {"CUDA_VISIBLE_DEVICES": entry}
     command = [sys.executable, "-m", "farm.engine.cuda"]
-    return _run("torch", command, TORCH_SECONDS, chosen).strip() or None
-
-
-def _run(
-    name: str, command: list[str], seconds: float, environment: dict[str, str] | None = None
-) -> str:
-    """Return a command's output; name: in messages.
-
-    Raises:
-        FileNotFoundError: there is no such program. Unanswered: it fails, or does not end in time.
-    """
-    given = os.environ | (environment or {})
-    with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, env=given, stdout=output, stderr=errors)  # noqa: S603
-        try:
-            status = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            with suppress(subprocess.TimeoutExpired):  # a driver in trouble holds it even so
-                process.wait(1.0)
-            raise Unanswered(f"{name} did not answer within {seconds:g} s") from None
-        output.seek(0)
-        errors.seek(0)
-        if not status:
-            return output.read()
-        said = (errors.read().strip() or output.read().strip()).splitlines()
-        raise Unanswered(f"{name} failed: {said[-1] if said else f'exit status {status}'}")
+    return nvidia_smi.run("torch", command, TORCH_SECONDS, chosen).strip() or None

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from farm import log
 from farm.cli.root import main
 from farm.database import schema, sessions
-from farm.fleet import registry
+from farm.database.fleet import Worker
+from farm.fleet import instances, registry
+from farm.fleet.nvidia_smi import Unanswered
+from farm.jobs import states
 from farm.jobs.tickets import name_own_queue
-from farm.settings import settings, split_list
+from farm.settings import Settings, settings, split_list
+
+if TYPE_CHECKING:
+    from farm.cli.devices import WorkerDevice
+
+TWIN_POLL_SECONDS = 1.0  # between two looks at a worker that may be alive
 
 
 @main.command("up")
@@ -37,18 +50,107 @@ def serve_web(link: bool) -> None:
 
 
 @main.command("worker")
-@click.option("--queues", default="", hidden=True, help="What FARM_CLASSES says, for old scripts.")
-def run_worker(queues: str) -> None:
-    """Run one worker, on the first GPU that this process may use or on the CPU."""
-    from farm.cli.supervisor import ensure_weights
+@click.option(
+    "--devices", metavar="LIST", help="GPUs or slices, by number or UUID, with commas; or cpu."
+)
+@click.option(
+    "--classes", "--queues", "classes", metavar="LIST", help="preview,standard,large; default: all."
+)
+@click.option("--tags", metavar="LIST", help="It takes jobs that ask for one of them, and for none.")
+@click.option("--name", help="Its own in the whole farm; default: such as gpu0@HOST.")
+def run_worker(devices: str | None, classes: str | None, tags: str | None, name: str | None) -> None:
+    """Run a worker on each GPU that this process may use, or one on the CPU.
 
+    Options go before FARM_CLASSES, FARM_TAGS, FARM_WORKER_NAME and CUDA_VISIBLE_DEVICES.
+    """
+    from farm.cli.supervisor import build_workers, ensure_weights, run_workers
+
+    given = {"FARM_CLASSES": classes, "FARM_TAGS": tags, "FARM_WORKER_NAME": name}
+    chosen = _choose_devices(devices) if devices is not None else {}
+    os.environ.update({variable: text for variable, text in given.items() if text is not None} | chosen)
+    settings.cache_clear()
+    config = settings()
     schema.check_version()
-    ensure_weights(settings())
-    name = settings().worker_name
-    os.environ["FARM_WORKER_NAME"] = name
-    if queues:
-        os.environ["FARM_CLASSES"] = queues
-    queues = ",".join([*split_list(queues or settings().classes), name_own_queue(name)])
+    workers = build_workers(_list_devices(config), config)
+    if len(workers) > 1:
+        ensure_weights(config)
+        sys.exit(run_workers(workers))
+    os.environ.update(workers[0].environment)
+    settings.cache_clear()
+    _take_name(settings().worker_name)
+    ensure_weights(config)
+    _run_celery(settings())
+
+
+def _choose_devices(devices: str) -> dict[str, str]:
+    """Return the variables of a choice of devices.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    entries = [entry.strip() for entry in devices.split(",")]
+    if entries == ["cpu"]:
+        return {"FARM_DEVICE": "cpu"}
+    for entry in entries:
+        if not re.fullmatch(r"[0-9]{1,4}|(GPU|MIG)-[A-Za-z0-9/-]+", entry):
+            message = f"{entry!r} is no device: a number, a UUID such as GPU-5f0c.. or MIG-.., or cpu"
+            raise click.BadParameter(message, param_hint="--devices")
+    return {"CUDA_VISIBLE_DEVICES": ",".join(entries), "FARM_DEVICE": "cuda"}
+
+
+def _list_devices(config: Settings) -> list[WorkerDevice]:
+    """List the devices. One card that is asked for is not tried here: its worker does, and says why it
+    cannot be used."""
+    from farm.cli.devices import list_devices, list_entries, use_cards
+    from farm.cli.supervisor import warn
+
+    with suppress(Unanswered):
+        if config.device == "cuda" and len(entries := list_entries()) < 2:
+            return use_cards(entries or ["0"])
+    return list_devices(config.device, warn)
+
+
+def _take_name(name: str) -> None:
+    """Take a worker's name for this process, and requeue the job of a dead one before it. Another that
+    may be alive, on a machine of which nothing is known here, is watched until it is known.
+
+    Raises:
+        Twin: another process is the worker of this name.
+    """
+    from farm.cli.supervisor import warn
+
+    instance = instances.identify(os.getpid())
+    seen_at = None
+    while True:
+        with sessions.write_session() as session:
+            other = registry.take_name(session, name, instance)
+            if other is None:
+                states.requeue_by_workers(session, [name])
+                return
+        if seen_at is None and not instances.is_alive(other.instance):
+            warn(f"{name} was seen lately, on {other.host or 'some machine'}: is it alive?")
+            seen_at = other.seen_at
+        elif other.seen_at != seen_at:
+            raise Twin(name, other)
+        time.sleep(TWIN_POLL_SECONDS)
+
+
+class Twin(click.ClickException):
+    """Another process is the worker of this name."""
+
+    exit_code = registry.TWIN_STATUS
+
+    def __init__(self, name: str, other: Worker) -> None:
+        where = f"on {other.host}, " if other.host else ""
+        super().__init__(
+            f"There is a worker {name} already ({where}seen {other.seen_at:%H:%M:%S} UTC). Give this one"
+            " a name of its own by --name or FARM_WORKER_NAME, or end the other."
+        )
+
+
+def _run_celery(config: Settings) -> None:
+    name = config.worker_name
+    queues = ",".join([*split_list(config.classes), name_own_queue(name)])
     options = ["--hostname", name, "--queues", queues, "--loglevel", "WARNING"]
     options += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     _replace_process("celery", "--quiet", "--app", "workers.tasks", "worker", *options)
@@ -56,12 +158,16 @@ def run_worker(queues: str) -> None:
 
 @main.command("worker-alive")
 def check_worker_alive() -> None:
-    """Exit with status 1 unless the worker FARM_WORKER_NAME was seen lately; for health checks."""
+    """Exit with status 1 unless the worker FARM_WORKER_NAME was seen lately, or, where that is not set,
+    one of this host; for health checks."""
     sessions.check_exists()
+    name, host = settings().worker_name, socket.gethostname()
     with sessions.read_session() as session:
-        alive = [worker.name for worker in registry.list_alive(session)]
-    if settings().worker_name not in alive:
-        raise click.ClickException(f"{settings().worker_name} was not seen lately.")
+        alive = registry.list_alive(session)
+    if settings().names_worker and name not in {worker.name for worker in alive}:
+        raise click.ClickException(f"{name} was not seen lately.")
+    if not settings().names_worker and host not in {worker.host for worker in alive}:
+        raise click.ClickException(f"No worker of {host} was seen lately.")
 
 
 @main.command("janitor")

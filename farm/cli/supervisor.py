@@ -28,10 +28,11 @@ import structlog
 from rich.table import Table
 
 from farm import log
-from farm.cli.devices import list_devices
+from farm.cli.devices import WorkerDevice, list_devices
 from farm.cli.screen import Screen
 from farm.database import sessions
 from farm.database.setup import install
+from farm.fleet import registry
 from farm.jobs import states
 from farm.people import sign_in
 from farm.prctl import end_with_parent
@@ -67,6 +68,10 @@ class Child:
     back_off: float = 1.0
     # Monotonic clock of that restart, s.
     start_at: float = 0.0
+    # Exit statuses after which it is not started again.
+    final: frozenset[int] = frozenset()
+    # The one of these that it ended with; None: it shall run.
+    ended: int | None = None
 
     def start(self) -> None:
         """Start the process in a session of its own, so that Ctrl-C reaches the farm and not its parts.
@@ -95,12 +100,18 @@ class Child:
 
     def revive(self, now: float) -> None:
         """Report a process that died, and start it again when its back-off is over."""
+        if self.ended is not None:
+            return
         if self.process is None:
             if now >= self.start_at:
                 self.start()
             return
         code = self.process.poll()
         if code is None:
+            return
+        if code in self.final:
+            _report(f"{self.name} ended (exit status {code}), and is not started again", "yellow")
+            self.ended, self.process = code, None
             return
         if now - self.started > STEADY_SECONDS:
             self.back_off = 1.0
@@ -132,6 +143,25 @@ def run_farm() -> None:
         if config.database_url.startswith("sqlite"):
             _requeue_interrupted(children)
         _supervise(config, children)
+
+
+def run_workers(children: list[Child]) -> int:
+    """Run several workers until Ctrl-C or SIGTERM, or until all have ended for good; return the status
+    to end with."""
+    log.configure()
+    stop = _catch_signals()
+    try:
+        while not stop and any(child.ended is None for child in children):
+            for child in children:
+                child.revive(time.monotonic())
+            time.sleep(0.2)
+    finally:
+        for child in children:  # at once: each may take its time to put down its job
+            if child.process is not None and child.process.poll() is None:
+                child.process.terminate()
+        for child in children:
+            child.stop()
+    return max(child.ended or 0 for child in children)
 
 
 def _report(text: str, style: str = "") -> None:
@@ -168,6 +198,8 @@ def _requeue_interrupted(children: list[Child]) -> None:
     """Requeue the jobs that ran when the farm was killed; no other farm uses this database."""
     names = [child.environment["FARM_WORKER_NAME"] for child in children if child.environment]
     with sessions.write_session() as session:
+        for name in names:
+            registry.release_name(session, name)
         for job_id in states.requeue_by_workers(session, names):
             _report(f"job {job_id} was cut off, and goes on")
 
@@ -178,14 +210,28 @@ def build_children(config: Settings) -> list[Child]:
     children = []
     if config.embedded_redis:
         children.append(Child("redis", str(config.redis_socket), build_redis_command(config)))
-    for device in list_devices(config.device, _warn):
-        name = f"{device.name.replace(' ', '')}@{socket.gethostname()}"
-        environment = device.environment | {"FARM_WORKER_NAME": name}
-        command = [*farm, "worker"]
-        children.append(Child(f"worker {device.name}", device.name, command, environment, grace=60.0))
+    children += build_workers(list_devices(config.device, warn), config)
     children.append(Child("janitor", "", [*farm, "janitor"]))
     children.append(Child("web", build_url(config), [*farm, "web", "--no-link"]))
     return children
+
+
+def build_workers(devices: list[WorkerDevice], config: Settings) -> list[Child]:
+    """Build a worker for each device, `gpu0@host` or, where the operator gave a name, that; if there are
+    several, with the device behind it."""
+    host, workers = socket.gethostname(), []
+    for device in devices:
+        slot = device.name.replace(" ", "")
+        name = f"{slot}@{host}"
+        if config.names_worker:
+            name = config.worker_name if len(devices) == 1 else f"{config.worker_name}-{slot}"
+        environment = device.environment | {"FARM_WORKER_NAME": name}
+        command = [sys.executable, "-m", "farm.cli", "worker"]
+        final = frozenset({0, registry.TWIN_STATUS})  # drained, or another process has the name
+        workers.append(
+            Child(f"worker {device.name}", name, command, environment, grace=60.0, final=final)
+        )
+    return workers
 
 
 def build_redis_command(config: Settings) -> list[str]:
@@ -239,7 +285,7 @@ def _find_redis_binary() -> str:
     )
 
 
-def _warn(line: str) -> None:
+def warn(line: str) -> None:
     _report(line, "yellow")
 
 

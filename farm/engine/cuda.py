@@ -6,6 +6,7 @@ no torch themselves.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import warnings
@@ -33,14 +34,30 @@ def has_driver() -> bool:
     return DRIVER.exists()
 
 
+def read_driver_version() -> str | None:
+    """Return the version of the machine's NVIDIA driver; None: it has none, or one that does not say."""
+    found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", DRIVER.read_text()) if has_driver() else None
+    return found[0] if found else None
+
+
+def read_uuid() -> str | None:
+    """Return the UUID of the card, or of the slice of one, that torch counts first, as nvidia-smi writes
+    it; None: this torch does not tell."""
+    entry = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
+    if entry.startswith("MIG-"):  # for which torch tells its card's
+        return entry
+    uuid = getattr(torch.cuda.get_device_properties(0), "uuid", None)
+    return f"GPU-{uuid}" if uuid else None
+
+
 def _check_driver() -> str | None:
     """Return that the driver is too old, if it is."""
-    found = re.search(r"\b\d{3,}\.\d+(\.\d+)?\b", DRIVER.read_text()) if has_driver() else None
+    found = read_driver_version()
     oldest = OLDEST_DRIVER.get(int((torch.version.cuda or "0").split(".")[0]))
-    if found is None or oldest is None or int(found[0].split(".")[0]) >= oldest:
+    if found is None or oldest is None or int(found.split(".")[0]) >= oldest:
         return None
     return (
-        f"the NVIDIA driver {found[0]} is too old: this torch (CUDA {torch.version.cuda}) needs"
+        f"the NVIDIA driver {found} is too old: this torch (CUDA {torch.version.cuda}) needs"
         f" {oldest} or newer; update the driver, or install torch for an older CUDA"
     )
 

@@ -87,6 +87,16 @@ def read_available_memory(device: torch.device) -> int:
     return read_total_memory(device)
 
 
+def read_free_memory(device: torch.device) -> int:
+    """Return the bytes of the device's memory that nobody uses; for a CPU within what a container may
+    take."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = int(psutil.virtual_memory().available)
+    left = cgroups.read_memory_left()
+    return free if left is None else min(free, left)
+
+
 def fix_results(device: torch.device) -> None:
     """Have a CUDA card give the same bits for the same work each time, and compute in float32 what is
     float32: by default cuDNN rounds its inputs to TF32's 10 bits, measures which way is the fastest, and

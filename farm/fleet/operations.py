@@ -17,8 +17,6 @@ from farm.database.people import NAME_LENGTH
 from farm.errors import NotFound, WrongState
 from farm.people import audit
 
-MAX_FAILURES_IN_ROW = 3  # of different jobs, by no fault of theirs; then a worker marks itself sick
-
 
 def get(session: Session, name: str) -> Worker:
     """Return a worker as the database has it now, alive or not.

@@ -1,18 +1,24 @@
-"""Registry of workers: heartbeat, device and speed of each, as the workers report them."""
+"""Registry of workers: heartbeat, device, speed and process of each, as the workers report them."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.fleet import Worker
+from farm.database.fleet import Worker, WorkerState
+from farm.errors import NameTaken
+from farm.fleet import instances
 
 ALIVE_SECONDS = 60  # a worker seen within this is alive
 RETENTION = timedelta(days=1)  # of the row of a worker that is no longer seen
+RETENTION_OF_MARKED = timedelta(days=30)  # likewise, where it is sick or paused: it stays so
+TWIN_STATUS = 75  # exit status of a worker whose name another process has
+DRAINED = "was drained; resume it when it shall take jobs again"
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,156 @@ class Machine:
     winograd: bool
     # Memory that a rendering may use.
     budget_bytes: int
+    # Precision of a recipe that leaves it to the device.
+    precision: str | None = None
+    # Of the card, or of the slice of one (MIG).
+    device_uuid: str | None = None
+    # Version of the card's driver.
+    driver: str | None = None
 
 
-def record_heartbeat(session: Session, name: str, machine: Machine) -> None:
-    """Insert or refresh the row of a worker that is alive now; its speed is kept."""
-    session.merge(Worker(name=name, seen_at=sessions.read_clock(session), **asdict(machine)))
+@dataclass(frozen=True)
+class Process:
+    """The process that is a worker, and what it was told to take."""
+
+    # Name of the machine.
+    host: str = ""
+    # See `instances.py`; "": of a version that had none.
+    instance: str = ""
+    # Of the farm.
+    version: str | None = None
+    # WorkClass; empty: all.
+    classes: tuple[str, ...] = ()
+    # Names, for jobs that ask for one.
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How busy a device is."""
+
+    # Memory that nobody uses.
+    free_bytes: int | None = None
+    # Share of the time, 0..1.
+    utilisation: float | None = None
+
+
+UNKNOWN = Process()
+
+
+def record_heartbeat(
+    session: Session,
+    name: str,
+    machine: Machine | None,
+    process: Process = UNKNOWN,
+    reading: Reading | None = None,
+) -> None:
+    """Insert or refresh the row of a worker that is alive now; its speed and state are kept.
+
+    Args:
+        machine: None: it cannot use its device; what was known of it is kept.
+
+    Raises:
+        NameTaken: another process is the worker of this name by now.
+    """
+    values: dict[str, Any] = {"seen_at": sessions.read_clock(session)}
+    if process.instance:
+        values |= asdict(process) | asdict(reading or Reading())
+        values |= {"classes": list(process.classes), "tags": list(process.tags)}
+        values["started_at"] = case(
+            (Worker.instance == process.instance, Worker.started_at), else_=values["seen_at"]
+        )
+    values |= asdict(machine) if machine else {}
+    mine = update(Worker).where(Worker.name == name, _is_free_for(process.instance))
+    if sessions.execute_count(session, mine.values(values)):
+        return
+    if session.scalar(select(Worker.name).where(Worker.name == name)) is not None:
+        raise NameTaken(f"Another process is the worker {name} by now.")
+    if machine:
+        session.add(Worker(name=name, **values | {"started_at": values["seen_at"]}))
+        session.flush()
+
+
+def _is_free_for(instance: str) -> ColumnElement[bool]:
+    """Return the condition that a row is this process's, or nobody's."""
+    return Worker.instance.in_({instance, "", instances.ENDED})
+
+
+def take_name(session: Session, name: str, instance: str) -> Worker | None:
+    """Take a worker's name for a process that starts. None: it is its own now, as soon as it beats; else
+    the row of another that is, or may be, alive."""
+    worker = session.get(Worker, name, populate_existing=True)
+    if worker is None or worker.instance == instance:
+        return None
+    if _may_live(session, worker):
+        return worker
+    values = {"instance": instance, "job_id": None, "started_at": sessions.read_clock(session)}
+    mine = update(Worker).where(Worker.name == name, Worker.instance == worker.instance)
+    if sessions.execute_count(session, mine.values(values)):
+        return None
+    return session.get(Worker, name, populate_existing=True)
+
+
+def _may_live(session: Session, worker: Worker) -> bool:
+    """Check whether a worker's process may be alive; of another machine, if it was seen lately."""
+    alive = instances.is_alive(worker.instance)
+    if alive is not None:
+        return alive
+    return sessions.read_clock(session) - worker.seen_at < timedelta(seconds=ALIVE_SECONDS)
+
+
+def release_name(session: Session, name: str, instance: str | None = None) -> None:
+    """Record that the process of a worker has ended, so that another may be it at once.
+
+    Args:
+        instance: of that process; None: whichever it was.
+    """
+    mine = update(Worker).where(Worker.name == name)
+    if instance is not None:
+        mine = mine.where(Worker.instance == instance)
+    sessions.execute_count(session, mine.values(instance=instances.ENDED, job_id=None))
+
+
+def read_order(session: Session, name: str, instance: str) -> WorkerState:
+    """Return the state that a worker is to be in; one without a row is active.
+
+    Raises:
+        NameTaken: another process is the worker of this name by now.
+    """
+    row = session.execute(select(Worker.state, Worker.instance).where(Worker.name == name)).one_or_none()
+    if row is None:
+        return WorkerState.ACTIVE
+    if row.instance not in (instance, "", instances.ENDED):
+        raise NameTaken(f"Another process is the worker {name} by now.")
+    state: WorkerState = row.state
+    return state
+
+
+def lock_if_active(session: Session, name: str, instance: str) -> bool:
+    """Check that a worker may claim a job, and let nobody change that before the session ends."""
+    session.execute(select(Worker.name).where(Worker.name == name).with_for_update())
+    try:
+        return read_order(session, name, instance) is WorkerState.ACTIVE
+    except NameTaken:
+        return False
+
+
+def set_job(session: Session, name: str, job_id: str | None) -> None:
+    """Record the job that a worker is at; None: it has none."""
+    sessions.execute_count(session, update(Worker).where(Worker.name == name).values(job_id=job_id))
+
+
+def finish_draining(session: Session, name: str, instance: str) -> bool:
+    """Record that a draining worker without a job ends now; False: it does not, it was resumed or is at
+    work. Started again, it takes nothing until it is resumed."""
+    mine = update(Worker).where(
+        Worker.name == name,
+        Worker.instance == instance,
+        Worker.state == WorkerState.DRAINING,
+        Worker.job_id.is_(None),
+    )
+    values = {"state": WorkerState.PAUSED, "state_reason": func.coalesce(Worker.state_reason, DRAINED)}
+    return bool(sessions.execute_count(session, mine.values(values)))
 
 
 def record_speed(
@@ -57,12 +208,16 @@ def record_speed(
 
 
 def list_alive(session: Session) -> list[Worker]:
-    """Return the workers seen within `ALIVE_SECONDS`, by name."""
+    """Return the workers seen within `ALIVE_SECONDS` that have not ended, by name."""
     now, span = sessions.read_clock(session), timedelta(seconds=ALIVE_SECONDS)
     lately = Worker.seen_at.between(now - span, now + span)  # after it, the clock was set back since
-    return list(session.scalars(select(Worker).where(lately).order_by(Worker.name)))
+    alive = select(Worker).where(lately, Worker.instance != instances.ENDED)
+    return list(session.scalars(alive.order_by(Worker.name)))
 
 
 def delete_stale(session: Session) -> None:
-    """Delete the rows of workers not seen for `RETENTION`."""
-    session.execute(delete(Worker).where(Worker.seen_at < sessions.read_clock(session) - RETENTION))
+    """Delete the rows of workers not seen for `RETENTION`, or `RETENTION_OF_MARKED`."""
+    now = sessions.read_clock(session)
+    marked = Worker.state.in_((WorkerState.SICK, WorkerState.PAUSED))
+    unseen = and_(~marked, Worker.seen_at < now - RETENTION)
+    session.execute(delete(Worker).where(unseen | (Worker.seen_at < now - RETENTION_OF_MARKED)))

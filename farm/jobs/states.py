@@ -57,6 +57,7 @@ LOST = "worker lost"
 OUT_OF_MEMORY = "out of memory"
 DEVICE_FAILED = "device failed"
 ASIDE = "stepped aside"  # of an attempt that made way for drafts; counts as no failure
+BROKE = "renderer broke"  # which fails the job, though it may be the worker's fault
 MAX_FAILURES = {LOST: 5, OUT_OF_MEMORY: 2, DEVICE_FAILED: 5}
 GIVEN_UP = {
     LOST: "Given up: {most} workers were lost while rendering this job.",
@@ -220,8 +221,11 @@ def succeed(
     _end(session, attempt, State.RUNNING, State.SUCCEEDED, "finished", **values)
 
 
-def fail(session: Session, attempt: AttemptRef, message: str) -> None:
-    """Move to failed, or to cancelled if a person asked for that; message: the error, for a person.
+def fail(session: Session, attempt: AttemptRef, message: str, outcome: str | None = None) -> None:
+    """Move to failed, or to cancelled if a person asked for that.
+
+    Args:
+        message: the error, for a person. outcome: of the attempt; None: failed.
 
     Raises:
         AttemptLost: the job is no longer this attempt's.
@@ -229,7 +233,7 @@ def fail(session: Session, attempt: AttemptRef, message: str) -> None:
     if read_state(session, attempt) is State.CANCELLING:
         confirm_cancelled(session, attempt)
     else:
-        _end(session, attempt, State.RUNNING, State.FAILED, message, error=message)
+        _end(session, attempt, State.RUNNING, State.FAILED, message, outcome, error=message)
 
 
 def confirm_cancelled(session: Session, attempt: AttemptRef) -> None:

@@ -98,7 +98,7 @@ def listed(wanted: str = "auto") -> tuple[list[tuple[str, str | None]], list[str
         ("2,3", [("gpu 2", "2"), ("gpu 3", "3")]),
         (" 5 , 5,7", [("gpu 5", "5"), ("gpu 7", "7")]),
         ("1,-1,0", [("gpu 1", "1")]),
-        ("GPU-bbbb,GPU-aaaa", [("gpu 0", "GPU-bbbb"), ("gpu 1", "GPU-aaaa")]),
+        ("GPU-bbbb,GPU-aaaa", [("gpu 1", "GPU-bbbb"), ("gpu 0", "GPU-aaaa")]),
         ("MIG-GPU-aaaa/9/0", [("gpu 0", "MIG-GPU-aaaa/9/0")]),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_driver_that_fails_is_reported(asked, nvidia_smi: Stub) -> None:
 def test_a_driver_that_does_not_answer_is_not_waited_for(
     asked, nvidia_smi: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "SMI_SECONDS", 0.2)
+    monkeypatch.setattr("farm.fleet.nvidia_smi.SMI_SECONDS", 0.2)
     nvidia_smi("exec /bin/sleep 600")
     began = time.monotonic()
     assert listed() == ([("cpu", None)], ["No GPU is used: nvidia-smi did not answer within 0.2 s."])

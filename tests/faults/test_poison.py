@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from benchmarks.testbed.processes import redis_server, wait_for
+from benchmarks.testbed.processes import FARM, redis_server, wait_for
 from tests.workers.poison import POISON
 from tests.workers.test_poison import write_other_types
 
@@ -24,6 +24,7 @@ def test_a_worker_outlives_whatever_lies_in_its_queue(tmp_path: Path) -> None:
             "FARM_HOME": str(tmp_path),
             "REDIS_URL": f"redis://127.0.0.1:{port}/0",
         }
+        subprocess.run([*FARM, "db", "upgrade"], env=environment, check=True, capture_output=True)
         queue = redis.Redis(port=port)
         write_other_types(queue)
         log = tmp_path / "log"
