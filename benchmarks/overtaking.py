@@ -3,7 +3,7 @@
     python -m benchmarks.overtaking [--size 2048] [--cells 3]
 
 Starts a farm with one CPU worker, renders a large picture undisturbed, renders it again, and in its last
-level submits an exploration of small drafts. Prints when the first draft began and when the large picture
+level submits an exploration of small drafts. Prints when the first draft began and when the large one
 went on, and compares the two files byte for byte.
 """
 
