@@ -7,6 +7,7 @@ once (pytest-xdist): these share one PostgreSQL and the databases that each test
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -70,6 +71,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xdist_group(GROUP_OF[fixture]))
     # Groups first, each of which one process works through: a long one begun last would be waited for.
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what was imported and collected, which stays until the end:
+    without its rounds through that two files of web tests took 16 instead of 19 s of a processor."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
