@@ -42,15 +42,15 @@ class Housekeeper:
         self._thread.join(seconds)
 
     def run_step(self) -> None:
-        """Do what is due now. Raises nothing."""
-        try:
-            self._sweep()
-            holdings.refresh()
-            retention.forget_by_settings()
-        except OperationalError as error:
-            logger.warning("the database is away", error=str(error.orig))
-        except Exception:  # such as a storage that is away; the next step tries again
-            logger.exception("housekeeping broke off")
+        """Do what is due now, each thing whatever becomes of the others: on a full disk no sums can be
+        stored, but what is deleted makes room. Raises nothing."""
+        for work in (self._sweep, retention.forget_by_settings, holdings.refresh):
+            try:
+                work()
+            except OperationalError as error:
+                logger.warning("the database is away", error=str(error.orig))
+            except Exception:  # such as a storage that is away; the next step tries again
+                logger.exception("housekeeping broke off")
 
     def _keep_house(self) -> None:
         while not self._stop.is_set():

@@ -14,7 +14,7 @@ from farm.jobs import holdings, retention
 from farm.jobs.holdings import TITLES, Holdings
 from farm.jobs.retention import Plan, Rules
 from farm.settings import MAX_KEEP_DAYS, MAX_KEEP_GB, settings
-from farm.storage import format_bytes, storage
+from farm.storage import format_bytes
 
 
 def _check_number(_: click.Context, __: click.Parameter, value: float | None) -> float | None:
@@ -47,7 +47,8 @@ def show_storage(keep_days: float | None, keep_gb: float | None, forget: bool, y
     schema.check_version()
     rules = Rules.choose(keep_days, keep_gb)
     with sessions.read_session() as session:
-        found, plan = holdings.measure(session), retention.plan(session, rules)
+        found = holdings.measure(session)
+        plan = retention.plan(session, rules, found)
     output.print(_build_table(found))
     for line in (*_describe_disks(), "", *_describe_plan(rules, plan)):
         click.echo(line)
@@ -86,7 +87,6 @@ def _describe_plan(rules: Rules, plan: Plan) -> list[str]:
 
 def _forget(rules: Rules, plan: Plan) -> None:
     """Delete as many as were shown, some at a time."""
-    storage().check_mark()
     deleted = 0
     while deleted < plan.pictures and (items := retention.forget_some(rules)):
         deleted += sum(item.pictures for item in items)

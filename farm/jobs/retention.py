@@ -20,11 +20,12 @@ from farm.database import sessions
 from farm.database.models import Exploration, Job, Rating, State
 from farm.errors import NotFound, WrongState
 from farm.jobs import actions, holdings
+from farm.jobs.holdings import Holdings
 from farm.settings import settings
 from farm.storage import format_bytes, storage
 
 STEP = 50  # jobs and explorations that are deleted before the janitor does something else
-MAX_LISTED = 50_000  # looked at to say what would be deleted
+MAX_LISTED = 20_000  # looked at to say what would be deleted
 ENDED = [state for state in State if state.ended]
 
 # Id, name, moment of submission, bytes, number of pictures.
@@ -116,10 +117,9 @@ def count_pictures(count: int) -> str:
     return f"{count:,} picture{'' if count == 1 else 's'}"
 
 
-def plan(session: Session, rules: Rules) -> Plan:
-    """Return what these rules would delete now."""
-    items = list_due(session, rules, MAX_LISTED)
-    unknown = holdings.sum_job_bytes(session)[1] if rules.size_bytes else 0
+def plan(session: Session, rules: Rules, held: Holdings) -> Plan:
+    """Return what these rules would delete now, by these sums."""
+    items = list_due(session, rules, MAX_LISTED, held)
     moments = [item.created_at for item in items]
     return Plan(
         pictures=sum(item.pictures for item in items),
@@ -128,17 +128,21 @@ def plan(session: Session, rules: Rules) -> Plan:
         oldest=min(moments, default=None),
         newest=max(moments, default=None),
         has_more=len(items) == MAX_LISTED,
-        unknown=unknown,
+        unknown=held.unknown if rules.size_bytes else 0,
     )
 
 
-def list_due(session: Session, rules: Rules, limit: int) -> list[Item]:
-    """Return what these rules delete now, in the order in which they do, `limit` items at most."""
+def list_due(session: Session, rules: Rules, limit: int, held: Holdings | None = None) -> list[Item]:
+    """Return what these rules delete now, in the order in which they do, `limit` items at most.
+
+    Args:
+        held: sums to go by; None: they are added up now.
+    """
     due: list[Item] = []
     if rules.days:
         due += _list_oldest(session, sessions.read_clock(session) - timedelta(days=rules.days), limit)
     if rules.size_bytes and len(due) < limit:
-        due += _list_beyond(session, rules.size_bytes, due, limit)
+        due += _list_beyond(session, rules.size_bytes, due, limit, held)
     return due[:limit]
 
 
@@ -147,9 +151,14 @@ def forget_some(rules: Rules, limit: int = STEP) -> list[Item]:
 
     Returns:
         Those that this process deleted.
+
+    Raises:
+        StorageAway: rows would go without their files.
     """
     with sessions.read_session() as session:
         due = list_due(session, rules, limit)
+    if due:
+        storage().check_mark()
     return [item for item in due if _forget(item)]
 
 
@@ -161,12 +170,12 @@ def forget_by_settings() -> list[Item]:
         StorageAway: rows would go without their files.
     """
     rules = Rules.from_settings()
-    if rules.size_bytes and holdings.refresh().job_bytes <= rules.size_bytes:
-        rules = Rules(days=rules.days)
-    if rules.keep_all:
-        return []
-    storage().check_mark()
-    return forget_some(rules)
+    if rules.size_bytes:
+        with sessions.read_session() as session:
+            held = holdings.read(session)
+        if held.job_bytes <= rules.size_bytes:
+            rules = Rules(days=rules.days)
+    return [] if rules.keep_all else forget_some(rules)
 
 
 def _forget(item: Item) -> bool:
@@ -181,18 +190,22 @@ def _forget(item: Item) -> bool:
     return True
 
 
-def _list_beyond(session: Session, most: int, due: Sequence[Item], limit: int) -> list[Item]:
+def _list_beyond(
+    session: Session, most: int, due: Sequence[Item], limit: int, held: Holdings | None
+) -> list[Item]:
     """Return what else has to go until all others together have `most` bytes; nothing while the bytes of
     some are not known.
 
-    They are listed before the sum is taken: whatever is deleted in between makes it delete less.
+    Without sums to go by, they are listed before the sum is taken: whatever is deleted in between makes
+    it delete less.
     """
+    most += sum(item.size_bytes for item in due)
+    if held and (held.unknown or held.job_bytes <= most):
+        return []
     going = {item.id for item in due}
     others = [item for item in _list_oldest(session, None, limit) if item.id not in going]
-    total, unknown = holdings.sum_job_bytes(session)
-    if unknown:
-        return []
-    excess = total - most - sum(item.size_bytes for item in due)
+    total, unknown = (held.job_bytes, 0) if held else holdings.sum_job_bytes(session)
+    excess = 0 if unknown else total - most
     found = []
     for item in others:
         if excess <= 0:

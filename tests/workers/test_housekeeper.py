@@ -33,13 +33,14 @@ def test_old_jobs_go_and_the_sums_are_kept_for_all(
     rate(ended("old", 31))
     ended("new", 29)
     storage().put(f"jobs/{'a' * 32}/1/result.png", b"of a job that is gone")
-    # When a step is done, the storage is clean, and the sums were taken before
+    # When a step is done, the storage is clean, and the sums are what is left
     housekeeper.run_step()
     assert left() == {"new"}
     assert len(storage().list_keys()) == 1
+    ended("since then", 1)
     with sessions.read_session() as session:
-        assert holdings.read(session).finished == Part(2, 20)
-        assert holdings.measure(session).finished == Part(1, 10)
+        assert holdings.read(session).finished == Part(1, 10)
+        assert holdings.measure(session).finished == Part(2, 20)
 
 
 def test_while_the_storage_is_away_no_row_goes_alone(

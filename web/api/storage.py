@@ -130,7 +130,7 @@ def get_storage(query_data: RetentionQuery) -> StorageOut:
     limits or by others. Nothing is deleted by asking."""
     with sessions.read_session() as session:
         found = holdings.read(session)
-        plan = retention.plan(session, query_data.rules)
+        plan = retention.plan(session, query_data.rules, found)
     return StorageOut(
         room=disk.find_room(),
         disks=[DiskOut.from_disk(each) for each in disk.list_disks()],

@@ -65,8 +65,9 @@ def show_storage() -> ResponseReturnValue:
         rules = RetentionQuery.model_validate({name: text for name, text in given.items() if text}).rules
     except ValidationError as error:
         problems = [f"{each.field} {each.message}" for each in recipe.list_problems(error)]
+    held = _read_held()
     with sessions.read_session() as session:
-        plan = retention.plan(session, rules)
+        plan = retention.plan(session, rules, held)
     page = render_template(
         "operators/storage.html",
         given=given,
@@ -76,7 +77,7 @@ def show_storage() -> ResponseReturnValue:
         describe_rules=retention.describe_rules,
         plan=plan,
         would_go=retention.describe_plan(plan),
-        **_read(),
+        **_draw(held),
     )
     return page, 422 if problems else 200
 
@@ -85,13 +86,16 @@ def show_storage() -> ResponseReturnValue:
 @require_operator
 def refresh_storage() -> Response:
     """Return the part of it that changes, alone."""
-    return send_fragment("operators/_storage.html", **_read())
+    return send_fragment("operators/_storage.html", **_draw(_read_held()))
 
 
-def _read() -> dict[str, Any]:
-    """Return what that part shows."""
+def _read_held() -> Holdings:
     with sessions.read_session() as session:
-        found = holdings.read(session)
+        return holdings.read(session)
+
+
+def _draw(found: Holdings) -> dict[str, Any]:
+    """Return what that part shows."""
     disks = disk.list_disks()
     return {"held": found, "bars": [_draw_held(found), *(_draw_disk(each, found) for each in disks)]}
 
