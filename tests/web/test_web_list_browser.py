@@ -43,6 +43,14 @@ def shown(page: Page) -> list[str]:
     return page.locator(".card-name").all_text_contents()
 
 
+MEASURE_SHIFT = """() => {
+  window.shift = 0;
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) window.shift += entry.value;
+  }).observe({ type: "layout-shift" });
+}"""
+
+
 def test_a_person_searches_sorts_and_changes_the_view(five: list[Job], page: Page, served: str) -> None:
     page.goto(f"{served}/jobs")
     assert shown(page)[0] == "Picture 5"
@@ -143,13 +151,39 @@ def test_the_list_keeps_up_and_keeps_selection_focus_and_place(
     expect(box(page, 4)).to_be_focused()
     assert page.evaluate("scrollY") == place
 
-    # When nothing is ticked any more, the new one is shown too, and one that is deleted goes
+    # When nothing is ticked any more, the new one is shown as soon as it is asked for, and one that is
+    # deleted goes
     box(page, 2).uncheck()
     actions.delete(five[1].id)
     page.clock.run_for(POLL_MS)
+    page.get_by_role("button", name="1 new picture").click()
     expect(page.locator(".card-name")).to_have_text(
         ["Picture 6", "Picture 5", "Picture 4", "Picture 3", "Picture 1"]
     )
+
+
+@pytest.mark.parametrize("view", ["cards", "table"])
+def test_new_pictures_push_nothing_along_until_they_are_asked_for(
+    view: str, five: list[Job], make_job: MakeJob, page: Page, served: str
+) -> None:
+    page.clock.install()
+    page.goto(f"{served}/jobs?view={view}")
+    page.evaluate(MEASURE_SHIFT)
+    names = page.locator(".card-name, tbody th")
+    for number in (6, 7):
+        make_job(name=f"Picture {number}")
+        page.clock.run_for(POLL_MS)
+        news = page.get_by_role("button", name=f"{number - 5} new picture")
+        expect(news).to_be_visible()
+        expect(names).to_have_count(5)
+    assert page.evaluate("shift") == 0
+    news.click()
+    expect(names.first).to_have_text("Picture 7")
+    expect(names).to_have_count(7)
+    expect(news).to_be_hidden()
+    actions.delete(five[1].id)
+    page.clock.run_for(POLL_MS)
+    expect(names).to_have_count(6)
 
 
 def test_an_empty_list_fills_by_itself(make_job: MakeJob, page: Page, served: str) -> None:

@@ -5,6 +5,10 @@ import { localise } from "./times.js";
 
 const coming = new WeakMap(); // a picture that is shown -> the address that it will show
 
+let news = 0; // items that a list holds back
+let held = null; // the page that has them
+let asked = false; // somebody wants to see them
+
 const key = (node) =>
   node.getAttribute?.("id") || node.dataset?.id || (node.localName === "form" && node.getAttribute("action")) || "";
 
@@ -85,11 +89,36 @@ function changeItems(shown, fresh) {
   }
 }
 
+const items = (root) => [...root.children].map((item) => item.dataset.id);
+
+// A list stays as it is while it is looked at, until what is new in it is asked for.
+function isHeld(shown, fresh) {
+  if (!("hold" in shown.dataset) || document.hidden || asked) return false;
+  const known = new Set(items(shown));
+  const more = items(fresh).filter((id) => !known.has(id)).length;
+  news += more;
+  return more > 0;
+}
+
+function showNews(fresh) {
+  held = news ? fresh : null;
+  const button = document.getElementById("news");
+  if (!button) return;
+  button.textContent = news === 1 ? "1 new picture" : `${news} new pictures`;
+  button.hidden = !news;
+}
+
+document.getElementById("news")?.addEventListener("click", () => {
+  asked = true;
+  if (held) swap(held);
+  asked = false;
+});
+
 function change(shown, fresh) {
   if (shown.isEqualNode(fresh)) return;
   if (shown instanceof CharacterData) shown.data = fresh.data;
   else if (shown instanceof HTMLImageElement) changePicture(shown, fresh);
-  else if (shown.hasAttribute("data-still")) changeItems(shown, fresh);
+  else if (shown.hasAttribute("data-still") || isHeld(shown, fresh)) changeItems(shown, fresh);
   else {
     copyAttributes(shown, fresh);
     changeChildren(shown, fresh);
@@ -110,11 +139,13 @@ export function showTab(fresh) {
  */
 export function swap(fresh) {
   const focused = document.activeElement;
+  news = 0;
   localise(fresh);
   for (const next of fresh.body.children) {
     const shown = document.getElementById(next.id);
     if (shown) change(shown, next);
   }
+  showNews(fresh);
   showTab(fresh);
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
   document.dispatchEvent(new Event("swapped"));
