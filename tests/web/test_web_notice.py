@@ -29,6 +29,15 @@ NOTICES = """
     };
 """
 
+ONLY_WORKERS = """
+    Notification = class extends Notification {
+        constructor() { throw new TypeError("Illegal constructor"); }
+    };
+    ServiceWorkerRegistration.prototype.showNotification = async function (title, { data }) {
+        window.notices.push(`${this.active.state}: ${title} ${data}`);
+    };
+"""
+
 
 @pytest.fixture
 def job(make_job: Callable[..., Job]) -> Job:
@@ -88,6 +97,22 @@ def test_a_notice_that_was_asked_for_comes_and_the_wish_is_kept(
     page.add_init_script("Notification.permission = 'granted'")
     page.goto(f"{served}/jobs/{make_job().id}")
     expect(page.get_by_label("Notify me when it is done")).to_be_checked()
+
+
+def test_where_only_a_service_worker_may_show_a_notice_one_does(
+    page: Page, served: str, job: Job
+) -> None:
+    for script in (NOTICES, ONLY_WORKERS):
+        page.add_init_script(script)
+    page.clock.install()
+    page.goto(f"{served}/jobs/{job.id}")
+    page.get_by_label("Notify me when it is done").check()
+    page.evaluate(HIDE, True)
+    bring_to(job, State.SUCCEEDED)
+    pass_until_titled(page, "Finished · Bridge · Style Farm")
+    page.wait_for_function("window.notices.length")
+    told = f"activated: Finished · Bridge · Style Farm {served}/jobs/{job.id}"
+    assert page.evaluate("window.notices") == [told]
 
 
 def test_where_no_notice_can_come_the_page_says_why(page: Page, served: str, job: Job) -> None:

@@ -42,13 +42,23 @@ async function choose() {
 
 function notify(title) {
   if (!box.checked || (document.hasFocus() && !document.hidden)) return; // whoever looks sees it
+  const options = { icon: document.getElementById("preview")?.src, tag: location.pathname, data: location.href };
   try {
-    const icon = document.getElementById("preview")?.src;
-    const notice = new Notification(title, { icon, tag: location.pathname });
+    const notice = new Notification(title, options);
     notice.addEventListener("click", () => window.focus());
   } catch {
-    words.textContent = REFUSED; // some telephones let only apps notify
+    notifyByWorker(title, options).catch(() => (words.textContent = REFUSED)); // as telephones want it
   }
+}
+
+async function notifyByWorker(title, options) {
+  const registration = await navigator.serviceWorker.register(new URL("notice-worker.js", import.meta.url));
+  const worker = registration.installing ?? registration.waiting ?? registration.active;
+  while (worker.state !== "activated") {
+    if (worker.state === "redundant") throw new Error("not installed");
+    await new Promise((resolve) => worker.addEventListener("statechange", resolve, { once: true }));
+  }
+  await registration.showNotification(title, options);
 }
 
 box.addEventListener("change", choose);
