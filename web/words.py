@@ -11,6 +11,7 @@ from farm.database.base import now
 from farm.database.models import Job, State
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
+from farm.people.quotas import Quotas
 from farm.storage import format_bytes
 
 STATES = {
@@ -227,3 +228,19 @@ def list_figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
         for name, (title, words, meaning) in FIGURES.items()
         if isinstance(found.get(name), int | float)
     ]
+
+
+def describe_quotas_left(found: Quotas) -> str:
+    """Return `Left of your quotas: 3 jobs that may wait, 12 megapixels until 00:00 UTC.`; "" where none
+    has a limit."""
+    waiting, megapixels, stored = (
+        quota.left for quota in (found.waiting, found.megapixels_a_day, found.stored_bytes)
+    )
+    words = []
+    if waiting is not None:
+        words.append(f"{waiting:.0f} {'job' if waiting == 1 else 'jobs'} that may wait")
+    if megapixels is not None:
+        words.append(f"{megapixels:.3g} megapixels until 00:00 UTC")
+    if stored is not None:
+        words.append(f"{format_bytes(stored)} of storage")
+    return f"Left of your quotas: {', '.join(words)}." if words else ""

@@ -106,7 +106,7 @@ def find_roles(session: Session, digests: Collection[str]) -> dict[str, Role]:
     """Return the roles of the people whose tokens have these digests; revoked ones are left out."""
     query = select(Token.sha256, Person.role).join(Person, Person.id == Token.person_id)
     rows = session.execute(query.where(Token.sha256.in_(digests)))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def revoke(session: Session, name: str) -> None:

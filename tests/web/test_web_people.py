@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -19,7 +20,10 @@ from werkzeug.test import TestResponse
 from farm.database import sessions
 from farm.database.models import Exploration, Job, State, Upload
 from farm.database.people import Person, Role, UploadOwner
-from farm.people import tokens
+from farm.people import accounts, quotas, sign_in, tokens
+from farm.people.quotas import Limits
+from farm.pictures import uploads
+from farm.storage import storage
 from tests.conftest import fresh_settings
 from tests.web.bad_pictures import photo
 from web import create_app
@@ -220,3 +224,168 @@ def test_a_job_of_another_under_an_id_is_not_there_to_be_put_again(
     assert client.put(path, data=files, headers=ada).status_code == 202
     files = {name: (io.BytesIO(photo(100, 100)), "a.jpg") for name in ("content", "style")}
     assert client.put(path, data=files, headers=bob).status_code == 404
+
+
+def read_csrf_token(client: FlaskClient, path: str, headers: Headers | None = None) -> str:
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get(path, headers=headers).text)
+    assert found
+    return found[1]
+
+
+def test_a_link_signs_a_person_in_once_and_only_when_they_press(
+    ada: Headers, client: FlaskClient
+) -> None:
+    with sessions.write_session() as session:
+        secret = sign_in.make_link(session, "Ada", "a test")
+    address = f"/sign-in?link={secret}"
+    # Given something that looks at addresses in messages
+    for _ in range(3):
+        page = client.get(address)
+        assert "Sign in as <bdi>Ada</bdi>" in page.text
+    # When Ada presses the button, then she is signed in, by a token of this browser's own
+    form = {"csrf_token": read_csrf_token(client, address), "link": secret}
+    assert client.post("/sign-in", data=form).location == "/"
+    assert client.get("/api/v1/me").get_json()["name"] == "Ada"
+    names = [each["name"] for each in client.get("/api/v1/tokens").get_json()["items"]]
+    assert sorted(name.partition(" ")[0] for name in names) == ["Ada", "Ada/browser"]
+    # And the link is good no more
+    other = client.application.test_client()
+    answer = other.get(address)
+    assert (answer.status_code, "was used already" in answer.text) == (422, True)
+    form = {"csrf_token": read_csrf_token(other, "/sign-in"), "link": secret}
+    assert other.post("/sign-in", data=form).status_code == 422
+    assert other.get("/api/v1/me").status_code == 401
+    # And signing out revokes that token, and no other
+    client.post("/sign-out", data={"csrf_token": read_csrf_token(client, "/")})
+    names = [each["name"] for each in client.get("/api/v1/tokens", headers=ada).get_json()["items"]]
+    assert names == ["Ada"]
+
+
+def test_wrong_links_are_counted_as_wrong_tokens_are(closed: None, client: FlaskClient) -> None:
+    statuses = [client.get("/sign-in?link=wrong").status_code for _ in range(21)]
+    assert statuses == [422] * 20 + [429]
+
+
+def test_ones_own_tokens_are_made_listed_and_revoked(
+    ada: Headers, bob: Headers, client: FlaskClient
+) -> None:
+    made = client.post("/api/v1/tokens", json={"name": "laptop"}, headers=ada)
+    assert made.status_code == 201
+    assert made.get_json()["name"] == "Ada/laptop"
+    laptop = {"Authorization": f"Bearer {made.get_json()['token']}"}
+    assert client.get("/api/v1/me", headers=laptop).get_json()["name"] == "Ada"
+    again = client.post("/api/v1/tokens", json={"name": "laptop"}, headers=ada)
+    assert (again.status_code, again.get_json()["errors"][0]["field"]) == (422, "name")
+    # Another person's is not there
+    assert client.delete("/api/v1/tokens/Ada/laptop", headers=bob).status_code == 404
+    assert client.delete("/api/v1/tokens/Ada/laptop", headers=laptop).status_code == 204
+    assert client.get("/api/v1/me", headers=laptop).status_code == 401
+    # The page does the same
+    form = {"csrf_token": read_csrf_token(client, "/tokens", ada), "name": "night batch"}
+    page = client.post("/tokens", data=form, headers=ada)
+    assert page.status_code == 201
+    found = re.search(r">(farm_[\w-]{43})<", page.text)
+    assert found
+    assert found[1] not in client.get("/tokens", headers=ada).text
+    long = client.post("/tokens", data=form | {"name": "x" * 79}, headers=ada)
+    assert (long.status_code, "the limit is 76" in long.text) == (422, True)
+    client.post("/tokens/revoke", data=form | {"name": "Ada/night batch"}, headers=ada)
+    batch = {"Authorization": f"Bearer {found[1]}"}
+    assert client.get("/api/v1/me", headers=batch).status_code == 401
+
+
+def test_where_no_token_is_asked_for_there_are_no_accounts(client: FlaskClient) -> None:
+    me = client.get("/api/v1/me").get_json()
+    assert me == {"name": None, "role": "operator", "shared": True, "quotas": None}
+    assert client.get("/api/v1/tokens").status_code == 409
+    assert client.get("/tokens").status_code == 409
+
+
+def test_operators_run_the_accounts(ada: Headers, operator: Headers, client: FlaskClient) -> None:
+    assert client.get("/api/v1/people", headers=ada).status_code == 403
+    sent = {"name": "Cleo", "role": "user"}
+    assert client.post("/api/v1/people", json=sent, headers=ada).status_code == 403
+    assert client.post("/api/v1/people", json=sent, headers=operator).status_code == 201
+    assert client.post("/api/v1/people", json=sent, headers=operator).status_code == 422
+    limits = {"waiting": 2, "megapixels_a_day": 1.5}
+    changed = client.patch("/api/v1/people/Cleo", json={"limits": limits}, headers=operator).get_json()
+    assert changed["limits"] == {"running": None, "storage_gb": None} | limits
+    assert changed["quotas"]["waiting"] == {"limit": 2, "used": 0, "left": 2}
+    link = client.post("/api/v1/people/Cleo/sign-in-link", headers=operator).get_json()
+    assert client.get(link["url"].partition("localhost")[2]).status_code == 200
+    names = [each["name"] for each in client.get("/api/v1/people", headers=operator).get_json()["items"]]
+    assert names == ["Ada", "Cleo", "Olga"]
+    assert client.delete("/api/v1/people/Olga", headers=operator).status_code == 409
+    change = client.patch("/api/v1/people/Olga", json={"role": "user"}, headers=operator)
+    assert (change.status_code, "last operator" in change.get_json()["detail"]) == (409, True)
+    assert client.delete("/api/v1/people/Cleo", headers=operator).status_code == 204
+    assert client.delete("/api/v1/people/Cleo", headers=operator).status_code == 404
+
+
+def test_a_quota_is_told_before_and_when_it_is_reached_and_nothing_is_stored(
+    ada: Headers, client: FlaskClient, submit: Callable[..., str], home: Path
+) -> None:
+    # Given a quota of one waiting job, which the form and the API show
+    with sessions.write_session() as session:
+        quotas.change_limits(session, "Ada", Limits(waiting=1), by="a test")
+    assert "Left of your quotas: 1 job that may wait." in client.get("/", headers=ada).text
+    # When as many wait
+    job_id = submit(ada | {"Idempotency-Key": "first"})
+    before = storage().list_keys()
+    assert client.get("/api/v1/me", headers=ada).get_json()["quotas"]["waiting"]["left"] == 0
+    # Then another is refused with words, by API and form, and its pictures are not kept
+    new = {name: (io.BytesIO(photo(120, 100)), f"{name}.jpg") for name in ("content", "style")}
+    answer = client.post("/api/v1/jobs", data=new, headers=ada)
+    assert answer.status_code == 429
+    assert "Your quota of waiting jobs is 1, and 1 wait." in answer.get_json()["detail"]
+    form = {"csrf_token": read_csrf_token(client, "/", ada), "size": "96", "preset": "draft"}
+    files = {name: (io.BytesIO(photo(130, 100)), f"{name}.jpg") for name in ("content", "style")}
+    page = client.post("/", data=form | files, headers=ada)
+    assert (page.status_code, "Your quota of waiting jobs is 1" in page.text) == (429, True)
+    assert storage().list_keys() == before
+    # And the cells of an exploration count all
+    grid = post(client, "/api/v1/explorations", ada, across_values="[0, 1]", down_values="[1]")
+    assert grid.status_code == 403
+    assert "this makes 2" in grid.get_json()["detail"]
+    # And the same request again is the same job, and one more selected is told why not
+    assert submit(ada | {"Idempotency-Key": "first"}) == job_id
+
+
+def test_a_token_that_is_revoked_in_the_middle_of_an_upload_stores_nothing(
+    ada: Headers, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    check = uploads.check
+
+    def check_then_revoke(asked: Any) -> Any:
+        yield from check(asked)
+        with sessions.write_session() as session:
+            tokens.revoke(session, "Ada")
+
+    monkeypatch.setattr(uploads, "check", check_then_revoke)
+    answer = post(client, "/api/v1/jobs", ada)
+    assert answer.status_code == 401
+    assert "revoked meanwhile. Nothing was stored" in answer.get_json()["detail"]
+    assert storage().list_keys() == []
+    with sessions.read_session() as session:
+        assert session.query(Job).count() == session.query(Upload).count() == 0
+
+
+@pytest.mark.parametrize("end", ["revoke", "remove", "demote"])
+def test_streams_end_when_whoever_listens_may_no_longer(
+    operator: Headers, served: str, make_job: Callable[..., Job], end: str
+) -> None:
+    other = make_person("Otto", Role.OPERATOR)
+    job = make_job(State.RUNNING)
+    address = f"{served}/api/v1/jobs/{job.id}/stream"
+    with httpx.stream("GET", address, headers=other, timeout=30) as answer:
+        lines = answer.iter_lines()
+        assert any(line.startswith("data: ") for line in lines)
+        with sessions.write_session() as session:
+            if end == "revoke":
+                tokens.revoke(session, "Otto")
+            elif end == "remove":
+                accounts.remove(session, "Otto", by="a test")
+            else:
+                accounts.change_role(session, "Otto", Role.USER, by="a test")
+        assert ": signed out" in list(lines)
+    assert httpx.get(address, headers=other).status_code == (404 if end == "demote" else 401)

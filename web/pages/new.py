@@ -15,11 +15,13 @@ from werkzeug.datastructures import FileStorage
 
 from farm.database import sessions
 from farm.database.models import Job, Upload
-from farm.errors import InvalidInput, NoRoom, NotFound, Problem
+from farm.database.people import Person
+from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached
 from farm.explorations import grids
 from farm.jobs import states
 from farm.jobs.idempotency import FORM, Key, compute_digest
 from farm.jobs.submit import submit
+from farm.people import quotas
 from farm.people.visitors import NO_JOB, check_job
 from farm.recipe import Recipe
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
@@ -39,6 +41,7 @@ from web.pages.form import (
     read_recipe,
     show_problems,
 )
+from web.words import describe_quotas_left
 
 SENT_BEFORE = "You have sent this form before; this came of it. Change something in it for another one."
 JOB_ID = re.compile("[0-9a-f]{32}")
@@ -96,8 +99,8 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
     except InvalidInput as error:
         log.info("form refused", problems=[problem.field for problem in error.problems])
         return _render_form(form, kept, show_problems(form, error.problems)), error.status
-    except NoRoom as error:
-        log.warning("no room for a form")
+    except (NoRoom, QuotaReached) as error:
+        log.warning("form not taken", reason=str(error))
         return _render_form(form, kept, [("", str(error))]), error.status
     if request.headers.get("X-Requested-With") == BY_SCRIPT:
         return "", 201, {"Location": place}
@@ -132,8 +135,19 @@ def _render_form(
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
         most_styles=MAX_STYLES,
         smallest_style=SMALLEST_STYLE,
+        quotas=_describe_own_quotas(),
         **list_choices(form.version.data),
     )
+
+
+def _describe_own_quotas() -> str:
+    """Return what is left of the visitor's quotas; "": they have none."""
+    person_id = get_visitor().person_id
+    if person_id is None:
+        return ""
+    with sessions.read_session() as session:
+        person = session.get(Person, person_id)
+        return describe_quotas_left(quotas.measure(session, person)) if person else ""
 
 
 def _submit_form(form: FlaskForm, kept: Job | None) -> str:
