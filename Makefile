@@ -27,7 +27,7 @@ NEEDS_MORE := browser or postgres or weights or processes or faults
 # Tests start the farm's processes many times; without bytecode that is kept each would compile all anew.
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: up help setup lock test test-fast coverage test-faults lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-lists bench-presets bench-looks clean
+.PHONY: up help setup lock test test-fast coverage test-faults test-hosts lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-lists bench-presets bench-looks clean
 
 up: setup ## set up and run the farm on http://127.0.0.1:8000; the default
 	@exec $(BIN)/farm up
@@ -77,6 +77,9 @@ test-fast: $(SET_UP_TEST) ## in a minute: what needs no browser, PostgreSQL, wei
 
 coverage: COVERAGE := $(MEASURED)
 coverage: test ## every test, and which lines and branches none of them runs
+
+test-hosts: $(SET_UP_TEST) ## a farm on several hosts whose links, clocks and hosts fail, 10 to 15 minutes; needs root
+	@$(BIN)/pytest -m 'hosts or not hosts' --timeout 1200 --log-cli-level INFO tests/hosts $(ARGS)
 
 test-faults: $(SET_UP_TEST) ## kill parts of a farm at work, 35 to 50 minutes
 	@$(BIN)/pytest -m faults --timeout 1200 --log-cli-level INFO tests/faults $(ARGS)

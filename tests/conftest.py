@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -313,6 +314,33 @@ def weights_dir() -> Path:
     folder = settings().weights_dir
     weights.resolve("vgg16", folder, print)
     return folder
+
+
+@pytest.fixture(scope="session")
+def nginx(shared_folder: Path) -> str:
+    """The path of nginx."""
+    return _find_program("nginx", shared_folder)
+
+
+@pytest.fixture(scope="session")
+def caddy(shared_folder: Path) -> str:
+    """The path of Caddy."""
+    return _find_program("caddy", shared_folder)
+
+
+def _find_program(name: str, folder: Path) -> str:
+    """Return the proxy that is installed, else Debian's, unpacked into a folder and not installed."""
+    if found := shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin"):
+        return found
+    here = folder / name
+    with once(folder, name) as first:
+        if first:
+            here.mkdir()
+            command = f"apt-get download {name} && dpkg-deb -x *.deb ."
+            subprocess.run(command, shell=True, cwd=here, capture_output=True, timeout=120, check=False)
+    if found := shutil.which(name, path=f"{here}/usr/sbin:{here}/usr/bin"):
+        return found
+    pytest.skip(f"There is no {name}, and no package of Debian's with it.")
 
 
 @pytest.fixture(scope="session")

