@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.util
-import ipaddress
 import os
 import platform
 import re
@@ -26,28 +25,32 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from farm.addresses import (
+    HOST_NAME,
+    Network,
+    add_password,
+    is_host,
+    is_loopback,
+    name_driver,
+    parse_network,
+    quote_password,
+    split_address,
+)
+
 MAX_SOCKET_PATH = 100  # bytes; sockaddr_un holds 108
 A_WEEK = 7 * 24 * 3600  # s
 MAX_KEEP_DAYS = 100_000
 MAX_KEEP_GB = 1_000_000
 MIN_SECRET = 16  # characters of a secret that signs
-HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")  # in lower case
 POSTGRESQL = re.compile(r"postgres(ql)?(\+psycopg)?")
 SQLITE_FILE = re.compile(r"sqlite:///(?!:memory:).+")
 REDIS_DATABASE = re.compile(r"(/[0-9]*)?(\?.*)?")
-# scheme://user:password@host:port/rest, as RFC 3986 has it; and with a password as it is.
-ADDRESS = re.compile(
-    r"(?P<scheme>[a-z0-9+]+)://((?P<user>[^:@/?#]*)(:(?P<password>[^@/?#]*))?@)?"
-    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:(?P<port>[0-9]{1,5}))?(?P<rest>([/?].*)?)"
-)
-UNQUOTED = re.compile(r"(?P<start>[a-z0-9+]+://)(?P<user>[^:/?#]*):(?P<password>.*)@(?P<place>[^@]*)")
 S3_ADDRESS = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{2,254}(/[A-Za-z0-9._~-]+)*/?")
 WORKER_NAME = re.compile(r"[^\s%,-][^%,]{0,119}")  # Celery expands % and splits at commas
 RATE = re.compile(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)")
 PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]*[A-Za-z0-9_~-])+")  # such as /farm; no . nor .. and no //
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")  # that a job asks for and a worker has
 CLASSES = ("preview", "standard", "large")  # of work, as `farm.database.models.WorkClass` has them
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SECRET = "secret"  # noqa: S105 - marks the settings that may lie in files and are in no listing
 Secret = Annotated[str, Field(default="", repr=False), SECRET]
@@ -109,6 +112,10 @@ def _read_secret(variable: str, path: str) -> str:
 def split_list(text: str) -> list[str]:
     """Return the words between commas."""
     return [word for part in text.split(",") if (word := part.strip())]
+
+
+def _split_list(text: str) -> list[str]:
+    return [entry for entry in text.lower().replace(" ", "").split(",") if entry]
 
 
 class Settings(BaseSettings):
@@ -438,7 +445,7 @@ class Settings(BaseSettings):
             host, _port = parts.hostname or "", parts.port
         except ValueError:
             raise ValueError("must be an address such as https://farm.example.org") from None
-        if parts.scheme not in ("http", "https") or not _is_host(host):
+        if parts.scheme not in ("http", "https") or not is_host(host):
             raise ValueError("must be an address such as https://farm.example.org")
         if parts.username is not None:
             raise ValueError("must have no user and no password: everybody who uses the farm sees it")
@@ -453,7 +460,7 @@ class Settings(BaseSettings):
     def _check_hosts(cls, text: str) -> str:
         """Take names and networks; nobody opens every private address by a star."""
         for entry in _split_list(text):
-            network = _parse_network(entry)
+            network = parse_network(entry)
             if network is None and not HOST_NAME.fullmatch(entry):
                 raise ValueError(f"{entry!r} is neither a host's name nor a network such as 10.1.0.0/16")
             if network is not None and not network.prefixlen:
@@ -489,15 +496,15 @@ class Settings(BaseSettings):
     @classmethod
     def _check_host(cls, text: str) -> str:
         host = re.sub(r"^\[(.*)\]$", r"\1", text)
-        if not _is_host(host):
+        if not is_host(host):
             raise ValueError("must be an address such as 127.0.0.1, 0.0.0.0 or ::1, or a host's name")
         return host
 
     @field_validator("database_url")
     @classmethod
     def _check_database(cls, url: str) -> str:
-        url = _quote_password(url)
-        known = _split_address(url) or {"scheme": "", "host": "", "rest": ""}
+        url = quote_password(url)
+        known = split_address(url) or {"scheme": "", "host": "", "rest": ""}
         postgresql = POSTGRESQL.fullmatch(known["scheme"]) and known["host"] + known["rest"]
         if url and not SQLITE_FILE.fullmatch(url) and not postgresql:
             raise ValueError(
@@ -510,8 +517,8 @@ class Settings(BaseSettings):
     def _check_redis(cls, url: str) -> str:
         if not url or url.startswith("redis+socket:///"):
             return url
-        url = _quote_password(url)
-        known = _split_address(url)
+        url = quote_password(url)
+        known = split_address(url)
         if not known or known["scheme"] not in ("redis", "rediss") or not known["host"]:
             raise ValueError("must be an address such as redis://:password@host:6379/0")
         if not REDIS_DATABASE.fullmatch(known["rest"]):
@@ -535,7 +542,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_names(cls, text: str) -> str:
         for entry in _split_list(text):
-            if not _is_host(entry.removeprefix("[").removesuffix("]")):
+            if not is_host(entry.removeprefix("[").removesuffix("]")):
                 raise ValueError(f"{entry!r} is no host's name; it has no port and no *")
         return text
 
@@ -581,12 +588,12 @@ class Settings(BaseSettings):
     def _fill_in_the_embedded_default(self) -> Self:
         """Point what is not set into `home`, and PostgreSQL at the driver that is installed."""
         home = self.home.resolve()
-        database = _add_password(_name_driver(self.database_url), self.database_password)
+        database = add_password(name_driver(self.database_url), self.database_password)
         filled: dict[str, Any] = {
             "home": home,
             "weights_dir": self.weights_dir.resolve(),
             "database_url": database or f"sqlite:///{quote(str(home / 'farm.db'))}",
-            "redis_url": _add_password(self.redis_url, self.redis_password),
+            "redis_url": add_password(self.redis_url, self.redis_password),
             "storage": self.storage or f"file://{home / 'storage'}",
         }
         if self.require_token is None:
@@ -656,14 +663,14 @@ class Settings(BaseSettings):
     def webhook_host_names(self) -> frozenset[str]:
         """Return the hosts that webhooks may call wherever they are."""
         return frozenset(
-            entry for entry in _split_list(self.webhook_hosts) if _parse_network(entry) is None
+            entry for entry in _split_list(self.webhook_hosts) if parse_network(entry) is None
         )
 
     @cached_property
     def webhook_networks(self) -> tuple[Network, ...]:
         """Return the private networks that webhooks may call."""
         return tuple(
-            found for entry in _split_list(self.webhook_hosts) if (found := _parse_network(entry))
+            found for entry in _split_list(self.webhook_hosts) if (found := parse_network(entry))
         )
 
     def make_home(self) -> None:
@@ -722,69 +729,6 @@ def lock_folder(folder: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _split_address(url: str) -> dict[str, str] | None:
-    """Return the parts of an address; None: it is none, or its port is no port."""
-    found = ADDRESS.fullmatch(url)
-    if not found or int(found["port"] or 1) not in range(1, 65536):
-        return None
-    return {name: text or "" for name, text in found.groupdict().items()}
-
-
-def _quote_password(url: str) -> str:
-    """Return an address whose password is written as it is with the %XX that addresses have instead."""
-    if ADDRESS.fullmatch(url) or not (found := UNQUOTED.fullmatch(url)):
-        return url
-    user, password = (
-        re.sub(r"%(?![0-9A-Fa-f]{2})|[@:/?#\[\] ]", lambda each: quote(each[0], safe=""), found[name])
-        for name in ("user", "password")
-    )
-    return f"{found['start']}{user}:{password}@{found['place']}"
-
-
-def _add_password(url: str, password: str) -> str:
-    """Return an address with this password, if it has a host and no password of its own."""
-    known = _split_address(url)
-    if not password or not known or known["password"] or not known["host"]:
-        return url
-    port = f":{known['port']}" if known["port"] else ""
-    place = f"{known['host']}{port}{known['rest']}"
-    return f"{known['scheme']}://{known['user']}:{quote(password, safe='')}@{place}"
-
-
-def _name_driver(url: str) -> str:
-    """Return the database's address with psycopg for PostgreSQL; providers write either scheme."""
-    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
-
-
-def _split_list(text: str) -> list[str]:
-    return [entry for entry in text.lower().replace(" ", "").split(",") if entry]
-
-
-def _is_host(text: str) -> bool:
-    """Check whether a text is the name of a host, or an address without brackets."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return HOST_NAME.fullmatch(text.lower()) is not None
-    return True
-
-
-def is_loopback(host: str) -> bool:
-    """Check whether an address or a host's name is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _parse_network(entry: str) -> Network | None:
-    """Return the network; None for a name."""
-    try:
-        return ipaddress.ip_network(entry)
-    except ValueError:
-        return None
 
 
 @lru_cache

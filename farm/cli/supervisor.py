@@ -28,6 +28,7 @@ import structlog
 from rich.table import Table
 
 from farm import log
+from farm.addresses import is_loopback
 from farm.cli.devices import WorkerDevice, list_devices
 from farm.cli.screen import Screen
 from farm.database import sessions
@@ -37,7 +38,7 @@ from farm.jobs import states
 from farm.people import sign_in
 from farm.prctl import end_with_parent
 from farm.recipe.recipe import AUTOMATIC
-from farm.settings import Settings, is_loopback, settings
+from farm.settings import Settings, settings
 
 LONGEST_BACK_OFF = 30.0  # s
 STEADY_SECONDS = 60.0  # of life, after which a child's back-off is reset

@@ -34,8 +34,8 @@ STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS_PAIRS) * 3}
 STEP_FLOATS = 6  # what a step of the optimiser holds for a moment
 TILE_COPIES = 8  # buffers of a tile's widest layer alive at once, measured
 WHOLE_COPIES = 2  # of a whole picture's on a GPU; none was counted, the room is for cuDNN
-# Python, torch and its libraries, measured. Of these libraries' files the system maps 150 MB more on some
-# machines; such pages are not counted, since under a control group's limit it takes them back first.
+# Python, torch and its libraries, measured. Of their files the system maps 150 MB more on some machines;
+# such pages are not counted, since it takes them back before a control group's limit is reached.
 CPU_BASE_BYTES = 540_000_000
 MEASURING_BYTES = 220_000_000  # the library that measures the result, loaded at the end, measured
 DECODER_BYTES = 20_000_000  # of a worker's decoding process before its first picture, measured

@@ -15,9 +15,10 @@ from typing import NoReturn
 
 import httpx
 
+from farm.addresses import HOST_NAME
 from farm.database.models import WEBHOOK_LENGTH
 from farm.errors import FarmError, InvalidInput, Problem
-from farm.settings import HOST_NAME, settings
+from farm.settings import settings
 
 FIELD = "webhook_url"
 LONGEST_NAME = 253  # characters of a host's name

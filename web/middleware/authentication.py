@@ -21,12 +21,13 @@ from limits.strategies import FixedWindowRateLimiter
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
+from farm.addresses import is_loopback
 from farm.database import sessions
 from farm.database.people import Token
 from farm.errors import WrongState
 from farm.people import tokens, visitors
 from farm.people.visitors import ANYBODY, Visitor
-from farm.settings import is_loopback, settings
+from farm.settings import settings
 from web.middleware.headers import SAFE_METHODS, get_own_address
 
 OPEN = frozenset(
