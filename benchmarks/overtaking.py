@@ -44,7 +44,7 @@ def explore(farm: RunningFarm, cells: int) -> list[str]:
     recipe = as_json({"size": 128, "start_size": 64, "iterations": 3})
     answer = farm.api("POST", "/explorations", files=sample_files(), data=fields | {"recipe": recipe})
     assert answer.status_code == 202, answer.text
-    return [cell["job"]["id"] for cell in answer.json()["cells"]]
+    return [cell["id"] for cell in answer.json()["cells"]]
 
 
 def measure(size: int, cells: int) -> dict[str, Any]:
