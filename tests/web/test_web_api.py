@@ -354,6 +354,7 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
         "recipe",
         "name",
         "priority",
+        "tag",
         "webhook_url",
     }
     answers = document["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]
@@ -398,6 +399,7 @@ def test_the_queue_is_told(client: FlaskClient, make_job: MakeJob) -> None:
         "waiting": {"preview": 0, "standard": 1, "large": 0},
         "states": dict.fromkeys(State, 0) | {"queued": 1, "succeeded": 1},
         "workers": 0,
+        "paused_by": None,
     }
 
 
