@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import psutil
 import structlog
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import (
     setup_logging,
     worker_process_init,
@@ -52,6 +52,8 @@ _process = registry.UNKNOWN
 
 # It warns that root should not unpickle; tickets are JSON, and a container's root is often all there is.
 warnings.filterwarnings("ignore", category=SecurityWarning)
+# And, whenever Redis was away, of what a later Celery will do with tasks; ours go on.
+warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
 
 
 @setup_logging.connect

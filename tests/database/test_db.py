@@ -14,6 +14,7 @@ from farm.database import sessions
 from farm.database.fleet import Worker
 from farm.database.setup import install
 from farm.settings import lock_folder, settings
+from tests.conftest import fresh_settings
 from workers.janitor import Janitor
 
 ONE = select(Worker.device).where(Worker.name == bindparam("name"))
@@ -67,6 +68,22 @@ def test_a_glance_outlasts_the_end_of_its_connection(worker: str) -> None:
     row = sessions.read_one(ONE, name="a")
     assert row is not None
     assert row.device == "CPU"
+
+
+@pytest.mark.parametrize(("given", "seconds"), [("", "5"), ("&connect_timeout=9", "9")])
+def test_silence_ends_a_connection_on_both_sides_unless_the_url_says_otherwise(
+    postgres: str, monkeypatch: pytest.MonkeyPatch, given: str, seconds: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres + given)
+    fresh_settings()
+    for engine in (sessions.engine(), sessions._make_autocommit(sessions.engine())):
+        with engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            ours = driver.info.get_parameters()
+            servers = connection.scalars(text("SHOW idle_in_transaction_session_timeout")).one()
+        assert (ours["connect_timeout"], ours["tcp_user_timeout"]) == (seconds, "15000")
+        assert servers == "2min"
 
 
 def test_no_connection_checkpoints_and_the_janitors_round_does(farm_home: Path) -> None:
