@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pi_heif
 from PIL import AvifImagePlugin, Image
 
+from farm.pictures import hevc
 from farm.pictures.colour import Colour
 from farm.pictures.parts import MAX_PROFILE, Opened, read_orientation
 from farm.pictures.pixels import Raster, simplify
@@ -42,6 +43,8 @@ def open_picture(data: bytes) -> Opened:
 def _read(image: Image.Image, data: bytes) -> tuple[Raster, int]:
     """Decode to the end: the picture, and the orientation that is still to be given to it."""
     image.load()
+    if any(hevc.find_damage(record, coded) for record, coded in _iterate_coded(data)):
+        raise ValueError("libde265 found wrong codes")
     profile, exif = image.info.get("icc_profile"), image.info.get("exif")
     image.info = {}
     colour = Colour(profile=profile) if profile and len(profile) <= MAX_PROFILE else _read_colour(data)
@@ -65,16 +68,12 @@ def erase_metadata(data: bytes) -> bytes:
         return data
     erased, items = bytearray(data), set[int]()
     start, end = found[0] + 4, found[1]  # behind version and flags
-    if table := _find_box(data, b"iinf", start, end):
-        entries = table[0] + (6 if data[table[0]] == 0 else 8)
-        for kind, at, _ in _iterate_boxes(data, entries, table[1]):
-            version, wide = data[at], data[at] >= 3
-            place = at + (10 if wide else 8)
-            if kind == b"infe" and version >= 2 and data[place : place + 4] in METADATA:
-                items.add(int.from_bytes(data[at + 4 : at + (8 if wide else 6)]))
-                erased[place : place + 4] = UNKNOWN_ITEM
+    for item, place in _iterate_items(data, start, end):
+        if data[place : place + 4] in METADATA:
+            items.add(item)
+            erased[place : place + 4] = UNKNOWN_ITEM
     inner, total = _find_box(data, b"idat", start, end), 0
-    for first, length in _iterate_extents(data, _find_box(data, b"iloc", start, end), items, inner):
+    for _, first, length in _iterate_extents(data, _find_box(data, b"iloc", start, end), items, inner):
         length = max(0, min(length, len(data) - first))
         total += length
         if total > len(data):
@@ -113,6 +112,76 @@ def _find_box(data: bytes, wanted: bytes, start: int, end: int) -> tuple[int, in
     return next((place for kind, *place in _iterate_boxes(data, start, end) if kind == wanted), None)  # type: ignore[return-value]
 
 
+def _iterate_items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the number of each item in the body of `meta`, and where its type stands."""
+    if table := _find_box(data, b"iinf", start, end):
+        entries = table[0] + (6 if data[table[0]] == 0 else 8)
+        for kind, at, _ in _iterate_boxes(data, entries, table[1]):
+            version, wide = data[at], data[at] >= 3
+            if kind == b"infe" and version >= 2:
+                item = int.from_bytes(data[at + 4 : at + (8 if wide else 6)])
+                yield item, at + (10 if wide else 8)
+
+
+def _iterate_coded(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what the primary picture is made of, tile by tile, if it is HEVC: the decoder configuration
+    record, and the coded data."""
+    found = _find_box(data, b"meta", 0, len(data))
+    if not found:
+        return
+    start, end = found[0] + 4, found[1]
+    wanted = _find_parts(data, start, end)
+    items = {item for item, at in _iterate_items(data, start, end) if data[at : at + 4] == b"hvc1"}
+    records = _read_records(data, start, end)
+    inner, coded = _find_box(data, b"idat", start, end), dict[int, bytes]()
+    extents = _iterate_extents(data, _find_box(data, b"iloc", start, end), items & wanted, inner)
+    for item, first, length in extents:
+        coded[item] = coded.get(item, b"") + data[first : first + length]
+    for item, body in coded.items():
+        if record := records.get(item):
+            yield record, body
+
+
+def _find_parts(data: bytes, start: int, end: int) -> set[int]:
+    """Find the primary item and those that it is derived from, as a grid is from its tiles."""
+    parts = dict[int, list[int]]()
+    if table := _find_box(data, b"iref", start, end):
+        width = 2 if data[table[0]] == 0 else 4
+        for kind, at, stop in _iterate_boxes(data, table[0] + 4, table[1]):
+            if kind == b"dimg":
+                numbers = data[at + width + 2 : stop]
+                found = [int.from_bytes(numbers[i : i + width]) for i in range(0, len(numbers), width)]
+                parts.setdefault(int.from_bytes(data[at : at + width]), []).extend(found)
+    primary, seen = _find_box(data, b"pitm", start, end), set[int]()
+    waiting = [int.from_bytes(data[primary[0] + 4 : primary[1]])] if primary else []
+    while waiting:
+        if (item := waiting.pop()) not in seen:
+            seen.add(item)
+            waiting += parts.get(item, [])
+    return seen
+
+
+def _read_records(data: bytes, start: int, end: int) -> dict[int, bytes]:
+    """Read the decoder configuration record of each HEVC item."""
+    place = _find_box(data, b"iprp", start, end)
+    table = place and _find_box(data, b"ipma", *place)
+    if not table:
+        return {}
+    properties = [(kind, data[at:stop]) for kind, at, stop in _iterate_properties(data)]
+    file, records = io.BytesIO(data[table[0] : table[1]]), dict[int, bytes]()
+    head = int.from_bytes(file.read(4))
+    item_size, index_size = (2 if head >> 24 == 0 else 4), (2 if head & 1 else 1)
+    for _ in range(min(int.from_bytes(file.read(4)), len(data))):
+        item = int.from_bytes(file.read(item_size))
+        for _ in range(int.from_bytes(file.read(1))):
+            index = int.from_bytes(file.read(index_size)) & (1 << 8 * index_size - 1) - 1
+            if 0 < index <= len(properties) and properties[index - 1][0] == b"hvcC":
+                records[item] = properties[index - 1][1]
+        if file.tell() == table[1] - table[0]:
+            break
+    return records
+
+
 def _iterate_properties(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Yield the boxes that describe pictures."""
     place = _find_box(data, b"meta", 0, len(data))
@@ -124,8 +193,8 @@ def _iterate_properties(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 def _iterate_extents(
     data: bytes, table: tuple[int, int] | None, items: set[int], inner: tuple[int, int] | None
-) -> Iterator[tuple[int, int]]:
-    """Yield where the bytes of these items begin, and how many they are."""
+) -> Iterator[tuple[int, int, int]]:
+    """Yield each of these items, where some of its bytes begin, and how many they are."""
     if table is None or not items:
         return
     file = io.BytesIO(data[table[0] : table[1]])
@@ -146,6 +215,6 @@ def _iterate_extents(
             take(index_size)
             offset, length = take(offset_size), take(length_size)
             if item in items:
-                yield base + offset, length
+                yield item, base + offset, length
         if file.tell() == table[1] - table[0]:
             return

@@ -518,6 +518,69 @@ def test_a_heic_is_read() -> None:
     assert_shows(HEIC, GREY, 8 / 255)
 
 
+def box(kind: bytes, *parts: bytes) -> bytes:
+    body = b"".join(parts)
+    return struct.pack(">I4s", len(body) + 8, kind) + body
+
+
+def full(kind: bytes, *parts: bytes) -> bytes:
+    """A box with version 0 and without flags."""
+    return box(kind, bytes(4), *parts)
+
+
+def words(*numbers: int) -> bytes:
+    return struct.pack(f">{len(numbers)}H", *numbers)
+
+
+def grid(tiles: list[bytes], thumbnail: bytes) -> bytes:
+    """A HEIC as telephones make them: tiles of 64 px beside each other, coded like HEIC's picture."""
+    record, bodies = HEIC[HEIC.index(b"hvcC") - 4 :], [bytes((0, 0, 0, len(tiles) - 1))]
+    bodies = [*tiles, thumbnail, bodies[0] + words(64 * len(tiles), 64)]
+    primary, small = len(bodies), len(bodies) - 1
+    numbers = range(1, primary + 1)
+    kinds = [b"grid" if item == primary else b"hvc1" for item in numbers]
+    entries = [box(b"infe", b"\2\0\0\0", words(item, 0), kinds[item - 1], b"\0") for item in numbers]
+    sizes = [full(b"ispe", struct.pack(">II", width, 64)) for width in (64, 64 * len(tiles))]
+    owned = [words(item) + (b"\1\3" if item == primary else b"\2\x81\2") for item in numbers]
+    links = [box(b"dimg", words(primary, len(tiles), *range(1, small)))]
+    links.append(box(b"thmb", words(small, 1, primary)))
+    start = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
+
+    def build(at: int) -> bytes:
+        places = []
+        for item, body in zip(numbers, bodies, strict=True):
+            places.append(words(item, 0, 1) + struct.pack(">II", at, len(body)))
+            at += len(body)
+        return full(
+            b"meta",
+            full(b"hdlr", bytes(4), b"pict", bytes(13)),
+            full(b"pitm", words(primary)),
+            full(b"iloc", b"\x44\0", words(primary), *places),
+            full(b"iinf", words(primary), *entries),
+            full(b"iref", *links),
+            box(
+                b"iprp",
+                box(b"ipco", record[: int.from_bytes(record[:4])], *sizes),
+                full(b"ipma", struct.pack(">I", primary), *owned),
+            ),
+        )
+
+    return start + build(len(start) + len(build(0)) + 8) + box(b"mdat", *bodies)
+
+
+def test_a_heic_with_wrong_codes_is_damaged_but_not_for_its_thumbnail() -> None:
+    # Given coded data, and the same with some wrong bytes in the middle
+    good = HEIC[0x1EC : 0x1EC + 0xF1]
+    bad = good[:120] + bytes(range(40, 50)) + good[130:]
+    damaged = HEIC.replace(good, bad)
+    assert damaged != HEIC
+    assert "found wrong codes" in refusal(damaged)
+
+    # Then a grid is damaged where one of its tiles is, and whole where it is another picture
+    assert read(grid([good, good], thumbnail=bad)).shape == (64, 128, 3)
+    assert "found wrong codes" in refusal(grid([good, bad], thumbnail=good))
+
+
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF", "HEIC"])
 def test_what_is_cut_is_damaged_in_each_format(kind: str) -> None:
     data = HEIC if kind == "HEIC" else save(Image.fromarray(CHART), kind, quality=90)
