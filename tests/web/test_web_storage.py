@@ -134,6 +134,10 @@ def test_it_is_for_operators(closed: None) -> None:  # noqa: F811
     for path in ("/api/v1/storage", "/operators/storage", "/operators/storage/held"):
         assert client.get(path, headers=user).status_code == 403, path
         assert client.get(path, headers=operator).status_code == 200, path
+    # Whose pages alone lead there
+    link = 'href="/operators/storage"'
+    assert link not in client.get("/gallery", headers=user).text
+    assert link in client.get("/gallery", headers=operator).text
 
 
 @pytest.mark.browser
