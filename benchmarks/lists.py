@@ -1,10 +1,12 @@
 """Latency of lists among many jobs, page and API, on SQLite and PostgreSQL.
 
-    python -m benchmarks.lists [--jobs 125000] [--times 200] [--database sqlite|postgres] [--explain]
+    python -m benchmarks.lists [--jobs 125000] [--times 200] [--database sqlite|postgres] [--people 20]
+        [--explain]
 
 Fills a database of its own, where a fifth of the jobs are in explorations and not listed; then asks for
 each list again and again through the web application, counts, rows and HTML included. Prints the median
-and p99 in milliseconds.
+and p99 in milliseconds. With `--people` the jobs belong to so many people in turn, the first of whom
+asks and sees their own alone.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from flask.testing import FlaskClient
 from sqlalchemy import event, insert, text
 
 from farm.database import schema, sessions
 from farm.database.models import Exploration, Job, JobPicture, PictureRole, State, Upload, WorkClass
+from farm.database.people import Person
 from farm.jobs import lists
+from farm.people import accounts, tokens
 from farm.recipe import Recipe
+from farm.settings import settings
 from web import create_app
 
 WORDS = ("lake", "street", "bridge", "dusk", "tower", "night", "mosaic", "brush", "winter", "garden")
@@ -60,7 +66,7 @@ LISTS = {
 }
 
 
-def fill(jobs: int) -> None:
+def fill(jobs: int, people: int = 0) -> None:
     """Insert rows as the farm makes them, over half a year."""
     chance = random.Random(7)
     start = datetime(2026, 5, 1, tzinfo=UTC)
@@ -71,10 +77,15 @@ def fill(jobs: int) -> None:
         )
         grid = {"id": EXPLORATION, "name": "grid", "recipe": recipe, "across": {}, "down": {}}
         session.execute(insert(Exploration), [grid])
+        owners = [Person(name=f"person {number}") for number in range(people)]
+        session.add_all(owners)
+        session.flush()
         for first in range(0, jobs, AT_ONCE):
             rows = [
                 _build_row(chance, number, recipe, start) for number in range(first, first + AT_ONCE)
             ]
+            for number, row in enumerate(rows):
+                row["owner_id"] = owners[number % people].id if people else None
             session.execute(insert(Job), rows)
             pictures = [
                 {"job_id": row["id"], "role": role, "position": 0, "upload_sha256": PICTURE}
@@ -126,13 +137,26 @@ def update_statistics() -> None:
             connection.execute(text("VACUUM ANALYZE jobs"))
 
 
-def measure(times: int) -> None:
-    """Time every list, as a browser or a program gets it, and print a line for each."""
+def open_client(people: int) -> FlaskClient:
+    """Return a client of the farm, who is the first of these people."""
+    os.environ["FARM_REQUIRE_TOKEN"] = "1" if people else "0"
+    settings.cache_clear()
     client = create_app().test_client()
+    if people:
+        with sessions.write_session() as session:
+            text = tokens.create(session, f"browser {time.time()}", accounts.get(session, "person 0"))
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {text}"
+    return client
+
+
+def measure(times: int, people: int = 0) -> None:
+    """Time every list, as a browser or a program gets it, and print a line for each."""
+    client = open_client(people)
     cursors = {}
     with sessions.read_session() as session:
         for sort in lists.Sort:
-            page = lists.page(session, lists.ListQuery(sort=sort))
+            owner = accounts.get(session, "person 0").id if people else None
+            page = lists.page(session, lists.ListQuery(sort=sort, owner_id=owner))
             cursors[f"second page, {sort}"] = f"/jobs?sort={sort}&cursor={page.next_cursor}"
     for name, address in (LISTS | cursors).items():
         took = []
@@ -146,7 +170,7 @@ def measure(times: int) -> None:
         print(f"{name:26} median {statistics.median(took):6.1f} ms   p99 {p99:6.1f} ms", flush=True)
 
 
-def explain() -> None:
+def explain(people: int = 0) -> None:
     """Print the database's query plan for each of the lists."""
     plan = (
         "EXPLAIN QUERY PLAN " if sessions.engine().dialect.name == "sqlite" else "EXPLAIN (COSTS OFF) "
@@ -160,7 +184,7 @@ def explain() -> None:
             found.execute(plan + statement, parameters)
             print(address, *(f"\n    {row[-1]}" for row in found.fetchall()))
 
-    client = create_app().test_client()
+    client = open_client(people)
     event.listen(sessions.engine(), "before_cursor_execute", listen)
     for address in LISTS.values():
         client.get(address)
@@ -173,15 +197,16 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=125_000)
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    parser.add_argument("--people", type=int, default=0)
     parser.add_argument("--explain", action="store_true")
     asked = parser.parse_args()
     with open_database(asked.database):
         schema.upgrade()
-        fill(asked.jobs)
+        fill(asked.jobs, asked.people)
         update_statistics()
         if asked.explain:
-            explain()
-        measure(asked.times)
+            explain(asked.people)
+        measure(asked.times, asked.people)
         sessions.engine().dispose()
 
 

@@ -11,11 +11,13 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select, update
 
 from farm.cli import main
+from farm.cli.supervisor import report_first_link
 from farm.database import sessions
-from farm.database.models import Job, State, Upload, WorkClass
+from farm.database.base import now
+from farm.database.models import Job, JobPicture, PictureRole, State, Upload, WorkClass
 from farm.database.people import AuditLine, Person, Role, SignInLink, Token, UploadOwner
 from farm.errors import FarmError, QuotaReached, QuotaTooSmall, SignedOut, WrongState
-from farm.jobs import actions
+from farm.jobs import actions, cleanup
 from farm.people import accounts, quotas, sign_in, tokens
 from farm.people.quotas import Limits, Request
 from farm.people.visitors import ANYBODY, Visitor
@@ -221,6 +223,48 @@ def test_each_quota_is_named_with_its_limit_and_when_it_frees(monkeypatch: pytes
     assert run("people", "quota", "Bob", "--waiting", "0").exit_code == 0
     take(bob, jobs=50)
     take(ANYBODY, jobs=50, megapixels=1e9)
+
+
+def test_uploads_count_as_long_as_a_job_of_ones_own_uses_them() -> None:
+    ada, bob = add("Ada"), add("Bob")
+    with sessions.write_session() as session:
+        sent = now() - timedelta(days=2)
+        for sha256 in ("a" * 64, "b" * 64):
+            session.add(Upload(sha256=sha256, width=1, height=1, size_bytes=1000, sent_at=sent))
+        session.flush()
+        for person in (ada, bob):
+            for sha256 in ("a" * 64, "b" * 64):
+                session.add(UploadOwner(upload_sha256=sha256, person_id=person.person_id))
+        for person, sha256 in ((ada, "a" * 64), (bob, "b" * 64), (bob, "a" * 64)):
+            job = Job(name="a", work_class=WorkClass.PREVIEW, recipe={}, width=1, height=1)
+            job.owner_id = person.person_id
+            job.pictures.append(JobPicture(role=PictureRole.CONTENT, position=0, upload_sha256=sha256))
+            session.add(job)
+    cleanup.sweep()
+    with sessions.read_session() as session:
+        used = [quotas.measure(session, accounts.get(session, name)) for name in ("Ada", "Bob")]
+    assert [each.stored_bytes.used for each in used] == [1000, 2000]
+
+
+def test_the_first_link_is_reported_where_tokens_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report_first_link(fresh_settings())
+    assert capsys.readouterr().err == ""
+    for host, asked in (("0.0.0.0", True), ("127.0.0.2", False), ("::", True), ("farm.local", True)):
+        monkeypatch.setenv("HOST", host)
+        assert fresh_settings().require_token is asked
+        monkeypatch.setenv("FARM_REQUIRE_TOKEN", str(int(not asked)))
+        assert fresh_settings().require_token is not asked
+        monkeypatch.delenv("FARM_REQUIRE_TOKEN")
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    report_first_link(fresh_settings())
+    said = capsys.readouterr().err
+    secret = said.partition("http://127.0.0.1:8000/sign-in?link=")[2].strip()
+    with sessions.read_session() as session:
+        person = sign_in.find_person(session, secret)
+    assert person
+    assert person.role is Role.OPERATOR
 
 
 def test_a_job_is_not_tried_again_beyond_its_owners_quota() -> None:

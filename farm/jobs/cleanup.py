@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import HELD, Job, JobPicture, Upload
+from farm.database.people import UploadOwner
 from farm.errors import StorageAway
 from farm.storage import Storage, storage
 
@@ -69,6 +70,7 @@ def sweep() -> None:
         _tidy(store, {job: by_job[job] for job in ids[first : first + AT_ONCE]})
     _record_jobs_without_files(by_job)
     _expire_uploads(store)
+    _forget_owners()
 
 
 def _tidy(store: Storage, by_job: Mapping[str, Sizes]) -> None:
@@ -143,6 +145,24 @@ def _expire_uploads(store: Storage) -> None:
                 store.delete(upload.thumbnail_key)
                 store.delete(upload.clean_key)
                 store.delete(upload.key)
+
+
+def _forget_owners() -> None:
+    """Forget who sent uploads that no job of theirs uses any more: they count no longer among what
+    they store."""
+    theirs = (
+        select(JobPicture.job_id)
+        .join(Job, Job.id == JobPicture.job_id)
+        .where(
+            JobPicture.upload_sha256 == UploadOwner.upload_sha256,
+            Job.owner_id == UploadOwner.person_id,
+        )
+    )
+    with sessions.write_session() as session:
+        sent = Upload.sent_at < sessions.read_clock(session) - UNUSED_UPLOAD
+        old = select(Upload.sha256).where(Upload.sha256 == UploadOwner.upload_sha256, sent)
+        unused = delete(UploadOwner).where(old.exists(), ~theirs.exists())
+        sessions.execute_count(session, unused)
 
 
 def _match_unused(session: Session) -> tuple[Any, ...]:

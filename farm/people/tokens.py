@@ -67,7 +67,7 @@ def create_own(session: Session, person: Person, label: str) -> tuple[str, str]:
     held = select(func.count()).select_from(Token).where(Token.person_id == person.id)
     if (session.scalar(held) or 0) >= MAX_OWN:
         raise InvalidInput(Problem("name", f"is one too many: you have {MAX_OWN} tokens; revoke some"))
-    prefix = build_own_name(person, "")
+    prefix = build_own_name(person.name, "")
     label = check_name(label)
     if len(prefix + label) > NAME_LENGTH:
         limit = NAME_LENGTH - len(prefix)
@@ -75,9 +75,9 @@ def create_own(session: Session, person: Person, label: str) -> tuple[str, str]:
     return prefix + label, create(session, prefix + label, person)
 
 
-def build_own_name(person: Person, label: str) -> str:
-    """Return the name of a token that a person made: no two people's meet."""
-    return f"{person.name[:OWN_PREFIX]}/{label}"
+def build_own_name(person: str, label: str) -> str:
+    """Return the name of a token that a person of this name made: no two people's meet."""
+    return f"{person[:OWN_PREFIX]}/{label}"
 
 
 def list_own(session: Session, person_id: int) -> Sequence[Token]:

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from playwright.sync_api import Page, expect
 from sqlalchemy import update
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
@@ -24,6 +25,7 @@ from farm.people import accounts, quotas, sign_in, tokens
 from farm.people.quotas import Limits
 from farm.pictures import uploads
 from farm.storage import storage
+from tests.browser.usable import complaints
 from tests.conftest import fresh_settings
 from tests.web.bad_pictures import photo
 from web import create_app
@@ -389,3 +391,31 @@ def test_streams_end_when_whoever_listens_may_no_longer(
                 accounts.change_role(session, "Otto", Role.USER, by="a test")
         assert ": signed out" in list(lines)
     assert httpx.get(address, headers=other).status_code == (404 if end == "demote" else 401)
+
+
+@pytest.mark.browser
+def test_a_person_signs_in_by_link_and_makes_and_revokes_a_token(
+    closed: None, served: str, page: Page
+) -> None:
+    # Given a link that an operator sent
+    with sessions.write_session() as session:
+        accounts.add(session, "Ada", by="a test")
+        secret = sign_in.make_link(session, "Ada", "a test")
+    # When Ada follows it and presses the button
+    page.goto(f"{served}/sign-in?link={secret}")
+    page.get_by_role("button", name="Sign in as Ada").click()
+    # Then she is in, and makes a token that works
+    page.get_by_role("link", name="Ada: my tokens").click()
+    page.get_by_label("What is it for?").fill("laptop")
+    page.get_by_role("button", name="Make a token").click()
+    text = page.locator("#made").inner_text()
+    laptop = {"Authorization": f"Bearer {text}"}
+    assert httpx.get(f"{served}/api/v1/me", headers=laptop).json()["name"] == "Ada"
+    assert complaints(page) == ""
+    # When she revokes it, then it works no more
+    page.get_by_role("button", name="Revoke laptop").click()
+    expect(page.get_by_text("The token was revoked")).to_be_visible()
+    assert httpx.get(f"{served}/api/v1/me", headers=laptop).status_code == 401
+    # And when she revokes this browser's own, it asks who she is
+    page.get_by_role("button", name="Revoke browser").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()

@@ -27,7 +27,7 @@ def create_token() -> ResponseReturnValue:
             person = session.get_one(Person, get_person_id())
             name, text = tokens.create_own(session, person, request.form.get("name", ""))
     except InvalidInput as error:
-        return _show(error=f"The {error}."), error.status
+        return _show(error=f"{error.problems[0].message}."), error.status
     return _show(made=(name, text)), 201
 
 
@@ -47,5 +47,12 @@ def revoke_token() -> ResponseReturnValue:
 def _show(error: str | None = None, made: tuple[str, str] | None = None) -> str:
     with sessions.read_session() as session:
         found = tokens.list_own(session, get_person_id())
-    current = get_visitor().token_sha256
-    return render_template("tokens.html", tokens=found, current=current, error=error, made=made)
+    visitor = get_visitor()
+    return render_template(
+        "tokens.html",
+        tokens=found,
+        prefix=tokens.build_own_name(visitor.name, ""),
+        current=visitor.token_sha256,
+        error=error,
+        made=made,
+    )
