@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -27,6 +27,8 @@ from farm.pictures.decoder_child import Child, Limits, PictureFile
 
 PROCESSES = 2
 WAIT_SECONDS = 30.0  # for a free process
+SLOW_SECONDS = 5.0  # of one picture; a photograph of 12 megapixels takes 0.2
+CAUTION_SECONDS = 600.0  # for which a client has one process at a time, after a slow picture
 REFUSED_FILES = 1000  # whose refusal is remembered
 REFUSED_SECONDS = 600.0  # a machine under load may take longer than it would later
 
@@ -98,19 +100,20 @@ class Pool:
         if refusal := self._refusals.find(key, picture.field):
             answer.set_exception(refusal)
         else:
-            self._turns.add(_client.get(), _Asked(picture, key, answer))
+            self._turns.add(_Asked(picture, key, answer, _client.get()))
             self._threads.submit(self._check_next)
         return answer
 
     def _check_next(self) -> None:
-        """Check the next picture of the client whose turn it is."""
-        asked = self._turns.take()
-        if asked is None or not asked.answer.set_running_or_notify_cancel():
-            return
-        try:
-            asked.answer.set_result(self._check_one(asked.picture, asked.key))
-        except BaseException as error:
-            asked.answer.set_exception(error)
+        """Check the next picture of the client whose turn it is, until none may have this thread."""
+        while asked := self._turns.take():
+            began = monotonic()
+            if asked.answer.set_running_or_notify_cancel():
+                try:
+                    asked.answer.set_result(self._check_one(asked.picture, asked.key))
+                except BaseException as error:
+                    asked.answer.set_exception(error)
+            self._turns.finish(asked.client, monotonic() - began)
 
     def _check_one(self, picture: PictureFile, key: _Key) -> Checked:
         child = self._idle.get()  # there are as many as threads
@@ -147,37 +150,62 @@ class _Asked:
     picture: PictureFile
     key: _Key
     answer: Future[Checked]
+    # Who sent it.
+    client: str
 
 
 class _Turns:
     """Pictures that wait, by client; clients take turns, so that none waits for all of another's.
 
-    Threads may share it.
+    A client whose picture was slow has one process at a time for a while, so that two such pictures do
+    not keep all others out again. Threads may share it.
     """
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[_Asked]] = OrderedDict()  # whose turn is next comes first
+        self._running = Counter[str]()  # pictures that were taken and are not finished
+        self._cautious_until = dict[str, float]()
         self._lock = Lock()
 
-    def add(self, client: str, asked: _Asked) -> None:
+    def add(self, asked: _Asked) -> None:
         """Put a picture behind the others of its client."""
         with self._lock:
-            self._waiting.setdefault(client, deque()).append(asked)
+            self._waiting.setdefault(asked.client, deque()).append(asked)
 
     def take(self) -> _Asked | None:
-        """Take the first picture of the next client; None: none waits."""
+        """Take the first picture of the next client that may have a process; None: there is none.
+
+        `finish` follows, and then `take` again: another picture of its client may have waited for it.
+        """
         with self._lock:
-            if not self._waiting:
+            client = next((each for each in self._waiting if self._may_have_one(each)), None)
+            if client is None:
                 return None
-            client, own = self._waiting.popitem(last=False)
+            own = self._waiting.pop(client)
             asked = own.popleft()
             if own:
-                self._waiting[client] = own
+                self._waiting[client] = own  # behind all others
+            self._running[client] += 1
             return asked
+
+    def finish(self, client: str, seconds: float) -> None:
+        """Note that a picture that was taken is done, and how long it took."""
+        with self._lock:
+            self._running -= Counter((client,))  # none is left at 0
+            now = monotonic()
+            self._cautious_until = {k: end for k, end in self._cautious_until.items() if end > now}
+            if seconds > SLOW_SECONDS:
+                self._cautious_until[client] = now + CAUTION_SECONDS
+
+    def _may_have_one(self, client: str) -> bool:
+        return not self._running[client] or self._cautious_until.get(client, 0.0) < monotonic()
 
     def cancel_all(self) -> None:
         """Cancel what waits."""
-        while asked := self.take():
+        with self._lock:
+            waiting = [asked for own in self._waiting.values() for asked in own]
+            self._waiting.clear()
+        for asked in waiting:
             asked.answer.cancel()
 
 

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from contextvars import copy_context
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -453,6 +454,39 @@ def test_clients_take_turns(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None
         assert len(many.result(60)) == 8
         assert len(few.result(60)) == 2
     assert max(order.index("few0"), order.index("few1")) <= 6
+
+
+def test_a_client_of_a_slow_picture_has_one_process_at_a_time(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(client: str, number: int) -> list[decode.Checked]:
+        decoder_pool.set_client(client)
+        return list(pool.check([PictureFile(SMALL, f"{client}{at}") for at in range(number)]))
+
+    # Given a client whose picture was slow, who asks for three more
+    monkeypatch.setattr(decoder_pool, "SLOW_SECONDS", -1.0)
+    copy_context().run(ask, "slow", 1)
+    monkeypatch.setattr(decoder_pool, "SLOW_SECONDS", 600.0)
+    held, begun = threading.Event(), threading.Semaphore(0)
+
+    def check(picture: PictureFile, _key: object) -> decode.Checked:
+        if picture.field.startswith("slow"):
+            begun.release()
+            assert held.wait(60)
+        return decode.Checked(1, 1, b"")
+
+    monkeypatch.setattr(pool, "_check_one", check)
+    with ThreadPoolExecutor(2) as clients:
+        slow = clients.submit(ask, "slow", 3)
+        assert begun.acquire(timeout=60)
+
+        # When one of them is at work, another client's are checked, and two still wait
+        assert len(clients.submit(ask, "other", 4).result(60)) == 4
+        assert len(pool._turns._waiting["slow"]) == 2
+
+        # And in the end all are
+        held.set()
+        assert len(slow.result(60)) == 3
 
 
 def test_a_closed_pool_keeps_nobody_waiting(make_pool: Callable[..., Pool]) -> None:
