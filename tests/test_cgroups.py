@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.cgroups import count_cpus, read_cpu_limit, read_memory_limit
+from farm.cgroups import count_cpus, read_cpu_limit, read_memory_left, read_memory_limit
 
 GIB = 2**30
 UNLIMITED_OF_V1 = "9223372036854771712"
@@ -93,3 +93,17 @@ def test_version_1_says_no_limit_by_a_huge_number(tmp_path: Path) -> None:
     proc = lay_out(tmp_path, "1:memory,cpu:/\n", mounts, files)
     assert read_memory_limit(proc) == int(UNLIMITED_OF_V1)  # more than any machine has
     assert read_cpu_limit(proc) is None
+
+
+def test_what_is_left_is_the_least_of_all_groups_without_what_is_kept_of_files(tmp_path: Path) -> None:
+    files = {
+        "sys/pod/memory.max": str(3 * GIB),
+        "sys/pod/memory.current": str(2 * GIB + GIB // 2),
+        "sys/pod/memory.stat": f"anon {GIB}\ninactive_file {GIB // 4}\nactive_file 5",
+        "sys/pod/farm/memory.max": "max",
+        "sys/pod/farm/memory.current": str(2 * GIB),
+    }
+    proc = lay_out(tmp_path, "0::/pod/farm\n", [("/", "sys", V2)], files)
+    assert read_memory_left(proc) == GIB // 2 + GIB // 4
+    (tmp_path / "sys/pod/memory.max").write_text("max")
+    assert read_memory_left(proc) is None
