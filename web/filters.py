@@ -39,4 +39,9 @@ def init_app(app: Flask) -> None:
     app.add_template_global(words.format_short_need, "short_need")
     app.add_template_global(get_own_address, "own_address")
     app.add_template_global(describe_shortage, "shortage")
-    app.jinja_env.globals.update(STATES=words.STATES, State=State, DeliveryStatus=DeliveryStatus)
+    app.jinja_env.globals.update(
+        WORKER_STATES=words.WORKER_STATES,
+        STATES=words.STATES,
+        State=State,
+        DeliveryStatus=DeliveryStatus,
+    )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from farm.database.base import now
+from farm.database.fleet import WorkerState
 from farm.database.models import Job, State
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
@@ -187,6 +188,13 @@ def describe_share(value: float) -> str:
     words = next((words for least, words in steps if value >= least), "little of it")
     return f"{words} ({value:.2f})"
 
+
+WORKER_STATES = {
+    WorkerState.ACTIVE: "Takes pictures",
+    WorkerState.DRAINING: "Ends after its picture",
+    WorkerState.PAUSED: "Paused",
+    WorkerState.SICK: "Sick",
+}
 
 FIGURES: dict[str, tuple[str, Callable[[float], str], str]] = {
     "ssim": (

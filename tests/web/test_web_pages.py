@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from farm.database import sessions
 from farm.database.models import Job, State
-from farm.fleet import registry
+from farm.fleet import operations, registry
 from farm.jobs import attempts, claims
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
@@ -243,6 +243,27 @@ def test_workers_are_shown(client: FlaskClient) -> None:
 
     assert "NVIDIA H100" in page
     assert "85 GB" in page
+    assert "None" not in page
+
+
+def test_a_worker_tells_its_state_its_use_and_its_job(make_job: MakeJob, client: FlaskClient) -> None:
+    job = make_job(State.RUNNING)
+    process = registry.Process(
+        host="attic", instance="1.1.a", version="1", classes=("preview",), tags=("night",)
+    )
+    with sessions.write_session() as session:
+        card = registry.Machine("NVIDIA H100", 85_000_000_000, "cuda", 2, False, 60_000_000_000)
+        reading = registry.Reading(12_000_000_000, 0.37)
+        registry.record_heartbeat(session, "gpu0@attic", card, process, reading)
+        registry.set_job(session, "gpu0@attic", job.id)
+        operations.mark_sick(session, "gpu0@attic", "it fell <off>")
+
+    page = client.get("/workers").text
+
+    assert "<strong>Sick</strong>: it fell &lt;off&gt;" in page
+    assert "12 GB free of 85 GB of memory, 37 % busy" in " ".join(page.split())
+    assert "Takes preview pictures, also those for night" in " ".join(page.split())
+    assert f'href="/jobs/{job.id}"' in page
 
 
 def test_a_preview_is_kept_by_version(make_job: MakeJob, client: FlaskClient) -> None:

@@ -7,6 +7,7 @@ from flask import Response, render_template
 from farm.database import sessions
 from farm.database.fleet import Worker
 from farm.fleet import registry
+from web.middleware.authentication import get_visitor
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
 
@@ -14,13 +15,13 @@ from web.pages.fragments import send_fragment
 @blueprint.get("/workers")
 def list_workers() -> str:
     """Show the workers that are alive."""
-    return render_template("workers.html", workers=_list_alive())
+    return render_template("workers.html", workers=_list_alive(), visitor=get_visitor())
 
 
 @blueprint.get("/workers/list")
 def refresh_workers() -> Response:
     """Return the part of it that changes, alone."""
-    return send_fragment("_workers.html", workers=_list_alive())
+    return send_fragment("_workers.html", workers=_list_alive(), visitor=get_visitor())
 
 
 def _list_alive() -> list[Worker]:
