@@ -151,8 +151,11 @@ def _check_secret_exists() -> None:
         NoFarm: it would be made here, for nobody.
     """
     given = settings()
-    if given.webhook_secret or (given.home / "webhook_secret").exists():
+    if given.webhook_secret:
         return
-    schema.check_version()
-    if sessions.is_on_one_machine() and not given.home.is_dir():
-        raise NoFarm(f"There is no folder {given.home}: set FARM_HOME, or FARM_WEBHOOK_SECRET.")
+    if not sessions.is_on_one_machine():
+        schema.check_version()
+    elif not (given.home / "webhook_secret").exists():
+        sessions.check_exists()
+        if not given.home.is_dir():
+            raise NoFarm(f"There is no folder {given.home}: set FARM_HOME, or FARM_WEBHOOK_SECRET.")

