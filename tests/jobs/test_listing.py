@@ -213,9 +213,9 @@ def test_every_list_can_be_read_in_order_from_a_covering_index(database: str) ->
         if database == "postgres":  # which else would not look at an index of an empty table
             for other in ("seqscan", "bitmapscan", "sort"):
                 connection.exec_driver_sql(f"SET LOCAL enable_{other} = off")
-        for sort, q, state in product(Sort, ("", "ict"), (None, State.QUEUED)):
+        for sort, q, state, owner in product(Sort, ("", "ict"), (None, State.QUEUED), (None, 7)):
             start = lists._Place(False, "a" if sort is Sort.NAME else now(), ID)
-            query = lists._select_ids(ListQuery(state, q, sort), start)
+            query = lists._select_ids(ListQuery(state, q, sort, owner), start)
             text = str(query.compile(sessions.engine(), compile_kwargs={"literal_binds": True}))
             explain = "EXPLAIN QUERY PLAN " if database == "sqlite" else "EXPLAIN "
             rows = connection.exec_driver_sql(explain + text).all()
