@@ -27,7 +27,7 @@ NEEDS_MORE := browser or postgres or weights or processes or faults
 # Tests start the farm's processes many times; without bytecode that is kept each would compile all anew.
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: up help setup lock test test-fast coverage test-faults test-hosts lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-lists bench-presets bench-looks clean
+.PHONY: up help setup lock test test-fast coverage test-faults test-hosts lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-farm bench-overtaking bench-lists bench-presets bench-looks clean
 
 up: setup ## set up and run the farm on http://127.0.0.1:8000; the default
 	@exec $(BIN)/farm up
@@ -114,6 +114,12 @@ bench-web: $(SET_UP_TEST) ## the web part while it is busy
 
 bench-start: $(SET_UP_TEST) ## how soon a job begins
 	$(BIN)/python -m benchmarks.start $(ARGS)
+
+bench-farm: $(SET_UP_TEST) ## the queue of 64 workers and 20 people
+	$(BIN)/python -m benchmarks.farm $(ARGS)
+
+bench-overtaking: $(SET_UP_TEST) ## drafts while one worker is at a large picture
+	$(BIN)/python -m benchmarks.overtaking $(ARGS)
 
 bench-lists: $(SET_UP_TEST) ## lists of 100,000 jobs
 	$(BIN)/python -m benchmarks.lists $(ARGS)

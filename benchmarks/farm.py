@@ -24,6 +24,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -186,15 +187,14 @@ def report_queue(attempts: list[Attempt], workers: int, seconds: float) -> None:
     gaps = [
         (after.started_at - before.finished_at).total_seconds() * 1000
         for mine in by_worker.values()
-        for before, after in zip(mine, mine[1:], strict=False)
+        for before, after in pairwise(mine)
         if before.finished_at
     ]
     began, ended = attempts[0].started_at, max(each.finished_at for each in attempts if each.finished_at)
     took, ideal = (ended - began).total_seconds(), seconds / workers
     tenth = statistics.quantiles(gaps, n=10)[-1]
-    print(
-        f"without a job between two    median {statistics.median(gaps):.1f} ms, 9 of 10 {tenth:.1f} ms"
-    )
+    median = statistics.median(gaps)
+    print(f"without a job between two    median {median:.1f} ms, 9 of 10 {tenth:.1f} ms")
     print(f"throughput                   {took:.1f} s, ideal {ideal:.1f} s: {took / ideal - 1:+.1%}")
     report_shares(attempts, began + (ended - began) / 2)
 
@@ -222,9 +222,8 @@ def report_previews(workers: int) -> None:
         time.sleep(0.5)
     wait_for(lambda: all(waits := read_waits(ids)) and len(waits) == len(ids), 120)
     waits = read_waits(ids)
-    print(
-        f"previews, workers free       median {statistics.median(waits):.3f} s, longest {max(waits):.3f} s"
-    )
+    median = statistics.median(waits)
+    print(f"previews, workers free       median {median:.3f} s, longest {max(waits):.3f} s")
 
 
 def read_waits(ids: list[str]) -> list[float]:
@@ -247,9 +246,8 @@ def measure_claims(ended: int, times: int = 200) -> None:
                 assert claims.claim(session, Taker(f"worker{number % 64}"))
             took.append((time.perf_counter() - begun) * 1000)
         tenth = statistics.quantiles(took, n=10)[-1]
-        print(
-            f"claim, {ended} ended jobs    median {statistics.median(took):.1f} ms, 9 of 10 {tenth:.1f} ms"
-        )
+        median = statistics.median(took)
+        print(f"claim, {ended} ended jobs    median {median:.1f} ms, 9 of 10 {tenth:.1f} ms")
 
 
 def fill_ended(count: int) -> None:

@@ -2,8 +2,8 @@
 
     celery --app benchmarks.testbed.stub_worker worker ...
 
-A job's name ends in the seconds that it takes. It reports once a second as a rendering does, stops when it
-is asked to, and succeeds without a file. No torch is loaded.
+A job's name ends in the seconds that it takes. It reports once a second as a rendering does, stops when
+it is asked to, and succeeds without a file. No torch is loaded.
 """
 
 from __future__ import annotations
