@@ -17,7 +17,9 @@ from farm.database.base import now
 from farm.database.models import Job, JobPicture, PictureRole, State, Upload, WorkClass
 from farm.database.people import AuditLine, Person, Role, SignInLink, Token, UploadOwner
 from farm.errors import FarmError, QuotaReached, QuotaTooSmall, SignedOut, WrongState
-from farm.jobs import actions, cleanup
+from farm.jobs import actions, cleanup, idempotency, ratings, states
+from farm.jobs.idempotency import Key
+from farm.jobs.ratings import Rater
 from farm.people import accounts, quotas, sign_in, tokens
 from farm.people.quotas import Limits, Request
 from farm.people.visitors import ANYBODY, Visitor
@@ -284,3 +286,55 @@ def test_whoever_was_signed_out_meanwhile_adds_nothing() -> None:
     run("people", "remove", "Ada")
     with pytest.raises(SignedOut):
         take(ada)
+
+
+def test_stars_are_a_persons_in_each_browser_and_those_from_before_are_taken_over() -> None:
+    ada, bob = add("Ada"), add("Bob")
+    job_id = add_job(ada, State.SUCCEEDED)
+    before = Rater.from_browser("a browser's mark")
+    with sessions.write_session() as session:
+        ratings.rate(session, job_id, before, 2)
+        # Rated again after signing in, it is the same opinion, under the person's own mark
+        ratings.rate(session, job_id, Rater.from_browser("a browser's mark", ada), 5)
+        ratings.rate(session, job_id, Rater.from_browser(None, bob), 1)
+        ratings.rate(session, job_id, Rater.from_name("me", ada), 4)
+        ratings.rate(session, job_id, Rater.from_name("me", bob), 3)
+        found = ratings.opinion(session, states.get(session, job_id))
+        assert (found.mean, found.count) == (3.25, 4)
+        assert ratings.find_stars(session, job_id, Rater.from_browser("another's", ada)) == 5
+        assert ratings.find_stars(session, job_id, Rater.from_name("me", bob)) == 3
+        assert ratings.find_stars(session, job_id, before) is None
+        ratings.withdraw(session, job_id, Rater.from_browser(None, ada))
+        assert ratings.opinion(session, states.get(session, job_id)).count == 3
+
+
+def test_the_same_request_twice_at_once_is_one_job_though_the_quota_holds_one() -> None:
+    ada = add("Ada", waiting=1)
+    key = Key.from_client("order 7", ada)
+    request = idempotency.Request(key, "d" * 64)
+
+    def submit() -> Job:  # the other of two, which was slower
+        job_id = add_job(ada)
+        with sessions.write_session() as session:
+            request.mark(session.get_one(Job, job_id))
+        take(ada)
+        raise AssertionError
+
+    assert idempotency.submit_once(request, submit).owner_id == ada.person_id
+    # Where there is no such job, the refusal stands
+    other = idempotency.Request(Key.from_client("order 8", ada), "e" * 64)
+    with pytest.raises(QuotaReached):
+        idempotency.submit_once(other, lambda: take(ada))  # type: ignore[arg-type,return-value]
+
+
+def test_keys_of_a_persons_token_from_before_accounts_find_their_jobs() -> None:
+    ada, bob = add("Ada"), add("Bob")
+    job_id = add_job(ada)
+    with sessions.write_session() as session:
+        job = session.get_one(Job, job_id)
+        job.idempotency_owner, job.idempotency_key = "token Ada", "order 7"
+    with sessions.read_session() as session:
+        found = Key.from_client("order 7", ada).find_job(session)
+        assert found
+        assert found.id == job_id
+        assert Key.from_client("order 7", bob).find_job(session) is None
