@@ -78,7 +78,7 @@ test-fast: $(SET_UP_TEST) ## in a minute: what needs no browser, PostgreSQL, wei
 coverage: COVERAGE := $(MEASURED)
 coverage: test ## every test, and which lines and branches none of them runs
 
-test-hosts: $(SET_UP_TEST) ## a farm on several hosts whose links, clocks and hosts fail, 10 to 15 minutes; needs root
+test-hosts: $(SET_UP_TEST) ## a farm on several hosts whose links, clocks and hosts fail, 15 to 20 minutes; needs root
 	@$(BIN)/pytest -m 'hosts or not hosts' --timeout 1200 --log-cli-level INFO tests/hosts $(ARGS)
 
 test-faults: $(SET_UP_TEST) ## kill parts of a farm at work, 35 to 50 minutes

@@ -57,6 +57,17 @@ def test_a_job_is_lost_when_its_lease_was_watched_for_its_length(rounds: Rounds)
     assert state(job_id) is State.QUEUED
 
 
+def test_two_janitors_take_a_job_for_lost_once(rounds: Rounds) -> None:
+    job_id, other = to_state(State.RUNNING), Janitor()
+    rounds.watch(settings().lease_seconds + 3 * ROUND_SECONDS, other.run_round)
+    with sessions.read_session() as session:
+        job = states.get(session, job_id)
+        moves = [event.state for event in job.events]
+        outcomes = [attempt.outcome for attempt in job.attempts]
+    assert moves == [State.QUEUED, State.RUNNING, State.QUEUED]
+    assert outcomes == [states.LOST]
+
+
 def test_a_worker_that_renews_its_lease_is_never_lost(rounds: Rounds) -> None:
     job_id = to_state(State.RUNNING)
     rounds.watch(5 * settings().lease_seconds, renew)
