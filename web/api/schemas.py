@@ -14,6 +14,7 @@ from farm.fleet.estimates import Estimate
 from farm.jobs import details
 from farm.jobs.bulk import Action, Outcome
 from farm.jobs.lists import Page
+from farm.people.visitors import Visitor
 from web.files import build_preview_url
 from web.words import describe_job_need, describe_unknown_need, to_rfc3339
 
@@ -193,7 +194,9 @@ class WorkerOut(BaseModel):
         " none until it is resumed, and a worker marks itself sick."
     )
     state_reason: str | None
-    job_id: str | None = Field(description="Of the job at work.")
+    job_id: str | None = Field(
+        description="Of the job at work; null to whoever sees only jobs of their own."
+    )
     classes: list[WorkClass] = Field(description="That it takes; empty: all.")
     tags: list[str] = Field(
         description="That it has: it takes jobs with one of them, and jobs with none."
@@ -214,6 +217,12 @@ class WorkerOut(BaseModel):
     )
     failures_in_row: int = Field(description="Of different jobs, by no fault of theirs.")
 
+    @classmethod
+    def from_row(cls, worker: Worker, visitor: Visitor) -> WorkerOut:
+        """Describe a worker by its row, as far as a visitor may know."""
+        made = cls.model_validate(worker)
+        return made if visitor.limited_to is None else made.model_copy(update={"job_id": None})
+
 
 class Workers(BaseModel):
     """Workers that are alive."""
@@ -221,9 +230,9 @@ class Workers(BaseModel):
     items: list[WorkerOut]
 
     @classmethod
-    def from_rows(cls, workers: list[Worker]) -> Workers:
+    def from_rows(cls, workers: list[Worker], visitor: Visitor) -> Workers:
         """Describe workers by their rows."""
-        return cls(items=[WorkerOut.model_validate(worker) for worker in workers])
+        return cls(items=[WorkerOut.from_row(worker, visitor) for worker in workers])
 
 
 def links(job: Job) -> Links:

@@ -23,7 +23,7 @@ from web.middleware.authentication import get_visitor, require_operator
 def list_workers() -> Workers:
     """List the workers that are alive."""
     with sessions.read_session() as session:
-        return Workers.from_rows(registry.list_alive(session))
+        return Workers.from_rows(registry.list_alive(session), get_visitor())
 
 
 @blueprint.get("/workers/<path:name>")
@@ -32,7 +32,7 @@ def list_workers() -> Workers:
 def get_worker(name: str) -> WorkerOut:
     """Return a worker, alive or seen within the last day."""
     with sessions.read_session() as session:
-        return WorkerOut.model_validate(operations.get(session, name))
+        return WorkerOut.from_row(operations.get(session, name), get_visitor())
 
 
 @blueprint.post("/workers/<path:name>/drain")
