@@ -1,6 +1,6 @@
 """Queues of Redis as a worker reads them: tickets, and nothing else, whatever lies there.
 
-A ticket only wakes (`farm/jobs/tickets.py`), and its queue is its class. So each message is replaced by
+A ticket only wakes (`farm/jobs/tickets.py`), and names its queue. So each message is replaced by
 a ticket of this worker's own making before Celery reads it: no field of another's can stop the worker,
 or stop it again after each start because it was put back.
 """
@@ -121,12 +121,12 @@ class TicketPipeline(_MendsKeys, redis.PrefixedRedisPipeline):
         return self._mend(lambda: send(*args, **options))
 
 
-def is_ticket(data: bytes, work_class: str) -> bool:
-    """Check that a message is a ticket of this class."""
+def is_ticket(data: bytes, queue: str) -> bool:
+    """Check that a message is a ticket of this queue."""
     try:
         message = json.loads(data)
         arguments = json.loads(base64.b64decode(message["body"], validate=True))[0]
-        return bool(message["headers"]["task"] == TASK and arguments == [work_class])
+        return bool(message["headers"]["task"] == TASK and arguments == [queue])
     except (ValueError, TypeError, LookupError, RecursionError):
         return False
 

@@ -35,7 +35,7 @@ from farm.errors import FarmError, NoDevice
 from farm.fleet import instances, operations, registry
 from farm.jobs import claims, cleanup
 from farm.jobs.claims import Taker
-from farm.jobs.tickets import TASK, celery, send_ticket, wake_worker
+from farm.jobs.tickets import TASK, celery, send_ticket, send_to, wake_worker
 from farm.settings import settings, split_list
 from workers import broker, intake
 from workers.claims import claim_next
@@ -177,15 +177,17 @@ class Ticket(Request):
 
 
 @app.task(name=TASK, Request=Ticket)
-def render_next(work_class: str) -> None:
+def render_next(queue: str) -> None:
     """Render what waits for this worker, job after job, until nothing does.
 
-    A ticket only wakes: the class it names is that of the job it was sent for, which another may have
-    taken meanwhile.
+    A ticket only wakes: the job that it was sent for may be another's by now.
+
+    Args:
+        queue: that the ticket came from.
     """
     assert _heartbeat is not None, "prepare_child runs first"
     if stopping.is_set():  # this process alone was stopped, and requeued its job
-        send_ticket(WorkClass(work_class))
+        send_to(queue)
         os._exit(ExitStatus.STOPPED)  # the parent starts another child
     # The pool sets its own handler after `prepare_child`; during a job it is ours, so that the
     # job is requeued and not torn apart.

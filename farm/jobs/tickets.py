@@ -62,12 +62,12 @@ def celery() -> Celery:
 
 def send_ticket(work_class: WorkClass) -> bool:
     """Send a ticket for this class. False: the broker is away, and the janitor sends another."""
-    return _send(work_class.value, work_class)
+    return send_to(work_class.value)
 
 
 def wake_worker(name: str) -> bool:
     """Send a ticket to one worker alone. False: the broker is away."""
-    return _send(name_own_queue(name), WorkClass.STANDARD)
+    return send_to(name_own_queue(name))
 
 
 def name_own_queue(worker: str) -> str:
@@ -75,7 +75,8 @@ def name_own_queue(worker: str) -> str:
     return f"worker.{worker}"
 
 
-def _send(queue: str, work_class: WorkClass) -> bool:
+def send_to(queue: str) -> bool:
+    """Send a ticket to a queue: of a class, or a worker's own. False: the broker is away."""
     try:
         _send_to(queue, work_class)
     except (OperationalError, RedisError, OSError) as error:
@@ -86,7 +87,7 @@ def _send(queue: str, work_class: WorkClass) -> bool:
 
 def _send_to(queue: str, work_class: WorkClass) -> None:
     """Send a ticket, after keys of another type were dropped if there are any."""
-    send = partial(celery().send_task, TASK, args=[work_class.value], queue=queue, retry=False)
+    send = partial(celery().send_task, TASK, args=[queue], queue=queue, retry=False)
     try:
         send()
     except RedisError as error:
