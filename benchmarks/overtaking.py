@@ -41,6 +41,7 @@ def fetch(farm: RunningFarm, job_id: str) -> str:
 def explore(farm: RunningFarm, cells: int) -> list[str]:
     """Submit an exploration of a row of drafts; return their jobs' ids."""
     fields = {"across": "balance", "across_values": as_json(list(range(cells))), "cell_size": "128"}
+    fields |= {"down": "style_scale", "down_values": "[1]"}
     recipe = as_json({"size": 128, "start_size": 64, "iterations": 3})
     answer = farm.api("POST", "/explorations", files=sample_files(), data=fields | {"recipe": recipe})
     assert answer.status_code == 202, answer.text

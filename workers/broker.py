@@ -131,7 +131,7 @@ def is_ticket(data: bytes, queue: str) -> bool:
         return False
 
 
-def build_ticket(work_class: str) -> bytes:
+def build_ticket(queue: str) -> bytes:
     """Return a ticket as Celery serialises it."""
     ticket_id = uuid.uuid4().hex
     embedded = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
@@ -139,14 +139,14 @@ def build_ticket(work_class: str) -> bytes:
     headers |= {"lang": "py", "task": TASK, "id": ticket_id, "root_id": ticket_id, "origin": "farm"}
     headers |= {"retries": 0, "timelimit": [None, None], "argsrepr": "", "kwargsrepr": "{}"}
     message = {
-        "body": base64.b64encode(json.dumps([[work_class], {}, embedded]).encode()).decode(),
+        "body": base64.b64encode(json.dumps([[queue], {}, embedded]).encode()).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
         "headers": headers,
         "properties": {
             "correlation_id": ticket_id,
             "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": work_class},
+            "delivery_info": {"exchange": "", "routing_key": queue},
             "priority": 0,
             "body_encoding": "base64",
             "delivery_tag": uuid.uuid4().hex,

@@ -78,14 +78,14 @@ def name_own_queue(worker: str) -> str:
 def send_to(queue: str) -> bool:
     """Send a ticket to a queue: of a class, or a worker's own. False: the broker is away."""
     try:
-        _send_to(queue, work_class)
+        _send(queue)
     except (OperationalError, RedisError, OSError) as error:
         log.warning("ticket not sent", queue=queue, error=str(error))
         return False
     return True
 
 
-def _send_to(queue: str, work_class: WorkClass) -> None:
+def _send(queue: str) -> None:
     """Send a ticket, after keys of another type were dropped if there are any."""
     send = partial(celery().send_task, TASK, args=[queue], queue=queue, retry=False)
     try:
