@@ -127,6 +127,21 @@ def test_two_web_parts_count_together_and_alone_while_redis_is_away(limited: Cal
         assert [change(two) for _ in range(4)] == [404, 404, 404, 429]
 
 
+@pytest.mark.processes
+def test_two_web_parts_count_wrong_tokens_together_and_alone_while_redis_is_away(
+    limited: Callable,
+) -> None:
+    wrong = {"Authorization": "Bearer farm_wrong"}
+    with redis_server() as (port, server):
+        one = limited(FARM_REQUIRE_TOKEN="1", REDIS_URL=f"redis://127.0.0.1:{port}/0")
+        two = create_app().test_client()
+        statuses = [each.get("/jobs", headers=wrong).status_code for each in [one, two] * 11]
+        assert statuses == [401] * 20 + [429] * 2
+        server.terminate()
+        server.wait()
+        assert two.get("/jobs", headers=wrong).status_code == 401
+
+
 def test_the_command_line_waits_as_it_is_asked(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -16,8 +16,6 @@ import structlog
 from flask import Flask, Response, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
@@ -28,6 +26,7 @@ from farm.errors import WrongState
 from farm.people import tokens, visitors
 from farm.people.visitors import ANYBODY, Visitor
 from farm.settings import settings
+from web.middleware.counters import Counter
 from web.middleware.headers import SAFE_METHODS, get_own_address
 
 OPEN = frozenset(
@@ -50,7 +49,7 @@ log = structlog.get_logger()
 
 def init_app(app: Flask) -> None:
     """Ask for a token at every address of this application that is not open."""
-    app.extensions["wrong_tokens"] = FixedWindowRateLimiter(MemoryStorage())
+    app.extensions["wrong_tokens"] = Counter("wrong tokens")
     if not settings().require_token:
         if not is_loopback(settings().host):
             log.warning("whoever reaches this machine can use the farm: FARM_REQUIRE_TOKEN=0 is set")
@@ -148,7 +147,7 @@ def note_wrong_token() -> None:
     Raises:
         TooManyRequests: too many came from this address.
     """
-    counted: FixedWindowRateLimiter = current_app.extensions["wrong_tokens"]
+    counted: Counter = current_app.extensions["wrong_tokens"]
     if not counted.hit(WRONG_TOKENS, request.remote_addr or ""):
         raise TooManyRequests(TOO_MANY_WRONG, retry_after=60)
     log.warning("wrong token", client=request.remote_addr, path=request.path)

@@ -15,14 +15,9 @@ from flask_limiter import ApplicationLimit, HeaderNames, Limiter
 from farm.pictures import decoder_pool
 from farm.settings import settings
 from web.middleware.authentication import OPEN, identify_client
+from web.middleware.counters import REDIS
 from web.middleware.headers import SAFE_METHODS
 
-REDIS_SECONDS = 1  # that a question to Redis may take; then this process counts alone
-REDIS: dict[str, str | int] = {
-    "key_prefix": "farm:limits",
-    "socket_timeout": REDIS_SECONDS,
-    "socket_connect_timeout": REDIS_SECONDS,
-}
 WAIT = "X-RateLimit-Wait"  # s; the limiter would put it into every answer's Retry-After
 # Change nothing, and take a while.
 QUESTIONS = frozenset(
