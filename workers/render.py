@@ -56,7 +56,7 @@ def describe_machine() -> registry.Machine:
         NoDevice: not on what FARM_DEVICE asks for.
     """
     chosen = device.choose(settings().device, log.warning)
-    device.limit_threads(chosen)
+    device.limit_threads()
     form = precision.choose("auto", chosen)
     return registry.Machine(
         device=device.describe(chosen),

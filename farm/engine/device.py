@@ -69,13 +69,12 @@ def read_total_memory(device: torch.device) -> int:
     return min(total, cgroups.read_memory_limit() or total)
 
 
-def limit_threads(device: torch.device) -> None:
+def limit_threads() -> None:
     """Compute in no more threads than a container has processors for; torch counts the machine's alone.
 
     More threads than that wait for each other while they are kept from running.
     """
-    if device.type == "cpu":
-        torch.set_num_threads(min(torch.get_num_threads(), cgroups.count_cpus()))
+    torch.set_num_threads(min(torch.get_num_threads(), cgroups.count_cpus()))
 
 
 def read_available_memory(device: torch.device) -> int:

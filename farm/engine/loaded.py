@@ -54,7 +54,7 @@ class Engine:
         """
         device = device or devices.choose()
         devices.keep_freed_memory(device)
-        devices.limit_threads(device)
+        devices.limit_threads()
         devices.fix_results(device)
         number_format = precision.choose(setting, device)
         name = weights.resolve(network, folder, report)

@@ -9,10 +9,12 @@ from flask.testing import FlaskClient
 from farm.cli import main
 from farm.database import sessions
 from farm.database.fleet import Worker, WorkerState
-from farm.database.people import AuditLine
+from farm.database.people import AuditLine, Role
 from farm.errors import NotFound, WrongState
 from farm.fleet import operations, registry
+from tests.conftest import fresh_settings
 from tests.jobs.test_jobs import machine
+from tests.web.test_web_people import make_person
 from web import create_app
 
 DRAINING, PAUSED, SICK, ACTIVE = (WorkerState(s) for s in ("draining", "paused", "sick", "active"))
@@ -120,6 +122,28 @@ def test_another_sites_page_drains_nobody(worker: str, client: FlaskClient) -> N
     answer = client.post(f"/api/v1/workers/{worker}/drain", headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403
     assert read_worker().state is ACTIVE
+
+
+@sqlite
+def test_operations_are_for_operators_and_a_user_sees_no_others_job(
+    worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_REQUIRE_TOKEN", "1")
+    fresh_settings()
+    client = create_app().test_client()
+    user, operator = make_person("Ada", Role.USER), make_person("Olga", Role.OPERATOR)
+    with sessions.write_session() as session:
+        registry.set_job(session, worker, "a" * 32)
+    for action in ("drain", "pause", "resume"):
+        address = f"/api/v1/workers/{worker}/{action}"
+        assert client.post(address, headers=user).status_code == 403
+        assert client.post(address).status_code == 401
+    assert read_worker().state is ACTIVE
+    assert client.post(f"/api/v1/workers/{worker}/pause", headers=operator).status_code == 200
+    assert [line[:3] for line in list_audit()] == [("Olga", "pause worker", worker)]
+    for headers, seen in ((user, None), (operator, "a" * 32)):
+        (listed,) = client.get("/api/v1/workers", headers=headers).get_json()["items"]
+        assert listed["job_id"] == seen
 
 
 # The command line

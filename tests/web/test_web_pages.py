@@ -262,7 +262,7 @@ def test_a_worker_tells_its_state_its_use_and_its_job(make_job: MakeJob, client:
 
     assert "<strong>Sick</strong>: it fell &lt;off&gt;" in page
     assert "12 GB free of 85 GB of memory, 37 % busy" in " ".join(page.split())
-    assert "Takes preview pictures, also those for night" in " ".join(page.split())
+    assert "Takes: preview. Tags: night" in " ".join(page.split())
     assert f'href="/jobs/{job.id}"' in page
 
 

@@ -126,7 +126,9 @@ def test_a_worker_tells_what_it_is_and_a_drained_one_finishes_its_job_and_ends(s
     assert ended.instance == instances.ENDED
 
 
-def test_a_paused_worker_takes_nothing_until_it_is_resumed_and_then_at_once(start: Start) -> None:
+def test_a_paused_worker_takes_nothing_until_it_is_resumed_and_then_at_once(
+    start: Start, tmp_path: Path
+) -> None:
     worker = start()
     wait_for_worker()
     first = submit(picture(0), [picture(1)], QUICK)
@@ -140,6 +142,7 @@ def test_a_paused_worker_takes_nothing_until_it_is_resumed_and_then_at_once(star
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(120) == 0
     assert read_worker().state is WorkerState.ACTIVE
+    assert "message dropped" not in (tmp_path / "log").read_text()  # of its own queue, neither
 
 
 def test_a_live_twin_is_refused_and_a_dead_ones_name_and_job_are_taken_at_once(

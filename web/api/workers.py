@@ -65,7 +65,7 @@ def resume_worker(name: str) -> WorkerOut:
 def _run_operation(operation: Callable[[Session, str, str], Worker], name: str) -> WorkerOut:
     """Carry out an operation in the name of whoever asks."""
     with sessions.write_session() as session:
-        return WorkerOut.model_validate(operation(session, name, get_visitor().name))
+        return WorkerOut.from_row(operation(session, name, get_visitor().name), get_visitor())
 
 
 class QueueOut(BaseModel):
