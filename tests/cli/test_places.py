@@ -36,7 +36,15 @@ def run(*arguments: str) -> Result:
 @pytest.mark.parametrize(
     "command",
     [
-        *("token list", "token create Ada", "token revoke Ada", "webhooks secret", "db check"),
+        *(
+            "people list",
+            "people add Ada",
+            "token list",
+            "token create Ada",
+            "token revoke Ada",
+            "webhooks secret",
+            "db check",
+        ),
         *("web", "worker", "janitor", "worker-alive"),
     ],
 )
@@ -60,7 +68,8 @@ def test_the_commands_of_the_page_for_operators_work_in_their_order_in_a_new_hom
     elsewhere: Path,
 ) -> None:
     commands = _read_commands((ROOT / "docs/operating.md").read_text())
-    assert [" ".join(command) for command in commands[:2]] == ["db upgrade", "token create Ada"]
+    assert [" ".join(command) for command in commands[:2]] == ["db upgrade", "people add Ada"]
+    assert ["token", "create", "batch", "--person", "Ada"] in commands
     for command in commands:
         done = run(*command)
         assert done.exit_code == 0, (command, done.output)
@@ -69,9 +78,9 @@ def test_the_commands_of_the_page_for_operators_work_in_their_order_in_a_new_hom
 
 def _read_commands(page: str) -> list[list[str]]:
     """Return what the page tells operators to type after `farm`, without weights and long processes."""
-    found = re.findall(
-        r"(?:^|`)farm ((?:db|token|webhooks) [a-z]+(?: [A-Z]\w+)?)(?=`| *#|$)", page, re.MULTILINE
-    )
+    word = r"(?:[A-Z]?[a-z][a-z-]*|--[a-z-]+|[0-9]+)"  # no placeholder such as NAME
+    groups = r"(?:db|people|token|webhooks)"
+    found = re.findall(rf"(?:^|`)farm ({groups}(?: {word})+)(?=`| *#|$)", page, re.MULTILINE)
     return [shlex.split(command) for command in found]
 
 

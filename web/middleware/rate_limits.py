@@ -40,6 +40,7 @@ def init_app(app: Flask) -> None:
         storage_uri=wanted.limits_url,
         storage_options=REDIS if wanted.limits_url != "memory://" else {},
         in_memory_fallback_enabled=True,
+        swallow_errors=True,  # of requests at the moment that Redis goes away, all but the first fail
         enabled=bool(limits),
     )
     if not wanted.read_limit:  # most requests: the limiter need not even begin
