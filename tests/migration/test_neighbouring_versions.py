@@ -1,4 +1,4 @@
-"""An upgrade with jobs at work: the last version's processes go on beside new ones, or refuse by name."""
+"""An upgrade with jobs at work: the last version's processes go on beside new ones, or refuse to."""
 
 from __future__ import annotations
 
