@@ -7,6 +7,7 @@ import sys
 import click
 from rich.table import Table
 
+from farm.cli.people import warn_if_open
 from farm.cli.root import main
 from farm.cli.screen import console, output
 from farm.database import schema, sessions, shared_secrets
@@ -103,10 +104,7 @@ def create_token(name: str, person: str | None) -> None:
         owner = accounts.get(session, person) if person else None
         token = tokens.create(session, name, owner)
     click.echo(token)
-    if not settings().require_token:
-        console.print(
-            "The farm asks for tokens once FARM_REQUIRE_TOKEN=1 is set for its web part.", style="yellow"
-        )
+    warn_if_open()
 
 
 @token.command("list")

@@ -6,7 +6,7 @@ import click
 from rich.table import Table
 
 from farm.cli.root import main
-from farm.cli.screen import output
+from farm.cli.screen import console, output
 from farm.database import schema, sessions
 from farm.database.people import Person, Role
 from farm.people import accounts, audit, quotas, sign_in
@@ -44,6 +44,14 @@ def add_person(name: str, role: str) -> None:
         made = accounts.add(session, name, Role(role), by=audit.COMMAND_LINE)
         secret = sign_in.make_link(session, made.name, audit.COMMAND_LINE)
     click.echo(sign_in.build_url(_find_url(), secret))
+    warn_if_open()
+
+
+def warn_if_open() -> None:
+    """Warn that nobody needs to sign in, as far as can be seen from here."""
+    if not settings().require_token:
+        words = "The farm asks for tokens once FARM_REQUIRE_TOKEN=1 is set for its web part."
+        console.print(words, style="yellow")
 
 
 @people.command("list")

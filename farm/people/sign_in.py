@@ -71,7 +71,7 @@ def use_link(session: Session, secret: str) -> str | None:
 def _start_session(session: Session, person: Person) -> str:
     """Add the token of a browser's session, and delete those that ended; return its digest."""
     moment = read_clock(session)
-    prefix = tokens.build_own_name(person.name, "browser ")
+    prefix = tokens.build_own_name(person.name, tokens.BROWSER)
     stale = func.coalesce(Token.used_at, Token.created_at) < moment - SESSION_GOOD_FOR
     theirs = (Token.person_id == person.id) & Token.name.startswith(prefix, autoescape=True)
     sessions.execute_count(session, delete(Token).where(theirs, stale))

@@ -23,6 +23,7 @@ from farm.people.accounts import check_name
 
 PREFIX = "farm_"  # so that a token that got somewhere it should not be is known for what it is
 BYTES = 32
+BROWSER = "browser "  # begins what a session of a browser is called
 MAX_OWN = 100  # tokens that a person makes
 OWN_PREFIX = 40  # characters of the person's name in the names of their own tokens
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -69,6 +70,8 @@ def create_own(session: Session, person: Person, label: str) -> tuple[str, str]:
         raise InvalidInput(Problem("name", f"is one too many: you have {MAX_OWN} tokens; revoke some"))
     prefix = build_own_name(person.name, "")
     label = check_name(label)
+    if label.startswith(BROWSER):
+        raise InvalidInput(Problem("name", f"begins with {BROWSER!r}, as those of browsers do"))
     if len(prefix + label) > NAME_LENGTH:
         limit = NAME_LENGTH - len(prefix)
         raise InvalidInput(Problem("name", f"has {len(label)} characters; the limit is {limit}"))

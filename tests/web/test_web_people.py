@@ -278,6 +278,8 @@ def test_ones_own_tokens_are_made_listed_and_revoked(
     assert client.get("/api/v1/me", headers=laptop).get_json()["name"] == "Ada"
     again = client.post("/api/v1/tokens", json={"name": "laptop"}, headers=ada)
     assert (again.status_code, again.get_json()["errors"][0]["field"]) == (422, "name")
+    reserved = client.post("/api/v1/tokens", json={"name": "browser x"}, headers=ada)
+    assert "begins with 'browser '" in reserved.get_json()["detail"]
     # Another person's is not there
     assert client.delete("/api/v1/tokens/Ada/laptop", headers=bob).status_code == 404
     assert client.delete("/api/v1/tokens/Ada/laptop", headers=laptop).status_code == 204
