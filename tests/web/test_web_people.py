@@ -261,6 +261,15 @@ def test_a_link_signs_a_person_in_once_and_only_when_they_press(
     client.post("/sign-out", data={"csrf_token": read_csrf_token(client, "/")})
     names = [each["name"] for each in client.get("/api/v1/tokens", headers=ada).get_json()["items"]]
     assert names == ["Ada"]
+    # Nor does it revoke a token that was typed in over such a session
+    with sessions.write_session() as session:
+        secret = sign_in.make_link(session, "Ada", "a test")
+    csrf_token = read_csrf_token(client, "/sign-in")
+    client.post("/sign-in", data={"csrf_token": csrf_token, "link": secret})
+    typed = {"csrf_token": read_csrf_token(client, "/sign-in"), "token": ada["Authorization"][7:]}
+    assert client.post("/sign-in", data=typed).status_code == 303
+    client.post("/sign-out", data={"csrf_token": read_csrf_token(client, "/")})
+    assert client.get("/api/v1/me", headers=ada).status_code == 200
 
 
 def test_wrong_links_are_counted_as_wrong_tokens_are(closed: None, client: FlaskClient) -> None:

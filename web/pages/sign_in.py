@@ -70,6 +70,7 @@ def check_token() -> ResponseReturnValue:
         form.token.errors = [WRONG]
         return _show(form, 422)
     log.info("signed in", name=token.name)
+    session.pop(BY_LINK, None)
     return _keep_signed_in(sha256, form)
 
 
