@@ -2,8 +2,9 @@
 
     python docs/tables.py
 
-`Recipe` and `Settings` have each name, default, limit and description once; docs/recipe.md and
-docs/settings.md repeat them between two marks. `make docs` runs this, a test compares.
+`Recipe` and `Settings` have each name, default, limit and description once, `web.metrics` each metric;
+docs/recipe.md, docs/settings.md and docs/operating.md repeat them between two marks. `make docs` runs
+this, a test compares.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic_core import PydanticUndefined
 from farm.recipe import Recipe
 from farm.recipe.recipe import format_value
 from farm.settings import SECRET, Settings
+from web import metrics
 
 DOCS = Path(__file__).resolve().parent
 BEGIN = "<!-- This table is written by `make docs` from {}. -->\n"
@@ -46,6 +48,14 @@ def settings_table() -> Iterator[str]:
         yield _row(name, _code(shown), _values(properties[variable]), field)
 
 
+def metrics_table() -> Iterator[str]:
+    """Yield the lines of docs/operating.md's table, one for each metric."""
+    yield "| metric | kind | labels | meaning |"
+    yield "|---|---|---|---|"
+    for name, kind, text, labels in metrics.list_all():
+        yield f"| `{name}` | {kind} | {', '.join(map(_code, labels))} | {text} |"
+
+
 def _row(name: str, default: str, values: str, field: FieldInfo) -> str:
     return f"| {name} | {default} | {values} | {field.description} |"
 
@@ -71,6 +81,7 @@ def _values(schema: dict[str, Any]) -> str:
 TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "recipe.md": ("`farm/recipe/recipe.py`", recipe_table),
     "settings.md": ("`farm/settings.py`", settings_table),
+    "operating.md": ("`web/metrics.py`", metrics_table),
 }
 
 
@@ -86,7 +97,7 @@ def with_table(page: str, text: str) -> str:
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     for page in TABLES:
         path = DOCS / page
         path.write_text(with_table(page, path.read_text()))

@@ -412,6 +412,12 @@ class Settings(BaseSettings):
         "kept in its PostgreSQL, or in `FARM_HOME`.",
     )
 
+    metrics_token: Secret = Field(
+        validation_alias="FARM_METRICS_TOKEN",
+        description="Opens `/metrics`, where the farm asks for tokens; 16 characters or more; when "
+        "unset, operators' tokens alone do.",
+    )
+
     url: str = Field(
         default="http://127.0.0.1:8000",
         validation_alias="FARM_URL",
@@ -577,7 +583,7 @@ class Settings(BaseSettings):
             raise ValueError("is no token of a farm: those are made by `farm token create NAME`")
         return text
 
-    @field_validator("webhook_secret", "session_secret")
+    @field_validator("webhook_secret", "session_secret", "metrics_token")
     @classmethod
     def _check_length(cls, text: str) -> str:
         if text and len(text.strip()) < MIN_SECRET:

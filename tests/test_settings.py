@@ -122,6 +122,7 @@ def test_a_token_is_in_no_listing_of_the_settings(monkeypatch: pytest.MonkeyPatc
 
 ADDRESSES = {"DATABASE_URL": "postgresql+psycopg://a:secret@of/its", "REDIS_URL": "redis://:secret@of/1"}
 SECRETS = {
+    "FARM_METRICS_TOKEN": "metrics_token",
     "DATABASE_URL": "database_url",
     "DATABASE_PASSWORD": "database_password",
     "REDIS_URL": "redis_url",

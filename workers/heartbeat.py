@@ -15,7 +15,7 @@ from dataclasses import replace
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from farm.database import sessions
+from farm.database import sessions, tallies
 from farm.database.models import Job, WorkClass
 from farm.errors import AttemptLost, NameTaken
 from farm.fleet import registry
@@ -160,6 +160,7 @@ class Heartbeat(threading.Thread):
         with suppress(AttemptLost), sessions.write_session() as session:  # the renderer learns of it
             if stuck:
                 states.release_interrupted(session, claim.attempt, states.LOST, STUCK)
+                tallies.STALLS.add(session)
             else:
                 attempts.renew_lease(session, claim.attempt)
 

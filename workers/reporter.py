@@ -8,8 +8,9 @@ import time
 from typing import Any, Self
 
 import structlog
+from sqlalchemy.orm import Session
 
-from farm.database import sessions
+from farm.database import sessions, tallies
 from farm.database.models import State
 from farm.engine.optimise import LevelDone, Step
 from farm.errors import StorageAway
@@ -20,7 +21,7 @@ from farm.jobs.states import Claim
 from farm.pictures import encode
 from farm.recipe import Recipe
 from farm.recipe.formats import PREVIEW_PIXELS
-from farm.recipe.levels import compute_levels
+from farm.recipe.levels import compute_levels, count_pixel_iterations
 from farm.settings import settings
 from farm.storage import Storage
 from workers import retries
@@ -56,7 +57,11 @@ class Reporter:
         self._first = 0  # iteration seen of this level
         photograph = self._job.content
         recipe = Recipe.model_validate(self._job.recipe)
-        self._pace = Pace(compute_levels(recipe, photograph.height, photograph.width))
+        levels = compute_levels(recipe, photograph.height, photograph.width)
+        self._pace = Pace(levels)
+        self._work = count_pixel_iterations(levels) / 1e6  # of the whole, megapixel-iterations
+        resumes = self._job.checkpoint_attempt is not None
+        self._counted = None if resumes else 0.0  # progress whose work is in the tally; None: not known
         self._lines: list[str] = []  # not reported yet
 
     def __enter__(self) -> Self:
@@ -80,6 +85,8 @@ class Reporter:
         """
         if stopping.is_set() and step.progress < 1:
             raise Interrupted(State.QUEUED)
+        if self._counted is None:
+            self._counted = step.progress
         if step.level != self._level[0]:
             self._start_level(step)
         if step.ends_level:
@@ -140,12 +147,19 @@ class Reporter:
                     registry.record_speed(session, settings().worker_name, speed, first=small)
                 if self._lines:
                     attempts.add_log_lines(session, self._attempt, self._lines)
+                self._count_work(session, step)
         except retries.DatabaseAway as error:
             log.warning("not reported", job=self._job.id, error=str(error.orig))
             return
+        self._counted = step.progress
         self._lines.clear()
         if state is State.CANCELLING:
             raise Interrupted(state)
+
+    def _count_work(self, session: Session, step: Step) -> None:
+        """Add what was computed since the last report to the farm's tally."""
+        share = step.progress - (self._counted or 0.0)
+        tallies.WORK.add(session, self._job.work_class, amount=max(share, 0.0) * self._work)
 
     def _store_preview(self, step: Step) -> None:
         """Store a preview; one that cannot be stored is left out."""

@@ -26,7 +26,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from farm.database import clock
+from farm.database import clock, tallies
 from farm.errors import NoFarm
 from farm.settings import lock_folder, settings
 
@@ -231,6 +231,7 @@ def write_session() -> Iterator[Session]:
     writer = engine().execution_options(writes=True)
     with Session(writer, expire_on_commit=False) as session, session.begin():
         yield session
+        tallies.write(session)
 
 
 def execute_count(session: Session, statement: Any) -> int:

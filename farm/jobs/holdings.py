@@ -87,6 +87,12 @@ def read(session: Session) -> Holdings:
     return found if age < _compute_pause(found.seconds) + OVERDUE else measure(session)
 
 
+def read_stored(session: Session) -> Holdings | None:
+    """Return the holdings as they were added up last, however old; None: never. Never adds them up."""
+    text = values.read(session, NAME)
+    return _from_text(text) if text else None
+
+
 def refresh() -> Holdings:
     """Add the holdings up anew and store the sums, unless somebody did lately; return them."""
     with sessions.read_session() as session:

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Update, case, delete, func, select, update
 from sqlalchemy.orm import Session, lazyload
 
-from farm.database import sessions
+from farm.database import sessions, tallies
 from farm.database.models import (
     HELD,
     Attempt,
@@ -171,6 +171,9 @@ def take(session: Session, job_id: str, worker: str) -> Claim | None:
         return None
     job = get(session, job_id)
     session.add(Attempt(job_id=job_id, number=job.attempt, worker=worker))
+    if job.attempt == 1 and job.started_at:
+        waited = (job.started_at - job.created_at).total_seconds()
+        tallies.QUEUE_WAIT.observe(session, waited, job.work_class)
     return Claim(job, AttemptRef(job_id, job.attempt))
 
 
@@ -381,6 +384,7 @@ def retry(session: Session, job_id: str) -> Job:
     values = {**_BLANK, **_NO_PROGRESS, "started_at": None, "retry_limit_from_attempt": Job.attempt}
     if not _move(session, job_id, job.state, State.QUEUED, "retried", **values):
         raise WrongState("This job's state has just changed; look again.")
+    tallies.RETRIES.add(session)
     return get(session, job_id)
 
 
@@ -450,8 +454,11 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
         values |= {"finished_at": read_clock(session), "checkpoint_attempt": None}
     if not sessions.execute_count(session, moved.values(state=to, version=Job.version + 1, **values)):
         return False
-    row = session.execute(select(Job.attempt, Job.webhook_url).where(Job.id == job_id)).one()
+    columns = select(Job.attempt, Job.webhook_url, Job.work_class)
+    row = session.execute(columns.where(Job.id == job_id)).one()
     session.add(Event(job_id=job_id, attempt=row.attempt, state=to, message=message))
+    if to.ended:
+        tallies.JOBS_ENDED.add(session, to, row.work_class)
     if to.ended and row.webhook_url:  # in the same transaction, so that no webhook is lost
         moment = read_clock(session)
         delivery = Delivery(
@@ -478,8 +485,12 @@ def _end(
     moment = read_clock(session)
     ended = _update_attempt(attempt).values(finished_at=moment, outcome=outcome or to.value)
     started = session.scalars(ended.returning(Attempt.started_at)).one()
-    owner = session.scalar(select(Job.owner_id).where(Job.id == attempt.job_id))
-    shares.add_use(session, owner, (moment - started).total_seconds())
+    job = select(Job.owner_id, Job.work_class).where(Job.id == attempt.job_id)
+    owner, work_class = session.execute(job).one()
+    seconds = (moment - started).total_seconds()
+    shares.add_use(session, owner, seconds)
+    tallies.RENDER.observe(session, seconds, work_class)
+    tallies.ATTEMPTS_ENDED.add(session, (outcome or to.value).replace(" ", "_"))
 
 
 def _update_attempt(attempt: AttemptRef) -> Update:

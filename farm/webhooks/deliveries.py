@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from farm.database import sessions
+from farm.database import sessions, tallies
 from farm.database.models import Delivery, DeliveryStatus, Event, Job
 from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
@@ -111,7 +111,10 @@ def record_answer(session: Session, claim: Claim, answer: Answer) -> bool:
         "due_at": moment + compute_wait(tries) if status is DeliveryStatus.WAITING else None,
         "delivered_at": moment if answer.delivered else None,
     }
-    return bool(sessions.execute_count(session, ours.values(**values)))
+    if not sessions.execute_count(session, ours.values(**values)):
+        return False
+    tallies.DELIVERIES.add(session, status.value.replace(" ", "_"))
+    return True
 
 
 def _decide_status(answer: Answer, tries: int) -> DeliveryStatus:

@@ -81,7 +81,7 @@ def test_every_setting_reaches_the_services(services: dict[str, Any]) -> None:
     given = {name: set(services[name]["environment"]) - BOTO for name in names}
     # Then each service has all but what is another's alone
     alone = {
-        "web": {"HOST", "PORT", "FARM_SECRET_KEY"},
+        "web": {"HOST", "PORT", "FARM_SECRET_KEY", "FARM_METRICS_TOKEN"},
         "janitor": {"FARM_WEBHOOK_SECRET"},
         "worker-gpu": {"FARM_WORKER_NAME", "FARM_DEVICE"},
         "worker-cpu": {"FARM_WORKER_NAME", "FARM_DEVICE"},

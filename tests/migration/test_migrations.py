@@ -9,6 +9,7 @@ from sqlalchemy import inspect, text
 
 from farm.database import schema, sessions
 from farm.database.people import Role
+from farm.database.tallies import JOBS_ENDED, read_sums
 from farm.errors import DatabaseOutOfDate
 from farm.jobs import details, lists, states
 from farm.jobs.idempotency import FORM, ID, Key, Request
@@ -165,6 +166,24 @@ def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
             ("a", 16_000_000_000),
             ("b", 16_000_000_000),
         ]
+
+
+def test_jobs_that_ended_before_there_were_tallies_are_counted_once() -> None:
+    config = schema.make_alembic_config()
+    schema.upgrade()
+    for ended in ("succeeded", "succeeded", "failed", None):
+        job_id = make_job()
+        with sessions.engine().begin() as connection:
+            change = text("UPDATE jobs SET state = coalesce(:state, state) WHERE id = :id")
+            connection.execute(change, {"state": ended, "id": job_id})
+    command.downgrade(config, "0010")
+    schema.upgrade()
+    with sessions.read_session() as session:
+        sums = dict(JOBS_ENDED.list_sums(read_sums(session)))
+    assert {values: number for values, number in sums.items() if number} == {
+        ("succeeded", "preview"): 2,
+        ("failed", "preview"): 1,
+    }
 
 
 def test_a_downgrade_to_nothing_leaves_nothing() -> None:

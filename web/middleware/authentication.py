@@ -1,5 +1,6 @@
 """Authentication, where the farm asks for tokens: programs by their bearer token (RFC 6750), people by
-signing in once. Only the sign-in page, the static files and /healthz are open to all.
+signing in once. Only the sign-in page, the static files and /healthz are open to all; /metrics also to
+FARM_METRICS_TOKEN.
 
 Each request has a visitor (`get_visitor`). An address that names a job or an exploration, by `<job_id>`
 or `<exploration_id>`, answers 404 to whoever may not see it, before its view begins; what is for
@@ -8,6 +9,7 @@ operators alone is decorated with `require_operator` and answers 403.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -32,8 +34,10 @@ from web.middleware.headers import SAFE_METHODS, get_own_address
 OPEN = frozenset(
     {"static", "bootstrap.static", "health.check_health", "pages.sign_in", "pages.check_token"}
 )
+METRICS = "metrics.show_metrics"
 SIGNED_IN = "token"  # in the session: the digest of the token, which may be revoked at any time
 BY_PROGRAM = "Send a token of this farm as `Authorization: Bearer ...`; its operator makes them."
+BY_PROMETHEUS = "Send FARM_METRICS_TOKEN, or the token of an operator, as `Authorization: Bearer ...`."
 NO_ACCOUNTS = "This farm asks for no token, so nobody has an account to have tokens of."
 BY_PERSON = "Sign in first, in another tab if there is something on this one to keep; then try again."
 WRONG = "This token is not, or no longer, one of this farm's."
@@ -113,6 +117,8 @@ def _admit() -> ResponseReturnValue | None:
     if request.endpoint in OPEN:
         return None
     sent = _read_bearer()
+    if sent is not None and request.endpoint == METRICS and _is_metrics_token(sent):
+        return None
     if sent is not None:
         found = _find_visitor(tokens.compute_digest(sent))
         if found is None:
@@ -175,6 +181,12 @@ def _find_visitor(sha256: str | None) -> tuple[Token, Visitor] | None:
     return None if found is None else (found[0], Visitor.from_rows(*found))
 
 
+def _is_metrics_token(sent: str) -> bool:
+    """Check for the token that Prometheus sends, which is nobody's and opens /metrics alone."""
+    wanted = settings().metrics_token
+    return bool(wanted) and hmac.compare_digest(wanted.encode(), sent.encode())
+
+
 def _ask() -> ResponseReturnValue:
     """Lead a browser that goes somewhere to the sign-in page; refuse everybody else.
 
@@ -184,6 +196,8 @@ def _ask() -> ResponseReturnValue:
     if request.path.startswith("/api/"):
         raise Unauthorized(BY_PROGRAM, www_authenticate=_build_challenge())
     goes = request.method in SAFE_METHODS and "text/html" in request.headers.get("Accept", "")
+    if not goes and request.endpoint == METRICS:
+        raise Unauthorized(BY_PROMETHEUS, www_authenticate=_build_challenge())
     if not goes:
         raise Unauthorized(BY_PERSON, www_authenticate=_build_challenge())
     return redirect(url_for("pages.sign_in", next=get_own_address()))

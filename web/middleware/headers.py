@@ -37,6 +37,7 @@ STAY_SECURE_SECONDS = 365 * 24 * 3600
 HOST = re.compile(r"([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")  # and its port
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HEALTH = "/healthz"  # asked for by addresses and under any name, and tells no secret
+METRICS = "/metrics"  # likewise, where a token is asked for
 PORT = re.compile(r":[0-9]{1,5}$")
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 LONGEST_ORIGIN = 200  # characters of it in an answer
@@ -47,10 +48,11 @@ class OnlyOurHosts:
 
     def __init__(self, inner: WSGIApplication, hosts: frozenset[str] | None) -> None:
         self._inner, self._hosts = inner, hosts
+        self._under_any_name = {HEALTH, METRICS} if settings().require_token else {HEALTH}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         host = environ.get("HTTP_HOST", "").lower()
-        if environ.get("PATH_INFO") == HEALTH:
+        if environ.get("PATH_INFO") in self._under_any_name:
             return self._inner(environ | {"HTTP_HOST": "localhost"}, start_response)
         if HOST.fullmatch(host) and self._allows(HOST.sub(r"\1", host)):
             return self._inner(environ, start_response)
