@@ -13,6 +13,7 @@ from farm.database import sessions, tallies
 from farm.database.fleet import Tally
 from farm.database.models import State, WorkClass
 from farm.database.tallies import RENDER, STALLS
+from farm.errors import AttemptLost
 from farm.fleet import queue
 from farm.jobs import metrics, states
 from farm.jobs.metrics import FarmCollector, Load, count_wanted
@@ -93,7 +94,7 @@ def test_a_move_that_another_won_counts_nothing() -> None:
     make_job()
     taken = claim()
     assert taken is not None
-    with pytest.raises(states.AttemptLost):
+    with pytest.raises(AttemptLost):
         _succeed_stale(AttemptRef(taken.job.id, 7))
     assert read("farm_jobs_ended_total", state="succeeded", work_class="preview") == 0
     assert read("farm_stalls_total") == 0
