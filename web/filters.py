@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask
+from flask import Flask, request, url_for
 
+from farm.database import sessions
 from farm.database.disk import describe_shortage
 from farm.database.models import DeliveryStatus, State
+from farm.fleet import queue
 from farm.recipe.recipe import format_value
 from farm.storage import format_bytes
 from farm.webhooks import destinations
 from web import words
 from web.files import build_file_url, build_picture_url, build_preview_url
+from web.middleware.authentication import is_let_in, may_operate
 from web.middleware.headers import get_own_address
 
 FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
@@ -23,6 +26,9 @@ FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "percent": words.format_percent,
     "tenths_painted": words.describe_tenths,
     "ago": words.format_age,
+    "seen": words.format_seen,
+    "speed": words.format_speed,
+    "about_time": words.format_about_time,
     "gigabytes": format_bytes,
     "rfc3339": words.to_rfc3339,
     "typed": format_value,
@@ -30,6 +36,14 @@ FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "preview_url": build_preview_url,
     "file_url": build_file_url,
     "host": destinations.extract_host,
+}
+# Of the farm itself, in the order of their navigation.
+FARM_PAGES = {
+    "pages.list_workers": "Workers",
+    "pages.show_queue": "Queue",
+    "pages.show_storage": "Storage",
+    "pages.list_people": "People",
+    "pages.list_events": "Events",
 }
 
 
@@ -39,9 +53,22 @@ def init_app(app: Flask) -> None:
     app.add_template_global(words.format_short_need, "short_need")
     app.add_template_global(get_own_address, "own_address")
     app.add_template_global(describe_shortage, "shortage")
-    app.jinja_env.globals.update(
-        WORKER_STATES=words.WORKER_STATES,
-        STATES=words.STATES,
-        State=State,
-        DeliveryStatus=DeliveryStatus,
-    )
+    app.add_template_global(_find_pauser, "pauser")
+    app.add_template_global(may_operate, "may_operate")
+    app.add_template_global(_find_farm_page, "farm_page")
+    app.jinja_env.globals.update(FARM_PAGES=FARM_PAGES)
+    app.jinja_env.globals.update(STATES=words.STATES, State=State, DeliveryStatus=DeliveryStatus)
+
+
+def _find_pauser() -> str | None:
+    """Return who paused the farm, for whoever was let in; None: it is not paused."""
+    if not is_let_in():
+        return None
+    with sessions.read_session() as session:
+        return queue.find_pauser(session)
+
+
+def _find_farm_page() -> str | None:
+    """Return which of the farm's own pages this is, by its endpoint; None: another."""
+    here = request.script_root + request.path
+    return next((each for each in FARM_PAGES if here.startswith(url_for(each))), None)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from farm.database.base import now
-from farm.database.fleet import WorkerState
 from farm.database.models import Job, State
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
@@ -80,6 +79,19 @@ def format_age(moment: datetime) -> str:
             count = int(seconds // size)
             return f"{count} {unit}{'' if count == 1 else 's'} ago"
     return "just now"
+
+
+def format_seen(moment: datetime) -> str:
+    """Return the same of a worker, which is heard of every few seconds: `30 s ago` within a minute."""
+    seconds = (now() - moment).total_seconds()
+    return f"{seconds // 10 * 10:.0f} s ago" if 20 <= seconds < 60 else format_age(moment)
+
+
+def format_speed(seconds_per_megapixel: float | None) -> str:
+    """Return `2.4 MP/s`: megapixels of one iteration in a second."""
+    if not seconds_per_megapixel:
+        return "speed not measured yet"
+    return f"{1 / seconds_per_megapixel:.3g} MP/s"
 
 
 def format_pixels(width: int, height: int) -> str:
@@ -188,13 +200,6 @@ def describe_share(value: float) -> str:
     words = next((words for least, words in steps if value >= least), "little of it")
     return f"{words} ({value:.2f})"
 
-
-WORKER_STATES = {
-    WorkerState.ACTIVE: "Takes pictures",
-    WorkerState.DRAINING: "Ends after its picture",
-    WorkerState.PAUSED: "Paused",
-    WorkerState.SICK: "Sick",
-}
 
 FIGURES: dict[str, tuple[str, Callable[[float], str], str]] = {
     "ssim": (

@@ -17,6 +17,7 @@ from farm.fleet import instances
 ALIVE_SECONDS = 60  # a worker seen within this is alive
 RETENTION = timedelta(days=1)  # of the row of a worker that is no longer seen
 RETENTION_OF_MARKED = timedelta(days=30)  # likewise, where it is sick or paused: it stays so
+GONE_SHOWN = 50  # workers that are not alive
 TWIN_STATUS = 75  # exit status of a worker whose name another process has
 DRAINED = "was drained; resume it when it shall take jobs again"
 
@@ -213,6 +214,13 @@ def list_alive(session: Session) -> list[Worker]:
     lately = Worker.seen_at.between(now - span, now + span)  # after it, the clock was set back since
     alive = select(Worker).where(lately, Worker.instance != instances.ENDED)
     return list(session.scalars(alive.order_by(Worker.name)))
+
+
+def list_gone(session: Session, limit: int = GONE_SHOWN) -> list[Worker]:
+    """Return the workers that are not alive and not yet forgotten, the last seen first."""
+    alive = [worker.name for worker in list_alive(session)]
+    gone = select(Worker).where(Worker.name.not_in(alive))
+    return list(session.scalars(gone.order_by(Worker.seen_at.desc(), Worker.name).limit(limit)))
 
 
 def delete_stale(session: Session) -> None:

@@ -7,6 +7,8 @@ has none. The running quota is no reason to refuse: jobs wait for it (`farm/jobs
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, time, timedelta
 
@@ -70,25 +72,37 @@ class Request:
 
 def measure(session: Session, person: Person) -> Quotas:
     """Return a person's quotas."""
-    moment = read_clock(session)
-    states = dict(
-        session.execute(
-            select(Job.state, func.count())
-            .where(Job.owner_id == person.id, Job.state.in_((State.QUEUED, *HELD)))
-            .group_by(Job.state)
-        ).all()
-    )
-    farm = settings()
-    held = sum(states.get(each, 0) for each in HELD)
-    today = person.counted_megapixels if person.counted_on == moment.date() else 0.0
-    storage = choose_limit(person.max_stored_bytes, int(farm.quota_storage_gb * GIGABYTE))
-    return Quotas(
-        Quota(choose_limit(person.max_running, farm.quota_running), held),
-        Quota(choose_limit(person.max_waiting, farm.quota_waiting), states.get(State.QUEUED, 0)),
-        Quota(choose_limit(person.max_megapixels_a_day, farm.quota_megapixels_a_day), today),
-        Quota(storage, _sum_stored(session, person.id)),
-        datetime.combine(moment.date() + timedelta(days=1), time(), moment.tzinfo),
-    )
+    return measure_all(session, [person])[person.id]
+
+
+def measure_all(session: Session, people: Sequence[Person]) -> dict[int, Quotas]:
+    """Return the quotas of each of these people, by their ids."""
+    moment, farm = read_clock(session), settings()
+    ids = [person.id for person in people]
+    running, waiting = _count_jobs(session, ids, HELD), _count_jobs(session, ids, (State.QUEUED,))
+    stored = _sum_stored(session, ids)
+    day_ends_at = datetime.combine(moment.date() + timedelta(days=1), time(), moment.tzinfo)
+    farm_bytes = int(farm.quota_storage_gb * GIGABYTE)
+    return {
+        person.id: Quotas(
+            Quota(choose_limit(person.max_running, farm.quota_running), running[person.id]),
+            Quota(choose_limit(person.max_waiting, farm.quota_waiting), waiting[person.id]),
+            Quota(
+                choose_limit(person.max_megapixels_a_day, farm.quota_megapixels_a_day),
+                person.counted_megapixels if person.counted_on == moment.date() else 0.0,
+            ),
+            Quota(choose_limit(person.max_stored_bytes, farm_bytes), stored[person.id]),
+            day_ends_at,
+        )
+        for person in people
+    }
+
+
+def _count_jobs(session: Session, ids: Sequence[int], states: Sequence[State]) -> Counter[int]:
+    """Count the jobs of each of these people that are in one of these states."""
+    theirs = select(Job.owner_id, func.count()).where(Job.owner_id.in_(ids), Job.state.in_(states))
+    rows = session.execute(theirs.group_by(Job.owner_id)).all()
+    return Counter({owner: count for owner, count in rows if owner is not None})
 
 
 def choose_limit(own: float | None, farm: float) -> float | None:
@@ -100,13 +114,20 @@ def choose_limit(own: float | None, farm: float) -> float | None:
     return (farm if own is None else own) or None
 
 
-def _sum_stored(session: Session, person_id: int) -> int:
-    files = select(func.sum(Job.stored_bytes)).where(Job.owner_id == person_id)
-    sent = select(func.sum(Upload.size_bytes)).join(
-        UploadOwner, UploadOwner.upload_sha256 == Upload.sha256
+def _sum_stored(session: Session, ids: Sequence[int]) -> Counter[int]:
+    """Add up the bytes of each of these people's files and uploads."""
+    files = select(Job.owner_id, func.sum(Job.stored_bytes)).where(Job.owner_id.in_(ids))
+    sent = select(UploadOwner.person_id, func.sum(Upload.size_bytes)).join(
+        Upload, UploadOwner.upload_sha256 == Upload.sha256
     )
-    uploads = sent.where(UploadOwner.person_id == person_id)
-    return int(session.scalar(files) or 0) + int(session.scalar(uploads) or 0)
+    sent = sent.where(UploadOwner.person_id.in_(ids)).group_by(UploadOwner.person_id)
+    found: Counter[int] = Counter()
+    for person_id, size in (
+        *session.execute(files.group_by(Job.owner_id)),
+        *session.execute(sent),
+    ):
+        found[person_id or 0] += int(size or 0)
+    return found
 
 
 def check(session: Session, visitor: Visitor, asked: Request) -> None:

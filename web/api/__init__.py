@@ -21,6 +21,7 @@ def _same_site_only() -> None:
 from web.api import (  # noqa: E402, F401
     bulk,
     estimates,
+    events,
     explorations,
     history,
     jobs,

@@ -80,6 +80,16 @@ def get_visitor() -> Visitor:
     return visitor
 
 
+def may_operate() -> bool:
+    """Check that whoever asks was let in and is an operator."""
+    return is_let_in() and get_visitor().is_operator
+
+
+def is_let_in() -> bool:
+    """Check that whoever asks showed a token, or that the farm asks for none."""
+    return "visitor" in g or not settings().require_token
+
+
 def get_person_id() -> int:
     """Return the account of whoever asks.
 

@@ -21,4 +21,4 @@ from web.pages import (  # noqa: E402, F401
     webhooks,
     workers,
 )
-from web.pages.operators import storage  # noqa: E402, F401
+from web.pages.operators import events, orders, people, queue, storage  # noqa: E402, F401
