@@ -9,6 +9,7 @@ from typing import Any
 
 from farm.database.base import now
 from farm.database.models import Job, State
+from farm.errors import FarmError, InvalidInput
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
 from farm.people.quotas import Quotas
@@ -22,6 +23,13 @@ STATES = {
     State.FAILED: "Failed",
     State.CANCELLED: "Cancelled",
 }
+
+
+def describe_error(error: FarmError) -> str:
+    """Return an error as sentences: `The priority must be a whole number.`"""
+    if not isinstance(error, InvalidInput):
+        return str(error)
+    return " ".join(f"The {each.field.replace('_', ' ')} {each.message}." for each in error.problems)
 
 
 def to_rfc3339(moment: datetime) -> str:

@@ -117,8 +117,7 @@ def _read_people(session: Session) -> list[Waiting]:
 def read_names(session: Session, owner_ids: Iterable[int | None]) -> dict[int, str]:
     """Return the names of these people, by their ids."""
     known = {owner for owner in owner_ids if owner is not None}
-    rows = session.execute(select(Person.id, Person.name).where(Person.id.in_(known)))
-    return dict(rows.tuples().all())
+    return dict(session.execute(select(Person.id, Person.name).where(Person.id.in_(known))).all())
 
 
 def _find_obstacles(session: Session, workers: Sequence[Worker]) -> list[Obstacle]:

@@ -136,8 +136,8 @@ def test_it_is_for_operators(closed: None) -> None:  # noqa: F811
         assert client.get(path, headers=operator).status_code == 200, path
     # Whose pages alone lead there
     link = 'href="/operators/storage"'
-    assert link not in client.get("/gallery", headers=user).text
-    assert link in client.get("/gallery", headers=operator).text
+    assert link not in client.get("/workers", headers=user).text
+    assert link in client.get("/workers", headers=operator).text
 
 
 @pytest.mark.browser

@@ -60,5 +60,4 @@ def _read_before() -> int | None:
 def _find_jobs(session: Session, events: Lines) -> dict[str, str]:
     """Return the names of the jobs, by their ids, that these lines are about."""
     subjects = {line.subject for line in events.lines}
-    found = session.execute(select(Job.id, Job.name).where(Job.id.in_(subjects)))
-    return dict(found.tuples().all())
+    return dict(session.execute(select(Job.id, Job.name).where(Job.id.in_(subjects))).all())

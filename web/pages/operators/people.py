@@ -20,6 +20,7 @@ from farm.settings import settings
 from web.middleware.authentication import get_visitor, require_operator
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
+from web.words import describe_error
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def add_person() -> ResponseReturnValue:
             made = accounts.add(session, name, role, by=by).name
             secret = sign_in.make_link(session, made, by)
     except InvalidInput as error:
-        return _show(error=f"The {error}."), error.status
+        return _show(error=describe_error(error)), error.status
     return _show(link=(made, _build_link(secret))), 201
 
 
@@ -151,8 +152,7 @@ def remove_person() -> ResponseReturnValue:
 
 def _go_back(error: FarmError | None = None) -> ResponseReturnValue:
     if error is not None:
-        text = str(error)
-        flash(text[0].upper() + text[1:])
+        flash(describe_error(error))
     return redirect(url_for("pages.list_people"), 303)
 
 

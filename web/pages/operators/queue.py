@@ -19,6 +19,7 @@ from farm.jobs.fields import PRIORITIES
 from web.middleware.authentication import get_visitor, require_operator
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
+from web.words import describe_error
 
 MOST_PEOPLE = 30  # that are shown
 BAR_WIDTH = 1000.0  # of the longest bar, in a bar's own units
@@ -109,7 +110,7 @@ def set_priority(job_id: str) -> ResponseReturnValue:
     try:
         job = actions.set_priority(job_id, _read_priority(), get_visitor().name)
     except (InvalidInput, NotFound, WrongState) as error:
-        flash(str(error))
+        flash(describe_error(error))
     else:
         flash(f"{job.name} has priority {job.priority} now.")
     return redirect(url_for("pages.show_queue", cursor=request.form.get("cursor") or None), 303)
