@@ -60,8 +60,8 @@ def start(queue: None, tmp_path: Path) -> Iterator[Start]:
     yield run
     for process in started:
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            process.terminate()  # which ends its child, too
+            process.wait(120)
 
 
 def read_worker() -> Worker:
