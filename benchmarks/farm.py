@@ -1,7 +1,7 @@
 """The queue of a large farm: 64 workers, 5,000 jobs of 20 people, PostgreSQL.
 
     python -m benchmarks.farm [--workers 64] [--jobs 5000] [--people 20] [--mean 4]
-    python -m benchmarks.farm --ended 1000000      a claim beside so many ended jobs
+    python -m benchmarks.farm --ended 1000000      a claim, an end and /metrics beside so many ended jobs
     python -m benchmarks.farm --chaos 300          start, drain and kill workers at random for 300 s
 
 Workers are the farm's own, each Celery's two processes, with an engine that only waits
@@ -22,22 +22,26 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import psutil
+from prometheus_client import CollectorRegistry, generate_latest
 from sqlalchemy import create_engine, func, select, text
 
 from benchmarks.testbed.processes import FARM, redis_server, wait_for
-from farm.database import sessions
+from farm.database import sessions, tallies
+from farm.database.fleet import Tally
 from farm.database.models import Attempt, Job, State, Upload, WorkClass
 from farm.database.people import Person
 from farm.database.setup import install
 from farm.fleet import operations, registry
 from farm.jobs import claims, states
 from farm.jobs.claims import Taker
+from farm.jobs.metrics import FarmCollector
+from farm.jobs.states import Claim
 from farm.jobs.tickets import send_ticket
 from farm.recipe import Recipe
 from farm.settings import settings
@@ -234,20 +238,60 @@ def read_waits(ids: list[str]) -> list[float]:
 
 
 def measure_claims(ended: int, times: int = 200) -> None:
-    """Print how long a claim takes beside so many ended jobs and 5,000 that wait."""
+    """Print how long a claim, an end and /metrics take beside so many ended jobs and 5,000 that wait."""
     with run_servers():
         owners = add_people(20)
         submit([owners[number % 20] for number in range(5000)], [1.0] * 5000)
         fill_ended(ended)
-        took = []
-        for number in range(times):
-            begun = time.perf_counter()
-            with sessions.write_session() as session:
-                assert claims.claim(session, Taker(f"worker{number % 64}"))
-            took.append((time.perf_counter() - begun) * 1000)
-        tenth = statistics.quantiles(took, n=10)[-1]
-        median = statistics.median(took)
-        print(f"claim, {ended} ended jobs    median {median:.1f} ms, 9 of 10 {tenth:.1f} ms")
+        fill_tallies()
+        taken: list[Claim] = []
+        print_times(f"claim, {ended} ended jobs", times, lambda: taken.append(claim_one()))
+        print_times(f"end, {ended} ended jobs", times, lambda: fail_one(taken.pop()))
+        registry_of_metrics = CollectorRegistry()
+        registry_of_metrics.register(FarmCollector())
+        print_times(
+            f"/metrics, {ended} ended jobs", 20, lambda: len(generate_latest(registry_of_metrics))
+        )
+
+
+def claim_one() -> Claim:
+    """Claim a job for one of 64 workers."""
+    with sessions.write_session() as session:
+        taken = claims.claim(session, Taker(f"worker{random.randrange(64)}"))
+    assert taken
+    return taken
+
+
+def fail_one(taken: Claim) -> None:
+    """End an attempt."""
+    with sessions.write_session() as session:
+        states.fail(session, taken.attempt, "ended by the benchmark")
+
+
+def fill_tallies() -> None:
+    """Give every tally a row for each shard, as they have after a while."""
+    counted = [
+        (tally.name, ",".join(f"{n}={v}" for n, v in zip(tally.labels, values, strict=True)))
+        for tally in tallies.TALLIED
+        for values, _ in tally.list_sums({})
+    ]
+    with sessions.write_session() as session:
+        for shard in range(tallies.SHARDS):
+            for name, labels in counted:
+                for place in range(9):  # of histograms: a bucket each
+                    label = f"{labels},le={place}"
+                    session.add(Tally(name=name, labels=label, shard=f"{shard}", value=1.0))
+
+
+def print_times(what: str, times: int, work: Callable[[], object]) -> None:
+    """Print how long something takes, done so many times."""
+    took = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        work()
+        took.append((time.perf_counter() - begun) * 1000)
+    tenth = statistics.quantiles(took, n=10)[-1]
+    print(f"{what:28} median {statistics.median(took):.1f} ms, 9 of 10 {tenth:.1f} ms", flush=True)
 
 
 def fill_ended(count: int) -> None:
