@@ -1,5 +1,5 @@
-"""deploy/: the dashboard and the alerts ask for metrics that there are, the manifests are what Kubernetes
-takes, and what they set is a setting of the farm."""
+"""deploy/: the dashboard and the alerts ask for metrics that there are, the manifests are what
+Kubernetes takes, and what they set is a setting of the farm."""
 
 from __future__ import annotations
 
