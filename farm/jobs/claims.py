@@ -6,7 +6,7 @@ fewest jobs at work, and with the fewest seconds used lately (`shares.py`); then
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -122,15 +122,12 @@ def _is_active(session: Session, taker: Taker) -> bool:
 def _find_best(session: Session, taker: Taker, without: set[str]) -> str | None:
     """Return the id of the job that comes first for this worker, and lock its row."""
     fitting = [*match(taker), Job.id.not_in(without)]
-    highest = select(func.max(Job.priority)).where(*fitting)
     drafts_first = case((Job.work_class == WorkClass.PREVIEW, 0), else_=1)
-    while (priority := session.scalar(highest)) is not None:
-        for owner in _rank_owners(session, [*fitting, Job.priority == priority]):
-            theirs = select(Job.id).where(*fitting, Job.priority == priority, _is_owner(owner))
-            oldest = theirs.order_by(drafts_first, Job.created_at, Job.id).limit(1)
-            if job_id := session.scalar(oldest.with_for_update(skip_locked=True)):
-                return job_id
-        highest = highest.where(Job.priority < priority)
+    for owner, priority in _rank_owners(session, fitting):
+        theirs = select(Job.id).where(*fitting, Job.priority == priority, _is_owner(owner))
+        oldest = theirs.order_by(drafts_first, Job.created_at, Job.id).limit(1)
+        if job_id := session.scalar(oldest.with_for_update(skip_locked=True)):
+            return job_id
     return None
 
 
@@ -147,38 +144,42 @@ def match(taker: Taker) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _rank_owners(session: Session, waiting: list[ColumnElement[bool]]) -> Iterator[int | None]:
-    """Yield the owners of these jobs, whoever has the least of the farm first, without those who may not
-    have more at once."""
-    oldest = select(Job.owner_id, func.min(Job.created_at)).where(*waiting).group_by(Job.owner_id)
-    found = session.execute(oldest).all()
-    uses = shares.read_uses(session)
+def _rank_owners(
+    session: Session, waiting: list[ColumnElement[bool]]
+) -> Iterator[tuple[int | None, int]]:
+    """Yield the owners of these jobs with the priorities of theirs: the highest first, and among equals
+    whoever has the least of the farm; without those who may not have more at once."""
+    alike = (Job.owner_id, Job.priority)
+    found = session.execute(select(*alike, func.min(Job.created_at)).where(*waiting).group_by(*alike))
+    rows = found.all()
+    uses, limits = shares.read_uses(session), _read_limits(session)
     nothing = shares.Use()
 
-    def rank(row: tuple[int | None, datetime]) -> tuple[int, float, datetime]:
-        use = uses.get(row[0], nothing)
-        return use.running, use.seconds, row[1]
+    def rank(row: tuple[int | None, int, datetime]) -> tuple[int, int, float, datetime]:
+        owner, priority, oldest = row
+        use = uses.get(owner, nothing)
+        return -priority, use.running, use.seconds, oldest
 
-    for owner, _ in sorted(found, key=rank):
-        if _may_run_more(session, owner, uses):
-            yield owner
+    for owner, priority, _ in sorted(rows, key=rank):
+        most = limits.get(owner, settings().quota_running) if owner else 0
+        if not most or _may_run_more(session, owner, most, uses.get(owner, nothing).running):
+            yield owner, priority
 
 
-def _may_run_more(session: Session, owner: int | None, uses: Mapping[int | None, shares.Use]) -> bool:
+def _read_limits(session: Session) -> dict[int | None, int]:
+    """Return how many jobs people may have at work, of those who have a limit of their own; 0: any."""
+    own = select(Person.id, Person.max_running).where(Person.max_running.is_not(None))
+    return dict(session.execute(own).all())  # type: ignore[arg-type]
+
+
+def _may_run_more(session: Session, owner: int | None, most: int, running: int) -> bool:
     """Check that a person may have one more job at work.
 
     Whoever has a limit is locked and counted anew, so that two claims at one moment do not pass it.
     """
-    if owner is None:
-        return True
-    mine = select(Person.max_running).where(Person.id == owner)
-    own = session.scalar(mine)
-    most = settings().quota_running if own is None else own
-    if not most:
-        return True
-    if owner in uses and uses[owner].running >= most:
+    if owner is None or running >= most:
         return False
-    session.execute(mine.with_for_update())
+    session.execute(select(Person.id).where(Person.id == owner).with_for_update())
     return shares.count_running(session, owner) < most
 
 
