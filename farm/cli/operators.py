@@ -13,14 +13,15 @@ from farm.cli.screen import output
 from farm.database import schema, sessions
 from farm.database.fleet import Worker
 from farm.fleet import operations, queue, registry
-from farm.jobs import actions, details
+from farm.jobs import actions, backlog
+from farm.jobs.backlog import Backlog
 from farm.jobs.fields import PRIORITIES
 from farm.people import audit
 
 
 @main.group("ops")
 def operators() -> None:
-    """Run the farm: its workers, its queue, priorities."""
+    """Run the farm: its workers, its queue, priorities, events."""
     schema.check_version()
 
 
@@ -88,11 +89,24 @@ def show_queue(change: str | None) -> None:
     elif change == "resume":
         actions.resume_queue(audit.COMMAND_LINE)
     with sessions.read_session() as session:
-        waiting, _ = details.count_jobs(session)
+        found = backlog.read(session)
         pauser = queue.find_pauser(session)
-    for work_class, count in waiting.items():
+    for work_class, count in found.everybody.waiting.items():
         output.print(f"{work_class.value}: {count} waiting")
+    output.print(f"{found.everybody.running} at work, {_describe_end(found)}")
+    for person in found.people:
+        if person.name:
+            output.print(f"{person.name}: {person.total} waiting, {person.running} at work")
+    for each in found.obstacles:
+        output.print(f"{each.count} that no worker takes, such as {each.job_id}: {each.reason}")
     output.print(f"Paused by {pauser}." if pauser else "Workers take jobs.")
+
+
+def _describe_end(found: Backlog) -> str:
+    """Return when all of the backlog is done: `all done in 12 minutes or so`."""
+    if found.seconds is None:
+        return "nobody knows until when: no worker has measured its speed"
+    return f"all done in {max(1, round(found.seconds / 60))} minutes or so"
 
 
 @operators.command("priority")
@@ -102,3 +116,19 @@ def change_priority(job_id: str, priority: int) -> None:
     """Change the priority of a job that has not ended: higher goes first."""
     job = actions.set_priority(job_id, priority, audit.COMMAND_LINE)
     output.print(f"{job.name} has priority {job.priority}.")
+
+
+@operators.command("events")
+@click.argument("search", default="")
+@click.option(
+    "--limit", type=click.IntRange(1, audit.SHOWN), default=20, show_default=True, help="Lines."
+)
+def list_events(search: str, limit: int) -> None:
+    """List what operators did, newest first; with SEARCH, of one person, action or subject."""
+    with sessions.read_session() as session:
+        found = audit.list_newest(session, limit, q=search)
+    table = Table("when (UTC)", "who", "did", "to", "", box=None)
+    for line in found.lines:
+        moment = f"{line.created_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(moment, line.person, line.action, line.subject, line.detail)
+    output.print(table if found.lines else "There is no such line.")

@@ -13,7 +13,7 @@ from farm.database.people import AuditLine, Role
 from farm.errors import NotFound, WrongState
 from farm.fleet import operations, registry
 from tests.conftest import fresh_settings
-from tests.jobs.test_jobs import machine
+from tests.jobs.test_jobs import machine, make_job
 from tests.web.test_web_people import make_person
 from web import create_app
 
@@ -169,3 +169,22 @@ def test_a_command_names_what_is_wrong(worker: str) -> None:
     refused = ops("drain", "cellar")
     assert refused.exit_code == 1
     assert "There is no worker of this name" in refused.output
+
+
+@sqlite
+def test_commands_pause_the_queue_tell_of_it_and_list_events(worker: str) -> None:
+    make_job(size=1024)
+    told = ops("queue", "--pause").output
+    assert "standard: 1 waiting" in told
+    assert "no worker has measured its speed" in told
+    assert "Paused by command line." in told
+    assert "Workers take jobs." in ops("queue", "--resume").output
+    ops("pause", worker)
+    assert "1 that no worker takes" in ops("queue").output
+    assert [line.split()[4:6] for line in ops("events").output.splitlines()[1:]] == [
+        ["pause", "worker"],
+        ["resume", "queue"],
+        ["pause", "queue"],
+    ]
+    assert "gpu0@attic" in ops("events", "ATTIC").output
+    assert ops("events", "nobody").output == "There is no such line.\n"

@@ -17,8 +17,8 @@ from farm.database import sessions
 from farm.database.models import State
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
-from farm.fleet import registry
-from farm.people import tokens
+from farm.fleet import operations, registry
+from farm.people import accounts, tokens
 from farm.recipe import Recipe
 from farm.webhooks import deliveries
 from farm.webhooks.deliveries import Answer
@@ -70,8 +70,15 @@ def farm(
 
 
 def rows() -> dict[str, str]:
-    """Jobs in every state, two explorations, a worker; their paths."""
+    """Jobs in every state, two explorations, four workers, a person; their paths."""
     with sessions.write_session() as session:
+        accounts.add(session, "Ada", by="Olga")
+        for name in ("gpu0@attic", "gpu1@attic", "gpu0@cellar"):
+            process = registry.Process(name[5:], name, "1", ("preview",), ("night",))
+            registry.record_heartbeat(session, name, CARD, process, registry.Reading(2 * 10**9, 0.5))
+        session.flush()
+        operations.mark_sick(session, "gpu1@attic", LONG)
+        operations.pause(session, "gpu0@cellar", "Olga")
         registry.record_heartbeat(session, "worker-1", CARD)
         registry.record_speed(session, "worker-1", 0.5)
     paths = {"finished grid": _grid(State.SUCCEEDED)}
@@ -174,6 +181,18 @@ def api_opened(page: Page, farm: Farm) -> None:
         summary.click()
 
 
+def people_opened(page: Page, farm: Farm) -> None:
+    page.goto(f"{farm.url}/operators/people")
+    for summary in page.locator("summary").all()[:2]:
+        summary.click()
+
+
+def somebody_added(page: Page, farm: Farm) -> None:
+    page.goto(f"{farm.url}/operators/people")
+    page.get_by_role("button", name="Sign-in link").first.click()
+    expect(page.get_by_label("The link")).to_be_visible()
+
+
 def forged(page: Page, farm: Farm) -> None:
     page.goto(farm.url)
     page.locator("#csrf_token").evaluate("field => { field.value = 'forged'; }")
@@ -221,6 +240,10 @@ PAGES: dict[str, dict[str, Callable[[Page, Farm], object]]] = {
         "jobs about to be deleted": about_to_delete,
         "gallery": at("/gallery"),
         "workers": at("/workers"),
+        "queue": at("/operators/queue"),
+        "people": people_opened,
+        "a link for somebody": somebody_added,
+        "events": at("/operators/events"),
         "storage": at("/operators/storage?keep_days=0.000001"),
         "storage, wrong limit": at("/operators/storage?keep_days=-1"),
         "API": api_opened,
@@ -232,6 +255,8 @@ PAGES: dict[str, dict[str, Callable[[Page, Farm], object]]] = {
         "no gallery": at("/gallery"),
         "no explorations": at("/explore"),
         "no workers": at("/workers"),
+        "no queue": at("/operators/queue"),
+        "no events": at("/operators/events"),
     },
     "closed": {"sign in": at("/sign-in"), "not let in": not_let_in, "let in": let_in},
 }
