@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from functools import lru_cache, partial
 
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import Job, State, WorkClass
 from farm.database.sessions import read_clock
+from farm.fleet import registry
 from farm.jobs import queue_keys
 from farm.settings import settings
 
@@ -133,20 +135,19 @@ def mark_ticket_sent(session: Session, job_id: str) -> None:
 
 
 def collect_due_tickets(session: Session, after_seconds: float) -> list[WorkClass]:
-    """Return one class for each waiting job that had no ticket for `after_seconds`; marks them sent."""
+    """Return the classes of tickets to send for jobs that had none for `after_seconds`, and mark these.
+
+    As many of a class as there are workers at most: each renders what waits until nothing does.
+    """
     moment, patience = read_clock(session), timedelta(seconds=after_seconds)
-    due = select(Job.id, Job.work_class).where(
+    due = select(Job.id).where(
         Job.state == State.QUEUED,
         Job.ticket_at.is_(None)
         | (Job.ticket_at < moment - patience)
         | (Job.ticket_at > moment + patience),  # the clock was set back since
     )
-    due = due.with_for_update(
-        skip_locked=True
-    )  # those that another janitor marks at this moment are its
-    found = session.execute(due).all()
-    if found:
-        session.execute(
-            update(Job).where(Job.id.in_([row.id for row in found])).values(ticket_at=moment)
-        )
-    return [row.work_class for row in found]
+    due = due.with_for_update(skip_locked=True)  # another janitor's, if it marks them at this moment
+    marked = update(Job).where(Job.id.in_(due)).values(ticket_at=moment).returning(Job.work_class)
+    found = Counter(session.scalars(marked, execution_options={"synchronize_session": False}))
+    most = max(1, len(registry.list_alive(session))) if found else 0
+    return [work_class for work_class, count in found.items() for _ in range(min(count, most))]

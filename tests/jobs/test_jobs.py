@@ -428,6 +428,16 @@ def test_a_waiting_job_gets_one_ticket_and_later_another() -> None:
         assert len(tickets.collect_due_tickets(session, -1)) == 2
 
 
+def test_a_long_queue_gets_as_many_tickets_as_there_are_workers() -> None:
+    for _ in range(5):
+        make_job()
+    with sessions.write_session() as session:
+        for name in ("gpu0@a", "gpu1@a"):
+            registry.record_heartbeat(session, name, machine("CPU"))
+        assert tickets.collect_due_tickets(session, 60) == [WorkClass.PREVIEW] * 2
+        assert tickets.collect_due_tickets(session, 60) == []
+
+
 def test_two_janitors_at_once_send_one_ticket(database: str) -> None:
     if database == "sqlite":
         pytest.skip("SQLite lets one write after the other")
