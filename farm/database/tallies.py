@@ -119,7 +119,7 @@ RENDER = Histogram(
 )
 WORK = Counter(
     "farm_megapixel_iterations",
-    "Iterations that were computed, each times the megapixels of its level.",
+    "Iterations, each times the megapixels of its level; a level that ends early counts whole.",
     {"class": CLASSES},
 )
 RETRIES = Counter("farm_retries", "Failed and cancelled jobs that a person had tried again.", {})
