@@ -3,8 +3,8 @@
     python -m docs.screenshots [--size 512] [--preset standard]
 
 Starts a farm in a folder of its own, submits the samples, and photographs form, exploration, running
-job, finished job, list, gallery and viewer in a real browser: wide, narrow and dark. Also stores the
-finished picture.
+job, finished job, list, workers, queue, gallery and viewer in a real browser: wide, narrow and dark.
+Also stores the finished picture.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ def main() -> None:
         wait_for(lambda: farm.job(large)["progress"] > 0.3, 1800, pause=1)
         shoot(browser, f"{farm.url}/jobs/{large}", "running")
         shoot(browser, f"{farm.url}/jobs", "list")
+        shoot(browser, f"{farm.url}/workers", "workers")
+        shoot(browser, f"{farm.url}/operators/queue", "queue")
         farm.api("POST", f"/jobs/{waiting}/cancel")
         farm.wait_for_state(large, "succeeded", seconds=3600)
         shoot(browser, f"{farm.url}/jobs/{large}", "finished")

@@ -21,7 +21,7 @@ from farm.jobs import claims, shares
 from farm.recipe import Recipe
 from farm.recipe.levels import compute_levels, count_pixel_iterations
 
-PAGE = 50  # jobs of one page
+MOST_AT_WORK = 50  # jobs that are listed
 SAMPLE = 100  # jobs whose work is computed; that of all others is their mean
 MOST_OBSTACLES = 10  # that are explained
 
@@ -166,7 +166,7 @@ def _compute_megapixels(recipe: dict[str, object], height: int, width: int, prog
     return count_pixel_iterations(levels) / 1e6 * (1 - progress)
 
 
-def list_waiting(session: Session, cursor: str | None = None, limit: int = PAGE) -> WaitingPage:
+def list_waiting(session: Session, cursor: str | None, limit: int) -> WaitingPage:
     """Return the first jobs that wait, or those after a cursor, without their pictures' rows.
 
     Raises:
@@ -195,7 +195,7 @@ def _read_cursor(cursor: str) -> tuple[int, datetime, str]:
         raise InvalidInput(Problem("cursor", "is not one that this farm gave out")) from None
 
 
-def list_at_work(session: Session, limit: int = PAGE) -> list[tuple[Job, str]]:
+def list_at_work(session: Session, limit: int = MOST_AT_WORK) -> list[tuple[Job, str]]:
     """Return jobs that workers have, with the worker's name, the longest at work first."""
     query = select(Job, Attempt.worker).join(
         Attempt, and_(Attempt.job_id == Job.id, Attempt.number == Job.attempt)

@@ -21,6 +21,7 @@ from web.pages import blueprint
 from web.pages.fragments import send_fragment
 from web.words import describe_error
 
+PAGE = 50  # jobs that wait, in one page
 MOST_PEOPLE = 30  # that are shown
 BAR_WIDTH = 1000.0  # of the longest bar, in a bar's own units
 FRONT = PRIORITIES[-1]
@@ -53,7 +54,7 @@ def _read() -> dict[str, Any]:
     cursor = request.args.get("cursor")
     with sessions.read_session() as session:
         found = backlog.read(session)
-        page = backlog.list_waiting(session, cursor)
+        page = backlog.list_waiting(session, cursor, PAGE)
         held = backlog.list_at_work(session)
         shown = [*page.jobs, *(job for job, _ in held)]
         names = backlog.read_names(session, [job.owner_id for job in shown])
