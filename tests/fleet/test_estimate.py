@@ -14,7 +14,6 @@ from sqlalchemy import func, select
 from farm.database import sessions
 from farm.database.fleet import Worker
 from farm.database.models import Job, Upload
-from farm.database.setup import install
 from farm.errors import InvalidInput
 from farm.fleet import registry
 from farm.fleet.estimates import compute_work, estimate, estimate_makespan, estimate_together
@@ -292,11 +291,11 @@ def test_the_engine_asks_the_planner_what_the_estimate_asks(
     assert choose_tile(told.device_kind, told.itemsize) == engine.tile
 
 
-def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> None:
+def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_with_tables: Path) -> None:
     from workers import render
     from workers.heartbeat import Heartbeat
 
-    install()
+    storage().mark()
     told = render.describe_machine()
     Heartbeat("worker@test", told)._beat()
     with sessions.read_session() as session:
@@ -305,7 +304,7 @@ def test_a_heartbeat_tells_the_farm_what_its_worker_can_do(farm_home: Path) -> N
     assert 0 < told.budget_bytes <= told.memory_bytes * 3 / 4
 
 
-def test_a_heartbeat_tells_what_is_free_on_a_card_while_there_is_no_job(farm_home: Path) -> None:
+def test_a_heartbeat_tells_what_is_free_on_a_card_while_there_is_no_job(farm_with_tables: Path) -> None:
     from workers import render
     from workers.heartbeat import Heartbeat
 
@@ -317,7 +316,7 @@ def test_a_heartbeat_tells_what_is_free_on_a_card_while_there_is_no_job(farm_hom
         raise RuntimeError("CUDA error: unspecified launch failure")
 
     # Given a worker whose card others use more and more
-    install()
+    storage().mark()
     free = iter([30 * 10**9, 20 * 10**9])
     heartbeat = Heartbeat("worker@test", render.describe_machine(), lambda: next(free))
     heartbeat._beat()
@@ -335,12 +334,12 @@ def test_a_heartbeat_tells_what_is_free_on_a_card_while_there_is_no_job(farm_hom
 
 
 def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
-    farm_home: Path,
+    farm_with_tables: Path,
 ) -> None:
     from workers.reporter import Reporter
 
     # Given a worker that has taken a job
-    install()
+    storage().mark()
     name = settings().worker_name
     seen(name)
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id
@@ -364,8 +363,8 @@ def test_a_worker_measures_its_speed_at_the_end_of_levels_that_are_large_enough(
     assert speed() == pytest.approx(2.0 / 0.25)
 
 
-def test_a_small_picture_gives_the_first_speed_and_no_later_one(farm_home: Path) -> None:
-    install()
+def test_a_small_picture_gives_the_first_speed_and_no_later_one(farm_with_tables: Path) -> None:
+    storage().mark()
     seen("worker-1")
 
     def measure(value: float, *, first: bool) -> float | None:

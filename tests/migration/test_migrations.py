@@ -1,4 +1,7 @@
-"""The migrations on both databases: they make what the models say, and can be undone."""
+"""The migrations on both databases: they make what the models say, and can be undone.
+
+Tests of the way back begin with a copy of tables that they have made (`database`).
+"""
 
 from __future__ import annotations
 
@@ -17,27 +20,26 @@ from farm.people.visitors import ANYBODY, Visitor
 from farm.webhooks import deliveries
 from tests.jobs.test_jobs import make_job, state
 
-pytestmark = pytest.mark.usefixtures("empty_database")
-
 
 def test_there_is_one_head() -> None:
     assert len(ScriptDirectory.from_config(schema.make_alembic_config()).get_heads()) == 1
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_the_migrations_make_what_the_models_say() -> None:
     schema.upgrade()
     command.check(schema.make_alembic_config())  # raises if autogenerate would add anything
 
 
+@pytest.mark.usefixtures("database")
 def test_an_upgrade_with_jobs_in_place_keeps_them() -> None:
-    schema.upgrade()
     job_id = make_job()
     schema.upgrade()
     assert state(job_id).value == "queued"
 
 
+@pytest.mark.usefixtures("database")
 def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> None:
-    schema.upgrade()
     job_id = make_job()
     command.downgrade(schema.make_alembic_config(), "0002")
     with sessions.engine().connect() as connection:
@@ -51,8 +53,8 @@ def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> 
     assert [job.content.sha256, *(style.upload_sha256 for style in job.styles)] == ["c" * 64] * 2
 
 
+@pytest.mark.usefixtures("database")
 def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
-    schema.upgrade()
     job_id = make_job("Über den DÄCHERN")
     command.downgrade(schema.make_alembic_config(), "0003")
     schema.upgrade()
@@ -62,10 +64,10 @@ def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
     assert found.jobs[0].name_folded == "uber den dachern"
 
 
+@pytest.mark.usefixtures("database")
 def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() -> None:
     # Given deliveries in every status, as revision 0004 wrote them
     config = schema.make_alembic_config()
-    schema.upgrade()
     job_id = make_job()
     command.downgrade(config, "0004")
     moment = "2026-11-22 12:00:00+00:00"
@@ -100,10 +102,10 @@ def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() ->
     assert [tuple(row) for row in answers] == [(row[0], row[2]) for row in written]
 
 
+@pytest.mark.usefixtures("database")
 def test_keys_from_before_they_had_owners_find_their_jobs_and_the_way_back_keeps_them() -> None:
     # Given jobs under keys of a client, a form and an id, as revision 0005 wrote them
     config = schema.make_alembic_config()
-    schema.upgrade()
     by_client, by_form, by_id = (make_job(name) for name in ("client", "form", "id"))
     command.downgrade(config, "0005")
     written = {by_client: "order 7", by_form: f"form {'f' * 64}", by_id: f"id {by_id}"}
@@ -136,6 +138,7 @@ def find(key: Key) -> str | None:
     return job.id if job else None
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
     # Given two workers from before anybody asked what they can do
     config = schema.make_alembic_config()
@@ -168,9 +171,9 @@ def test_workers_of_the_first_tables_are_kept_and_can_be_planned_for() -> None:
         ]
 
 
+@pytest.mark.usefixtures("database")
 def test_jobs_that_ended_before_there_were_tallies_are_counted_once() -> None:
     config = schema.make_alembic_config()
-    schema.upgrade()
     for ended in ("succeeded", "succeeded", "failed", None):
         job_id = make_job()
         with sessions.engine().begin() as connection:
@@ -186,13 +189,14 @@ def test_jobs_that_ended_before_there_were_tallies_are_counted_once() -> None:
     }
 
 
+@pytest.mark.usefixtures("database")
 def test_a_downgrade_to_nothing_leaves_nothing() -> None:
-    schema.upgrade()
     make_job()
     command.downgrade(schema.make_alembic_config(), "base")
     assert inspect(sessions.engine()).get_table_names() == ["alembic_version"]
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_the_farm_refuses_a_database_that_is_behind_and_says_what_to_type() -> None:
     with pytest.raises(DatabaseOutOfDate, match="farm db upgrade"):
         schema.check_version()

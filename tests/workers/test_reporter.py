@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from farm.database import sessions
-from farm.database.setup import install
 from farm.database.tallies import ATTEMPTS_ENDED, STALLS, WORK, read_sums
 from farm.jobs.claims import Taker
 from farm.storage import storage
@@ -23,7 +22,7 @@ ITERATION = 0.2  # s
 
 @pytest.mark.parametrize("took", [0.01, 4.0])
 def test_reports_are_rarer_where_each_takes_long(
-    farm_home: Path, monkeypatch: pytest.MonkeyPatch, took: float
+    farm_with_tables: Path, monkeypatch: pytest.MonkeyPatch, took: float
 ) -> None:
     # Given a clock, and reports that take so long by it
     now, reported = 0.0, []
@@ -36,7 +35,7 @@ def test_reports_are_rarer_where_each_takes_long(
     monkeypatch.setattr("workers.reporter.time", SimpleNamespace(monotonic=lambda: now))
     monkeypatch.setattr(Reporter, "_report", report)
     monkeypatch.setattr(Reporter, "_store_preview", lambda *_: None)
-    install()
+    storage().mark()
     make_job()
     claimed = claim()
     assert claimed is not None
@@ -57,9 +56,9 @@ def test_reports_are_rarer_where_each_takes_long(
 
 
 def test_work_is_tallied_once_and_what_a_checkpoint_brought_is_another_attempts(
-    farm_home: Path, monkeypatch: pytest.MonkeyPatch
+    farm_with_tables: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install()
+    storage().mark()
     make_job()
     claimed = claim()
     assert claimed is not None
@@ -96,8 +95,10 @@ def read_work() -> float:
         return sum(value for _, value in WORK.list_sums(read_sums(session)))
 
 
-def test_a_worker_that_ends_itself_over_a_job_without_progress_is_a_stall(farm_home: Path) -> None:
-    install()
+def test_a_worker_that_ends_itself_over_a_job_without_progress_is_a_stall(
+    farm_with_tables: Path,
+) -> None:
+    storage().mark()
     make_job()
     claimed = claim()
     assert claimed is not None
