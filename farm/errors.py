@@ -4,6 +4,7 @@ FarmError
 ├── InvalidInput            422  something a person sent; names each field and its limit
 │   ├── TooLarge            413
 │   └── NotAPicture         415
+├── OperatorsOnly           403
 ├── SignedOut               401  the token was revoked in the middle of a request
 ├── NotFound                404
 ├── WrongState              409
@@ -72,6 +73,12 @@ class SignedOut(FarmError):
     """Your token was revoked meanwhile. Nothing was stored; sign in again, or send another token."""
 
     status = 401
+
+
+class OperatorsOnly(FarmError):
+    """This is for the farm's operators. Ask one of them to do it."""
+
+    status = 403
 
 
 class NotFound(FarmError):

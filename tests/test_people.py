@@ -67,6 +67,8 @@ def test_accounts_are_added_listed_changed_and_removed_and_the_audit_tells_who_d
     assert "0 of 0.5" in run("people", "list").stdout
     for wrong in ("-1", "nan", "many"):
         assert run("people", "quota", "Ada", "--megapixels-a-day", wrong).exit_code != 0
+    wrong_count = run("people", "quota", "Ada", "--waiting", "1.5").output
+    assert "'1.5' is neither a whole number nor `farm`" in " ".join(wrong_count.split())
     assert run("people", "remove", "Ada").stdout == "removed\n"
     assert run("people", "remove", "Ada").output == "Error: Nobody called 'Ada' has an account.\n"
     with sessions.read_session() as session:

@@ -17,6 +17,7 @@ from farm.jobs import actions, backlog
 from farm.jobs.backlog import Backlog
 from farm.jobs.fields import PRIORITIES
 from farm.people import audit
+from farm.people.visitors import ANYBODY
 
 
 @main.group("ops")
@@ -114,7 +115,7 @@ def _describe_end(found: Backlog) -> str:
 @click.argument("priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]))
 def change_priority(job_id: str, priority: int) -> None:
     """Change the priority of a job that has not ended: higher goes first."""
-    job = actions.set_priority(job_id, priority, audit.COMMAND_LINE)
+    job = actions.set_priority(job_id, priority, ANYBODY, audit.COMMAND_LINE)
     output.print(f"{job.name} has priority {job.priority}.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import click
 from rich.table import Table
 
@@ -18,15 +20,29 @@ LABELS = ("running", "waiting", "megapixels today", "GB")
 LIMIT = "NUMBER|farm"
 FARMS = "farm"  # in place of a limit: the farm's own holds
 
+N = TypeVar("N", int, float)
+
 
 def _read_count(text: str) -> int | str:
-    """Return the number, or FARMS as it is; ValueError where it is neither."""
-    return text if text == FARMS else int(text)
+    """Return the number, or FARMS as it is."""
+    return _read_limit(text, int, "a whole number")
 
 
 def _read_amount(text: str) -> float | str:
     """Return the same of a number with a point."""
-    return text if text == FARMS else float(text)
+    return _read_limit(text, float, "a number")
+
+
+def _read_limit(text: str, kind: type[N], means: str) -> N | str:
+    """Return the number of this kind, or FARMS as it is.
+
+    Raises:
+        BadParameter: it is neither.
+    """
+    try:
+        return text if text == FARMS else kind(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither {means} nor `{FARMS}`.") from None
 
 
 @main.group()

@@ -192,7 +192,7 @@ def explore(
     values = {"across_values": across_values, "down_values": down_values}
     farm = _connect(url)
     made = farm.explore(content, list(styles), recipe, fields | values)
-    console.print(f"{len(made['cells'])} drafts: {farm.url}/explorations/{made['id']}", soft_wrap=True)
+    console.print(f"{len(made['cells'])} drafts: {farm.url}/explore/{made['id']}", soft_wrap=True)
     click.echo(made["id"])
 
 

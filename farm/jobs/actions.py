@@ -23,7 +23,7 @@ from farm.jobs.fields import check_priority
 from farm.jobs.names import check_name
 from farm.jobs.tickets import wake
 from farm.people import audit, quotas
-from farm.people.visitors import NO_EXPLORATION
+from farm.people.visitors import NO_EXPLORATION, Visitor
 
 
 def cancel(job_id: str) -> Job:
@@ -75,18 +75,18 @@ def rename(job_id: str, name: str) -> Job:
         return states.rename(session, job_id, name)
 
 
-def set_priority(job_id: str, priority: int, person: str) -> Job:
+def set_priority(job_id: str, priority: int, visitor: Visitor, person: str) -> Job:
     """Change a job's priority: higher goes first, the highest to the front.
 
     Args:
-        person: name of whoever asks for it, for the audit.
+        visitor: whoever asks for it. person: their name, for the audit.
 
     Raises:
         NotFound: no such job.
-        InvalidInput: no such priority.
+        InvalidInput: no such priority. OperatorsOnly: one above 0, by a user.
         WrongState: it has ended.
     """
-    check_priority(priority)
+    check_priority(priority, visitor)
     with sessions.write_session() as session:
         before = states.get(session, job_id).priority
         job = states.set_priority(session, job_id, priority)

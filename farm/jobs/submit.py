@@ -60,6 +60,7 @@ def submit(
 
     Raises:
         InvalidInput and its kin: the first field that is wrong; nothing was stored.
+        OperatorsOnly: a priority above 0, by a user.
         QuotaReached: the visitor's quota is too small for it.
         SignedOut: the visitor's token was revoked meanwhile.
         KeyReused: the key or the id came before, with another request.
@@ -77,7 +78,8 @@ def submit(
     )
 
     def submit_new() -> Job:
-        url = _check_options(priority, webhook_url, tag)
+        check_priority(priority, visitor)
+        url = _check_options(webhook_url, tag)
         sent = Submission.check(
             content, styles, recipe, name=name, file_names=file_names, visitor=visitor
         )
@@ -94,13 +96,12 @@ def submit(
     return submit_once(request, submit_new)
 
 
-def _check_options(priority: int, webhook_url: str, tag: str) -> str | None:
+def _check_options(webhook_url: str, tag: str) -> str | None:
     """Return the webhook's address; None for none.
 
     Raises:
-        InvalidInput: no such priority or address, or what cannot be a tag.
+        InvalidInput: no such address, or what cannot be a tag.
     """
-    check_priority(priority)
     if tag and not TAG.fullmatch(tag):
         raise InvalidInput(Problem("tag", "must be a word of 40 letters, digits and . _ - at most"))
     webhook_url = webhook_url.strip()

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from click.testing import CliRunner, Result
 
@@ -279,7 +280,9 @@ def test_a_grid_is_explored(served: str) -> None:
     grid = ["--across", "balance", "--across-values", "[-1, 1]", "--down-values", "[1.0]"]
     done = run("explore", str(SAMPLES / "street.jpg"), BRUSH, *grid, "--url", served)
     assert done.exit_code == 0, done.output
-    assert "2 drafts: " in done.stderr
+    page = done.stderr.partition("2 drafts: ")[2].strip()
+    assert httpx.get(page).status_code == 200, page
+    assert page.endswith(done.stdout.strip())
     assert len(done.stdout.strip()) == 32
     unknown = run("explore", str(SAMPLES / "street.jpg"), BRUSH, "--across", "mood", "--url", served)
     assert unknown.exit_code == 1

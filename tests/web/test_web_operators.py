@@ -21,6 +21,7 @@ from farm.database.people import AuditLine, Person, Role
 from farm.fleet import operations, queue, registry
 from farm.jobs import actions
 from farm.people import accounts, audit
+from farm.people.visitors import ANYBODY
 from tests.web.conftest import token
 from tests.web.test_web_people import Headers, closed, make_person  # noqa: F401 - a fixture
 from web import create_app
@@ -332,7 +333,7 @@ def test_events_are_listed_newest_first_searched_and_paged(
     with sessions.write_session() as session:
         for number in range(60):
             audit.record(session, "Olga", "pause worker", f"gpu{number}@attic", "it was active")
-    actions.set_priority(job.id, 5, "Åsa")
+    actions.set_priority(job.id, 5, ANYBODY, "Åsa")
     page = client.get("/operators/events").text
     assert "Bridge &lt;at&gt; dusk</a>" in page
     assert page.index("gpu59@attic") < page.index("gpu12@attic")

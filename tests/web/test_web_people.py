@@ -116,6 +116,29 @@ def test_what_is_for_operators_is_refused_to_others_in_words(
     assert client.get("/api/v1/only").status_code == 401
 
 
+@pytest.mark.parametrize("common", ["0", "1"])
+def test_a_user_overtakes_nobody_by_priority(
+    monkeypatch: pytest.MonkeyPatch, ada: Headers, operator: Headers, client: FlaskClient, common: str
+) -> None:
+    monkeypatch.setenv("FARM_SHARED", common)
+    fresh_settings()
+    refused = post(client, "/api/v1/jobs", ada, priority="1")
+    assert refused.status_code == 403
+    assert "priority: above 0 is for the farm's operators" in refused.get_json()["detail"]
+    assert client.get("/api/v1/jobs", headers=ada).get_json()["items"] == []
+    job = f"/api/v1/jobs/{post(client, '/api/v1/jobs', ada, priority='-5').get_json()['id']}"
+    for headers, priority, status, stays in (
+        (ada, 100, 403, -5),
+        (ada, 0, 200, 0),
+        (operator, 100, 200, 100),
+        (ada, -1, 200, -1),
+    ):
+        changed = client.patch(job, json={"name": "new", "priority": priority}, headers=headers)
+        assert changed.status_code == status
+        assert client.get(job, headers=ada).get_json()["priority"] == stays
+    assert post(client, "/api/v1/jobs", operator, priority="100").status_code == 202
+
+
 @pytest.mark.parametrize("common", [False, True])
 def test_what_belongs_to_others_is_at_no_address(
     ada: Headers,

@@ -246,13 +246,18 @@ class JobChange(BaseModel):
 @blueprint.patch("/jobs/<job_id:job_id>")
 @blueprint.input(JobChange, location="json")
 @blueprint.output(JobOut)
-@blueprint.doc(responses=answers.NO_JOB | answers.BAD_JSON | {409: "It has ended: it has no priority."})
+@blueprint.doc(
+    responses=answers.NO_JOB
+    | answers.BAD_JSON
+    | answers.OPERATORS
+    | {409: "It has ended: it has no priority."}
+)
 def change(job_id: str, json_data: JobChange) -> Response:
     """Give a job another name, or another priority while it has not ended."""
     with sessions.read_session() as session:
         job = states.get(session, job_id)
     if json_data.priority is not None:
-        job = actions.set_priority(job_id, json_data.priority, get_visitor().name)
+        job = actions.set_priority(job_id, json_data.priority, get_visitor(), get_visitor().name)
     if json_data.name is not None:
         job = actions.rename(job_id, json_data.name)
     return _respond(job)

@@ -24,7 +24,7 @@ from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 from farm.addresses import is_loopback
 from farm.database import sessions
 from farm.database.people import Token
-from farm.errors import WrongState
+from farm.errors import OperatorsOnly, WrongState
 from farm.people import tokens, visitors
 from farm.people.visitors import ANYBODY, Visitor
 from farm.settings import settings
@@ -42,7 +42,6 @@ NO_ACCOUNTS = "This farm asks for no token, so nobody has an account to have tok
 BY_PERSON = "Sign in first, in another tab if there is something on this one to keep; then try again."
 WRONG = "This token is not, or no longer, one of this farm's."
 WRONG_TOKENS = parse("20 per minute")  # of one address, that are looked at and logged
-OPERATORS_ONLY = "This is for the farm's operators. Ask one of them to do it."
 TOO_MANY_WRONG = "Too many wrong tokens came from your address. Wait a minute; a right one is taken."
 
 P = ParamSpec("P")
@@ -64,7 +63,8 @@ def init_app(app: Flask) -> None:
     with sessions.read_session() as reader:
         if not tokens.list_all(reader):
             log.warning(
-                "a token is asked for and there is none yet: `farm people add NAME` prints a link"
+                "nobody has signed in yet: the start printed the operator's link, and "
+                "`farm people sign-in NAME` prints another"
             )
 
 
@@ -106,13 +106,13 @@ def require_operator(view: Callable[P, R]) -> Callable[P, R]:
     """Decorate a view that is for operators alone.
 
     Raises:
-        Forbidden: by the view, to a user.
+        OperatorsOnly: by the view, to a user.
     """
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         if not get_visitor().is_operator:
-            raise Forbidden(OPERATORS_ONLY)
+            raise OperatorsOnly()
         return view(*args, **kwargs)
 
     return guarded

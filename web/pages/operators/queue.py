@@ -109,7 +109,7 @@ def resume_queue() -> ResponseReturnValue:
 def set_priority(job_id: str) -> ResponseReturnValue:
     """Give a job another priority, or the highest."""
     try:
-        job = actions.set_priority(job_id, _read_priority(), get_visitor().name)
+        job = actions.set_priority(job_id, _read_priority(), get_visitor(), get_visitor().name)
     except (InvalidInput, NotFound, WrongState) as error:
         flash(describe_error(error))
     else:
