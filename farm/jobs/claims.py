@@ -45,9 +45,13 @@ class Taker:
         tags = frozenset(worker.tags)
         return cls(worker.name, classes, tags, worker.device_kind, worker.budget_bytes)
 
+    def find_least_bytes(self, job: Job) -> int | None:
+        """Return what a job's smallest plan holds on such a device; None: not computed."""
+        return job.least_cpu_bytes if self.device_kind == "cpu" else job.least_cuda_bytes
+
     def can_take(self, job: Job) -> bool:
         """Check whether this worker can take a job; `match` says the same in SQL."""
-        least = job.least_cpu_bytes if self.device_kind == "cpu" else job.least_cuda_bytes
+        least = self.find_least_bytes(job)
         return (
             job.work_class in self.classes
             and (job.tag is None or job.tag in self.tags)
@@ -105,11 +109,11 @@ def explain_obstacle(job: Job, workers: Sequence[Worker]) -> str | None:
         return f"No worker takes {job.work_class.value} pictures. It waits for one that does."
     if job.tag and not any(job.tag in taker.tags for taker in able.values()):
         return f"No worker has the tag {job.tag}. It waits for one that has."
-    least = min(filter(None, (job.least_cpu_bytes, job.least_cuda_bytes)), default=0)
-    most = max(worker.budget_bytes for worker in workers)
+    largest = max(workers, key=lambda worker: worker.budget_bytes)
+    least, most = able[largest.name].find_least_bytes(job) or 0, largest.budget_bytes
     return (
-        f"No worker that takes such pictures has memory enough: this one needs {least / 1e9:.1f} GB, and"
-        f" they may use {most / 1e9:.1f} at most. It waits for a larger worker."
+        f"No worker that takes such pictures has memory enough: this one needs {least / 1e9:.1f} GB on"
+        f" {largest.name}, which may use {most / 1e9:.1f}. It waits for a larger worker."
     )
 
 

@@ -37,7 +37,7 @@ def make_job(name: str = "picture", size: int = 256, priority: int = 0) -> str:
 
 
 def machine(device: str) -> registry.Machine:
-    return registry.Machine(device, 10**9, "cpu", 4, True, 10**9)
+    return registry.Machine(device, 10**10, "cpu", 4, True, 10**10)
 
 
 def claim(work_class: WorkClass = WorkClass.PREVIEW) -> states.Claim | None:
