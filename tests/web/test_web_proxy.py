@@ -376,8 +376,8 @@ def walk_in_a_browser(page: Page, root: str, token: str) -> None:
     page.get_by_role("button", name="Delete “Mountain lake”").click()
     expect(page.get_by_role("status").first).to_have_text("1 deleted.")
     # What stands in the foot, an error, and the way out
-    for name in ("Workers", "REST API"):
-        page.get_by_role("link", name=name).click()
+    for name in ("Farm", "REST API"):
+        page.get_by_role("link", name=name, exact=True).click()
         page.wait_for_load_state("networkidle")
     page.goto(f"{root}nowhere")
     page.get_by_role("link", name="All pictures").click()

@@ -27,7 +27,7 @@ ORDERS: dict[str, tuple[Callable[[Session, str, str], Worker], str]] = {
 @require_operator
 def show_farm() -> ResponseReturnValue:
     """Lead to the first of the farm's pages."""
-    return redirect(url_for("pages.list_workers"))
+    return redirect(url_for("pages.list_workers"), 303)
 
 
 @blueprint.post("/operators/workers/<any(drain, pause, resume):order>/<path:name>")
