@@ -83,6 +83,7 @@ def test_without_javascript_the_form_still_makes_a_job(farm: RunningFarm, browse
     page.get_by_role("button", name="Paint it").click()
     job_id = page.url.rstrip("/").rpartition("/")[2]
     farm.wait_for_state(job_id, "succeeded")
+    page = context.new_page()  # the other loads itself anew now and then
     page.goto(f"{farm.url}/jobs/{job_id}")
     expect(page.locator("img").first).to_be_visible()
     context.close()

@@ -7,6 +7,7 @@ that is away. Clients also take turns at having pictures decoded.
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 
 from flask import Flask, Response, request
@@ -28,6 +29,7 @@ QUESTIONS = frozenset(
 def init_app(app: Flask) -> None:
     """Count this application's requests. Comes after `authentication`, which identifies clients."""
     wanted, limits = settings(), _list_limits()
+    logging.getLogger("flask-limiter").addFilter(_leave_out_traceback)
     app.before_request(_set_decoders_client)
     app.after_request(_set_retry_after)  # which runs after the limiter's own, that comes later
     limiter = Limiter(
@@ -45,6 +47,14 @@ def init_app(app: Flask) -> None:
     )
     if not wanted.read_limit:  # most requests: the limiter need not even begin
         limiter.request_filter(lambda: _is_read() and _is_no_question())
+
+
+def _leave_out_traceback(record: logging.LogRecord) -> bool:
+    """Let a line say in words that the counters are away: that is no fault of the code's."""
+    if record.exc_info and record.exc_info[1]:
+        record.msg, record.args = "requests are counted here alone: %s", (record.exc_info[1],)
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True
 
 
 def _set_decoders_client() -> None:
