@@ -12,6 +12,7 @@ from farm.database.disk import describe_shortage
 from farm.database.models import DeliveryStatus, State
 from farm.fleet import queue
 from farm.recipe.recipe import format_value
+from farm.settings import settings
 from farm.storage import format_bytes
 from farm.webhooks import destinations
 from web import words
@@ -56,7 +57,7 @@ def init_app(app: Flask) -> None:
     app.add_template_global(_find_pauser, "pauser")
     app.add_template_global(may_operate, "may_operate")
     app.add_template_global(_find_farm_page, "farm_page")
-    app.jinja_env.globals.update(FARM_PAGES=FARM_PAGES)
+    app.add_template_global(_list_farm_pages, "farm_pages")
     app.jinja_env.globals.update(STATES=words.STATES, State=State, DeliveryStatus=DeliveryStatus)
 
 
@@ -66,6 +67,15 @@ def _find_pauser() -> str | None:
         return None
     with sessions.read_session() as session:
         return queue.find_pauser(session)
+
+
+def _list_farm_pages() -> dict[str, str]:
+    """Return the farm's own pages by endpoint; those of people only where people have accounts."""
+    return {
+        endpoint: title
+        for endpoint, title in FARM_PAGES.items()
+        if settings().require_token or endpoint != "pages.list_people"
+    }
 
 
 def _find_farm_page() -> str | None:

@@ -109,7 +109,9 @@ def test_one_person_on_a_laptop_finds_one_link(client: FlaskClient) -> None:
     header = re.search(r"<header.*?</header>", client.get("/").text, re.DOTALL)
     assert header
     assert re.findall(r'class="site-link"[^>]*>(\w+)<', header[0]) == ["New", "Jobs", "Gallery", "Farm"]
-    assert client.get("/operators/", follow_redirects=True).status_code == 200
+    page = client.get("/operators/", follow_redirects=True)
+    assert page.status_code == 200
+    assert "/operators/people" not in page.text  # nobody has an account
 
 
 # Workers ------------------------------------------------------------------------------------------

@@ -151,7 +151,7 @@ def rename(job_id: str) -> ResponseReturnValue:
     try:
         actions.rename(job_id, request.form.get("name", ""))
     except InvalidInput as error:
-        flash(f"The {error}.")
+        flash(words.describe_error(error))
     return redirect(url_for("pages.show_job", job_id=job_id), 303)
 
 
