@@ -29,7 +29,8 @@ def run() -> None:
     """Upgrade or downgrade online, in one transaction for each migration."""
     engine = sessions.engine()
     sqlite = engine.dialect.name == "sqlite"
-    with engine.connect() as connection:
+    # Which takes the lock of writers at once: one that comes later waits, and neither fails the other.
+    with engine.connect().execution_options(writes=True) as connection:
         if sqlite:  # a table made anew in batch mode would delete its children
             _foreign_keys(connection, "OFF")
         context.configure(

@@ -32,6 +32,11 @@ class OutputPath(click.Path):
 OUTPUT = OutputPath()
 
 
+def is_folder(path: Path) -> bool:
+    """Check whether there is a folder; a name that cannot be one's, such as one too long, names none."""
+    return os.path.isdir(path)  # noqa: PTH112 - `Path.is_dir` raises for such a name
+
+
 def find_free_name(folder: Path, name: str, suffix: str) -> Path:
     """Return the path of a file that a folder lacks: NAME, or NAME-2, NAME-3 and so on."""
     endings = (suffix if number == 1 else f"-{number}{suffix}" for number in count(1))

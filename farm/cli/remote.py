@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from farm.cli import client
 from farm.cli import wait as waiting
 from farm.cli.batch import Batch, list_photographs
-from farm.cli.output import OUTPUT
+from farm.cli.output import OUTPUT, is_folder
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
 from farm.cli.screen import console
@@ -219,10 +219,10 @@ def fetch(job_id: str, output: Path | None, url: str) -> None:
 
     In a folder it is named for its job. What ends with a slash is a folder, which is made.
     """
-    if output and not output.is_dir() and not output.parent.is_dir():
+    if output and not is_folder(output) and not output.parent.is_dir():
         raise click.ClickException(f"{output.parent} is not a folder.")
     farm = _connect(url)
-    if output and output.is_dir():
+    if output and is_folder(output):
         click.echo(str(waiting.fetch_into(farm, farm.get_job(job_id), output)))
     else:
         click.echo(str(farm.fetch(job_id, output)))

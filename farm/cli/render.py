@@ -14,7 +14,7 @@ from typing import Any, Literal
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from farm.cli.output import OUTPUT, find_free_name
+from farm.cli.output import OUTPUT, find_free_name, is_folder
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
 from farm.cli.screen import console
@@ -112,7 +112,7 @@ def render(
     """
     recipe = read_recipe(given)
     side = parse_tile(tile)
-    if output.is_dir():
+    if is_folder(output):
         output = find_free_name(output, content.stem, FORMATS[recipe.format].suffix)
     from farm.cli.render_files import render_files  # brings torch, which other commands do without
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from farm.cli.batch import PHOTOGRAPHS
 from farm.cli.client import Client, Unavailable
+from farm.cli.output import is_folder
 from farm.database.names import make_printable
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.files import build_file_name
@@ -35,7 +36,7 @@ def check_output(output: Path | None, *, wait: bool, many: bool) -> None:
         return
     if not wait:
         raise InvalidInput(Problem("output", "goes with --wait; without it nothing is fetched"))
-    if not output.is_dir() and not output.parent.is_dir():
+    if not is_folder(output) and not output.parent.is_dir():
         raise InvalidInput(Problem("output", f"{output.parent} is not a folder"))
     if many and (output.is_file() or output.suffix.lower() in PHOTOGRAPHS):
         raise InvalidInput(Problem("output", f"{output} must be a folder for several pictures"))
@@ -135,7 +136,7 @@ def _fetch(farm: Client, job: dict[str, Any], output: Path | None, console: Cons
         console.print(f"{job['name']}: {job['state']}. {job['error'] or ''}", soft_wrap=True)
         return True
     try:
-        if output and not output.is_dir():
+        if output and not is_folder(output):
             click.echo(farm.fetch(job["id"], output))
         else:
             click.echo(fetch_into(farm, job, output or Path()))

@@ -231,7 +231,8 @@ def write_session() -> Iterator[Session]:
     writer = engine().execution_options(writes=True)
     with Session(writer, expire_on_commit=False) as session, session.begin():
         yield session
-        tallies.write(session)
+        if session.in_transaction():  # the block has not rolled it back
+            tallies.write(session)
 
 
 def execute_count(session: Session, statement: Any) -> int:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
 from farm.database.models import Event, Job, State
 from farm.jobs import states
@@ -110,9 +111,8 @@ def test_where_only_a_service_worker_may_show_a_notice_one_does(
     page.evaluate(HIDE, True)
     bring_to(job, State.SUCCEEDED)
     pass_until_titled(page, "Finished · Bridge · Style Farm")
-    page.wait_for_function("window.notices.length")
     told = f"activated: Finished · Bridge · Style Farm {served}/jobs/{job.id}"
-    assert page.evaluate("window.notices") == [told]
+    wait_for(lambda: page.evaluate("window.notices") == [told], 30)
 
 
 def test_where_no_notice_can_come_the_page_says_why(page: Page, served: str, job: Job) -> None:
