@@ -65,7 +65,7 @@ def claim(session: Session, taker: Taker) -> Claim | None:
 
     Two workers at one moment take two jobs: each passes over the row that the other has locked.
     """
-    if queue.is_paused(session) or not _is_active(session, taker):
+    if not _takes_any(session, taker):
         return None
     passed_over: set[str] = set()
     while (job_id := _find_best(session, taker, passed_over)) is not None:
@@ -117,10 +117,11 @@ def explain_obstacle(job: Job, workers: Sequence[Worker]) -> str | None:
     )
 
 
-def _is_active(session: Session, taker: Taker) -> bool:
-    """Check that no operator, nor the worker itself, said that it takes no more."""
-    state = session.scalar(select(Worker.state).where(Worker.name == taker.name))
-    return state in (None, WorkerState.ACTIVE)
+def _takes_any(session: Session, taker: Taker) -> bool:
+    """Check that the queue is not paused, and that nobody said that this worker takes no more."""
+    state = select(Worker.state).where(Worker.name == taker.name).scalar_subquery()
+    found = session.execute(select(state, queue.PAUSER)).one()
+    return found[0] in (None, WorkerState.ACTIVE) and found[1] is None
 
 
 def _find_best(session: Session, taker: Taker, without: set[str]) -> str | None:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from farm.database.clock import now
 from farm.database.models import HELD, Job
 from farm.database.people import Share
 from farm.database.sessions import read_clock
@@ -34,7 +35,7 @@ def read_uses(session: Session) -> dict[int | None, Use]:
     """Return what each owner has of the farm now, whoever has anything."""
     held = select(Job.owner_id, func.count()).where(Job.state.in_(HELD))
     running = dict(session.execute(held.group_by(Job.owner_id)).all())
-    moment = read_clock(session)
+    moment = now()
     seconds = {
         share.owner_id or None: _decay(share.used_seconds, moment - share.used_at)
         for share in session.scalars(select(Share))

@@ -155,6 +155,7 @@ def _pictures(
 def take(session: Session, job_id: str, worker: str) -> Claim | None:
     """Move a waiting job to running, by this worker; None: another was quicker. It was chosen by
     `claims.claim`."""
+    moment = read_clock(session)
     taken = _move(
         session,
         job_id,
@@ -162,8 +163,8 @@ def take(session: Session, job_id: str, worker: str) -> Claim | None:
         State.RUNNING,
         f"taken by {worker}",
         attempt=Job.attempt + 1,
-        started_at=read_clock(session),
-        lease_until=compute_lease_end(session),
+        started_at=moment,
+        lease_until=compute_lease_end(session, moment),
         **_BLANK,
         **_PROGRESS_KEPT,
     )
@@ -452,10 +453,11 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
         values |= {"ticket_at": None, "eta_seconds": None, "eta_spread_seconds": None}
     if to.ended:
         values |= {"finished_at": read_clock(session), "checkpoint_attempt": None}
-    if not sessions.execute_count(session, moved.values(state=to, version=Job.version + 1, **values)):
+    moved = moved.values(state=to, version=Job.version + 1, **values)
+    told = moved.returning(Job.attempt, Job.webhook_url, Job.work_class)
+    row = session.execute(told, execution_options={"synchronize_session": False}).one_or_none()
+    if row is None:
         return False
-    columns = select(Job.attempt, Job.webhook_url, Job.work_class)
-    row = session.execute(columns.where(Job.id == job_id)).one()
     session.add(Event(job_id=job_id, attempt=row.attempt, state=to, message=message))
     if to.ended:
         tallies.JOBS_ENDED.add(session, to, row.work_class)
@@ -509,10 +511,14 @@ def read_state(session: Session, attempt: AttemptRef) -> State:
     return state
 
 
-def compute_lease_end(session: Session) -> datetime:
+def compute_lease_end(session: Session, moment: datetime | None = None) -> datetime:
     """Return the lease that a worker gets now. No clock is compared with it: the janitor watches that it
-    changes (`list_leases`)."""
-    return read_clock(session) + timedelta(seconds=settings().lease_seconds)
+    changes (`list_leases`).
+
+    Args:
+        moment: what the clock says; None: it is read.
+    """
+    return (moment or read_clock(session)) + timedelta(seconds=settings().lease_seconds)
 
 
 def get(session: Session, job_id: str, *, bare: bool = False) -> Job:
