@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -100,7 +100,8 @@ class Crew:
         """End one with all its processes at once, as a machine that loses its power."""
         parent = psutil.Process(self.running.pop(name).pid)
         for process in [*parent.children(recursive=True), parent]:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it has ended with its parent
+                process.kill()
 
     def stop(self) -> None:
         """End all, and wait."""

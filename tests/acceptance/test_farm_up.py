@@ -6,7 +6,7 @@ import os
 import signal
 import sqlite3
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx
@@ -57,7 +57,8 @@ def test_a_killed_farm_goes_on_from_the_last_checkpoint_to_the_same_picture(
             wait_for(lambda: rows.execute(recorded).fetchall(), pause=0.05)
         root = psutil.Process(farm.process.pid)
         for process in [root, *root.children(recursive=True)]:
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it has ended with its parent
+                process.kill()
         farm.process.wait()
     # When it is started again
     with farm_up(home) as farm:
