@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from farm.database.clock import now
@@ -23,7 +24,7 @@ NOBODY = 0  # the owner of what belongs to nobody, in the table of shares
 
 @dataclass(frozen=True)
 class Use:
-    """What one person has of the farm."""
+    """Use that one person makes of the farm."""
 
     # Jobs that workers have now.
     running: int = 0
@@ -50,13 +51,16 @@ def count_running(session: Session, owner_id: int) -> int:
 
 
 def add_use(session: Session, owner_id: int | None, seconds: float) -> None:
-    """Add an attempt's rendering seconds to its owner's."""
-    moment = read_clock(session)
-    mine = select(Share).where(Share.owner_id == (owner_id or NOBODY)).with_for_update()
+    """Add an attempt's rendering seconds to its owner's, of whom several may end at one moment."""
+    moment, owner = read_clock(session), owner_id or NOBODY
+    mine = select(Share).where(Share.owner_id == owner).with_for_update()
     share = session.scalars(mine).one_or_none()
-    if share is None:
-        share = Share(owner_id=owner_id or NOBODY, used_seconds=0.0, used_at=moment)
-        session.add(share)
+    if share is None:  # only one of two that find none adds it
+        sqlite_too = session.get_bind().dialect.name == "sqlite"
+        added = sqlite.insert(Share) if sqlite_too else postgresql.insert(Share)
+        row = {"owner_id": owner, "used_seconds": 0.0, "used_at": moment}
+        session.execute(added.values(row).on_conflict_do_nothing(index_elements=["owner_id"]))
+        share = session.scalars(mine).one()
     share.used_seconds = _decay(share.used_seconds, moment - share.used_at) + max(seconds, 0.0)
     share.used_at = moment
     session.flush()

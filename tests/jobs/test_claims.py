@@ -205,6 +205,28 @@ def test_an_attempt_counts_for_its_owner_however_it_ends() -> None:
         assert shares.read_uses(session)[anna].seconds == pytest.approx(60, abs=5)
 
 
+def test_the_first_attempts_of_a_person_that_end_at_one_moment_both_count() -> None:
+    anna = make_person("anna")
+    failed: list[Exception] = []
+
+    def use() -> None:
+        try:
+            with sessions.write_session() as session:
+                shares.add_use(session, anna, 10.0)
+        except Exception as error:
+            failed.append(error)
+
+    other = threading.Thread(target=use)
+    with sessions.write_session() as session:
+        shares.add_use(session, anna, 10.0)
+        other.start()
+        other.join(0.5)  # it finds no row, and waits for this one's
+    other.join()
+    assert failed == []
+    with sessions.read_session() as session:
+        assert shares.read_uses(session)[anna].seconds == pytest.approx(20, abs=0.5)
+
+
 def test_a_person_never_has_more_at_work_than_permitted() -> None:
     anna = make_person("anna", max_running=2)
     for _ in range(6):
