@@ -1,4 +1,4 @@
-"""How soon drafts begin while one worker is at a large picture, and whether that picture stays the same.
+"""Drafts beside a large picture on one worker: how soon they begin, and that the picture stays the same.
 
     python -m benchmarks.overtaking [--size 2048] [--cells 3]
 

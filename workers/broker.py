@@ -55,8 +55,8 @@ class TicketChannel(redis.Channel):
 
 
 class _MendsKeys:
-    """What a client and its pipelines share: keys of another type are dropped, and the command is sent
-    again. All commands of kombu's may be sent twice; a doubled ticket costs nothing."""
+    """Part that a client and its pipelines share: keys of another type are dropped, and the command is
+    sent again. All commands of kombu's may be sent twice; a doubled ticket costs nothing."""
 
     connection_pool: ConnectionPool
 

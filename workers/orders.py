@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class Orders:
-    """What an operator, or the worker itself, wants the worker of a name to do.
+    """Orders of an operator, or of the worker itself, to the worker of a name.
 
     Args:
         instance: of the worker, see `farm/fleet/instances.py`.

@@ -86,7 +86,7 @@ def engine(features: str, form: str) -> Engine:
 
 @dataclass(frozen=True)
 class Ending:
-    """What an attempt's end means for its process."""
+    """Consequence of an attempt's end for its process."""
 
     # With what status it has to end, so that another can go on with the job; None: it stays.
     exit_status: ExitStatus | None = None

@@ -220,14 +220,16 @@ def _render_all(taker: Taker) -> int:
             continue
         with _heartbeat.renew_lease_of(claim):
             ending = render.render(claim, taker, _heartbeat.note_progress)
-        _note_job(None)
         cleanup.remove_files(claim.job.id)
         if ending.exit_status is not None:
+            _note_job(None)
             os._exit(ending.exit_status)  # the parent starts another child
         if ending.made_way:
             send_ticket(claim.job.work_class)  # another worker may be free for it before this one is
             next_taker = replace(taker, classes=frozenset({WorkClass.PREVIEW}))
         count += 1
+    if count:  # a claim of another job has recorded that one
+        _note_job(None)
     return count
 
 

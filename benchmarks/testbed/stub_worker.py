@@ -30,7 +30,7 @@ MACHINE = registry.Machine("stub", 10**12, "cpu", 4, True, 10**12)
 
 @dataclass(frozen=True)
 class Ending:
-    """What `workers.render.Ending` says, of a job that ends by itself."""
+    """Stand-in for `workers.render.Ending`, of a job that ends by itself."""
 
     exit_status: int | None = None
     made_way: bool = False

@@ -14,7 +14,7 @@ TAG_LENGTH = 40  # characters
 
 
 class WorkerState(enum.StrEnum):
-    """Whether a worker takes jobs."""
+    """State of a worker: only an active one takes jobs."""
 
     ACTIVE = "active"
     DRAINING = "draining"  # ends after its job

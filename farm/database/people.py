@@ -14,7 +14,7 @@ NAME_LENGTH = 80  # characters
 
 
 class Role(enum.StrEnum):
-    """What a person may do."""
+    """Rights of a person."""
 
     USER = "user"  # sees and changes what is their own
     OPERATOR = "operator"  # sees and changes everything, and runs the farm

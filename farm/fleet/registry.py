@@ -64,7 +64,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Reading:
-    """How busy a device is."""
+    """Reading of how busy a device is."""
 
     # Memory that nobody uses.
     free_bytes: int | None = None

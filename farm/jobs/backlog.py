@@ -28,7 +28,7 @@ MOST_OBSTACLES = 10  # that are explained
 
 @dataclass
 class Waiting:
-    """What one person has in the backlog."""
+    """Jobs of one person in the backlog."""
 
     # None: jobs that belong to nobody.
     name: str | None

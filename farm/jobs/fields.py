@@ -5,7 +5,6 @@ The form, the API's document and the command line read them from here. The recip
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from farm.errors import InvalidInput, OperatorsOnly, Problem
@@ -18,7 +17,6 @@ NAME_MEANS = "Name in lists."
 PRIORITIES = range(-100, 101)
 FOR_OPERATORS = "priority: above 0 is for the farm's operators to give; ask one of them, or send 0."
 PRIORITY_MEANS = "Higher goes first. Above 0 it is for operators to give, where there are accounts."
-TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")  # as in FARM_TAGS
 TAG_MEANS = "Only workers that have this tag take the job."
 WEBHOOK_MEANS = "An address that is told, by a POST of JSON, how the job ended."
 

@@ -17,7 +17,7 @@ from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import states
-from farm.jobs.fields import TAG, check_priority
+from farm.jobs.fields import check_priority
 from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.names import check_name, clean_file_name, derive_name
 from farm.jobs.tickets import wake
@@ -28,6 +28,7 @@ from farm.pictures.decoder_child import PictureFile
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
+from farm.settings import TAG
 from farm.webhooks import destinations
 
 

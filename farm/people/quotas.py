@@ -39,7 +39,7 @@ class Quota:
 
     @property
     def left(self) -> float | None:
-        """What may be added, 0 or more; None: no limit."""
+        """Return what may be added, 0 or more; None: no limit."""
         return None if self.limit is None else max(0.0, self.limit - self.used)
 
 
@@ -61,7 +61,7 @@ class Quotas:
 
 @dataclass(frozen=True)
 class Request:
-    """What a person is about to add."""
+    """Request of a person for room in their quotas."""
 
     jobs: int = 1
     # Of all results.

@@ -18,7 +18,6 @@ from farm.jobs.fields import (
     NAME_MEANS,
     PRIORITIES,
     PRIORITY_MEANS,
-    TAG,
     TAG_MEANS,
     WEBHOOK_MEANS,
 )
@@ -27,7 +26,7 @@ from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.formats import FORMATS
 from farm.recipe.recipe import MAX_STYLES
-from farm.settings import settings
+from farm.settings import TAG, settings
 from farm.webhooks import payload
 
 blueprint = Blueprint("openapi_document", __name__)

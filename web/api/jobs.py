@@ -229,7 +229,7 @@ def retry(job_id: str) -> Response:
 
 
 class JobChange(BaseModel):
-    """What of a job changes; what is left out stays."""
+    """Change of a job; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
 
