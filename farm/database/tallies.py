@@ -17,11 +17,11 @@ from functools import lru_cache
 from itertools import product
 
 from sqlalchemy import Table, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from farm.database.fleet import Tally
 from farm.database.models import State, WorkClass
+from farm.database.upserts import insert
 
 SHARDS = 32
 PENDING = "tallies"  # what a session has counted and not yet written
@@ -149,8 +149,7 @@ def write(session: Session) -> None:
     ]
     table = Tally.__table__
     assert isinstance(table, Table)
-    sqlite_too = session.get_bind().dialect.name == "sqlite"
-    added = sqlite.insert(table) if sqlite_too else postgresql.insert(table)
+    added = insert(session, table)
     grown = table.c.value + added.excluded.value
     mine = list(table.primary_key)
     session.execute(added.on_conflict_do_update(index_elements=mine, set_={"value": grown}), rows)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from farm.database.fleet import FarmValue
 from farm.database.sessions import execute_count, read_clock
+from farm.database.upserts import insert
 
 
 def read(session: Session, name: str) -> str | None:
@@ -20,21 +20,23 @@ def read(session: Session, name: str) -> str | None:
 def write(session: Session, name: str, value: str) -> None:
     """Store a value under this name, instead of the one that is there."""
     row = {"name": name, "value": value, "changed_at": read_clock(session)}
-    added = _insert(session).values(row)
+    added = insert(session, FarmValue).values(row)
     session.execute(added.on_conflict_do_update(index_elements=["name"], set_=row))
 
 
 def keep_first(session: Session, name: str, value: str) -> str:
     """Store a value unless there is one already; return the one that is kept, whoever was first."""
     row = {"name": name, "value": value, "changed_at": read_clock(session)}
-    session.execute(_insert(session).values(row).on_conflict_do_nothing(index_elements=["name"]))
+    session.execute(
+        insert(session, FarmValue).values(row).on_conflict_do_nothing(index_elements=["name"])
+    )
     return session.scalars(select(FarmValue.value).where(FarmValue.name == name)).one()
 
 
 def claim_turn(session: Session, name: str, every: timedelta) -> bool:
     """Book a task that one process does for all; False: one began it less than `every` ago."""
     moment = read_clock(session)
-    new = _insert(session).values(name=name, value="", changed_at=moment)
+    new = insert(session, FarmValue).values(name=name, value="", changed_at=moment)
     new = new.on_conflict_do_nothing(index_elements=["name"])
     if session.scalar(new.returning(FarmValue.name)) is not None:
         return True
@@ -48,8 +50,3 @@ def claim_turn(session: Session, name: str, every: timedelta) -> bool:
 def remove(session: Session, name: str) -> None:
     """Delete the value of this name, if there is one."""
     session.execute(delete(FarmValue).where(FarmValue.name == name))
-
-
-def _insert(session: Session) -> postgresql.Insert | sqlite.Insert:
-    sqlite_too = session.get_bind().dialect.name == "sqlite"
-    return sqlite.insert(FarmValue) if sqlite_too else postgresql.insert(FarmValue)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from farm.database.clock import now
 from farm.database.models import HELD, Job
 from farm.database.people import Share
 from farm.database.sessions import read_clock
+from farm.database.upserts import insert
 
 HALF_LIFE = timedelta(hours=1)
 NOBODY = 0  # the owner of what belongs to nobody, in the table of shares
@@ -56,10 +56,8 @@ def add_use(session: Session, owner_id: int | None, seconds: float) -> None:
     mine = select(Share).where(Share.owner_id == owner).with_for_update()
     share = session.scalars(mine).one_or_none()
     if share is None:  # only one of two that find none adds it
-        sqlite_too = session.get_bind().dialect.name == "sqlite"
-        added = sqlite.insert(Share) if sqlite_too else postgresql.insert(Share)
-        row = {"owner_id": owner, "used_seconds": 0.0, "used_at": moment}
-        session.execute(added.values(row).on_conflict_do_nothing(index_elements=["owner_id"]))
+        added = insert(session, Share).values(owner_id=owner, used_seconds=0.0, used_at=moment)
+        session.execute(added.on_conflict_do_nothing(index_elements=["owner_id"]))
         share = session.scalars(mine).one()
     share.used_seconds = _decay(share.used_seconds, moment - share.used_at) + max(seconds, 0.0)
     share.used_at = moment
