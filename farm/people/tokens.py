@@ -79,7 +79,7 @@ def create_own(session: Session, person: Person, label: str) -> tuple[str, str]:
 
 
 def build_own_name(person: str, label: str) -> str:
-    """Return the name of a token that a person of this name made: no two people's meet."""
+    """Return the name of a token that a person of this name made."""
     return f"{person[:OWN_PREFIX]}/{label}"
 
 
