@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from farm.engine.colours import GRID
+from farm.engine.guides import Guides, Mask, Source
 from farm.errors import InvalidInput, Problem, RenderFailed
 from farm.files import replace_file
 from farm.recipe import Recipe
@@ -40,7 +42,7 @@ class Facts(BaseModel):
     version: int = VERSION
     # With what `auto` chose.
     recipe: dict[str, Any]
-    # Digest of the pictures.
+    # Digest of the pictures and guides.
     inputs: str
     # Whether they were decoded to what the recipe uses; up to 0.2 they were decoded whole.
     scaled: bool = False
@@ -180,17 +182,27 @@ def _copy(tensor: Tensor) -> Tensor:
     return copy.copy_(tensor, non_blocking=True)
 
 
-def hash_pictures(pictures: list[Any]) -> str:
-    """Return the SHA-256 of the input pictures (H, W, 3) as float32 in [0, 1], be they bytes or that."""
+def hash_inputs(pictures: Iterable[Source], guides: Guides) -> str:
+    """Return the SHA-256 of pictures (H, W, 3) and guides as float32 in [0, 1], be they bytes or that.
+
+    Without guides it is that of the versions before there were any.
+    """
     whole = hashlib.sha256()
     for picture in pictures:
-        whole.update(str(picture.shape).encode())
-        for top in range(0, len(picture), STRIP):
-            rows = picture[top : top + STRIP]
-            if rows.dtype == np.uint8:
-                rows = np.divide(rows, np.float32(255), dtype=np.float32)
-            whole.update(memoryview(rows).cast("B"))
+        _hash_array(whole, picture)
+    for name, array in guides.iterate_named():
+        whole.update(name.encode())
+        _hash_array(whole, array)
     return whole.hexdigest()
+
+
+def _hash_array(whole: hashlib._Hash, array: Source | Mask) -> None:
+    whole.update(str(array.shape).encode())
+    for top in range(0, len(array), STRIP):
+        rows: Any = array[top : top + STRIP]
+        if rows.dtype == np.uint8:
+            rows = np.divide(rows, np.float32(255), dtype=np.float32)
+        whole.update(memoryview(np.ascontiguousarray(rows)).cast("B"))
 
 
 def _fill_defaults(recipe: dict[str, Any]) -> dict[str, Any]:

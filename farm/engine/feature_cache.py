@@ -16,7 +16,7 @@ class FeatureCache:
     """Features and moments of one photograph and its paintings, at small levels.
 
     For many small renderings of the same pictures with other settings. Whoever passes it on makes sure
-    that the pictures are the same.
+    that the pictures, and the maps over the photograph, are the same.
     """
 
     def __init__(self) -> None:

@@ -25,6 +25,7 @@ from farm.engine.colours import GRID, average_colours, recolour
 from farm.engine.fallbacks import Gradients
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import OnTile
+from farm.engine.guides import NO_GUIDES, Guides, Source
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.optimisers import OPTIMISERS, Optimiser
@@ -43,7 +44,6 @@ from farm.recipe.memory_plan import Plan
 from farm.recipe.picture_sizes import Size
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
-Source = NDArray[np.float32 | np.uint8]  # the same, or RGB in bytes
 HOST = torch.device("cpu")  # where photograph and paintings are held, and an offloaded state
 
 
@@ -119,6 +119,7 @@ def stylize(
     recipe: Recipe,
     engine: Engine,
     *,
+    guides: Guides = NO_GUIDES,
     size: Size | None = None,
     tile: int | Literal["auto"] | None = "auto",
     resume: Checkpoint | None = None,
@@ -132,10 +133,11 @@ def stylize(
 
     Args:
         content, styles: (H, W, 3) sRGB, float32 in [0, 1] or bytes; any sizes.
+        guides: what else steers the rendering.
         size: the photograph's height and width as it was sent, px, where `content` was made smaller.
         tile: side of the gradient's tiles, px; None: the whole picture at once; auto: what suits the
-            device. resume: a checkpoint of the same recipe and pictures; the run resumes after it, with
-            its tile, and empties it. cache: of the same pictures.
+            device. resume: a checkpoint of the same recipe, pictures and guides; the run resumes after
+            it, with its tile, and empties it. cache: of the same pictures and guides.
         on_tile: called before each tile, several times an iteration. An exception from it ends the run,
             and the last step still makes its checkpoint.
 
@@ -151,7 +153,7 @@ def stylize(
     cache = cache or FeatureCache()
 
     def hash_inputs() -> str:
-        return cache.get("inputs", lambda: checkpoint.hash_pictures([content, *styles]))
+        return cache.get("inputs", lambda: checkpoint.hash_inputs([content, *styles], guides))
 
     side = engine.tile if tile == "auto" else tile
     budget = engine.budget_bytes
@@ -171,7 +173,7 @@ class Rendering:
         schedule: the levels.
         gradients: in these levels; the last one is started, so that its plan decides where the
             optimiser's state lies.
-        hash_inputs: computes the digest of the pictures, when a checkpoint needs it.
+        hash_inputs: computes the digest of the pictures and guides, when a checkpoint needs it.
         resume: the state to resume after, which is emptied.
 
     Raises:

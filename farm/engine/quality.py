@@ -14,8 +14,9 @@ from torch import Tensor
 from farm.engine.device import trim
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective
+from farm.engine.guides import Source
 from farm.engine.loaded import Engine
-from farm.engine.optimise import HOST, Picture, Source
+from farm.engine.optimise import HOST, Picture
 from farm.engine.pyramid import Level, measure_sizes, resize, to_tensor
 from farm.engine.statistics import Moments
 from farm.recipe import Recipe

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from farm.engine.checkpoint import hash_pictures
+from farm.engine.checkpoint import hash_inputs
+from farm.engine.guides import Guides
 from farm.engine.pyramid import Level, resize, resize_photograph, resize_style, to_tensor
 
 CPU = torch.device("cpu")
@@ -48,5 +49,5 @@ def test_a_picture_that_is_not_resized_stays_as_it_is() -> None:
 def test_the_digest_of_bytes_is_that_of_floats() -> None:
     # so that checkpoints of versions that held floats are known again
     pixels = make_pixels(130, 40)
-    assert hash_pictures([pixels]) == hash_pictures([to_floats(pixels)])
-    assert hash_pictures([pixels]) != hash_pictures([pixels[::-1].copy()])
+    assert hash_inputs([pixels], Guides()) == hash_inputs([to_floats(pixels)], Guides())
+    assert hash_inputs([pixels], Guides()) != hash_inputs([pixels[::-1].copy()], Guides())
