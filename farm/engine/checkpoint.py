@@ -202,7 +202,8 @@ def _hash_array(whole: hashlib._Hash, array: Source | Mask) -> None:
         rows: Any = array[top : top + STRIP]
         if rows.dtype == np.uint8:
             rows = np.divide(rows, np.float32(255), dtype=np.float32)
-        whole.update(memoryview(np.ascontiguousarray(rows)).cast("B"))
+        rows = np.ascontiguousarray(rows)
+        whole.update(memoryview(rows).cast("B"))
 
 
 def _fill_defaults(recipe: dict[str, Any]) -> dict[str, Any]:
