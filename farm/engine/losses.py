@@ -41,21 +41,28 @@ class ContentLoss:
     Args:
         target: (H, W, C), the photograph's features.
         energy: the sum of their squares.
+        weights: of the positions, (H, W); None: 1 everywhere.
     """
 
-    def __init__(self, target: Tensor, energy: float) -> None:
+    def __init__(self, target: Tensor, energy: float, weights: Tensor | None = None) -> None:
         self._target = target
         self._energy = energy + SMALL
+        self._weights = weights
 
     def add_value(self, where: Region, features: Tensor, total: Tensor, weight: float) -> None:
         """Add the share of features (h, w, C), which lie at `where`, in the loss, times `weight`, to
         `total`, float64 of no dimension."""
         squares = to_float32(features - where.crop(self._target)).square_()
+        if self._weights is not None:
+            squares *= where.crop(self._weights)[..., None]
         total.add_(squares.sum(dtype=torch.float64), alpha=weight / self._energy)
 
     def add_gradient(self, where: Region, features: Tensor, d: Tensor, weight: float) -> None:
         """Add the loss's gradient by features (h, w, C), times `weight`, to d, of their shape."""
-        d.add_(features - where.crop(self._target), alpha=weight * 2 / self._energy)
+        apart = features - where.crop(self._target)
+        if self._weights is not None:
+            apart *= where.crop(self._weights)[..., None]
+        d.add_(apart, alpha=weight * 2 / self._energy)
 
 
 def to_float32(x: Tensor) -> Tensor:
@@ -108,3 +115,44 @@ def _make_variation_kernel(
     stencil = torch.tensor([[0, -down, 0], [-across, mine, -across], [0, -down, 0]], dtype=torch.float64)
     colours = chroma * torch.eye(3, dtype=torch.float64) - (chroma - 1) / 3
     return (colours[:, :, None, None] * stencil).to(device, dtype)
+
+
+class OpaqueVariation:
+    """Total variation of a picture of which a part is transparent: what is counts for nothing.
+
+    As `tv_loss`, but the mean is weighted: by how opaque either neighbour is.
+
+    Args:
+        opaque: (H, W) in [0, 1].
+    """
+
+    def __init__(self, opaque: Tensor) -> None:
+        self._opaque = opaque
+        # The sums of the weights, down and across.
+        self._wholes = [
+            (opaque.narrow(dim, 1, n - 1) * opaque.narrow(dim, 0, n - 1)).sum(dtype=torch.float64)
+            + SMALL
+            for dim, n in enumerate(opaque.shape)
+        ]
+
+    def __call__(
+        self, picture: Tensor, gradient: Tensor | None = None, weight: float = 1.0, chroma: float = 1.0
+    ) -> Tensor:
+        """Return the loss, float64, no dim; add its gradient times `weight` to `gradient`."""
+        H, W = self._opaque.shape
+        rows = max(1, STRIP_PIXELS // W)
+        value = torch.zeros((), dtype=torch.float64, device=picture.device)
+        for dim, whole in enumerate(self._wholes):
+            for top in range(0, H, rows):
+                strip = slice(top, min(H, top + rows + (dim == 0)))
+                near = self._opaque[strip]
+                first, second = (near.narrow(dim, i, near.shape[dim] - 1) for i in (0, 1))
+                apart = picture[:, :, strip].diff(dim=dim + 2)
+                grey = apart.mean(dim=1, keepdim=True)
+                slope = (chroma * apart - (chroma - 1) * grey) * (first * second / (3 * whole).to(near))
+                value += (slope * apart).sum(dtype=torch.float64)
+                if gradient is not None:
+                    here = gradient[:, :, strip]
+                    here.narrow(dim + 2, 1, slope.shape[dim + 2]).add_(slope, alpha=2 * weight)
+                    here.narrow(dim + 2, 0, slope.shape[dim + 2]).sub_(slope, alpha=2 * weight)
+        return value

@@ -10,7 +10,7 @@ repeated border is what the whole picture is padded with, too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from torch import Tensor
@@ -32,8 +32,28 @@ class Region:
         """Height and width."""
         return self.bottom - self.top, self.right - self.left
 
+    @property
+    def area(self) -> int:
+        """Number of positions."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def intersect(self, other: Region) -> Region | None:
+        """Return what both have in common; None: nothing."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Region(top, left, bottom, right) if top < bottom and left < right else None
+
+    def halve(self) -> tuple[Region, Region]:
+        """Cut the longer side in two; it has two positions at least."""
+        height, width = self.size
+        if height >= width:
+            middle = self.top + height // 2
+            return replace(self, bottom=middle), replace(self, top=middle)
+        middle = self.left + width // 2
+        return replace(self, right=middle), replace(self, left=middle)
+
     def crop(self, x: Tensor) -> Tensor:
-        """Return this part of x (H, W, C), a view."""
+        """Return this part of x (H, W) or (H, W, C), a view."""
         return x[self.top : self.bottom, self.left : self.right]
 
     def relative_to(self, outer: Region) -> Region:

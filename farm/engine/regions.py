@@ -1,0 +1,196 @@
+"""Regions: where each painting paints, as weights of positions in the layers of the style loss.
+
+A region's statistics are sums over weighted positions, n = sum w, m = sum w F / n, G = sum w F'F / n,
+and their gradient at a position is w times what it is without weights (Gatys et al. 2017, arXiv
+1611.07865, section 4). They add up over tiles, so regions are exact in tiles.
+
+- Masks are averaged down with each pooling; where they add up to more than 1, the blend decides.
+- In a layer that sees further than a position a region ends sooner than its mask, by `ERODED` of the
+  layer's reach, so that its statistics hold little of what lies beyond; less, if less than `LEFT` of its
+  weight would be left.
+- A region that has less weight than `LEAST` positions in a layer is left out there.
+- A region's loss counts by its share of the picture, so the pull on a position is alike in all regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from farm.engine.maps import (
+    FULL,
+    LevelMaps,
+    compute_reach,
+    count_positions,
+    erode,
+    list_block_maps,
+)
+from farm.engine.tiles import Region
+from farm.recipe.memory_plan import parse_block
+
+ERODED = 0.5  # of a layer's reach
+LEFT = 0.5  # of a region's weight
+LEAST = 4.0  # positions
+CELLS = 128  # along the longer side, of the grid in which parts of a region are found
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a region is compared with in one layer."""
+
+    layer: str
+    # Number of the painting; None: the blend of all.
+    painting: int | None
+    # The region's share of the picture, by which its loss counts.
+    share: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A rectangle of a tile in which a region has weight."""
+
+    # Name of the region's target.
+    target: str
+    # Within the tile's share of the layer.
+    where: Region
+    # (h, w) uint8. None: 255 everywhere.
+    map: Tensor | None
+
+    def get_weights(self, dtype: torch.dtype) -> Tensor | None:
+        """Return the weights, 0..1, in float32 at least. None: 1 everywhere."""
+        if self.map is None:
+            return None
+        return self.map.to(torch.promote_types(dtype, torch.float32)).div_(FULL)
+
+
+class Regions(Protocol):
+    """The regions of a picture, each with a target in each layer."""
+
+    # By name.
+    targets: Mapping[str, Target]
+
+    def find_parts(self, layer: str, where: Region) -> list[Part]:
+        """Find the parts of a tile's share of a layer in which regions have weight."""
+
+
+class Everywhere:
+    """The one region of a picture without masks: all of it, of all paintings."""
+
+    def __init__(self, layers: Iterable[str]) -> None:
+        self.targets = {layer: Target(layer, None, 1.0) for layer in layers}
+
+    def find_parts(self, layer: str, where: Region) -> list[Part]:
+        """Return the whole tile."""
+        return [Part(layer, Region(0, 0, *where.size), None)]
+
+
+class Masked:
+    """Regions by masks.
+
+    Args:
+        maps: at the size of the picture.
+        layers: that the style loss compares.
+        convolutions: how many each block of the network has.
+        device: where the features are.
+        spare: positions without weight in a rectangle, rather than that it is cut in two.
+
+    Attributes:
+        maps: each target's, (H, W) uint8, on the CPU.
+    """
+
+    def __init__(
+        self,
+        maps: LevelMaps,
+        layers: Iterable[str],
+        convolutions: Mapping[int, int],
+        device: torch.device,
+        spare: int,
+    ) -> None:
+        self.targets: dict[str, Target] = {}
+        self.maps: dict[str, Tensor] = {}
+        self._boxes: dict[str, list[Region]] = {}
+        self._parts: dict[tuple[str, Region], list[Part]] = {}  # known again at each iteration
+        layers = list(layers)
+        whole = maps.opaque_positions
+        for number, weights in enumerate(maps.regions):
+            blocks = list_block_maps(weights, max(parse_block(layer) for layer in layers))
+            share, painting = count_positions(weights) / whole, number if maps.masked else None
+            for layer in layers:
+                reach = ERODED * compute_reach(layer, convolutions)
+                found = _erode_within(blocks[parse_block(layer) - 1], round(reach))
+                if count_positions(found) < LEAST:
+                    continue
+                name = f"{layer}/{number}" if maps.masked else layer
+                self.targets[name] = Target(layer, painting, share)
+                self.maps[name], self._boxes[name] = found, cover(found, spare)
+        self._on_device = {name: weights.to(device) for name, weights in self.maps.items()}
+
+    def find_parts(self, layer: str, where: Region) -> list[Part]:
+        """Find the parts of a tile's share of a layer in which regions have weight."""
+        key = (layer, where)
+        if key not in self._parts:
+            self._parts[key] = [
+                part
+                for name, target in self.targets.items()
+                if target.layer == layer
+                for box in self._boxes[name]
+                if (part := self._cut(name, box, where))
+            ]
+        return self._parts[key]
+
+    def _cut(self, name: str, box: Region, where: Region) -> Part | None:
+        """Return what a rectangle and a tile's share have in common; None: nothing that has weight."""
+        both = box.intersect(where)
+        if both is None or not (known := both.crop(self.maps[name])).any():
+            return None
+        full = int(known.min()) == FULL
+        return Part(name, both.relative_to(where), None if full else both.crop(self._on_device[name]))
+
+
+def _erode_within(weights: Tensor, radius: int) -> Tensor:
+    """Erode a map by as much of the radius as leaves `LEFT` of it."""
+    enough = LEFT * count_positions(weights)
+    for smaller in range(radius, 0, -1):
+        eroded = erode(weights, smaller)
+        if count_positions(eroded) >= enough:
+            return eroded
+    return weights
+
+
+def cover(weights: Tensor, spare: int) -> list[Region]:
+    """Cover what has weight in a map (H, W) by rectangles that do not overlap.
+
+    Args:
+        spare: positions without weight that one may hold, rather than be cut in two.
+    """
+    H, W = weights.shape
+    cell = -(-max(H, W) // CELLS)
+    grid = F.max_pool2d(weights[None, None].float(), cell, ceil_mode=True)[0, 0] > 0
+    boxes = _cover_cells(grid.numpy(), Region(0, 0, *grid.shape), spare / cell**2)
+    return [
+        Region(cell * b.top, cell * b.left, min(H, cell * b.bottom), min(W, cell * b.right))
+        for b in boxes
+    ]
+
+
+def _cover_cells(grid: NDArray[np.bool_], within: Region, spare: float) -> list[Region]:
+    """Cover the marked cells within a region: by the rectangle around them, or by those of its halves
+    where these leave out enough."""
+    marked = grid[within.top : within.bottom, within.left : within.right]
+    rows, columns = (np.flatnonzero(marked.any(axis=axis)) for axis in (1, 0))
+    if not rows.size:
+        return []
+    top, left = within.top + int(rows[0]), within.left + int(columns[0])
+    box = Region(top, left, within.top + int(rows[-1]) + 1, within.left + int(columns[-1]) + 1)
+    if box.area - int(marked.sum()) <= spare:
+        return [box]
+    halves = [part for half in box.halve() for part in _cover_cells(grid, half, spare)]
+    left_out = box.area - sum(part.area for part in halves)
+    return halves if left_out > spare * (len(halves) - 1) else [box]
