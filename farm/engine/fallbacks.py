@@ -12,6 +12,7 @@ from farm.engine import device as devices
 from farm.engine import precision
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective, OnTile
+from farm.engine.graph import Recorder
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.precision import LossScale
@@ -21,12 +22,16 @@ from farm.recipe import Recipe
 from farm.recipe.memory_plan import Plan, choose
 
 
+# Takes a picture and a loss scale; returns losses, and the gradient times the scale.
+ComputeGradient = Callable[[Tensor, float], tuple[Losses, Tensor]]
+
+
 class NotFinite(RenderFailed):
     """The losses are no longer finite. Try precision float32, or smaller weights."""
 
 
 def compute_finite_gradient(
-    objective: Objective, image: Tensor, scale: LossScale
+    objective: ComputeGradient, image: Tensor, scale: LossScale
 ) -> tuple[Losses, Tensor]:
     """Compute losses and gradient at `image`; lower a float16 loss scale until the gradient is finite.
 
@@ -82,7 +87,7 @@ class Gradients:
         self.scale = LossScale(engine.number_format)
         self.on_plan = lambda: None
         self.plan: Plan
-        self._objective: Objective | None = None
+        self._objective: Recorder | None = None
 
     def start_level(self, level: Level) -> None:
         """Choose a plan for a level.
@@ -91,6 +96,7 @@ class Gradients:
             DoesNotFit: none fits.
         """
         self._level, self._objective = level, None
+        self.scale.follow(level.pixels)
         work, size = self.engine.work(self.recipe, self._sizes), (level.height, level.width)
         self.plan = choose(work, *size, self.budget, self.tile, self.lowered)
         self.on_plan()
@@ -116,9 +122,9 @@ class Gradients:
                 continue
             self._shrink()
 
-    def _get_objective(self) -> Objective:
+    def _get_objective(self) -> Recorder:
         if self._objective is None:
-            self._objective = Objective(
+            objective = Objective(
                 self.engine.vgg,
                 self.recipe,
                 self.photograph,
@@ -128,6 +134,7 @@ class Gradients:
                 self._cache,
                 self._on_tile,
             )
+            self._objective = Recorder(objective)
         return self._objective
 
     def _shrink(self) -> None:

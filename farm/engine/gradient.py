@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -58,7 +59,7 @@ class Objective:
         on_tile: called before each tile; an exception from it leaves all as it was.
 
     Attributes:
-        paintings: each one's moments by style layer.
+        paintings: each one's moments by style layer. on_tile: see above.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Objective:
         on_tile: OnTile = lambda: None,
     ) -> None:
         cache = cache or FeatureCache()
-        self._on_tile = on_tile
+        self.on_tile = on_tile
         self.vgg = vgg
         self.recipe = recipe
         self.plan = plan
@@ -121,7 +122,7 @@ class Objective:
 
         resized = resize_photograph(content, level).to(self.vgg.device)
         layers = frozenset(self.content_layers)
-        Pass(self.vgg, layers, self.plan, resized, self._on_tile).forward(on_features)
+        Pass(self.vgg, layers, self.plan, resized, self.on_tile).forward(on_features)
         return {layer: ContentLoss(target[layer], float(energy[layer])) for layer in target}
 
     def _make_style_losses(self, shares: Sequence[float]) -> list[StyleLoss]:
@@ -174,6 +175,15 @@ class Objective:
         style = torch.stack(values).sum()
         return torch.stack((both.content, style, tv, gradient.sum(dtype=torch.float64))), gradient
 
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Leave `on_tile` uncalled: within, calls are recorded and must all be made."""
+        on_tile, self.on_tile = self.on_tile, lambda: None
+        try:
+            yield
+        finally:
+            self.on_tile = on_tile
+
     def measure(self, picture: Tensor) -> tuple[Losses, dict[str, Moments]]:
         """Return losses at picture (1, 3, H, W), without gradient, and its moments by style layer."""
         both = self._forward(picture, taped=False)
@@ -192,7 +202,7 @@ class Objective:
 
     def _forward(self, picture: Tensor, *, taped: bool) -> _Sums:
         layers = frozenset({*self.content_layers, *self.style_layers})
-        sums = _Sums(Pass(self.vgg, layers, self.plan, picture, self._on_tile))
+        sums = _Sums(Pass(self.vgg, layers, self.plan, picture, self.on_tile))
 
         def on_features(layer: str, where: Region, features: Tensor) -> None:
             if layer in self.style_layers:

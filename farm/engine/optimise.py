@@ -230,7 +230,7 @@ class Rendering:
             kept = torch.tensor(facts.colours, dtype=torch.float32, device=home)
             self._optimiser.kept_colours = kept.view(1, 3, GRID, GRID)
         self._plateau = Plateau(self._recipe.tolerance, list(facts.plateau))
-        self._gradients.scale.value, self._gradients.scale.good = facts.scale, facts.good
+        self._gradients.scale.restore(facts.scale, facts.good, self._current_level.pixels)
         self._gradients.lowered = facts.lowered
 
     def run(self) -> Iterator[Step]:

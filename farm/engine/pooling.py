@@ -1,8 +1,9 @@
 """Pooling by the maximum, and its adjoint, with as little kept in between as can be.
 
 Of each pooled value the gradient needs its origin among the four pixels of its window, and whether it is
-above zero. A CPU takes torch's own pooling and packs both into half a byte. A GPU compares views of
-the picture and writes one byte: torch's places, eight bytes a value, would cost it three times as much.
+above zero. A CPU takes torch's own pooling and packs both into half a byte. A GPU writes one byte, by
+a kernel of our own (`cuda_kernels.py`) or by comparing views of the picture: torch's places, eight
+bytes a value, would cost it three times as much.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from farm.engine.convolution import as_hwc, as_nchw
+from farm.engine.cuda_kernels import find_kernels
 from farm.engine.tiles import pool_side
 
 DEAD = 4  # code of a value that is not above zero
@@ -41,7 +43,7 @@ def max_pool(x: Tensor, coded: bool) -> tuple[Tensor, Pooling]:
         The values (H // 2, W // 2, C), and what the way back needs.
     """
     if coded:
-        return _pool_views(x)
+        return _pool_coded(x)
     H, W, _ = x.shape
     values, places = F.max_pool2d(as_nchw(x), (min(2, H), min(2, W)), return_indices=True)
     values, places = as_hwc(values), as_hwc(places)
@@ -49,13 +51,20 @@ def max_pool(x: Tensor, coded: bool) -> tuple[Tensor, Pooling]:
     return values, PackedPooling(_pack(code), values.shape)
 
 
-def _pool_views(x: Tensor) -> tuple[Tensor, CodedPooling]:
+def _pool_coded(x: Tensor) -> tuple[Tensor, CodedPooling]:
+    kernels = find_kernels(x) if min(x.shape[:2]) > 1 else None
+    values, code = kernels.pool(x) if kernels else _pool_views(x)
+    return values, CodedPooling(code, values.shape)
+
+
+def _pool_views(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values and their codes, by comparing views of the windows."""
     values, right = _take_larger(*_view_windows(x).unbind(3))
     columns = right.unbind(1)  # by row of the window
     values, below = _take_larger(*values.unbind(1))
     code = torch.where(below, columns[-1], columns[0]).view(torch.uint8).add_(below, alpha=2)
     values = values.contiguous()
-    return values, CodedPooling(code.masked_fill_(values <= 0, DEAD), values.shape)
+    return values, code.masked_fill_(values <= 0, DEAD)
 
 
 def _take_larger(first: Tensor, second: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -107,6 +116,9 @@ def _spread(d: Tensor, code: Tensor, height: int, width: int) -> Tensor:
 
     torch does the same on one thread for one picture, several times slower.
     """
+    kernels = find_kernels(d) if min(height, width) > 1 else None
+    if kernels:
+        return kernels.spread(d, code, height, width)
     back = d.new_empty(height, width, d.shape[2])
     if height > 1 and height % 2:  # an odd rest is in no window
         back[-1:] = 0

@@ -5,6 +5,7 @@ Statistics, losses and the picture stay float32 in all of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -61,14 +62,30 @@ class LossScale:
     Small gradients vanish in float16; so the loss is multiplied before the backward pass and the
     gradient divided after. A step whose gradient overflowed is skipped and the scale halved; after
     200 good steps it doubles. Other formats keep a scale of 1.
+
+    Differs from the paper: it follows the picture's size, since the loss is a mean over positions.
     """
 
     GROW_AFTER = 200  # good steps
+    # A pixel, to begin with: at 127 x 113 px a gradient of two usual losses is off by 4 % then; by 30 %
+    # at a 16th of a pixel; at 1024 it overflows.
+    FIRST = 64.0
 
     def __init__(self, number_format: Format) -> None:
         self.adapts = number_format is FLOAT16
-        self.value = 2.0**10 if self.adapts else 1.0
+        self.value = self.FIRST if self.adapts else 1.0
         self.good = 0
+        self._pixels = 1
+
+    def follow(self, pixels: int) -> None:
+        """Follow the picture to a size of so many pixels."""
+        if self.adapts:
+            self.value *= 2.0 ** round(math.log2(pixels / self._pixels))
+            self._pixels = pixels
+
+    def restore(self, value: float, good: int, pixels: int) -> None:
+        """Restore what a checkpoint tells of a picture of so many pixels."""
+        self.value, self.good, self._pixels = value, good, pixels
 
     def update(self, finite: bool) -> None:
         """Adapt to whether the last gradient was finite."""

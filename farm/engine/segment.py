@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.bits import pack, unpack
+from farm.engine.cuda_kernels import find_kernels
 from farm.engine.pooling import max_pool
 from farm.engine.tape import Tape
 from farm.engine.tiles import Region, Tile
@@ -112,7 +113,7 @@ class Segment:
             if features is not None:
                 if layer in self.loss_layers:
                     add_gradient(layer, patch.inner, patch.share.crop(features), patch.share.crop(d))
-                d = torch.ops.aten.threshold_backward(d, features, 0)
+                d = mask_dead(d, features)
             elif layer in tape.signs:
                 d = d * unpack(tape.signs.pop(layer), d.shape)
             d = self.vgg.convolve_back(layer, d)
@@ -152,3 +153,12 @@ class Segment:
                 return
             if self._is_pooled(layer):
                 x = self._pool_to_output(x, tile, parse_block(layer), tape)
+
+
+def mask_dead(d: Tensor, features: Tensor) -> Tensor:
+    """Apply the adjoint of a ReLU, whose output features (H, W, C) are: d where they are above zero."""
+    kernels = find_kernels(d)
+    if kernels and features.is_contiguous():
+        return kernels.mask(d, features)
+    masked: Tensor = torch.ops.aten.threshold_backward(d, features, 0)
+    return masked

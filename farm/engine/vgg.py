@@ -19,6 +19,7 @@ from torch import Tensor
 
 from farm.engine.border import fold_border, pad_by_repeating, repeat_border
 from farm.engine.convolution import Kernel, adjoint, kernel
+from farm.engine.cuda_kernels import TAPS, Kernels, find_kernels
 from farm.engine.ways import Way, choose_way
 from farm.recipe.recipe import CONVOLUTIONS, list_layer_names
 
@@ -48,7 +49,7 @@ class VGG:
         self.device = device
         self.dtype = dtype
         self.winograd = winograd
-        self.way = way or choose_way(device)
+        self.way = way or choose_way(device, dtype)
         self.layers = list_layer_names(network)
         self.convolutions = dict(enumerate(CONVOLUTIONS[network], start=1))
         self._weight = {
@@ -60,6 +61,8 @@ class VGG:
         self._bias = {layer: tensors[f"conv{layer[4:]}.bias"].to(device, dtype) for layer in self.layers}
         self._kernels: dict[tuple[str, bool], Kernel] = {}
         self._taps: dict[str, Tensor] = {}
+        of_colours = self._weight[first][:, :3].permute(0, 2, 3, 1).flatten(1)
+        self._gathered_taps = F.pad(of_colours, (0, TAPS - of_colours.shape[1])).T
 
     def is_last_of_block(self, layer: str) -> bool:
         """Check whether pooling follows."""
@@ -72,12 +75,21 @@ class VGG:
 
     def convolve(self, layer: str, x: Tensor) -> Tensor:
         """Apply the layer's convolution and ReLU, x's border repeated: (H, W, C) -> (H, W, O)."""
+        kernels = find_kernels(x) if layer == self.layers[0] else None
+        if kernels and x.itemsize == 2:
+            return self._convolve_first(x, kernels)
         convolve, bias = self._get_kernel(layer, back=False), self._bias[layer]
         if x.shape[0] * x.shape[1] <= self.way.padded_positions:
             return convolve(pad_by_repeating(x), bias, padding=0)
         out = convolve(x, bias)
         repeat_border(out, x, self._get_taps(layer), bias)
         return out
+
+    def _convolve_first(self, x: Tensor, kernels: Kernels) -> Tensor:
+        """Apply the first convolution as one product: cuDNN's kernels are slow for so few channels."""
+        bias, taps = self._bias[self.layers[0]], self._gathered_taps
+        out: Tensor = torch._addmm_activation(bias, kernels.gather(x), taps)  # a ReLU unless told else
+        return out.view(*x.shape[:2], -1)
 
     def convolve_back(self, layer: str, d: Tensor) -> Tensor:
         """Apply the adjoint of the layer's convolution: (H, W, O) -> (H, W, C), maybe not contiguous."""

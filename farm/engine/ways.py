@@ -8,7 +8,7 @@ way works on any device, so that a GPU's can be tested without one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -47,6 +47,12 @@ GPU = Way(
 )
 
 
-def choose_way(device: torch.device) -> Way:
-    """Choose the way that suits a device."""
-    return CPU if device.type == "cpu" else GPU
+# Whoever computes in float64 wants no approximation.
+EXACT_GPU = replace(GPU, iterates_roots=False, batch_widths=())
+
+
+def choose_way(device: torch.device, dtype: torch.dtype) -> Way:
+    """Choose the way that suits a device and a number format."""
+    if device.type == "cpu":
+        return CPU
+    return EXACT_GPU if dtype == torch.float64 else GPU

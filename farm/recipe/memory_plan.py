@@ -39,6 +39,7 @@ WHOLE_COPIES = 2  # of a whole picture's on a GPU; none was counted, the room is
 CPU_BASE_BYTES = 540_000_000
 MEASURING_BYTES = 220_000_000  # the library that measures the result, loaded at the end, measured
 DECODER_BYTES = 20_000_000  # of a worker's decoding process before its first picture, measured
+CUDA_WORKSPACE_BYTES = 180_000_000  # of cuDNN and cuBLAS, measured on an H100 from 128 to 1024 px
 WINOGRAD_WORKSPACE_BYTES = 120_000_000
 DECODING_BYTES = 18  # a pixel of an upload while it is decoded, measured: a WebP with transparency
 
@@ -108,9 +109,10 @@ def choose_tile(device: str, itemsize: int) -> int:
 def list_plans(tile: int | None, gpu: bool = False) -> list[Plan]:
     """List the plans from the fastest to the smallest.
 
-    On a GPU first the whole picture with all its features. Then tiles, of which fewer and fewer features
-    are kept, then the two shallow blocks are processed together, so that the largest block input is
-    never held, then the tiles shrink, and last a GPU's state of the optimiser goes to the CPU's memory.
+    On a GPU first the whole picture with all its features, then tiles with all of theirs. Then tiles, of
+    which fewer and fewer features are kept, then the two shallow blocks are processed together, so that
+    the largest block input is never held, then the tiles shrink, and last a GPU's state of the optimiser
+    goes to the CPU's memory.
 
     Args:
         tile: side of the first tiles in block 1, px; None: one plan, the whole picture at once.
@@ -119,7 +121,7 @@ def list_plans(tile: int | None, gpu: bool = False) -> list[Plan]:
     if tile is None:
         return [EVERYTHING if gpu else WHOLE]
     kept = [(False,) * recomputed + (True,) * (5 - recomputed) for recomputed in range(1, 5)]
-    plans = [EVERYTHING] if gpu else []
+    plans = [EVERYTHING, EVERYTHING.model_copy(update={"tile": tile})] if gpu else []
     plans += [Plan(tile=tile, segments=EACH_ALONE, kept=k) for k in kept]
     while tile >= SMALLEST_TILE:
         small = (False, False, False, True)
@@ -354,7 +356,7 @@ def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
         process = CPU_BASE_BYTES + DECODER_BYTES + work.held_bytes
         measuring = lasting + painting + MEASURING_BYTES
         return int(process + work.fixed_bytes + max(rendering, work.decoding_bytes, measuring))
-    return int(work.fixed_bytes + rendering)
+    return int(CUDA_WORKSPACE_BYTES + work.fixed_bytes + rendering)
 
 
 def choose(work: Work, height: int, width: int, budget: int, tile: int | None, lowered: int = 0) -> Plan:
@@ -381,7 +383,8 @@ def choose(work: Work, height: int, width: int, budget: int, tile: int | None, l
 
 
 def _can_be_computed(plan: Plan, height: int, width: int) -> bool:
-    return plan.packed or CHANNELS[0] * (height + 2) * (width + 2) <= LARGEST_TENSOR
+    whole = plan.tile is None and not plan.packed
+    return not whole or CHANNELS[0] * (height + 2) * (width + 2) <= LARGEST_TENSOR
 
 
 def _fit(plan: Plan, work: Work, height: int, width: int, budget: int, tile: int | None) -> Plan | None:

@@ -339,7 +339,7 @@ def test_the_loss_scale_halves_until_the_gradient_is_finite() -> None:
             losses = Losses(0.0, 1.0, 0.0, 1.0, finite=value <= start / 8)
             return losses, torch.full_like(image, value)
 
-    _, gradient = compute_finite_gradient(Overflows(), torch.zeros(1), scale)  # type: ignore[arg-type]
+    _, gradient = compute_finite_gradient(Overflows(), torch.zeros(1), scale)
     assert scale.value == start / 8
     assert gradient.item() == 1.0
 
@@ -356,7 +356,7 @@ def test_an_overflow_on_the_way_up_is_not_met_by_lower_scales(overflow: float | 
             return Losses(0.0, 1.0, 0.0, overflow), torch.ones_like(image)
 
     with pytest.raises(NotFinite):
-        compute_finite_gradient(Overflows(), torch.zeros(1), scale)  # type: ignore[arg-type]
+        compute_finite_gradient(Overflows(), torch.zeros(1), scale)
     assert calls == [scale.value]
 
 

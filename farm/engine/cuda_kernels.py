@@ -1,0 +1,250 @@
+"""Passes over activations as kernels of our own, where torch needs several calls and reads each value
+as often.
+
+They are CUDA C, compiled for the card when they are first used by NVIDIA's own runtime compiler, which
+torch brings along; no other compiler is needed. What they write is what torch's operations write, which
+stand in wherever there is no kernel: on a CPU, for another number format, without that compiler.
+
+Activations are (H, W, C), 16 bytes of channels a thread (a *pack*), a row of the picture for each row of
+the grid.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+PACK_BYTES = 16
+THREADS = 256  # of a block
+TAPS = 32  # 3 x 3 pixels of 3 channels, filled up with zeros to what tensor cores like
+
+# How each number format is stored, and read as float.
+FORMATS = {
+    torch.float32: "typedef float T; DEVICE float value(T x) { return x; }",
+    torch.bfloat16: "typedef unsigned short T; DEVICE float value(T x) { return bits(x << 16); }",
+    torch.float16: "typedef unsigned short T; DEVICE float value(T x) { return half(x); }",
+}
+DEVICE_CODE = """
+#define DEVICE __device__ __forceinline__
+#define KERNEL extern "C" __global__ void
+DEVICE float bits(unsigned x) { return __uint_as_float(x); }
+DEVICE float half(unsigned short x) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(x)); return f; }
+"""
+# All indices count packs; W, w and the strides are a row's.
+KERNEL_CODE = """
+enum { N = 16 / sizeof(T), DEAD = 4 };
+struct alignas(16) Pack { T at[N]; };
+struct alignas(N) Codes { unsigned char at[N]; };
+
+DEVICE bool is_larger(T second, T first) { float b = value(second); return b > value(first) || b != b; }
+
+// Pools (2 h, 2 w, C) of rows of `stride`; a code is 2 * row + column of the origin, or DEAD.
+KERNEL pool(const Pack* x, Pack* values, Codes* codes, int w, int C, int stride) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+  if (i >= w * C) return;
+  const Pack* corner = x + 2LL * row * stride + i / C * 2 * C + i % C;
+  Pack pixels[4] = {corner[0], corner[C], corner[stride], corner[stride + C]}, largest;
+  Codes code;
+  for (int n = 0; n < N; n++) {
+    int upper = is_larger(pixels[1].at[n], pixels[0].at[n]);
+    int lower = 2 + is_larger(pixels[3].at[n], pixels[2].at[n]);
+    int from = is_larger(pixels[lower].at[n], pixels[upper].at[n]) ? lower : upper;
+    largest.at[n] = pixels[from].at[n];
+    code.at[n] = value(largest.at[n]) <= 0 ? DEAD : from;
+  }
+  values[(long long)row * w * C + i] = largest;
+  codes[(long long)row * w * C + i] = code;
+}
+
+// Writes d (h, w, C) of rows of `stride` where the codes say, zero elsewhere in out (H, W, C).
+KERNEL spread(const Pack* d, const Codes* codes, Pack* out, int H, int W, int h, int w, int C, int stride) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y, column = i / C;
+  if (2 * column >= W) return;
+  Pack gradient;
+  Codes code;
+  for (int n = 0; n < N; n++) code.at[n] = DEAD;
+  if (row < h && column < w) {
+    gradient = d[(long long)row * stride + i];
+    code = codes[(long long)row * w * C + i];
+  }
+  for (int corner = 0; corner < 4; corner++) {
+    int y = 2 * row + corner / 2, x = 2 * column + corner % 2;
+    if (y >= H || x >= W) continue;
+    Pack written;
+    for (int n = 0; n < N; n++) written.at[n] = code.at[n] == corner ? gradient.at[n] : (T)0;
+    out[((long long)y * W + x) * C + i % C] = written;
+  }
+}
+
+// Copies d, of rows of `stride`, where features are above zero; zero elsewhere. width: W C.
+KERNEL mask(const Pack* d, const Pack* features, Pack* out, int width, int stride) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+  if (i >= width) return;
+  Pack gradient = d[(long long)row * stride + i], feature = features[(long long)row * width + i];
+  for (int n = 0; n < N; n++) if (value(feature.at[n]) <= 0) gradient.at[n] = 0;
+  out[(long long)row * width + i] = gradient;
+}
+
+// Repeats the border of x (H, W, C) once around it.
+KERNEL pad(const Pack* x, Pack* out, int H, int W, int C) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+  if (i >= (W + 2) * C) return;
+  int y = min(max(row - 1, 0), H - 1), column = min(max(i / C - 1, 0), W - 1);
+  out[(long long)row * (W + 2) * C + i] = x[((long long)y * W + column) * C + i % C];
+}
+
+// Gathers the 3 x 3 pixels of 3 channels around each position of x (H, W, C), the border repeated, as
+// `taps` numbers, the last of them zero.
+KERNEL gather(const T* x, T* out, int H, int W, int C, int taps) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+  if (i >= W * (taps / N)) return;
+  int column = i / (taps / N), first = i % (taps / N) * N;
+  Pack pack;
+  for (int n = 0; n < N; n++) {
+    int tap = (first + n) / 3, channel = (first + n) % 3;
+    int y = min(max(row + tap / 3 - 1, 0), H - 1), at = min(max(column + tap % 3 - 1, 0), W - 1);
+    pack.at[n] = tap < 9 ? x[((long long)y * W + at) * C + channel] : (T)0;
+  }
+  ((Pack*)out)[(long long)row * W * (taps / N) + i] = pack;
+}
+"""
+NAMES = ("pool", "spread", "mask", "pad", "gather")
+
+
+def find_kernels(x: Tensor) -> Kernels | None:
+    """Return the kernels that take activations such as x (H, W, C), with contiguous channels; None: there
+    are none, so that torch has to do it."""
+    C = x.shape[2]
+    if (
+        not x.is_cuda
+        or x.dtype not in FORMATS
+        or C * x.itemsize % PACK_BYTES
+        or x.stride()[1:] != (C, 1)
+    ):
+        return None
+    return _load(x.device, x.dtype)
+
+
+@lru_cache(maxsize=8)
+def _load(device: torch.device, dtype: torch.dtype) -> Kernels | None:
+    try:
+        return Kernels(device, dtype)
+    except Exception as error:  # whatever is amiss with it, there is another way
+        log.warning("The card's own kernels are not used: %s: %s", type(error).__name__, error)
+        return None
+
+
+def compile_kernels(dtype: torch.dtype, architecture: str) -> bytes:
+    """Compile the kernels for a number format and a card's architecture, such as `sm_90`: a CUDA binary.
+
+    Raises:
+        RuntimeError, ImportError: what the compiler says, or that there is none.
+    """
+    from cuda.bindings import nvrtc
+
+    source = (DEVICE_CODE + FORMATS[dtype] + KERNEL_CODE).encode()
+    status, program = nvrtc.nvrtcCreateProgram(source, b"activations.cu", 0, [], [])
+    _check(status)
+    options = [b"--gpu-architecture=" + architecture.encode()]
+    (status,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
+    if int(status):
+        _, size = nvrtc.nvrtcGetProgramLogSize(program)
+        told = b" " * size
+        nvrtc.nvrtcGetProgramLog(program, told)
+        raise RuntimeError(told.decode())
+    status, size = nvrtc.nvrtcGetCUBINSize(program)
+    _check(status)
+    binary = b" " * size
+    _check(*nvrtc.nvrtcGetCUBIN(program, binary))
+    return binary
+
+
+class Kernels:
+    """The kernels of one number format, loaded on one card.
+
+    Raises:
+        RuntimeError, ImportError: they cannot be.
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
+        from cuda.bindings import driver
+
+        self._driver = driver
+        major, minor = torch.cuda.get_device_capability(device)
+        binary = compile_kernels(dtype, f"sm_{major}{minor}")
+        status, self._module = driver.cuModuleLoadData(binary)
+        _check(status)
+        self._functions: dict[str, Any] = {}
+        for name in NAMES:
+            status, self._functions[name] = driver.cuModuleGetFunction(self._module, name.encode())
+            _check(status)
+
+    def pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pool (H, W, C), sides of at least 2, by the maximum of 2 x 2: (H // 2, W // 2, C), and each
+        value's code, see `pooling.py`."""
+        (h, w), C = (side // 2 for side in x.shape[:2]), _count_packs(x)
+        values = x.new_empty(h, w, x.shape[2])
+        codes = torch.empty_like(values, dtype=torch.uint8)
+        self._launch("pool", h, w * C, x, values, codes, w, C, _count_row(x))
+        return values, codes
+
+    def spread(self, d: Tensor, codes: Tensor, height: int, width: int) -> Tensor:
+        """Apply the adjoint of pooling and of the ReLU below: d (h, w, C) -> (height, width, C)."""
+        (h, w), C = d.shape[:2], _count_packs(d)
+        out = d.new_empty(height, width, d.shape[2])
+        rows, columns = -(-height // 2), -(-width // 2)
+        self._launch("spread", rows, columns * C, d, codes, out, height, width, h, w, C, _count_row(d))
+        return out
+
+    def mask(self, d: Tensor, features: Tensor) -> Tensor:
+        """Return d (H, W, C) where features, contiguous, are above zero; zero elsewhere."""
+        out = torch.empty_like(features)
+        width = d.shape[1] * _count_packs(d)
+        self._launch("mask", len(d), width, d, features, out, width, _count_row(d))
+        return out
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Repeat the border of x (H, W, C), contiguous, once around it: (H + 2, W + 2, C)."""
+        (H, W), C = x.shape[:2], _count_packs(x)
+        out = x.new_empty(H + 2, W + 2, x.shape[2])
+        self._launch("pad", H + 2, (W + 2) * C, x, out, H, W, C)
+        return out
+
+    def gather(self, x: Tensor) -> Tensor:
+        """Gather the 3 x 3 pixels of 3 channels around each position of x (H, W, C), contiguous, its
+        border repeated: (H W, `TAPS`), row by row of the pixels, the last ones zero."""
+        H, W, C = x.shape
+        out = x.new_empty(H * W, TAPS)
+        self._launch("gather", H, W * TAPS * x.itemsize // PACK_BYTES, x, out, H, W, C, TAPS)
+        return out
+
+    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | int) -> None:
+        """Launch a kernel on the current stream with a thread for each of `width` in each row."""
+        values = tuple(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments)
+        kinds = tuple(ctypes.c_void_p if isinstance(a, Tensor) else ctypes.c_int for a in arguments)
+        blocks, stream = -(-width // THREADS), torch.cuda.current_stream().cuda_stream
+        where = (blocks, rows, 1, THREADS, 1, 1, 0, stream)
+        _check(*self._driver.cuLaunchKernel(self._functions[name], *where, (values, kinds), 0))
+
+
+def _count_packs(x: Tensor) -> int:
+    """Count the packs of a position."""
+    return x.shape[2] * x.itemsize // PACK_BYTES
+
+
+def _count_row(x: Tensor) -> int:
+    """Count the packs between the beginnings of two rows."""
+    return x.stride(0) * x.itemsize // PACK_BYTES
+
+
+def _check(status: Any) -> None:
+    """Raise RuntimeError unless a call of NVIDIA's libraries went well."""
+    if int(status):
+        raise RuntimeError(str(status))

@@ -1,0 +1,141 @@
+"""The CUDA kernels: compiled by NVIDIA's compiler for the cards there are, and run thread by thread on a
+CPU, by this machine's C++ compiler, against torch's operations."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from farm.engine import cuda_kernels
+from farm.engine.border import pad_by_repeating
+from farm.engine.cuda_kernels import FORMATS, KERNEL_CODE, NAMES, TAPS, Kernels, compile_kernels
+from farm.engine.pooling import CodedPooling, max_pool
+from farm.engine.segment import mask_dead
+
+CPU_CODE = """
+#include <algorithm>
+#include <cstring>
+using std::max; using std::min;
+#define DEVICE static inline
+#define KERNEL static void
+static struct { int x, y; } blockIdx, blockDim, threadIdx;
+DEVICE float bits(unsigned x) { float f; memcpy(&f, &x, 4); return f; }
+DEVICE float half(unsigned short x) { _Float16 h; memcpy(&h, &x, 2); return h; }
+"""
+RUN_CODE = """
+extern "C" void run_{name}(int blocks, int rows, int threads, {parameters}) {{
+  blockDim.x = threads;
+  for (blockIdx.y = 0; blockIdx.y < rows; blockIdx.y++)
+    for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++)
+      for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++) {name}({names});
+}}
+"""
+SIZES = [(2, 2), (5, 4), (8, 11), (7, 7)]
+
+
+class OnCpu(Kernels):
+    """The same kernels, launched as loops."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library))
+
+    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | int) -> None:
+        threads = cuda_kernels.THREADS
+        values = [
+            ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_int(a)
+            for a in arguments
+        ]
+        self._library[f"run_{name}"](-(-width // threads), rows, threads, *values)
+
+
+@pytest.fixture(scope="module", params=list(FORMATS), ids=str)
+def dtype(request) -> torch.dtype:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def kernels(dtype, tmp_path_factory) -> OnCpu:
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if not compiler:
+        pytest.skip("no C++ compiler")
+    folder = tmp_path_factory.mktemp("kernels")
+    runs = ""
+    for name, parameters in re.findall(r"KERNEL (\w+)\(([^)]*)\)", KERNEL_CODE):
+        names = ", ".join(re.findall(r"(\w+)(?:,|$)", parameters))
+        runs += RUN_CODE.format(name=name, parameters=parameters, names=names)
+    source = folder / "kernels.cpp"
+    source.write_text(CPU_CODE + FORMATS[dtype] + KERNEL_CODE + runs)
+    library = folder / "kernels.so"
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", library, source], check=True)
+    return OnCpu(library)
+
+
+def make_features(H: int, W: int, C: int, dtype: torch.dtype) -> Tensor:
+    """Make features as a ReLU leaves them: half of them zero, many equal."""
+    generator = torch.Generator().manual_seed(H * W)
+    return torch.randint(-4, 5, (H, W, C), generator=generator).clamp(min=0).div(4).to(dtype)
+
+
+def make_gradient(H: int, W: int, C: int, dtype: torch.dtype) -> Tensor:
+    return torch.randn(H, W, C, generator=torch.Generator().manual_seed(W)).to(dtype)
+
+
+def cut(H: int, W: int, C: int, dtype: torch.dtype) -> Tensor:
+    """Cut a gradient out of a larger one, as the adjoint of the border's repetition leaves it."""
+    return make_gradient(H + 2, W + 2, C, dtype)[1:-1, 1:-1]
+
+
+@pytest.mark.parametrize("dtype", FORMATS, ids=str)
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_80", "sm_90", "sm_120"])
+def test_the_kernels_compile_for_the_cards_that_torch_knows(dtype, architecture) -> None:
+    pytest.importorskip("cuda.bindings.nvrtc")
+    binary = compile_kernels(dtype, architecture)
+    assert binary.startswith(b"\x7fELF")
+    assert all(name.encode() in binary for name in NAMES)
+
+
+@pytest.mark.parametrize(("H", "W"), SIZES)
+@pytest.mark.parametrize("C", [8, 64])
+def test_pooling_and_its_adjoint_are_those_of_the_views(kernels, dtype, H, W, C) -> None:
+    x = make_features(H, W, C, dtype)
+    expected, pooling = max_pool(x, coded=True)
+    assert isinstance(pooling, CodedPooling)
+    values, codes = kernels.pool(x)
+    assert torch.equal(values, expected)
+    assert torch.equal(codes, pooling.code)
+    d = cut(H // 2, W // 2, C, dtype)
+    assert torch.equal(kernels.spread(d, codes, H, W), pooling.spread(d, H, W))
+
+
+def test_a_number_that_is_none_goes_through_the_pooling(kernels, dtype) -> None:
+    for corner in range(4):
+        x = torch.ones(2, 2, 8, dtype=dtype)
+        x[corner // 2, corner % 2] = torch.nan
+        assert bool(kernels.pool(x)[0].isnan().all())
+
+
+@pytest.mark.parametrize(("H", "W"), [(1, 1), *SIZES])
+def test_masks_and_borders_are_torchs(kernels, dtype, H, W) -> None:
+    x, d = make_features(H, W, 16, dtype), cut(H, W, 16, dtype)
+    assert torch.equal(kernels.mask(d, x), mask_dead(d, x))
+    assert torch.equal(kernels.pad(x), pad_by_repeating(x))
+
+
+@pytest.mark.parametrize(("H", "W"), [(1, 1), (6, 5)])
+def test_a_product_of_gathered_pixels_is_the_first_convolution(kernels, dtype, H, W) -> None:
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.rand(H, W, 8, generator=generator).to(dtype)
+    weight = torch.randn(4, 3, 3, 3, generator=generator).to(dtype)
+    padded = F.pad(picture[..., :3].permute(2, 0, 1)[None].double(), (1, 1, 1, 1), mode="replicate")
+    taps = F.pad(weight.permute(0, 2, 3, 1).flatten(1), (0, TAPS - 27)).double()
+    found = kernels.gather(picture).double() @ taps.T
+    expected = F.conv2d(padded, weight.double())[0].permute(1, 2, 0)
+    torch.testing.assert_close(found.view(H, W, 4), expected, rtol=1e-12, atol=1e-12)
