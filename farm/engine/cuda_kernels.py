@@ -64,7 +64,8 @@ KERNEL pool(const Pack* x, Pack* values, Codes* codes, int w, int C, int stride)
 }
 
 // Writes d (h, w, C) of rows of `stride` where the codes say, zero elsewhere in out (H, W, C).
-KERNEL spread(const Pack* d, const Codes* codes, Pack* out, int H, int W, int h, int w, int C, int stride) {
+KERNEL spread(
+    const Pack* d, const Codes* codes, Pack* out, int H, int W, int h, int w, int C, int stride) {
   int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y, column = i / C;
   if (2 * column >= W) return;
   Pack gradient;
@@ -119,8 +120,8 @@ NAMES = ("pool", "spread", "mask", "pad", "gather")
 
 
 def find_kernels(x: Tensor) -> Kernels | None:
-    """Return the kernels that take activations such as x (H, W, C), with contiguous channels; None: there
-    are none, so that torch has to do it."""
+    """Return the kernels that take activations such as x (H, W, C), with contiguous channels; None:
+    there are none, so that torch has to do it."""
     C = x.shape[2]
     if (
         not x.is_cuda
@@ -163,7 +164,7 @@ def compile_kernels(dtype: torch.dtype, architecture: str) -> bytes:
     _check(status)
     binary = b" " * size
     _check(*nvrtc.nvrtcGetCUBIN(program, binary))
-    return binary
+    return bytes(binary)
 
 
 class Kernels:

@@ -21,7 +21,6 @@ from farm.errors import RenderFailed
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import Plan, choose
 
-
 # Takes a picture and a loss scale; returns losses, and the gradient times the scale.
 ComputeGradient = Callable[[Tensor, float], tuple[Losses, Tensor]]
 

@@ -1,4 +1,4 @@
-"""When an objective records itself, and what it does where it cannot; the recording itself needs a card."""
+"""When an objective records itself, and what it does where it cannot. The recording needs a card."""
 
 from __future__ import annotations
 
