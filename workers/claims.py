@@ -32,10 +32,9 @@ def claim_next(taker: Taker, instance: str = "") -> Claim | None:
     def claim(session: Session) -> Claim | None:
         nonlocal tries
         tries += 1
-        known = states.find_claim(session, taker.name) if tries > 1 else None
-        if known or not registry.lock_if_active(session, taker.name, instance):
+        if tries > 1 and (known := states.find_claim(session, taker.name)):
             return known
-        taken = claims.claim(session, taker)
+        taken = claims.claim(session, taker, instance)
         if taken:
             registry.set_job(session, taker.name, taken.job.id)
         return taken

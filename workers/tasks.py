@@ -196,7 +196,7 @@ def render_next(queue: str) -> None:
     count = _render_all(taker)
     if stopping.is_set():
         return
-    if not _is_active():  # what waits is for others, whatever it is
+    if not _is_active(taker):  # what waits is for others, whatever it is
         _pass_on(replace(taker, classes=frozenset()))
     elif not count:
         _pass_on(taker)
@@ -233,11 +233,9 @@ def _render_all(taker: Taker) -> int:
     return count
 
 
-def _is_active() -> bool:
-    """Check that this worker takes jobs, as far as its row says."""
+def _is_active(taker: Taker) -> bool:
     with sessions.read_session() as session:
-        worker = session.get(Worker, settings().worker_name)
-    return worker is None or worker.state is WorkerState.ACTIVE
+        return registry.is_active(session, taker.name, _process.instance)
 
 
 def _pass_on(taker: Taker) -> None:

@@ -148,26 +148,34 @@ def release_name(session: Session, name: str, instance: str | None = None) -> No
     sessions.execute_count(session, mine.values(instance=instances.ENDED, job_id=None))
 
 
-def read_order(session: Session, name: str, instance: str) -> WorkerState:
+def read_order(session: Session, name: str, instance: str | None, *, lock: bool = False) -> WorkerState:
     """Return the state that a worker is to be in; one without a row is active.
+
+    Args:
+        instance: of the process that asks; None: whichever is the worker.
+        lock: let nobody change the row before the session ends.
 
     Raises:
         NameTaken: another process is the worker of this name by now.
     """
-    row = session.execute(select(Worker.state, Worker.instance).where(Worker.name == name)).one_or_none()
+    query = select(Worker.state, Worker.instance).where(Worker.name == name)
+    row = session.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         return WorkerState.ACTIVE
-    if row.instance not in (instance, "", instances.ENDED):
+    if instance is not None and row.instance not in (instance, "", instances.ENDED):
         raise NameTaken(f"Another process is the worker {name} by now.")
     state: WorkerState = row.state
     return state
 
 
-def lock_if_active(session: Session, name: str, instance: str) -> bool:
-    """Check that a worker may claim a job, and let nobody change that before the session ends."""
-    session.execute(select(Worker.name).where(Worker.name == name).with_for_update())
+def is_active(session: Session, name: str, instance: str | None, *, lock: bool = False) -> bool:
+    """Check that a worker may take jobs.
+
+    Args:
+        instance, lock: see `read_order`.
+    """
     try:
-        return read_order(session, name, instance) is WorkerState.ACTIVE
+        return read_order(session, name, instance, lock=lock) is WorkerState.ACTIVE
     except NameTaken:
         return False
 
@@ -214,6 +222,11 @@ def list_alive(session: Session) -> list[Worker]:
     lately = Worker.seen_at.between(now - span, now + span)  # after it, the clock was set back since
     alive = select(Worker).where(lately, Worker.instance != instances.ENDED)
     return list(session.scalars(alive.order_by(Worker.name)))
+
+
+def list_tags(session: Session) -> list[str]:
+    """Return the tags of the workers that are alive, by name."""
+    return sorted({tag for worker in list_alive(session) for tag in worker.tags})
 
 
 def list_gone(session: Session, limit: int = GONE_SHOWN) -> list[Worker]:

@@ -12,12 +12,13 @@ from sqlalchemy import and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session, raiseload
 
 from farm.database.fleet import Worker, WorkerState
-from farm.database.models import HELD, Attempt, Job, State, WorkClass
+from farm.database.models import Attempt, Job, State, WorkClass
 from farm.database.people import Person
 from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate_makespan
 from farm.jobs import claims, shares
+from farm.jobs.held import select_held
 from farm.recipe import Recipe
 from farm.recipe.levels import compute_levels, count_pixel_iterations
 
@@ -197,9 +198,6 @@ def _read_cursor(cursor: str) -> tuple[int, datetime, str]:
 
 def list_at_work(session: Session, limit: int = MOST_AT_WORK) -> list[tuple[Job, str]]:
     """Return jobs that workers have, with the worker's name, the longest at work first."""
-    query = select(Job, Attempt.worker).join(
-        Attempt, and_(Attempt.job_id == Job.id, Attempt.number == Job.attempt)
-    )
-    held = query.where(Job.state.in_(HELD)).options(raiseload("*"))
+    held = select_held(Job, Attempt.worker).options(raiseload("*"))
     rows = session.execute(held.order_by(Job.started_at, Job.id).limit(limit)).all()
     return [(row[0], row[1]) for row in rows]

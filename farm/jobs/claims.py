@@ -14,10 +14,11 @@ from sqlalchemy import ColumnElement, case, func, or_, select
 from sqlalchemy.orm import Session, lazyload
 
 from farm.database.fleet import Worker, WorkerState
-from farm.database.models import HELD, Attempt, Job, State, WorkClass
+from farm.database.models import Attempt, Job, State, WorkClass
 from farm.database.people import Person
 from farm.fleet import queue, registry
 from farm.jobs import shares, states
+from farm.jobs.held import select_held
 from farm.jobs.states import Claim
 from farm.settings import settings
 
@@ -59,13 +60,17 @@ class Taker:
         )
 
 
-def claim(session: Session, taker: Taker) -> Claim | None:
+def claim(session: Session, taker: Taker, instance: str | None = None) -> Claim | None:
     """Move the best waiting job that this worker can take to running; None: there is none for it, or the
     queue or the worker is paused.
 
-    Two workers at one moment take two jobs: each passes over the row that the other has locked.
+    Two workers at one moment take two jobs: each passes over the row that the other has locked. Whoever
+    changes the worker's row waits until this session ends.
+
+    Args:
+        instance: see `registry.is_active`.
     """
-    if not _takes_any(session, taker):
+    if not registry.is_active(session, taker.name, instance, lock=True) or queue.is_paused(session):
         return None
     passed_over: set[str] = set()
     while (job_id := _find_best(session, taker, passed_over)) is not None:
@@ -85,8 +90,7 @@ def find_other_taker(session: Session, taker: Taker) -> str | None:
     waiting = [job for job in session.scalars(first) if not taker.can_take(job)]
     if not waiting:
         return None
-    held = select(Attempt.worker).join(Job, Attempt.job_id == Job.id)
-    busy = {taker.name, *session.scalars(held.where(Job.state.in_(HELD), Attempt.number == Job.attempt))}
+    busy = {taker.name, *session.scalars(select_held(Attempt.worker))}
     for worker in registry.list_alive(session):
         if worker.name not in busy and worker.state is WorkerState.ACTIVE:
             other = Taker.from_row(worker)
@@ -115,13 +119,6 @@ def explain_obstacle(job: Job, workers: Sequence[Worker]) -> str | None:
         f"No worker that takes such pictures has memory enough: this one needs {least / 1e9:.1f} GB on"
         f" {largest.name}, which may use {most / 1e9:.1f}. It waits for a larger worker."
     )
-
-
-def _takes_any(session: Session, taker: Taker) -> bool:
-    """Check that the queue is not paused, and that nobody said that this worker takes no more."""
-    state = select(Worker.state).where(Worker.name == taker.name).scalar_subquery()
-    found = session.execute(select(state, queue.PAUSER)).one()
-    return found[0] in (None, WorkerState.ACTIVE) and found[1] is None
 
 
 def _find_best(session: Session, taker: Taker, without: set[str]) -> str | None:

@@ -12,11 +12,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from farm.database.fleet import WorkerState
-from farm.database.models import HELD, Attempt, Job, State, WorkClass
+from farm.database.models import Attempt, Job, State, WorkClass
 from farm.database.sessions import read_clock
 from farm.fleet import queue, registry
 from farm.jobs import claims
 from farm.jobs.claims import Taker
+from farm.jobs.held import select_held
 from farm.jobs.states import AttemptRef
 from farm.settings import settings
 
@@ -43,9 +44,7 @@ def must_step_aside(session: Session, attempt: AttemptRef, taker: Taker) -> bool
         for worker in registry.list_alive(session)
         if worker.state is WorkerState.ACTIVE and WorkClass.PREVIEW in Taker.from_row(worker).classes
     }
-    held = select(Attempt.worker, Job).join(Job, Attempt.job_id == Job.id)
-    held = held.where(Job.state.in_(HELD), Attempt.number == Job.attempt)
-    at_work = dict(session.execute(held).all())
+    at_work: dict[str, Job] = dict(session.execute(select_held(Attempt.worker, Job)).all())
     if able - at_work.keys():
         return False
     moment = read_clock(session)

@@ -35,6 +35,7 @@ from farm.database.sessions import read_clock
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.fleet.estimates import compute_least_bytes
 from farm.jobs import shares
+from farm.jobs.held import select_held
 from farm.people.visitors import NO_JOB
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import PictureSizes
@@ -180,9 +181,8 @@ def take(session: Session, job_id: str, worker: str) -> Claim | None:
 
 def find_claim(session: Session, worker: str) -> Claim | None:
     """Return the newest claim of this worker that still holds; None: it has none."""
-    newest = select(Attempt).join(Job, Job.id == Attempt.job_id)
-    mine = (Attempt.worker == worker, Attempt.number == Job.attempt, Job.state.in_(HELD))
-    attempt = session.scalar(newest.where(*mine).order_by(Attempt.id.desc()).limit(1))
+    mine = select_held(Attempt).where(Attempt.worker == worker)
+    attempt = session.scalar(mine.order_by(Attempt.id.desc()).limit(1))
     if attempt is None:
         return None
     return Claim(get(session, attempt.job_id), AttemptRef(attempt.job_id, attempt.number))
@@ -417,10 +417,8 @@ def requeue_lost(session: Session, attempts: Iterable[AttemptRef]) -> list[str]:
 
 def requeue_by_workers(session: Session, workers: Sequence[str]) -> list[str]:
     """Release the jobs of these workers, which the caller knows to be dead, and return their ids."""
-    theirs = select(Attempt.id).where(
-        Attempt.job_id == Job.id, Attempt.number == Job.attempt, Attempt.worker.in_(workers)
-    )
-    rows = session.execute(select(Job.id, Job.attempt).where(Job.state.in_(HELD), theirs.exists()))
+    theirs = select_held(Job.id, Job.attempt).where(Attempt.worker.in_(workers))
+    rows = session.execute(theirs)
     return _release_lost(session, [AttemptRef(*row) for row in rows.all()], "its worker was killed")
 
 

@@ -107,8 +107,8 @@ def test_the_name_of_a_dead_process_is_taken_at_once_and_its_job_forgotten(mine:
     with sessions.read_session() as session, pytest.raises(NameTaken):
         registry.read_order(session, NAME, dead)
     with sessions.write_session() as session:
-        assert not registry.lock_if_active(session, NAME, dead)
-        assert registry.lock_if_active(session, NAME, mine)
+        assert not registry.is_active(session, NAME, dead, lock=True)
+        assert registry.is_active(session, NAME, mine, lock=True)
 
 
 @both
@@ -150,7 +150,7 @@ def test_a_draining_worker_ends_without_a_job_and_takes_none_when_it_is_started_
     assert (read().state, read().state_reason) == (WorkerState.PAUSED, registry.DRAINED)
     with sessions.write_session() as session:
         assert not registry.finish_draining(session, NAME, mine)
-        assert not registry.lock_if_active(session, NAME, mine)
+        assert not registry.is_active(session, NAME, mine, lock=True)
 
 
 @both
