@@ -27,6 +27,7 @@ from farm.settings import settings
 
 KEPT_FREE = 16 << 20  # bytes of a local disk that pictures leave to the database and the logs
 S3_TRIES = 1  # of s3fs; boto beneath it has its own, and five times five would last for minutes
+S3_PAGE = 1000  # objects in one listing; S3 gives no more
 MARK = "style-farm-storage.txt"
 _MARK_TEXT = b"A farm keeps its pictures here, and uses this place as long as this file is in it.\n"
 
@@ -46,13 +47,14 @@ class Storage:
     """Files by key. Keys are relative paths of the farm's own making, never a user's."""
 
     def __init__(self, url: str, s3_keys: Mapping[str, str] | None = None) -> None:
+        self._is_local = _is_local(url)
         # What other machines stored is seen at once: no listing is remembered.
         options: dict[str, Any] = (
-            {"auto_mkdir": True} if _is_local(url) else {"use_listings_cache": False}
+            {"auto_mkdir": True} if self._is_local else {"use_listings_cache": False}
         )
         if url.startswith("s3://"):
             options |= s3_keys or {}
-        if _is_local(url):  # as it is: fsspec would take some characters of a folder's name for its own
+        if self._is_local:  # as it is: fsspec would take some characters of a folder's name for its own
             self._fs, self._root = (
                 LocalFileSystem(**options),
                 str(Path(url.removeprefix("file://")).absolute()),
@@ -84,7 +86,7 @@ class Storage:
 
     def put(self, key: str, data: bytes) -> None:
         """Store; a reader sees the old file or the new one, never a part."""
-        if "file" not in self._fs.protocol:
+        if not self._is_local:
             self.check_mark()
             with _translate_errors():
                 self._fs.pipe_file(self._build_path(key), data)
@@ -103,7 +105,7 @@ class Storage:
         self.check_mark()
         path = self._build_path(key)
         try:
-            if "file" in self._fs.protocol:
+            if self._is_local:
                 with _open_local(Path(path)) as file:
                     yield file
                 return
@@ -154,7 +156,7 @@ class Storage:
         Raises:
             NotFound: there is none.
         """
-        if "file" in self._fs.protocol:
+        if self._is_local:
             if not self.exists(key):
                 raise self._explain_missing()
             yield Path(self._build_path(key))
@@ -180,7 +182,7 @@ class Storage:
     def delete_folder(self, key: str) -> None:
         """Remove all keys that begin with `key/`; none is fine."""
         with suppress(FileNotFoundError):
-            if "file" in self._fs.protocol:
+            if self._is_local:
                 shutil.rmtree(self._build_path(key))
             else:
                 self._fs.rm(self._build_path(key), recursive=True)
@@ -189,14 +191,43 @@ class Storage:
         """List all keys, or all that begin with `folder/`, sorted."""
         return sorted(self.list_sizes(folder))
 
-    @_translate_errors()
     def list_sizes(self, folder: str = "") -> dict[str, int]:
         """Return the bytes of all files by key, or of all whose keys begin with `folder/`."""
-        prefix = len(self._root) + 1
-        found = self._fs.find(self._build_path(folder).rstrip("/"), detail=True)
-        sizes = {path[prefix:]: int(info["size"] or 0) for path, info in found.items()}
-        sizes.pop(MARK, None)
-        return sizes
+        return dict(self.iterate_sizes(folder))
+
+    def iterate_sizes(self, folder: str = "") -> Iterator[tuple[str, int]]:
+        """Yield key and bytes of each file, or of each whose key begins with `folder/`; those of one
+        folder come together. However many there are, few are held at a time."""
+        path, prefix = self._build_path(folder).rstrip("/"), len(self._root) + 1
+        with _translate_errors():
+            for found, size in self._iterate_local(path) if self._is_local else self._iterate_s3(path):
+                if (key := found[prefix:]) != MARK:
+                    yield key, size
+
+    def _iterate_local(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Yield path and bytes of each file; of folders that are removed meanwhile what was found."""
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._iterate_local(entry.path)
+                    continue
+                with suppress(FileNotFoundError):
+                    size = entry.stat().st_size
+                    yield entry.path, size
+
+    def _iterate_s3(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Yield path and bytes of each object, page after page."""
+        bucket, _, prefix = f"{folder}/".partition("/")
+        after: dict[str, str] = {}
+        while True:
+            page = self._fs.call_s3(
+                "list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=S3_PAGE, **after
+            )
+            for found in page.get("Contents", ()):
+                yield f"{bucket}/{found['Key']}", int(found["Size"])
+            if not page.get("IsTruncated"):
+                return
+            after = {"ContinuationToken": page["NextContinuationToken"]}
 
     @_translate_errors()
     def compute_age(self, key: str) -> float:

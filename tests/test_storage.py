@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,19 @@ def test_a_folder_is_listed_and_deleted_alone(store: Storage) -> None:
     store.delete_folder("jobs/1")
     assert store.list_keys() == ["d", "jobs/12/c"]
     assert store.list_keys("jobs/1") == []
+
+
+def test_the_files_of_a_folder_come_together_however_many_pages_there_are(
+    store: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.storage.S3_PAGE", 2)
+    keys = ["jobs/1-/a", "jobs/1/1/a", "jobs/1/1/b", "jobs/1/c", "jobs/12/a", "jobs/2/a", "z"]
+    for key in keys:
+        store.put(key, b"12")
+    found = list(store.iterate_sizes())
+    assert sorted(found) == [(key, 2) for key in keys]
+    folders = [key.split("/")[1] for key, _ in found if "/" in key]
+    assert len(list(groupby(folders))) == 4
 
 
 def test_the_age_of_a_file_is_since_it_was_written(store: Storage) -> None:

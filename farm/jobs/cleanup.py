@@ -7,10 +7,10 @@ Anything here may be interrupted, repeated, or done by two at once.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import groupby, islice
 from typing import Any
 
 import structlog
@@ -59,18 +59,30 @@ def sweep() -> None:
     """Remove all that is no longer needed; not while the storage is away: the rows would go alone."""
     store = storage()
     store.check_mark()
-    by_job: dict[str, dict[str, int]] = defaultdict(dict)
-    for key, size in store.list_sizes().items():
-        if found := KEY.fullmatch(key):
-            by_job[found["job"]][key] = size
-        if key.endswith(".part") and store.compute_age(key) > ABANDONED_SECONDS:
-            store.delete(key)
-    ids = list(by_job)
-    for first in range(0, len(ids), AT_ONCE):
-        _tidy(store, {job: by_job[job] for job in ids[first : first + AT_ONCE]})
-    _record_jobs_without_files(by_job)
+    jobs = _group_by_job(_iterate_files(store))
+    while batch := dict(islice(jobs, AT_ONCE)):
+        _tidy(store, batch)
+    _record_jobs_without_files(store)
     _expire_uploads(store)
     _forget_owners()
+
+
+def _iterate_files(store: Storage) -> Iterator[tuple[str, int]]:
+    """Yield key and bytes of each file, without those half written that nobody goes on with."""
+    for key, size in store.iterate_sizes():
+        if key.endswith(".part") and store.compute_age(key) > ABANDONED_SECONDS:
+            store.delete(key)
+        else:
+            yield key, size
+
+
+def _group_by_job(files: Iterable[tuple[str, int]]) -> Iterator[tuple[str, dict[str, int]]]:
+    """Yield each job that has files with the bytes of those that are ours; files of one job come one
+    after another."""
+    for folder, mine in groupby(files, lambda file: file[0].split("/")[:2]):
+        sizes = {key: size for key, size in mine if KEY.fullmatch(key)}
+        if sizes:
+            yield folder[1], sizes
 
 
 def _tidy(store: Storage, by_job: Mapping[str, Sizes]) -> None:
@@ -109,8 +121,9 @@ def _record(kept: Iterable[_Kept]) -> None:
             sessions.execute_count(session, same.values(stored_bytes=each.stored_bytes))
 
 
-def _record_jobs_without_files(by_job: Mapping[str, Sizes]) -> None:
-    """Record for jobs of earlier versions that they have no file; `by_job` has those that have one."""
+def _record_jobs_without_files(store: Storage) -> None:
+    """Record for jobs of earlier versions that they have no file; of those that have one `_tidy` has
+    recorded the bytes."""
     last = ""
     while True:
         unknown = select(Job.id, Job.attempt).where(Job.stored_bytes.is_(None), Job.id > last)
@@ -118,7 +131,7 @@ def _record_jobs_without_files(by_job: Mapping[str, Sizes]) -> None:
             found = session.execute(unknown.order_by(Job.id).limit(AT_ONCE)).all()
         if not found:
             return
-        _record(_Kept(row.id, row.attempt, 0) for row in found if row.id not in by_job)
+        _record(_Kept(row.id, row.attempt, 0) for row in found if not store.list_sizes(f"jobs/{row.id}"))
         last = found[-1].id
 
 
