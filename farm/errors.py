@@ -105,7 +105,7 @@ class QuotaReached(FarmError):
     status = 429
 
     def __init__(self, message: str, retry_seconds: int | None = None) -> None:
-        self.retry_seconds = retry_seconds  # None: nobody knows
+        self.retry_seconds = retry_seconds  # None: only its owner can make room
         super().__init__(message)
 
 

@@ -264,11 +264,17 @@ def test_the_first_link_is_reported_where_tokens_are_asked_for(
     monkeypatch.setenv("HOST", "0.0.0.0")
     report_first_link(fresh_settings())
     said = capsys.readouterr().err
-    secret = said.partition("http://127.0.0.1:8000/sign-in?link=")[2].strip()
+    secret = said.partition("http://127.0.0.1:8000/sign-in?link=")[2].split()[0]
+    assert "On another machine, put this one's name or address in place of 127.0.0.1" in said
     with sessions.read_session() as session:
         person = sign_in.find_person(session, secret)
     assert person
     assert person.role is Role.OPERATOR
+    monkeypatch.setenv("FARM_PUBLIC_URL", "https://farm.example")
+    report_first_link(fresh_settings())
+    said = capsys.readouterr().err
+    assert "https://farm.example/sign-in?link=" in said
+    assert "another machine" not in said
 
 
 def test_a_job_is_not_tried_again_beyond_its_owners_quota() -> None:

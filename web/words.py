@@ -252,12 +252,15 @@ def list_figures(metrics: dict[str, Any] | None) -> list[tuple[str, str, str]]:
 
 
 def describe_quotas_left(found: Quotas) -> str:
-    """Return `Left of your quotas: 3 jobs that may wait, 12 megapixels until 00:00 UTC.`; "" where none
-    has a limit."""
-    waiting, megapixels, stored = (
-        quota.left for quota in (found.waiting, found.megapixels_a_day, found.stored_bytes)
+    """Return `Left of your quotas: 1 job at once, 3 jobs that may wait, 12 megapixels until 00:00 UTC.`;
+    "" where none has a limit."""
+    running, waiting, megapixels, stored = (
+        quota.left
+        for quota in (found.running, found.waiting, found.megapixels_a_day, found.stored_bytes)
     )
     words = []
+    if running is not None:
+        words.append(f"{running:.0f} {'job' if running == 1 else 'jobs'} at once")
     if waiting is not None:
         words.append(f"{waiting:.0f} {'job' if waiting == 1 else 'jobs'} that may wait")
     if megapixels is not None:

@@ -59,7 +59,7 @@ def add_person(name: str, role: str) -> None:
     with sessions.write_session() as session:
         made = accounts.add(session, name, Role(role), by=audit.COMMAND_LINE)
         secret = sign_in.make_link(session, made.name, audit.COMMAND_LINE)
-    click.echo(sign_in.build_url(_find_url(), secret))
+    _print_link(secret)
     warn_if_open()
 
 
@@ -123,7 +123,7 @@ def print_sign_in_link(name: str) -> None:
     """Print a link that signs NAME in once, within a day."""
     with sessions.write_session() as session:
         secret = sign_in.make_link(session, name, audit.COMMAND_LINE)
-    click.echo(sign_in.build_url(_find_url(), secret))
+    _print_link(secret)
 
 
 @people.command("quota")
@@ -147,8 +147,11 @@ def change_quota(name: str, **given: int | float | str | None) -> None:
         click.echo(f"{label}: {text}")
 
 
-def _find_url() -> str:
-    """Return the address of the farm, as its web part would have it on this machine."""
-    from farm.cli.supervisor import build_url
+def _print_link(secret: str) -> None:
+    """Print the address of a sign-in link, and beside it what is to be replaced on other machines."""
+    from farm.cli.supervisor import build_link
 
-    return settings().public_url or build_url(settings())
+    url, advice = build_link(settings(), secret)
+    click.echo(url)
+    if advice:
+        console.print(advice, style="yellow", soft_wrap=True)

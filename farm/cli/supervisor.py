@@ -43,6 +43,12 @@ from farm.settings import Settings, settings
 LONGEST_BACK_OFF = 30.0  # s
 STEADY_SECONDS = 60.0  # of life, after which a child's back-off is reset
 START_SECONDS = 20.0  # for the private server to answer
+EVERYWHERE = ("0.0.0.0", "::", "")  # of HOST: all addresses of this machine  # noqa: S104
+LOCAL_HOST = "127.0.0.1"
+REPLACED_ELSEWHERE = (
+    f"On another machine, put this one's name or address in place of {LOCAL_HOST}; FARM_PUBLIC_URL"
+    " does so in all links."
+)
 
 console = Screen(stderr=True)
 
@@ -292,7 +298,7 @@ def warn(line: str) -> None:
 
 def _find_local_host(config: Settings) -> str:
     """Return the host by which this machine reaches the web part."""
-    return "127.0.0.1" if config.host in ("0.0.0.0", "::", "") else config.host  # noqa: S104
+    return LOCAL_HOST if config.host in EVERYWHERE else config.host
 
 
 def build_url(config: Settings) -> str:
@@ -394,8 +400,17 @@ def report_first_link(config: Settings) -> None:
     """Report a link that signs the operator in, while the farm asks for tokens and nobody has one."""
     secret = sign_in.make_first_link() if config.require_token else None
     if secret:
-        url = sign_in.build_url(config.public_url or build_url(config), secret)
+        url, advice = build_link(config, secret)
         _report(f"The operator signs in once, within a day, by {url}", "bold green")
+        if advice:
+            warn(advice)
+
+
+def build_link(config: Settings, secret: str) -> tuple[str, str | None]:
+    """Return the address of a sign-in link as this machine knows it, and what other machines put in the
+    place of its host; None: it is right there, too, or the farm is for this machine alone."""
+    url = sign_in.build_url(config.public_url or build_url(config), secret)
+    return url, None if config.public_url or config.host not in EVERYWHERE else REPLACED_ELSEWHERE
 
 
 def _build_summary(config: Settings, children: list[Child]) -> Table:

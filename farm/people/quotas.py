@@ -26,6 +26,7 @@ from farm.settings import settings
 GIGABYTE = 1_000_000_000
 MEGAPIXEL = 1_000_000
 HIGHEST = 1_000_000_000  # of any limit
+QUEUE_RETRY_SECONDS = 60  # a job may begin at any moment; nobody knows when
 MAX_BYTES = 1_000_000 * GIGABYTE
 
 
@@ -205,7 +206,8 @@ def _check_waiting(quota: Quota, jobs: int) -> None:
         )
     raise QuotaReached(
         f"Your quota of waiting jobs is {limit}, and {quota.used:.0f} wait. There is room again as "
-        "soon as one of them begins or is cancelled."
+        "soon as one of them begins or is cancelled.",
+        retry_seconds=QUEUE_RETRY_SECONDS,
     )
 
 

@@ -34,6 +34,8 @@ from tests.conftest import forget_settings, use_broker_in_memory
 from tests.web import bad_pictures
 from web import create_app
 
+POLL_SECONDS = 0.02  # in which a server notices that it shall stop; half a second is the usual
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_templates(shared_folder: Path) -> Iterator[None]:
@@ -105,7 +107,7 @@ def served(app: Flask) -> Iterator[str]:
 def serving(app: Flask) -> Iterator[str]:
     """An application on a real socket: its address."""
     server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -363,8 +363,9 @@ def test_a_quota_is_told_before_and_when_it_is_reached_and_nothing_is_stored(
 ) -> None:
     # Given a quota of one waiting job, which the form and the API show
     with sessions.write_session() as session:
-        quotas.change_limits(session, "Ada", Limits(waiting=1), by="a test")
-    assert "Left of your quotas: 1 job that may wait." in client.get("/", headers=ada).text
+        quotas.change_limits(session, "Ada", Limits(running=2, waiting=1), by="a test")
+    left = "Left of your quotas: 2 jobs at once, 1 job that may wait."
+    assert left in client.get("/", headers=ada).text
     # When as many wait
     job_id = submit(ada | {"Idempotency-Key": "first"})
     before = storage().list_keys()
@@ -372,12 +373,13 @@ def test_a_quota_is_told_before_and_when_it_is_reached_and_nothing_is_stored(
     # Then another is refused with words, by API and form, and its pictures are not kept
     new = {name: (io.BytesIO(photo(120, 100)), f"{name}.jpg") for name in ("content", "style")}
     answer = client.post("/api/v1/jobs", data=new, headers=ada)
-    assert answer.status_code == 429
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
     assert "Your quota of waiting jobs is 1, and 1 wait." in answer.get_json()["detail"]
     form = {"csrf_token": read_csrf_token(client, "/", ada), "size": "96", "preset": "draft"}
     files = {name: (io.BytesIO(photo(130, 100)), f"{name}.jpg") for name in ("content", "style")}
     page = client.post("/", data=form | files, headers=ada)
-    assert (page.status_code, "Your quota of waiting jobs is 1" in page.text) == (429, True)
+    assert (page.status_code, page.headers["Retry-After"]) == (429, "60")
+    assert "Your quota of waiting jobs is 1" in page.text
     assert storage().list_keys() == before
     # And the cells of an exploration count all
     grid = post(client, "/api/v1/explorations", ada, across_values="[0, 1]", down_values="[1]")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from farm.database import sessions
+from farm.database.models import Job
 from farm.database.people import AuditLine
 from farm.fleet import registry
 from farm.jobs import claims, details, states
@@ -21,6 +26,13 @@ def read_audit() -> list[tuple[str, str, str]]:
     with sessions.read_session() as session:
         lines = session.scalars(select(AuditLine).order_by(AuditLine.id))
         return [(line.person, line.action, line.subject) for line in lines]
+
+
+def read_field(page: str) -> str:
+    """Return the form's field of tags."""
+    found = re.search(r'<select[^>]*name="tag".*?</select>', page, re.DOTALL)
+    assert found
+    return found[0]
 
 
 def explain(job_id: str) -> str:
@@ -85,3 +97,30 @@ def test_a_worker_that_can_take_it_is_enough() -> None:
     assert explain(change(make_job(), tag="night")) == "Next in line for a free worker."
     with sessions.read_session() as session:
         assert len(registry.list_alive(session)) == 2
+
+
+def test_the_form_offers_the_tags_that_workers_have_and_once_more_keeps_one(
+    post_form: Callable[..., TestResponse], client: FlaskClient
+) -> None:
+    # Given no worker with a tag, then there is nothing to choose
+    see("gpu0@a")
+    assert 'name="tag"' not in client.get("/").text
+    # Given one with two
+    see("gpu1@a", tags=["night", "a100"])
+    assert re.findall(r'<option[^>]*value="([^"]*)"[^>]*>', read_field(client.get("/").text)) == [
+        "",
+        "a100",
+        "night",
+    ]
+    # When one is chosen, then the job asks for it, and so does the next of its kind, worker or none
+    assert post_form(tag="night").status_code == 303
+    with sessions.read_session() as session:
+        job = session.scalars(select(Job)).unique().one()
+    assert job.tag == "night"
+    see("gpu1@a", tags=["a100"])
+    again = read_field(client.get(f"/?from={job.id}").text)
+    assert '<option selected value="night">night, which no worker has now</option>' in again
+    # And what can be no tag is named at its field
+    refused = post_form(tag="no tag")
+    assert refused.status_code == 422
+    assert '<a href="#tag">Workers must be a word of 40 letters' in refused.text

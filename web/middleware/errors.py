@@ -66,9 +66,15 @@ def _handle_farm_error(error: FarmError) -> Response:
         return _handle_unexpected(error)
     problems = error.problems if isinstance(error, InvalidInput) else ()
     response = _respond(error.status, str(error), problems)
-    if isinstance(error, QuotaReached) and error.retry_seconds is not None:
-        response.headers["Retry-After"] = str(error.retry_seconds)
+    response.headers.update(list_headers(error))
     return response
+
+
+def list_headers(error: FarmError) -> dict[str, str]:
+    """Return the headers that go with an error's answer: when to come again, if waiting helps."""
+    if isinstance(error, QuotaReached) and error.retry_seconds is not None:
+        return {"Retry-After": str(error.retry_seconds)}
+    return {}
 
 
 def _handle_http_error(error: HTTPException) -> Response:

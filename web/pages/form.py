@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from flask_wtf import FlaskForm
@@ -25,7 +25,7 @@ from farm.database.models import WEBHOOK_LENGTH, Job
 from farm.errors import InvalidInput, Problem
 from farm.explorations.axes import ACROSS, DOWN, KINDS, MAX_VALUES, Axis, axis
 from farm.explorations.grids import SIZE as CELL_SIZE
-from farm.jobs.fields import NAME_LENGTH, WEBHOOK_MEANS
+from farm.jobs.fields import NAME_LENGTH, TAG_MEANS, WEBHOOK_MEANS
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.balance import (
@@ -103,6 +103,7 @@ AXES = [
 CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
 VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 SINGULAR = {"style": "Painting"}  # where the label, as the subject of a message, would be a plural
+ANY_WORKER = "any that is free"
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
 PICTURE_TYPES = ",".join(part for mime, suffixes in UPLOADED.items() for part in (mime, *suffixes))
 
@@ -134,6 +135,12 @@ class _Form(FlaskForm):
             "autocapitalize": "off",
             "autocomplete": "off",
         },
+    )
+    tag = SelectField(
+        "Workers",
+        description=f"{TAG_MEANS} Drafts of an exploration go to any.",
+        choices=[SelectChoice("", ANY_WORKER)],
+        validate_choice=False,
     )
     balance = StringField("Balance", default="0", widget=RangeInput())
     across = SelectField("Across", choices=AXES, default=ACROSS, validate_choice=False)
@@ -237,7 +244,7 @@ def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
     if stops is not None:
         values |= {"balance": format_value(stops), "content_weight": ""}
     kept = [f"{KEPT}-{style.position}" for style in job.styles]
-    values |= {"name": job.name, "webhook_url": job.webhook_url or ""}
+    values |= {"name": job.name, "webhook_url": job.webhook_url or "", "tag": job.tag or ""}
     return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
 
 
@@ -256,6 +263,16 @@ def _parse_value(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def offer_tags(form: FlaskForm, tags: Sequence[str]) -> bool:
+    """Offer the tags that workers have, and the one that the form has already; False: there is none."""
+    known = sorted({*tags, form.tag.data or ""} - {""})
+    form.tag.choices = [
+        SelectChoice("", ANY_WORKER),
+        *(SelectChoice(tag, tag if tag in tags else f"{tag}, which no worker has now") for tag in known),
+    ]
+    return bool(known)
 
 
 def find_larger_size(job: Job) -> int | None:

@@ -18,6 +18,7 @@ from farm.database.models import Job, Upload
 from farm.database.people import Person
 from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached
 from farm.explorations import grids
+from farm.fleet import registry
 from farm.jobs import states
 from farm.jobs.idempotency import FORM, Key, compute_digest
 from farm.jobs.submit import submit
@@ -30,6 +31,7 @@ from farm.storage import storage
 from web import samples
 from web.api.requests import read_whole_number
 from web.middleware.authentication import get_visitor
+from web.middleware.errors import list_headers
 from web.pages import blueprint
 from web.pages.form import (
     KEPT,
@@ -37,6 +39,7 @@ from web.pages.form import (
     fill_values,
     find_unknown_fields,
     list_choices,
+    offer_tags,
     read_axis,
     read_recipe,
     show_problems,
@@ -101,7 +104,7 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
         return _render_form(form, kept, show_problems(form, error.problems)), error.status
     except (NoRoom, QuotaReached) as error:
         log.warning("form not taken", reason=str(error))
-        return _render_form(form, kept, [("", str(error))]), error.status
+        return _render_form(form, kept, [("", str(error))]), error.status, list_headers(error)
     if request.headers.get("X-Requested-With") == BY_SCRIPT:
         return "", 201, {"Location": place}
     return redirect(place, 303)
@@ -126,6 +129,8 @@ def _render_form(
     form: FlaskForm, kept: Job | None, messages: list[tuple[str, str]] | None = None
 ) -> str:
     form.once.data = form.once.data or secrets.token_hex(16)
+    with sessions.read_session() as session:
+        tags = registry.list_tags(session)
     return render_template(
         "new.html",
         form=form,
@@ -135,6 +140,7 @@ def _render_form(
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
         most_styles=MAX_STYLES,
         smallest_style=SMALLEST_STYLE,
+        has_tags=offer_tags(form, tags),
         quotas=_describe_own_quotas(),
         **list_choices(form.version.data),
     )
@@ -159,6 +165,7 @@ def _submit_form(form: FlaskForm, kept: Job | None) -> str:
         recipe,
         name=form["name"].data or "",
         webhook_url=form.webhook_url.data or "",
+        tag=form.tag.data or "",
         key=_compute_key(form, content, styles),
         file_names=[each.file_name for each in pictures],
         visitor=get_visitor(),
