@@ -29,7 +29,7 @@ from farm.engine.gradient import Pass, compute_moments
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level, resize, resize_style, to_tensor
-from farm.engine.style_losses import make_style_losses
+from farm.engine.style.choose import make_style_losses
 from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe

@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -32,7 +32,8 @@ from farm.engine.losses import ContentLoss, Losses, to_float32, tv_loss
 from farm.engine.pyramid import Level, resize_photograph, resize_style
 from farm.engine.segment import AddGradient, OnFeatures, Segment
 from farm.engine.statistics import Moments
-from farm.engine.style_losses import FeatureGradient, StyleLoss, make_style_losses
+from farm.engine.style.choose import make_style_losses
+from farm.engine.style.protocol import FeatureGradient, StyleLoss, Sums
 from farm.engine.tape import Tape
 from farm.engine.tiles import Region, compute_block_sizes, cut_tiles
 from farm.engine.vgg import VGG
@@ -42,6 +43,8 @@ from farm.recipe.memory_plan import CHANNELS, WHOLE, Plan, parse_block
 LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is returned
 TILES_AT_ONCE = 8  # after so many
 OnTile = Callable[[], None]
+# Takes a layer and a tile's features there (h, w, C).
+SumFeatures = Callable[[str, Tensor], Sums]
 T = TypeVar("T")
 
 
@@ -99,6 +102,7 @@ class Objective:
         self._style = cache.get_at_level(
             level, ("style", *scaled, recipe.style_loss, shares), lambda: self._make_style_losses(shares)
         )
+        self._loss_of = {layer: loss for loss in self._style for layer in loss.layers}
         self._style_weights = [
             torch.tensor([self.style_layers[layer] for layer in loss.layers], dtype=torch.float64).to(
                 vgg.device
@@ -125,7 +129,7 @@ class Objective:
         Pass(self.vgg, layers, self.plan, resized, self.on_tile).forward(on_features)
         return {layer: ContentLoss(target[layer], float(energy[layer])) for layer in target}
 
-    def _make_style_losses(self, shares: Sequence[float]) -> list[StyleLoss]:
+    def _make_style_losses(self, shares: Sequence[float]) -> list[StyleLoss[Any]]:
         targets = {layer: self._blend(layer, shares) for layer in self.style_layers}
         return make_style_losses(self.recipe.style_loss, targets, self.vgg.way)
 
@@ -152,16 +156,15 @@ class Objective:
             content, style, total variation, and the sum of the gradient, which is finite if all of it
             is: (4,) float64. d(total)/d(picture) * scale.
         """
-        both = self._forward(picture, taped=True)
+        run, sums, content = self._forward(picture, self._sum_style, taped=True)
         gradients: dict[str, FeatureGradient] = {}
         values: list[Tensor] = []
         for loss, weights in zip(self._style, self._style_weights, strict=True):
-            found = loss(both.moments)
+            found = loss(sums)
             values.append(found.values @ weights)
-            factor = self.recipe.style_weight * scale
-            parts = found.split(loss.channels, weights, factor, self.vgg.dtype)
+            parts = found.split(weights, self.recipe.style_weight * scale, self.vgg.dtype)
             gradients |= zip(loss.layers, parts, strict=True)
-        both.moments.clear()
+        sums.clear()
 
         def add_gradient(layer: str, where: Region, features: Tensor, d: Tensor) -> None:
             if layer in gradients:
@@ -170,10 +173,10 @@ class Objective:
                 weight = self.recipe.content_weight * self.content_layers[layer] * scale
                 self._content[layer].add_gradient(where, features, d, weight)
 
-        gradient = both.run.backward(add_gradient)
+        gradient = run.backward(add_gradient)
         tv = tv_loss(picture, gradient, self.recipe.tv_weight * scale, self.recipe.chroma_variation)
         style = torch.stack(values).sum()
-        return torch.stack((both.content, style, tv, gradient.sum(dtype=torch.float64))), gradient
+        return torch.stack((content, style, tv, gradient.sum(dtype=torch.float64))), gradient
 
     @contextmanager
     def uninterrupted(self) -> Iterator[None]:
@@ -186,12 +189,20 @@ class Objective:
 
     def measure(self, picture: Tensor) -> tuple[Losses, dict[str, Moments]]:
         """Return losses at picture (1, 3, H, W), without gradient, and its moments by style layer."""
-        both = self._forward(picture, taped=False)
-        style = both.content.new_zeros(())
+        moments: dict[str, Moments] = {}
+
+        def sum_both(layer: str, features: Tensor) -> Sums:
+            found = self._sum_style(layer, features)
+            also = found if isinstance(found, Moments) else sum_moments(self.vgg, layer, features)
+            moments[layer] = moments[layer] + also if layer in moments else also
+            return found
+
+        _, sums, content = self._forward(picture, sum_both, taped=False)
+        style = content.new_zeros(())
         for loss, weights in zip(self._style, self._style_weights, strict=True):
-            style += loss(both.moments).values @ weights
+            style += loss(sums).values @ weights
         tv = tv_loss(picture, chroma=self.recipe.chroma_variation)
-        return self.read(torch.stack((both.content, style, tv, tv))), both.moments
+        return self.read(torch.stack((content, style, tv, tv))), moments
 
     def read(self, sums: Tensor) -> Losses:
         """Read `compute`'s sums from the device."""
@@ -200,33 +211,30 @@ class Objective:
         total = r.content_weight * content + r.style_weight * style + r.tv_weight * tv
         return Losses(content, style, tv, total, finite=math.isfinite(total + gradient))
 
-    def _forward(self, picture: Tensor, *, taped: bool) -> _Sums:
+    def _sum_style(self, layer: str, features: Tensor) -> Sums:
+        """Sum a tile's features as the layer's style loss wants them."""
+        found: Sums = self._loss_of[layer].sum_features(layer, features)
+        return found
+
+    def _forward(
+        self, picture: Tensor, sum_features: SumFeatures, *, taped: bool
+    ) -> tuple[Pass, dict[str, Any], Tensor]:
+        """Pass a picture forward; return the pass, its sums by style layer, and the content loss."""
         layers = frozenset({*self.content_layers, *self.style_layers})
-        sums = _Sums(Pass(self.vgg, layers, self.plan, picture, self.on_tile))
+        run = Pass(self.vgg, layers, self.plan, picture, self.on_tile)
+        sums: dict[str, Any] = {}
+        content = picture.new_zeros((), dtype=torch.float64)
 
         def on_features(layer: str, where: Region, features: Tensor) -> None:
             if layer in self.style_layers:
-                sums.add(layer, features)
+                part = sum_features(layer, features)
+                sums[layer] = sums[layer] + part if layer in sums else part
             if layer in self._content:
                 weight = self.content_layers[layer]
-                self._content[layer].add_value(where, features, sums.content, weight)
+                self._content[layer].add_value(where, features, content, weight)
 
-        sums.run.forward(on_features, taped=taped)
-        return sums
-
-
-class _Sums:
-    """The sums of a forward pass: moments by layer, and the content loss."""
-
-    def __init__(self, run: Pass) -> None:
-        self.run = run
-        self.moments: dict[str, Moments] = {}
-        self.content = run.picture.new_zeros((), dtype=torch.float64)
-
-    def add(self, layer: str, features: Tensor) -> None:
-        few_exactly = self.run.vgg.way.iterates_roots
-        part = Moments.from_features(features, few_exactly=few_exactly)
-        self.moments[layer] = self.moments[layer] + part if layer in self.moments else part
+        run.forward(on_features, taped=taped)
+        return run, sums, content
 
 
 class Pass:
@@ -352,9 +360,31 @@ def compute_moments(
     on_tile: OnTile = lambda: None,
 ) -> dict[str, Moments]:
     """Compute the moments of a picture (1, 3, H, W) in these layers."""
-    sums = _Sums(Pass(vgg, layers, plan, picture, on_tile))
-    sums.run.forward(lambda layer, where, features: sums.add(layer, features))
-    return sums.moments
+    return sum_picture(vgg, picture, layers, plan, partial(sum_moments, vgg), on_tile)
+
+
+def sum_moments(vgg: VGG, layer: str, features: Tensor) -> Moments:
+    """Sum features (H, W, C) of any layer to their moments, as the network's device wants it."""
+    return Moments.from_features(features, few_exactly=vgg.way.iterates_roots)
+
+
+def sum_picture(
+    vgg: VGG,
+    picture: Tensor,
+    layers: frozenset[str],
+    plan: Plan,
+    sum_features: Callable[[str, Tensor], T],
+    on_tile: OnTile = lambda: None,
+) -> dict[str, T]:
+    """Sum a picture (1, 3, H, W) in these layers, tile by tile."""
+    sums: dict[str, Any] = {}
+
+    def on_features(layer: str, where: Region, features: Tensor) -> None:
+        part = sum_features(layer, features)
+        sums[layer] = sums[layer] + part if layer in sums else part
+
+    Pass(vgg, layers, plan, picture, on_tile).forward(on_features)
+    return sums
 
 
 def _normalise(weights: dict[str, float]) -> dict[str, float]:

@@ -25,24 +25,29 @@ class Moments:
     float64, because the tiles of a large picture add up to tens of millions of positions.
     """
 
-    # Positions.
-    count: float
+    # Positions, or the sum of their weights: then a tensor of no dimension, which nobody waits for.
+    count: float | Tensor
     # (C,), the sum of the feature vectors.
     total: Tensor
     # (C, C), the sum of their outer products.
     outer: Tensor
 
     @classmethod
-    def from_features(cls, features: Tensor, *, few_exactly: bool = False) -> Moments:
+    def from_features(
+        cls, features: Tensor, weights: Tensor | None = None, *, few_exactly: bool = False
+    ) -> Moments:
         """Sum over features (H, W, C). Products in float32 at least: float16 overflows beyond 65504.
 
         Args:
+            weights: of the positions, (H, W), 0 or more: n = sum w, sum w F, sum w F'F. None: 1.
             few_exactly: whether fewer than `FEW` positions a channel are summed in float64. Their
                 covariance lacks directions, and roots by iteration want those to be zero.
         """
         H, W, C = features.shape
         if few_exactly and H * W < FEW * C:
             features = features.double()
+        if weights is not None:
+            return cls._weigh(features, weights)
         first, *others = torch.split(features, max(1, _choose_band(features) // W))
         total, outer = (part.double() for part in _sum_band(first))
         for band in others:
@@ -50,6 +55,21 @@ class Moments:
             total += part
             outer += product
         return cls(H * W, total, outer)
+
+    @classmethod
+    def _weigh(cls, features: Tensor, weights: Tensor) -> Moments:
+        """Sum over features (H, W, C) with weights (H, W), by their roots: so products are symmetric."""
+        rows = max(1, _choose_band(features) // features.shape[1])
+        total: Tensor | float = 0.0
+        outer: Tensor | float = 0.0
+        for band, each in zip(torch.split(features, rows), torch.split(weights, rows), strict=True):
+            root = each.to(torch.promote_types(band.dtype, torch.float32)).sqrt().to(band.dtype)
+            rooted = band * root[..., None]
+            outer = outer + _sum_band(rooted)[1].double()
+            total = total + (rooted * root[..., None]).sum(dim=(0, 1), dtype=torch.float64)
+        assert isinstance(total, Tensor)
+        assert isinstance(outer, Tensor)
+        return cls(weights.sum(dtype=torch.float64), total, outer)
 
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)

@@ -9,7 +9,8 @@ from benchmarks.testbed.reference import style_distance
 from farm.engine import losses, ways
 from farm.engine.losses import ContentLoss, tv_loss
 from farm.engine.statistics import Moments
-from farm.engine.style_losses import FeatureGradient, make_style_losses
+from farm.engine.style.choose import make_style_losses
+from farm.engine.style.protocol import AffineGradient, FeatureGradient
 from farm.engine.tiles import Region
 from farm.engine.ways import CPU, GPU
 
@@ -38,6 +39,20 @@ def test_statistics_of_parts_add_to_those_of_the_whole() -> None:
     torch.testing.assert_close(parts.mean, Moments.from_features(whole).mean)
 
 
+def test_weights_of_positions_count_them_by_parts() -> None:
+    whole, weights = features(9, 7, 4), features(9, 7, seed=3)
+    mask, rest = (Moments.from_features(whole, w) for w in (weights, 1 - weights))
+    both, plain = mask + rest, Moments.from_features(whole)
+    torch.testing.assert_close(both.gram, plain.gram)
+    torch.testing.assert_close(both.mean, plain.mean)
+    # And a mask of ones and zeros is the part that it shows
+    half = torch.zeros(9, 7)
+    half[:, :3] = 1
+    torch.testing.assert_close(
+        Moments.from_features(whole, half).covariance, Moments.from_features(whole[:, :3]).covariance
+    )
+
+
 def test_gram_sums_of_half_precision_features_do_not_overflow() -> None:
     loud = torch.full((64, 64, 2), 100.0, dtype=torch.float16)  # the sum is 4e7, past 65504
     assert Moments.from_features(loud).gram.tolist() == [[1e4, 1e4], [1e4, 1e4]]
@@ -61,7 +76,7 @@ def differentiate(
     (loss,) = make_style_losses(kind, {"one": target}, way)
     gradients = loss({"one": found})
     one = torch.ones(1, dtype=torch.float64)
-    return float(gradients.values), gradients.split(loss.channels, one, 1.0, dtype)[0]
+    return float(gradients.values), gradients.split(one, 1.0, dtype)[0]
 
 
 def slope_at(gradient: FeatureGradient, x: torch.Tensor) -> torch.Tensor:
@@ -101,6 +116,7 @@ def test_the_wasserstein_gradient_is_the_closed_form_of_the_bures_distance() -> 
     root = symmetric_root(target.covariance)
     inner = torch.linalg.inv(symmetric_root(root @ S @ root))
     expected = (torch.eye(5, dtype=torch.float64) - root @ inner @ root) / target.gram.trace()
+    assert isinstance(found, AffineGradient)
     torch.testing.assert_close(found.A / 2, expected)
 
 
@@ -129,6 +145,20 @@ def test_the_slope_by_features_is_what_autograd_finds(kind: str, way: ways.Way) 
     torch.testing.assert_close(slope_at(slope, x.detach()), expected)
 
 
+@pytest.mark.parametrize("kind", ["gram", "wasserstein"])
+def test_the_slope_with_weights_is_what_autograd_finds(kind: str) -> None:
+    target, weights = Moments.from_features(features(9, 9, 5, seed=1)), features(7, 8, seed=2)
+    x = features(7, 8, 5).requires_grad_()
+    flat, w = x.reshape(56, 5), weights.reshape(56, 1)
+    value = style_distance(kind, Moments(w.sum(), (w * flat).sum(dim=0), (w * flat).T @ flat), target)
+    (expected,) = torch.autograd.grad(value, x)
+    found, slope = differentiate(kind, Moments.from_features(x.detach(), weights), target)
+    assert found == pytest.approx(value.item())
+    d = torch.zeros(7, 8, 5, dtype=torch.float64)
+    slope.add_to(d, x.detach(), weights)
+    torch.testing.assert_close(d, expected)
+
+
 def test_a_batch_of_layers_is_each_layer_by_itself() -> None:
     widths = {"a": 64, "b": 128, "c": 512, "d": 512}
     x = {layer: features(9 + i, 9, C, seed=i) for i, (layer, C) in enumerate(widths.items())}
@@ -139,7 +169,7 @@ def test_a_batch_of_layers_is_each_layer_by_itself() -> None:
     for loss in batches:
         gradients = loss(found)
         weights = torch.ones(len(loss.layers), dtype=torch.float64)
-        slopes = gradients.split(loss.channels, weights, 1.0, torch.float64)
+        slopes = gradients.split(weights, 1.0, torch.float64)
         for layer, value, slope in zip(loss.layers, gradients.values, slopes, strict=True):
             alone, expected = differentiate("wasserstein", found[layer], target[layer])
             assert float(value) == pytest.approx(alone, rel=1e-4)

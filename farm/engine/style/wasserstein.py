@@ -1,0 +1,64 @@
+"""`wasserstein`: squared 2-Wasserstein distance of Gaussians, over the target's energy.
+
+|m - t|^2 + tr S + tr T - 2 tr (T^1/2 S T^1/2)^1/2, with means m, t and covariances S, T
+(Dowson and Landau 1982, doi 10.1016/0047-259X(82)90077-X). With any T = L L', L' S L has the same
+non-zero eigenvalues as T^1/2 S T^1/2; L has as many columns as T has rank, which on small levels
+is a fraction of the channels, and is found once. The gradient by S is D = I - L (L' S L)^-1/2 L'.
+All in float64: L' S L holds squares of variances, of which float32 would lose the smaller half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from farm.engine.losses import SMALL
+from farm.engine.roots import cut_factor, factorise, take_root_by_eigh, take_root_by_iteration
+from farm.engine.statistics import Moments
+from farm.engine.style.protocol import AffineGradients, MomentsLoss
+from farm.engine.ways import CPU, Way
+
+
+class WassersteinLoss(MomentsLoss):
+    """The distance of the Gaussians with the moments of picture and painting."""
+
+    def __init__(self, targets: Mapping[str, Moments], width: int, way: Way = CPU) -> None:
+        super().__init__(targets, width, way)
+        covariance = subtract_means(self._gram, self._mean)
+        self._factor = factorise(covariance) if way.iterates_roots else cut_factor(covariance[0])[None]
+        self._trace = sum_diagonals(covariance)
+        self._energy = sum_diagonals(self._gram) + SMALL
+
+    def __call__(self, sums: Mapping[str, Moments]) -> AffineGradients:
+        """Return the distances of these moments, by layer, and their gradients.
+
+        Raises:
+            LinAlgError: they are not finite, and roots are taken by eigh.
+        """
+        mean, gram = self._stack(sums)
+        S, L, apart = subtract_means(gram, mean), self._factor, mean - self._mean
+        take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
+        trace, inverse = take_root(torch.bmm(torch.bmm(L.mT, S), L), L)
+        D = inverse.mul_(-2)  # and so 2 D of the above
+        D.diagonal(dim1=1, dim2=2).add_(2)
+        distance = apart.square().sum(dim=1).add_(sum_diagonals(S)).add_(self._trace)
+        distance = distance.sub_(trace, alpha=2).div_(self._energy)
+        # From the left, as the features are multiplied: what rounding leaves of D in directions without
+        # variance is not symmetric, and cancels in (F - m) D alone.
+        e = torch.baddbmm(apart[:, None], mean[:, None], D, beta=2, alpha=-1)[:, 0]
+        return AffineGradients(distance, D, e, self._compute_share(sums), self.channels)
+
+
+def subtract_means(gram: Tensor, mean: Tensor) -> Tensor:
+    """Return the covariances (b, n, n): the Gram matrices, centred.
+
+    Not fused: the rounding of the products, too, has to cancel where all positions are equal.
+    """
+    return gram - mean[..., None] * mean[:, None]
+
+
+def sum_diagonals(M: Tensor) -> Tensor:
+    """Return the traces (b,) of matrices (b, n, n)."""
+    return M.diagonal(dim1=1, dim2=2).sum(dim=1)
