@@ -25,17 +25,42 @@ PACK_BYTES = 16
 THREADS = 256  # of a block
 TAPS = 32  # 3 x 3 pixels of 3 channels, filled up with zeros to what tensor cores like
 
-# How each number format is stored, and read as float.
+# How each number format is stored, and made from a float and into one.
 FORMATS = {
-    torch.float32: "typedef float T; DEVICE float value(T x) { return x; }",
-    torch.bfloat16: "typedef unsigned short T; DEVICE float value(T x) { return bits(x << 16); }",
-    torch.float16: "typedef unsigned short T; DEVICE float value(T x) { return half(x); }",
+    torch.float32: """
+typedef float T;
+DEVICE float value(T x) { return x; }
+DEVICE T rounded(float x) { return x; }
+""",
+    torch.bfloat16: """
+typedef unsigned short T;
+DEVICE float value(T x) { return as_float(x << 16); }
+DEVICE T rounded(float x) {
+  unsigned bits = as_bits(x);
+  return x != x ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;  // to the nearest, ties to even
+}
+""",
+    torch.float16: """
+typedef unsigned short T;
+DEVICE float value(T x) { return from_half(x); }
+DEVICE T rounded(float x) { return to_half(x); }
+""",
 }
 DEVICE_CODE = """
 #define DEVICE __device__ __forceinline__
 #define KERNEL extern "C" __global__ void
-DEVICE float bits(unsigned x) { return __uint_as_float(x); }
-DEVICE float half(unsigned short x) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(x)); return f; }
+DEVICE float as_float(unsigned x) { return __uint_as_float(x); }
+DEVICE unsigned as_bits(float x) { return __float_as_uint(x); }
+DEVICE float from_half(unsigned short x) {
+  float f;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(x));
+  return f;
+}
+DEVICE unsigned short to_half(float f) {
+  unsigned short x;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(x) : "f"(f));
+  return x;
+}
 """
 # All indices count packs; W, w and the strides are a row's.
 KERNEL_CODE = """
@@ -93,6 +118,15 @@ KERNEL mask(const Pack* d, const Pack* features, Pack* out, int width, int strid
   out[(long long)row * width + i] = gradient;
 }
 
+// Adds g (H, width) to d, of rows of `stride`.
+KERNEL add(Pack* d, const Pack* g, int width, int stride) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+  if (i >= width) return;
+  Pack sum = d[(long long)row * stride + i], added = g[(long long)row * width + i];
+  for (int n = 0; n < N; n++) sum.at[n] = rounded(value(sum.at[n]) + value(added.at[n]));
+  d[(long long)row * stride + i] = sum;
+}
+
 // Repeats the border of x (H, W, C) once around it.
 KERNEL pad(const Pack* x, Pack* out, int H, int W, int C) {
   int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
@@ -115,8 +149,27 @@ KERNEL gather(const T* x, T* out, int H, int W, int C, int taps) {
   }
   ((Pack*)out)[(long long)row * W * (taps / N) + i] = pack;
 }
+
+// Weighted differences of each pixel of x (3, H, W) to its neighbours; what is not grey `chroma` times.
+KERNEL variation(const float* x, float* out, int H, int W, float across, float down, float chroma) {
+  int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+  if (column >= W) return;
+  int left = max(column - 1, 0), right = min(column + 1, W - 1);
+  int above = max(row - 1, 0), below = min(row + 1, H - 1);
+  float sums[3], grey = 0;
+  for (int c = 0; c < 3; c++) {
+    const float* plane = x + (long long)c * H * W;
+    const float* line = plane + (long long)row * W;
+    float here = 2 * line[column], up = plane[(long long)above * W + column];
+    sums[c] = across * (here - line[left] - line[right]) +
+              down * (here - up - plane[(long long)below * W + column]);
+    grey += sums[c] / 3;
+  }
+  for (int c = 0; c < 3; c++)
+    out[((long long)c * H + row) * W + column] = chroma * sums[c] - (chroma - 1) * grey;
+}
 """
-NAMES = ("pool", "spread", "mask", "pad", "gather")
+NAMES = ("pool", "spread", "mask", "add", "pad", "gather", "variation")
 
 
 def find_kernels(x: Tensor) -> Kernels | None:
@@ -131,6 +184,22 @@ def find_kernels(x: Tensor) -> Kernels | None:
     ):
         return None
     return _load(x.device, x.dtype)
+
+
+def find_picture_kernels(picture: Tensor) -> Kernels | None:
+    """Return the kernels that take a picture such as this (1, 3, H, W); None: there are none."""
+    if not picture.is_cuda or picture.dtype != torch.float32 or not picture.is_contiguous():
+        return None
+    return _load(picture.device, picture.dtype)
+
+
+def add_activations(d: Tensor, g: Tensor) -> None:
+    """Add g (H, W, C), contiguous, to d, of the same shape."""
+    kernels = find_kernels(d)
+    if kernels:
+        kernels.add(d, g)
+    else:
+        d += g
 
 
 @lru_cache(maxsize=8)
@@ -211,6 +280,11 @@ class Kernels:
         self._launch("mask", len(d), width, d, features, out, width, _count_row(d))
         return out
 
+    def add(self, d: Tensor, g: Tensor) -> None:
+        """Add g (H, W, C), contiguous, to d, of the same shape."""
+        width = d.shape[1] * _count_packs(d)
+        self._launch("add", len(d), width, d, g, width, _count_row(d))
+
     def pad(self, x: Tensor) -> Tensor:
         """Repeat the border of x (H, W, C), contiguous, once around it: (H + 2, W + 2, C)."""
         (H, W), C = x.shape[:2], _count_packs(x)
@@ -226,13 +300,32 @@ class Kernels:
         self._launch("gather", H, W * TAPS * x.itemsize // PACK_BYTES, x, out, H, W, C, TAPS)
         return out
 
-    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | int) -> None:
+    def compute_variation(self, picture: Tensor, across: float, down: float, chroma: float) -> Tensor:
+        """Compute the gradient of total variation, see `losses.tv_loss`: (1, 3, H, W) float32.
+
+        Args:
+            picture: the same, contiguous. across, down: weights of neighbours.
+            chroma: of what is not grey.
+        """
+        _, _, H, W = picture.shape
+        out = torch.empty_like(picture)
+        self._launch("variation", H, W, picture, out, H, W, across, down, chroma)
+        return out
+
+    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | float) -> None:
         """Launch a kernel on the current stream with a thread for each of `width` in each row."""
         values = tuple(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments)
-        kinds = tuple(ctypes.c_void_p if isinstance(a, Tensor) else ctypes.c_int for a in arguments)
+        kinds = tuple(choose_kind(a) for a in arguments)
         blocks, stream = -(-width // THREADS), torch.cuda.current_stream().cuda_stream
         where = (blocks, rows, 1, THREADS, 1, 1, 0, stream)
         _check(*self._driver.cuLaunchKernel(self._functions[name], *where, (values, kinds), 0))
+
+
+def choose_kind(argument: Tensor | float) -> type[Any]:
+    """Choose the C type of an argument."""
+    if isinstance(argument, Tensor):
+        return ctypes.c_void_p
+    return ctypes.c_int if isinstance(argument, int) else ctypes.c_float
 
 
 def _count_packs(x: Tensor) -> int:

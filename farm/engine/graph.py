@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 LARGEST_PIXELS = (
     6 << 20
 )  # beyond, a card computes for longer than a host calls, and a graph holds memory
-CALLS_BEFORE = 2  # that make what is made once: targets, kernels, libraries' handles
+CALLS_BEFORE = 1  # that makes what is made once: targets, kernels, libraries' handles
 
 
 class Recorder:

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from farm.engine.cuda_kernels import find_picture_kernels
 from farm.engine.tiles import Region
 
 SMALL = 1e-12  # keeps a ratio finite when its target is all zero
@@ -89,6 +90,7 @@ def tv_loss(
         The loss, float64, no dim.
     """
     H, W = picture.shape[-2:]
+    kernels = find_picture_kernels(picture)
     kernel = _make_variation_kernel(H, W, chroma, picture.dtype, picture.device)
     rows = max(1, STRIP_PIXELS // W) if picture.device.type == "cpu" else H
     value = torch.zeros((), dtype=torch.float64, device=picture.device)
@@ -96,7 +98,10 @@ def tv_loss(
         bottom = min(H, top + rows)
         first, last = max(0, top - 1), min(H, bottom + 1)
         beyond = (1, 1, first - (top - 1), bottom + 1 - last)  # the picture's edge
-        slope = F.conv2d(F.pad(picture[..., first:last, :], beyond, mode="replicate"), kernel)
+        if kernels:
+            slope = kernels.compute_variation(picture, *_weigh_neighbours(H, W), chroma)
+        else:
+            slope = F.conv2d(F.pad(picture[..., first:last, :], beyond, mode="replicate"), kernel)
         strip = picture[..., top:bottom, :]
         value.add_((strip * slope).sum(dtype=torch.float64), alpha=0.5)
         if gradient is not None:
@@ -104,13 +109,17 @@ def tv_loss(
     return value
 
 
+def _weigh_neighbours(H: int, W: int) -> tuple[float, float]:
+    """Return the weights of horizontal and of vertical neighbours: one over how many there are."""
+    return 2 / (3 * H * max(1, W - 1)), 2 / (3 * max(1, H - 1) * W)
+
+
 @lru_cache(maxsize=8)
 def _make_variation_kernel(
     H: int, W: int, chroma: float, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Return the (3, 3, 3, 3) kernel whose convolution is the gradient of total variation."""
-    across = 2 / (3 * H * max(1, W - 1))  # over the number of neighbours
-    down = 2 / (3 * max(1, H - 1) * W)
+    across, down = _weigh_neighbours(H, W)
     mine = 2 * (across + down)
     stencil = torch.tensor([[0, -down, 0], [-across, mine, -across], [0, -down, 0]], dtype=torch.float64)
     colours = chroma * torch.eye(3, dtype=torch.float64) - (chroma - 1) / 3

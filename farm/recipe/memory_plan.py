@@ -32,8 +32,11 @@ LBFGS_PAIRS = 8  # of its history
 # A pixel's floats of the optimiser's state between two steps, by name.
 STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS_PAIRS) * 3}
 STEP_FLOATS = 6  # what a step of the optimiser holds for a moment
-TILE_COPIES = 8  # buffers of a tile's widest layer alive at once, measured
-WHOLE_COPIES = 2  # of a whole picture's on a GPU; none was counted, the room is for cuDNN
+# Buffers of a tile's widest layer alive at once, measured; on a GPU (an H100 and an H200) with features
+# that are packed or recomputed, and with all of them kept.
+TILE_COPIES = 8
+GPU_TILE_COPIES = 4
+GPU_KEPT_COPIES = 1
 # Python, torch and its libraries, measured. Of their files the system maps 150 MB more on some machines;
 # such pages are not counted, since it takes them back before a control group's limit is reached.
 CPU_BASE_BYTES = 540_000_000
@@ -80,7 +83,8 @@ class Plan(BaseModel):
         size = "the whole picture at once" if self.tile is None else f"tiles of {self.tile} px"
         kept = [str(b) for seg, keep in zip(self.segments, self.kept, strict=True) if keep for b in seg]
         features = f"features of blocks {', '.join(kept)} kept" if kept else "nothing kept"
-        features = features if self.packed else "all features kept"
+        if not self.packed:
+            features = "all features kept" if all(self.kept) else f"all {features}"
         state = ", state on the CPU" if self.offload else ""
         aside = self.for_paintings
         paintings = f"; paintings in tiles of {aside.tile} px, {aside.joined} joined" if aside else ""
@@ -109,10 +113,10 @@ def choose_tile(device: str, itemsize: int) -> int:
 def list_plans(tile: int | None, gpu: bool = False) -> list[Plan]:
     """List the plans from the fastest to the smallest.
 
-    On a GPU first the whole picture with all its features, then tiles with all of theirs. Then tiles, of
-    which fewer and fewer features are kept, then the two shallow blocks are processed together, so that
-    the largest block input is never held, then the tiles shrink, and last a GPU's state of the optimiser
-    goes to the CPU's memory.
+    On a GPU first the whole picture with all its features, then tiles with all of theirs and with all
+    but the first block's. Then tiles, of which fewer and fewer are kept, then the two shallow
+    blocks are processed together, so that the largest block input is never held, then the tiles
+    shrink, and last a GPU's state of the optimiser goes to the CPU's memory.
 
     Args:
         tile: side of the first tiles in block 1, px; None: one plan, the whole picture at once.
@@ -121,7 +125,8 @@ def list_plans(tile: int | None, gpu: bool = False) -> list[Plan]:
     if tile is None:
         return [EVERYTHING if gpu else WHOLE]
     kept = [(False,) * recomputed + (True,) * (5 - recomputed) for recomputed in range(1, 5)]
-    plans = [EVERYTHING, EVERYTHING.model_copy(update={"tile": tile})] if gpu else []
+    in_tiles = EVERYTHING.model_copy(update={"tile": tile})
+    plans = [EVERYTHING, in_tiles, in_tiles.model_copy(update={"kept": kept[0]})] if gpu else []
     plans += [Plan(tile=tile, segments=EACH_ALONE, kept=k) for k in kept]
     while tile >= SMALLEST_TILE:
         small = (False, False, False, True)
@@ -303,7 +308,9 @@ def _estimate_workspace_bytes(plan: Plan, work: Work, height: int, width: int) -
     whole = height * width
     tile = whole if plan.tile is None else min(whole, (plan.tile + _compute_rim(plan, work)) ** 2)
     winograd = WINOGRAD_WORKSPACE_BYTES if work.winograd else 0
-    copies = TILE_COPIES if plan.packed else WHOLE_COPIES
+    copies = TILE_COPIES
+    if work.device != "cpu":
+        copies = GPU_TILE_COPIES if plan.packed else GPU_KEPT_COPIES
     return CHANNELS[0] * tile * work.itemsize * copies + winograd
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from farm.engine import cuda_kernels
 from farm.engine.border import pad_by_repeating
 from farm.engine.cuda_kernels import FORMATS, KERNEL_CODE, NAMES, TAPS, Kernels, compile_kernels
+from farm.engine.losses import _weigh_neighbours, tv_loss
 from farm.engine.pooling import CodedPooling, max_pool
 from farm.engine.segment import mask_dead
 
@@ -27,8 +28,10 @@ using std::max; using std::min;
 #define DEVICE static inline
 #define KERNEL static void
 static struct { int x, y; } blockIdx, blockDim, threadIdx;
-DEVICE float bits(unsigned x) { float f; memcpy(&f, &x, 4); return f; }
-DEVICE float half(unsigned short x) { _Float16 h; memcpy(&h, &x, 2); return h; }
+DEVICE float as_float(unsigned x) { float f; memcpy(&f, &x, 4); return f; }
+DEVICE unsigned as_bits(float f) { unsigned x; memcpy(&x, &f, 4); return x; }
+DEVICE float from_half(unsigned short x) { _Float16 h; memcpy(&h, &x, 2); return h; }
+DEVICE unsigned short to_half(float f) { _Float16 h = f; unsigned short x; memcpy(&x, &h, 2); return x; }
 """
 RUN_CODE = """
 extern "C" void run_{name}(int blocks, int rows, int threads, {parameters}) {{
@@ -47,11 +50,10 @@ class OnCpu(Kernels):
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
 
-    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | int) -> None:
+    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | float) -> None:
         threads = cuda_kernels.THREADS
         values = [
-            ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_int(a)
-            for a in arguments
+            cuda_kernels.choose_kind(a)(a.data_ptr() if isinstance(a, Tensor) else a) for a in arguments
         ]
         self._library[f"run_{name}"](-(-width // threads), rows, threads, *values)
 
@@ -127,6 +129,20 @@ def test_masks_and_borders_are_torchs(kernels, dtype, H, W) -> None:
     x, d = make_features(H, W, 16, dtype), cut(H, W, 16, dtype)
     assert torch.equal(kernels.mask(d, x), mask_dead(d, x))
     assert torch.equal(kernels.pad(x), pad_by_repeating(x))
+    added, g = d.clone(), make_gradient(H, W, 16, dtype) * 3
+    kernels.add(d, g)  # d is a part of what it was cut out of
+    assert torch.equal(d, added + g)
+
+
+@pytest.mark.parametrize(("H", "W"), [(1, 1), (1, 7), (6, 5)])
+def test_total_variation_is_the_convolutions(kernels, dtype, H, W) -> None:
+    if dtype != torch.float32:
+        return  # pictures have no other
+    picture = torch.rand(1, 3, H, W, generator=torch.Generator().manual_seed(0))
+    expected = torch.zeros_like(picture)
+    tv_loss(picture, expected, chroma=1.5)
+    found = kernels.compute_variation(picture, *_weigh_neighbours(H, W), 1.5)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("H", "W"), [(1, 1), (6, 5)])

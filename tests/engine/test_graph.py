@@ -69,7 +69,7 @@ def test_it_replays_after_its_first_calls(recordings) -> None:
 
 def test_another_loss_scale_is_another_recording(recordings) -> None:
     recorder = Recorder(Objective())  # type: ignore[arg-type]
-    for scale in (8.0, 8.0, 8.0, 4.0, 4.0):
+    for scale in (8.0, 8.0, 4.0, 4.0):
         call(recorder, scale)
     assert recordings == [8.0, 4.0]
 

@@ -22,6 +22,7 @@ from typing import Generic, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from farm.engine.cuda_kernels import add_activations
 from farm.engine.statistics import Moments
 from farm.engine.ways import CPU, Way
 
@@ -63,7 +64,7 @@ class FeatureGradient(ABC):
         for band, here, each in bands:
             gradient = self.compute(band.reshape(-1, C)).view(band.shape)
             if each is None:
-                here += gradient
+                add_activations(here, gradient)
             else:
                 here.addcmul_(gradient, each[..., None].to(here.dtype))
 
