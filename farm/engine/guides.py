@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from farm.errors import InvalidInput, Problem
+from farm.recipe.picture_sizes import Size, check_proportion
+
 Mask = NDArray[np.uint8]  # (H, W), 0 to 255
 Source = NDArray[np.float32 | np.uint8]  # (H, W, 3) sRGB, float32 in [0, 1] or bytes
 
@@ -32,6 +35,33 @@ class Guides:
         for name, array in (("keep", self.keep), ("opaque", self.opaque), ("start", self.start)):
             if array is not None:
                 yield name, array
+
+    def check(self, photograph: Size, paintings: int) -> None:
+        """Check that the maps go with a photograph of this size, px, and so many paintings.
+
+        Raises:
+            InvalidInput: one has another proportion or marks nothing, a painting lacks its mask, or
+                nothing is left to paint.
+        """
+        if self.masks and len(self.masks) != paintings:
+            message = f"has {len(self.masks)} for {paintings} paintings; give one for each, or none"
+            raise InvalidInput(Problem("mask", message))
+        named = [(name_mask(n, len(self.masks)), mask) for n, mask in enumerate(self.masks, start=1)]
+        for name, array in (*named, ("keep", self.keep), ("init", self.start)):
+            if array is not None:
+                check_proportion(name, (array.shape[0], array.shape[1]), photograph)
+        for name, array in (*named, ("keep", self.keep)):
+            if array is not None and not array.any():
+                raise InvalidInput(Problem(name, "is black all over, so that it marks nothing"))
+        if self.keep is not None and self.keep.min() == 255:
+            raise InvalidInput(Problem("keep", "is white all over, so that nothing is left to paint"))
+        if self.opaque is not None and not self.opaque.any():
+            raise InvalidInput(Problem("content", "is transparent all over; there is nothing to paint"))
+
+
+def name_mask(number: int, count: int) -> str:
+    """Return what messages call a mask, counted from 1: `mask 2`, or `mask` where there is one."""
+    return f"mask {number}" if count > 1 else "mask"
 
 
 NO_GUIDES = Guides()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from farm.errors import InvalidInput, Problem
 from farm.recipe.levels import Level
 from farm.recipe.recipe import Recipe
 
@@ -19,6 +20,7 @@ SHORTEST_USED = 32  # px of a painting's shorter side; below it the deepest laye
 HEADROOM = 2.0  # of the sides held over those used
 KEPT_PIXELS = 4_000_000  # a picture that has no more is held as it was sent, whatever uses it
 LITTLE = 0.99  # of the sides; a smaller shrink would save next to nothing
+PROPORTION = 0.01  # of a map's sides to the photograph's; more would miss what it was drawn along
 BYTES_PER_PIXEL = 3  # of a picture that is held
 
 
@@ -59,6 +61,19 @@ def compute_held_painting(recipe: Recipe, photograph: Size, painting: Size) -> S
     """Return the size at which a painting of this size is held, beside a photograph of that size."""
     level = Level(*recipe.compute_picture_size(*photograph), 1)
     return _compute_held(painting, compute_style_size(painting, level.pixels, recipe.style_scale))
+
+
+def check_proportion(field: str, size: Size, photograph: Size) -> None:
+    """Check that a map over a photograph has its proportion: within 1 %, or as near as whole pixels can.
+
+    Raises:
+        InvalidInput: it has another; one of the same is scaled.
+    """
+    height, width = size
+    across, down = height * photograph[1] / photograph[0], width * photograph[0] / photograph[1]
+    if abs(width / across - 1) > PROPORTION and min(abs(width - across), abs(height - down)) > 1:
+        sizes = f"{width} x {height} px, the photograph {photograph[1]} x {photograph[0]}"
+        raise InvalidInput(Problem(field, f"is {sizes}; it needs the same proportion, within 1 %"))
 
 
 def _compute_held(size: Size, used: Size) -> Size:
