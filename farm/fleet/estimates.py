@@ -49,6 +49,8 @@ def estimate(
     workers: Iterable[Worker],
     features: str | None = None,
     paintings: Iterable[Size] = (),
+    masks: int = 0,
+    keeps: bool = False,
 ) -> Estimate | None:
     """Return the estimate on the best of some workers; None: there are no workers.
 
@@ -58,12 +60,13 @@ def estimate(
         height, width: of the photograph, px.
         features: the network that `auto` became, if that is known.
         paintings: height and width of each, px.
+        masks: how many were sent. keeps: whether some of the photograph stays, see `PictureSizes`.
 
     Raises:
         InvalidInput: the result would be too narrow.
     """
     recipe.compute_result_size(height, width)
-    sizes = PictureSizes((height, width), tuple(paintings))
+    sizes = PictureSizes((height, width), tuple(paintings), masks, keeps)
     schedule = compute_levels(recipe, height, width)
     found = [
         (_estimate_on(worker, recipe, schedule, features, sizes), worker.budget_bytes)
@@ -94,6 +97,8 @@ def estimate_together(
     workers: Iterable[Worker],
     pieces: Sequence[float],
     paintings: Iterable[Size] = (),
+    masks: int = 0,
+    keeps: bool = False,
 ) -> SharedEstimate | None:
     """Estimate how long several renderings take when workers share them; None: there are no workers.
 
@@ -102,12 +107,13 @@ def estimate_together(
         height, width: of the photograph, px.
         pieces: for each rendering, the share of it that is still to do, 0..1.
         paintings: height and width of each, px.
+        masks: how many were sent. keeps: whether some of the photograph stays, see `PictureSizes`.
 
     Raises:
         InvalidInput: a result would be too narrow.
     """
     recipe.compute_result_size(height, width)
-    sizes = PictureSizes((height, width), tuple(paintings))
+    sizes = PictureSizes((height, width), tuple(paintings), masks, keeps)
     schedule = compute_levels(recipe, height, width)
     found = [_estimate_on(worker, recipe, schedule, None, sizes) for worker in workers]
     if not found:

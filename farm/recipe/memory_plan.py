@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from farm.errors import DoesNotFit, OutOfMemory
 from farm.recipe import Recipe
-from farm.recipe.picture_sizes import BYTES_PER_PIXEL, PictureSizes, Size, compute_style_size
+from farm.recipe.picture_sizes import PictureSizes, Size, compute_style_size
 from farm.recipe.recipe import CONVOLUTIONS
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
@@ -31,6 +31,7 @@ GRADIENT_FLOATS = 3
 LBFGS_PAIRS = 8  # of its history
 # A pixel's floats of the optimiser's state between two steps, by name.
 STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS_PAIRS) * 3}
+KEPT_FLOATS = 8  # of a pixel where some of the photograph stays: that, its share, the picture under it
 STEP_FLOATS = 6  # what a step of the optimiser holds for a moment
 # Buffers of a tile's widest layer alive at once, measured; on a GPU (an H100 and an H200) with features
 # that are packed or recomputed, and with all of them kept.
@@ -185,6 +186,9 @@ class Work:
     held_bytes: int = 0
     # While the largest of them is decoded.
     decoding_bytes: int = 0
+    # Masks of paintings; whether some of the photograph stays in the picture.
+    masks: int = 0
+    keeps: bool = False
 
     @classmethod
     def from_recipe(
@@ -213,8 +217,10 @@ class Work:
             device=device,
             style_scale=recipe.style_scale,
             paintings=tuple(held[1:]),
-            held_bytes=BYTES_PER_PIXEL * sum(height * width for height, width in held),
+            held_bytes=sizes.count_held_bytes(recipe) if sizes else 0,
             decoding_bytes=DECODING_BYTES * max((height * width for height, width in sent), default=0),
+            masks=sizes.masks if sizes else 0,
+            keeps=sizes.keeps if sizes else False,
         )
 
     @property
@@ -324,6 +330,16 @@ def _compute_rim(plan: Plan, work: Work) -> int:
     return max(16, sum(spoilt))
 
 
+def _estimate_map_bytes(work: Work) -> float:
+    """Estimate the maps of a picture's regions and of what stays of the photograph, bytes a pixel."""
+    if not work.masks and not work.keeps:
+        return 0.0
+    weights = sum(4.0 ** (1 - parse_block(layer)) for layer in work.style)
+    content = sum(4.0 ** (1 - parse_block(layer)) for layer in work.content)
+    kept = 4 * (KEPT_FLOATS + content) if work.keeps else 0
+    return max(1, work.masks) * weights + kept
+
+
 def estimate_painting_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     """Estimate the most bytes that resizing a painting to a level and passing it through the network
     hold, for the painting that takes the most.
@@ -354,7 +370,7 @@ def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     pixels = height * width
     state = 3 if plan.offload else work.state_floats
     target = sum(_count_values(parse_block(layer)) for layer in work.content) * work.itemsize
-    lasting = pixels * (4 * state + target)
+    lasting = pixels * (4 * state + target + _estimate_map_bytes(work))
     gradient = estimate_gradient_bytes(plan, work, height, width) + pixels * 4 * GRADIENT_FLOATS
     step = pixels * 4 * STEP_FLOATS
     painting = estimate_painting_bytes(plan.for_paintings or plan, work, height, width)

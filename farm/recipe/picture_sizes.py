@@ -21,6 +21,7 @@ HEADROOM = 2.0  # of the sides held over those used
 KEPT_PIXELS = 4_000_000  # a picture that has no more is held as it was sent, whatever uses it
 LITTLE = 0.99  # of the sides; a smaller shrink would save next to nothing
 PROPORTION = 0.01  # of a map's sides to the photograph's; more would miss what it was drawn along
+KEEPING_MAPS = 2  # what stays, and what is opaque, a byte a pixel each
 BYTES_PER_PIXEL = 3  # of a picture that is held
 
 
@@ -30,12 +31,22 @@ class PictureSizes:
 
     photograph: Size
     paintings: tuple[Size, ...] = ()
+    # Masks, one for each painting or none; they are held at the photograph's size at most.
+    masks: int = 0
+    # Whether some of the photograph stays, because that was asked for or because it is transparent.
+    keeps: bool = False
 
     def compute_held(self, recipe: Recipe) -> list[Size]:
         """Return the sizes at which a rendering holds the photograph and each painting."""
         photograph = compute_held_photograph(recipe, self.photograph)
         held = [compute_held_painting(recipe, self.photograph, size) for size in self.paintings]
         return [photograph, *held]
+
+    def count_held_bytes(self, recipe: Recipe) -> int:
+        """Count the bytes of photograph, paintings and maps as a rendering holds them."""
+        photograph, *paintings = (height * width for height, width in self.compute_held(recipe))
+        maps = self.masks + (KEEPING_MAPS if self.keeps else 0)
+        return BYTES_PER_PIXEL * (photograph + sum(paintings)) + maps * photograph
 
 
 def compute_style_size(painting: Size, level_pixels: int, scale: float) -> Size:

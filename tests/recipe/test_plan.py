@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from farm.errors import DoesNotFit, OutOfMemory
@@ -109,6 +111,24 @@ def test_pictures_that_are_held_are_counted() -> None:
     plan = list_plans(512)[0]
     more = estimate_peak_bytes(plan, large, *FHD) - estimate_peak_bytes(plan, small, *FHD)
     assert more == pytest.approx(8 * 3 * 4 * FHD[0] * FHD[1], rel=1e-3)  # twice the sides
+
+
+def test_masks_and_what_stays_are_counted() -> None:
+    photograph, plan = (1080, 1920), list_plans(512)[0]
+    pixels = FHD[0] * FHD[1]
+
+    def count(**sizes: Any) -> float:
+        """Bytes a pixel beyond those without guides."""
+        with_guides, without = (
+            describe(PictureSizes(photograph, **each), size=1920) for each in (sizes, {})
+        )
+        more = estimate_peak_bytes(plan, with_guides, *FHD) - estimate_peak_bytes(plan, without, *FHD)
+        return more / pixels
+
+    # Each mask as it is held, and in blocks 1 to 5.
+    assert count(masks=8) == pytest.approx(8 * (1 + 1 + 1 / 4 + 1 / 16 + 1 / 64 + 1 / 256), rel=1e-6)
+    # Two maps, eight numbers, a weight of the content in block 4; a region with its maps.
+    assert count(keeps=True) == pytest.approx(2 + 4 * (8 + 1 / 64) + 1.332, rel=1e-3)
 
 
 def test_an_upload_is_counted_while_it_is_decoded() -> None:
