@@ -44,9 +44,12 @@ def moments(x: Tensor) -> Moments:
 
 
 def style_distance(kind: str, found: Moments, target: Moments) -> Tensor:
-    """Return the distance of moments, `gram` or `wasserstein`, to be differentiated by torch."""
-    if kind == "gram":
-        return (found.gram - target.gram).square().sum() / target.gram.square().sum()
+    """Return the distance of moments, `gram`, `gram+mean` or `wasserstein`, to be differentiated by
+    torch."""
+    if kind.startswith("gram"):
+        gram = (found.gram - target.gram).square().sum() / target.gram.square().sum()
+        mean = (found.mean - target.mean).square().sum() / target.mean.square().sum()
+        return gram if kind == "gram" else (gram + mean) / 2
     L = cut_factor(target.covariance)
     S, T = found.covariance, target.covariance
     cross: Tensor = _TraceOfRoot.apply(L.T @ S @ L)

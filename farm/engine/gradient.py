@@ -18,7 +18,7 @@ tapes, how large tiles are and which blocks share a segment is the plan's choice
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from farm.engine.attention import Keys, attend
 from farm.engine.device import trim
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.losses import ContentLoss, Losses, to_float32, tv_loss
@@ -43,8 +44,8 @@ from farm.recipe.memory_plan import CHANNELS, WHOLE, Plan, parse_block
 LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is returned
 TILES_AT_ONCE = 8  # after so many
 OnTile = Callable[[], None]
-# Takes a layer and a tile's features there (h, w, C).
-SumFeatures = Callable[[str, Tensor], Sums]
+# Takes a layer, the region of a tile, and the features there (h, w, C).
+SumFeatures = Callable[[str, Region, Tensor], Sums]
 T = TypeVar("T")
 
 
@@ -83,24 +84,36 @@ class Objective:
         self.plan = plan
         self.content_layers = _normalise(recipe.content_layers)
         self.style_layers = _normalise(recipe.style_layers)
-        contents = ("content", vgg, plan, tuple(self.content_layers))
-        self._content = cache.get_at_level(
-            level, contents, lambda: self._make_content_losses(content, level)
-        )
-        aside = plan.for_paintings or plan
+        self._aside = aside = plan.for_paintings or plan
         scaled = (vgg, aside, tuple(self.style_layers), recipe.style_scale)
 
-        def compute_painting(style: Tensor) -> dict[str, Moments]:
-            resized = resize_style(style, level, recipe.style_scale).to(vgg.device)
-            return compute_moments(vgg, resized, frozenset(self.style_layers), aside, on_tile)
+        def resize_painting(style: Tensor) -> Tensor:
+            return resize_style(style, level, recipe.style_scale).to(vgg.device)
 
+        def compute_painting(resize: Callable[[], Tensor]) -> dict[str, Moments]:
+            return compute_moments(vgg, resize(), frozenset(self.style_layers), aside, on_tile)
+
+        self._resize = [partial(resize_painting, style) for style in styles]
         self.paintings = [
-            cache.get_at_level(level, ("painting", number, *scaled), partial(compute_painting, style))
-            for number, style in enumerate(styles)
+            cache.get_at_level(level, ("painting", number, *scaled), partial(compute_painting, resize))
+            for number, resize in enumerate(self._resize)
         ]
         shares = recipe.normalise_blend(len(styles))
         self._style = cache.get_at_level(
             level, ("style", *scaled, recipe.style_loss, shares), lambda: self._make_style_losses(shares)
+        )
+        attends = False  # until a recipe may ask for it
+        contents = (
+            "content",
+            vgg,
+            plan,
+            tuple(self.content_layers),
+            (scaled, shares) if attends else (),
+        )
+        self._content = cache.get_at_level(
+            level,
+            contents,
+            lambda: self._make_content_losses(content, level, shares if attends else None),
         )
         self._loss_of = {layer: loss for loss in self._style for layer in loss.layers}
         self._style_weights = [
@@ -110,7 +123,10 @@ class Objective:
             for loss in self._style
         ]
 
-    def _make_content_losses(self, content: Tensor, level: Level) -> dict[str, ContentLoss]:
+    def _make_content_losses(
+        self, content: Tensor, level: Level, shares: Sequence[float] | None
+    ) -> dict[str, ContentLoss]:
+        """Make the content losses; shares: of the paintings that attention looks at; None: none."""
         if not self.content_layers:
             return {}
         sizes = compute_block_sizes(level.height, level.width, 5)
@@ -127,19 +143,38 @@ class Objective:
         resized = resize_photograph(content, level).to(self.vgg.device)
         layers = frozenset(self.content_layers)
         Pass(self.vgg, layers, self.plan, resized, self.on_tile).forward(on_features)
+        if shares is not None:
+            keys = [self._collect_keys(resize()) for resize in self._resize]
+            for layer in target:
+                energy[layer] = attend(target[layer], [each[layer].features for each in keys], shares)
         return {layer: ContentLoss(target[layer], float(energy[layer])) for layer in target}
 
-    def _make_style_losses(self, shares: Sequence[float]) -> list[StyleLoss[Any]]:
-        targets = {layer: self._blend(layer, shares) for layer in self.style_layers}
-        return make_style_losses(self.recipe.style_loss, targets, self.vgg.way)
+    def _collect_keys(self, painting: Tensor) -> dict[str, Keys]:
+        """Collect what attention looks at in a painting (1, 3, H, W), by content layer."""
+        sizes = compute_block_sizes(painting.shape[2], painting.shape[3], 5)
+        found = {layer: Keys(sizes[parse_block(layer)]) for layer in self.content_layers}
+        run = Pass(self.vgg, frozenset(found), self._aside, painting, self.on_tile)
+        run.forward(lambda layer, where, features: found[layer].add(where, features))
+        return found
 
-    def _blend(self, layer: str, shares: Sequence[float]) -> Moments:
-        """Blend the moments of all paintings in a layer."""
-        first, *others = (
-            painting[layer].scale_to(share)
-            for painting, share in zip(self.paintings, shares, strict=True)
-        )
-        return sum(others, start=first)
+    def _make_style_losses(self, shares: Sequence[float]) -> list[StyleLoss[Any]]:
+        targets = blend(self.paintings, shares)
+        losses = make_style_losses(self.recipe.style_loss, targets, self.vgg.way)
+        lacking = {layer: loss for loss in losses if loss.needs_sums for layer in loss.layers}
+        if lacking:
+            sums = blend([self._sum_painting(resize(), lacking) for resize in self._resize], shares)
+            for loss in lacking.values():
+                loss.set_target({layer: sums[layer] for layer in loss.layers})
+        return losses
+
+    def _sum_painting(self, painting: Tensor, losses: Mapping[str, StyleLoss[Any]]) -> dict[str, Any]:
+        """Sum a painting (1, 3, H, W) as the style losses of some layers want it."""
+
+        def sum_features(layer: str, where: Region, features: Tensor) -> Any:
+            return losses[layer].sum_features(layer, features)
+
+        layers = frozenset(losses)
+        return sum_picture(self.vgg, painting, layers, self._aside, sum_features, self.on_tile)
 
     def __call__(self, picture: Tensor, scale: float = 1.0) -> tuple[Losses, Tensor]:
         """Return losses at picture (1, 3, H, W), and d(total)/d(picture) * scale, of the same shape.
@@ -191,9 +226,9 @@ class Objective:
         """Return losses at picture (1, 3, H, W), without gradient, and its moments by style layer."""
         moments: dict[str, Moments] = {}
 
-        def sum_both(layer: str, features: Tensor) -> Sums:
-            found = self._sum_style(layer, features)
-            also = found if isinstance(found, Moments) else sum_moments(self.vgg, layer, features)
+        def sum_both(layer: str, where: Region, features: Tensor) -> Sums:
+            found = self._sum_style(layer, where, features)
+            also = found if isinstance(found, Moments) else sum_moments(self.vgg, layer, where, features)
             moments[layer] = moments[layer] + also if layer in moments else also
             return found
 
@@ -211,7 +246,7 @@ class Objective:
         total = r.content_weight * content + r.style_weight * style + r.tv_weight * tv
         return Losses(content, style, tv, total, finite=math.isfinite(total + gradient))
 
-    def _sum_style(self, layer: str, features: Tensor) -> Sums:
+    def _sum_style(self, layer: str, where: Region, features: Tensor) -> Sums:
         """Sum a tile's features as the layer's style loss wants them."""
         found: Sums = self._loss_of[layer].sum_features(layer, features)
         return found
@@ -227,7 +262,7 @@ class Objective:
 
         def on_features(layer: str, where: Region, features: Tensor) -> None:
             if layer in self.style_layers:
-                part = sum_features(layer, features)
+                part = sum_features(layer, where, features)
                 sums[layer] = sums[layer] + part if layer in sums else part
             if layer in self._content:
                 weight = self.content_layers[layer]
@@ -363,7 +398,7 @@ def compute_moments(
     return sum_picture(vgg, picture, layers, plan, partial(sum_moments, vgg), on_tile)
 
 
-def sum_moments(vgg: VGG, layer: str, features: Tensor) -> Moments:
+def sum_moments(vgg: VGG, layer: str, where: Region, features: Tensor) -> Moments:
     """Sum features (H, W, C) of any layer to their moments, as the network's device wants it."""
     return Moments.from_features(features, few_exactly=vgg.way.iterates_roots)
 
@@ -373,18 +408,28 @@ def sum_picture(
     picture: Tensor,
     layers: frozenset[str],
     plan: Plan,
-    sum_features: Callable[[str, Tensor], T],
+    sum_features: Callable[[str, Region, Tensor], T],
     on_tile: OnTile = lambda: None,
 ) -> dict[str, T]:
     """Sum a picture (1, 3, H, W) in these layers, tile by tile."""
     sums: dict[str, Any] = {}
 
     def on_features(layer: str, where: Region, features: Tensor) -> None:
-        part = sum_features(layer, features)
+        part = sum_features(layer, where, features)
         sums[layer] = sums[layer] + part if layer in sums else part
 
     Pass(vgg, layers, plan, picture, on_tile).forward(on_features)
     return sums
+
+
+def blend(paintings: Sequence[Mapping[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
+    """Blend sums of paintings, by layer."""
+    scaled = [
+        {layer: sums.scale_to(share) for layer, sums in painting.items()}
+        for painting, share in zip(paintings, shares, strict=True)
+    ]
+    first, *others = scaled
+    return {layer: sum((each[layer] for each in others), start=first[layer]) for layer in first}
 
 
 def _normalise(weights: dict[str, float]) -> dict[str, float]:

@@ -27,7 +27,7 @@ def take_root_by_eigh(M: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         LinAlgError: M holds a number that is not finite.
     """
-    values, vectors = _decompose(M)
+    values, vectors = decompose(M)
     kept = values > ROUNDING * values[:, -1:].clamp(min=TINY)
     root = torch.where(kept, values.clamp(min=0).sqrt(), 0)
     inverse = torch.where(kept, values.clamp(min=TINY).pow(-0.25), 0)
@@ -69,7 +69,7 @@ def _make_eye(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.eye(n, dtype=dtype, device=device)
 
 
-def _decompose(M: Tensor) -> tuple[Tensor, Tensor]:
+def decompose(M: Tensor) -> tuple[Tensor, Tensor]:
     """Return eigenvalues (b, n) and eigenvectors (b, n, n) of symmetric matrices (b, n, n).
 
     LAPACK gives up on some that are nothing but rounding, as a painting of one colour leaves them; a
@@ -96,7 +96,7 @@ def factorise(M: Tensor) -> Tensor:
 
     Directions with less than a millionth of the largest variance are rounding, and are zero.
     """
-    values, vectors = _decompose(M)
+    values, vectors = decompose(M)
     kept = values > 1e-6 * values[:, -1:].clamp(min=TINY)
     factor: Tensor = vectors * torch.where(kept, values.clamp(min=0).sqrt(), 0)[:, None]
     return factor

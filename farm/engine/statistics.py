@@ -7,6 +7,7 @@ weighted sum of theirs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 HALF = (torch.float16, torch.bfloat16)
 FEW = 4  # positions a channel
 CONVERTED = 1 << 12  # positions at once on a CPU in half precision, so that their float32 stays near it
+NEAR_VALUES, FAR_VALUES = 1 << 20, 1 << 26  # in a band of features, on a CPU and elsewhere
 SUMMED = 1 << 22  # positions whose float32 products are added up in float32, elsewhere
 
 
@@ -93,6 +95,29 @@ class Moments:
     def covariance(self) -> Tensor:
         """(C, C), the centred Gram matrix."""
         return self.gram - torch.outer(self.mean, self.mean)
+
+
+def split_bands(
+    features: Tensor, weights: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Split features (H, W, C) into bands (n, C) with weights (n,), so that what is made of them stays
+    near a CPU's processor and takes little of a GPU's memory."""
+    H, W, C = features.shape
+    values = NEAR_VALUES if features.device.type == "cpu" else FAR_VALUES
+    rows = max(1, values // (W * C))
+    exact = torch.promote_types(features.dtype, torch.float32)
+    for top in range(0, H, rows):
+        band = features[top : top + rows].reshape(-1, C)
+        yield band, None if weights is None else weights[top : top + rows].reshape(-1).to(exact)
+
+
+def multiply(flat: Tensor, M: Tensor) -> Tensor:
+    """Multiply features (n, C) by (C, d), in float32 at least."""
+    if flat.dtype not in HALF:
+        return flat @ M
+    if flat.device.type != "cpu":
+        return torch.mm(flat, M, out_dtype=torch.float32)
+    return flat.float() @ M.float()
 
 
 def _choose_band(features: Tensor) -> int:

@@ -21,7 +21,8 @@ from farm.recipe.json_limits import check_json
 Preset = Literal["draft", "standard", "fine"]
 Features = Literal["auto", "vgg19", "vgg16", "vgg16-bsds"]
 Precision = Literal["auto", "float32", "winograd", "mixed"]
-StyleLoss = Literal["gram", "wasserstein"]
+StyleLoss = Literal["gram", "gram+mean", "wasserstein", "light", "moments", "kernel"]
+FIRST_STYLE_LOSSES = ("gram", "wasserstein")
 Optimizer = Literal["adam", "lbfgs"]
 Init = Literal["content", "noise", "gray"]
 Version = Literal["0.1", "0.2"]
@@ -177,7 +178,8 @@ class Recipe(BaseModel):
         description="Layers that hold the style, with weights.",
     )
     style_loss: StyleLoss = Field(
-        "wasserstein", description="Distance between style statistics of picture and painting."
+        "wasserstein",
+        description="Distance between style statistics of picture and painting: light is quicker.",
     )
     style_scale: float = Field(
         1.0,
@@ -286,7 +288,8 @@ class Recipe(BaseModel):
             old = type(self).model_validate({"version": version} | given)
         except ValidationError:
             return None
-        return None if old._find_later(version) else old
+        later = old._find_later(version) or old.style_loss not in FIRST_STYLE_LOSSES
+        return None if later else old
 
     def dump_settings_of(self, version: Version) -> str:
         """Return the JSON of the settings that this version had, as its digests of requests took it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from farm.engine.ways import CPU as CPU_WAY
 from farm.engine.ways import GPU, Way
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import WHOLE, Plan, list_plans
+from farm.recipe.recipe import StyleLoss
 from tests.conftest import load_sample
 
 CPU = torch.device("cpu")
@@ -106,6 +108,21 @@ def test_the_gradient_in_float32_is_that_of_plain_autograd(
 ) -> None:
     recipe = Recipe(style_loss="gram")
     assert max(relative_errors(weights_dir, recipe, size, [JOINED], torch.float32)) < 1e-5
+
+
+@pytest.mark.parametrize("style_loss", get_args(StyleLoss))
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_tiles_equal_the_whole_under_every_style_loss(
+    weights_dir: Path, style_loss: str, dtype: torch.dtype, bound: float
+) -> None:
+    lake, strokes, picture = pictures(49, 43, dtype)
+    recipe, small = Recipe.parse({"style_loss": style_loss}), KEPT.model_copy(update={"tile": 32})
+    vgg = VGG("vgg16", tensors(weights_dir), CPU, dtype)
+    (_, whole), (_, tiled) = (
+        Objective(vgg, recipe, lake, [strokes], Level(49, 43, 1), plan)(picture)
+        for plan in (WHOLE, small)
+    )
+    assert float((tiled - whole).norm() / whole.norm()) < bound
 
 
 def test_every_plan_gives_the_same_gradient(weights_dir: Path) -> None:

@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from farm.engine.statistics import Moments
+from farm.engine.style import kernel, light
+from farm.engine.style.central_moments import CentralMomentsLoss
 from farm.engine.style.gram import GramLoss
+from farm.engine.style.gram_and_mean import GramAndMeanLoss
 from farm.engine.style.protocol import MomentsLoss, StyleLoss
 from farm.engine.style.wasserstein import WassersteinLoss
 from farm.engine.ways import CPU, Way
 
-LOSSES: dict[str, type[MomentsLoss]] = {"gram": GramLoss, "wasserstein": WassersteinLoss}
+Targets = Mapping[str, Moments]
+OF_MOMENTS: dict[str, type[MomentsLoss]] = {
+    "gram": GramLoss,
+    "gram+mean": GramAndMeanLoss,
+    "wasserstein": WassersteinLoss,
+}
 
 
-def make_style_losses(kind: str, targets: Mapping[str, Moments], way: Way = CPU) -> list[StyleLoss[Any]]:
-    """Make the style losses of a kind, in batches of layers as `way` wants them."""
-    return [LOSSES[kind](batch, width, way) for width, batch in batch_layers(targets, way)]
+def make_style_losses(kind: str, targets: Targets, way: Way = CPU) -> list[StyleLoss[Any]]:
+    """Make the style losses of a kind, in batches of layers as `way` wants them.
+
+    Those that `needs_sums` lack their target yet.
+
+    Args:
+        targets: the paintings' moments, by layer.
+    """
+    return [*_make(kind, targets, way)]
 
 
-def batch_layers(targets: Mapping[str, Moments], way: Way) -> list[tuple[int, dict[str, Moments]]]:
+def _make(kind: str, targets: Targets, way: Way) -> Iterator[StyleLoss[Any]]:
+    if kind in OF_MOMENTS:
+        for width, batch in batch_layers(targets, way):
+            yield OF_MOMENTS[kind](batch, width, way)
+    elif kind == "moments":
+        yield from map(CentralMomentsLoss, targets)
+    elif kind == "kernel":
+        deep = {k: each for k, each in targets.items() if len(each.total) >= kernel.NARROWEST}
+        yield from (kernel.KernelLoss(layer, target) for layer, target in deep.items())
+        yield from _make("wasserstein", _leave_out(targets, deep), way)
+    elif kind == "light":
+        found = {layer: light.choose_directions(target) for layer, target in targets.items()}
+        chosen = {layer: each for layer, each in found.items() if each}
+        batches = [[*chosen]] if way.batch_widths and chosen else [[layer] for layer in chosen]
+        for layers in batches:
+            yield light.LightLoss({layer: targets[layer] for layer in layers}, chosen, way)
+        yield from _make("wasserstein", _leave_out(targets, chosen), way)
+    else:
+        raise ValueError(f"there is no style loss {kind}")
+
+
+def _leave_out(targets: Targets, others: Mapping[str, object]) -> Targets:
+    return {layer: target for layer, target in targets.items() if layer not in others}
+
+
+def batch_layers(targets: Targets, way: Way) -> list[tuple[int, dict[str, Moments]]]:
     """Return batches of layers, each with its width, channels."""
     batches: dict[tuple[int, str], dict[str, Moments]] = {}
     for layer, target in targets.items():

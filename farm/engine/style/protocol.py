@@ -90,6 +90,12 @@ class StyleLoss(ABC, Generic[S]):
     """
 
     layers: tuple[str, ...]
+    # Whether the target is set by `set_target`, after a further pass over the paintings.
+    needs_sums = False
+
+    def set_target(self, sums: Mapping[str, S]) -> None:
+        """Take the paintings' sums, by layer, as the target."""
+        raise NotImplementedError
 
     @abstractmethod
     def sum_features(self, layer: str, features: Tensor, weights: Tensor | None = None) -> S:
