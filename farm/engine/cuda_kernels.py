@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 PACK_BYTES = 16
 THREADS = 256  # of a block
+SUMMING_THREADS = 1 << 18  # at work on one sum: as many as the largest cards hold at once
 TAPS = 32  # 3 x 3 pixels of 3 channels, filled up with zeros to what tensor cores like
 
 # How each number format is stored, and made from a float and into one.
@@ -127,6 +128,18 @@ KERNEL add(Pack* d, const Pack* g, int width, int stride) {
   d[(long long)row * stride + i] = sum;
 }
 
+// Sums positions g, g + groups, g + 2 groups .. of x (positions, C) into sums (groups, C).
+KERNEL sum(const Pack* x, float* sums, int positions, int groups, int C) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= groups * C) return;
+  float total[N] = {};
+  for (long long p = i / C; p < positions; p += groups) {
+    Pack pack = x[p * C + i % C];
+    for (int n = 0; n < N; n++) total[n] += value(pack.at[n]);
+  }
+  for (int n = 0; n < N; n++) sums[(long long)i * N + n] = total[n];
+}
+
 // Repeats the border of x (H, W, C) once around it.
 KERNEL pad(const Pack* x, Pack* out, int H, int W, int C) {
   int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
@@ -169,7 +182,7 @@ KERNEL variation(const float* x, float* out, int H, int W, float across, float d
     out[((long long)c * H + row) * W + column] = chroma * sums[c] - (chroma - 1) * grey;
 }
 """
-NAMES = ("pool", "spread", "mask", "add", "pad", "gather", "variation")
+NAMES = ("pool", "spread", "mask", "add", "sum", "pad", "gather", "variation")
 
 
 def find_kernels(x: Tensor) -> Kernels | None:
@@ -284,6 +297,15 @@ class Kernels:
         """Add g (H, W, C), contiguous, to d, of the same shape."""
         width = d.shape[1] * _count_packs(d)
         self._launch("add", len(d), width, d, g, width, _count_row(d))
+
+    def sum(self, x: Tensor) -> Tensor:
+        """Sum x (positions, C), contiguous, in a number of groups: (groups, C) float32."""
+        positions, C = x.shape
+        packs = C * x.itemsize // PACK_BYTES
+        groups = max(1, min(positions, SUMMING_THREADS // packs))
+        sums = x.new_empty(groups, C, dtype=torch.float32)
+        self._launch("sum", 1, groups * packs, x, sums, positions, groups, packs)
+        return sums
 
     def pad(self, x: Tensor) -> Tensor:
         """Repeat the border of x (H, W, C), contiguous, once around it: (H + 2, W + 2, C)."""

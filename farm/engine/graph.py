@@ -7,7 +7,10 @@ recording: the level, the plan, a loss scale.
 
 from __future__ import annotations
 
+import gc
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -61,10 +64,23 @@ class _Recording:
         self.scale = scale
         self._picture = picture.clone()
         self._graph = torch.cuda.CUDAGraph()
-        with objective.uninterrupted(), torch.cuda.graph(self._graph):
+        with objective.uninterrupted(), keep_garbage(), torch.cuda.graph(self._graph):
             self._sums, self._gradient = objective.compute(self._picture, scale)
 
     def replay(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         self._picture.copy_(picture)
         self._graph.replay()
         return self._sums, self._gradient.clone()
+
+
+@contextmanager
+def keep_garbage() -> Iterator[None]:
+    """Keep Python from collecting garbage: an earlier recording in it, freed meanwhile, would spoil this
+    one."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

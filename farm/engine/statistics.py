@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from farm.engine.cuda_kernels import find_kernels
+
 HALF = (torch.float16, torch.bfloat16)
 FEW = 4  # positions a channel
 CONVERTED = 1 << 12  # positions at once on a CPU in half precision, so that their float32 stays near it
@@ -131,6 +133,8 @@ def _sum_band(features: Tensor) -> tuple[Tensor, Tensor]:
     if flat.dtype not in HALF:
         return flat.sum(dim=0), flat.T @ flat
     if flat.device.type != "cpu":  # a GPU multiplies half precision into float32
-        return flat.sum(dim=0, dtype=torch.float32), torch.mm(flat.T, flat, out_dtype=torch.float32)
+        kernels = find_kernels(flat[None])
+        total = (kernels.sum(flat) if kernels else flat).sum(dim=0, dtype=torch.float32)
+        return total, torch.mm(flat.T, flat, out_dtype=torch.float32)
     flat = flat.float()
     return flat.sum(dim=0), flat.T @ flat

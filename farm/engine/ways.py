@@ -7,7 +7,6 @@ way works on any device, so that a GPU's can be tested without one.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,7 +18,7 @@ class Way:
 
     # The repeated border: a convolution's input of at most so many positions is padded by it; of a
     # larger one the outermost lines of the output are computed anew.
-    padded_positions: float
+    padded_positions: int
     # Channels of the picture as the first convolution takes it; beyond the third they are zero. Tensor
     # cores want eight.
     picture_channels: int
@@ -39,7 +38,7 @@ CPU = Way(
     batch_widths=(),
 )
 GPU = Way(
-    padded_positions=math.inf,
+    padded_positions=1 << 22,
     picture_channels=8,
     codes_pooling=True,
     iterates_roots=True,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import importlib.util
 import os
 import platform
 import site
@@ -23,6 +24,7 @@ import farm
 
 USER, LANDLOCK, SECCOMP = "user", "landlock", "seccomp"
 NOBODY = 65534  # user and group
+READERS = ("PIL", "numpy", "pi_heif", "tifffile")  # of pictures; they import parts of themselves late
 KILL, SET_GROUP, SET_USER = 5, 6, 7  # capabilities(7)
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 
@@ -186,12 +188,16 @@ def _become_nobody() -> bool:
 def _find_readable() -> list[str]:
     """Find what Python may still need: its folders, those of packages and libraries, the farm's modules.
 
-    Folders of `sys.path` may hold anything, a farm's home and its keys, too.
+    Folders of `sys.path` may hold anything, a farm's home and its keys, too: of those only the packages
+    that read pictures.
     """
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     paths |= {*site.getsitepackages(), *LIBRARIES}
     paths |= {site.getusersitepackages()} if site.ENABLE_USER_SITE else set()
     paths |= {str(Path(folder)) for folder in farm.__path__}
+    for name in READERS:
+        found = importlib.util.find_spec(name)
+        paths |= {*(found.submodule_search_locations or [])} if found else set()
     return sorted(path for path in paths if _can_read(path))
 
 

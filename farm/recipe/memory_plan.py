@@ -33,11 +33,11 @@ LBFGS_PAIRS = 8  # of its history
 STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS_PAIRS) * 3}
 KEPT_FLOATS = 8  # of a pixel where some of the photograph stays: that, its share, the picture under it
 STEP_FLOATS = 6  # what a step of the optimiser holds for a moment
-# Buffers of a tile's widest layer alive at once, measured; on a GPU (an H100 and an H200) with features
-# that are packed or recomputed, and with all of them kept.
+# Buffers of a tile's widest layer alive at once, measured; on a GPU (an H100 and an H200) in tiles, and
+# with the whole picture.
 TILE_COPIES = 8
 GPU_TILE_COPIES = 4
-GPU_KEPT_COPIES = 1
+WHOLE_COPIES = 1
 # Python, torch and its libraries, measured. Of their files the system maps 150 MB more on some machines;
 # such pages are not counted, since it takes them back before a control group's limit is reached.
 CPU_BASE_BYTES = 540_000_000
@@ -126,8 +126,10 @@ def list_plans(tile: int | None, gpu: bool = False) -> list[Plan]:
     if tile is None:
         return [EVERYTHING if gpu else WHOLE]
     kept = [(False,) * recomputed + (True,) * (5 - recomputed) for recomputed in range(1, 5)]
-    in_tiles = EVERYTHING.model_copy(update={"tile": tile})
-    plans = [EVERYTHING, in_tiles, in_tiles.model_copy(update={"kept": kept[0]})] if gpu else []
+    plans = [EVERYTHING] if gpu else []
+    for keeps in (EVERYTHING.kept, kept[0]) if gpu else ():
+        for side in (tile, tile // 2):
+            plans.append(Plan(tile=side, segments=EACH_ALONE, kept=keeps, packed=False))
     plans += [Plan(tile=tile, segments=EACH_ALONE, kept=k) for k in kept]
     while tile >= SMALLEST_TILE:
         small = (False, False, False, True)
@@ -316,7 +318,7 @@ def _estimate_workspace_bytes(plan: Plan, work: Work, height: int, width: int) -
     winograd = WINOGRAD_WORKSPACE_BYTES if work.winograd else 0
     copies = TILE_COPIES
     if work.device != "cpu":
-        copies = GPU_TILE_COPIES if plan.packed else GPU_KEPT_COPIES
+        copies = WHOLE_COPIES if plan.tile is None and not plan.packed else GPU_TILE_COPIES
     return CHANNELS[0] * tile * work.itemsize * copies + winograd
 
 

@@ -134,6 +134,15 @@ def test_masks_and_borders_are_torchs(kernels, dtype, H, W) -> None:
     assert torch.equal(d, added + g)
 
 
+@pytest.mark.parametrize("positions", [1, 5, 1000])
+def test_sums_of_groups_are_those_of_all_positions(kernels, dtype, positions, monkeypatch) -> None:
+    monkeypatch.setattr(cuda_kernels, "SUMMING_THREADS", 64)
+    x = make_features(1, positions, 32, dtype)[0]
+    sums = kernels.sum(x)
+    assert len(sums) == min(positions, 64 // (32 * x.itemsize // 16))
+    assert torch.equal(sums.sum(dim=0), x.float().sum(dim=0))
+
+
 @pytest.mark.parametrize(("H", "W"), [(1, 1), (1, 7), (6, 5)])
 def test_total_variation_is_the_convolutions(kernels, dtype, H, W) -> None:
     if dtype != torch.float32:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -97,3 +99,29 @@ def test_what_cannot_be_recorded_is_computed_and_said_once(error, monkeypatch, c
     recorder = Recorder(Objective())  # type: ignore[arg-type]
     assert {call(recorder) for _ in range(5)} == {"computed"}
     assert caplog.text.count("not permitted") == 1
+
+
+def test_no_garbage_is_collected_while_it_records(monkeypatch) -> None:
+    # An earlier graph among it, freed in the midst of a recording, ends that with an error of CUDA's.
+    monkeypatch.undo()
+    collects: list[bool] = []
+
+    class Graph(Objective):
+        @contextmanager
+        def uninterrupted(self):
+            yield
+
+        def compute(self, picture: torch.Tensor, scale: float) -> tuple[str, torch.Tensor]:
+            collects.append(gc.isenabled())
+            return super().compute(picture, scale)
+
+    @contextmanager
+    def record(made: object):
+        yield
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: None))
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    recorder = Recorder(Graph())  # type: ignore[arg-type]
+    assert [call(recorder) for _ in range(CALLS_BEFORE + 2)] == ["computed"] * (CALLS_BEFORE + 2)
+    assert collects == [True] * CALLS_BEFORE + [False]
+    assert gc.isenabled()

@@ -35,7 +35,7 @@ from PIL import Image
 from benchmarks.testbed.processes import FARM, answers, free_port, sample_files, wait_for
 from farm.database.setup import install
 from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
-from farm.pictures import decode, decoder_child, decoder_pool
+from farm.pictures import decode, decoder_child, decoder_pool, sandbox
 from farm.pictures.decoder_child import Child, Limits, PictureFile
 from farm.pictures.decoder_pool import Pool
 from farm.pictures.sandbox import LANDLOCK, SECCOMP
@@ -668,6 +668,19 @@ def test_a_decoder_taken_over_reaches_no_file_no_process_and_no_network(
         reached = {name: found[name] for name in REFUSED_BY[layer] if found[name] == "done"}
         assert reached == {}, layer
     assert found["thread"] == found["itself"] == "done"
+
+
+def test_packages_that_read_pictures_are_found_wherever_they_lie(tmp_path, monkeypatch) -> None:
+    # As with `pip install --target` and PYTHONPATH, beside what is nobody's business.
+    package = tmp_path / "tifffile"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (tmp_path / "secret-key").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tifffile", raising=False)
+    found = sandbox._find_readable()
+    assert str(package) in found
+    assert str(tmp_path) not in found
 
 
 def test_the_log_tells_once_which_layers_of_the_sandbox_are_in_force(
