@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import wrap_file
 
 from farm.database import sessions
-from farm.database.models import Job, JobPicture, State, Upload
+from farm.database.models import Job, JobPicture, PictureRole, State, Upload
 from farm.errors import NotFound, WrongState
 from farm.files import build_file_name
 from farm.jobs import states
@@ -66,6 +66,20 @@ def get_whole_style(job_id: str, number: int) -> Response:
     job = _load_job(job_id)
     style = _find_style(job, number)
     return _send_upload(job, style.upload, style.file_name or f"painting-{number + 1}")
+
+
+@blueprint.get("/jobs/<job_id:job_id>/<any(mask, keep, init):role>/<int:number>")
+def get_guide(job_id: str, role: str, number: int) -> Response:
+    """Send a mask, from 0, the map of what stays, or what the picture began from, small."""
+    job = _load_job(job_id)
+    return _send_thumbnail(job, _find_guide(job, role, number).upload)
+
+
+@blueprint.get("/jobs/<job_id:job_id>/<any(mask, keep, init):role>/<int:number>/whole")
+def get_whole_guide(job_id: str, role: str, number: int) -> Response:
+    """Send the same, whole."""
+    job = _load_job(job_id)
+    return _send_upload(job, _find_guide(job, role, number).upload, f"{role}-{number + 1}")
 
 
 @blueprint.get("/jobs/<job_id:job_id>/result")
@@ -170,6 +184,13 @@ def _find_style(job: Job, number: int) -> JobPicture:
     return job.styles[number]
 
 
+def _find_guide(job: Job, role: str, number: int) -> JobPicture:
+    found = next((each for each in job.guides if (each.role, each.position) == (role, number)), None)
+    if found is None:
+        raise NotFound(f"This job has no {role} of this number; they are counted from 0.")
+    return found
+
+
 def _send_thumbnail(job: Job, upload: Upload) -> Response:
     return _send_jpeg(upload.thumbnail_key, f"{build_version(job)}-{upload.sha256}", _find_lifetime(job))
 
@@ -250,6 +271,17 @@ def build_file_url(job: Job, kind: str, **values: Any) -> str:
     """Return the address of a file of a job that may be kept.
 
     Args:
-        kind: content, style, whole_content, whole_style, full or result. values: of its address.
+        kind: content, style, guide, whole_content, whole_style, whole_guide, full or result.
+        values: of its address.
     """
     return url_for(f"pictures.get_{kind}", job_id=job.id, v=build_version(job), **values)
+
+
+def build_source_url(job: Job, picture: JobPicture, *, whole: bool = False) -> str:
+    """Return the address of one of the pictures that a job is made from, small or whole."""
+    size = "whole_" if whole else ""
+    if picture.role is PictureRole.CONTENT:
+        return build_file_url(job, f"{size}content")
+    if picture.role is PictureRole.STYLE:
+        return build_file_url(job, f"{size}style", number=picture.position)
+    return build_file_url(job, f"{size}guide", role=picture.role.value, number=picture.position)

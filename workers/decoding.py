@@ -11,8 +11,9 @@ from collections.abc import Callable
 import structlog
 
 from farm.errors import FarmError
-from farm.pictures.decode import Decoded
+from farm.pictures.decode import Channels, Decoded
 from farm.pictures.decoder_child import Child, Limits, PictureFile
+from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
 
 log = structlog.get_logger()
@@ -35,17 +36,33 @@ def await_ready() -> None:
         log.exception("no process to decode pictures; the next job tries again")
 
 
-def decode(data: bytes, label: str, compute_size: Callable[[Size], Size]) -> Decoded:
+def decode(
+    data: bytes,
+    label: str,
+    compute_size: Callable[[Size], Size],
+    channels: Channels = Channels.COLOUR,
+) -> Decoded:
     """Decode an upload as `decode_to_size` does.
 
     Args:
-        label: the picture's name in messages.
+        label: the picture's name in messages. channels: COLOUR or COLOUR_AND_ALPHA.
 
     Raises:
         NotAPicture, TooLarge, InvalidInput: what is wrong with it, or the process did not survive it.
         FarmError: no process could be started.
     """
-    return _child.decode(PictureFile(data, label, shortest=1), Limits.from_settings(), compute_size)
+    picture = PictureFile(data, label, 1, channels)
+    return _child.decode(picture, Limits.from_settings(), compute_size)
+
+
+def decode_map(data: bytes, label: str, compute_size: Callable[[Size], Size]) -> Pixels:
+    """Decode an upload as `decode_map_to_size` does.
+
+    Raises:
+        NotAPicture, TooLarge, InvalidInput, FarmError: as `decode`.
+    """
+    picture = PictureFile(data, label, 1, Channels.MAP)
+    return _child.decode_map(picture, Limits.from_settings(), compute_size)
 
 
 def renew() -> None:

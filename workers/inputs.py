@@ -5,55 +5,98 @@ The cells of an exploration are made of the same pictures, one after another: th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from farm.database.models import Job, Upload
+from farm.database.models import Job, JobPicture, Upload
 from farm.engine.feature_cache import FeatureCache
-from farm.pictures.decode import Decoded
+from farm.engine.guides import NO_GUIDES, Guides
+from farm.pictures.decode import Channels, Decoded
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
-from farm.recipe.picture_sizes import Size, compute_held_painting, compute_held_photograph
+from farm.recipe.picture_sizes import (
+    Size,
+    compute_held_map,
+    compute_held_painting,
+    compute_held_photograph,
+)
+from workers import decoding
+
+PHOTOGRAPH = "photograph"
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """A photograph, paintings, and a cache of both."""
+    """A photograph, paintings, what else steers them, and a cache of all."""
 
     # (H, W, 3) sRGB, as are the paintings.
     content: Pixels
     styles: list[Pixels]
     # The photograph's height and width as it was sent.
     size: Size
+    guides: Guides = NO_GUIDES
     cache: FeatureCache = field(default_factory=FeatureCache)
 
 
-# Returns an upload, under the name that a person knows it by, at the size that is computed from its own.
-Decode = Callable[[Upload, str, Callable[[Size], Size]], Decoded]
+# Returns the bytes of an upload, which a person knows by this name. Raises RenderFailed: they are gone.
+Read = Callable[[Upload, str], bytes]
 Key = tuple[str | None, list[Size]]  # an exploration, and the sizes at which its pictures are held
 
 _cached: tuple[Key, Inputs] | None = None  # of the latest exploration
 
 
-def load_inputs(job: Job, recipe: Recipe, decode: Decode) -> Inputs:
-    """Return the inputs of a job, at the sizes at which its recipe needs them."""
+def load_inputs(job: Job, recipe: Recipe, read: Read) -> Inputs:
+    """Return the inputs of a job, at the sizes at which its recipe needs them.
+
+    Raises:
+        RenderFailed: what is stored is not what was sent, or it is gone. InvalidInput: it is no picture
+            that can be decoded here.
+    """
     global _cached
     key = job.exploration_id, job.picture_sizes.compute_held(recipe)
     if _cached and _cached[0] == key:
         return _cached[1]
     _cached = None  # before the next are decoded, so that both need not fit
-    found = _decode_inputs(job, recipe, decode)
+    found = _decode_inputs(job, recipe, read)
     if job.exploration_id:
         _cached = (key, found)
     return found
 
 
-def _decode_inputs(job: Job, recipe: Recipe, decode: Decode) -> Inputs:
-    content = decode(job.content, "photograph", partial(compute_held_photograph, recipe))
+def _decode_inputs(job: Job, recipe: Recipe, read: Read) -> Inputs:
+    fit_photograph = partial(compute_held_photograph, recipe)
+    data = read(job.content, PHOTOGRAPH)
+    content = decoding.decode(data, PHOTOGRAPH, fit_photograph, Channels.COLOUR_AND_ALPHA)
     fit = partial(compute_held_painting, recipe, content.sent)
     styles = [
-        decode(style.upload, f"painting {number}" if job.styles[1:] else "painting", fit).pixels
-        for number, style in enumerate(job.styles, 1)
+        decoding.decode(read(style.upload, label), label, fit).pixels
+        for label, style in zip(_number("painting", job.styles), job.styles, strict=True)
     ]
-    return Inputs(content.pixels, styles, content.sent)
+    return Inputs(content.pixels, styles, content.sent, _decode_guides(job, recipe, read, content))
+
+
+def _decode_guides(job: Job, recipe: Recipe, read: Read, photograph: Decoded) -> Guides:
+    """Return what steers the rendering; of the photograph, its transparency."""
+
+    def decode_map(picture: JobPicture, label: str) -> Pixels:
+        data = read(picture.upload, label)
+        return decoding.decode_map(data, label, partial(compute_held_map, recipe))
+
+    start = None
+    if job.start:
+        fit = partial(compute_held_photograph, recipe)
+        start = decoding.decode(read(job.start.upload, "start"), "start", fit).pixels
+    return Guides(
+        masks=tuple(map(decode_map, job.masks, _number("mask", job.masks))),
+        keep=decode_map(job.keep, "map of what stays") if job.keep else None,
+        opaque=photograph.alpha,
+        start=start,
+    )
+
+
+def _number(label: str, pictures: Sequence[JobPicture]) -> list[str]:
+    """Return the names that a person knows these by; one alone has no number."""
+    if not pictures[1:]:
+        return [label] * len(pictures)
+    return [f"{label} {number}" for number, _ in enumerate(pictures, 1)]

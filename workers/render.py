@@ -33,9 +33,8 @@ from farm.jobs import attempts, states, worker_failures
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef, Claim
 from farm.pictures import encode
-from farm.pictures.decode import Decoded
+from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
-from farm.recipe.picture_sizes import Size
 from farm.settings import settings
 from farm.storage import Storage, storage
 from workers import checkpoints, decoding, retries
@@ -201,7 +200,7 @@ def _render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> None
     recipe = Recipe.parse(job.recipe)
     storage_wait = StorageWait(attempt, on_progress)
     try:
-        inputs = load_inputs(job, recipe, partial(_decode_upload, store, storage_wait))
+        inputs = load_inputs(job, recipe, partial(_read_upload, store, storage_wait))
     finally:
         decoding.renew()
     resume = _find_checkpoint(store, storage_wait, claim)
@@ -211,9 +210,11 @@ def _render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> None
     device.reset_peak_memory(ready.device)
     task = _Task(claim, store, storage_wait, recipe, inputs, ready)
     step = None
-    with Reporter(claim, taker, store) as reporter:
+    with Reporter(claim, taker, store, inputs.guides.opaque) as reporter:
         on = device.describe(ready.device)
         reporter.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
+        if inputs.guides.opaque is not None and not job.format.alpha:
+            reporter.add_line(f"{job.format.title} has no transparency: the picture will lie on white")
         try:
             for step in _run_steps(task, resume, reporter.watch):
                 on_progress()
@@ -237,27 +238,19 @@ def _load_engine(recipe: Recipe, resume: Checkpoint | None) -> Engine:
         return engine(recipe.features, recipe.precision)
 
 
-def _decode_upload(
-    store: Storage,
-    storage_wait: StorageWait,
-    upload: Upload,
-    label: str,
-    compute_size: Callable[[Size], Size],
-) -> Decoded:
-    """Return an upload.
+def _read_upload(store: Storage, storage_wait: StorageWait, upload: Upload, label: str) -> bytes:
+    """Return the bytes of an upload.
 
     Args:
-        label: the picture's name in messages. compute_size: see `decode.decode_to_size`.
+        label: the picture's name in messages.
 
     Raises:
-        RenderFailed: what is stored is not what was sent, or it is gone. InvalidInput: it is no picture
-            that can be decoded here.
+        RenderFailed: what is stored is not what was sent, or it is gone.
     """
     try:
-        data = retries.call_storage(lambda: store.get_whole(upload.key, upload.sha256), storage_wait)
+        return retries.call_storage(lambda: store.get_whole(upload.key, upload.sha256), storage_wait)
     except NotFound as error:
         raise RenderFailed(f"{label.capitalize()}: {error} {AGAIN}") from error
-    return decoding.decode(data, label, compute_size)
 
 
 def _find_checkpoint(store: Storage, storage_wait: StorageWait, claim: Claim) -> Checkpoint | None:
@@ -284,6 +277,7 @@ def _run_steps(task: _Task, resume: Checkpoint | None, on_tile: OnTile) -> Itera
         inputs.styles,
         recipe,
         task.engine,
+        guides=inputs.guides,
         size=inputs.size,
         cache=inputs.cache,
         on_tile=on_tile,
@@ -316,7 +310,8 @@ def _finish(task: _Task, step: Step) -> None:
     figures = quality.measure(picture, inputs.content, inputs.styles, task.recipe, ready, inputs.cache)
     resolved = ready.resolve(task.recipe)
     stored_bytes = retries.call_storage(
-        lambda: store_pictures(job, task.store, picture, resolved), task.storage_wait
+        lambda: store_pictures(job, task.store, picture, resolved, inputs.guides.opaque),
+        task.storage_wait,
     )
     metrics = figures.as_dict() | {
         "seconds": round(step.seconds, 1),
@@ -339,18 +334,25 @@ def _succeed(session: Session, task: _Task, metrics: dict[str, Any], stored_byte
     worker_failures.reset(session, settings().worker_name)
 
 
-def store_pictures(job: Job, store: Storage, picture: Picture, recipe: Recipe) -> int:
+def store_pictures(
+    job: Job, store: Storage, picture: Picture, recipe: Recipe, alpha: Pixels | None = None
+) -> int:
     """Store the preview, the result with its recipe and, where browsers need one, the view; return the
-    bytes of all of them."""
-    preview = encode.encode_preview(picture)
+    bytes of all of them.
+
+    Args:
+        alpha: of the photograph, see `encode.write`.
+    """
+    preview = encode.encode_preview(picture, alpha=alpha)
     store.put(job.preview_key, preview)
     stored_bytes = len(preview)
     with store.open_writer(job.result_key) as file:
-        encode.write_result(picture, recipe, file, encode.compose_description(*job.source_names))
+        description = encode.compose_description(*job.source_names)
+        encode.write_result(picture, recipe, file, description, alpha)
         stored_bytes += file.seek(0, os.SEEK_END)
     if job.has_view:
         with store.open_writer(job.view_key) as file:
-            encode.write_view(picture, file)
+            encode.write_view(picture, file, alpha)
             stored_bytes += file.seek(0, os.SEEK_END)
     return stored_bytes
 

@@ -19,6 +19,7 @@ from farm.jobs import attempts, overtaking, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import Claim
 from farm.pictures import encode
+from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
 from farm.recipe.formats import PREVIEW_PIXELS
 from farm.recipe.levels import compute_levels, count_pixel_iterations
@@ -45,7 +46,12 @@ class Reporter:
     As a context it ends with the block, when the checkpoint that is being stored is stored.
     """
 
-    def __init__(self, claim: Claim, taker: Taker, store: Storage) -> None:
+    def __init__(self, claim: Claim, taker: Taker, store: Storage, alpha: Pixels | None = None) -> None:
+        """
+        Args:
+            alpha: of the photograph; previews lie over white where it is transparent.
+        """
+        self._alpha = alpha
         self._job, self._attempt, self._store = claim.job, claim.attempt, store
         self._taker = taker
         self._watched = time.monotonic()
@@ -165,7 +171,7 @@ class Reporter:
         """Store a preview; one that cannot be stored is left out."""
         began = time.monotonic()
         try:
-            preview = encode.encode_preview(step.preview(PREVIEW_PIXELS))
+            preview = encode.encode_preview(step.preview(PREVIEW_PIXELS), alpha=self._alpha)
             self._store.put(self._job.preview_key, preview)
             self._sizes["preview"] = len(preview)
             with sessions.write_session() as session:

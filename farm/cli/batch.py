@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farm.cli.client import Client, Rejected, read_picture
+from farm.cli.client import NO_GUIDES, Client, Guides, Rejected, read_picture
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.formats import UPLOADED
@@ -52,6 +52,8 @@ class Batch:
     webhook_url: str
     # That a worker must have; empty: any takes them.
     tag: str = ""
+    # Files that steer each of them.
+    guides: Guides = NO_GUIDES
     # Jobs that the farm has accepted, as the API serialises them.
     sent: list[dict[str, Any]] = field(default_factory=list)
     # Reasons by photograph.
@@ -93,6 +95,7 @@ class Batch:
             self.webhook_url,
             key,
             self.tag,
+            self.guides,
         )
         self.sent.append(job)
         return job
@@ -105,6 +108,8 @@ class Batch:
         settings = [self.recipe.model_dump_json(exclude_unset=True), str(self.priority)]
         settings += [f"tag {self.tag}"] if self.tag else []
         parts = [*pictures, *(text.encode(errors="surrogateescape") for text in names + settings)]
+        for field_name, path in self.guides.list_files():
+            parts += [field_name.encode(), read_picture(field_name, path)]
         digests = b"".join(hashlib.sha256(part).digest() for part in parts)
         return f"batch-{hashlib.sha256(digests).hexdigest()}"
 

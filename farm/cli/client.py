@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,27 @@ from farm.recipe import Recipe, formats
 
 TIMEOUT = httpx.Timeout(10.0, read=120.0)  # s; an answer to a large upload takes a while
 PATIENCE_SECONDS = 300.0  # with a farm that answers "too many requests"
+
+
+@dataclass(frozen=True)
+class Guides:
+    """Files that steer a picture besides photograph and paintings."""
+
+    # Where each painting paints, in their order; empty: everywhere.
+    masks: tuple[Path, ...] = ()
+    # Where the photograph stays.
+    keep: Path | None = None
+    # What the picture begins from.
+    init: Path | None = None
+
+    def list_files(self) -> list[tuple[str, Path]]:
+        """List them, each under its field of a request."""
+        files = [("mask", mask) for mask in self.masks]
+        others = (("keep", self.keep), ("init", self.init))
+        return files + [(name, path) for name, path in others if path is not None]
+
+
+NO_GUIDES = Guides()
 
 
 class Refused(FarmError):
@@ -73,10 +95,12 @@ class Client:
         webhook_url: str = "",
         key: str = "",
         tag: str = "",
+        guides: Guides = NO_GUIDES,
     ) -> dict[str, Any]:
         """Send the pictures and return the new job, as the API serialises it.
 
         Args:
+            guides: files that steer it besides photograph and paintings.
             webhook_url: notified when the job has ended; empty: none.
             key: the same request under the same key is one job; empty: a new one.
             tag: only workers that have it take the job; empty: any.
@@ -85,7 +109,7 @@ class Client:
             Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
             InvalidInput: a file cannot be read.
         """
-        files = _read_files(content, styles)
+        files = _read_files(content, styles, guides)
         fields = {"recipe": recipe.model_dump_json(), "name": name, "priority": str(priority)}
         if webhook_url:
             fields["webhook_url"] = webhook_url
@@ -126,18 +150,24 @@ class Client:
         return list(self._decode_json(self._send("GET", "/jobs", params=query))["items"])
 
     def explore(
-        self, content: Path, styles: list[Path], recipe: Recipe, fields: dict[str, str]
+        self,
+        content: Path,
+        styles: list[Path],
+        recipe: Recipe,
+        fields: dict[str, str],
+        guides: Guides = NO_GUIDES,
     ) -> dict[str, Any]:
         """Send the pictures for a grid of drafts and return the new exploration.
 
         Args:
             fields: texts of the request beside the recipe; empty ones are left out.
+            guides: files that steer its cells besides photograph and paintings.
 
         Raises:
             Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
             InvalidInput: a file cannot be read.
         """
-        files = _read_files(content, styles)
+        files = _read_files(content, styles, guides)
         given = {name: text for name, text in fields.items() if text}
         data = {"recipe": recipe.model_dump_json(exclude_unset=True), **given}
         headers = {"Idempotency-Key": uuid.uuid4().hex}
@@ -258,13 +288,15 @@ def read_picture(field: str, path: Path) -> bytes:
         raise InvalidInput(Problem(field, f"{path} cannot be read: {error.strerror}")) from error
 
 
-def _read_files(content: Path, styles: list[Path]) -> list[tuple[str, tuple[str, bytes]]]:
+def _read_files(
+    content: Path, styles: list[Path], guides: Guides
+) -> list[tuple[str, tuple[str, bytes]]]:
     """Return the parts of a request that hold pictures.
 
     Raises:
         InvalidInput: a file cannot be read.
     """
-    named = [("content", content), *(("style", style) for style in styles)]
+    named = [("content", content), *(("style", style) for style in styles), *guides.list_files()]
     return [(field, (_clean_name(path), read_picture(field, path))) for field, path in named]
 
 

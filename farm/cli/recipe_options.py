@@ -18,10 +18,16 @@ def add_recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add one option for each field of `Recipe`; what is not given keeps the recipe's default."""
     for name, field in reversed(Recipe.model_fields.items()):
         words = list_values(field.annotation)
-        kind = click.Choice(words) if words and all(isinstance(w, str) for w in words) else str
+        kind: Any = click.Choice(words) if words and all(isinstance(w, str) for w in words) else str
+        if name == "init":  # a picture's file, too
+            kind = click.UNPROCESSED
         shown = "" if field.default is None else f"  [default: {format_value(field.default)}]"
         option = click.option(
-            f"--{name.replace('_', '-')}", name, type=kind, help=f"{field.description}{shown}"
+            f"--{name.replace('_', '-')}",
+            name,
+            type=kind,
+            help=f"{field.description}{shown}",
+            metavar=f"[{'|'.join(words)}|FILE]" if name == "init" else None,
         )
         command = option(command)
     kept = click.option(

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from farm.cli import client
 from farm.cli import wait as waiting
 from farm.cli.batch import Batch, list_photographs
+from farm.cli.guide_options import add_guide_options, read_guides
 from farm.cli.output import OUTPUT, is_folder
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
@@ -56,6 +57,7 @@ url_option = click.option(
 @click.option("--tag", default="", help=TAG_MEANS)
 @click.option("--again", is_flag=True, help="Send a folder's pictures anew, those that were sent, too.")
 @url_option
+@add_guide_options
 @add_recipe_options
 def submit(
     content: Path,
@@ -77,11 +79,12 @@ def submit(
     picture was refused, 3 when a job failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the
     jobs.
     """
+    guides = read_guides(given)
     recipe = read_recipe(given)
     photographs = list_photographs(content)
     waiting.check_output(output, wait=wait, many=content.is_dir())
     farm = _connect(url)
-    batch = Batch(farm, list(styles), recipe, name, priority, webhook, tag)
+    batch = Batch(farm, list(styles), recipe, name, priority, webhook, tag, guides)
     for photograph in photographs:
         job = batch.send(photograph, again=again) if content.is_dir() else batch.send_one(photograph)
         if job:
@@ -170,6 +173,7 @@ def wait(job_ids: tuple[str, ...], output: Path | None, url: str) -> None:
 @click.option("--down-values", default="", metavar="JSON", help="Its values.")
 @click.option("--cell-size", default="", metavar="PX", help="Longest side of a draft.")
 @url_option
+@add_guide_options
 @add_recipe_options
 def explore(
     content: Path,
@@ -187,11 +191,12 @@ def explore(
 
     What is not given is the farm's choice. Prints the exploration's id; its page shows the grid.
     """
+    guides = read_guides(given)
     recipe = read_recipe(given)
     fields = {"name": name, "cell_size": cell_size, "across": across, "down": down}
     values = {"across_values": across_values, "down_values": down_values}
     farm = _connect(url)
-    made = farm.explore(content, list(styles), recipe, fields | values)
+    made = farm.explore(content, list(styles), recipe, fields | values, guides)
     console.print(f"{len(made['cells'])} drafts: {farm.url}/explore/{made['id']}", soft_wrap=True)
     click.echo(made["id"])
 

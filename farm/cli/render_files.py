@@ -11,13 +11,14 @@ from typing import Any, Literal, Self
 from farm.engine import device, quality
 from farm.engine.checkpoint import Checkpoint, read
 from farm.engine.checkpoint_writer import CheckpointThread
+from farm.engine.guides import Guides
 from farm.engine.loaded import Engine
 from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.jobs.names import clean_file_name
 from farm.pictures import encode
-from farm.pictures.decode import Decoded, decode_to_size
+from farm.pictures.decode import Channels, Decoded, decode_to_size
 from farm.pictures.pixels import Picture, Pixels
 from farm.recipe import Recipe, formats
 from farm.recipe.picture_sizes import Size, compute_held_painting, compute_held_photograph
@@ -59,12 +60,15 @@ def render_files(
     recipe = _with_version_of(resume, recipe)
     whole = resume is not None and not resume.facts.scaled
     photograph, paintings = _decode_inputs(content, styles, recipe, whole)
+    guides = Guides(opaque=photograph.alpha)
     engine = _load_engine(recipe, resume, say)
     log: list[LevelDone] = []
     entered = resume.facts.seconds if resume else 0.0
     sources, size = (photograph.pixels, paintings), photograph.sent
     with saved:
-        for step in stylize(*sources, recipe, engine, size=size, tile=tile, resume=resume):
+        for step in stylize(
+            *sources, recipe, engine, guides=guides, size=size, tile=tile, resume=resume
+        ):
             show(step)
             if step.ends_level:
                 log.append(LevelDone.from_step(step, entered))
@@ -76,7 +80,8 @@ def render_files(
                 raise KeyboardInterrupt
     picture = step.picture()
     names = clean_file_name(content.name), [clean_file_name(style.name) for style in styles]
-    _write(output, picture, engine.resolve(recipe), encode.compose_description(*names))
+    description = encode.compose_description(*names)
+    _write(output, picture, engine.resolve(recipe), description, guides.opaque)
     saved.remove()
     figures = quality.measure(picture, photograph.pixels, paintings, recipe, engine)
     return _report(step, log, recipe, engine) | {"metrics": figures.as_dict()}
@@ -155,7 +160,7 @@ def _decode_inputs(
         InvalidInput: a file is no picture, or the result would be too narrow.
     """
     fit_photograph = _keep if whole else partial(compute_held_photograph, recipe)
-    photograph = _decode(content, fit_photograph, shortest=1)
+    photograph = _decode(content, fit_photograph, 1, Channels.COLOUR_AND_ALPHA)
     recipe.compute_result_size(*photograph.sent)
     fit = _keep if whole else partial(compute_held_painting, recipe, photograph.sent)
     return photograph, [_decode(style, fit, SMALLEST_STYLE).pixels for style in styles]
@@ -178,10 +183,12 @@ def _load_engine(recipe: Recipe, resume: Checkpoint | None, say: Callable[[str],
     return engine
 
 
-def _write(output: Path, picture: Picture, recipe: Recipe, description: str) -> None:
-    """Write the picture to a file that appears whole or not at all."""
+def _write(
+    output: Path, picture: Picture, recipe: Recipe, description: str, alpha: Pixels | None
+) -> None:
+    """Write the picture to a file that appears whole or not at all; see `encode.write`."""
     with replace_file(output) as part, part.open("wb") as file:
-        encode.write_result(picture, recipe, file, description)
+        encode.write_result(picture, recipe, file, description, alpha)
 
 
 def _report(step: Step, log: list[LevelDone], recipe: Recipe, engine: Engine) -> dict[str, Any]:
@@ -231,6 +238,11 @@ def _check_writable(field: str, path: Path, others: list[Path]) -> None:
         raise InvalidInput(Problem(field, f"{path} cannot be written: {error.strerror}")) from error
 
 
-def _decode(path: Path, compute_size: Callable[[Size], Size], shortest: int) -> Decoded:
+def _decode(
+    path: Path,
+    compute_size: Callable[[Size], Size],
+    shortest: int,
+    channels: Channels = Channels.COLOUR,
+) -> Decoded:
     limit = settings().max_upload_megapixels
-    return decode_to_size(path.read_bytes(), str(path), limit, compute_size, shortest)
+    return decode_to_size(path.read_bytes(), str(path), limit, compute_size, shortest, channels)

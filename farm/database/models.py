@@ -191,6 +191,31 @@ class Job(Base):
         return self._select_role(PictureRole.STYLE)
 
     @property
+    def masks(self) -> list[JobPicture]:
+        """Where each painting paints, in the order of the paintings; empty: everywhere."""
+        return self._select_role(PictureRole.MASK)
+
+    @property
+    def keep(self) -> JobPicture | None:
+        """Where the photograph stays as it is; None: nowhere."""
+        return next(iter(self._select_role(PictureRole.KEEP)), None)
+
+    @property
+    def start(self) -> JobPicture | None:
+        """What the picture begins from; None: what its recipe says."""
+        return next(iter(self._select_role(PictureRole.INIT)), None)
+
+    @property
+    def guides(self) -> list[JobPicture]:
+        """Masks, keep and start, as far as it has them."""
+        return [picture for role in GUIDES for picture in self._select_role(role)]
+
+    @property
+    def sources(self) -> list[JobPicture]:
+        """All that it is made from: the photograph, the paintings, then the guides."""
+        return [picture for role in PictureRole for picture in self._select_role(role)]
+
+    @property
     def source_names(self) -> tuple[str | None, list[str | None]]:
         """File names of the photograph and of the paintings; None: not known."""
         return self.content_name, [style.file_name for style in self.styles]
@@ -246,6 +271,12 @@ class PictureRole(enum.StrEnum):
 
     CONTENT = "content"  # the photograph, one for each job
     STYLE = "style"  # a painting; each has its position, from 0
+    MASK = "mask"  # where the painting of its position paints; all paintings have one, or none has
+    KEEP = "keep"  # where the photograph stays as it is, at most one
+    INIT = "init"  # what the picture begins from, at most one
+
+
+GUIDES = (PictureRole.MASK, PictureRole.KEEP, PictureRole.INIT)  # what jobs may do without
 
 
 class JobPicture(Base):

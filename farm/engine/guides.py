@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.errors import InvalidInput, Problem
-from farm.recipe.picture_sizes import Size, check_proportion
+from farm.recipe.picture_sizes import Size, check_proportion, name_mask
 
 Mask = NDArray[np.uint8]  # (H, W), 0 to 255
 Source = NDArray[np.float32 | np.uint8]  # (H, W, 3) sRGB, float32 in [0, 1] or bytes
@@ -57,11 +57,6 @@ class Guides:
             raise InvalidInput(Problem("keep", "is white all over, so that nothing is left to paint"))
         if self.opaque is not None and not self.opaque.any():
             raise InvalidInput(Problem("content", "is transparent all over; there is nothing to paint"))
-
-
-def name_mask(number: int, count: int) -> str:
-    """Return what messages call a mask, counted from 1: `mask 2`, or `mask` where there is one."""
-    return f"mask {number}" if count > 1 else "mask"
 
 
 NO_GUIDES = Guides()

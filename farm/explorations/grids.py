@@ -22,6 +22,7 @@ from farm.explorations.axes import Axis
 from farm.fleet import registry
 from farm.fleet.estimates import SharedEstimate, estimate_makespan, estimate_together
 from farm.jobs import actions
+from farm.jobs.guides import NO_GUIDES, GuideFiles
 from farm.jobs.idempotency import Key, Request, submit_once
 from farm.jobs.submit import Submission
 from farm.jobs.tickets import TicketBatch
@@ -47,6 +48,7 @@ def explore(
     name: str = "",
     size: int = SIZE,
     key: Key | None = None,
+    guides: GuideFiles = NO_GUIDES,
     file_names: Sequence[str | None] = (),
     visitor: Visitor = ANYBODY,
 ) -> Exploration:
@@ -56,6 +58,7 @@ def explore(
         recipe: at the size that is wanted in the end. size: of each cell's longest side, px.
         key: of the client's own making. The same request with the same one again is the same
             exploration.
+        guides: what steers its cells besides photograph and paintings.
         file_names: of the photograph, then of the paintings, as far as they are known.
         visitor: whose the exploration, its cells and its uploads are from then on.
 
@@ -69,7 +72,7 @@ def explore(
     def list_parts(text: str, old: Recipe | None) -> list[bytes]:
         sides = [side.rebuild(old) if old else (side.name, side.values) for side in (across, down)]
         grid = repr((text, name, *sides, size)).encode()
-        return [b"exploration", content, *styles, grid]
+        return [b"exploration", content, *styles, grid, *guides.parts]
 
     request = Request.from_parts(key, recipe, list_parts)
 
@@ -77,7 +80,13 @@ def explore(
         _check_grid(across, down, size, paintings=len(styles))
         recipes = _make_cells(recipe, across, down, size)
         sent = Submission.check(
-            content, styles, recipes[0], name=name, file_names=file_names, visitor=visitor
+            content,
+            styles,
+            recipes[0],
+            name=name,
+            guides=guides,
+            file_names=file_names,
+            visitor=visitor,
         )
         for each in recipes[1:]:
             each.normalise_blend(len(styles))

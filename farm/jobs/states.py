@@ -8,7 +8,7 @@ attempt) it starts from; the row count says who won. Each move leaves an event.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -101,6 +101,7 @@ def create(
     recipe: Recipe,
     content: Upload,
     styles: Sequence[Upload],
+    guides: Mapping[PictureRole, Sequence[Upload]] | None = None,
     file_names: Sequence[str | None] = (),
     priority: int = 0,
     job_id: str | None = None,
@@ -112,6 +113,7 @@ def create(
 
     Args:
         tag: only workers that have it take the job.
+        guides: by their role, each role's in their order.
         file_names: of the photograph, then of the paintings, as far as they are known.
         owner_id: the person whose it is; None: nobody's.
     """
@@ -127,7 +129,7 @@ def create(
         look_sha256=recipe.look,
         webhook_url=webhook_url,
         owner_id=owner_id,
-        pictures=_pictures(content, styles, file_names),
+        pictures=_pictures(content, styles, file_names) + _guides(guides or {}),
         width=width,
         height=height,
         stored_bytes=0,
@@ -151,6 +153,14 @@ def _pictures(
         for position, (style, name) in enumerate(zip(styles, names[1:], strict=False))
     ]
     return [photograph, *paintings]
+
+
+def _guides(guides: Mapping[PictureRole, Sequence[Upload]]) -> list[JobPicture]:
+    return [
+        JobPicture(role=role, position=position, upload=upload)
+        for role, uploads in guides.items()
+        for position, upload in enumerate(uploads)
+    ]
 
 
 def take(session: Session, job_id: str, worker: str) -> Claim | None:

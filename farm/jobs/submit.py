@@ -5,6 +5,7 @@ The form and the API both come through here.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,12 +13,13 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from farm.database import disk, sessions
-from farm.database.models import Job, Upload
+from farm.database.models import GUIDES, Job, PictureRole, Upload
 from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import states
 from farm.jobs.fields import check_priority
+from farm.jobs.guides import NO_GUIDES, GuideFiles, check_proportions
 from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.names import check_name, clean_file_name, derive_name
 from farm.jobs.tickets import wake
@@ -43,6 +45,7 @@ def submit(
     job_id: str | None = None,
     webhook_url: str = "",
     tag: str = "",
+    guides: GuideFiles = NO_GUIDES,
     file_names: Sequence[str | None] = (),
     visitor: Visitor = ANYBODY,
 ) -> Job:
@@ -55,6 +58,7 @@ def submit(
             job.
         webhook_url: notified of the job's end; empty: none is.
         tag: only workers that have it take the job; empty: any.
+        guides: what steers it besides photograph and paintings.
         file_names: of the photograph, then of the paintings, as far as they are known; a job without
             a name bears the first.
         visitor: whose the job and its uploads are from then on.
@@ -72,6 +76,7 @@ def submit(
         options.append(b"webhook " + webhook_url.encode())
     if tag:
         options.append(b"tag " + tag.encode())
+    options += guides.parts
     request = Request.from_parts(
         key if job_id is None else Key(ID, job_id, visitor=visitor),
         recipe,
@@ -82,7 +87,7 @@ def submit(
         check_priority(priority, visitor)
         url = _check_options(webhook_url, tag)
         sent = Submission.check(
-            content, styles, recipe, name=name, file_names=file_names, visitor=visitor
+            content, styles, recipe, name=name, guides=guides, file_names=file_names, visitor=visitor
         )
         sent.store([recipe])
         with sessions.write_session() as session:
@@ -116,9 +121,11 @@ class Submission:
     """A name and pictures that were checked, on their way to one job or several."""
 
     name: str
-    # The photograph, then the paintings.
+    # The photograph, the paintings, then what else steers them.
     pictures: list[CheckedUpload]
-    # Of these pictures, as far as they are known.
+    # Of each of these pictures.
+    roles: list[PictureRole]
+    # Of photograph and paintings, as far as they are known.
     file_names: list[str | None]
     # Who sends it.
     visitor: Visitor
@@ -131,6 +138,7 @@ class Submission:
         recipe: Recipe,
         *,
         name: str,
+        guides: GuideFiles = NO_GUIDES,
         file_names: Sequence[str | None] = (),
         visitor: Visitor = ANYBODY,
     ) -> Submission:
@@ -145,13 +153,23 @@ class Submission:
         names = [clean_file_name(each) for each in file_names]
         _check_number_of_styles(styles)
         recipe.normalise_blend(len(styles))
-        paintings = [PictureFile(style, "style", SMALLEST_STYLE) for style in styles]
-        with closing(uploads.check([PictureFile(content, "content"), *paintings])) as answers:
+        guides.check_number(len(styles))
+        files = [
+            (PictureRole.CONTENT, PictureFile(content, "content")),
+            *((PictureRole.STYLE, PictureFile(style, "style", SMALLEST_STYLE)) for style in styles),
+            *guides.list_files(),
+        ]
+        with closing(uploads.check([file for _, file in files])) as answers:
             photograph = next(answers)
             _check_fits_some_worker(recipe, photograph.upload)
-            checked = [*answers]
-        _check_fits_some_worker(recipe, photograph.upload, [each.upload for each in checked])
-        return cls(name or derive_name(names), [photograph, *checked], names, visitor)
+            checked = [photograph, *answers]
+        found = [each.upload for each in checked]
+        _check_fits_some_worker(recipe, photograph.upload, found[1 : 1 + len(styles)])
+        maps = [
+            (file, upload) for (role, file), upload in zip(files, found, strict=True) if role in GUIDES
+        ]
+        check_proportions(photograph.upload.size, maps)
+        return cls(name or derive_name(names), checked, [role for role, _ in files], names, visitor)
 
     def store(self, recipes: Sequence[Recipe]) -> None:
         """Store the pictures, if the sender may make as much of them as these recipes do.
@@ -182,14 +200,17 @@ class Submission:
         self, session: Session, recipe: Recipe, priority: int = 0, job_id: str | None = None
     ) -> Job:
         """Add a job of these pictures, which are stored."""
-        content, *styles = [session.get_one(Upload, each.upload.sha256) for each in self.pictures]
+        found: dict[PictureRole, list[Upload]] = defaultdict(list)
+        for role, each in zip(self.roles, self.pictures, strict=True):
+            found[role].append(session.get_one(Upload, each.upload.sha256))
         return states.create(
             session,
             owner_id=self.visitor.person_id,
             name=self.name,
             recipe=recipe,
-            content=content,
-            styles=styles,
+            content=found[PictureRole.CONTENT][0],
+            styles=found[PictureRole.STYLE],
+            guides={role: found[role] for role in GUIDES},
             file_names=self.file_names,
             priority=priority,
             job_id=job_id,

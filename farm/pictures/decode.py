@@ -9,6 +9,7 @@ it there is at most one picture in the samples of its file.
 
 from __future__ import annotations
 
+import enum
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,20 @@ from farm.pictures import read_heif, read_jpeg, read_png, read_tiff, read_webp
 from farm.pictures.colour import SRGB, Unsupported
 from farm.pictures.jpeg import encode_jpeg
 from farm.pictures.parts import Opened
-from farm.pictures.pixels import Picture, Pixels, Raster, convert_to_image, iterate_srgb, turn_upright
+from farm.pictures.pixels import (
+    STRIP,
+    Picture,
+    Pixels,
+    Raster,
+    convert_to_image,
+    convert_to_map,
+    convert_to_straight,
+    is_transparent,
+    iterate_srgb,
+    iterate_straight,
+    quantise,
+    turn_upright,
+)
 
 if TYPE_CHECKING:  # the process that decodes uploads needs no recipe, which takes a tenth of a second
     from farm.recipe.picture_sizes import Size
@@ -113,6 +127,14 @@ OTHERS = {  # what a file begins with, and what it is
 }
 
 
+class Channels(enum.StrEnum):
+    """What is wanted of a picture's samples."""
+
+    COLOUR = "colour"  # transparency over white
+    COLOUR_AND_ALPHA = "colour and alpha"  # apart from each other, where anything is less than opaque
+    MAP = "map"  # grey: where it holds, see `convert_to_map`
+
+
 @dataclass(frozen=True)
 class Checked:
     """An upload that was decoded to its end."""
@@ -141,6 +163,22 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SID
     return Checked(width, height, thumbnail)
 
 
+def check_map(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SIDE) -> Checked:
+    """Decode an upload that is a map, see `convert_to_map`, to its end; its thumbnail shows the map.
+
+    Raises:
+        InvalidInput: it marks nothing. NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
+    """
+    with _translate_errors(field):
+        raster, (width, height) = _open(data, field, megapixels, shortest)
+        marked = convert_to_map(raster)
+        if marked.getextrema() == (0, 0):
+            raise InvalidInput(Problem(field, "is black all over, so that it marks nothing"))
+        marked.thumbnail((THUMBNAIL, THUMBNAIL))
+        thumbnail = encode_jpeg(marked.convert("RGB"), quality=85)
+    return Checked(width, height, thumbnail)
+
+
 def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:
     """Decode to float32 (H, W, 3) sRGB in [0, 1], upright, transparency over white.
 
@@ -165,26 +203,50 @@ class Decoded:
     pixels: Pixels
     # Height and width as it was sent, upright.
     sent: Size
+    # (H, W), where it was asked for and any of it is less than opaque; the pixels are then as they are
+    # under it, and white where nothing of them shows.
+    alpha: Pixels | None = None
+
+    @classmethod
+    def from_samples(cls, samples: Pixels, sent: Size) -> Decoded:
+        """Make one of (H, W, 3), or of (H, W, 4) whose last channel is alpha."""
+        if samples.shape[2] == 3:
+            return cls(samples, sent)
+        colours, alpha = (np.ascontiguousarray(each) for each in (samples[..., :3], samples[..., 3]))
+        return cls(colours, sent, alpha)
 
 
 def decode_to_size(
-    data: bytes, field: str, megapixels: int, compute_size: Callable[[Size], Size], shortest: int = 1
+    data: bytes,
+    field: str,
+    megapixels: int,
+    compute_size: Callable[[Size], Size],
+    shortest: int = 1,
+    channels: Channels = Channels.COLOUR,
 ) -> Decoded:
-    """Decode to bytes in sRGB, upright, transparency over white; smaller on the way, and low-passed.
+    """Decode to bytes in sRGB, upright, smaller on the way, and low-passed.
 
     Args:
         compute_size: returns height and width that suffice, for those as sent.
+        channels: COLOUR: transparency over white; COLOUR_AND_ALPHA: apart, if there is any.
 
     Raises:
         NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
     """
+    resized = open_to_size(data, field, megapixels, compute_size, shortest, channels)
+    return Decoded.from_samples(resized.assemble(), resized.sent)
 
-    resized = open_to_size(data, field, megapixels, compute_size, shortest)
-    pixels, top = np.empty((*resized.size, 3), np.uint8), 0
-    for strip in resized.strips:
-        pixels[top : top + len(strip)] = strip
-        top += len(strip)
-    return Decoded(pixels, resized.sent)
+
+def decode_map_to_size(
+    data: bytes, field: str, megapixels: int, compute_size: Callable[[Size], Size], shortest: int = 1
+) -> Pixels:
+    """Decode a map, see `convert_to_map`, to bytes (H, W), upright, averaged down on the way.
+
+    Raises:
+        NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
+    """
+    resized = open_to_size(data, field, megapixels, compute_size, shortest, Channels.MAP)
+    return resized.assemble()[..., 0]
 
 
 @dataclass(frozen=True)
@@ -195,12 +257,27 @@ class Resized:
     sent: Size
     # Those of the strips together.
     size: Size
-    # (rows, W, 3) sRGB, from top to bottom, C-contiguous. Raises as `check`.
+    # Of each pixel: 3, sRGB; 4, with alpha; 1, of a map.
+    channels: int
+    # (rows, W, channels), from top to bottom, C-contiguous. Raises as `check`.
     strips: Iterator[Pixels]
+
+    def assemble(self) -> Pixels:
+        """Return all strips as one array, (H, W, channels)."""
+        pixels, top = np.empty((*self.size, self.channels), np.uint8), 0
+        for strip in self.strips:
+            pixels[top : top + len(strip)] = strip
+            top += len(strip)
+        return pixels
 
 
 def open_to_size(
-    data: bytes, field: str, megapixels: int, compute_size: Callable[[Size], Size], shortest: int = 1
+    data: bytes,
+    field: str,
+    megapixels: int,
+    compute_size: Callable[[Size], Size],
+    shortest: int = 1,
+    channels: Channels = Channels.COLOUR,
 ) -> Resized:
     """Decode to the end and shrink; see `decode_to_size`, which converts to sRGB, too."""
 
@@ -209,15 +286,26 @@ def open_to_size(
 
     with _translate_errors(field):
         raster, (width, height) = _open(data, field, megapixels, shortest, enough)
-        small = compute_size((height, width))
-        raster = _shrink(raster, small[1], small[0], Image.Resampling.LANCZOS)
-    return Resized((height, width), small, _iterate_bytes(raster, field))
+        sent = height, width
+        small = compute_size(sent)
+        if channels is Channels.MAP:
+            marked = convert_to_map(raster).resize(small[::-1], Image.Resampling.BOX)
+            return Resized(sent, small, 1, _iterate_map(marked))
+        straight = channels is Channels.COLOUR_AND_ALPHA and is_transparent(raster)
+        raster = _shrink(raster, small[1], small[0], Image.Resampling.LANCZOS, straight=straight)
+    return Resized(sent, small, 4 if straight else 3, _iterate_bytes(raster, field, straight))
 
 
-def _iterate_bytes(raster: Raster, field: str) -> Iterator[Pixels]:
+def _iterate_bytes(raster: Raster, field: str, straight: bool) -> Iterator[Pixels]:
     with _translate_errors(field):
-        for strip in iterate_srgb(raster):
-            yield (strip * 255 + 0.5).astype(np.uint8, order="C")
+        for strip in iterate_straight(raster) if straight else iterate_srgb(raster):
+            yield quantise(strip)
+
+
+def _iterate_map(marked: Image.Image) -> Iterator[Pixels]:
+    for top in range(0, marked.height, STRIP):
+        rows = marked.crop((0, top, marked.width, min(top + STRIP, marked.height)))
+        yield np.asarray(rows)[..., None]
 
 
 def find_kind(head: bytes) -> Kind | None:
@@ -313,11 +401,13 @@ def _shrink(
     height: int,
     resampling: Image.Resampling,
     reducing_gap: float | None = None,
+    *,
+    straight: bool = False,
 ) -> Raster:
     """Shrink in the samples of the file, which are few bytes; those that have no averages in sRGB."""
     if raster.size == (width, height):
         return raster
     image, colour = raster.samples, raster.colour
     if not isinstance(image, Image.Image) or image.mode == "LAB":
-        image, colour = convert_to_image(raster), SRGB
+        image, colour = convert_to_straight(raster) if straight else convert_to_image(raster), SRGB
     return Raster(image.resize((width, height), resampling, reducing_gap=reducing_gap), colour)

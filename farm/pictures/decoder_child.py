@@ -24,11 +24,13 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from farm.errors import FarmError, InvalidInput, NotAPicture, Problem, TooLarge
-from farm.pictures.decode import LONGEST_SIDE, SHORTEST_SIDE, Checked, Decoded, check_size
+from farm.pictures.decode import LONGEST_SIDE, SHORTEST_SIDE, Channels, Checked, Decoded, check_size
 from farm.pictures.decoder_process import (
     BROKEN,
+    CHANNELS,
     CHECK,
-    DECODE,
+    CHECK_MAP,
+    DECODING,
     END,
     LONGEST_MESSAGE,
     LONGEST_TRACE,
@@ -59,6 +61,8 @@ PATIENCE = 2  # times the processor's time: others use the processor, too
 PIPE_BYTES = 1 << 20  # on Linux; a photograph then takes 12 ms less to get there than by the usual 64 KB
 MAX_HEAD = 30_000  # bytes of an answer's JSON
 MAX_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
+KINDS = {channels: kind for kind, channels in DECODING.items()}  # of requests
+MAY_HAVE = {Channels.COLOUR: (3,), Channels.COLOUR_AND_ALPHA: (3, 4), Channels.MAP: (1,)}
 PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
 
 REFUSED = "cannot be decoded within the limits of this farm"
@@ -78,6 +82,8 @@ class PictureFile:
     field: str
     # Minimum of its shorter side, px.
     shortest: int = SHORTEST_SIDE
+    # What is wanted of its samples.
+    channels: Channels = Channels.COLOUR
 
 
 @dataclass(frozen=True)
@@ -141,7 +147,8 @@ class Child:
             NotAPicture, TooLarge, InvalidInput: what is wrong with it.
             FarmError: no process could be started.
         """
-        with self._ask(CHECK, picture, limits) as process:
+        kind = CHECK_MAP if picture.channels is Channels.MAP else CHECK
+        with self._ask(kind, picture, limits) as process:
             answer, thumbnail = _receive_thumbnail(process)
         if answer.refused:
             raise _explain_refusal(picture, answer)
@@ -155,12 +162,28 @@ class Child:
         Raises:
             NotAPicture, TooLarge, InvalidInput, FarmError: as `check`.
         """
-        with self._ask(DECODE, picture, limits) as process:
+        received = self._receive(picture, limits, compute_size)
+        return Decoded.from_samples(received.pixels, received.sent)
+
+    def decode_map(
+        self, picture: PictureFile, limits: Limits, compute_size: Callable[[Size], Size]
+    ) -> Pixels:
+        """Decode a map as `decode.decode_map_to_size` does, in the process, started if necessary.
+
+        Raises:
+            NotAPicture, TooLarge, InvalidInput, FarmError: as `check`.
+        """
+        return self._receive(picture, limits, compute_size).pixels[..., 0]
+
+    def _receive(
+        self, picture: PictureFile, limits: Limits, compute_size: Callable[[Size], Size]
+    ) -> _Received:
+        with self._ask(KINDS[picture.channels], picture, limits) as process:
             received = _Received(process, picture, limits, compute_size)
             answer = received.receive()
         if answer.refused:
             raise _explain_refusal(picture, answer)
-        return Decoded(received.pixels, received.sent)
+        return received
 
     @contextmanager
     def _ask(
@@ -330,6 +353,7 @@ class _Received:
         self._process, self._picture, self._limits = process, picture, limits
         self._compute_size = compute_size
         self._filled = 0  # bytes
+        self._wanted: Size = (0, 0)
         self.sent: Size = (0, 0)
         self.pixels: Pixels = np.empty((0, 0, 3), np.uint8)
 
@@ -342,11 +366,14 @@ class _Received:
         """
         while True:
             left = self.pixels.nbytes - self._filled or -1  # none of it, not even an empty one
-            kind, size = _receive_head(self._process, {SIZE_ASKED: SIZE.size, ROWS: left, END: MAX_HEAD})
+            limits = {SIZE_ASKED: SIZE.size, CHANNELS: 1, ROWS: left, END: MAX_HEAD}
+            kind, size = _receive_head(self._process, limits)
             if kind == END:
                 return self._finish(_Answer.model_validate_json(_read(self._process, size)))
             if kind == ROWS:
                 self._receive_rows(size)
+            elif kind == CHANNELS:
+                self._make_room(*_read(self._process, size))
             else:
                 self._answer_size(_read(self._process, size))
 
@@ -354,11 +381,15 @@ class _Received:
         """Answer at what size the picture is wanted; the size that is asked about last is its own."""
         self.sent = height, width = SIZE.unpack(body)
         check_size(width, height, self._picture.field, self._limits.megapixels, self._picture.shortest)
-        wanted = self._compute_size(self.sent)
-        self.pixels, self._filled = np.empty((*wanted, 3), np.uint8), 0
+        self._wanted = self._compute_size(self.sent)
         pipe = _get_input(self._process)
-        pipe.write(SIZE.pack(*wanted))
+        pipe.write(SIZE.pack(*self._wanted))
         pipe.flush()
+
+    def _make_room(self, channels: int = 0) -> None:
+        if channels not in MAY_HAVE[self._picture.channels]:
+            raise ValueError(f"{channels} channels")
+        self.pixels, self._filled = np.empty((*self._wanted, channels), np.uint8), 0
 
     def _receive_rows(self, size: int) -> None:
         rows = self.pixels.data.cast("B")[self._filled : self._filled + size]
@@ -368,7 +399,9 @@ class _Received:
 
     def _finish(self, answer: _Answer) -> _Answer:
         if not answer.refused and (
-            self._filled < self.pixels.nbytes or self.sent != (answer.height, answer.width)
+            self._filled < self.pixels.nbytes
+            or self.pixels.shape[:2] != self._wanted
+            or self.sent != (answer.height, answer.width)
         ):
             raise ValueError(f"{self._filled} of {self.pixels.nbytes} bytes of pixels")
         return answer

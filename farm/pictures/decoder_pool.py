@@ -22,7 +22,7 @@ from time import monotonic
 import structlog
 
 from farm.errors import Busy, FarmError, InvalidInput, Problem
-from farm.pictures.decode import Checked
+from farm.pictures.decode import Channels, Checked
 from farm.pictures.decoder_child import Child, Limits, PictureFile
 
 PROCESSES = 2
@@ -35,7 +35,7 @@ REFUSED_SECONDS = 600.0  # a machine under load may take longer than it would la
 log = structlog.get_logger()
 
 _client: ContextVar[str] = ContextVar("client", default="")
-_Key = tuple[bytes, int, Limits]  # SHA-256 of a file, and what it was held against
+_Key = tuple[bytes, int, Channels, Limits]  # SHA-256 of a file, and what it was held against
 
 
 class Pool:
@@ -95,7 +95,7 @@ class Pool:
     def _begin(self, picture: PictureFile) -> Future[Checked]:
         """Queue a picture for a child, unless it was refused lately."""
         limits = self._limits or Limits.from_settings()
-        key = hashlib.sha256(picture.data).digest(), picture.shortest, limits
+        key = hashlib.sha256(picture.data).digest(), picture.shortest, picture.channels, limits
         answer: Future[Checked] = Future()
         if refusal := self._refusals.find(key, picture.field):
             answer.set_exception(refusal)

@@ -8,7 +8,7 @@ trust it.
 
 A request is REQUEST and the file. Each message of the answer is MESSAGE and its body: THUMBNAIL, a
 JPEG, of a picture that is checked; of one that is decoded SIZE_ASKED, which the parent answers by SIZE,
-and ROWS; at last END, a JSON object.
+then CHANNELS, their number in a byte, and ROWS; at last END, a JSON object.
 """
 
 from __future__ import annotations
@@ -39,9 +39,14 @@ from farm import prctl
 from farm.errors import InvalidInput
 from farm.pictures import decode, sandbox
 
-CHECK, DECODE = b"C", b"D"
+CHECK, CHECK_MAP, DECODE, DECODE_STRAIGHT, DECODE_MAP = b"C", b"K", b"D", b"A", b"M"
+DECODING = {  # what each of these makes of a picture
+    DECODE: decode.Channels.COLOUR,
+    DECODE_STRAIGHT: decode.Channels.COLOUR_AND_ALPHA,
+    DECODE_MAP: decode.Channels.MAP,
+}
 REQUEST = struct.Struct(">cQII")  # one of these, the file's bytes, most megapixels, least px of a side
-SIZE_ASKED, ROWS, THUMBNAIL, END = b"S", b"R", b"T", b"E"
+SIZE_ASKED, CHANNELS, ROWS, THUMBNAIL, END = b"S", b"N", b"R", b"T", b"E"
 MESSAGE = struct.Struct(">cI")  # one of these, bytes of the body
 SIZE = struct.Struct(">II")  # height and width, px
 READY = b"ready"  # then the layers of the sandbox that are in force, and the end of the line
@@ -105,9 +110,11 @@ class Parent:
 
 def _answer(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest: int) -> dict[str, Any]:
     """Check or decode a picture; return its width and height, or what is wrong, as plain values."""
-    work = _check if kind == CHECK else _decode
     try:
-        width, height = work(parent, data, megapixels, shortest)
+        if channels := DECODING.get(kind):
+            width, height = _decode(parent, data, megapixels, shortest, channels)
+        else:
+            width, height = _check(parent, kind, data, megapixels, shortest)
     except InvalidInput as error:
         message = error.problems[0].message[:LONGEST_MESSAGE]
         return {"refused": type(error).__name__, "message": message}
@@ -118,16 +125,20 @@ def _answer(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest:
     return {"width": width, "height": height}
 
 
-def _check(parent: Parent, data: bytes, megapixels: int, shortest: int) -> tuple[int, int]:
-    """Check a picture by `decode.check` and send its thumbnail; return its width and height."""
-    checked = decode.check(data, "", megapixels, shortest)
+def _check(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest: int) -> tuple[int, int]:
+    """Check a picture or a map and send its thumbnail; return its width and height."""
+    check = decode.check_map if kind == CHECK_MAP else decode.check
+    checked = check(data, "", megapixels, shortest)
     parent.send(THUMBNAIL, checked.thumbnail)
     return checked.width, checked.height
 
 
-def _decode(parent: Parent, data: bytes, megapixels: int, shortest: int) -> tuple[int, int]:
+def _decode(
+    parent: Parent, data: bytes, megapixels: int, shortest: int, channels: decode.Channels
+) -> tuple[int, int]:
     """Decode a picture by `decode.open_to_size` and send its rows; return its width and height."""
-    resized = decode.open_to_size(data, "", megapixels, parent.ask_size, shortest)
+    resized = decode.open_to_size(data, "", megapixels, parent.ask_size, shortest, channels)
+    parent.send(CHANNELS, bytes([resized.channels]))
     for strip in resized.strips:
         parent.send(ROWS, strip.data.cast("B"))
     height, width = resized.sent

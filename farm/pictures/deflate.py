@@ -26,7 +26,7 @@ HEADER = b"\x78\x01"  # of RFC 1950: a window of 32 KB, compressed fast
 MEMORY_LEVEL = 9  # the largest blocks
 MODULUS = 65521  # of Adler-32
 
-ReadRows = Callable[[int, int], NDArray[Any]]  # (top, bottom) to (bottom - top, W, 3), in any thread
+ReadRows = Callable[[int, int], NDArray[Any]]  # (top, bottom) to (bottom - top, W, C), in any thread
 
 T = TypeVar("T")
 Item = TypeVar("Item")

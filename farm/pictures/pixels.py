@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from farm.pictures.colour import SRGB, Colour, convert_samples
 Picture = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 STRIP = 64  # rows that are worked on at once
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # of sRGB as it is stored
+ONE_COLOUR = 3 / 255  # between colours that a lossy format makes of one
 
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")  # that pictures of 8 bits are worked on in
 TURNS = {  # EXIF's orientation: what makes a picture upright
@@ -92,10 +94,81 @@ def convert_to_image(raster: Raster) -> Image.Image:
     image = raster.samples
     if isinstance(image, Image.Image) and image.mode == "RGB" and raster.colour.is_srgb:
         return image
-    out = Image.new("RGB", raster.size)
-    for number, strip in enumerate(iterate_srgb(raster)):
-        out.paste(Image.fromarray((strip * 255 + 0.5).astype(np.uint8)), (0, number * STRIP))
+    return _assemble("RGB", raster.size, iterate_srgb(raster))
+
+
+def _assemble(mode: str, size: tuple[int, int], strips: Iterable[Picture]) -> Image.Image:
+    """Put strips, float32 in [0, 1], together as an image of 8 bits, rounded to nearest."""
+    out = Image.new(mode, size)
+    for number, strip in enumerate(strips):
+        out.paste(Image.fromarray(quantise(strip)), (0, number * STRIP))
     return out
+
+
+def quantise(strip: Picture) -> Pixels:
+    """Convert float32 in [0, 1] to bytes, rounded to nearest."""
+    return (strip * 255 + 0.5).astype(np.uint8, order="C")
+
+
+# Transparency ------------------------------------------------------------------------------------
+
+
+def is_transparent(raster: Raster) -> bool:
+    """Check whether any pixel is less than opaque."""
+    image = raster.samples
+    if isinstance(image, Image.Image):
+        return image.mode in ("LA", "RGBA") and _find_extremes(image, "A")[0] < 255
+    return image.shape[2] in (2, 4) and int(image[..., -1].min()) < np.iinfo(image.dtype).max
+
+
+def _find_extremes(image: Image.Image, channel: str) -> tuple[int, int]:
+    low, high = image.getchannel(channel).getextrema()
+    assert isinstance(low, int), "a channel has bytes"
+    assert isinstance(high, int), "a channel has bytes"
+    return low, high
+
+
+def iterate_straight(raster: Raster) -> Iterator[Picture]:
+    """Yield a picture in strips, float32 (rows, W, 4) in [0, 1]: sRGB as it is under its alpha, white
+    where nothing of it shows, and alpha."""
+    for samples, model, has_alpha in _iterate_strips(raster):
+        colours = samples[..., :-1] if has_alpha else samples
+        out = np.ones((*samples.shape[:2], 4), np.float32)
+        out[..., :3] = convert_samples(colours, model, raster.colour)
+        if has_alpha:
+            np.divide(samples[..., -1], np.iinfo(samples.dtype).max, out=out[..., 3], dtype=np.float32)
+            out[out[..., 3] == 0] = (1, 1, 1, 0)
+        yield out
+
+
+def convert_to_straight(raster: Raster) -> Image.Image:
+    """Convert to RGBA of 8 bits in sRGB, rounded to nearest."""
+    return _assemble("RGBA", raster.size, iterate_straight(raster))
+
+
+def convert_to_map(raster: Raster) -> Image.Image:
+    """Convert to a map, 8 bits of grey: 255 where it holds.
+
+    Where all that shows of a transparent picture has one colour, such as strokes on an empty layer, its
+    alpha is the map; else its brightness (luma of BT.709), over black.
+    """
+    by_alpha = is_transparent(raster) and _has_one_colour(raster)
+    strips = iterate_straight(raster)
+    return _assemble(
+        "L",
+        raster.size,
+        (strip[..., 3] if by_alpha else (strip[..., :3] @ LUMA) * strip[..., 3] for strip in strips),
+    )
+
+
+def _has_one_colour(raster: Raster) -> bool:
+    """Check whether all that shows has one colour, but for rounding."""
+    lowest, highest = np.ones(3, np.float32), np.zeros(3, np.float32)
+    for strip in iterate_straight(raster):
+        shown = strip[strip[..., 3] > 0][:, :3]
+        lowest = np.minimum(lowest, shown.min(axis=0, initial=1))
+        highest = np.maximum(highest, shown.max(axis=0, initial=0))
+    return bool((highest - lowest).max() <= ONE_COLOUR)
 
 
 def _iterate_strips(raster: Raster) -> Iterator[tuple[NDArray[Any], str, bool]]:

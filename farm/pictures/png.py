@@ -1,4 +1,4 @@
-"""RGB pictures in PNG of 8 or 16 bits, filtered and compressed strip by strip on all processors.
+"""RGB and RGBA in PNG of 8 or 16 bits, filtered and compressed strip by strip on all processors.
 
 W3C Recommendation, "Portable Network Graphics (PNG) Specification (Third Edition)". Each row is filtered
 by Average or Paeth, whichever leaves less: the other filters are seldom best for pictures with noise.
@@ -20,7 +20,7 @@ from farm.pictures.deflate import ReadRows
 
 Bytes = NDArray[np.uint8]
 
-RGB = 2  # colour type
+COLOUR_TYPES = {3: 2, 4: 6}  # by channels: RGB, RGB and alpha
 AVERAGE, PAETH = 3, 4  # filters
 
 
@@ -43,20 +43,22 @@ def write_png(
     read_rows: ReadRows,
     profile: bytes,
     text: dict[str, str],
+    channels: int = 3,
 ) -> None:
     """Write a whole PNG.
 
     Args:
         bits: 8 or 16. read_rows: returns uint8 or uint16 in sRGB. profile: ICC. text: by keyword, each
-            as iTXt.
+            as iTXt. channels: 3, or 4 with alpha.
     """
     file.write(b"\x89PNG\r\n\x1a\n")
-    file.write(_build_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, RGB, 0, 0, 0)))
+    kind = COLOUR_TYPES[channels]
+    file.write(_build_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)))
     file.write(_build_chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(profile)))
     for keyword, value in text.items():
         file.write(_build_chunk(b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + value.encode()))
     file.write(_build_chunk(b"IDAT", deflate.HEADER))
-    rows, checksum = deflate.choose_strip_rows(width * 3 * bits // 8), zlib.adler32(b"")
+    rows, checksum = deflate.choose_strip_rows(width * channels * bits // 8), zlib.adler32(b"")
     compress = partial(_compress_strip, read_rows, rows, height)
     for strip in deflate.map_in_order(compress, range(0, height, rows)):
         file.write(strip.chunk)
@@ -81,11 +83,11 @@ def _compress_strip(read_rows: ReadRows, rows: int, height: int, top: int) -> _S
 
 
 def _filter(samples: NDArray[Any]) -> Bytes:
-    """Filter rows but the first, which is above them: (1 + R, W, 3) to bytes (R, 1 + a row's).
+    """Filter rows but the first, which is above them: (1 + R, W, C) to bytes (R, 1 + a row's).
 
     A filtered row stands behind its filter's number.
     """
-    pixel = 3 * samples.itemsize  # bytes
+    pixel = samples.shape[2] * samples.itemsize  # bytes
     big_endian = samples.astype(samples.dtype.newbyteorder(">")).view(np.uint8)
     padded = np.pad(big_endian.reshape(len(samples), -1), ((0, 0), (pixel, 0)))  # left of all is 0, too
     values, left, up, corner = (

@@ -1,4 +1,4 @@
-"""RGB pictures in TIFF of 16 bits, which Pillow reads but cannot write, compressed on all processors.
+"""RGB and RGBA in TIFF of 16 bits, which Pillow reads but cannot write, compressed on all processors.
 
 Adobe, "TIFF 6.0", with Deflate and the horizontal predictor of its section 14.
 """
@@ -23,16 +23,17 @@ def write_tiff(
     profile: bytes,
     description: str,
     tags: dict[int, str],
+    channels: int = 3,
 ) -> None:
     """Write a whole little-endian TIFF.
 
     Args:
         file: seekable. read_rows: returns uint16 in sRGB. profile: ICC. tags: texts by
-            number, in ASCII.
+            number, in ASCII. channels: 3, or 4 with alpha.
     """
     import tifffile  # only here: it takes a tenth of a second
 
-    rows = deflate.choose_strip_rows(6 * width)
+    rows = deflate.choose_strip_rows(2 * channels * width)
 
     def compress(top: int) -> bytes:
         strip = read_rows(top, min(height, top + rows))
@@ -43,9 +44,10 @@ def write_tiff(
     with tifffile.TiffWriter(file, byteorder="<") as tiff:
         tiff.write(
             deflate.map_in_order(compress, range(0, height, rows)),
-            shape=(height, width, 3),
+            shape=(height, width, channels),
             dtype="<u2",
             photometric="rgb",
+            extrasamples=["unassalpha"] if channels == 4 else None,
             rowsperstrip=rows,
             compression="adobe_deflate",
             predictor=PREDICTOR,

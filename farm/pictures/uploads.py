@@ -15,7 +15,7 @@ from farm.database import sessions
 from farm.database.models import Upload
 from farm.database.people import UploadOwner
 from farm.pictures import decoder_pool
-from farm.pictures.decode import check_size
+from farm.pictures.decode import Channels, check_size
 from farm.pictures.decoder_child import PictureFile
 from farm.settings import settings
 from farm.storage import storage
@@ -33,17 +33,25 @@ class CheckedUpload:
 
 
 def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
-    """Check files and yield the results in their order. Bytes that came before are not decoded again.
+    """Check files and yield the results in their order. Bytes that came before are not decoded again,
+    but for maps: as a picture they may have been something else.
 
     Raises:
         InvalidInput and its kin: what is wrong with the next one.
     """
     digests = [hashlib.sha256(each.data).hexdigest() for each in asked]
     known = _find_known(digests)
-    new = [each for each, sha256 in zip(asked, digests, strict=True) if sha256 not in known]
+    is_map = [each.channels is Channels.MAP for each in asked]
+    new = [
+        each
+        for each, sha256, always in zip(asked, digests, is_map, strict=True)
+        if always or sha256 not in known
+    ]
     with closing(decoder_pool.check(new)) as answers:
-        for each, sha256 in zip(asked, digests, strict=True):
+        for each, sha256, always in zip(asked, digests, is_map, strict=True):
             if upload := known.get(sha256):
+                if always:
+                    next(answers)
                 most = settings().max_upload_megapixels
                 check_size(upload.width, upload.height, each.field, most, each.shortest)
                 yield CheckedUpload(each.data, upload, None)

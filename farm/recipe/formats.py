@@ -24,6 +24,8 @@ class FileFormat:
     bits: int
     # Small and known to browsers, so that a page may show the file itself.
     light: bool = False
+    # Whether it can be transparent.
+    alpha: bool = True
 
     @property
     def suffix(self) -> str:
@@ -36,7 +38,7 @@ FORMATS: dict[str, FileFormat] = {
     for known in (
         FileFormat("png", "PNG", (".png",), "image/png", 8),
         FileFormat("png16", "PNG, 16 bit", (".png",), "image/png", 16),
-        FileFormat("jpeg", "JPEG", (".jpg", ".jpeg"), "image/jpeg", 8, light=True),
+        FileFormat("jpeg", "JPEG", (".jpg", ".jpeg"), "image/jpeg", 8, light=True, alpha=False),
         FileFormat("webp", "WebP", (".webp",), "image/webp", 8, light=True),
         FileFormat("tiff16", "TIFF, 16 bit", (".tif", ".tiff"), "image/tiff", 16),
     )

@@ -74,6 +74,11 @@ def compute_held_painting(recipe: Recipe, photograph: Size, painting: Size) -> S
     return _compute_held(painting, compute_style_size(painting, level.pixels, recipe.style_scale))
 
 
+def name_mask(number: int, count: int) -> str:
+    """Return what messages call a mask, counted from 1: `mask 2`, or `mask` where there is one."""
+    return f"mask {number}" if count > 1 else "mask"
+
+
 def check_proportion(field: str, size: Size, photograph: Size) -> None:
     """Check that a map over a photograph has its proportion: within 1 %, or as near as whole pixels can.
 
@@ -85,6 +90,13 @@ def check_proportion(field: str, size: Size, photograph: Size) -> None:
     if abs(width / across - 1) > PROPORTION and min(abs(width - across), abs(height - down)) > 1:
         sizes = f"{width} x {height} px, the photograph {photograph[1]} x {photograph[0]}"
         raise InvalidInput(Problem(field, f"is {sizes}; it needs the same proportion, within 1 %"))
+
+
+def compute_held_map(recipe: Recipe, size: Size) -> Size:
+    """Return the size at which a map over the photograph is held: as it was sent, or as the largest
+    level uses it, whichever is smaller."""
+    used = recipe.compute_picture_size(*size)
+    return min(used, size, key=max)
 
 
 def _compute_held(size: Size, used: Size) -> Size:

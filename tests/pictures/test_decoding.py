@@ -219,9 +219,10 @@ def test_what_a_decoder_taken_over_answers_is_not_trusted(
     lines = (
         "import numpy as np",
         "from farm.pictures import decode",
-        "def lie(data, field, megapixels, compute_size, shortest):",
+        "def lie(data, field, megapixels, compute_size, shortest, channels):",
         f"    compute_size({size})",
-        f"    return decode.Resized((40, 30), (1, 1), iter([np.zeros(({rows}, 31, 3), np.uint8)]))",
+        f"    rows = np.zeros(({rows}, 31, 3), np.uint8)",
+        "    return decode.Resized((40, 30), (1, 1), 3, iter([rows]))",
         "decode.open_to_size = lie",
     )
     (tmp_path / "sitecustomize.py").write_text("\n".join(lines))

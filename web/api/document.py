@@ -21,6 +21,7 @@ from farm.jobs.fields import (
     TAG_MEANS,
     WEBHOOK_MEANS,
 )
+from farm.jobs.guides import INIT_MEANS, KEEP_MEANS, MASK_MEANS
 from farm.jobs.idempotency import KEY_LENGTH
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
@@ -55,6 +56,9 @@ STRING = {"type": "string"}
 _PICTURES_AND_RECIPE = {
     "content": PICTURE,
     "style": {"type": "array", "minItems": 1, "maxItems": MAX_STYLES, "items": PICTURE},
+    "mask": {"type": "array", "maxItems": MAX_STYLES, "items": PICTURE, "description": MASK_MEANS},
+    "keep": PICTURE | {"description": KEEP_MEANS},
+    "init": PICTURE | {"description": INIT_MEANS},
     "recipe": {"$ref": "#/components/schemas/Recipe"},
     "name": {"type": "string", "maxLength": NAME_LENGTH, "description": NAME_MEANS},
 }

@@ -21,6 +21,7 @@ from web.api import answers, blueprint
 from web.api.estimates import EstimateQuery
 from web.api.requests import (
     read_file_names,
+    read_guides,
     read_idempotency_key,
     read_submission,
     read_whole_number,
@@ -196,6 +197,7 @@ def explore() -> ResponseReturnValue:
         name=request.form.get("name", ""),
         size=read_whole_number("cell_size", grids.SIZE),
         key=read_idempotency_key(),
+        guides=read_guides(),
         file_names=read_file_names(),
         visitor=get_visitor(),
     )

@@ -24,6 +24,7 @@ from web import streams
 from web.api import answers, blueprint
 from web.api.requests import (
     read_file_names,
+    read_guides,
     read_idempotency_key,
     read_submission,
     read_whole_number,
@@ -103,6 +104,7 @@ def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Res
         job_id=job_id,
         webhook_url=request.form.get("webhook_url", ""),
         tag=request.form.get("tag", ""),
+        guides=read_guides(),
         file_names=read_file_names(),
         visitor=get_visitor(),
     )
@@ -197,7 +199,8 @@ def _load_standing(job_id: str) -> _Standing:
         found = states.get(session, job_id, bare=True)
         waiting_for = details.explain_wait(session, found)
         expected = details.estimate_job(session, found)
-    return _Standing(JobOut.from_row(found, waiting_for, expected).model_dump_json(), found.state)
+        answer = JobOut.from_row(found, waiting_for, expected)
+    return _Standing(answer.model_dump_json(), found.state)
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)

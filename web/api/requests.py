@@ -9,12 +9,15 @@ from pydantic import BaseModel
 from werkzeug.exceptions import UnsupportedMediaType
 
 from farm.errors import InvalidInput, Problem
+from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import Key
 from farm.recipe import Recipe
 from web.middleware.authentication import get_visitor
 from web.middleware.conditions import make_conditional
 
-FILES = ("content", "style")
+NAMED = ("content", "style")  # files whose names are kept
+FILES = (*NAMED, "mask", "keep", "init")
+REPEATED = ("style", "mask")
 
 
 def read_submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
@@ -28,12 +31,22 @@ def read_submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
     content = request.files.get("content")
     if content is None:
         raise InvalidInput(Problem("content", "is missing; send one photograph"))
-    return content.read(), [style.read() for style in request.files.getlist("style")], recipe
+    return content.read(), _read_files("style"), recipe
+
+
+def read_guides() -> GuideFiles:
+    """Read what else steers the picture of this request."""
+    keep, init = (next(iter(_read_files(name)), None) for name in ("keep", "init"))
+    return GuideFiles(tuple(_read_files("mask")), keep, init)
+
+
+def _read_files(name: str) -> list[bytes]:
+    return [file.read() for file in request.files.getlist(name)]
 
 
 def read_file_names() -> list[str | None]:
     """Return the names of the photograph and the paintings of this request as they were sent."""
-    return [file.filename for name in FILES for file in request.files.getlist(name)]
+    return [file.filename for name in NAMED for file in request.files.getlist(name)]
 
 
 def _refuse_misplaced_fields(texts: Sequence[str]) -> None:
@@ -53,7 +66,7 @@ def _refuse_misplaced_fields(texts: Sequence[str]) -> None:
             if name not in right:
                 message = f"{hint}; files are {', '.join(FILES)}, texts are {', '.join(texts)}"
                 wrong.append(Problem(name[:80], message))
-            elif name != "style" and len(sent.getlist(name)) > 1:
+            elif name not in REPEATED and len(sent.getlist(name)) > 1:
                 wrong.append(Problem(name, "was sent more than once"))
     if wrong:
         raise InvalidInput(*wrong)

@@ -9,13 +9,13 @@ from flask import url_for
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from farm.database.fleet import Worker, WorkerState
-from farm.database.models import Job, State, WorkClass
+from farm.database.models import Job, JobPicture, PictureRole, State, WorkClass
 from farm.fleet.estimates import Estimate
 from farm.jobs import details
 from farm.jobs.bulk import Action, Outcome
 from farm.jobs.lists import Page
 from farm.people.visitors import Visitor
-from web.files import build_preview_url
+from web.files import build_preview_url, build_source_url
 from web.words import describe_job_need, describe_unknown_need, to_rfc3339
 
 Moment = Annotated[datetime, PlainSerializer(to_rfc3339, return_type=str, when_used="json")]
@@ -73,6 +73,32 @@ class EstimateOut(BaseModel):
         )
 
 
+class PictureOut(BaseModel):
+    """Picture that a job is made from."""
+
+    role: PictureRole = Field(
+        description="`content`: the photograph; `style`: a painting; `mask`: where the painting of this"
+        " position paints; `keep`: where the photograph stays; `init`: what the picture began from."
+    )
+    position: int = Field(description="Among those of its role, from 0.")
+    width: int = Field(description="As it was sent, upright, px.")
+    height: int
+    url: str = Field(description="Of the whole picture.")
+    thumbnail: str = Field(description="Of a small JPEG.")
+
+    @classmethod
+    def from_row(cls, job: Job, picture: JobPicture) -> PictureOut:
+        """Describe one of a job's pictures."""
+        return cls(
+            role=picture.role,
+            position=picture.position,
+            width=picture.upload.width,
+            height=picture.upload.height,
+            url=build_source_url(job, picture, whole=True),
+            thumbnail=build_source_url(job, picture),
+        )
+
+
 class JobOut(BaseModel):
     """Job as the API describes it."""
 
@@ -98,6 +124,7 @@ class JobOut(BaseModel):
     started_at: Moment | None
     finished_at: Moment | None
     recipe: dict[str, Any]
+    pictures: list[PictureOut] | None = Field(description="That it is made from. Null in lists.")
     features: str | None
     metrics: dict[str, Any] | None
     error: str | None
@@ -110,7 +137,12 @@ class JobOut(BaseModel):
 
     @classmethod
     def from_row(
-        cls, job: Job, waiting_for: str | None = None, expected: Estimate | None = None
+        cls,
+        job: Job,
+        waiting_for: str | None = None,
+        expected: Estimate | None = None,
+        *,
+        in_list: bool = False,
     ) -> JobOut:
         """Describe a job by its row."""
         own = {name: getattr(job, name) for name in cls.model_fields if name not in _NOT_IN_ROW}
@@ -119,10 +151,13 @@ class JobOut(BaseModel):
         estimate = (
             EstimateOut.from_estimate(expected, describe_job_need(job, expected)) if expected else None
         )
-        return cls(**own, waiting_for=waiting_for, estimate=estimate, links=links(job))
+        pictures = None if in_list else [PictureOut.from_row(job, each) for each in job.sources]
+        return cls(
+            **own, pictures=pictures, waiting_for=waiting_for, estimate=estimate, links=links(job)
+        )
 
 
-_NOT_IN_ROW = frozenset({"waiting_for", "estimate", "links"})
+_NOT_IN_ROW = frozenset({"pictures", "waiting_for", "estimate", "links"})
 
 
 class JobPage(BaseModel):
@@ -135,7 +170,7 @@ class JobPage(BaseModel):
     @classmethod
     def from_page(cls, page: Page) -> JobPage:
         """Describe a page of rows."""
-        items = [JobOut.from_row(job) for job in page.jobs]
+        items = [JobOut.from_row(job, in_list=True) for job in page.jobs]
         return cls(items=items, next_cursor=page.next_cursor, previous_cursor=page.previous_cursor)
 
 

@@ -1,0 +1,89 @@
+"""Files that steer a picture besides photograph and paintings: where each painting paints, what stays,
+and what the picture begins from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from farm.database.models import PictureRole, Upload
+from farm.errors import InvalidInput, Problem
+from farm.pictures.decode import Channels
+from farm.pictures.decoder_child import PictureFile
+from farm.recipe.picture_sizes import Size
+
+TOLERANCE = 0.01  # of a map's proportion; beyond it, lines would visibly miss what they were drawn along
+MASK_MEANS = (
+    "Where a painting paints: white there, black elsewhere, grey between. One for each painting, in"
+    " their order, or none. Of strokes in one colour on nothing the alpha counts. In the photograph's"
+    " proportion."
+)
+KEEP_MEANS = "Where the photograph stays as it is: white there. In the photograph's proportion."
+INIT_MEANS = "What the picture begins from. In the photograph's proportion."
+
+
+@dataclass(frozen=True)
+class GuideFiles:
+    """Files as they were sent."""
+
+    # One for each painting, in their order; empty: each painting paints everywhere.
+    masks: tuple[bytes, ...] = ()
+    # None: the photograph stays nowhere.
+    keep: bytes | None = None
+    # None: what the recipe says.
+    init: bytes | None = None
+
+    @property
+    def parts(self) -> list[bytes]:
+        """What they add to a request's digest: nothing where there is none, as before there were any."""
+        named = ((b"mask", self.masks), (b"keep", (self.keep,)), (b"init", (self.init,)))
+        return [
+            part for name, files in named for file in files if file is not None for part in (name, file)
+        ]
+
+    def list_files(self) -> list[tuple[PictureRole, PictureFile]]:
+        """List them as they are checked, each under its role."""
+        masks = [
+            PictureFile(mask, name_mask(number, len(self.masks)), channels=Channels.MAP)
+            for number, mask in enumerate(self.masks, 1)
+        ]
+        found = [(PictureRole.MASK, mask) for mask in masks]
+        if self.keep is not None:
+            found.append((PictureRole.KEEP, PictureFile(self.keep, "keep", channels=Channels.MAP)))
+        if self.init is not None:
+            found.append((PictureRole.INIT, PictureFile(self.init, "init")))
+        return found
+
+    def check_number(self, paintings: int) -> None:
+        """Check that each painting has a mask, or none has.
+
+        Raises:
+            InvalidInput: there are more or fewer.
+        """
+        if self.masks and len(self.masks) != paintings:
+            sent = "1 was sent" if len(self.masks) == 1 else f"{len(self.masks)} were sent"
+            these = "1 painting" if paintings == 1 else f"{paintings} paintings"
+            message = f"{sent} for {these}; send one for each, in their order, or none"
+            raise InvalidInput(Problem("mask", message))
+
+
+NO_GUIDES = GuideFiles()
+
+
+def name_mask(number: int, count: int) -> str:
+    """Return what messages call a mask, counted from 1: `mask 2`, or `mask` where there is one."""
+    return f"mask {number}" if count > 1 else "mask"
+
+
+def check_proportions(photograph: Size, guides: Sequence[tuple[PictureFile, Upload]]) -> None:
+    """Check that all have the photograph's proportion.
+
+    Raises:
+        InvalidInput: the first that has not.
+    """
+    height, width = photograph
+    for file, upload in guides:
+        if abs(upload.width * height / (upload.height * width) - 1) > TOLERANCE:
+            sizes = f"{upload.width} x {upload.height} px, the photograph {width} x {height}"
+            message = f"is {sizes}; it needs the same proportion"
+            raise InvalidInput(Problem(file.field, message))
