@@ -61,9 +61,9 @@ class GuideFiles:
             InvalidInput: there are more or fewer.
         """
         if self.masks and len(self.masks) != paintings:
-            sent = "1 was sent" if len(self.masks) == 1 else f"{len(self.masks)} were sent"
+            times = "once" if len(self.masks) == 1 else f"{len(self.masks)} times"
             these = "1 painting" if paintings == 1 else f"{paintings} paintings"
-            message = f"{sent} for {these}; send one for each, in their order, or none"
+            message = f"was sent {times} for {these}; send one for each, in their order, or none"
             raise InvalidInput(Problem("mask", message))
 
 

@@ -90,9 +90,9 @@ def black(mode: str = "L") -> bytes:
         (
             GuideFiles((half("left"),)),
             InvalidInput,
-            "mask: 1 was sent for 2 paintings; send one for each",
+            "mask: was sent once for 2 paintings; send one for each",
         ),
-        (GuideFiles((half("left"),) * 3), InvalidInput, "mask: 3 were sent for 2 paintings"),
+        (GuideFiles((half("left"),) * 3), InvalidInput, "mask: was sent 3 times for 2 paintings"),
         (GuideFiles((half("left"), black())), InvalidInput, "mask 2: is black all over"),
         (GuideFiles((half("left"), b"hay")), NotAPicture, "mask 2: is not a JPEG"),
         (GuideFiles((b"", half("left"))), InvalidInput, "mask 1: is empty"),

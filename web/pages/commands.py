@@ -12,6 +12,9 @@ from farm.recipe.recipe import NEWEST, format_value
 from farm.settings import settings
 
 
+OPTIONS = ("mask", "keep", "init")  # that name files
+
+
 @dataclass(frozen=True)
 class _Source:
     """A picture of the job, as a command fetches and sends it."""
@@ -20,6 +23,8 @@ class _Source:
     file: str
     # Address on this farm.
     path: str
+    # Field of a request that it is sent in.
+    field: str
 
 
 def build_farm_submit(job: Job, url: str) -> str:
@@ -29,7 +34,8 @@ def build_farm_submit(job: Job, url: str) -> str:
         f"--{name.replace('_', '-')} {shlex.quote(format_value(value))}"
         for name, value in _select_differing(job).items()
     ]
-    files = [shlex.quote(source.file) for source in sources]
+    options += [f"--{each.field} {shlex.quote(each.file)}" for each in sources if each.field in OPTIONS]
+    files = [shlex.quote(source.file) for source in sources if source.field not in OPTIONS]
     submit = " ".join(["farm submit", *files, f"--url {shlex.quote(url)}", *options])
     return "\n".join([*_fetch(sources, url), submit])
 
@@ -37,10 +43,8 @@ def build_farm_submit(job: Job, url: str) -> str:
 def build_curl(job: Job, url: str) -> str:
     """Build the same without the farm's command line."""
     sources = _list_sources(job)
-    fields = ["content", *["style"] * (len(sources) - 1)]
     files = [
-        f"-F {shlex.quote(f'{field}=@{_escape_for_curl(source.file)}')}"
-        for field, source in zip(fields, sources, strict=True)
+        f"-F {shlex.quote(f'{source.field}=@{_escape_for_curl(source.file)}')}" for source in sources
     ]
     recipe = shlex.quote(f"recipe={json.dumps(_select_differing(job))}")
     address = shlex.quote(f"{url}/api/v1/jobs")
@@ -49,14 +53,20 @@ def build_curl(job: Job, url: str) -> str:
 
 
 def _list_sources(job: Job) -> list[_Source]:
-    """List the photograph, then the paintings, under the names that they came with, each once."""
+    """List the photograph, then the paintings, under the names that they came with, each once; then what
+    else steers the picture."""
     taken: set[str] = set()
     photograph = _choose_name(job.content_name or "photograph.jpg", taken)
-    found = [_Source(photograph, f"/jobs/{job.id}/content/whole")]
+    found = [_Source(photograph, f"/jobs/{job.id}/content/whole", "content")]
     for style in job.styles:
         usual = "painting.jpg" if len(job.styles) == 1 else f"painting{style.position + 1}.jpg"
         path = f"/jobs/{job.id}/styles/{style.position}/whole"
-        found.append(_Source(_choose_name(style.file_name or usual, taken), path))
+        found.append(_Source(_choose_name(style.file_name or usual, taken), path, "style"))
+    for guide in job.guides:
+        role = guide.role.value
+        usual = f"{role}{guide.position + 1}.png" if role == "mask" else f"{role}.png"
+        path = f"/jobs/{job.id}/{role}/{guide.position}/whole"
+        found.append(_Source(_choose_name(usual, taken), path, role))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from flask_wtf import FlaskForm
 from pydantic.fields import FieldInfo
 from wtforms import (
+    BooleanField,
     Field,
     FileField,
     HiddenField,
@@ -26,6 +27,7 @@ from farm.errors import InvalidInput, Problem
 from farm.explorations.axes import ACROSS, DOWN, KINDS, MAX_VALUES, Axis, axis
 from farm.explorations.grids import SIZE as CELL_SIZE
 from farm.jobs.fields import NAME_LENGTH, TAG_MEANS, WEBHOOK_MEANS
+from farm.jobs.guides import KEEP_MEANS, MASK_MEANS
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.balance import (
@@ -102,7 +104,8 @@ AXES = [
 ]
 CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
 VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
-SINGULAR = {"style": "Painting"}  # where the label, as the subject of a message, would be a plural
+# Where the label, as the subject of a message, would be a plural.
+SINGULAR = {"style": "Painting", "mask": "Mask"}
 ANY_WORKER = "any that is free"
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
 PICTURE_TYPES = ",".join(part for mime, suffixes in UPLOADED.items() for part in (mime, *suffixes))
@@ -120,6 +123,11 @@ class _Form(FlaskForm):
     style = MultipleFileField("Paintings", render_kw={"accept": PICTURE_TYPES})
     content_pick = StringField("Sample photograph")
     style_pick = _Choices("Sample paintings", choices=[])
+    mask = MultipleFileField(
+        "Masks", description=MASK_MEANS, render_kw={"accept": PICTURE_TYPES, "multiple": True}
+    )
+    keep = FileField("What stays", description=KEEP_MEANS, render_kw={"accept": PICTURE_TYPES})
+    kept_guides = BooleanField("Its regions, and what it began from")
     from_job = HiddenField()
     version = HiddenField(default=NEWEST)  # of the recipe
     once = HiddenField()
@@ -245,6 +253,7 @@ def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
         values |= {"balance": format_value(stops), "content_weight": ""}
     kept = [f"{KEPT}-{style.position}" for style in job.styles]
     values |= {"name": job.name, "webhook_url": job.webhook_url or "", "tag": job.tag or ""}
+    values["kept_guides"] = bool(job.guides)
     return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
 
 
@@ -292,11 +301,12 @@ def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[st
     """Put each problem beside its field; return all as (field's id or "", text)."""
     messages = []
     for problem in problems:
-        name = problem.field.partition(".")[0]
+        name, _, number = problem.field.partition(".")[0].partition(" ")  # "mask 2"
         if name == "content_weight" and not form.content_weight.data:
             name = "balance"
         field = form._fields.get(name)
         title = problem.field if field is None else SINGULAR.get(name, field.label.text)
+        title = f"{title} {number}" if field is not None and number else title
         message = f"{title} {problem.message.removeprefix('input ')}"
         if field is not None:
             field.errors = [*field.errors, message]

@@ -14,12 +14,13 @@ from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage
 
 from farm.database import sessions
-from farm.database.models import Job, Upload
+from farm.database.models import Job, JobPicture, Upload
 from farm.database.people import Person
 from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached
 from farm.explorations import grids
 from farm.fleet import registry
 from farm.jobs import states
+from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import FORM, Key, compute_digest
 from farm.jobs.submit import submit
 from farm.people import quotas
@@ -30,6 +31,7 @@ from farm.settings import settings
 from farm.storage import storage
 from web import samples
 from web.api.requests import read_whole_number
+from web.files import build_source_url
 from web.middleware.authentication import get_visitor
 from web.middleware.errors import list_headers
 from web.pages import blueprint
@@ -142,6 +144,8 @@ def _render_form(
         smallest_style=SMALLEST_STYLE,
         has_tags=offer_tags(form, tags),
         quotas=_describe_own_quotas(),
+        masks_of_kept=[build_source_url(kept, mask, whole=True) for mask in kept.masks] if kept else [],
+        keep_of_kept=build_source_url(kept, kept.keep, whole=True) if kept and kept.keep else "",
         **list_choices(form.version.data),
     )
 
@@ -157,7 +161,7 @@ def _describe_own_quotas() -> str:
 
 
 def _submit_form(form: FlaskForm, kept: Job | None) -> str:
-    pictures, recipe = _read_form(form, kept)
+    pictures, guides, recipe = _read_form(form, kept)
     content, *styles = [each.data for each in pictures]
     job = submit(
         content,
@@ -166,7 +170,8 @@ def _submit_form(form: FlaskForm, kept: Job | None) -> str:
         name=form["name"].data or "",
         webhook_url=form.webhook_url.data or "",
         tag=form.tag.data or "",
-        key=_compute_key(form, content, styles),
+        guides=guides,
+        key=_compute_key(form, [content, *styles, *guides.parts]),
         file_names=[each.file_name for each in pictures],
         visitor=get_visitor(),
     )
@@ -174,7 +179,7 @@ def _submit_form(form: FlaskForm, kept: Job | None) -> str:
 
 
 def _explore_form(form: FlaskForm, kept: Job | None) -> str:
-    pictures, recipe = _read_form(form, kept)
+    pictures, guides, recipe = _read_form(form, kept)
     content, *styles = [each.data for each in pictures]
     across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
     made = grids.explore(
@@ -185,14 +190,15 @@ def _explore_form(form: FlaskForm, kept: Job | None) -> str:
         down,
         name=form["name"].data or "",
         size=read_whole_number("cell_size", grids.SIZE),
-        key=_compute_key(form, content, styles),
+        guides=guides,
+        key=_compute_key(form, [content, *styles, *guides.parts]),
         file_names=[each.file_name for each in pictures],
         visitor=get_visitor(),
     )
     return url_for("pages.show_exploration", exploration_id=made.id)
 
 
-def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | None:
+def _compute_key(form: FlaskForm, parts: list[bytes]) -> Key | None:
     """Compute the idempotency key of this very form, filled in like this: sent again, by a double click
     or after going back, it makes nothing new; with any change it does. None: the form has no id."""
     if not form.once.data:
@@ -200,7 +206,7 @@ def _compute_key(form: FlaskForm, content: bytes, styles: list[bytes]) -> Key | 
     typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
     visitor = get_visitor()
     filled_in = repr((request.endpoint, typed, *filter(None, [visitor.person_id])))
-    key = Key(FORM, compute_digest([filled_in.encode(), content, *styles]), visitor=visitor)
+    key = Key(FORM, compute_digest([filled_in.encode(), *parts]), visitor=visitor)
     with sessions.read_session() as session:
         if key.find_job(session):
             flash(SENT_BEFORE)
@@ -216,8 +222,8 @@ class _Picture:
     file_name: str | None
 
 
-def _read_form(form: FlaskForm, kept: Job | None) -> tuple[list[_Picture], Recipe]:
-    """Read the photograph, then the paintings, and the recipe.
+def _read_form(form: FlaskForm, kept: Job | None) -> tuple[list[_Picture], GuideFiles, Recipe]:
+    """Read the photograph, then the paintings, what else steers the picture, and the recipe.
 
     Raises:
         InvalidInput: all that can be found before the pictures are looked at.
@@ -230,6 +236,7 @@ def _read_form(form: FlaskForm, kept: Job | None) -> tuple[list[_Picture], Recip
         problems += error.problems
     content = next(_read_contents(form, kept, problems), None)
     styles = list(_read_styles(form, kept, problems))
+    guides = _read_guides(form, kept, problems)
     if (number := len(request.files.getlist("content"))) > 1:
         message = f"is one for each picture; {number} were sent, which takes a script in this page"
         problems.append(Problem("content", message))
@@ -240,7 +247,7 @@ def _read_form(form: FlaskForm, kept: Job | None) -> tuple[list[_Picture], Recip
     if problems:
         raise InvalidInput(*problems)
     assert content is not None
-    return [content, *styles], recipe
+    return [content, *styles], guides, recipe
 
 
 def _read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[_Picture]:
@@ -264,6 +271,39 @@ def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> 
         else:
             yield from _read_sample(pick, samples.STYLES, "style", problems)
     yield from (_read_file(file) for file in form.style.data or [] if _is_chosen(file))
+
+
+def _read_guides(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> GuideFiles:
+    """Read masks and what stays: files if there are any, else an earlier job's, if it was asked for."""
+    masks = tuple(file.read() for file in form.mask.data or [] if _is_chosen(file))
+    keep = form.keep.data.read() if _is_chosen(form.keep.data) else None
+    if kept is None or not form.kept_guides.data:
+        return GuideFiles(masks, keep)
+    if not masks:
+        masks = tuple(_read_kept_masks(form, kept, problems))
+    if keep is None and kept.keep:
+        keep = _read_guide(kept.keep, problems)
+    return GuideFiles(masks, keep, _read_guide(kept.start, problems) if kept.start else None)
+
+
+def _read_kept_masks(form: FlaskForm, kept: Job, problems: list[Problem]) -> Iterator[bytes]:
+    """Read the masks of an earlier job, each for the painting that it was for."""
+    if not kept.masks:
+        return
+    by_pick = {f"{KEPT}-{mask.position}": mask for mask in kept.masks}
+    picks = form.style_pick.data or []
+    if not by_pick.keys() >= set(picks) or any(_is_chosen(file) for file in form.style.data or []):
+        message = "of that picture goes with its own painting; leave them out, or send others"
+        problems.append(Problem("mask", message))
+        return
+    for pick in picks:
+        if (data := _read_guide(by_pick[pick], problems)) is not None:
+            yield data
+
+
+def _read_guide(guide: JobPicture, problems: list[Problem]) -> bytes | None:
+    found = next(_read_stored(guide.upload, None, guide.role.value, problems), None)
+    return found.data if found else None
 
 
 def _read_file(file: FileStorage) -> _Picture:

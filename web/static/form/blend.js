@@ -2,6 +2,7 @@
 // its weight while others come and go.
 import { showErrors } from "./errors.js";
 import { form, make } from "./form.js";
+import { listPaintings } from "./pictures.js";
 
 const section = document.getElementById("blend-sliders");
 const place = section.querySelector("[data-sliders]");
@@ -11,16 +12,6 @@ const MAX = 100;
 const known = new Map(); // painting -> weight on its slider
 let last = []; // paintings that the field was about
 let shown = "";
-
-// In the order in which the farm takes them: what was picked, then files.
-function paintings() {
-  const picked = [...form.querySelectorAll("input[name=style_pick]:checked")];
-  const files = [...form.querySelector("input[type=file][name=style]").files];
-  return [
-    ...picked.map((box) => ({ key: `pick ${box.value}`, title: box.closest("label").textContent.trim() })),
-    ...files.map((file) => ({ key: `${file.name} ${file.size} ${file.lastModified}`, title: file.name })),
-  ];
-}
 
 // The weights that stand in the field, the largest MAX; [] for none.
 function typed() {
@@ -75,7 +66,7 @@ function complain(weights, count) {
 }
 
 function show() {
-  const found = paintings();
+  const found = listPaintings();
   const keys = found.map(({ key }) => key);
   const now = JSON.stringify([found, field.value]);
   if (now === shown || place.contains(document.activeElement)) return;

@@ -75,6 +75,6 @@ if (form.dataset.draft === "keep") {
       timer = setTimeout(keep, 300);
     });
   }
-  form.addEventListener("paintings", () => FILES.forEach(keepFiles));
+  for (const kind of ["paintings", "regions"]) form.addEventListener(kind, () => FILES.forEach(keepFiles));
   form.addEventListener("sent", forget);
 }

@@ -7,7 +7,9 @@ import { bringBack } from "./recipe.js";
 
 const LINK = "That came as a link and not as a file: save the picture, then drop the file.";
 
-const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+// What is dropped on a field of its own goes there by itself.
+const hasField = (event) => event.target.closest?.("input[type=file]:not(.drop-input)");
+const hasFiles = (event) => event.dataTransfer?.types.includes("Files") && !hasField(event);
 const isLink = (event) => event.dataTransfer?.types.includes("text/uri-list");
 
 function distance({ clientX, clientY }, element) {

@@ -25,7 +25,7 @@ function showFields(page) {
   for (const place of page.querySelectorAll("[data-errors]")) {
     showErrors(place.dataset.errors, [...place.children].map((line) => line.textContent));
   }
-  if (page.querySelector("details.advanced[open]")) form.querySelector("details.advanced").open = true;
+  for (const { id } of page.querySelectorAll("details[id][open]")) document.getElementById(id).open = true;
 }
 
 /** Show what is wrong according to the page that came back instead of a job. */

@@ -5,6 +5,7 @@ import "./balance.js";
 import "./sliders.js";
 import "./size.js";
 import "./blend.js";
+import "./brush.js";
 import "./explore.js";
 import "./estimate.js";
 import "./sending.js";

@@ -83,6 +83,19 @@ function makeBox(element) {
   if (input.files.length) keep([...input.files]); // the browser brought them back
 }
 
+/** The paintings in the order in which the farm takes them: what was picked, then files. */
+export function listPaintings() {
+  const picked = [...form.querySelectorAll("input[name=style_pick]:checked")];
+  const files = [...form.querySelector("input[type=file][name=style]").files];
+  return [
+    ...picked.map((box) => ({ key: `pick ${box.value}`, title: box.closest("label").textContent.trim() })),
+    ...files.map((file) => ({ key: keyOf(file), title: file.name })),
+  ];
+}
+
+/** What tells a file from others. */
+export const keyOf = (file) => `${file.name} ${file.size} ${file.lastModified}`;
+
 // Several photographs are as many pictures.
 function showBatch(count) {
   const words = document.getElementById("batch");

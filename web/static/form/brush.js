@@ -1,0 +1,333 @@
+// A brush over the photograph: each painting gets the part that is painted in its colour, and one colour is for what
+// stays as it is. What was painted is written into the fields for masks as PNGs; nothing painted leaves them alone.
+import { form, make } from "./form.js";
+import { boxes, keyOf, listPaintings } from "./pictures.js";
+import { join, readMap, Regions } from "./regions.js";
+
+const LONGEST = 1024; // px of a map; its edges are soft anyway
+const PAUSE_MS = 300; // without a stroke, before the fields are written
+const KEEP = "what stays";
+const VEIL = 0.62; // how much of the photograph its colours cover
+const COLOURS = [[217, 77, 38], [43, 96, 214], [22, 138, 108], [214, 158, 18], [140, 70, 180], [226, 96, 152], [38, 162, 196], [128, 88, 56]];
+const KEEP_COLOUR = [240, 240, 236];
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+const brush = document.getElementById("brush");
+const waits = document.getElementById("brush-waits");
+const words = document.getElementById("brush-words");
+const picture = brush.querySelector("img");
+const canvas = brush.querySelector("canvas");
+const ring = brush.querySelector(".brush-ring");
+const colours = brush.querySelector("[data-colours]");
+const size = document.getElementById("brush-size");
+const softness = document.getElementById("brush-softness");
+const masks = form.querySelector("input[type=file][name=mask]");
+const keep = form.querySelector("input[type=file][name=keep]");
+const kept = form.querySelector("input[name=kept_guides]");
+const context = canvas.getContext("2d");
+const WAITS = waits.textContent;
+
+let regions = null;
+let photograph = ""; // that the regions are of
+let paintings = [];
+let chosen = ""; // whose colour is on the brush
+let erasing = false;
+let painted = false; // by hand, so that the fields are to be written
+let at = [0, 0]; // the brush, px of the map
+let timer = 0;
+
+// What there is to paint on ----------------------------------------------------------------------
+
+// The photograph's key and address; null: there is none, or several.
+function findPhotograph() {
+  const { files } = boxes.get("content");
+  if (files.length > 1) return null;
+  if (files.length) return { key: keyOf(files[0]), file: files[0] };
+  const pick = form.querySelector("input[name=content_pick]:checked");
+  return pick && { key: `pick ${pick.value}`, url: pick.closest("label").querySelector("img").src, pick };
+}
+
+async function load(url) {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  return image;
+}
+
+// Show another photograph; what was painted on the one before it goes.
+async function show(found) {
+  const before = photograph;
+  photograph = found.key;
+  const url = found.file ? URL.createObjectURL(found.file) : found.url;
+  const image = await load(url).catch(() => null);
+  if (photograph !== found.key) return; // another one came meanwhile
+  if (!image) {
+    regions = null;
+    update();
+    waits.textContent = "This browser cannot show this photograph: send masks from files.";
+    return;
+  }
+  if (before && painted) forget();
+  const width = Number(found.pick?.dataset.width) || image.naturalWidth;
+  const height = Number(found.pick?.dataset.height) || image.naturalHeight;
+  const scale = Math.min(1, LONGEST / Math.max(width, height));
+  regions = new Regions(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
+  [canvas.width, canvas.height] = [regions.width, regions.height];
+  picture.src = url;
+  at = [regions.width / 2, regions.height / 2];
+  await readFields();
+  update();
+}
+
+function forget() {
+  painted = false;
+  masks.value = "";
+  keep.value = "";
+  if (kept) kept.checked = false;
+}
+
+// Maps that came with the page, as files or from an earlier picture, to go on from.
+async function readFields() {
+  const there = regions;
+  const addresses = (input) => [...input.files].map((file) => URL.createObjectURL(file));
+  const own = masks.files.length || keep.files.length || !kept?.checked;
+  const found = own ? addresses(masks) : JSON.parse(kept.dataset.masks);
+  const stays = own ? addresses(keep) : [kept.dataset.keep].filter(Boolean);
+  const keys = [...listPaintings().slice(0, found.length).map(({ key }) => key), ...stays.map(() => KEEP)];
+  for (const [number, url] of [...found, ...stays].entries()) {
+    const image = await load(url).catch(() => null);
+    if (own) URL.revokeObjectURL(url);
+    if (image && keys[number] && regions === there) regions.layer(keys[number]).set(readImage(image));
+  }
+}
+
+function readImage(image) {
+  const sheet = make("canvas", { width: regions.width, height: regions.height }).getContext("2d", { willReadFrequently: true });
+  sheet.drawImage(image, 0, 0, regions.width, regions.height);
+  return readMap(sheet.getImageData(0, 0, regions.width, regions.height));
+}
+
+// What it looks like -----------------------------------------------------------------------------
+
+const keys = () => [...paintings.map(({ key }) => key), KEEP];
+const colourOf = (key) => (key === KEEP ? KEEP_COLOUR : COLOURS[keys().indexOf(key) % COLOURS.length]);
+
+function draw({ left, top, right, bottom } = { left: 0, top: 0, right: regions.width, bottom: regions.height }) {
+  const sheet = context.createImageData(right - left, bottom - top);
+  const layers = keys().filter((key) => regions.layers.has(key)).map((key) => [regions.layers.get(key), colourOf(key)]);
+  let target = 0;
+  for (let row = top; row < bottom; row += 1) {
+    for (let place = row * regions.width + left; place < row * regions.width + right; place += 1) {
+      let whole = 0;
+      for (const [layer, colour] of layers) {
+        const part = layer[place];
+        if (!part) continue;
+        whole += part;
+        for (let channel = 0; channel < 3; channel += 1) sheet.data[target + channel] += (colour[channel] - sheet.data[target + channel]) * (part / whole);
+      }
+      sheet.data[target + 3] = whole * VEIL;
+      target += 4;
+    }
+  }
+  context.putImageData(sheet, left, top);
+}
+
+function chip({ key, title }) {
+  const button = make("button", { type: "button", className: "chip", title });
+  const spot = make("i");
+  spot.style.backgroundColor = `rgb(${colourOf(key).join(" ")})`;
+  button.append(spot, make("b", { textContent: title }));
+  button.dataset.key = key;
+  button.setAttribute("aria-pressed", String(key === chosen && !erasing));
+  button.addEventListener("click", () => {
+    chosen = key;
+    setErasing(false);
+  });
+  return button;
+}
+
+function setErasing(on) {
+  erasing = on;
+  brush.querySelector("[data-act=erase]").setAttribute("aria-pressed", String(on));
+  for (const each of colours.children) each.setAttribute("aria-pressed", String(each.dataset.key === chosen && !on));
+}
+
+function describe() {
+  const percent = (key) => `${Math.round(100 * regions.share(key))} %`;
+  const shares = paintings.filter(({ key }) => regions.has(key)).map(({ key, title }) => `${title} ${percent(key)}`);
+  if (shares.length && shares.length < paintings.length) shares.push(`${paintings.filter(({ key }) => !regions.has(key)).map(({ title }) => title).join(", ")} the rest`);
+  if (regions.has(KEEP)) shares.push(`as it is ${percent(KEEP)}`);
+  words.textContent = shares.length ? `${shares.join(", ")}.` : "Nothing painted yet: each painting paints everywhere.";
+  brush.querySelector("[data-act=undo]").disabled = !regions.done.length;
+  brush.querySelector("[data-act=redo]").disabled = !regions.undone.length;
+}
+
+function update() {
+  const ready = Boolean(regions && paintings.length && findPhotograph());
+  brush.hidden = !ready;
+  waits.hidden = ready;
+  waits.textContent = WAITS;
+  if (!ready) return;
+  if (!keys().includes(chosen)) chosen = paintings[0].key;
+  colours.replaceChildren(...paintings.map(chip), chip({ key: KEEP, title: "Leave as it is" }));
+  draw();
+  describe();
+}
+
+// Look what the form holds now.
+function look() {
+  const found = findPhotograph();
+  const now = listPaintings();
+  const changed = JSON.stringify(now) !== JSON.stringify(paintings);
+  paintings = now;
+  if (changed && regions && [...regions.layers.keys()].some((key) => regions.has(key))) soon();
+  if (found && found.key !== photograph) show(found);
+  else if (changed || brush.hidden === Boolean(found && regions && now.length)) update();
+}
+
+// What is sent -----------------------------------------------------------------------------------
+
+function makeFile(levels, name) {
+  const sheet = make("canvas", { width: regions.width, height: regions.height }).getContext("2d");
+  const image = sheet.createImageData(regions.width, regions.height);
+  for (let place = 0; place < levels.length; place += 1) image.data.fill(levels[place], 4 * place, 4 * place + 3);
+  for (let place = 3; place < image.data.length; place += 4) image.data[place] = 255;
+  sheet.putImageData(image, 0, 0);
+  const bytes = atob(sheet.canvas.toDataURL("image/png").split(",")[1]);
+  return new File([Uint8Array.from(bytes, (letter) => letter.charCodeAt(0))], name, { type: "image/png" });
+}
+
+function fill(input, files) {
+  const transfer = new DataTransfer();
+  for (const file of files) transfer.items.add(file);
+  input.files = transfer.files;
+}
+
+function write() {
+  clearTimeout(timer);
+  if (!painted || !regions) return;
+  if (!findPhotograph()) forget(); // several photographs: each is another picture
+  else {
+    fill(masks, regions.assign(paintings.map(({ key }) => key)).map((levels, number) => makeFile(levels, `mask-${number + 1}.png`)));
+    fill(keep, regions.has(KEEP) ? [makeFile(regions.layers.get(KEEP), "keep.png")] : []);
+    if (kept) kept.checked = false;
+  }
+  form.dispatchEvent(new Event("regions"));
+}
+
+function soon() {
+  painted = true;
+  clearTimeout(timer);
+  timer = setTimeout(write, PAUSE_MS);
+}
+
+// Pointer and keys -------------------------------------------------------------------------------
+
+const radius = () => Math.max(1, (Math.max(regions.width, regions.height) * size.value) / 200);
+
+function showRing() {
+  const wide = (200 * radius()) / regions.width;
+  Object.assign(ring.style, { left: `${(100 * at[0]) / regions.width}%`, top: `${(100 * at[1]) / regions.height}%`, width: `${wide}%` });
+  ring.hidden = false;
+}
+
+function moveTo(x, y) {
+  at = [Math.min(regions.width, Math.max(0, x)), Math.min(regions.height, Math.max(0, y))];
+  showRing();
+}
+
+function lead() {
+  const changed = regions.lead(...at, radius(), softness.value / 100);
+  if (changed) draw(changed);
+}
+
+function begin() {
+  regions.begin(erasing ? null : chosen);
+  lead();
+}
+
+function end() {
+  if (!regions?.stroke) return;
+  regions.end();
+  describe();
+  soon();
+}
+
+function place(event) {
+  const box = canvas.getBoundingClientRect();
+  return [((event.clientX - box.left) / box.width) * regions.width, ((event.clientY - box.top) / box.height) * regions.height];
+}
+
+canvas.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0 || !event.isPrimary) return;
+  canvas.setPointerCapture(event.pointerId);
+  moveTo(...place(event));
+  begin();
+});
+canvas.addEventListener("pointermove", (event) => {
+  if (!event.isPrimary) return;
+  const events = event.getCoalescedEvents?.() ?? [];
+  for (const each of events.length ? events : [event]) {
+    moveTo(...place(each));
+    if (regions.stroke) lead();
+  }
+});
+for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, end);
+canvas.addEventListener("pointerleave", () => {
+  ring.hidden = document.activeElement !== canvas;
+});
+canvas.addEventListener("focus", showRing);
+canvas.addEventListener("blur", () => {
+  end();
+  ring.hidden = true;
+});
+canvas.addEventListener("keydown", (event) => {
+  const key = event.key.toLowerCase();
+  if (event.key in ARROWS) {
+    const step = event.shiftKey ? 1 : Math.max(1, radius() / 2);
+    const [x, y] = ARROWS[event.key];
+    moveTo(at[0] + x * step, at[1] + y * step);
+    if (regions.stroke) lead();
+  } else if (event.key === " ") {
+    if (!regions.stroke) begin();
+  } else if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
+    act(key === "y" || event.shiftKey ? "redo" : "undo");
+  } else {
+    return;
+  }
+  event.preventDefault();
+});
+canvas.addEventListener("keyup", (event) => event.key === " " && end());
+
+function act(name) {
+  if (name === "erase") {
+    setErasing(!erasing);
+    return;
+  }
+  if (regions.stroke) end();
+  regions[name]();
+  draw();
+  describe();
+  soon();
+}
+
+for (const button of brush.querySelectorAll("[data-act]")) {
+  button.addEventListener("click", () => act(button.dataset.act));
+}
+size.addEventListener("input", showRing);
+
+// Somebody chose files for masks, or a draft came back.
+async function reread() {
+  if (!regions) return;
+  painted = false;
+  regions = new Regions(regions.width, regions.height);
+  await readFields();
+  update();
+}
+
+for (const input of [masks, keep]) input.addEventListener("change", reread);
+kept?.addEventListener("change", reread);
+for (const kind of ["change", "click"]) form.addEventListener(kind, () => queueMicrotask(look));
+for (const kind of ["paintings", "draft"]) form.addEventListener(kind, look);
+form.addEventListener("submit", write, true); // before it is read
+look();
