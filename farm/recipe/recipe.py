@@ -164,7 +164,9 @@ class Recipe(BaseModel):
     preset: Preset = Field(
         "standard", title="Quality", description="How many iterations each level gets."
     )
-    format: Format = Field("png", description="File format of the result.")
+    format: Format = Field(
+        "png", description="File format of the result. All but JPEG keep the photograph's transparency."
+    )
     content_weight: Weight = Field(0.06, description="alpha: how much of the photograph stays.")
     style_weight: Weight = Field(1.0, description="beta: how much of the paintings comes.")
     tv_weight: Weight = Field(

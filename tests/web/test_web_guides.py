@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from farm.database.models import Job
 from farm.jobs import states
 from tests.jobs.test_guides import half
 from tests.web import bad_pictures
+from tests.web.conftest import token
 
 Post = Callable[..., TestResponse]
 PAINTINGS = [bad_pictures.photo(100, 100), bad_pictures.photo(110, 100)]
@@ -111,3 +113,53 @@ def test_the_command_line_sends_them(served: str, tmp_path: Path) -> None:
 def find(job_id: str) -> Job:
     with sessions.read_session() as session:
         return states.get(session, job_id)
+
+
+def test_the_form_takes_them_as_files_and_names_what_is_wrong(post_form: Post) -> None:
+    maps = {"mask": [file(mask) for mask in MASKS], "keep": file(MASKS[0])}
+    taken = post_form(styles=PAINTINGS, **maps)
+    assert taken.status_code == 303
+    job = find(taken.headers["Location"].rpartition("/")[2])
+    assert [each.role.value for each in job.guides] == ["mask", "mask", "keep"]
+
+    # Browsers send a nameless part for a field in which nothing was chosen
+    nothing = (io.BytesIO(b""), "")
+    plain = post_form(styles=PAINTINGS, mask=nothing, keep=nothing)
+    assert find(plain.headers["Location"].rpartition("/")[2]).guides == []
+
+    refused = post_form(styles=PAINTINGS, mask=[file(MASKS[0]), file(half("left", 90, 120))])
+    assert refused.status_code == 422
+    assert '<a href="#mask">Mask 2 is 90 x 120 px, the photograph 160 x 120; it needs' in refused.text
+    assert '<details class="advanced where" id="where" open>' in refused.text
+
+
+def test_once_more_keeps_them_each_with_its_painting(post_form: Post, client: FlaskClient) -> None:
+    first = find(post_form(styles=PAINTINGS, **sent_by_form()).headers["Location"].rpartition("/")[2])
+    page = client.get(f"/jobs/{first.id}").text
+    for words in ("Where painting 1 paints", "Where painting 2 paints", "What stays"):
+        assert f'alt="{words}"' in page
+    assert "--mask mask1.png --mask mask2.png --keep keep.png" in page
+    assert "-F &#39;mask=@&#34;mask1.png&#34;&#39;" in page
+    form = client.get(f"/?from={first.id}").text
+    assert re.search(r'<input checked[^>]*name="kept_guides"', form)
+
+    def again(**typed: Any) -> TestResponse:
+        csrf = {"csrf_token": token(client), "from_job": first.id, "content_pick": "kept"}
+        return client.post("/", data=csrf | {"size": "96", "kept_guides": "y"} | typed)
+
+    both = find(again(style_pick=["kept-0", "kept-1"]).headers["Location"].rpartition("/")[2])
+    hashes = [each.upload_sha256 for each in first.guides]
+    assert [each.upload_sha256 for each in both.guides] == hashes
+    one = find(again(style_pick=["kept-1"]).headers["Location"].rpartition("/")[2])
+    assert [each.upload_sha256 for each in one.guides] == [hashes[1], hashes[2]]
+    others = again(style_pick=["kept-1"], style=[file(PAINTINGS[0])])
+    assert others.status_code == 422
+    assert "Mask of that picture goes with its own painting" in others.text
+    none = find(again(style_pick=["kept-1"], kept_guides="").headers["Location"].rpartition("/")[2])
+    assert [each.role.value for each in none.guides] == []
+
+
+def sent_by_form() -> dict[str, Any]:
+    maps = sent()
+    del maps["init"]
+    return maps

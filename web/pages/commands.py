@@ -11,7 +11,6 @@ from farm.recipe import Recipe
 from farm.recipe.recipe import NEWEST, format_value
 from farm.settings import settings
 
-
 OPTIONS = ("mask", "keep", "init")  # that name files
 
 

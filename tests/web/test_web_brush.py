@@ -1,0 +1,207 @@
+"""The brush on the form: what is painted over the photograph becomes masks, with a pointer, a finger or keys."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from benchmarks.testbed.processes import wait_for
+from farm.database import sessions
+from farm.database.models import Job, JobPicture, State
+from farm.jobs import states
+from farm.pictures.decode import decode_map_to_size
+from farm.storage import storage
+from tests.web import bad_pictures
+from tests.workers.test_render_job import rendered
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(90)]
+
+RED, BLUE = (200, 60, 40), (40, 60, 200)
+
+
+def painting(colour: tuple[int, int, int]) -> bytes:
+    """Strokes of one colour, lighter and darker."""
+    shades = np.random.default_rng(1).uniform(0.5, 1.2, (96, 96, 1)).repeat(3, axis=2)
+    return bad_pictures.encoded(Image.fromarray((shades * colour).clip(0, 255).astype(np.uint8)), "PNG")
+
+
+@pytest.fixture
+def chosen(page: Page, served: str, tmp_path: Path) -> Page:
+    """The form with a grey photograph and two paintings, and its brush."""
+    page.goto(served)
+    choose(page, tmp_path)
+    return page
+
+
+def choose(page: Page, folder: Path) -> None:
+    grey = Image.fromarray(np.random.default_rng(2).integers(90, 160, (96, 128), np.uint8)).convert(
+        "RGB"
+    )
+    files = {
+        "street.png": bad_pictures.encoded(grey, "PNG"),
+        "red.png": painting(RED),
+        "blue.png": painting(BLUE),
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    page.locator("input[name=content]").set_input_files(folder / "street.png")
+    page.locator("input[name=style]").set_input_files([folder / "red.png", folder / "blue.png"])
+    page.locator("#where > summary").click()
+    expect(page.locator("#brush canvas")).to_be_visible()
+
+
+def stroke(canvas: Locator, *places: tuple[float, float]) -> None:
+    """Lead the pointer over these places, shares of width and height, with its button down."""
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    mouse = canvas.page.mouse
+    mouse.move(*points[0])
+    mouse.down()
+    for point in points[1:]:
+        mouse.move(*point, steps=4)
+    mouse.up()
+
+
+def paint_left_half(page: Page) -> None:
+    page.locator("#brush-size").fill("40")
+    page.locator("#brush-softness").fill("0")
+    stroke(page.locator("#brush canvas"), (0.1, 0.0), (0.1, 1.0), (0.25, 1.0), (0.25, 0.0))
+
+
+def send(page: Page) -> Job:
+    page.get_by_role("button", name="Paint it").click()
+    page.wait_for_url("**/jobs/*")
+    with sessions.read_session() as session:
+        return states.get(session, page.url.rpartition("/")[2])
+
+
+def levels(guide: JobPicture) -> np.ndarray:
+    return decode_map_to_size(storage().get(guide.upload.key), "mask", 10, lambda sent: sent)
+
+
+def test_two_regions_are_painted_sent_and_found_in_the_picture(chosen: Page, weights_dir: Path) -> None:
+    # Given a brush in the colour of the first painting, led over the left half
+    page = chosen
+    expect(page.locator("#brush-words")).to_have_text(
+        "Nothing painted yet: each painting paints everywhere."
+    )
+    paint_left_half(page)
+    expect(page.locator("#brush-words")).to_contain_text("red.png 4")
+    expect(page.locator("#brush-words")).to_contain_text("blue.png the rest")
+
+    # When the form is sent
+    page.locator("#size").fill("128")
+    page.get_by_text("Draft", exact=True).click()
+    job = send(page)
+
+    # Then each painting has its part, and together they have all of it
+    left, right = (levels(mask) for mask in job.masks)
+    assert left.shape == (96, 128)
+    assert left[:, :40].min() == 255
+    assert left[:, 72:].max() == 0
+    assert (left.astype(int) + right == 255).all()
+    assert job.keep is None
+    page.get_by_role("img", name="Where painting 2 paints").scroll_into_view_if_needed()
+
+    # And in the finished picture each half has the colour of its own painting
+    done = rendered(job)
+    assert done.state is State.SUCCEEDED
+    with Image.open(io.BytesIO(storage().get(done.result_key))) as result:
+        pixels = np.asarray(result, int)
+    redder = pixels[..., 0] - pixels[..., 2]
+    assert redder[:, :40].mean() > 40
+    assert redder[:, 80:].mean() < -40
+
+
+def test_undo_erase_clear_and_what_stays(chosen: Page) -> None:
+    page = chosen
+    words = page.locator("#brush-words")
+    paint_left_half(page)
+    page.get_by_role("button", name="Leave as it is").click()
+    stroke(page.locator("#brush canvas"), (0.15, 0.1), (0.15, 0.9))
+    expect(words).to_contain_text("as it is 2")
+    page.get_by_role("button", name="Undo").click()
+    expect(words).not_to_contain_text("as it is")
+    page.get_by_role("button", name="Redo").click()
+    expect(words).to_contain_text("as it is 2")
+
+    # Where the brush erases nobody has anything
+    page.get_by_role("button", name="Erase").click()
+    stroke(page.locator("#brush canvas"), (0.1, 0.0), (0.1, 1.0), (0.3, 1.0), (0.3, 0.0), (0.5, 0.5))
+    expect(words).to_contain_text("Nothing painted yet")
+    page.get_by_role("button", name="Undo").click()
+    expect(words).to_contain_text("as it is 2")
+
+    # What was painted outlasts loading again
+    wait_for(lambda: page.evaluate("document.querySelector('input[name=keep]').files.length === 1"))
+    before = words.text_content() or ""
+    wait_for(lambda: page.evaluate(KEPT) == 2)
+    page.reload()
+    expect(words).to_have_text(before)
+
+    # Cleared, nothing is sent
+    page.locator("#where > summary").click()
+    page.get_by_role("button", name="Clear").click()
+    expect(words).to_contain_text("Nothing painted yet")
+    page.locator("#size").fill("96")
+    assert send(page).guides == []
+
+
+KEPT = """new Promise((resolve) => {
+    indexedDB.open("style-farm draft", 1).onsuccess = (opened) => {
+        const files = opened.target.result.transaction("files").objectStore("files");
+        files.get("mask").onsuccess = (found) => resolve(found.target.result?.length);
+    };
+})"""
+
+
+def test_the_keyboard_paints_and_undoes(chosen: Page) -> None:
+    page = chosen
+    canvas, words = page.locator("#brush canvas"), page.locator("#brush-words")
+    page.locator("#brush-size").fill("20")
+    canvas.focus()
+    expect(page.locator(".brush-ring")).to_be_visible()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.down(" ")
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    page.keyboard.up(" ")
+    expect(words).to_contain_text("red.png")
+    page.keyboard.press("Control+z")
+    expect(words).to_contain_text("Nothing painted yet")
+    page.keyboard.press("Control+Shift+z")
+    expect(words).to_contain_text("red.png")
+
+
+def test_a_finger_paints_on_a_narrow_page_and_once_more_shows_it(
+    browser: Browser, served: str, tmp_path: Path
+) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True)
+    page = context.new_page()
+    page.goto(served)
+    choose(page, tmp_path)
+    canvas = page.locator("#brush canvas")
+    canvas.scroll_into_view_if_needed()
+    canvas.tap()
+    expect(page.locator("#brush-words")).to_contain_text("red.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#size").fill("96")
+    job = send(page)
+    sent = levels(job.masks[0])
+    assert sent[48, 64] == 255
+
+    # Once more: its regions are there, and are sent again as they are
+    page.goto(f"{served}/?from={job.id}")
+    page.locator("#where > summary").click()
+    expect(page.locator("#brush-words")).to_contain_text("Painting 1")
+    again = send(page)
+    assert [each.upload_sha256 for each in again.guides] == [each.upload_sha256 for each in job.guides]
+    context.close()
