@@ -1,4 +1,4 @@
-"""The brush on the form: what is painted over the photograph becomes masks, with a pointer, a finger or keys."""
+"""The brush on the form: what is painted over the photograph becomes masks; pointer, finger or keys."""
 
 from __future__ import annotations
 

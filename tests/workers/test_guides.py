@@ -1,5 +1,5 @@
-"""What steers a rendering comes from the job's uploads to the engine, and a photograph's transparency into
-the files of its picture."""
+"""What steers a rendering comes from uploads to the engine, and a photograph's transparency into the files
+of its picture."""
 
 from __future__ import annotations
 
