@@ -246,7 +246,8 @@ class Job(Base):
     @property
     def picture_sizes(self) -> PictureSizes:
         """Sizes of its photograph and paintings."""
-        return PictureSizes(self.content.size, tuple(style.upload.size for style in self.styles))
+        paintings = tuple(style.upload.size for style in self.styles)
+        return PictureSizes(self.content.size, paintings, len(self.masks), self.keep is not None)
 
     @property
     def preview_key(self) -> str:

@@ -263,7 +263,13 @@ def estimate_grid(
     workers = registry.list_alive(session)
     pieces = [1.0] * len(cells)
     return len(cells), estimate_together(
-        cells[0], *pictures.photograph, workers, pieces, pictures.paintings
+        cells[0],
+        *pictures.photograph,
+        workers,
+        pieces,
+        pictures.paintings,
+        pictures.masks,
+        pictures.keeps,
     )
 
 
@@ -285,5 +291,7 @@ def estimate_left(session: Session, exploration: Exploration) -> float | None:
     if took:
         return estimate_makespan([sum(took) / len(took)] * len(workers), pieces)
     recipe, sizes = Recipe.model_validate(waiting[0].recipe), waiting[0].picture_sizes
-    found = estimate_together(recipe, *sizes.photograph, workers, pieces, sizes.paintings)
+    found = estimate_together(
+        recipe, *sizes.photograph, workers, pieces, sizes.paintings, sizes.masks, sizes.keeps
+    )
     return found.seconds if found else None

@@ -150,4 +150,5 @@ def estimate_job(session: Session, job: Job) -> Estimate | None:
         name = session.scalar(mine)
         workers = [worker for worker in workers if worker.name == name]
     recipe, sizes = Recipe.model_validate(job.recipe), job.picture_sizes
-    return estimate(recipe, *sizes.photograph, workers, job.features, sizes.paintings)
+    pictures = sizes.paintings, sizes.masks, sizes.keeps
+    return estimate(recipe, *sizes.photograph, workers, job.features, *pictures)

@@ -3,16 +3,14 @@ and what the picture begins from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from farm.database.models import PictureRole, Upload
+from farm.database.models import PictureRole
 from farm.errors import InvalidInput, Problem
 from farm.pictures.decode import Channels
 from farm.pictures.decoder_child import PictureFile
-from farm.recipe.picture_sizes import Size
+from farm.recipe.picture_sizes import name_mask
 
-TOLERANCE = 0.01  # of a map's proportion; beyond it, lines would visibly miss what they were drawn along
 MASK_MEANS = (
     "Where a painting paints: white there, black elsewhere, grey between. One for each painting, in"
     " their order, or none. Of strokes in one colour on nothing the alpha counts. In the photograph's"
@@ -68,22 +66,3 @@ class GuideFiles:
 
 
 NO_GUIDES = GuideFiles()
-
-
-def name_mask(number: int, count: int) -> str:
-    """Return what messages call a mask, counted from 1: `mask 2`, or `mask` where there is one."""
-    return f"mask {number}" if count > 1 else "mask"
-
-
-def check_proportions(photograph: Size, guides: Sequence[tuple[PictureFile, Upload]]) -> None:
-    """Check that all have the photograph's proportion.
-
-    Raises:
-        InvalidInput: the first that has not.
-    """
-    height, width = photograph
-    for file, upload in guides:
-        if abs(upload.width * height / (upload.height * width) - 1) > TOLERANCE:
-            sizes = f"{upload.width} x {upload.height} px, the photograph {width} x {height}"
-            message = f"is {sizes}; it needs the same proportion"
-            raise InvalidInput(Problem(file.field, message))

@@ -118,7 +118,9 @@ def create(
         owner_id: the person whose it is; None: nobody's.
     """
     height, width = recipe.compute_result_size(content.height, content.width)
-    sizes = PictureSizes(content.size, tuple(style.size for style in styles))
+    guides = guides or {}
+    masks, keeps = len(guides.get(PictureRole.MASK, ())), bool(guides.get(PictureRole.KEEP))
+    sizes = PictureSizes(content.size, tuple(style.size for style in styles), masks, keeps)
     job = Job(
         id=job_id or uuid.uuid4().hex,
         name=name,
@@ -129,7 +131,7 @@ def create(
         look_sha256=recipe.look,
         webhook_url=webhook_url,
         owner_id=owner_id,
-        pictures=_pictures(content, styles, file_names) + _guides(guides or {}),
+        pictures=_pictures(content, styles, file_names) + _guides(guides),
         width=width,
         height=height,
         stored_bytes=0,

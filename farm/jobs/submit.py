@@ -19,7 +19,7 @@ from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import states
 from farm.jobs.fields import check_priority
-from farm.jobs.guides import NO_GUIDES, GuideFiles, check_proportions
+from farm.jobs.guides import NO_GUIDES, GuideFiles
 from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.names import check_name, clean_file_name, derive_name
 from farm.jobs.tickets import wake
@@ -29,6 +29,7 @@ from farm.pictures import uploads
 from farm.pictures.decoder_child import PictureFile
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
+from farm.recipe.picture_sizes import check_proportion
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import TAG
 from farm.webhooks import destinations
@@ -161,14 +162,13 @@ class Submission:
         ]
         with closing(uploads.check([file for _, file in files])) as answers:
             photograph = next(answers)
-            _check_fits_some_worker(recipe, photograph.upload)
+            _check_fits_some_worker(recipe, photograph.upload, guides)
             checked = [photograph, *answers]
         found = [each.upload for each in checked]
-        _check_fits_some_worker(recipe, photograph.upload, found[1 : 1 + len(styles)])
-        maps = [
-            (file, upload) for (role, file), upload in zip(files, found, strict=True) if role in GUIDES
-        ]
-        check_proportions(photograph.upload.size, maps)
+        _check_fits_some_worker(recipe, photograph.upload, guides, found[1 : 1 + len(styles)])
+        for (role, file), upload in zip(files, found, strict=True):
+            if role in GUIDES:
+                check_proportion(file.field, upload.size, photograph.upload.size)
         return cls(name or derive_name(names), checked, [role for role, _ in files], names, visitor)
 
     def store(self, recipes: Sequence[Recipe]) -> None:
@@ -226,7 +226,7 @@ def _check_number_of_styles(styles: Sequence[bytes]) -> None:
 
 
 def _check_fits_some_worker(
-    recipe: Recipe, photograph: Upload, paintings: Sequence[Upload] = ()
+    recipe: Recipe, photograph: Upload, guides: GuideFiles, paintings: Sequence[Upload] = ()
 ) -> None:
     """Check that some worker has memory enough; while none is alive, the job may wait for a larger one.
 
@@ -239,7 +239,8 @@ def _check_fits_some_worker(
     with sessions.read_session() as session:
         workers = registry.list_alive(session)
     sizes = [painting.size for painting in paintings]
-    best = estimate(recipe, *photograph.size, workers, paintings=sizes)
+    masks, keeps = len(guides.masks), guides.keep is not None
+    best = estimate(recipe, *photograph.size, workers, paintings=sizes, masks=masks, keeps=keeps)
     if best and best.refusal:
         field, those = ("style", "are") if paintings else ("size", "is")
         raise InvalidInput(Problem(field, f"{those} too large for every worker: {best.refusal}"))

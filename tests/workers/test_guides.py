@@ -1,5 +1,4 @@
-"""What steers a rendering comes from uploads to the engine, and a photograph's transparency into the files
-of its picture."""
+"""What steers a rendering comes from uploads to the engine; transparency comes into the picture."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from farm.errors import InvalidInput
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.recipe import Recipe
-from farm.recipe.picture_sizes import PictureSizes
+from farm.recipe.picture_sizes import PictureSizes, Size
 from farm.recipe.recipe import MAX_STYLES
 from web.api import answers, blueprint
 from web.api.schemas import EstimateOut
@@ -42,14 +42,18 @@ class EstimateQuery(Recipe):
         description="Sizes of the paintings, whose memory is counted, too; when left out, one as large"
         " as the photograph.",
     )
+    masks: int = Field(0, ge=0, le=MAX_STYLES, description="How many will be sent.")
+    keeps: bool = Field(False, description="Whether a map of what stays will be sent.")
 
     @property
     def sizes_of_pictures(self) -> PictureSizes:
         """Sizes of photograph and paintings."""
         photograph = self.height, self.width
         if self.paintings is None:
-            return PictureSizes(photograph, (photograph,))
-        return PictureSizes(photograph, tuple((each.height, each.width) for each in self.paintings))
+            paintings: tuple[Size, ...] = (photograph,)
+        else:
+            paintings = tuple((each.height, each.width) for each in self.paintings)
+        return PictureSizes(photograph, paintings, self.masks, self.keeps)
 
 
 class SizesQuery(EstimateQuery):
@@ -103,7 +107,14 @@ def estimate_size(json_data: EstimateQuery) -> EstimateOut:
 
 
 def _estimate(recipe: Recipe, pictures: PictureSizes, workers: list[Worker]) -> EstimateOut:
-    found = estimate(recipe, *pictures.photograph, workers, paintings=pictures.paintings)
+    found = estimate(
+        recipe,
+        *pictures.photograph,
+        workers,
+        paintings=pictures.paintings,
+        masks=pictures.masks,
+        keeps=pictures.keeps,
+    )
     if found is None:
         height, width = recipe.compute_picture_size(*pictures.photograph)
         return EstimateOut.from_size(width, height)

@@ -25,8 +25,8 @@ def refresh_estimate() -> Response:
     """Return the lines of the form that say what its picture needs: on each usual size, as typed, and as
     a grid. They are empty while a setting is half typed; sending the form says what is wrong.
 
-    `?width=&height=` of the photograph, `painting=WIDTHxHEIGHT` for each painting, px, and settings by
-    their names in the form.
+    `?width=&height=` of the photograph, `painting=WIDTHxHEIGHT` for each painting, px, `masks=` how many
+    there are, `keeps=` where a map of what stays will be sent, and settings by their names in the form.
     """
     form = PictureForm(formdata=request.args, meta={"csrf": False})
     photograph = _read_photograph()
@@ -35,7 +35,8 @@ def refresh_estimate() -> Response:
     if photograph and (recipe := _read_recipe(form)):
         with sessions.read_session() as session:
             workers = registry.list_alive(session)
-        pictures = PictureSizes(photograph, _read_paintings())
+        masks = max(0, min(request.args.get("masks", 0, type=int), MAX_STYLES))
+        pictures = PictureSizes(photograph, _read_paintings(), masks, "keeps" in request.args)
         needs = {size: estimate_resized(recipe, size, pictures, workers) for size in SIZES}
         own = estimate_resized(recipe, recipe.size, pictures, workers)
         grid = _estimate_grid(form, recipe, pictures)

@@ -40,7 +40,9 @@ function question() {
   const values = new FormData(form);
   const settings = names.map((name) => [name, values.get(name) ?? ""]);
   const paintings = paintingSizes().map((size) => ["painting", size]);
-  return String(new URLSearchParams([["width", width], ["height", height], ...paintings, ...settings]));
+  const chosen = (name) => form.querySelector(`input[type=file][name=${name}]`).files.length;
+  const guides = [["masks", chosen("mask")], ...(chosen("keep") ? [["keeps", 1]] : [])];
+  return String(new URLSearchParams([["width", width], ["height", height], ...paintings, ...guides, ...settings]));
 }
 
 async function ask() {
@@ -66,6 +68,6 @@ function soon() {
   timer = setTimeout(ask, PAUSE_MS);
 }
 
-for (const kind of ["input", "change", "click", "draft"]) form.addEventListener(kind, soon);
+for (const kind of ["input", "change", "click", "draft", "regions"]) form.addEventListener(kind, soon);
 for (const kind of ["load", "error"]) form.addEventListener(kind, soon, true); // of thumbnails; these do not bubble
 soon();
