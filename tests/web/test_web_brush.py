@@ -144,10 +144,10 @@ def test_undo_erase_clear_and_what_stays(chosen: Page) -> None:
     before = words.text_content() or ""
     wait_for(lambda: page.evaluate(KEPT) == 2)
     page.reload()
+    page.locator("#where > summary").click()
     expect(words).to_have_text(before)
 
     # Cleared, nothing is sent
-    page.locator("#where > summary").click()
     page.get_by_role("button", name="Clear").click()
     expect(words).to_contain_text("Nothing painted yet")
     page.locator("#size").fill("96")

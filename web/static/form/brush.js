@@ -12,6 +12,7 @@ const COLOURS = [[217, 77, 38], [43, 96, 214], [22, 138, 108], [214, 158, 18], [
 const KEEP_COLOUR = [240, 240, 236];
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
+const where = document.getElementById("where");
 const brush = document.getElementById("brush");
 const waits = document.getElementById("brush-waits");
 const words = document.getElementById("brush-words");
@@ -68,6 +69,7 @@ async function show(found) {
     return;
   }
   if (before && painted) forget();
+  else if (before && kept) kept.checked = false;
   const width = Number(found.pick?.dataset.width) || image.naturalWidth;
   const height = Number(found.pick?.dataset.height) || image.naturalHeight;
   const scale = Math.min(1, LONGEST / Math.max(width, height));
@@ -169,18 +171,19 @@ function update() {
   waits.textContent = WAITS;
   if (!ready) return;
   if (!keys().includes(chosen)) chosen = paintings[0].key;
-  colours.replaceChildren(...paintings.map(chip), chip({ key: KEEP, title: "Leave as it is" }));
+  colours.replaceChildren(...(where.open ? [...paintings.map(chip), chip({ key: KEEP, title: "Leave as it is" })] : []));
   draw();
   describe();
 }
 
-// Look what the form holds now.
+// Look what the form holds now. Until this part of it is opened, there is nothing to do.
 function look() {
   const found = findPhotograph();
   const now = listPaintings();
   const changed = JSON.stringify(now) !== JSON.stringify(paintings);
   paintings = now;
   if (changed && regions && [...regions.layers.keys()].some((key) => regions.has(key))) soon();
+  if (!where.open && !regions) return;
   if (found && found.key !== photograph) show(found);
   else if (changed || brush.hidden === Boolean(found && regions && now.length)) update();
 }
@@ -330,4 +333,8 @@ kept?.addEventListener("change", reread);
 for (const kind of ["change", "click"]) form.addEventListener(kind, () => queueMicrotask(look));
 for (const kind of ["paintings", "draft"]) form.addEventListener(kind, look);
 form.addEventListener("submit", write, true); // before it is read
+where.addEventListener("toggle", () => {
+  look();
+  update();
+});
 look();
