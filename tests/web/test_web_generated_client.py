@@ -22,6 +22,7 @@ from farm.jobs.claims import Taker
 from farm.pictures.encode import encode_picture
 from farm.storage import storage
 from tests.conftest import load_sample
+from tests.jobs.test_guides import half
 
 CONFIG = """
 post_hooks: []
@@ -63,6 +64,7 @@ def test_a_generated_client_submits_lists_estimates_explores_waits_and_downloads
         return {
             "content": generated.File(street, "street.jpg", "image/jpeg"),
             "style": [generated.File(mosaic, "mosaic.jpg", "image/jpeg")],
+            "mask": [generated.File(io.BytesIO(half("left", 1280, 960)), "mask.png", "image/png")],
         }
 
     # When a job is submitted with a recipe of the client's own class
@@ -72,6 +74,7 @@ def test_a_generated_client_submits_lists_estimates_explores_waits_and_downloads
     job = submit.sync(client=farm, body=body, idempotency_key="one")
     # Then it is what was asked for, and the same under the same key
     assert (job.name, job.priority, job.recipe["size"], job.state.value) == ("西湖", 2, 96, "queued")
+    assert [each.role.value for each in job.pictures] == ["content", "style", "mask"]
     again = models.SubmitJobBody(**pictures(), recipe=recipe, name="西湖", priority=2)
     assert submit.sync(client=farm, body=again, idempotency_key="one").id == job.id
     # And lists hold jobs, not dictionaries
