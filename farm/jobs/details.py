@@ -150,5 +150,7 @@ def estimate_job(session: Session, job: Job) -> Estimate | None:
         name = session.scalar(mine)
         workers = [worker for worker in workers if worker.name == name]
     recipe, sizes = Recipe.model_validate(job.recipe), job.picture_sizes
-    pictures = sizes.paintings, sizes.masks, sizes.keeps
-    return estimate(recipe, *sizes.photograph, workers, job.features, *pictures)
+    height, width = sizes.photograph
+    return estimate(
+        recipe, height, width, workers, job.features, sizes.paintings, sizes.masks, sizes.keeps
+    )
