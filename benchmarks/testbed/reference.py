@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from farm.engine.maps import LevelMaps
 from farm.engine.pyramid import Level, resize, resize_style
+from farm.engine.regions import Masked
 from farm.engine.roots import cut_factor
 from farm.engine.statistics import Moments
 from farm.recipe import Recipe
@@ -37,10 +39,11 @@ def features(
     return found
 
 
-def moments(x: Tensor) -> Moments:
-    """Of features (1, C, h, w)."""
+def moments(x: Tensor, weights: Tensor | None = None) -> Moments:
+    """Of features (1, C, h, w), of positions with weights (h, w); None: 1."""
     flat = x[0].flatten(1)
-    return Moments(flat.shape[1], flat.sum(dim=1).double(), (flat @ flat.T).double())
+    w = flat.new_ones(flat.shape[1]) if weights is None else weights.flatten().to(flat)
+    return Moments(float(w.sum()), (flat @ w).double(), ((flat * w) @ flat.T).double())
 
 
 def style_distance(kind: str, found: Moments, target: Moments) -> Tensor:
@@ -94,12 +97,16 @@ class Reference:
         self.content, self.style = _shares(recipe.content_layers), _shares(recipe.style_layers)
         with torch.no_grad():
             photograph = resize(content, level.height, level.width).clamp(0, 1)
+            self.photograph = photograph
             self.wanted = features(name, tensors, photograph, self.content)
+            self.paintings: list[dict[str, Moments]] = []
             self.targets: dict[str, Moments] = {}
             for style, weight in zip(styles, recipe.normalise_blend(len(styles)), strict=True):
                 painting = resize_style(style, level, recipe.style_scale)
-                for layer, x in features(name, tensors, painting, self.style).items():
-                    part = moments(x).scale_to(weight)
+                found = features(name, tensors, painting, self.style)
+                self.paintings.append({layer: moments(x) for layer, x in found.items()})
+                for layer, whole in self.paintings[-1].items():
+                    part = whole.scale_to(weight)
                     old = self.targets.get(layer)
                     self.targets[layer] = part if old is None else old + part
 
@@ -121,6 +128,47 @@ class Reference:
                 grey = difference.mean(dim=1, keepdim=True).expand_as(difference)
                 squares = grey.square() + r.chroma_variation * (difference - grey).square()
                 total = total + r.tv_weight * squares.mean()
+        (gradient,) = torch.autograd.grad(total, x)
+        return total.item(), gradient
+
+
+class GuidedReference(Reference):
+    """The same with masks, with what stays of the photograph and with what of it is transparent.
+
+    Shares with the engine which maps there are, and how they are resized, averaged and eroded.
+    """
+
+    def __init__(self, *args: Any, maps: LevelMaps, regions: Masked) -> None:
+        super().__init__(*args)
+        self.maps, self.regions = maps, regions
+
+    def __call__(self, picture: Tensor) -> tuple[float, Tensor]:
+        """At a picture (1, 3, H, W)."""
+        x = picture.clone().requires_grad_()
+        stays = torch.zeros(()) if self.maps.stays is None else self.maps.stays
+        laid = x + stays.to(x) / 255 * (self.photograph - x)
+        found = features(self.name, self.tensors, laid, {*self.content, *self.style})
+        r = self.recipe
+        total = torch.zeros((), dtype=torch.float64, device=picture.device)
+        for layer, share in self.content.items():
+            found_weights = self.maps.compute_content_weights(int(layer[4]))
+            weights, opaque = (torch.ones(()) if each is None else each for each in found_weights)
+            apart = ((found[layer] - self.wanted[layer]).square() * weights.to(x)).sum()
+            energy = (self.wanted[layer].square() * opaque.to(x)).sum()
+            total = total + r.content_weight * share * apart / energy
+        for name, target in self.regions.targets.items():
+            weights = self.regions.maps[name].to(x) / 255
+            theirs = self.targets if target.painting is None else self.paintings[target.painting]
+            here = moments(found[target.layer], weights)
+            loss = style_distance(r.style_loss, here, theirs[target.layer])
+            total = total + r.style_weight * self.style[target.layer] * target.share * loss
+        opaque = torch.ones(x.shape[2:]) if self.maps.opaque is None else self.maps.opaque.to(x) / 255
+        for dim in (2, 3):
+            d, near = laid.diff(dim=dim), opaque.to(x)
+            pairs = near.narrow(dim - 2, 1, d.shape[dim]) * near.narrow(dim - 2, 0, d.shape[dim])
+            grey = d.mean(dim=1, keepdim=True).expand_as(d)
+            squares = grey.square() + r.chroma_variation * (d - grey).square()
+            total = total + r.tv_weight * (squares.mean(dim=1) * pairs).sum() / pairs.sum()
         (gradient,) = torch.autograd.grad(total, x)
         return total.item(), gradient
 

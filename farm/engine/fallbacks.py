@@ -13,10 +13,13 @@ from farm.engine import precision
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective, OnTile
 from farm.engine.graph import Recorder
+from farm.engine.guides import NO_GUIDES, Guides
+from farm.engine.kept import Kept
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
+from farm.engine.maps import LevelMaps
 from farm.engine.precision import LossScale
-from farm.engine.pyramid import Level, measure_sizes
+from farm.engine.pyramid import Level, measure_sizes, resize_photograph
 from farm.errors import RenderFailed
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import Plan, choose
@@ -63,6 +66,7 @@ class Gradients:
         photograph: (1, 3, H, W) on the CPU, floats in [0, 1] or bytes. paintings: the same, one each.
         budget: bytes that a rendering may use. tile: side of the first plans' tiles, px; None: one tile.
         on_tile: called before each tile; an exception from it leaves all as it was.
+        guides: what else steers the picture.
     """
 
     # Called when a level has got a plan, before anything is computed by it.
@@ -78,15 +82,18 @@ class Gradients:
         tile: int | None,
         cache: FeatureCache | None = None,
         on_tile: OnTile = lambda: None,
+        guides: Guides = NO_GUIDES,
     ) -> None:
         self.engine, self.recipe, self._cache, self._on_tile = engine, recipe, cache, on_tile
         self.photograph, self.paintings = photograph, paintings
-        self._sizes = measure_sizes(photograph, paintings)
+        self._guides = guides
+        self._sizes = measure_sizes(photograph, paintings, guides)
         self.budget, self.tile, self.lowered = budget, tile, 0
         self.scale = LossScale(engine.number_format)
         self.on_plan = lambda: None
         self.plan: Plan
         self._objective: Recorder | None = None
+        self._kept: Kept | None = None
 
     def start_level(self, level: Level) -> None:
         """Choose a plan for a level.
@@ -94,7 +101,7 @@ class Gradients:
         Raises:
             DoesNotFit: none fits.
         """
-        self._level, self._objective = level, None
+        self._level, self._objective, self._kept = level, None, None
         self.scale.follow(level.pixels)
         work, size = self.engine.work(self.recipe, self._sizes), (level.height, level.width)
         self.plan = choose(work, *size, self.budget, self.tile, self.lowered)
@@ -121,8 +128,16 @@ class Gradients:
                 continue
             self._shrink()
 
+    def lay_over(self, picture: Tensor) -> Tensor:
+        """Return a picture of this level, on whatever device, with the photograph where that stays; once
+        its gradient was computed."""
+        return picture if self._kept is None else self._kept.lay_over(picture)
+
     def _get_objective(self) -> Recorder:
         if self._objective is None:
+            shares = self.recipe.normalise_blend(len(self.paintings))
+            maps = LevelMaps.from_guides(self._guides, self._level, shares)
+            self._kept = self._make_kept(maps)
             objective = Objective(
                 self.engine.vgg,
                 self.recipe,
@@ -132,9 +147,18 @@ class Gradients:
                 self.plan,
                 self._cache,
                 self._on_tile,
+                maps,
+                self._kept,
             )
             self._objective = Recorder(objective)
         return self._objective
+
+    def _make_kept(self, maps: LevelMaps | None) -> Kept | None:
+        stays = maps.stays if maps else None
+        if stays is None:
+            return None
+        photograph = resize_photograph(self.photograph, self._level)
+        return Kept(photograph.to(self.engine.device), stays)
 
     def _shrink(self) -> None:
         """Change to the next smaller plan, for this level and all after it.
@@ -142,7 +166,7 @@ class Gradients:
         Raises:
             OutOfMemory: there is none.
         """
-        self._objective = None
+        self._objective = self._kept = None
         devices.release(self.engine.device)
         self.lowered += 1
         self.start_level(self._level)

@@ -18,7 +18,7 @@ tapes, how large tiles are and which blocks share a segment is the plan's choice
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -29,8 +29,11 @@ from torch import Tensor
 from farm.engine.attention import Keys, attend
 from farm.engine.device import trim
 from farm.engine.feature_cache import FeatureCache
-from farm.engine.losses import ContentLoss, Losses, to_float32, tv_loss
+from farm.engine.kept import Kept
+from farm.engine.losses import ContentLoss, Losses, OpaqueVariation, Variation, to_float32, tv_loss
+from farm.engine.maps import FULL, LevelMaps
 from farm.engine.pyramid import Level, resize_photograph, resize_style
+from farm.engine.regions import Everywhere, Masked, Part, Regions
 from farm.engine.segment import AddGradient, OnFeatures, Segment
 from farm.engine.statistics import Moments
 from farm.engine.style.choose import make_style_losses
@@ -44,8 +47,8 @@ from farm.recipe.memory_plan import CHANNELS, WHOLE, Plan, parse_block
 LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is returned
 TILES_AT_ONCE = 8  # after so many
 OnTile = Callable[[], None]
-# Takes a layer, the region of a tile, and the features there (h, w, C).
-SumFeatures = Callable[[str, Region, Tensor], Sums]
+# Takes a part of a tile, and the tile's features (h, w, C).
+SumFeatures = Callable[[Part, Tensor], Sums]
 T = TypeVar("T")
 
 
@@ -61,9 +64,12 @@ class Objective:
         plan: how the gradient is computed; any gives the same but for rounding.
         cache: of these pictures; what it holds is not recomputed.
         on_tile: called before each tile; an exception from it leaves all as it was.
+        maps: where each painting paints and what of the content counts, at the level's size; None:
+            every painting everywhere. kept: what of the photograph is laid over the picture.
 
     Attributes:
-        paintings: each one's moments by style layer. on_tile: see above.
+        paintings: each one's moments by style layer. targets: what is compared in the style layers, by
+            name. on_tile: see above.
     """
 
     def __init__(
@@ -76,9 +82,13 @@ class Objective:
         plan: Plan = WHOLE,
         cache: FeatureCache | None = None,
         on_tile: OnTile = lambda: None,
+        maps: LevelMaps | None = None,
+        kept: Kept | None = None,
     ) -> None:
         cache = cache or FeatureCache()
         self.on_tile = on_tile
+        self._kept = kept
+        self._measure_variation = make_variation(maps, vgg)
         self.vgg = vgg
         self.recipe = recipe
         self.plan = plan
@@ -99,6 +109,11 @@ class Objective:
             for number, resize in enumerate(self._resize)
         ]
         shares = recipe.normalise_blend(len(styles))
+        layers = tuple(self.style_layers)
+        self._regions: Regions = cache.get_at_level(
+            level, ("regions", vgg, layers, shares), lambda: make_regions(maps, layers, vgg)
+        )
+        self.targets = self._regions.targets
         self._style = cache.get_at_level(
             level, ("style", *scaled, recipe.style_loss, shares), lambda: self._make_style_losses(shares)
         )
@@ -113,18 +128,23 @@ class Objective:
         self._content = cache.get_at_level(
             level,
             contents,
-            lambda: self._make_content_losses(content, level, shares if attends else None),
+            lambda: self._make_content_losses(content, level, shares if attends else None, maps),
         )
-        self._loss_of = {layer: loss for loss in self._style for layer in loss.layers}
-        self._style_weights = [
-            torch.tensor([self.style_layers[layer] for layer in loss.layers], dtype=torch.float64).to(
-                vgg.device
-            )
-            for loss in self._style
-        ]
+        self._loss_of = {name: loss for loss in self._style for name in loss.layers}
+        self._style_weights = [self._weigh_targets(loss.layers) for loss in self._style]
+
+    def _weigh_targets(self, names: Sequence[str]) -> Tensor:
+        """Return the weights of targets in the style loss, (names,) float64."""
+        targets = [self.targets[name] for name in names]
+        weights = [self.style_layers[target.layer] * target.share for target in targets]
+        return torch.tensor(weights, dtype=torch.float64).to(self.vgg.device)
 
     def _make_content_losses(
-        self, content: Tensor, level: Level, shares: Sequence[float] | None
+        self,
+        content: Tensor,
+        level: Level,
+        shares: Sequence[float] | None,
+        maps: LevelMaps | None,
     ) -> dict[str, ContentLoss]:
         """Make the content losses; shares: of the paintings that attention looks at; None: none."""
         if not self.content_layers:
@@ -132,13 +152,17 @@ class Objective:
         sizes = compute_block_sizes(level.height, level.width, 5)
         target: dict[str, Tensor] = {}
         energy: dict[str, Tensor | float] = dict.fromkeys(self.content_layers, 0.0)
+        weights = {layer: self._weigh_content(layer, maps) for layer in self.content_layers}
 
         def on_features(layer: str, where: Region, features: Tensor) -> None:
             if layer not in target:
                 shape = (*sizes[parse_block(layer)], features.shape[2])
                 target[layer] = features.new_empty(shape)
             where.crop(target[layer]).copy_(features)
-            energy[layer] += to_float32(features).square().sum(dtype=torch.float64)
+            squares = to_float32(features).square()
+            if (opaque := weights[layer][1]) is not None:
+                squares *= where.crop(opaque)[..., None]
+            energy[layer] += squares.sum(dtype=torch.float64)
 
         resized = resize_photograph(content, level).to(self.vgg.device)
         layers = frozenset(self.content_layers)
@@ -147,7 +171,16 @@ class Objective:
             keys = [self._collect_keys(resize()) for resize in self._resize]
             for layer in target:
                 energy[layer] = attend(target[layer], [each[layer].features for each in keys], shares)
-        return {layer: ContentLoss(target[layer], float(energy[layer])) for layer in target}
+        return {
+            layer: ContentLoss(target[layer], float(energy[layer]), weights[layer][0])
+            for layer in target
+        }
+
+    def _weigh_content(self, layer: str, maps: LevelMaps | None) -> tuple[Tensor | None, Tensor | None]:
+        """Return the weights of a layer's positions, and how opaque the photograph is there, (H, W)."""
+        found = maps.compute_content_weights(parse_block(layer)) if maps else (None, None)
+        weights, opaque = (None if each is None else each.to(self.vgg.device) for each in found)
+        return weights, opaque
 
     def _collect_keys(self, painting: Tensor) -> dict[str, Keys]:
         """Collect what attention looks at in a painting (1, 3, H, W), by content layer."""
@@ -158,23 +191,39 @@ class Objective:
         return found
 
     def _make_style_losses(self, shares: Sequence[float]) -> list[StyleLoss[Any]]:
-        targets = blend(self.paintings, shares)
+        targets = self._assign_paintings(self.paintings, self.targets, shares)
         losses = make_style_losses(self.recipe.style_loss, targets, self.vgg.way)
-        lacking = {layer: loss for loss in losses if loss.needs_sums for layer in loss.layers}
+        lacking = {name: loss for loss in losses if loss.needs_sums for name in loss.layers}
         if lacking:
-            sums = blend([self._sum_painting(resize(), lacking) for resize in self._resize], shares)
+            paintings = [self._sum_painting(number, lacking) for number in range(len(self._resize))]
+            sums = self._assign_paintings(paintings, lacking, shares)
             for loss in lacking.values():
-                loss.set_target({layer: sums[layer] for layer in loss.layers})
+                loss.set_target({name: sums[name] for name in loss.layers})
         return losses
 
-    def _sum_painting(self, painting: Tensor, losses: Mapping[str, StyleLoss[Any]]) -> dict[str, Any]:
-        """Sum a painting (1, 3, H, W) as the style losses of some layers want it."""
+    def _assign_paintings(
+        self, sums: Sequence[Mapping[str, Any]], names: Iterable[str], shares: Sequence[float]
+    ) -> dict[str, Any]:
+        """Return what targets of these names are, of the sums of each painting, by layer."""
+        targets = {name: self.targets[name] for name in names}
+        blended = blend(sums, shares) if any(t.painting is None for t in targets.values()) else {}
+        return {
+            name: (blended if target.painting is None else sums[target.painting])[target.layer]
+            for name, target in targets.items()
+        }
+
+    def _sum_painting(self, number: int, losses: Mapping[str, StyleLoss[Any]]) -> dict[str, Any]:
+        """Sum a painting as the style losses of its targets want it, by layer."""
+        mine = [name for name in losses if self.targets[name].painting in (None, number)]
+        names = {self.targets[name].layer: name for name in mine}
+        if not names:
+            return {}
 
         def sum_features(layer: str, where: Region, features: Tensor) -> Any:
-            return losses[layer].sum_features(layer, features)
+            return losses[names[layer]].sum_features(names[layer], features)
 
-        layers = frozenset(losses)
-        return sum_picture(self.vgg, painting, layers, self._aside, sum_features, self.on_tile)
+        painting = self._resize[number]()
+        return sum_picture(self.vgg, painting, frozenset(names), self._aside, sum_features, self.on_tile)
 
     def __call__(self, picture: Tensor, scale: float = 1.0) -> tuple[Losses, Tensor]:
         """Return losses at picture (1, 3, H, W), and d(total)/d(picture) * scale, of the same shape.
@@ -191,6 +240,8 @@ class Objective:
             content, style, total variation, and the sum of the gradient, which is finite if all of it
             is: (4,) float64. d(total)/d(picture) * scale.
         """
+        if self._kept is not None:
+            picture = self._kept.lay_over(picture)
         run, sums, content = self._forward(picture, self._sum_style, taped=True)
         gradients: dict[str, FeatureGradient] = {}
         values: list[Tensor] = []
@@ -202,15 +253,19 @@ class Objective:
         sums.clear()
 
         def add_gradient(layer: str, where: Region, features: Tensor, d: Tensor) -> None:
-            if layer in gradients:
-                gradients[layer].add_to(d, features)
+            for part in self._find_parts(layer, where):
+                weights = part.get_weights(features.dtype)
+                gradients[part.target].add_to(part.where.crop(d), part.where.crop(features), weights)
             if layer in self._content:
                 weight = self.recipe.content_weight * self.content_layers[layer] * scale
                 self._content[layer].add_gradient(where, features, d, weight)
 
         gradient = run.backward(add_gradient)
-        tv = tv_loss(picture, gradient, self.recipe.tv_weight * scale, self.recipe.chroma_variation)
-        style = torch.stack(values).sum()
+        weight, chroma = self.recipe.tv_weight * scale, self.recipe.chroma_variation
+        tv = self._measure_variation(picture, gradient, weight, chroma)
+        if self._kept is not None:
+            self._kept.limit(gradient)
+        style = torch.stack(values).sum() if values else torch.zeros_like(content)
         return torch.stack((content, style, tv, gradient.sum(dtype=torch.float64))), gradient
 
     @contextmanager
@@ -223,20 +278,21 @@ class Objective:
             self.on_tile = on_tile
 
     def measure(self, picture: Tensor) -> tuple[Losses, dict[str, Moments]]:
-        """Return losses at picture (1, 3, H, W), without gradient, and its moments by style layer."""
+        """Return losses at picture (1, 3, H, W), over which all is laid that stays, without gradient;
+        and its moments by target."""
         moments: dict[str, Moments] = {}
 
-        def sum_both(layer: str, where: Region, features: Tensor) -> Sums:
-            found = self._sum_style(layer, where, features)
-            also = found if isinstance(found, Moments) else sum_moments(self.vgg, layer, where, features)
-            moments[layer] = moments[layer] + also if layer in moments else also
+        def sum_both(part: Part, features: Tensor) -> Sums:
+            found, name = self._sum_style(part, features), part.target
+            also = found if isinstance(found, Moments) else self._sum_moments(part, features)
+            moments[name] = moments[name] + also if name in moments else also
             return found
 
         _, sums, content = self._forward(picture, sum_both, taped=False)
         style = content.new_zeros(())
         for loss, weights in zip(self._style, self._style_weights, strict=True):
             style += loss(sums).values @ weights
-        tv = tv_loss(picture, chroma=self.recipe.chroma_variation)
+        tv = self._measure_variation(picture, chroma=self.recipe.chroma_variation)
         return self.read(torch.stack((content, style, tv, tv))), moments
 
     def read(self, sums: Tensor) -> Losses:
@@ -246,24 +302,35 @@ class Objective:
         total = r.content_weight * content + r.style_weight * style + r.tv_weight * tv
         return Losses(content, style, tv, total, finite=math.isfinite(total + gradient))
 
-    def _sum_style(self, layer: str, where: Region, features: Tensor) -> Sums:
-        """Sum a tile's features as the layer's style loss wants them."""
-        found: Sums = self._loss_of[layer].sum_features(layer, features)
+    def _find_parts(self, layer: str, where: Region) -> list[Part]:
+        """Find the parts of a tile's share of a layer that the style loss compares."""
+        return self._regions.find_parts(layer, where) if layer in self.style_layers else []
+
+    def _sum_style(self, part: Part, features: Tensor) -> Sums:
+        """Sum a part of a tile's features as its target's style loss wants them."""
+        weights = part.get_weights(features.dtype)
+        loss = self._loss_of[part.target]
+        found: Sums = loss.sum_features(part.target, part.where.crop(features), weights)
         return found
+
+    def _sum_moments(self, part: Part, features: Tensor) -> Moments:
+        """Sum a part of a tile's features to their moments."""
+        weights = part.get_weights(features.dtype)
+        return sum_moments(self.vgg, part.target, part.where, part.where.crop(features), weights)
 
     def _forward(
         self, picture: Tensor, sum_features: SumFeatures, *, taped: bool
     ) -> tuple[Pass, dict[str, Any], Tensor]:
-        """Pass a picture forward; return the pass, its sums by style layer, and the content loss."""
+        """Pass a picture forward; return the pass, its sums by target, and the content loss."""
         layers = frozenset({*self.content_layers, *self.style_layers})
         run = Pass(self.vgg, layers, self.plan, picture, self.on_tile)
         sums: dict[str, Any] = {}
         content = picture.new_zeros((), dtype=torch.float64)
 
         def on_features(layer: str, where: Region, features: Tensor) -> None:
-            if layer in self.style_layers:
-                part = sum_features(layer, where, features)
-                sums[layer] = sums[layer] + part if layer in sums else part
+            for part in self._find_parts(layer, where):
+                found, name = sum_features(part, features), part.target
+                sums[name] = sums[name] + found if name in sums else found
             if layer in self._content:
                 weight = self.content_layers[layer]
                 self._content[layer].add_value(where, features, content, weight)
@@ -398,9 +465,11 @@ def compute_moments(
     return sum_picture(vgg, picture, layers, plan, partial(sum_moments, vgg), on_tile)
 
 
-def sum_moments(vgg: VGG, layer: str, where: Region, features: Tensor) -> Moments:
+def sum_moments(
+    vgg: VGG, layer: str, where: Region, features: Tensor, weights: Tensor | None = None
+) -> Moments:
     """Sum features (H, W, C) of any layer to their moments, as the network's device wants it."""
-    return Moments.from_features(features, few_exactly=vgg.way.iterates_roots)
+    return Moments.from_features(features, weights, few_exactly=vgg.way.iterates_roots)
 
 
 def sum_picture(
@@ -430,6 +499,21 @@ def blend(paintings: Sequence[Mapping[str, Any]], shares: Sequence[float]) -> di
     ]
     first, *others = scaled
     return {layer: sum((each[layer] for each in others), start=first[layer]) for layer in first}
+
+
+def make_regions(maps: LevelMaps | None, layers: Sequence[str], vgg: VGG) -> Regions:
+    """Make the regions that maps describe, in these layers."""
+    if maps is None:
+        return Everywhere(layers)
+    return Masked(maps, layers, vgg.convolutions, vgg.device, vgg.way.spare_positions)
+
+
+def make_variation(maps: LevelMaps | None, vgg: VGG) -> Variation:
+    """Make the total variation of what is opaque."""
+    if maps is None or maps.opaque is None:
+        return tv_loss
+    dtype = torch.promote_types(vgg.dtype, torch.float32)  # of the picture
+    return OpaqueVariation(maps.opaque.to(vgg.device, dtype).div_(FULL))
 
 
 def _normalise(weights: dict[str, float]) -> dict[str, float]:

@@ -28,6 +28,11 @@ class Guides:
     # What the first level starts from. None: what the recipe's `init` says.
     start: Source | None = None
 
+    @property
+    def keeps(self) -> bool:
+        """Return whether some of the photograph stays in the picture."""
+        return self.keep is not None or self.opaque is not None
+
     def iterate_named(self) -> Iterator[tuple[str, Mask | Source]]:
         """Yield each array that is given with its name, always in the same order."""
         for number, mask in enumerate(self.masks, start=1):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from farm.engine.maps import FULL, LevelMaps
+from farm.engine.maps import FULL
 
 
 class Kept:
@@ -24,12 +24,6 @@ class Kept:
     def __init__(self, photograph: Tensor, stays: Tensor) -> None:
         self._photograph = photograph
         self._share = stays.to(photograph.device, photograph.dtype).div_(FULL)  # (H, W)
-
-    @classmethod
-    def from_maps(cls, photograph: Tensor, maps: LevelMaps) -> Kept | None:
-        """Make it of the maps of a level; None: nothing stays."""
-        stays = maps.stays
-        return None if stays is None else cls(photograph, stays)
 
     def lay_over(self, picture: Tensor) -> Tensor:
         """Return a picture (1, 3, H, W), on whatever device, with the photograph where that stays."""

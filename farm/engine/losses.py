@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,14 @@ from farm.engine.tiles import Region
 
 SMALL = 1e-12  # keeps a ratio finite when its target is all zero
 STRIP_PIXELS = 1 << 20  # of the picture at once, in total variation
+
+
+class Variation(Protocol):
+    """Total variation of a picture (1, 3, H, W), as `tv_loss` or without what is transparent."""
+
+    def __call__(
+        self, picture: Tensor, gradient: Tensor | None = None, weight: float = 1.0, chroma: float = 1.0
+    ) -> Tensor: ...
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,9 @@ def stylize(
         DoesNotFit: before the first iteration, if the largest level needs more memory than there is.
         RenderFailed: a loss is not finite and no remedy is left.
     """
-    schedule = compute_levels(recipe, *(size or content.shape[:2]))
+    sent = size or (content.shape[0], content.shape[1])
+    guides.check(sent, len(styles))
+    schedule = compute_levels(recipe, *sent)
     if recipe.optimizer == "lbfgs" and engine.number_format is precision.FLOAT16:
         message = "lbfgs compares gradients, which float16's loss scale disturbs; use adam or float32"
         raise InvalidInput(Problem("optimizer", message))
@@ -161,7 +163,7 @@ def stylize(
         resume.check_matches(engine.resolve(recipe), hash_inputs())
         side, budget = resume.facts.tile, min(budget, resume.facts.budget_bytes)
     photograph, *paintings = (to_tensor(each, HOST) for each in (content, *styles))
-    gradients = Gradients(engine, recipe, photograph, paintings, budget, side, cache, on_tile)
+    gradients = Gradients(engine, recipe, photograph, paintings, budget, side, cache, on_tile, guides)
     gradients.start_level(schedule[-1])  # refuses what cannot fit
     yield from Rendering(schedule, gradients, hash_inputs, resume).run()
 
@@ -295,10 +297,14 @@ class Rendering:
             seconds=self._seconds,
             peak_memory_bytes=devices.read_peak_memory(device),
             plan=self._gradients.plan,
-            picture=lambda: to_numpy(self._optimiser.get_picture()),
-            preview=lambda longest: to_numpy(shrink(self._optimiser.get_picture(), longest)),
+            picture=lambda: to_numpy(self._get_picture()),
+            preview=lambda longest: to_numpy(shrink(self._get_picture(), longest)),
             checkpoint=self._make_checkpoint,
         )
+
+    def _get_picture(self) -> Tensor:
+        """Return the picture of this level, and in it what stays of the photograph."""
+        return self._gradients.lay_over(self._optimiser.get_picture())
 
     @property
     def _seconds(self) -> float:

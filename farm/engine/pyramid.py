@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from farm.engine.guides import NO_GUIDES, Guides
 from farm.recipe.levels import Level as Level  # re-exported: the web part needs them without torch
 from farm.recipe.levels import compute_levels as compute_levels
 from farm.recipe.picture_sizes import PictureSizes, Size, compute_style_size
@@ -89,9 +90,12 @@ def _clamp(resized: Tensor, source: Tensor) -> Tensor:
     return resized.clamp_(0, 1) if fresh else resized.clamp(0, 1)
 
 
-def measure_sizes(photograph: Tensor, paintings: Sequence[Tensor]) -> PictureSizes:
-    """Return the sizes of pictures (1, 3, H, W)."""
-    return PictureSizes(_get_size(photograph), tuple(_get_size(painting) for painting in paintings))
+def measure_sizes(
+    photograph: Tensor, paintings: Sequence[Tensor], guides: Guides = NO_GUIDES
+) -> PictureSizes:
+    """Return the sizes of pictures (1, 3, H, W), and the number of masks."""
+    sizes = tuple(_get_size(painting) for painting in paintings)
+    return PictureSizes(_get_size(photograph), sizes, len(guides.masks), guides.keeps)
 
 
 def _get_size(picture: Tensor) -> Size:

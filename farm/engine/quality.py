@@ -14,8 +14,9 @@ from torch import Tensor
 from farm.engine.device import trim
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective
-from farm.engine.guides import Source
+from farm.engine.guides import NO_GUIDES, Guides, Source
 from farm.engine.loaded import Engine
+from farm.engine.maps import LevelMaps
 from farm.engine.optimise import HOST, Picture
 from farm.engine.pyramid import Level, measure_sizes, resize, to_tensor
 from farm.engine.statistics import Moments
@@ -60,18 +61,21 @@ def measure(
     recipe: Recipe,
     engine: Engine,
     cache: FeatureCache | None = None,
+    guides: Guides = NO_GUIDES,
 ) -> Quality:
-    """Measure a result (H, W, 3) against its photograph and paintings, the latter as for `stylize`.
+    """Measure a result (H, W, 3) against its photograph and paintings, these and guides as for
+    `stylize`.
 
-    cache: of the same photograph and paintings.
+    cache: of the same photograph, paintings and guides.
     """
     trim(engine.device)  # of what the rendering held
     height, width = picture.shape[:2]
     level = Level(height, width, 1)
     result = to_tensor(picture, engine.device)
     photograph, *paintings = (to_tensor(each, HOST) for each in (content, *styles))
-    plan = engine.choose_plan(recipe, height, width, measure_sizes(photograph, paintings))
-    objective = Objective(engine.vgg, recipe, photograph, paintings, level, plan, cache)
+    plan = engine.choose_plan(recipe, height, width, measure_sizes(photograph, paintings, guides))
+    maps = LevelMaps.from_guides(guides, level, recipe.normalise_blend(len(paintings)))
+    objective = Objective(engine.vgg, recipe, photograph, paintings, level, plan, cache, maps=maps)
     losses, reached = objective.measure(result)
     shown = min(1.0, SSIM_PIXELS / max(height, width))
     ours, theirs = (
@@ -79,21 +83,26 @@ def measure(
         for x in (result, photograph)
     )
     ssim = cast(Tensor, load_metrics().structural_similarity_index_measure(ours, theirs, data_range=1.0))
-    raw, centred = _compare_moments(reached, objective.paintings, recipe.normalise_blend(len(paintings)))
+    raw, centred = _compare_moments(reached, objective, recipe.normalise_blend(len(paintings)))
     return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv)
 
 
 def _compare_moments(
-    reached: dict[str, Moments], paintings: list[dict[str, Moments]], blend: Sequence[float]
+    reached: dict[str, Moments], objective: Objective, blend: Sequence[float]
 ) -> tuple[float, float]:
-    """Return the cosines of Gram matrices and of covariances: mean over layers, paintings by share."""
-    raw = centred = 0.0
-    for painting, weight in zip(paintings, blend, strict=True):
-        for layer, theirs in painting.items():
-            ours = reached[layer]
-            raw += weight / len(painting) * _compute_cosine(ours.gram, theirs.gram)
-            centred += weight / len(painting) * _compute_cosine(ours.covariance, theirs.covariance)
-    return raw, centred
+    """Return the cosines of Gram matrices and of covariances: mean over layers, regions by share,
+    paintings by weight."""
+    raw = centred = whole = 0.0
+    for name, ours in reached.items():
+        target = objective.targets[name]
+        paintings = enumerate(blend) if target.painting is None else [(target.painting, 1.0)]
+        for number, weight in paintings:
+            theirs = objective.paintings[number][target.layer]
+            weight *= target.share
+            raw += weight * _compute_cosine(ours.gram, theirs.gram)
+            centred += weight * _compute_cosine(ours.covariance, theirs.covariance)
+            whole += weight
+    return (raw / whole, centred / whole) if whole else (0.0, 0.0)
 
 
 def _compute_cosine(A: Tensor, B: Tensor) -> float:

@@ -73,8 +73,9 @@ class Part:
 class Regions(Protocol):
     """The regions of a picture, each with a target in each layer."""
 
-    # By name.
-    targets: Mapping[str, Target]
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """All targets, by name."""
 
     def find_parts(self, layer: str, where: Region) -> list[Part]:
         """Find the parts of a tile's share of a layer in which regions have weight."""

@@ -28,6 +28,9 @@ class Way:
     iterates_roots: bool
     # Style layers of at most so many channels are computed as one batch of this width; none: each alone.
     batch_widths: tuple[int, ...]
+    # A region's features are taken in rectangles: positions without weight that one may hold, rather
+    # than be cut in two.
+    spare_positions: int
 
 
 CPU = Way(
@@ -36,6 +39,7 @@ CPU = Way(
     codes_pooling=False,
     iterates_roots=False,
     batch_widths=(),
+    spare_positions=256,
 )
 GPU = Way(
     padded_positions=1 << 22,
@@ -43,6 +47,7 @@ GPU = Way(
     codes_pooling=True,
     iterates_roots=True,
     batch_widths=(256, 512),
+    spare_positions=1 << 17,
 )
 
 

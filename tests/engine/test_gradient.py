@@ -6,14 +6,19 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.testbed.reference import Reference
+from benchmarks.testbed.reference import GuidedReference, Reference
 from farm.engine import weights
 from farm.engine.gradient import Objective
-from farm.engine.pyramid import Level, resize, to_tensor
+from farm.engine.guides import Guides
+from farm.engine.kept import Kept
+from farm.engine.maps import LevelMaps
+from farm.engine.pyramid import Level, resize, resize_photograph, to_tensor
+from farm.engine.regions import Masked
 from farm.engine.vgg import VGG
 from farm.engine.ways import CPU as CPU_WAY
 from farm.engine.ways import GPU, Way
@@ -181,3 +186,59 @@ def test_a_weight_of_zero_takes_its_term_away(weights_dir: Path) -> None:
     recipe = Recipe(content_weight=0, tv_weight=0)
     losses = Objective(vgg, recipe, lake, [strokes], Level(48, 48, 1)).measure(picture)[0]
     assert losses.total == pytest.approx(losses.style)
+
+
+def make_guides(kind: str) -> Guides:
+    """Two masks that overlap softly with a small hole, what stays, and what is transparent."""
+    down, across = np.mgrid[:96, :160]
+    first = np.clip((across - 60) * 8, 0, 255).astype(np.uint8)
+    second = np.where(np.hypot(down - 40, across - 110) < 20, 120, 255 - first).astype(np.uint8)
+    second[10:16, 20:28] = 0
+    keep = np.clip(255 - np.hypot(down - 70, across - 60) * 12, 0, 255).astype(np.uint8)
+    opaque = np.clip(across * 6, 0, 255).astype(np.uint8)
+    return {
+        "masks": Guides(masks=(first, second)),
+        "keep": Guides(keep=keep),
+        "opaque": Guides(opaque=opaque),
+        "all": Guides(masks=(first, second), keep=keep, opaque=opaque),
+    }[kind]
+
+
+def guided_errors(
+    folder: Path,
+    kind: str,
+    recipe: Recipe,
+    plans: list[Plan],
+    dtype: torch.dtype,
+    way: Way = CPU_WAY,
+    size: tuple[int, int] = (67, 110),
+) -> list[float]:
+    """Of the gradient with guides, under each plan; against the whole picture at once in `dtype`."""
+    lake, strokes, picture = pictures(*size, dtype)
+    paintings = [strokes, to_tensor(load_sample("mosaic", 96), CPU).to(dtype)]
+    level, vgg = Level(*size, 1), VGG("vgg16", tensors(folder), CPU, dtype, way=way)
+    maps = LevelMaps.from_guides(make_guides(kind), level, recipe.normalise_blend(2))
+    assert maps is not None
+    regions = Masked(maps, recipe.style_layers, vgg.convolutions, CPU, 16)
+    plain = GuidedReference(
+        "vgg16", tensors(folder), recipe, lake, paintings, level, maps=maps, regions=regions
+    )
+    total, expected = plain(picture)
+    stays = maps.stays
+    kept = None if stays is None else Kept(resize_photograph(lake, level), stays)
+    errors = []
+    for plan in plans:
+        objective = Objective(vgg, recipe, lake, paintings, level, plan, maps=maps, kept=kept)
+        losses, found = objective(picture)
+        assert losses.total == pytest.approx(total, rel=1e-5 if way is CPU_WAY else 2e-3)
+        errors.append(float((found - expected).norm() / expected.norm()))
+    return errors
+
+
+@pytest.mark.parametrize("kind", ["masks", "keep", "opaque", "all"])
+@pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
+def test_with_guides_the_gradient_is_that_of_plain_autograd(
+    weights_dir: Path, kind: str, style_loss: str
+) -> None:
+    recipe = Recipe.parse({"style_loss": style_loss, "blend": "0.3,0.7"})
+    assert max(guided_errors(weights_dir, kind, recipe, [WHOLE, SMALLEST], torch.float64)) < 1e-10
