@@ -1,10 +1,9 @@
 """A border that repeats itself, around convolutions that pad with zeros.
 
-VGG pads with zeros. To each of its layers those are a dark frame around the picture, which the
-optimiser answers with a frame in the picture. Small inputs, on a GPU larger ones, too, are padded by their
-border; of others only the outermost lines of the output, in which the two paddings differ, are computed
-anew, as one product of their patches with the weights. The adjoint of either adds up what belongs to
-the border.
+VGG pads with zeros. To each of its layers those are a dark frame around the picture, which the optimiser
+answers with a frame in the picture. Small inputs, on a GPU larger ones, too, are padded by their border;
+of others only the outermost lines of the output, in which the two paddings differ, are computed anew, as
+one product of their patches with the weights. The adjoint of either adds up what belongs to the border.
 """
 
 from __future__ import annotations
