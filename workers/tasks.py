@@ -64,9 +64,19 @@ def configure_log(**_: Any) -> None:
 
 @worker_process_init.connect
 def prepare_child(**_: Any) -> None:
-    """Start the decoding process, load torch and start the heartbeat, before the first ticket."""
-    global _heartbeat, _process
+    """Prepare this process for its first ticket; one that cannot be ends with its worker: Celery would
+    only log the error, and leave a worker that takes no job."""
     log.configure(worker=settings().worker_name)
+    try:
+        _prepare_child()
+    except Exception as error:
+        structlog.get_logger().exception("not prepared")
+        _end_worker(f"{type(error).__name__}: {error}")
+
+
+def _prepare_child() -> None:
+    """Start the decoding process, load torch and start the heartbeat."""
+    global _heartbeat, _process
     from workers import decoding
 
     decoding.start()  # ready by the time that torch is

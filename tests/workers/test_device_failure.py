@@ -25,7 +25,7 @@ from farm.recipe import Recipe
 from tests.conftest import fresh_settings
 from tests.jobs.test_jobs import claim
 from tests.jobs.test_submit import picture
-from workers import render, tasks
+from workers import decoding, render, tasks
 from workers.exit_status import ExitStatus
 from workers.heartbeat import Heartbeat
 
@@ -191,6 +191,20 @@ def test_an_operator_who_wants_the_cpu_gets_it_whatever_there_is(
     monkeypatch.setattr(cuda, "find_obstacle", lambda: None)
     assert device.choose("cpu").type == "cpu"
     assert device.choose("auto").type == "cuda"
+
+
+def test_a_worker_that_cannot_be_prepared_ends_instead_of_idling(monkeypatch) -> None:
+    def lack_metadata() -> None:
+        raise LookupError("style-farm is not installed")
+
+    def end(reason: str) -> None:
+        raise SystemExit(reason)
+
+    monkeypatch.setattr(decoding, "start", lambda: None)
+    monkeypatch.setattr(tasks, "describe_process", lack_metadata)
+    monkeypatch.setattr(tasks, "_end_worker", end)
+    with pytest.raises(SystemExit, match="LookupError: style-farm is not installed"):
+        tasks.prepare_child()
 
 
 @pytest.mark.processes
