@@ -65,11 +65,10 @@ def decode_map(data: bytes, label: str, compute_size: Callable[[Size], Size]) ->
     return _child.decode_map(picture, Limits.from_settings(), compute_size)
 
 
-def renew() -> None:
-    """Replace the process by a new one, if it has seen a picture."""
+def end_used() -> None:
+    """End the process if it has seen a picture; another is there when it is asked for, or by `start`."""
     if _child.was_used:
         _child.end()
-        start()
 
 
 @atexit.register

@@ -202,7 +202,7 @@ def _render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> None
     try:
         inputs = load_inputs(job, recipe, partial(_read_upload, store, storage_wait))
     finally:
-        decoding.renew()
+        decoding.end_used()
     resume = _find_checkpoint(store, storage_wait, claim)
     ready = _load_engine(recipe, resume).with_budget(settings().memory_gb)
     device.trim(ready.device)  # what reading the files left
@@ -219,6 +219,7 @@ def _render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> None
             for step in _run_steps(task, resume, reporter.watch):
                 on_progress()
                 reporter.update(step)
+                decoding.start()  # for the next job; before this one has begun it would be in its way
         except Interrupted as stop:
             if stop.state is State.QUEUED and step is not None:
                 reporter.save(step)
