@@ -8,7 +8,11 @@ bytes are decompressed as if they were a grey picture, and become samples here.
 from __future__ import annotations
 
 import io
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +21,7 @@ from PIL import Image
 from farm.pictures.colour import Colour, Unsupported
 from farm.pictures.libtiff import decompress_fax, watch_decompression
 from farm.pictures.parts import MAX_PROFILE, Opened
-from farm.pictures.pixels import Raster, simplify
+from farm.pictures.pixels import STRIP, Raster, simplify
 from farm.pictures.tiff_directory import (
     BITS,
     COEFFICIENTS,
@@ -67,6 +71,7 @@ from farm.pictures.tiff_samples import (
     UNSIGNED,
     YCBCR,
     Layout,
+    Plane,
     convert_planes,
 )
 
@@ -83,6 +88,8 @@ REDUCED, MASK = 1, 4  # bits of SUBFILE
 OLD_JPEG = 6  # compression whose parts may lie anywhere
 JPEGS = (6, 7)
 FAXES = (2, 3, 4, 32771)
+DEFLATE = (8, 32946)
+INFLATED_AT_ONCE = 1 << 14  # bytes of a file, which may be a thousand times as many
 LOSSLESS = (1, 5, 8, 32946, 32773, 34925, 50000)  # compressions that give back the very bytes
 
 RAW = "is a raw camera file; develop it and send a JPEG, PNG or TIFF"
@@ -147,7 +154,7 @@ def _read(data: bytes, page: Page) -> tuple[Raster, int]:
             samples = _read_plain(data, page)
         else:
             _check_kind(page, layout)
-            samples = convert_planes(_decompress(data, page, layout), layout)
+            samples = convert_planes(_open_planes(data, page, layout), layout)
     return Raster(samples, colour), get_number(page, ORIENTATION, 1)
 
 
@@ -256,28 +263,97 @@ def _check_kind(page: Page, layout: Layout) -> None:
         raise Unsupported(f"is a TIFF {wrong}; {ADVICE}")
 
 
-def _decompress(data: bytes, page: Page, layout: Layout) -> list[Image.Image]:
-    """Decompress a page's bytes: one image (H, bytes of a row) of each plane."""
+def _open_planes(data: bytes, page: Page, layout: Layout) -> list[Plane]:
+    """Return the planes of a page, of which each is decompressed as its rows are asked for."""
     tiled = TILE_OFFSETS in page
     offsets = get_numbers(page, TILE_OFFSETS if tiled else OFFSETS)
     counts = get_numbers(page, TILE_COUNTS if tiled else COUNTS)
     planes = layout.samples if layout.planar else 1
     each = len(offsets) // planes
-    common = {WIDTH: layout.count_row_bytes(layout.padded_width), LENGTH: layout.height, BITS: 8}
-    common |= {COMPRESSION: get_number(page, COMPRESSION, 1), PHOTOMETRIC: BLACK_IS_ZERO, SAMPLES: 1}
-    common |= {FILL_ORDER: get_number(page, FILL_ORDER, 1)}
+    owns = [slice(plane * each, (plane + 1) * each) for plane in range(planes)]
+    plain = not tiled and get_number(page, FILL_ORDER, 1) == 1 and len(counts) == len(offsets)
+    if plain and get_number(page, COMPRESSION, 1) in DEFLATE:
+        rows = min(get_number(page, ROWS, layout.height), layout.height)
+        return [
+            partial(_inflate, data, list(zip(offsets[own], counts[own], strict=True)), rows, layout)
+            for own in owns
+        ]
+    return [_decompress(data, page, layout, offsets[own], counts[own]) for own in owns]
+
+
+def _inflate(
+    data: bytes, places: Sequence[tuple[int, int]], rows: int, layout: Layout
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the rows of a plane in deflated strips. libtiff would hold a whole strip, and one may be the
+    whole picture.
+
+    Args:
+        places: first byte and number of bytes of each strip. rows: of each but the last.
+
+    Raises:
+        ValueError: a strip is missing or ends early. zlib.error: it is damaged.
+    """
+    size, held, left = layout.count_row_bytes(layout.padded_width), bytearray(), layout.height
+    for offset, count in places:
+        for piece in _inflate_strip(memoryview(data)[offset : offset + count], min(rows, left) * size):
+            held += piece
+            while len(held) >= STRIP * size:
+                yield np.frombuffer(held[: STRIP * size], np.uint8).reshape(STRIP, size)
+                del held[: STRIP * size]
+        left -= min(rows, left)
+    if left:
+        raise ValueError("it has too few strips")
+    if held:
+        yield np.frombuffer(held, np.uint8).reshape(-1, size)
+
+
+def _inflate_strip(strip: memoryview, size: int) -> Iterator[bytes]:
+    """Yield the `size` bytes that are deflated in a strip, piece by piece.
+
+    Raises:
+        ValueError: they are fewer. zlib.error: the strip is damaged.
+    """
+    stream = zlib.decompressobj()
+    for first in range(0, len(strip), INFLATED_AT_ONCE):
+        if not size:
+            return
+        piece = stream.decompress(strip[first : first + INFLATED_AT_ONCE], size)
+        size -= len(piece)
+        yield piece
+    if size:
+        raise ValueError("a strip ends early")
+
+
+def _decompress(
+    data: bytes, page: Page, layout: Layout, offsets: Sequence[int], counts: Sequence[int]
+) -> Plane:
+    """Decompress a plane as if it were a grey picture, a byte of each row after another."""
+    tiled = TILE_OFFSETS in page
+    width = layout.count_row_bytes(layout.padded_width)
+    entries: dict[int, Any] = {
+        WIDTH: width,
+        LENGTH: layout.height,
+        BITS: 8,
+        PHOTOMETRIC: BLACK_IS_ZERO,
+        SAMPLES: 1,
+    }
+    entries |= {
+        COMPRESSION: get_number(page, COMPRESSION, 1),
+        FILL_ORDER: get_number(page, FILL_ORDER, 1),
+    }
+    entries |= {TILE_OFFSETS if tiled else OFFSETS: tuple(offsets)}
+    if counts:
+        entries |= {TILE_COUNTS if tiled else COUNTS: tuple(counts)}
     if tiled:
-        common |= {TILE_WIDTH: layout.count_row_bytes(layout.tile_width)}
-        common |= {TILE_LENGTH: get_number(page, TILE_LENGTH)}
+        entries |= {TILE_WIDTH: layout.count_row_bytes(layout.tile_width)}
+        entries |= {TILE_LENGTH: get_number(page, TILE_LENGTH)}
     else:
-        common |= {ROWS: min(get_number(page, ROWS, layout.height), layout.height)}
-    images: list[Image.Image] = []
-    for plane in range(planes):
-        own = slice(plane * each, (plane + 1) * each)
-        places = {TILE_OFFSETS if tiled else OFFSETS: offsets[own]}
-        if counts:
-            places |= {TILE_COUNTS if tiled else COUNTS: counts[own]}
-        image = Image.open(io.BytesIO(write_directory(data, common | places)), formats=["TIFF"])
-        image.load()
-        images.append(image)
-    return images
+        entries |= {ROWS: min(get_number(page, ROWS, layout.height), layout.height)}
+    image = Image.open(io.BytesIO(write_directory(data, entries)), formats=["TIFF"])
+    image.load()
+
+    def iterate() -> Iterator[NDArray[np.uint8]]:
+        for top in range(0, layout.height, STRIP):
+            yield np.asarray(image.crop((0, top, width, min(top + STRIP, layout.height))))
+
+    return iterate

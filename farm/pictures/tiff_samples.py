@@ -3,7 +3,7 @@ Technical Notes" for floating point."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,8 +66,12 @@ class Layout:
         return -(-columns * samples * self.bits // 8)
 
 
-def convert_planes(planes: list[Image.Image], layout: Layout) -> Image.Image | NDArray[np.uint16]:
-    """Convert bytes, one image (H, bytes of a row) of each plane, to samples.
+# Yields the bytes of a plane, (rows, bytes of a row), STRIP rows at a time, each time from the top.
+Plane = Callable[[], Iterator[NDArray[np.uint8]]]
+
+
+def convert_planes(planes: Sequence[Plane], layout: Layout) -> Image.Image | NDArray[np.uint16]:
+    """Convert the bytes of all planes to samples.
 
     Returns:
         uint16 (H, W, C), C with alpha, or a picture in CMYK.
@@ -88,18 +92,12 @@ def convert_planes(planes: list[Image.Image], layout: Layout) -> Image.Image | N
     return out
 
 
-def _iterate_strips(planes: list[Image.Image], layout: Layout) -> Iterator[tuple[int, NDArray[Any]]]:
+def _iterate_strips(planes: Sequence[Plane], layout: Layout) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yield the first row and the samples (rows, W, S) of each strip, in the numbers of the file."""
-    for top in range(0, layout.height, STRIP):
-        bottom = min(top + STRIP, layout.height)
-        box = (0, top, layout.count_row_bytes(layout.padded_width), bottom)
-        parts = [_parse(np.asarray(plane.crop(box)), layout) for plane in planes]
-        yield (
-            top,
-            np.concatenate(parts, axis=-1)[:, : layout.width]
-            if parts[1:]
-            else parts[0][:, : layout.width],
-        )
+    for number, strips in enumerate(zip(*(plane() for plane in planes), strict=True)):
+        parts = [_parse(strip, layout) for strip in strips]
+        samples = np.concatenate(parts, axis=-1) if parts[1:] else parts[0]
+        yield number * STRIP, samples[:, : layout.width]
 
 
 def _parse(rows: NDArray[np.uint8], layout: Layout) -> NDArray[Any]:
@@ -144,7 +142,7 @@ def _unpack_bits(rows: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint16]:
     return np.concatenate(parts, axis=1)
 
 
-def _find_white(planes: list[Image.Image], layout: Layout) -> float:
+def _find_white(planes: Sequence[Plane], layout: Layout) -> float:
     """Find the value that becomes white: 1, or where values go beyond it one that few exceed."""
     step = max(1, layout.height // SEEN, layout.width // SEEN)
     brightest, seen = 0.0, []
