@@ -38,7 +38,7 @@ from farm.database.models import Attempt, Job, State, Upload, WorkClass
 from farm.database.people import Person
 from farm.database.setup import install
 from farm.fleet import operations, registry
-from farm.jobs import claims, states
+from farm.jobs import claims, losses, states
 from farm.jobs.claims import Taker
 from farm.jobs.metrics import FarmCollector
 from farm.jobs.states import Claim
@@ -342,7 +342,7 @@ def run_chaos(seconds: float, workers: int, mean: float) -> None:
             ).all()
             ended = Counter(session.scalars(select(Job.state)))
         once = Counter(row.job_id for row in outcomes if row.outcome == State.SUCCEEDED.value)
-        lost = sum(row.outcome == states.LOST for row in outcomes)
+        lost = sum(row.outcome == losses.LOST for row in outcomes)
         print(f"disturbed                    {dict(done)}; workers lost at work {lost}")
         print(
             f"jobs                         {dict(ended)}; each ended once: {set(once.values()) == {1}}"

@@ -19,7 +19,7 @@ from farm.database import sessions, tallies
 from farm.database.models import Job, WorkClass
 from farm.errors import AttemptLost, NameTaken
 from farm.fleet import registry
-from farm.jobs import attempts, states
+from farm.jobs import attempts, losses, states
 from farm.jobs.claims import Taker
 from farm.settings import settings, split_list
 from workers.exit_status import ExitStatus
@@ -159,7 +159,7 @@ class Heartbeat(threading.Thread):
         """Renew the lease of a job, or release the job if it made no progress."""
         with suppress(AttemptLost), sessions.write_session() as session:  # the renderer learns of it
             if stuck:
-                states.release_interrupted(session, claim.attempt, states.LOST, STUCK)
+                losses.release_interrupted(session, claim.attempt, losses.LOST, STUCK)
                 tallies.STALLS.add(session)
             else:
                 attempts.renew_lease(session, claim.attempt)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from farm import log
 from farm.database import reserve, sessions
 from farm.fleet import registry
-from farm.jobs import states, tickets
+from farm.jobs import losses, tickets
 from farm.jobs.states import AttemptRef
 from farm.jobs.tickets import send_ticket
 from farm.settings import settings
@@ -80,7 +80,7 @@ class Janitor:
     def _requeue(self, now: float) -> None:
         """Send a ticket for each class with jobs that wait too long; requeue lost jobs before."""
         with sessions.write_session() as session:
-            states.requeue_lost(session, self._find_lost(session, now))
+            losses.requeue_lost(session, self._find_lost(session, now))
             due = tickets.collect_due_tickets(session, TICKET_SECONDS)
         for work_class in due:
             send_ticket(work_class)
@@ -91,7 +91,7 @@ class Janitor:
             attempt: seen
             if (seen := self._watched.get(attempt)) and seen.lease == lease
             else _Watched(lease, now)
-            for attempt, lease in states.list_leases(session).items()
+            for attempt, lease in losses.list_leases(session).items()
         }
         longest = settings().lease_seconds
         return [attempt for attempt, seen in self._watched.items() if now - seen.since >= longest]

@@ -29,7 +29,7 @@ from farm.errors import (
     WeightsUnavailable,
 )
 from farm.fleet import registry
-from farm.jobs import attempts, states, worker_failures
+from farm.jobs import attempts, losses, states, worker_failures
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef, Claim
 from farm.pictures import encode
@@ -108,7 +108,7 @@ def render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> Endin
         logger.info("finished")
     except AttemptLost:
         logger.warning("attempt lost; another owns the job, or it is gone")
-        _write_end(attempt, lambda s: states.mark_asleep(s, attempt))
+        _write_end(attempt, lambda s: losses.mark_asleep(s, attempt))
     except Interrupted as stop:
         _end_interrupted(attempt, stop)
         logger.info("stopped", state=stop.state.value, for_drafts=stop.for_drafts)
@@ -125,12 +125,12 @@ def _end_by_error(error: Exception, attempt: AttemptRef, logger: Any) -> ExitSta
     the job's."""
     if device.is_out_of_memory(error):
         logger.exception("out of memory")
-        _release(attempt, states.OUT_OF_MEMORY, "its worker ran out of memory", "it ran out of memory")
+        _release(attempt, losses.OUT_OF_MEMORY, "its worker ran out of memory", "it ran out of memory")
         return ExitStatus.OUT_OF_MEMORY
     if fault := _find_device_fault(error):
         logger.exception("the device failed", fault=fault)
         message = "its worker's GPU failed; waits for another"
-        _release(attempt, states.DEVICE_FAILED, message, f"its device failed: {fault}")
+        _release(attempt, losses.DEVICE_FAILED, message, f"its device failed: {fault}")
         return ExitStatus.DEVICE_FAILED
     message = _explain(error, attempt, logger)
     broke = not isinstance(error, FarmError)
@@ -160,7 +160,7 @@ def _release(attempt: AttemptRef, outcome: str, message: str, reason: str) -> No
     """
 
     def move(session: Session) -> None:
-        states.release_interrupted(session, attempt, outcome, message)
+        losses.release_interrupted(session, attempt, outcome, message)
         worker_failures.count(session, attempt, reason)
 
     _write_end(attempt, move)

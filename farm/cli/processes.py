@@ -18,7 +18,7 @@ from farm.database import schema, sessions
 from farm.database.fleet import Worker
 from farm.fleet import instances, registry
 from farm.fleet.nvidia_smi import Unanswered
-from farm.jobs import states
+from farm.jobs import losses
 from farm.jobs.tickets import name_own_queue
 from farm.settings import Settings, settings, split_list
 
@@ -125,7 +125,7 @@ def _take_name(name: str) -> None:
         with sessions.write_session() as session:
             other = registry.take_name(session, name, instance)
             if other is None:
-                states.requeue_by_workers(session, [name])
+                losses.requeue_by_workers(session, [name])
                 return
         if seen_at is None and not instances.is_alive(other.instance):
             warn(f"{name} was seen lately, on {other.host or 'some machine'}: is it alive?")

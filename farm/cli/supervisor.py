@@ -34,7 +34,7 @@ from farm.cli.screen import Screen
 from farm.database import sessions
 from farm.database.setup import install
 from farm.fleet import registry
-from farm.jobs import states
+from farm.jobs import losses
 from farm.people import sign_in
 from farm.prctl import end_with_parent
 from farm.recipe.recipe import AUTOMATIC
@@ -207,7 +207,7 @@ def _requeue_interrupted(children: list[Child]) -> None:
     with sessions.write_session() as session:
         for name in names:
             registry.release_name(session, name)
-        for job_id in states.requeue_by_workers(session, names):
+        for job_id in losses.requeue_by_workers(session, names):
             _report(f"job {job_id} was cut off, and goes on")
 
 

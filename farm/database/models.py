@@ -147,7 +147,7 @@ class Job(Base):
 
     version: Mapped[int] = mapped_column(default=0)  # grows with all that a page shows of the row
     attempt: Mapped[int] = mapped_column(default=0)  # number of the latest; 0: none yet
-    # Attempts after this one count towards `farm.jobs.states.MAX_FAILURES`.
+    # Attempts after this one count towards `farm.jobs.losses.MAX_FAILURES`.
     retry_limit_from_attempt: Mapped[int] = mapped_column("counts_after", default=0)
     checkpoint_attempt: Mapped[int | None]  # whose checkpoint is the newest; None: there is none
     lease_until: Mapped[datetime | None]  # renewed by the worker; the janitor watches that it changes
@@ -310,7 +310,7 @@ class Attempt(Base):
     finished_at: Mapped[datetime | None]
     outcome: Mapped[str | None] = mapped_column(
         String(32)
-    )  # a state, or see farm.jobs.states.MAX_FAILURES
+    )  # a state, or see farm.jobs.losses.MAX_FAILURES
 
 
 class Event(Base):

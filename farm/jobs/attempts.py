@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import HELD, Event, Job, LogLine, LossPoint, State
 from farm.errors import AttemptLost
-from farm.jobs.states import AttemptRef, compute_lease_end, read_state, reclaim
+from farm.jobs.losses import reclaim
+from farm.jobs.states import AttemptRef, compute_lease_end, read_state
 
 
 @dataclass(frozen=True)

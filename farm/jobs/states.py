@@ -1,5 +1,5 @@
-"""Every change of a job's state. The writes of a running attempt are in `attempts.py`, queries about one
-job in `details.py`.
+"""Changes of a job's state. Those of attempts that broke off are in `losses.py`, the writes of a running
+attempt in `attempts.py`, queries about one job in `details.py`.
 
 The row is the truth. A move is one conditional UPDATE that names the state (and, for a worker, the
 attempt) it starts from; the row count says who won. Each move leaves an event.
@@ -8,18 +8,16 @@ attempt) it starts from; the row count says who won. Each move leaves an event.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
-from sqlalchemy import Update, case, delete, func, select, update
+from sqlalchemy import Update, case, delete, select, update
 from sqlalchemy.orm import Session, lazyload
 
 from farm.database import sessions, tallies
 from farm.database.models import (
-    HELD,
     Attempt,
     Delivery,
     Event,
@@ -52,24 +50,8 @@ MOVES: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset({State.QUEUED}),
 }
 
-# Outcomes of attempts that are not the job's own: it waits again, until there were too many of a kind
-# since a person last asked for it.
-LOST = "worker lost"
-OUT_OF_MEMORY = "out of memory"
-DEVICE_FAILED = "device failed"
-ASIDE = "stepped aside"  # of an attempt that made way for drafts; counts as no failure
+ASIDE = "stepped aside"  # outcome of an attempt that made way for drafts; counts as no failure
 BROKE = "renderer broke"  # which fails the job, though it may be the worker's fault
-MAX_FAILURES = {LOST: 5, OUT_OF_MEMORY: 2, DEVICE_FAILED: 5}
-GIVEN_UP = {
-    LOST: "Given up: {most} workers were lost while rendering this job.",
-    OUT_OF_MEMORY: "Given up: {most} times a worker ran out of memory. Try a smaller size.",
-    DEVICE_FAILED: "Given up: {most} times a worker's GPU failed while rendering this job. The workers'"
-    " logs say how.",
-}
-
-ASLEEP = "worker slept"  # outcome of an attempt that was taken for lost and woke; it is no failure
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -169,7 +151,7 @@ def take(session: Session, job_id: str, worker: str) -> Claim | None:
     """Move a waiting job to running, by this worker; None: another was quicker. It was chosen by
     `claims.claim`."""
     moment = read_clock(session)
-    taken = _move(
+    taken = move(
         session,
         job_id,
         State.QUEUED,
@@ -234,7 +216,7 @@ def succeed(
         "preview_version": Job.preview_version + 1,
         "stored_bytes": Job.stored_bytes if stored_bytes is None else stored_bytes,
     }
-    _end(session, attempt, State.RUNNING, State.SUCCEEDED, "finished", **values)
+    end_attempt(session, attempt, State.RUNNING, State.SUCCEEDED, "finished", **values)
 
 
 def fail(session: Session, attempt: AttemptRef, message: str, outcome: str | None = None) -> None:
@@ -249,7 +231,7 @@ def fail(session: Session, attempt: AttemptRef, message: str, outcome: str | Non
     if read_state(session, attempt) is State.CANCELLING:
         confirm_cancelled(session, attempt)
     else:
-        _end(session, attempt, State.RUNNING, State.FAILED, message, outcome, error=message)
+        end_attempt(session, attempt, State.RUNNING, State.FAILED, message, outcome, error=message)
 
 
 def confirm_cancelled(session: Session, attempt: AttemptRef) -> None:
@@ -258,7 +240,7 @@ def confirm_cancelled(session: Session, attempt: AttemptRef) -> None:
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _end(session, attempt, State.CANCELLING, State.CANCELLED, "cancelled")
+    end_attempt(session, attempt, State.CANCELLING, State.CANCELLED, "cancelled")
 
 
 def requeue(session: Session, attempt: AttemptRef, reason: str) -> None:
@@ -270,7 +252,7 @@ def requeue(session: Session, attempt: AttemptRef, reason: str) -> None:
     if read_state(session, attempt) is State.CANCELLING:
         confirm_cancelled(session, attempt)
     else:
-        _end(session, attempt, State.RUNNING, State.QUEUED, reason)
+        end_attempt(session, attempt, State.RUNNING, State.QUEUED, reason)
 
 
 def step_aside(session: Session, attempt: AttemptRef) -> None:
@@ -281,7 +263,7 @@ def step_aside(session: Session, attempt: AttemptRef) -> None:
     """
     moment = read_clock(session)
     message = "stepped aside for drafts, and goes on after them"
-    _end(session, attempt, State.RUNNING, State.QUEUED, message, ASIDE, aside_at=moment)
+    end_attempt(session, attempt, State.RUNNING, State.QUEUED, message, ASIDE, aside_at=moment)
 
 
 def set_priority(session: Session, job_id: str, priority: int) -> Job:
@@ -299,62 +281,6 @@ def set_priority(session: Session, job_id: str, priority: int) -> Job:
     return get(session, job_id)
 
 
-def release_interrupted(session: Session, attempt: AttemptRef, outcome: str, message: str) -> None:
-    """End an attempt that broke off by no fault of the job: requeue it, or fail it after MAX_FAILURES.
-
-    Args:
-        outcome: LOST, OUT_OF_MEMORY or DEVICE_FAILED.
-
-    Raises:
-        AttemptLost: the job is no longer this attempt's.
-    """
-    job_id = attempt.job_id
-    start = read_state(session, attempt)
-    if start is State.CANCELLING:
-        _end(session, attempt, start, State.CANCELLED, message, outcome)
-        return
-    alike = select(func.count()).where(
-        Attempt.job_id == job_id,
-        Attempt.outcome == outcome,
-        Attempt.number > select(Job.retry_limit_from_attempt).where(Job.id == job_id).scalar_subquery(),
-    )
-    if (session.scalar(alike) or 0) + 1 < MAX_FAILURES[outcome]:
-        _end(session, attempt, State.RUNNING, State.QUEUED, message, outcome)
-    else:
-        error = GIVEN_UP[outcome].format(most=MAX_FAILURES[outcome])
-        _end(session, attempt, State.RUNNING, State.FAILED, error, outcome, error=error)
-
-
-def reclaim(session: Session, attempt: AttemptRef) -> bool:
-    """Move back to running the job of an attempt that was taken for lost, whose worker only slept.
-
-    False: another has it by now, it has ended, or a person has asked for it anew.
-
-    The attempt keeps its number: nobody has claimed the job since, so no other has one as new.
-    """
-    lost = select(Attempt.id).join(Job, Job.id == Attempt.job_id)
-    lost = lost.where(
-        Attempt.job_id == attempt.job_id,
-        Attempt.number == attempt.number,
-        Attempt.number > Job.retry_limit_from_attempt,
-        Attempt.outcome == LOST,
-    )
-    values = {"of_attempt": attempt.number, "lease_until": compute_lease_end(session)}
-    if session.scalar(lost) is None or not _move(
-        session, attempt.job_id, State.QUEUED, State.RUNNING, "its worker is back and goes on", **values
-    ):
-        return False
-    session.execute(_update_attempt(attempt).values(finished_at=None, outcome=None))
-    log.info("worker back", job=attempt.job_id, attempt=attempt.number)
-    return True
-
-
-def mark_asleep(session: Session, attempt: AttemptRef) -> None:
-    """Change the outcome of an attempt that was taken for lost, so that it counts as no failure."""
-    lost = _update_attempt(attempt).where(Attempt.outcome == LOST)
-    session.execute(lost.values(outcome=ASLEEP))
-
-
 def cancel(session: Session, job_id: str) -> Job:
     """Move to cancelled if it waits, to cancelling if it runs; again is harmless.
 
@@ -363,9 +289,9 @@ def cancel(session: Session, job_id: str) -> Job:
         WrongState: it has already succeeded or failed.
     """
     get(session, job_id)
-    waiting = _move(session, job_id, State.QUEUED, State.CANCELLED, "cancelled")
+    waiting = move(session, job_id, State.QUEUED, State.CANCELLED, "cancelled")
     if not waiting:
-        _move(session, job_id, State.RUNNING, State.CANCELLING, "cancellation asked for")
+        move(session, job_id, State.RUNNING, State.CANCELLING, "cancellation asked for")
     job = get(session, job_id)
     if job.state not in (State.CANCELLING, State.CANCELLED):
         raise WrongState(f"This job has already {job.state.value}; there is nothing to cancel.")
@@ -395,7 +321,7 @@ def retry(session: Session, job_id: str) -> Job:
     if State.QUEUED not in MOVES[job.state] or not job.state.ended:
         raise WrongState(f"This job is {job.state.value}; only a failed or cancelled one is retried.")
     values = {**_BLANK, **_NO_PROGRESS, "started_at": None, "retry_limit_from_attempt": Job.attempt}
-    if not _move(session, job_id, job.state, State.QUEUED, "retried", **values):
+    if not move(session, job_id, job.state, State.QUEUED, "retried", **values):
         raise WrongState("This job's state has just changed; look again.")
     tallies.RETRIES.add(session)
     return get(session, job_id)
@@ -416,39 +342,7 @@ def delete_ended(session: Session, job_id: str) -> Job:
     return job
 
 
-def list_leases(session: Session) -> dict[AttemptRef, datetime | None]:
-    """Return the attempts that are under way, each with its lease, which differs after each renewal."""
-    rows = session.execute(select(Job.id, Job.attempt, Job.lease_until).where(Job.state.in_(HELD)))
-    return {AttemptRef(job_id, number): lease_until for job_id, number, lease_until in rows}
-
-
-def requeue_lost(session: Session, attempts: Iterable[AttemptRef]) -> list[str]:
-    """Release the jobs of these attempts, whose workers are lost, and return their ids."""
-    return _release_lost(session, attempts, "its worker was lost")
-
-
-def requeue_by_workers(session: Session, workers: Sequence[str]) -> list[str]:
-    """Release the jobs of these workers, which the caller knows to be dead, and return their ids."""
-    theirs = select_held(Job.id, Job.attempt).where(Attempt.worker.in_(workers))
-    rows = session.execute(theirs)
-    return _release_lost(session, [AttemptRef(*row) for row in rows.all()], "its worker was killed")
-
-
-def _release_lost(session: Session, attempts: Iterable[AttemptRef], message: str) -> list[str]:
-    moved = []
-    for attempt in attempts:
-        try:
-            release_interrupted(session, attempt, LOST, message)
-        except AttemptLost:  # somebody else was quicker
-            continue
-        mine = (Attempt.job_id == attempt.job_id) & (Attempt.number == attempt.number)
-        worker = session.scalar(select(Attempt.worker).where(mine))
-        log.warning("worker lost", job=attempt.job_id, attempt=attempt.number, worker=worker)
-        moved.append(attempt.job_id)
-    return moved
-
-
-def _move(session: Session, job_id: str, start: State, to: State, message: str, **values: Any) -> bool:
+def move(session: Session, job_id: str, start: State, to: State, message: str, **values: Any) -> bool:
     """Change the state by the one statement that does; returns whether this caller won.
 
     Raises:
@@ -481,7 +375,7 @@ def _move(session: Session, job_id: str, start: State, to: State, message: str, 
     return True
 
 
-def _end(
+def end_attempt(
     session: Session,
     attempt: AttemptRef,
     start: State,
@@ -492,10 +386,10 @@ def _end(
 ) -> None:
     """End an attempt: the job moves, if it is still this attempt's, and the attempt is closed."""
     values["lease_until"] = None
-    if not _move(session, attempt.job_id, start, to, message, of_attempt=attempt.number, **values):
+    if not move(session, attempt.job_id, start, to, message, of_attempt=attempt.number, **values):
         raise AttemptLost()
     moment = read_clock(session)
-    ended = _update_attempt(attempt).values(finished_at=moment, outcome=outcome or to.value)
+    ended = update_attempt(attempt).values(finished_at=moment, outcome=outcome or to.value)
     started = session.scalars(ended.returning(Attempt.started_at)).one()
     job = select(Job.owner_id, Job.work_class).where(Job.id == attempt.job_id)
     owner, work_class = session.execute(job).one()
@@ -505,7 +399,7 @@ def _end(
     tallies.ATTEMPTS_ENDED.add(session, (outcome or to.value).replace(" ", "_"))
 
 
-def _update_attempt(attempt: AttemptRef) -> Update:
+def update_attempt(attempt: AttemptRef) -> Update:
     return update(Attempt).where(Attempt.job_id == attempt.job_id, Attempt.number == attempt.number)
 
 

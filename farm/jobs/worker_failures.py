@@ -12,7 +12,8 @@ from farm.database.fleet import Worker, WorkerState
 from farm.database.models import Attempt
 from farm.errors import WrongState
 from farm.fleet import operations
-from farm.jobs.states import BROKE, DEVICE_FAILED, OUT_OF_MEMORY, AttemptRef
+from farm.jobs.losses import DEVICE_FAILED, OUT_OF_MEMORY
+from farm.jobs.states import BROKE, AttemptRef
 
 WORKERS_OWN = (OUT_OF_MEMORY, DEVICE_FAILED, BROKE)  # outcomes that say nothing against the job
 MAX_IN_ROW = 3  # of different jobs; then the worker is sick

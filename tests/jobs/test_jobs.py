@@ -13,7 +13,7 @@ from farm.database import sessions
 from farm.database.models import Event, Job, LossPoint, State, Upload, WorkClass
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.fleet import registry
-from farm.jobs import attempts, claims, details, states, tickets
+from farm.jobs import attempts, claims, details, losses, states, tickets
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
@@ -111,10 +111,10 @@ def test_only_the_moves_of_the_table_are_made() -> None:
         allowed = to in states.MOVES[start]
         with sessions.write_session() as session:
             if allowed:
-                assert states._move(session, job_id, start, to, "by a test")
+                assert states.move(session, job_id, start, to, "by a test")
             else:
                 with pytest.raises(WrongState):
-                    states._move(session, job_id, start, to, "by a test")
+                    states.move(session, job_id, start, to, "by a test")
             session.get_one(Job, job_id).work_class = WorkClass.LARGE  # out of the next one's way
         assert state(job_id) is (to if allowed else start)
 
@@ -212,7 +212,7 @@ def test_every_write_of_a_stale_attempt_is_refused() -> None:
         lambda s: attempts.set_features(s, stale, "x"),
         lambda s: attempts.record_checkpoint(s, stale),
         lambda s: attempts.note(s, stale, "x"),
-        lambda s: states.release_interrupted(s, stale, states.LOST, "x"),
+        lambda s: losses.release_interrupted(s, stale, losses.LOST, "x"),
         lambda s: states.succeed(s, stale, {}),
         lambda s: states.fail(s, stale, "no"),
         lambda s: states.requeue(s, stale, "no"),
@@ -227,8 +227,8 @@ def test_every_write_of_a_stale_attempt_is_refused() -> None:
 def requeue_lost(job_id: str) -> list[str]:
     """The worker of this job is lost; returns the ids of the jobs that were released."""
     with sessions.write_session() as session:
-        return states.requeue_lost(
-            session, [each for each in states.list_leases(session) if each.job_id == job_id]
+        return losses.requeue_lost(
+            session, [each for each in losses.list_leases(session) if each.job_id == job_id]
         )
 
 
@@ -244,7 +244,7 @@ def test_a_lease_differs_after_each_renewal() -> None:
     seen = set()
     for _ in range(3):
         with sessions.write_session() as session:
-            ((attempt, lease),) = states.list_leases(session).items()
+            ((attempt, lease),) = losses.list_leases(session).items()
             attempts.renew_lease(session, attempt)
         seen.add(lease)
     assert attempt == AttemptRef(job_id, 1)
@@ -259,7 +259,7 @@ def test_a_cancelled_job_whose_worker_was_lost_is_cancelled() -> None:
 
 def test_a_job_that_loses_every_worker_fails_with_a_message() -> None:
     job_id = make_job()
-    for _ in range(states.MAX_FAILURES[states.LOST]):
+    for _ in range(losses.MAX_FAILURES[losses.LOST]):
         assert claim() is not None
         requeue_lost(job_id)
     with sessions.read_session() as session:
@@ -275,7 +275,7 @@ def wake(attempt: AttemptRef) -> bool:
             attempts.report(session, attempt, progress(0.6))
     except AttemptLost:
         with sessions.write_session() as session:
-            states.mark_asleep(session, attempt)
+            losses.mark_asleep(session, attempt)
         return False
     return True
 
@@ -284,7 +284,7 @@ def test_a_worker_that_only_slept_has_its_job_back_if_nobody_took_it() -> None:
     # Given a worker that slept past its lease more often than workers may be lost
     job_id = to_state(State.RUNNING)
     attempt = AttemptRef(job_id, 1)
-    for _ in range(states.MAX_FAILURES[states.LOST] + 1):
+    for _ in range(losses.MAX_FAILURES[losses.LOST] + 1):
         assert requeue_lost(job_id) == [job_id]
         # When it wakes, and nobody has taken its job
         assert wake(attempt)
@@ -302,7 +302,7 @@ def test_a_worker_that_only_slept_has_its_job_back_if_nobody_took_it() -> None:
 def test_a_worker_that_slept_while_others_took_its_job_counts_as_no_failure() -> None:
     # Given a job that each of six workers takes, sleeps with, and finds to be another's when it wakes
     job_id = make_job()
-    for number in range(1, states.MAX_FAILURES[states.LOST] + 2):
+    for number in range(1, losses.MAX_FAILURES[losses.LOST] + 2):
         assert claim() is not None
         if number > 1:
             assert not wake(AttemptRef(job_id, number - 1))
@@ -311,7 +311,7 @@ def test_a_worker_that_slept_while_others_took_its_job_counts_as_no_failure() ->
     with sessions.read_session() as session:
         job = details.get_with_history(session, job_id)
     assert job.state is State.QUEUED
-    assert [each.outcome for each in job.attempts] == [states.ASLEEP] * 5 + [states.LOST]
+    assert [each.outcome for each in job.attempts] == [losses.ASLEEP] * 5 + [losses.LOST]
 
 
 @pytest.mark.parametrize("since", ["given back", "ended", "asked for anew"])
@@ -322,7 +322,7 @@ def test_a_worker_that_wakes_too_late_has_no_job(since: str) -> None:
         if since == "given back":
             states.requeue(session, attempt, "stopped")
         else:
-            states.release_interrupted(session, attempt, states.LOST, "lost")
+            losses.release_interrupted(session, attempt, losses.LOST, "lost")
             if since == "ended":
                 states.cancel(session, job_id)
             else:
@@ -332,15 +332,15 @@ def test_a_worker_that_wakes_too_late_has_no_job(since: str) -> None:
     assert state(job_id) is before
 
 
-def lose(job_id: str, attempt: int, outcome: str = states.LOST) -> State:
+def lose(job_id: str, attempt: int, outcome: str = losses.LOST) -> State:
     with sessions.write_session() as session:
-        states.release_interrupted(session, AttemptRef(job_id, attempt), outcome, "broke off")
+        losses.release_interrupted(session, AttemptRef(job_id, attempt), outcome, "broke off")
     return state(job_id)
 
 
 def test_causes_are_counted_apart_and_anew_after_a_retry() -> None:
     job_id = make_job()
-    causes = [states.LOST, states.OUT_OF_MEMORY, states.LOST, states.OUT_OF_MEMORY]
+    causes = [losses.LOST, losses.OUT_OF_MEMORY, losses.LOST, losses.OUT_OF_MEMORY]
     ends = []
     for number, cause in enumerate(causes, start=1):
         assert claim() is not None
@@ -350,14 +350,14 @@ def test_causes_are_counted_apart_and_anew_after_a_retry() -> None:
         assert "ran out of memory" in (states.get(session, job_id).error or "")
         states.retry(session, job_id)
     assert claim() is not None
-    assert lose(job_id, 5, states.OUT_OF_MEMORY) is State.QUEUED
+    assert lose(job_id, 5, losses.OUT_OF_MEMORY) is State.QUEUED
 
 
 def test_who_knows_that_a_worker_is_dead_need_not_wait_for_the_lease() -> None:
     job_id = to_state(State.RUNNING)
     with sessions.write_session() as session:
-        assert states.requeue_by_workers(session, ["another@test"]) == []
-        assert states.requeue_by_workers(session, ["worker@test"]) == [job_id]
+        assert losses.requeue_by_workers(session, ["another@test"]) == []
+        assert losses.requeue_by_workers(session, ["worker@test"]) == [job_id]
     assert state(job_id) is State.QUEUED
 
 

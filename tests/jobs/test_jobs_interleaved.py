@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from farm.database import sessions
 from farm.database.models import HELD, Attempt, Job, State
 from farm.errors import AttemptLost, NotFound, WrongState
-from farm.jobs import attempts, states
+from farm.jobs import attempts, losses, states
 from farm.jobs.states import AttemptRef
 from tests.jobs.test_jobs import claim, make_job, progress
 
@@ -78,7 +78,7 @@ class Interleaved(RuleBasedStateMachine):
         }[kind]
         if known.asleep and back == 0:  # it was the first to look at its job again
             known.state, known.asleep = State.RUNNING, False
-            known.broken[states.LOST] -= 1
+            known.broken[losses.LOST] -= 1
         if self.do(known, attempt, write) and kind == "c":
             known.checkpoint = attempt.number
 
@@ -88,12 +88,12 @@ class Interleaved(RuleBasedStateMachine):
             return
         job_id, known = picked
         attempt = AttemptRef(job_id, known.attempt - back)
-        cause = {"lost": states.LOST, "out of memory": states.OUT_OF_MEMORY}.get(outcome, "")
+        cause = {"lost": losses.LOST, "out of memory": losses.OUT_OF_MEMORY}.get(outcome, "")
         end: Any = {
             "succeed": lambda s: states.succeed(s, attempt, {}),
             "fail": lambda s: states.fail(s, attempt, "it broke"),
             "give back": lambda s: states.requeue(s, attempt, "stopped"),
-        }.get(outcome, lambda s: states.release_interrupted(s, attempt, cause, "broke off"))
+        }.get(outcome, lambda s: losses.release_interrupted(s, attempt, cause, "broke off"))
         if outcome == "succeed" and known.state is State.CANCELLING:
             with pytest.raises(AttemptLost), sessions.write_session() as session:
                 end(session)
@@ -110,9 +110,9 @@ class Interleaved(RuleBasedStateMachine):
             known.state = State.QUEUED
             if cause:
                 known.broken[cause] = known.broken.get(cause, 0) + 1
-                if known.broken[cause] >= states.MAX_FAILURES[cause]:
+                if known.broken[cause] >= losses.MAX_FAILURES[cause]:
                     known.state = State.FAILED
-                known.asleep = cause == states.LOST and known.state is State.QUEUED
+                known.asleep = cause == losses.LOST and known.state is State.QUEUED
         if known.state.ended:
             known.checkpoint = None
 
@@ -122,11 +122,11 @@ class Interleaved(RuleBasedStateMachine):
             return
         job_id, known = picked
         with sessions.write_session() as session:
-            theirs = [each for each in states.list_leases(session) if each.job_id == job_id]
-            moved = states.requeue_lost(session, theirs)
+            theirs = [each for each in losses.list_leases(session) if each.job_id == job_id]
+            moved = losses.requeue_lost(session, theirs)
         assert moved == ([job_id] if known.state in HELD else [])
         if moved:
-            self.ended(known, "lost", states.LOST)
+            self.ended(known, "lost", losses.LOST)
 
     @rule(number=st.integers(0, 9), what=st.sampled_from(["cancel", "retry", "delete"]))
     def person(self, number: int, what: str) -> None:
@@ -207,7 +207,7 @@ def test_a_job_that_is_gone_takes_nothing() -> None:
     for write in (
         lambda s: attempts.renew_lease(s, AttemptRef("gone", 1)),
         lambda s: states.fail(s, AttemptRef("gone", 1), "x"),
-        lambda s: states.release_interrupted(s, AttemptRef("gone", 1), states.LOST, "x"),
+        lambda s: losses.release_interrupted(s, AttemptRef("gone", 1), losses.LOST, "x"),
     ):
         with pytest.raises(AttemptLost), sessions.write_session() as session:
             write(session)

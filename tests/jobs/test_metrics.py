@@ -15,7 +15,7 @@ from farm.database.models import State, WorkClass
 from farm.database.tallies import RENDER, STALLS
 from farm.errors import AttemptLost
 from farm.fleet import queue
-from farm.jobs import metrics, states
+from farm.jobs import losses, metrics, states
 from farm.jobs.metrics import FarmCollector, Load, count_wanted
 from farm.jobs.states import AttemptRef
 from tests.jobs.test_jobs import claim, make_job
@@ -67,10 +67,10 @@ def test_a_retry_counts_and_so_does_what_ends_again_but_no_second_wait() -> None
     assert read("farm_queue_wait_seconds_count", work_class="preview") == 1
 
 
-@pytest.mark.parametrize("outcome", [states.LOST, states.OUT_OF_MEMORY, states.DEVICE_FAILED])
+@pytest.mark.parametrize("outcome", [losses.LOST, losses.OUT_OF_MEMORY, losses.DEVICE_FAILED])
 def test_attempts_that_broke_off_are_counted_by_their_outcome(outcome: str) -> None:
     make_job()
-    end(states.release_interrupted, outcome, "it broke off")
+    end(losses.release_interrupted, outcome, "it broke off")
     assert read("farm_attempts_ended_total", outcome=outcome.replace(" ", "_")) == 1
     assert read("farm_jobs", state="queued", work_class="preview") == 1
 
@@ -79,7 +79,7 @@ def test_steps_aside_and_every_other_outcome_have_a_label() -> None:
     make_job()
     end(states.step_aside)
     assert read("farm_attempts_ended_total", outcome="stepped_aside") == 1
-    outcomes = [states.LOST, states.OUT_OF_MEMORY, states.DEVICE_FAILED, states.ASIDE, states.BROKE]
+    outcomes = [losses.LOST, losses.OUT_OF_MEMORY, losses.DEVICE_FAILED, states.ASIDE, states.BROKE]
     assert {each.replace(" ", "_") for each in outcomes} <= set(tallies.OUTCOMES)
     assert {each.value for each in State if each.ended} <= set(tallies.OUTCOMES)
 

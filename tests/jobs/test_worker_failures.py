@@ -8,8 +8,9 @@ from farm.database import sessions
 from farm.database.fleet import Worker, WorkerState
 from farm.database.models import State
 from farm.fleet import operations, registry
-from farm.jobs import states, worker_failures
-from farm.jobs.states import BROKE, DEVICE_FAILED, OUT_OF_MEMORY, Claim
+from farm.jobs import losses, states, worker_failures
+from farm.jobs.losses import DEVICE_FAILED, OUT_OF_MEMORY
+from farm.jobs.states import BROKE, Claim
 from tests.jobs.test_jobs import claim, machine, to_state
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -35,7 +36,7 @@ def fail(taken: Claim, outcome: str) -> None:
         if outcome == BROKE:
             states.fail(session, taken.attempt, "broke", BROKE)
         else:
-            states.release_interrupted(session, taken.attempt, outcome, "failed")
+            losses.release_interrupted(session, taken.attempt, outcome, "failed")
         worker_failures.count(session, taken.attempt, f"it met {outcome}")
 
 

@@ -19,7 +19,7 @@ from farm.database.setup import install
 from farm.errors import KeyReused
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
-from farm.jobs import claims, ratings, states
+from farm.jobs import claims, losses, ratings, states
 from farm.jobs.claims import Taker
 from farm.jobs.idempotency import FORM, Key
 from farm.jobs.ratings import Rater
@@ -141,7 +141,7 @@ def test_what_was_under_way_goes_on() -> None:
     # When the janitor finds that the workers of before are gone
     jobs = find_jobs()
     with sessions.write_session() as session:
-        states.requeue_lost(session, states.list_leases(session))
+        losses.requeue_lost(session, losses.list_leases(session))
     # Then the running job is taken again with its checkpoint, and the queued ones after it
     taken = []
     with sessions.write_session() as session:

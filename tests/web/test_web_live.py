@@ -20,7 +20,7 @@ from farm.database import sessions
 from farm.database.base import now
 from farm.database.models import Job, State
 from farm.fleet import registry
-from farm.jobs import attempts, claims, cleanup, states
+from farm.jobs import attempts, claims, cleanup, losses, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from web import streams
@@ -206,6 +206,6 @@ def test_a_worker_that_fell_silent_promises_no_time(client: FlaskClient, make_jo
 
     # Nor does the job once it waits again; and the log names the worker
     with capture_logs() as lines, sessions.write_session() as session:
-        states.requeue_lost(session, [AttemptRef(job.id, 1)])
+        losses.requeue_lost(session, [AttemptRef(job.id, 1)])
         assert states.get(session, job.id).eta_seconds is None
     assert [(line["event"], line["worker"]) for line in lines] == [("worker lost", "worker-1")]

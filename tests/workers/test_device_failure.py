@@ -19,7 +19,7 @@ from farm.database.models import Job, State
 from farm.engine import cuda, device
 from farm.engine.gradient import Objective
 from farm.errors import DoesNotFit, NoDevice
-from farm.jobs import details, states
+from farm.jobs import details, losses
 from farm.jobs.submit import submit
 from farm.recipe import Recipe
 from tests.conftest import fresh_settings
@@ -147,12 +147,12 @@ def test_an_error_on_a_card_that_is_whole_is_the_jobs_own(
 @pytest.mark.usefixtures("database")
 def test_a_job_on_which_every_card_fails_is_given_up_in_the_end() -> None:
     job = submit(picture(0), [picture(1)], RECIPE)
-    for _ in range(states.MAX_FAILURES[states.DEVICE_FAILED]):
+    for _ in range(losses.MAX_FAILURES[losses.DEVICE_FAILED]):
         assert read_job(job).state is State.QUEUED
         taken = claim()
         assert taken is not None
         with sessions.write_session() as session:
-            states.release_interrupted(session, taken.attempt, states.DEVICE_FAILED, "failed")
+            losses.release_interrupted(session, taken.attempt, losses.DEVICE_FAILED, "failed")
     failed = read_job(job)
     assert failed.state is State.FAILED
     assert "5 times a worker's GPU failed" in (failed.error or "")

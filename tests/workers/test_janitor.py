@@ -10,7 +10,7 @@ import pytest
 
 from farm.database import sessions
 from farm.database.models import State
-from farm.jobs import attempts, states, tickets
+from farm.jobs import attempts, losses, states, tickets
 from farm.settings import settings
 from tests.conftest import fresh_settings
 from tests.jobs.test_jobs import state, to_state
@@ -45,7 +45,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
 
 def renew() -> None:
     with sessions.write_session() as session:
-        for attempt in states.list_leases(session):
+        for attempt in losses.list_leases(session):
             attempts.renew_lease(session, attempt)
 
 
@@ -65,7 +65,7 @@ def test_two_janitors_take_a_job_for_lost_once(rounds: Rounds) -> None:
         moves = [event.state for event in job.events]
         outcomes = [attempt.outcome for attempt in job.attempts]
     assert moves == [State.QUEUED, State.RUNNING, State.QUEUED]
-    assert outcomes == [states.LOST]
+    assert outcomes == [losses.LOST]
 
 
 def test_a_worker_that_renews_its_lease_is_never_lost(rounds: Rounds) -> None:
@@ -111,7 +111,7 @@ def models_now(moment: datetime) -> datetime:
 
 def test_a_farm_that_slept_loses_no_job(rounds: Rounds) -> None:
     job_id = to_state(State.RUNNING)
-    for _ in range(states.MAX_FAILURES[states.LOST] + 1):
+    for _ in range(losses.MAX_FAILURES[losses.LOST] + 1):
         rounds.watch(settings().lease_seconds - 2 * ROUND_SECONDS)
         rounds.now += 8 * 3600  # the lid is closed at night
         # In the morning the janitor is the first to wake
