@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,9 +29,19 @@ class Sample:
         return FOLDER / f"{self.name}.jpg"
 
     @property
+    def sha256(self) -> str:
+        """Digest of its file."""
+        return _hash_file(self.path, self.path.stat().st_mtime_ns)
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height, px."""
         return _read_size(self.path)
+
+
+@cache
+def _hash_file(path: Path, _changed_at: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,10 @@ from farm.database.models import Job, State
 from farm.errors import FarmError, InvalidInput
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
+from farm.jobs.comparisons import Ranked
+from farm.jobs.scores import Score
 from farm.people.quotas import Quotas
+from farm.recipe.recipe import format_value, get_title
 from farm.storage import format_bytes
 
 STATES = {
@@ -209,11 +212,60 @@ def describe_share(value: float) -> str:
     return f"{words} ({value:.2f})"
 
 
+def describe_score(found: Score) -> str:
+    """Return `4.2 of 5 (3.6 to 4.7), by 9`: mean, 95 % interval, number of ratings."""
+    span = "" if found.low is None else f" ({found.low:.1f} to {found.high:.1f})"
+    return f"{found.mean:.1f} of 5{span}, by {found.count}"
+
+
+SUITS = (
+    (0.75, "of one kind"),
+    (0.5, "go well together"),
+    (0.25, "an unusual pair"),
+    (0.0, "worlds apart"),
+)
+
+
+def describe_suit(closeness: float) -> str:
+    """Return how well two pictures go together, in words.
+
+    Args:
+        closeness: see `descriptors.compute_closeness`.
+    """
+    return next(words for least, words in SUITS if closeness >= least)
+
+
+def describe_look(settings: Mapping[str, Any]) -> str:
+    """Return what makes a look, such as `Size of strokes 2, Smoothness 0.5`.
+
+    Args:
+        settings: that are not the usual ones.
+    """
+    words = [f"{get_title(name)} {format_value(value)}" for name, value in settings.items()]
+    return ", ".join(words) or "The usual settings"
+
+
+def format_interval(found: Ranked) -> str:
+    """Return `72 % (55 to 84)`: the chance to be chosen over a middling look."""
+    low, high = found.interval
+    return f"{100 * found.share:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
+
+
 FIGURES: dict[str, tuple[str, Callable[[float], str], str]] = {
     "ssim": (
         "Structure kept",
         describe_share,
         "How much of the photograph's shapes and light is still there (SSIM).",
+    ),
+    "lpips_vgg16": (
+        "Seen difference",
+        format_three_digits,
+        "To the photograph, as people see it (LPIPS over this farm's VGG16). Lower is closer.",
+    ),
+    "lpips_vgg16_bsds": (
+        "Seen difference",
+        format_three_digits,
+        "To the photograph, as people see it (LPIPS over vgg16-bsds). Lower is closer.",
     ),
     "gram_cosine_centred": (
         "Style reached",

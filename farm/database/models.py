@@ -7,7 +7,16 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from farm.database.base import Base, make_enum, now
@@ -85,6 +94,22 @@ class Upload(Base):
     def clean_key(self) -> str:
         """Storage key of its pixels without what else its file holds, made when first asked for."""
         return f"uploads/{self.sha256}.clean"
+
+
+class Descriptor(Base):
+    """Deep statistics of a picture, computed by a worker when a form first asks for them.
+
+    Picture and answer in one row, which is deleted some time after it was last asked for.
+    """
+
+    __tablename__ = "descriptors"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)  # of the file that the form knows
+    picture: Mapped[bytes | None] = mapped_column(LargeBinary)  # the file or a small one; None: answered
+    network: Mapped[str | None] = mapped_column(String(32))  # whose features; None: not answered yet
+    # See farm/pictures/descriptors.py; None without an answer, and if the picture cannot be decoded.
+    statistics: Mapped[bytes | None] = mapped_column(LargeBinary)
+    asked_at: Mapped[datetime] = mapped_column(default=now, index=True)  # last
 
 
 def _fold_name(context: Any) -> str:
@@ -380,8 +405,35 @@ class Rating(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    rater: Mapped[str] = mapped_column(String(64))  # an opaque mark of a browser, or a client's own
+    rater: Mapped[str] = mapped_column(String(64), index=True)  # a browser's mark, or a client's own
     stars: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Answer(enum.StrEnum):
+    """Answer to which of two pictures is nearer to the painting."""
+
+    FIRST = "first"
+    SECOND = "second"
+    SKIPPED = "skipped"  # counts for nothing, but the pair is not shown to this rater again
+
+
+class Comparison(Base):
+    """One rater's answer on two finished pictures, which stand in the order of their ids."""
+
+    __tablename__ = "comparisons"
+    __table_args__ = (
+        UniqueConstraint("first_job_id", "second_job_id", "rater"),
+        CheckConstraint("first_job_id < second_job_id", name="in_order"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    first_job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    second_job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    rater: Mapped[str] = mapped_column(String(64), index=True)  # as of ratings
+    # Whose answer it is; None: of a browser or a program without an account.
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("people.id", ondelete="SET NULL"))
+    answer: Mapped[Answer] = mapped_column(make_enum(Answer))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

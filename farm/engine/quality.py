@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from farm.engine import lpips
 from farm.engine.device import trim
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective
@@ -41,10 +42,14 @@ class Quality:
     content_loss: float
     style_loss: float
     tv_loss: float
+    # LPIPS of the picture against the photograph, both at most 256 px, over the network that painted:
+    # not to be compared with papers, nor with each other; 0 the same. None: another network painted.
+    lpips_vgg16: float | None = None
+    lpips_vgg16_bsds: float | None = None
 
     def as_dict(self) -> dict[str, float]:
-        """Return the figures by name, rounded to their accuracy."""
-        return {name: round(value, 6) for name, value in asdict(self).items()}
+        """Return the figures that there are by name, rounded to their accuracy."""
+        return {name: round(value, 6) for name, value in asdict(self).items() if value is not None}
 
 
 def load_metrics() -> ModuleType:
@@ -84,7 +89,9 @@ def measure(
     )
     ssim = cast(Tensor, load_metrics().structural_similarity_index_measure(ours, theirs, data_range=1.0))
     raw, centred = _compare_moments(reached, objective, recipe.normalise_blend(len(paintings)))
-    return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv)
+    seen = lpips.compute(ours, theirs, engine.vgg, cache)
+    named = {} if seen is None else {f"lpips_{engine.vgg.network.replace('-', '_')}": seen}
+    return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv, **named)
 
 
 def _compare_moments(

@@ -1,11 +1,12 @@
-"""Ratings of pictures: 1 to 5 stars, and the mean opinion score over the recipe's look."""
+"""Ratings of pictures: 1 to 5 stars, and mean opinion scores of a picture and of its recipe's look."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -13,23 +14,19 @@ from farm.database import sessions
 from farm.database.models import Job, Rating, State
 from farm.errors import InvalidInput, Problem, WrongState
 from farm.jobs import states
+from farm.jobs.scores import RATED_FOR_BIAS, STARS, Score
 from farm.people.visitors import ANYBODY, Visitor
 
-STARS = range(1, 6)
 RATER_LENGTH = 64
+_Centred = tuple[str, str | None, float]  # a job's id, its look, stars less the rater's bias
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """The ratings of a picture, and of all pictures whose recipes have the same look."""
+    """Scores of a picture, and of all pictures whose recipes have the same look."""
 
-    # Mean opinion score, 1..5; None without ratings.
-    mean: float | None
-    # Number of ratings.
-    count: int
-    # The same over the look.
-    look_mean: float | None
-    look_count: int
+    picture: Score = field(default_factory=Score)
+    look: Score = field(default_factory=Score)
 
 
 @dataclass(frozen=True)
@@ -98,19 +95,54 @@ def find_stars(session: Session, job_id: str, rater: Rater) -> int | None:
     return mine.stars if mine else None
 
 
-def opinion(session: Session, job: Job) -> Opinion:
-    """Return the mean opinion of a job's picture and of its look."""
-    means = select(func.avg(Rating.stars), func.count(Rating.id))
-    mean, count = session.execute(means.where(Rating.job_id == job.id)).one()
-    look_mean, look_count = mean, count
-    if job.look_sha256:
-        alike = means.join(Job, Job.id == Rating.job_id).where(Job.look_sha256 == job.look_sha256)
-        look_mean, look_count = session.execute(alike).one()
-    return Opinion(_round(mean), count, _round(look_mean), look_count)
+def compute_opinion(session: Session, job: Job) -> Opinion:
+    """Return the opinion of a job's picture and of its look."""
+    mine = Rating.job_id == job.id
+    if not job.look_sha256:
+        score = Score.compute([stars for _, _, stars in _list_centred(session, mine)])
+        return Opinion(score, score)
+    rated = _list_centred(session, Job.look_sha256 == job.look_sha256)
+    return Opinion(
+        Score.compute([stars for job_id, _, stars in rated if job_id == job.id]),
+        Score.compute([stars for _, _, stars in rated]),
+    )
 
 
-def _round(mean: object) -> float | None:
-    return None if mean is None else round(float(str(mean)), 2)
+def compute_look_scores(session: Session, looks: Collection[str]) -> dict[str, Score]:
+    """Return the scores of looks that anybody has rated."""
+    values: dict[str, list[float]] = {}
+    for _, look, stars in _list_centred(session, Job.look_sha256.in_(looks)):
+        values.setdefault(str(look), []).append(stars)
+    return {look: Score.compute(stars) for look, stars in values.items()}
+
+
+def _list_centred(session: Session, condition: ColumnElement[bool]) -> list[_Centred]:
+    """List the ratings of some jobs, less their raters' biases."""
+    query = select(Rating.job_id, Job.look_sha256, Rating.rater, Rating.stars)
+    rows = session.execute(query.join(Job, Job.id == Rating.job_id).where(condition)).all()
+    biases = _compute_biases(session, condition) if rows else {}
+    return [(job_id, look, stars - biases.get(rater, 0.0)) for job_id, look, rater, stars in rows]
+
+
+def _compute_biases(session: Session, condition: ColumnElement[bool]) -> dict[str, float]:
+    """Compute the biases of all who rated some jobs, as far as they rated enough; see `scores`."""
+    raters = select(Rating.rater).join(Job, Job.id == Rating.job_id).where(condition)
+    known = select(Rating.job_id).where(Rating.rater.in_(raters))
+    means = (
+        select(Rating.job_id, func.avg(Rating.stars).label("mean"))
+        .where(Rating.job_id.in_(known))
+        .group_by(Rating.job_id)
+        .having(func.count() > 1)
+        .subquery()
+    )
+    query = (
+        select(Rating.rater, func.avg(Rating.stars - means.c.mean))
+        .join(means, means.c.job_id == Rating.job_id)
+        .where(Rating.rater.in_(raters))
+        .group_by(Rating.rater)
+        .having(func.count() >= RATED_FOR_BIAS)
+    )
+    return {rater: float(bias) for rater, bias in session.execute(query)}
 
 
 def _find_rating(session: Session, job_id: str, rater: Rater) -> Rating | None:

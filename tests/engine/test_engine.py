@@ -378,6 +378,8 @@ def test_a_picture_compared_with_itself_is_perfect(engine, lake) -> None:
     assert figures.gram_cosine_centred == pytest.approx(1, abs=1e-4)
     assert figures.content_loss == pytest.approx(0, abs=1e-6)
     assert figures.style_loss == pytest.approx(0, abs=1e-4)
+    assert figures.lpips_vgg16 == 0
+    assert "lpips_vgg16_bsds" not in figures.as_dict()
 
 
 def test_the_centred_gram_cosine_tells_paintings_apart_better_than_the_raw_one(

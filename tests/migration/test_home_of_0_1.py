@@ -122,6 +122,12 @@ def test_pictures_ratings_deliveries_and_the_exploration_came_along(client: Flas
     with sessions.read_session() as session:
         assert ratings.find_stars(session, done.id, Rater.from_name("ann")) == 4
         (grid,) = session.scalars(select(Exploration))
+    # Stars that were given to 0.1 count for what is made in the same manner today
+    body = client.get(f"/api/v1/jobs/{done.id}/ratings").get_json()
+    recipe = Recipe.model_validate(done.recipe).model_copy(update={"size": 256})
+    again = submit(PHOTOGRAPH, [MOSAIC, BRUSHWORK], recipe, visitor=ADA)
+    assert (body["look_mean"], body["look_count"]) == (body["mean"], body["count"]) == (4.0, 1)
+    assert client.get(f"/api/v1/jobs/{again.id}/ratings").get_json()["look_mean"] == 4.0
     assert len(client.get(f"/api/v1/explorations/{grid.id}").get_json()["cells"]) == 4
     assert "Grid" in client.get(f"/explore/{grid.id}").text
     sent = {}

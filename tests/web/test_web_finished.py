@@ -47,11 +47,16 @@ def test_opinions_are_averaged_over_the_picture_and_its_manner(
     rate(client, one, "bob", 4)
     rate(client, alien, "ann", 1)
 
-    expected = {"mean": None, "count": 0, "look_mean": 4.5, "look_count": 2}
-    assert client.get(f"/api/v1/jobs/{other.id}/ratings").get_json() == expected
+    assert client.get(f"/api/v1/jobs/{other.id}/ratings").get_json() == {
+        **{"mean": None, "count": 0, "low": None, "high": None},
+        **{"look_mean": 4.5, "look_count": 2, "look_low": 1.0, "look_high": 5.0},
+    }
     assert rate(client, other, "ann", 3) == (
         200,
-        {"mean": 3.0, "count": 1, "look_mean": 4.0, "look_count": 3},
+        {
+            **{"mean": 3.0, "count": 1, "low": None, "high": None},
+            **{"look_mean": 4.0, "look_count": 3, "look_low": 1.52, "look_high": 5.0},
+        },
     )
     assert client.delete(f"/api/v1/jobs/{one.id}/ratings/bob").status_code == 204
     assert client.get(f"/api/v1/jobs/{one.id}/ratings").get_json()["mean"] == 5.0

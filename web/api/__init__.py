@@ -20,6 +20,7 @@ def _same_site_only() -> None:
 
 from web.api import (  # noqa: E402, F401
     bulk,
+    comparisons,
     estimates,
     events,
     explorations,

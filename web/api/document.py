@@ -118,6 +118,7 @@ OPERATION_IDS = {  # of functions whose names do not say enough outside their fi
     "delete": "delete_job",
     "act": "act_on_jobs",
     "rate": "rate_job",
+    "compare": "compare_pictures",
     "withdraw": "withdraw_rating",
 }
 IDEMPOTENCY_KEY = {

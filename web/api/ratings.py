@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.database import sessions
 from farm.jobs import ratings, states
+from farm.jobs.scores import STARS
 from web.api import answers, blueprint
 from web.middleware.authentication import get_visitor
+
+INTERVAL = "95 % interval, by Student's t"
 
 
 class RatingIn(BaseModel):
@@ -18,16 +21,29 @@ class RatingIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    stars: int = Field(ge=ratings.STARS[0], le=ratings.STARS[-1], strict=True)
+    stars: int = Field(ge=STARS[0], le=STARS[-1], strict=True)
 
 
 class OpinionOut(BaseModel):
-    """Mean opinion scores, 1..5, of a picture and of its look."""
+    """Mean opinion scores, 1..5, of a picture and of its look. By how much a rater's stars lie above
+    those of others is taken out of them, from three pictures on that both rated."""
 
     mean: float | None = Field(description="Of this picture; null while nobody has rated it.")
     count: int
+    low: float | None = Field(description=f"Ends of its {INTERVAL}; null below two ratings.")
+    high: float | None
     look_mean: float | None = Field(description="Of all pictures whose recipes have the same look.")
     look_count: int
+    look_low: float | None
+    look_high: float | None
+
+    @classmethod
+    def from_opinion(cls, found: ratings.Opinion) -> OpinionOut:
+        """Describe an opinion."""
+        return cls(
+            **asdict(found.picture),
+            **{f"look_{name}": value for name, value in asdict(found.look).items()},
+        )
 
 
 @blueprint.get("/jobs/<job_id:job_id>/ratings")
@@ -68,4 +84,4 @@ def _read_rater(name: str) -> ratings.Rater:
 
 def _load_opinion(job_id: str) -> OpinionOut:
     with sessions.read_session() as session:
-        return OpinionOut(**asdict(ratings.opinion(session, states.get(session, job_id))))
+        return OpinionOut.from_opinion(ratings.compute_opinion(session, states.get(session, job_id)))

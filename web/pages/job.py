@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, flash, redirect, render_template, request, url_for
-from flask import session as cookie
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 from sqlalchemy.orm import Session
@@ -23,11 +21,11 @@ from farm.settings import settings
 from farm.webhooks import deliveries
 from web import streams, words
 from web.api.jobs import take_snapshot
-from web.middleware.authentication import get_visitor
 from web.middleware.conditions import make_conditional
 from web.pages import blueprint, commands, loss_chart
 from web.pages.form import find_larger_size
 from web.pages.fragments import send_fragment, send_unchanged
+from web.pages.opinions import identify_rater
 
 
 @blueprint.get("/jobs/<job_id:job_id>")
@@ -63,8 +61,8 @@ def _load_rows(session: Session, job: Job) -> dict[str, Any]:
         "needs": words.describe_job_need(job, expected) if expected else "",
         "curve": _draw(details.list_losses(session, job)),
         "log_lines": details.list_last_log_lines(session, job),
-        "opinion": ratings.opinion(session, job),
-        "stars": ratings.find_stars(session, job.id, _identify_rater()),
+        "opinion": ratings.compute_opinion(session, job),
+        "stars": ratings.find_stars(session, job.id, identify_rater()),
         "deliveries": deliveries.list_for_job(session, job.id) if job.webhook_url else [],
     }
 
@@ -72,8 +70,7 @@ def _load_rows(session: Session, job: Job) -> dict[str, Any]:
 @blueprint.post("/jobs/<job_id:job_id>/rating")
 def rate(job_id: str) -> ResponseReturnValue:
     """Store what whoever sits at this browser thinks of it; no stars: forget it."""
-    cookie.setdefault("rater", secrets.token_hex(16))
-    rater = _identify_rater()
+    rater = identify_rater(remember=True)
     text = request.form.get("stars", "")
     with sessions.write_session() as session:
         if not text:
@@ -83,10 +80,6 @@ def rate(job_id: str) -> ResponseReturnValue:
         else:
             raise InvalidInput(Problem("stars", "must be 1 to 5"))
     return redirect(url_for("pages.show_job", job_id=job_id) + "#rating", 303)
-
-
-def _identify_rater() -> ratings.Rater:
-    return ratings.Rater.from_browser(cookie.get("rater"), get_visitor())
 
 
 @blueprint.get("/jobs/<job_id:job_id>/progress")

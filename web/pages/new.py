@@ -34,7 +34,7 @@ from web.api.requests import read_whole_number
 from web.files import build_source_url
 from web.middleware.authentication import get_visitor
 from web.middleware.errors import list_headers
-from web.pages import blueprint
+from web.pages import blueprint, recent
 from web.pages.form import (
     KEPT,
     PictureForm,
@@ -59,7 +59,7 @@ log = structlog.get_logger()
 def show_form() -> str:
     """Show the form; `?from=<job>` fills it in from that job, `&size=` with another size,
     `&settings=newest` with today's settings instead of the job's."""
-    kept = _load_kept_job(request.args.get("from", ""))
+    kept = load_kept_job(request.args.get("from", ""))
     form = PictureForm(formdata=None, data=fill_values(kept, _find_recipe(kept)) if kept else None)
     if kept and request.args.get("settings") == "newest":
         kept_settings = _find_recipe(kept).model_dump(include={"size", "preset", "format", "blend"})
@@ -96,7 +96,7 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
     """
     form = PictureForm()
     try:
-        kept = _load_kept_job(form.from_job.data or "")
+        kept = load_kept_job(form.from_job.data or "")
     except NotFound:
         kept, form.from_job.data = None, ""
     try:
@@ -112,7 +112,7 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
     return redirect(place, 303)
 
 
-def _load_kept_job(job_id: str) -> Job | None:
+def load_kept_job(job_id: str) -> Job | None:
     """Load the job whose pictures are used again, None without one.
 
     Raises:
@@ -133,10 +133,14 @@ def _render_form(
     form.once.data = form.once.data or secrets.token_hex(16)
     with sessions.read_session() as session:
         tags = registry.list_tags(session)
+        used = recent.list_recent(session, get_visitor())
+    shown = {sample.sha256 for sample in samples.list_offered(samples.STYLES)}
+    shown |= {style.upload_sha256 for style in kept.styles} if kept else set()
     return render_template(
         "new.html",
         form=form,
         kept=kept,
+        recent=[each for each in used if each.upload.sha256 not in shown],
         messages=messages or [],
         megabytes=settings().max_upload_mb,
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
@@ -266,8 +270,8 @@ def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> 
     """Read the paintings: what was picked, then the files."""
     uploads = {f"{KEPT}-{style.position}": style for style in kept.styles} if kept else {}
     for pick in form.style_pick.data or []:
-        if pick in uploads:
-            yield from _read_stored(uploads[pick].upload, uploads[pick].file_name, "style", problems)
+        if stored := uploads.get(pick) or _find_recent(pick):
+            yield from _read_stored(stored.upload, stored.file_name, "style", problems)
         else:
             yield from _read_sample(pick, samples.STYLES, "style", problems)
     yield from (_read_file(file) for file in form.style.data or [] if _is_chosen(file))
@@ -304,6 +308,11 @@ def _read_kept_masks(form: FlaskForm, kept: Job, problems: list[Problem]) -> Ite
 def _read_guide(guide: JobPicture, problems: list[Problem]) -> bytes | None:
     found = next(_read_stored(guide.upload, None, guide.role.value, problems), None)
     return found.data if found else None
+
+
+def _find_recent(pick: str) -> JobPicture | None:
+    with sessions.read_session() as session:
+        return recent.find_painting(session, pick, get_visitor())
 
 
 def _read_file(file: FileStorage) -> _Picture:
