@@ -92,7 +92,7 @@ def test_programs_compare_and_read_the_ranks(
     assert "chosen 2 of 2 · ★ 4.0 of 5, by 1" in page
     for wrong, field in (
         ({"pictures": ids[:1]}, "pictures"),
-        ({"pictures": [ids[0], ids[0]]}, "pictures"),
+        ({"pictures": [ids[0], ids[0]], "nearer": None}, "pictures"),
         ({"nearer": "0" * 32}, "nearer"),
         ({"rater": ""}, "rater"),
         ({"rater": "a\nb"}, "rater"),
