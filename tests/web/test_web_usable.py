@@ -12,13 +12,17 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import select
 
 from farm.database import sessions
-from farm.database.models import State
+from farm.database.models import Job, State
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
 from farm.fleet import operations, registry
+from farm.jobs import comparisons, ratings
+from farm.jobs.ratings import Rater
 from farm.people import accounts, tokens
+from farm.people.visitors import ANYBODY
 from farm.recipe import Recipe
 from farm.webhooks import deliveries
 from farm.webhooks.deliveries import Answer
@@ -82,6 +86,7 @@ def rows() -> dict[str, str]:
         registry.record_heartbeat(session, "worker-1", CARD)
         registry.record_speed(session, "worker-1", 0.5)
     paths = {"finished grid": _grid(State.SUCCEEDED)}
+    _compare_two_cells()
     for state in reversed(State):
         if state is State.QUEUED:  # the last: whoever claims takes the oldest
             paths["grid"] = _grid(State.RUNNING)
@@ -109,6 +114,15 @@ def _grid(state: State) -> str:
     for cell in made.cells if state.ended else made.cells[:1]:
         bring_to(cell, state)
     return f"/explore/{made.id}"
+
+
+def _compare_two_cells() -> None:
+    """Somebody takes a cell of the one grid there is for nearer, and gives it stars."""
+    with sessions.write_session() as session:
+        one, other = session.scalars(select(Job).order_by(Job.cell).limit(2))
+        rater = Rater.from_name("ann")
+        comparisons.record_answer(session, [one.id, other.id], one.id, rater, ANYBODY)
+        ratings.rate(session, one.id, rater, 4)
 
 
 # How people come to them -------------------------------------------------------------------------
@@ -239,6 +253,8 @@ PAGES: dict[str, dict[str, Callable[[Page, Farm], object]]] = {
         "jobs selected": some_selected,
         "jobs about to be deleted": about_to_delete,
         "gallery": at("/gallery"),
+        "comparison": at("/compare"),
+        "opinions": at("/opinions"),
         "workers": at("/workers"),
         "queue": at("/operators/queue"),
         "people": people_opened,
@@ -253,6 +269,8 @@ PAGES: dict[str, dict[str, Callable[[Page, Farm], object]]] = {
     "empty": {
         "no jobs": at("/jobs"),
         "no gallery": at("/gallery"),
+        "no comparison": at("/compare"),
+        "no opinions": at("/opinions"),
         "no explorations": at("/explore"),
         "no workers": at("/workers"),
         "no queue": at("/operators/queue"),
