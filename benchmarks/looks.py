@@ -26,6 +26,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from farm.engine.gradient import Pass, compute_moments
+from farm.engine.lab import convert_to_lab
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level, resize, resize_style, to_tensor
@@ -117,7 +118,7 @@ def main() -> None:
             )
             (asked.out / f"{'-'.join(pair)}-{name}.png").write_bytes(encode_picture(made[name], "png"))
         for name, picture in made.items():
-            scale = Recipe.parse(recipes.get(name, {})).style_scale
+            (scale,) = Recipe.parse(recipes.get(name, {})).list_style_scales(1)
             figures = measure_at_scale(picture, photograph, painting, scale, ready(JUDGE))
             row = {"pair": " x ".join(pair), "settings": name, "seconds": round(seconds[name], 1)}
             rounded = {key: round(value, 3) for key, value in asdict(figures).items()}
@@ -266,7 +267,7 @@ def count_specks(picture: Tensor) -> float:
 
 def compute_colour_distance(picture: Tensor, painting: Tensor) -> float:
     """Return the 2-Wasserstein distance of the Gaussians of two pictures' colours in CIE Lab (D65)."""
-    (m, S), (n, T) = (_fit_gaussian(convert_to_lab(x)) for x in (picture, painting))
+    (m, S), (n, T) = map(_fit_gaussian_in_lab, (picture, painting))
     values, vectors = torch.linalg.eigh(T)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     cross = torch.linalg.eigvalsh(root @ S @ root).clamp(min=0).sqrt().sum()
@@ -274,20 +275,10 @@ def compute_colour_distance(picture: Tensor, painting: Tensor) -> float:
     return float(squared.clamp(min=0).sqrt())
 
 
-def _fit_gaussian(colours: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and covariance of (3, N)."""
+def _fit_gaussian_in_lab(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and covariance of the colours of (1, 3, H, W)."""
+    colours = convert_to_lab(picture[0].flatten(1).double())
     return colours.mean(dim=1), torch.cov(colours)
-
-
-def convert_to_lab(picture: Tensor) -> Tensor:
-    """Convert sRGB (1, 3, H, W) in [0, 1] to CIE Lab (3, H * W), white D65 (IEC 61966-2-1, CIE 15)."""
-    flat = picture[0].flatten(1).double()
-    linear = torch.where(flat <= 0.04045, flat / 12.92, ((flat + 0.055) / 1.055) ** 2.4)
-    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
-    xyz = torch.tensor(to_xyz, dtype=torch.float64) @ linear
-    xyz = xyz / torch.tensor([0.9505, 1.0, 1.089], dtype=torch.float64)[:, None]
-    f = torch.where(xyz > (6 / 29) ** 3, xyz.clamp(min=0) ** (1 / 3), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    return torch.stack((116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])))
 
 
 def compute_perceptual_distance(picture: Tensor, photograph: Tensor, engine: Engine) -> float:

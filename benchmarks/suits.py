@@ -57,7 +57,7 @@ def main() -> None:
     for photograph, content in photographs.items():
         for painting, style in paintings.items():
             picture, _ = render_picture(content, style, recipe, engine, None)
-            figures = measure_at_scale(picture, content, style, recipe.style_scale, engine)
+            figures = measure_at_scale(picture, content, style, 1.0, engine)
             closeness = descriptors.compute_closeness(described[photograph], described[painting])
             assert closeness is not None
             rows.append((photograph, painting, closeness, figures.style))

@@ -66,7 +66,7 @@ def _code(text: str) -> str:
 
 def _values(schema: dict[str, Any]) -> str:
     """Return the choices or limits of a JSON schema: `png`, `png16`; 64 to 7680; 1 or more."""
-    schema = schema.get("anyOf", [schema])[0]
+    schema = (schema.get("anyOf") or schema.get("oneOf") or [schema])[0]
     if "enum" in schema:
         return ", ".join(_code(choice) for choice in schema["enum"])
     if each := schema.get("items") or schema.get("additionalProperties"):

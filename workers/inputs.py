@@ -20,6 +20,7 @@ from farm.recipe.picture_sizes import (
     compute_held_map,
     compute_held_painting,
     compute_held_photograph,
+    compute_held_start,
 )
 from workers import decoding
 
@@ -69,9 +70,10 @@ def _decode_inputs(job: Job, recipe: Recipe, read: Read) -> Inputs:
     data = read(job.content, PHOTOGRAPH)
     content = decoding.decode(data, PHOTOGRAPH, fit_photograph, Channels.COLOUR_AND_ALPHA)
     fit = partial(compute_held_painting, recipe, content.sent)
+    scales, labels = recipe.list_style_scales(len(job.styles)), _number("painting", job.styles)
     styles = [
-        decoding.decode(read(style.upload, label), label, fit).pixels
-        for label, style in zip(_number("painting", job.styles), job.styles, strict=True)
+        decoding.decode(read(style.upload, label), label, partial(fit, scale=scale)).pixels
+        for label, style, scale in zip(labels, job.styles, scales, strict=True)
     ]
     return Inputs(content.pixels, styles, content.sent, _decode_guides(job, recipe, read, content))
 
@@ -85,7 +87,7 @@ def _decode_guides(job: Job, recipe: Recipe, read: Read, photograph: Decoded) ->
 
     start = None
     if job.start:
-        fit = partial(compute_held_photograph, recipe)
+        fit = partial(compute_held_start, recipe, photograph.sent)
         start = decoding.decode(read(job.start.upload, "start"), "start", fit).pixels
     return Guides(
         masks=tuple(map(decode_map, job.masks, _number("mask", job.masks))),

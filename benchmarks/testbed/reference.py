@@ -101,8 +101,9 @@ class Reference:
             self.wanted = features(name, tensors, photograph, self.content)
             self.paintings: list[dict[str, Moments]] = []
             self.targets: dict[str, Moments] = {}
-            for style, weight in zip(styles, recipe.normalise_blend(len(styles)), strict=True):
-                painting = resize_style(style, level, recipe.style_scale)
+            shares, scales = recipe.normalise_blend(len(styles)), recipe.list_style_scales(len(styles))
+            for style, weight, scale in zip(styles, shares, scales, strict=True):
+                painting = resize_style(style, level, scale)
                 found = features(name, tensors, painting, self.style)
                 self.paintings.append({layer: moments(x) for layer, x in found.items()})
                 for layer, whole in self.paintings[-1].items():

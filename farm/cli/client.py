@@ -120,6 +120,21 @@ class Client:
             self._retry_lost("POST", "/jobs", data=fields, files=files, headers=headers)
         )
 
+    def grow(self, job_id: str, recipe: Recipe, fields: dict[str, str]) -> dict[str, Any]:
+        """Ask for a larger picture of a finished job's and return its job.
+
+        Args:
+            recipe: with the settings that are not the finished one's.
+            fields: texts of the request beside these; empty ones are left out.
+
+        Raises:
+            Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
+        """
+        given = {"from_job": job_id, "recipe": recipe.model_dump_json(exclude_unset=True), **fields}
+        parts = [(name, (None, text)) for name, text in given.items() if text]  # of a form with files
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        return self._decode_json(self._retry_lost("POST", "/jobs", files=parts, headers=headers))
+
     def get_job(self, job_id: str) -> dict[str, Any]:
         """Return a job, as the API serialises it."""
         return self._decode_json(self._send("GET", f"/jobs/{job_id}"))

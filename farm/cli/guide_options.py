@@ -47,5 +47,5 @@ def _read_start(given: dict[str, Any]) -> Path | None:
     if not Path(text).is_file():
         message = f"must be {', '.join(words)} or a picture's file (got {text!r})"
         raise InvalidInput(Problem("init", message))
-    del given["init"]
+    given["init"] = "picture"
     return Path(text)

@@ -98,6 +98,50 @@ def submit(
 
 
 @main.command()
+@click.argument("job_id")
+@click.option("--name", default="", help=f"{NAME_MEANS}  [default: the finished job's]")
+@click.option(
+    "--priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]), default=0, help=PRIORITY_MEANS
+)
+@click.option("--wait", is_flag=True, help="Wait until the picture is finished, then fetch it.")
+@click.option(
+    "-o",
+    "--output",
+    type=OUTPUT,
+    help="With --wait: the picture's file, or a folder.  [default: this folder]",
+)
+@click.option("--webhook", default="", metavar="URL", help=WEBHOOK_MEANS)
+@click.option("--tag", default="", help=TAG_MEANS)
+@url_option
+@add_recipe_options
+def grow(
+    job_id: str,
+    name: str,
+    priority: int,
+    wait: bool,
+    output: Path | None,
+    webhook: str,
+    tag: str,
+    url: str,
+    **given: Any,
+) -> None:
+    """Make the picture of a finished job large: --size says how large.
+
+    The new job goes on from the finished picture's pixels, with its photograph, paintings and masks, and
+    with its settings but for those that are given. Prints its id; exit status as of `farm submit`.
+    """
+    recipe = read_recipe(given)
+    waiting.check_output(output, wait=wait, many=False)
+    farm = _connect(url)
+    fields = {"name": name, "priority": str(priority), "webhook_url": webhook, "tag": tag}
+    job = farm.grow(job_id, recipe, fields)
+    console.print(f"{job['state']}: {farm.url}/jobs/{job['id']}", soft_wrap=True)
+    if wait:
+        sys.exit(waiting.wait_for_all(farm, [job], output, console))
+    click.echo(job["id"])
+
+
+@main.command()
 @click.argument("job_id", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the job as the API serialises it.")
 @click.option("--state", type=click.Choice(STATES), help="Only jobs of this state.")

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from farm.cli.guide_options import add_guide_options, read_guides
 from farm.cli.output import OUTPUT, find_free_name, is_folder
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
@@ -95,6 +96,7 @@ def _stop_on_signals(checkpoint: Path | None) -> Iterator[Callable[[], bool]]:
     default=300,
     help="Between two checkpoints.  [default: 300]",
 )
+@add_guide_options
 @add_recipe_options
 def render(
     content: Path,
@@ -110,6 +112,7 @@ def render(
 
     Ctrl-C with --checkpoint saves the rendering first; exit status 130.
     """
+    guides = read_guides(given)
     recipe = read_recipe(given)
     side = parse_tile(tile)
     if is_folder(output):
@@ -142,6 +145,7 @@ def render(
             list(styles),
             output,
             recipe,
+            guides=guides,
             tile=side,
             checkpoint=checkpoint,
             checkpoint_seconds=checkpoint_seconds,

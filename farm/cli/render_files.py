@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from farm.cli import client
 from farm.engine import device, quality
 from farm.engine.checkpoint import Checkpoint, read
 from farm.engine.checkpoint_writer import CheckpointThread
@@ -18,10 +19,17 @@ from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.jobs.names import clean_file_name
 from farm.pictures import encode
-from farm.pictures.decode import Channels, Decoded, decode_to_size
+from farm.pictures.decode import Channels, Decoded, decode_map_to_size, decode_to_size
 from farm.pictures.pixels import Picture, Pixels
 from farm.recipe import Recipe, formats
-from farm.recipe.picture_sizes import Size, compute_held_painting, compute_held_photograph
+from farm.recipe.picture_sizes import (
+    Size,
+    check_start,
+    compute_held_map,
+    compute_held_painting,
+    compute_held_photograph,
+    compute_held_start,
+)
 from farm.recipe.recipe import SMALLEST_STYLE
 from farm.settings import settings
 
@@ -32,6 +40,7 @@ def render_files(
     output: Path,
     recipe: Recipe,
     *,
+    guides: client.Guides = client.NO_GUIDES,
     tile: int | Literal["auto"] | None = "auto",
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 300,
@@ -42,33 +51,37 @@ def render_files(
     """Render, write the picture with its recipe embedded, and return the figures.
 
     Args:
-        output: its ending chooses the format, unless the recipe names one. tile: see
-            `optimise.stylize`. checkpoint: written every `checkpoint_seconds`; if it is there already,
-            the rendering goes on from it. say: told one line now and then. show: told each step.
-            is_stopped: asked after each step; True: the checkpoint is written, and the rendering ends.
+        output: its ending chooses the format, unless the recipe names one. guides: files of what else
+            steers it. tile: see `optimise.stylize`. checkpoint: written every `checkpoint_seconds`; if
+            it is there already, the rendering goes on from it. say: told one line now and then. show:
+            told each step. is_stopped: asked after each step; True: the checkpoint is written, and the
+            rendering ends.
 
     Raises:
         InvalidInput: a file or a setting is wrong. RenderFailed: the engine could not go on.
         KeyboardInterrupt: it was stopped.
     """
     recipe = _with_format_of(output, recipe)
-    _check_writable("output", output, [content, *styles])
+    recipe = recipe.begin_with_picture() if guides.init else recipe
+    check_start(recipe, begins=guides.init is not None)
+    recipe.check_number_of_paintings(len(styles))
+    sources = [content, *styles, *(path for _, path in guides.list_files())]
+    _check_writable("output", output, sources)
     if checkpoint is not None:
-        _check_writable("checkpoint", checkpoint, [content, *styles, output])
+        _check_writable("checkpoint", checkpoint, [*sources, output])
     saved = _Saved(checkpoint, checkpoint_seconds)
     resume = saved.read()
     recipe = _with_version_of(resume, recipe)
     whole = resume is not None and not resume.facts.scaled
     photograph, paintings = _decode_inputs(content, styles, recipe, whole)
-    guides = Guides(opaque=photograph.alpha)
+    steering = _decode_guides(guides, recipe, photograph)
+    steering.check(photograph.sent, len(styles))
     engine = _load_engine(recipe, resume, say)
     log: list[LevelDone] = []
     entered = resume.facts.seconds if resume else 0.0
-    sources, size = (photograph.pixels, paintings), photograph.sent
+    render = partial(stylize, photograph.pixels, paintings, recipe, engine, guides=steering)
     with saved:
-        for step in stylize(
-            *sources, recipe, engine, guides=guides, size=size, tile=tile, resume=resume
-        ):
+        for step in render(size=photograph.sent, tile=tile, resume=resume):
             show(step)
             if step.ends_level:
                 log.append(LevelDone.from_step(step, entered))
@@ -81,7 +94,7 @@ def render_files(
     picture = step.picture()
     names = clean_file_name(content.name), [clean_file_name(style.name) for style in styles]
     description = encode.compose_description(*names)
-    _write(output, picture, engine.resolve(recipe), description, guides.opaque)
+    _write(output, picture, engine.resolve(recipe), description, steering.opaque)
     saved.remove()
     figures = quality.measure(picture, photograph.pixels, paintings, recipe, engine)
     return _report(step, log, recipe, engine) | {"metrics": figures.as_dict()}
@@ -162,8 +175,34 @@ def _decode_inputs(
     fit_photograph = _keep if whole else partial(compute_held_photograph, recipe)
     photograph = _decode(content, fit_photograph, 1, Channels.COLOUR_AND_ALPHA)
     recipe.compute_result_size(*photograph.sent)
-    fit = _keep if whole else partial(compute_held_painting, recipe, photograph.sent)
-    return photograph, [_decode(style, fit, SMALLEST_STYLE).pixels for style in styles]
+    fits = [
+        _keep if whole else partial(compute_held_painting, recipe, photograph.sent, scale=scale)
+        for scale in recipe.list_style_scales(len(styles))
+    ]
+    paintings = [
+        _decode(style, fit, SMALLEST_STYLE).pixels for style, fit in zip(styles, fits, strict=True)
+    ]
+    return photograph, paintings
+
+
+def _decode_guides(files: client.Guides, recipe: Recipe, photograph: Decoded) -> Guides:
+    """Return what steers the rendering; of the photograph, its transparency.
+
+    Raises:
+        InvalidInput: a file is no picture.
+    """
+    fit_map, limit = partial(compute_held_map, recipe), settings().max_upload_megapixels
+    fit_start = partial(compute_held_start, recipe, photograph.sent)
+
+    def decode_map(path: Path) -> Pixels:
+        return decode_map_to_size(path.read_bytes(), str(path), limit, fit_map)
+
+    return Guides(
+        masks=tuple(map(decode_map, files.masks)),
+        keep=decode_map(files.keep) if files.keep else None,
+        opaque=photograph.alpha,
+        start=_decode(files.init, fit_start, 1).pixels if files.init else None,
+    )
 
 
 def _keep(size: Size) -> Size:

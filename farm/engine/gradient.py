@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.attention import Keys, attend
+from farm.engine.colours import Gaussian, measure_colours, take_colours
 from farm.engine.device import trim
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.kept import Kept
@@ -95,18 +96,30 @@ class Objective:
         self.content_layers = _normalise(recipe.content_layers)
         self.style_layers = _normalise(recipe.style_layers)
         self._aside = aside = plan.for_paintings or plan
-        scaled = (vgg, aside, tuple(self.style_layers), recipe.style_scale)
+        scales = recipe.list_style_scales(len(styles))
+        moved = recipe.colour_strength if recipe.moves_colours else 0.0
+        manner = (vgg, aside, tuple(self.style_layers), moved)
 
-        def resize_painting(style: Tensor) -> Tensor:
-            return resize_style(style, level, recipe.style_scale).to(vgg.device)
+        def measure_photograph() -> Gaussian:
+            return cache.get_at_level(
+                level, "colours", lambda: measure_colours(resize_photograph(content, level))
+            )
+
+        def resize_painting(style: Tensor, scale: float) -> Tensor:
+            resized = resize_style(style, level, scale)
+            if moved:
+                take_colours(resized, measure_photograph(), moved)
+            return resized.to(vgg.device)
 
         def compute_painting(resize: Callable[[], Tensor]) -> dict[str, Moments]:
             return compute_moments(vgg, resize(), frozenset(self.style_layers), aside, on_tile)
 
-        self._resize = [partial(resize_painting, style) for style in styles]
+        self._resize = [partial(resize_painting, *each) for each in zip(styles, scales, strict=True)]
         self.paintings = [
-            cache.get_at_level(level, ("painting", number, *scaled), partial(compute_painting, resize))
-            for number, resize in enumerate(self._resize)
+            cache.get_at_level(
+                level, ("painting", number, *manner, scale), partial(compute_painting, resize)
+            )
+            for number, (resize, scale) in enumerate(zip(self._resize, scales, strict=True))
         ]
         shares = recipe.normalise_blend(len(styles))
         layers = tuple(self.style_layers)
@@ -115,7 +128,9 @@ class Objective:
         )
         self.targets = self._regions.targets
         self._style = cache.get_at_level(
-            level, ("style", *scaled, recipe.style_loss, shares), lambda: self._make_style_losses(shares)
+            level,
+            ("style", *manner, scales, recipe.style_loss, shares),
+            lambda: self._make_style_losses(shares),
         )
         attends = False  # until a recipe may ask for it
         contents = (
@@ -123,7 +138,7 @@ class Objective:
             vgg,
             plan,
             tuple(self.content_layers),
-            (scaled, shares) if attends else (),
+            (manner, scales, shares) if attends else (),
         )
         self._content = cache.get_at_level(
             level,

@@ -21,9 +21,17 @@ from torch import Tensor
 from farm.engine import checkpoint, precision
 from farm.engine import device as devices
 from farm.engine.checkpoint import Checkpoint
-from farm.engine.colours import GRID, average_colours, recolour
+from farm.engine.colours import (
+    GRID,
+    Gaussian,
+    average_colours,
+    measure_colours,
+    recolour,
+    take_colours,
+)
 from farm.engine.fallbacks import Gradients
 from farm.engine.feature_cache import FeatureCache
+from farm.engine.finish import Finish
 from farm.engine.gradient import OnTile
 from farm.engine.guides import NO_GUIDES, Guides, Source
 from farm.engine.loaded import Engine
@@ -41,7 +49,7 @@ from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.levels import count_pixel_iterations
 from farm.recipe.memory_plan import Plan
-from farm.recipe.picture_sizes import Size
+from farm.recipe.picture_sizes import Size, check_start
 
 Picture = NDArray[np.float32]  # (H, W, 3) RGB in [0, 1]
 HOST = torch.device("cpu")  # where photograph and paintings are held, and an offloaded state
@@ -148,7 +156,9 @@ def stylize(
     """
     sent = size or (content.shape[0], content.shape[1])
     guides.check(sent, len(styles))
+    check_start(recipe, begins=guides.start is not None)
     schedule = compute_levels(recipe, *sent)
+    start = None if guides.start is None else to_tensor(guides.start, HOST)
     if recipe.optimizer == "lbfgs" and engine.number_format is precision.FLOAT16:
         message = "lbfgs compares gradients, which float16's loss scale disturbs; use adam or float32"
         raise InvalidInput(Problem("optimizer", message))
@@ -165,7 +175,7 @@ def stylize(
     photograph, *paintings = (to_tensor(each, HOST) for each in (content, *styles))
     gradients = Gradients(engine, recipe, photograph, paintings, budget, side, cache, on_tile, guides)
     gradients.start_level(schedule[-1])  # refuses what cannot fit
-    yield from Rendering(schedule, gradients, hash_inputs, resume).run()
+    yield from Rendering(schedule, gradients, hash_inputs, resume, start).run()
 
 
 class Rendering:
@@ -177,6 +187,8 @@ class Rendering:
             optimiser's state lies.
         hash_inputs: computes the digest of the pictures and guides, when a checkpoint needs it.
         resume: the state to resume after, which is emptied.
+        start: what the first level starts from where the recipe's `init` is picture: (1, 3, H, W) on the
+            CPU, floats in [0, 1] or bytes.
 
     Raises:
         InvalidInput: the checkpoint does not agree with itself.
@@ -188,19 +200,23 @@ class Rendering:
         gradients: Gradients,
         hash_inputs: Callable[[], str],
         resume: Checkpoint | None = None,
+        start: Tensor | None = None,
     ) -> None:
         self._schedule, self._gradients, self._hash_inputs = schedule, gradients, hash_inputs
         self._recipe = gradients.engine.resolve(gradients.recipe)
         self._plateau = Plateau(self._recipe.tolerance)
         self._level, self._iteration = 1, 0  # counted from 1; iterations of it that are done
+        self._finish = Finish(self._recipe, gradients.photograph, gradients.paintings)
         self._earlier = 0.0  # seconds of runs before this one
         self._scaled = True  # see `checkpoint.Facts`
         self._began = time.perf_counter()
         home = HOST if gradients.plan.offload else gradients.engine.device
         if resume is None:
             pictures = gradients.photograph, gradients.paintings
-            image = make_initial_picture(self._recipe, *pictures, schedule[0])
+            image = make_initial_picture(self._recipe, *pictures, schedule[0], start)
             self._optimiser = self._make_optimiser(image.to(home))
+            if self._recipe.begins_after_draft:
+                self._optimiser.kept_colours = average_colours(image).to(home)
         else:
             self._restore(resume, home)
         gradients.on_plan = self._offload
@@ -303,8 +319,9 @@ class Rendering:
         )
 
     def _get_picture(self) -> Tensor:
-        """Return the picture of this level, and in it what stays of the photograph."""
-        return self._gradients.lay_over(self._optimiser.get_picture())
+        """Return the picture of this level in its final colours, and in it what stays of the
+        photograph."""
+        return self._gradients.lay_over(self._finish.apply(self._optimiser.get_picture()))
 
     @property
     def _seconds(self) -> float:
@@ -332,20 +349,41 @@ class Rendering:
 
 
 def make_initial_picture(
-    recipe: Recipe, photograph: Tensor, paintings: list[Tensor], level: Level
+    recipe: Recipe,
+    photograph: Tensor,
+    paintings: list[Tensor],
+    level: Level,
+    start: Tensor | None = None,
 ) -> Tensor:
-    """Make the picture that the first level starts from, (1, 3, H, W) in [0, 1]."""
-    if recipe.init == "content":
+    """Make the picture that the first level starts from, (1, 3, H, W) in [0, 1].
+
+    start: see `Rendering`.
+    """
+    if start is not None:
+        return resize_photograph(start, level)
+    if recipe.init in ("content", "photograph", "recoloured"):
         small = resize_photograph(photograph, level)
         if not recipe.starts_recoloured:
             return small
-        sized = (resize_style(painting, level, recipe.style_scale) for painting in paintings)
+        sized = _size_paintings(recipe, paintings, level, measure_colours(small))
         return recolour(small, sized, recipe.normalise_blend(len(paintings)))
     shape = (1, 3, level.height, level.width)
     if recipe.init == "gray":
         return torch.full(shape, 0.5, device=photograph.device)
     generator = torch.Generator().manual_seed(recipe.seed)  # on the CPU: the same noise anywhere
     return torch.rand(shape, generator=generator).to(photograph.device)
+
+
+def _size_paintings(
+    recipe: Recipe, paintings: list[Tensor], level: Level, photograph: Gaussian
+) -> Iterator[Tensor]:
+    """Yield the paintings at a level's size, in the colours in which they are compared."""
+    scales = recipe.list_style_scales(len(paintings))
+    for painting, scale in zip(paintings, scales, strict=True):
+        sized = resize_style(painting, level, scale)
+        if recipe.moves_colours:
+            take_colours(sized, photograph, recipe.colour_strength)
+        yield sized
 
 
 def to_numpy(picture: Tensor) -> Picture:

@@ -60,6 +60,11 @@ def _describe_balance(stops: float) -> str:
     return f"{much} {'painting' if stops > 0 else 'photograph'}"
 
 
+def _multiply_scales(recipe: Recipe, factor: float) -> float | list[float]:
+    scales = recipe.style_scale
+    return [each * factor for each in scales] if isinstance(scales, tuple) else scales * factor
+
+
 MUCH_STOPS = 2  # of balance: four times the weight, or a quarter
 KINDS: dict[str, _Kind] = {
     "balance": _Kind(
@@ -72,7 +77,7 @@ KINDS: dict[str, _Kind] = {
         get_title("style_scale"),
         (0.5, 1.0, 2.0),
         lambda factor: f"strokes × {factor:g}",
-        lambda recipe, factor: {"style_scale": recipe.style_scale * factor},
+        lambda recipe, factor: {"style_scale": _multiply_scales(recipe, factor)},
     ),
     "tv": _Kind(
         get_title("tv_weight"),

@@ -28,7 +28,7 @@ from farm.jobs.submit import Submission
 from farm.jobs.tickets import TicketBatch
 from farm.people.visitors import ANYBODY, NO_EXPLORATION, Visitor
 from farm.recipe import Recipe
-from farm.recipe.picture_sizes import PictureSizes
+from farm.recipe.picture_sizes import PictureSizes, check_start
 from farm.recipe.recipe import LONGEST_NAME, get_title
 
 SIZES = range(64, 385)  # px, longest side of a cell: all are previews
@@ -68,6 +68,7 @@ def explore(
             meanwhile.
         KeyReused: the key came before, with another request.
     """
+    recipe = guides.complete(recipe)
 
     def list_parts(text: str, old: Recipe | None) -> list[bytes]:
         sides = [side.rebuild(old) if old else (side.name, side.values) for side in (across, down)]
@@ -89,7 +90,8 @@ def explore(
             visitor=visitor,
         )
         for each in recipes[1:]:
-            each.normalise_blend(len(styles))
+            each.check_number_of_paintings(len(styles))
+            check_start(each, begins=guides.init is not None)
         sent.store(recipes)
         made = Exploration(name=sent.name, recipe=recipe.model_dump(mode="json"))
         made.owner_id = visitor.person_id

@@ -9,6 +9,7 @@ from farm.database.models import PictureRole
 from farm.errors import InvalidInput, Problem
 from farm.pictures.decode import Channels
 from farm.pictures.decoder_child import PictureFile
+from farm.recipe import Recipe
 from farm.recipe.picture_sizes import name_mask
 
 MASK_MEANS = (
@@ -51,6 +52,14 @@ class GuideFiles:
         if self.init is not None:
             found.append((PictureRole.INIT, PictureFile(self.init, "init")))
         return found
+
+    def complete(self, recipe: Recipe) -> Recipe:
+        """Return the recipe for a picture with these: with a start among them, `init` says so.
+
+        Raises:
+            InvalidInput: the recipe asks for another start.
+        """
+        return recipe if self.init is None else recipe.begin_with_picture()
 
     def check_number(self, paintings: int) -> None:
         """Check that each painting has a mask, or none has.

@@ -29,7 +29,7 @@ from farm.pictures import uploads
 from farm.pictures.decoder_child import PictureFile
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
-from farm.recipe.picture_sizes import check_proportion
+from farm.recipe.picture_sizes import check_proportion, check_start
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import TAG
 from farm.webhooks import destinations
@@ -72,6 +72,7 @@ def submit(
         KeyReused: the key or the id came before, with another request.
         NoRoom: the farm's disk is nearly full.
     """
+    recipe = guides.complete(recipe)
     options = [name.encode(), b"%d" % priority]
     if webhook_url:  # without one the parts are what they were before there were any
         options.append(b"webhook " + webhook_url.encode())
@@ -153,8 +154,9 @@ class Submission:
         name = check_name(name)
         names = [clean_file_name(each) for each in file_names]
         _check_number_of_styles(styles)
-        recipe.normalise_blend(len(styles))
+        recipe.check_number_of_paintings(len(styles))
         guides.check_number(len(styles))
+        check_start(recipe, begins=guides.init is not None)
         files = [
             (PictureRole.CONTENT, PictureFile(content, "content")),
             *((PictureRole.STYLE, PictureFile(style, "style", SMALLEST_STYLE)) for style in styles),

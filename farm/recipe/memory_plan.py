@@ -180,10 +180,8 @@ class Work:
     state_floats: int
     # `cpu` or `cuda`.
     device: str
-    # Size of the paintings relative to the picture.
-    style_scale: float = 1.0
-    # Sizes of the paintings as they are held.
-    paintings: tuple[Size, ...] = ()
+    # Sizes of the paintings as they are held, each with its `style_scale`.
+    paintings: tuple[tuple[Size, float], ...] = ()
     # Of photograph and paintings, held in the CPU's memory.
     held_bytes: int = 0
     # While the largest of them is decoded.
@@ -209,6 +207,7 @@ class Work:
         """
         sent = [sizes.photograph, *sizes.paintings] if sizes else []
         held = sizes.compute_held(recipe) if sizes else []
+        scales = recipe.list_style_scales(len(held) - 1) if held[1:] else ()
         return cls(
             network=network,
             content=frozenset(name for name, weight in recipe.content_layers.items() if weight),
@@ -217,8 +216,7 @@ class Work:
             winograd=winograd,
             state_floats=STATE_FLOATS[recipe.optimizer],
             device=device,
-            style_scale=recipe.style_scale,
-            paintings=tuple(held[1:]),
+            paintings=tuple(zip(held[1:], scales, strict=True)),
             held_bytes=sizes.count_held_bytes(recipe) if sizes else 0,
             decoding_bytes=DECODING_BYTES * max((height * width for height, width in sent), default=0),
             masks=sizes.masks if sizes else 0,
@@ -349,14 +347,12 @@ def estimate_painting_bytes(plan: Plan, work: Work, height: int, width: int) -> 
     Args:
         height, width: of the level, px.
     """
-    return max(
-        (_estimate_one(plan, work, height * width, painting) for painting in work.paintings), default=0
-    )
+    return max((_estimate_one(plan, work, height * width, *each) for each in work.paintings), default=0)
 
 
-def _estimate_one(plan: Plan, work: Work, level_pixels: int, painting: Size) -> int:
+def _estimate_one(plan: Plan, work: Work, level_pixels: int, painting: Size, scale: float) -> int:
     """Estimate the same for one painting: resized on the CPU, passed through on the device."""
-    used = compute_style_size(painting, level_pixels, work.style_scale)
+    used = compute_style_size(painting, level_pixels, scale)
     pixels = used[0] * used[1]
     boundaries = max(_estimate_boundary_bytes(plan, work, s) for s in _list_segments(plan, work))
     passing = boundaries * pixels + _estimate_workspace_bytes(plan, work, *used)
@@ -417,7 +413,7 @@ def _fit(plan: Plan, work: Work, height: int, width: int, budget: int, tile: int
     without = replace(work, paintings=())
     if estimate_peak_bytes(plan, without, height, width) > budget:
         return None
-    used = [compute_style_size(size, height * width, work.style_scale) for size in work.paintings]
+    used = [compute_style_size(size, height * width, scale) for size, scale in work.paintings]
     for way in list_painting_plans(plan, tile):
         if not all(_can_be_computed(way, *size) for size in used):
             continue

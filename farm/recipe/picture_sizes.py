@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 from farm.errors import InvalidInput, Problem
-from farm.recipe.levels import Level
+from farm.recipe.levels import Level, compute_levels
 from farm.recipe.recipe import Recipe
 
 Size = tuple[int, int]  # height, width, px
@@ -37,16 +37,33 @@ class PictureSizes:
     keeps: bool = False
 
     def compute_held(self, recipe: Recipe) -> list[Size]:
-        """Return the sizes at which a rendering holds the photograph and each painting."""
-        photograph = compute_held_photograph(recipe, self.photograph)
-        held = [compute_held_painting(recipe, self.photograph, size) for size in self.paintings]
-        return [photograph, *held]
+        """Return the sizes at which a rendering holds the photograph and each painting.
+
+        Raises:
+            InvalidInput: the recipe lists another number of `style_scale` than there are paintings.
+        """
+        scales = recipe.list_style_scales(len(self.paintings)) if self.paintings else ()
+        held = [
+            compute_held_painting(recipe, self.photograph, size, scale)
+            for size, scale in zip(self.paintings, scales, strict=True)
+        ]
+        return [compute_held_photograph(recipe, self.photograph), *held]
 
     def count_held_bytes(self, recipe: Recipe) -> int:
-        """Count the bytes of photograph, paintings and maps as a rendering holds them."""
+        """Count the bytes of photograph, paintings, maps and start as a rendering holds them."""
         photograph, *paintings = (height * width for height, width in self.compute_held(recipe))
         maps = self.masks + (KEEPING_MAPS if self.keeps else 0)
-        return BYTES_PER_PIXEL * (photograph + sum(paintings)) + maps * photograph
+        start = self._count_start_pixels(recipe)
+        return BYTES_PER_PIXEL * (photograph + sum(paintings) + start) + maps * photograph
+
+    def _count_start_pixels(self, recipe: Recipe) -> int:
+        """Count the pixels of the picture to begin from: of a draft, else the most that are held."""
+        if recipe.init != "picture":
+            return 0
+        if recipe.begins_after_draft:
+            draft = recipe.model_copy(update={"size": recipe.grown_from})
+            return math.prod(draft.compute_picture_size(*self.photograph))
+        return max(KEPT_PIXELS, int(HEADROOM**2 * compute_levels(recipe, *self.photograph)[0].pixels))
 
 
 def compute_style_size(painting: Size, level_pixels: int, scale: float) -> Size:
@@ -68,10 +85,11 @@ def compute_held_photograph(recipe: Recipe, photograph: Size) -> Size:
     return _compute_held(photograph, recipe.compute_picture_size(*photograph))
 
 
-def compute_held_painting(recipe: Recipe, photograph: Size, painting: Size) -> Size:
-    """Return the size at which a painting of this size is held, beside a photograph of that size."""
+def compute_held_painting(recipe: Recipe, photograph: Size, painting: Size, scale: float) -> Size:
+    """Return the size at which a painting of this size is held, beside a photograph of that size;
+    scale: its own of `style_scale`."""
     level = Level(*recipe.compute_picture_size(*photograph), 1)
-    return _compute_held(painting, compute_style_size(painting, level.pixels, recipe.style_scale))
+    return _compute_held(painting, compute_style_size(painting, level.pixels, scale))
 
 
 def name_mask(number: int, count: int) -> str:
@@ -97,6 +115,27 @@ def compute_held_map(recipe: Recipe, size: Size) -> Size:
     level uses it, whichever is smaller."""
     used = recipe.compute_picture_size(*size)
     return min(used, size, key=max)
+
+
+def compute_held_start(recipe: Recipe, photograph: Size, start: Size) -> Size:
+    """Return the size at which a start picture is held, for the first level of this photograph's."""
+    first = compute_levels(recipe, *photograph)[0]
+    return _compute_held(start, (first.height, first.width))
+
+
+def check_start(recipe: Recipe, *, begins: bool) -> None:
+    """Check that there is a picture to begin from where the recipe asks for one, and nowhere else.
+
+    Args:
+        begins: whether one came.
+
+    Raises:
+        InvalidInput: there is none, or it is not asked for.
+    """
+    if recipe.init == "picture" and not begins:
+        raise InvalidInput(Problem("init", "is picture, and no picture to begin from came with it"))
+    if recipe.init != "picture" and begins:
+        raise InvalidInput(Problem("init", f"is {recipe.init}, but a picture to begin from came, too"))
 
 
 def _compute_held(size: Size, used: Size) -> Size:

@@ -11,7 +11,18 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from farm.errors import InvalidInput, Problem
@@ -24,7 +35,8 @@ Precision = Literal["auto", "float32", "winograd", "mixed"]
 StyleLoss = Literal["gram", "gram+mean", "wasserstein", "light", "moments", "kernel"]
 FIRST_STYLE_LOSSES = ("gram", "wasserstein")
 Optimizer = Literal["adam", "lbfgs"]
-Init = Literal["content", "noise", "gray"]
+Init = Literal["content", "photograph", "recoloured", "picture", "noise", "gray"]
+Colour = Literal["painting", "photograph", "lightness"]
 Version = Literal["0.1", "0.2"]
 
 SMALLEST_SIZE = 64  # px, longest side
@@ -134,6 +146,13 @@ def _parse_pairs(value: Any) -> Any:
     return {name: weight or 1.0 for name, _, weight in pairs}
 
 
+def _parse_scales(value: Any) -> Any:
+    """Parse `"1"` or `[1]` to the one number, and `"1,2"`, as it is typed, to `("1", "2")`."""
+    if isinstance(value, str):
+        value = [part for part in value.replace(" ", "").split(",") if part] or value
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+
+
 def _parse_numbers(value: Any) -> Any:
     """Parse `"200,100"` or `200`, as it is typed, to `(200, 100)` or `(200,)`; no value to None."""
     if isinstance(value, str):
@@ -144,6 +163,13 @@ def _parse_numbers(value: Any) -> Any:
 Finite = Field(allow_inf_nan=False)
 Weight = Annotated[float, Field(ge=0, le=1e6), Finite]
 LayerWeights = Annotated[dict[str, Weight], BeforeValidator(_parse_pairs)]
+Scale = Annotated[float, Field(ge=0.1, le=4.0)]
+ONE, EACH = "(one)", "(each)"  # tags, which are part of no field's name
+Scales = Annotated[
+    Annotated[Scale, Tag(ONE)] | Annotated[tuple[Scale, ...], Field(max_length=MAX_STYLES), Tag(EACH)],
+    Discriminator(lambda value: EACH if isinstance(value, list | tuple) and value else ONE),
+    BeforeValidator(_parse_scales),
+]
 
 
 class Recipe(BaseModel):
@@ -183,12 +209,23 @@ class Recipe(BaseModel):
         "wasserstein",
         description="Distance between style statistics of picture and painting: light is quicker.",
     )
-    style_scale: float = Field(
+    style_scale: Scales = Field(
         1.0,
         title="Size of strokes",
-        ge=0.1,
-        le=4.0,
-        description="Size of the paintings relative to the picture.",
+        description="Size of the paintings relative to the picture: one number, or one for each.",
+    )
+    colour: Colour = Field(
+        "painting",
+        title="Colours",
+        description="Whose colours the picture has; lightness: the paintings' lightness alone, in the"
+        " photograph's colours.",
+    )
+    colour_strength: float = Field(
+        1.0,
+        title="Strength of colours",
+        ge=0,
+        le=1,
+        description="How far towards the photograph's colours; 0: the paintings'.",
     )
     blend: Annotated[tuple[Weight, ...] | None, BeforeValidator(_parse_numbers)] = Field(
         None, description="One weight for each painting; equal when left out."
@@ -200,7 +237,8 @@ class Recipe(BaseModel):
         None,
         ge=SMALLEST_SIZE,
         le=LARGEST_SIZE,
-        description="Grow out of the draft of this size: the levels up to it are that draft's, px.",
+        description="Grow out of the draft of this size: the levels up to it are that draft's, px; with"
+        " init picture, the draft is the start.",
     )
     iterations: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MAX_ITERATIONS)], ...] | None,
@@ -214,7 +252,11 @@ class Recipe(BaseModel):
         description="Leave a level when an iteration gains less than this share; 0: never.",
     )
     optimizer: Optimizer = Field("adam", description="What turns gradients into steps.")
-    init: Init = Field("content", description="What the first level starts from.")
+    init: Init = Field(
+        "content",
+        description="What the first level starts from; content: the photograph, recoloured after the"
+        " paintings since 0.2; picture: one of your own.",
+    )
     seed: int = Field(0, title="Chance", ge=0, lt=2**63, description="Of everything random.")
     precision: Precision = Field("auto", description="How convolutions are computed.")
     features: Features = Field(
@@ -232,6 +274,17 @@ class Recipe(BaseModel):
             if values.get("version") == "0.1":
                 values = {**DEFAULTS_OF_0_1, **values}
         return values
+
+    @model_serializer(mode="wrap")
+    def _leave_out_later(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out settings that came after this version and have their defaults: what is kept of a
+        recipe is then as it was before there were any, and machines that know none can read it."""
+        values: dict[str, Any] = dump(self)
+        later = values.keys() - SETTINGS_OF[NEWEST]
+        fields = type(self).model_fields
+        return {
+            k: v for k, v in values.items() if k not in later or getattr(self, k) != fields[k].default
+        }
 
     @model_validator(mode="after")
     def _layers_exist(self) -> Self:
@@ -316,6 +369,42 @@ class Recipe(BaseModel):
             raise InvalidInput(Problem("blend", message))
         return tuple(weight / sum(weights) for weight in weights)
 
+    def begin_with_picture(self) -> Self:
+        """Return the recipe of a picture that begins from one of its sender's.
+
+        Raises:
+            InvalidInput: it asks for another start.
+        """
+        if self.init not in ("content", "picture"):
+            message = f"is {self.init}, but a picture to begin from came, too"
+            raise InvalidInput(Problem("init", message))
+        return self.model_copy(update={"init": "picture"})
+
+    def list_style_scales(self, styles: int) -> tuple[float, ...]:
+        """Return `style_scale` for each of `styles` paintings.
+
+        Raises:
+            InvalidInput: there is not one for each.
+        """
+        scales = self.style_scale
+        if not isinstance(scales, tuple):
+            return (scales,) * styles
+        if len(scales) != styles:
+            message = (
+                f"has {len(scales)} sizes for {styles} {'painting' if styles == 1 else 'paintings'}"
+            )
+            raise InvalidInput(Problem("style_scale", message))
+        return scales
+
+    def check_number_of_paintings(self, styles: int) -> None:
+        """Check that what is listed for each painting goes with this many.
+
+        Raises:
+            InvalidInput: it does not.
+        """
+        self.normalise_blend(styles)
+        self.list_style_scales(styles)
+
     @property
     def look(self) -> str:
         """SHA-256 of the settings that make the look of a picture; the others make it larger, more
@@ -331,8 +420,14 @@ class Recipe(BaseModel):
 
     @property
     def starts_recoloured(self) -> bool:
-        """Return whether a start from the photograph takes the paintings' colours; since version 0.2."""
-        return self.version != "0.1"
+        """Return whether a start from the photograph takes the paintings' colours; since version 0.2,
+        where `init` leaves it open."""
+        return self.init == "recoloured" or (self.init == "content" and self.version != "0.1")
+
+    @property
+    def moves_colours(self) -> bool:
+        """Return whether the paintings' colours are moved to the photograph's before they are used."""
+        return self.colour == "photograph" and self.colour_strength > 0
 
     @property
     def schedules(self) -> dict[str, Schedule]:
@@ -340,17 +435,27 @@ class Recipe(BaseModel):
         return PRESETS_OF_0_1 if self.version == "0.1" else PRESETS
 
     @property
+    def begins_after_draft(self) -> bool:
+        """Return whether the start is a finished draft, on whose pixels the larger levels go on."""
+        return self.init == "picture" and bool(self._drafted_sizes)
+
+    @property
     def level_sizes(self) -> list[int]:
         """Longest sides from about `start_size` to exactly `size`, px; of a picture that grows out of a
-        draft, the draft's first."""
-        draft, growth = self.draft_sizes, self.schedules[self.preset].growth
+        draft, the draft's first, or, where the draft is the start, those beyond it alone."""
+        draft, growth = self._drafted_sizes, self.schedules[self.preset].growth
         if not draft:
             return space_levels(self.start_size, self.size, growth)
-        return draft + (space_levels(draft[-1], self.size, growth)[1:] or [self.size])
+        return self.draft_sizes + (space_levels(draft[-1], self.size, growth)[1:] or [self.size])
 
     @property
     def draft_sizes(self) -> list[int]:
-        """Longest sides of the draft's levels that this picture grows out of, px; none without one."""
+        """Longest sides of the draft's levels that this picture has first, px; none without one."""
+        return [] if self.begins_after_draft else self._drafted_sizes
+
+    @property
+    def _drafted_sizes(self) -> list[int]:
+        """Longest sides of the levels of the draft that this picture grows out of, px."""
         if self.grown_from is None or self.grown_from >= self.size:
             return []
         start = min(self.start_size, self.grown_from)
@@ -359,11 +464,14 @@ class Recipe(BaseModel):
     @property
     def level_iterations(self) -> tuple[int, ...]:
         """For each of `level_sizes`. `iterations`, if given, is for those that are not a draft's."""
-        sizes, draft = self.level_sizes, len(self.draft_sizes)
-        own = self.iterations or self.schedules[self.preset].compute_iterations(len(sizes))[draft:]
+        draft, larger = len(self._drafted_sizes), len(self.level_sizes) - len(self.draft_sizes)
+        schedule = self.schedules[self.preset].compute_iterations(draft + larger)
+        own = self.iterations or schedule[draft:]
         if len(own) == 1:
-            own *= len(sizes) - draft
-        return self.schedules["draft"].compute_iterations(draft) + own if draft else own
+            own *= larger
+        if not self.draft_sizes:
+            return own
+        return self.schedules["draft"].compute_iterations(draft) + own
 
     def compute_result_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) of the result for a content picture of this size, in px.
@@ -428,7 +536,7 @@ def _describe_kind(items: list[ErrorDetails]) -> Problem:
 
 
 def _name_field(item: ErrorDetails) -> str:
-    return ".".join(str(part)[:LONGEST_NAME] for part in item["loc"])
+    return ".".join(str(part)[:LONGEST_NAME] for part in item["loc"] if part not in (ONE, EACH))
 
 
 def list_values(kind: Any) -> tuple[str, ...]:

@@ -131,6 +131,17 @@ def test_leaving_the_loop_is_cancellation(engine, lake, strokes) -> None:
         next(steps)
 
 
+def test_each_painting_has_its_own_size_of_strokes(engine, lake, strokes) -> None:
+    level, pictures = Level(43, 64, 1), (to_tensor(lake, CPU), [to_tensor(strokes, CPU)] * 2)
+    both, fine, broad = (
+        Objective(engine.vgg, Recipe(style_scale=scale), *pictures, level).paintings
+        for scale in ((0.5, 1.5), 0.5, 1.5)
+    )
+    for found, wanted in zip(both, (fine[0], broad[1]), strict=True):
+        assert all(torch.equal(found[layer].gram, wanted[layer].gram) for layer in wanted)
+    assert not torch.equal(fine[0]["relu1_1"].gram, broad[0]["relu1_1"].gram)
+
+
 def test_two_paintings_blend(engine, lake, strokes) -> None:
     wash = load_sample("ink_wash", 96)
     recipes = [Recipe.parse(QUICK | {"blend": blend}) for blend in ((1, 0), (0, 1))]

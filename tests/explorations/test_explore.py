@@ -107,6 +107,14 @@ def test_values_with_the_same_words_are_told_apart() -> None:
     assert varied.labels == ("more painting (0.5)", "more painting (1)", "much more painting")
 
 
+def test_a_factor_multiplies_the_size_of_strokes_of_each_painting() -> None:
+    recipe = Recipe(style_scale=(1.0, 0.5))
+    assert axis("down", "style_scale", recipe, [0.5, 2]).settings == (
+        {"style_scale": [0.5, 0.25]},
+        {"style_scale": [2.0, 1.0]},
+    )
+
+
 def test_two_paintings_are_blended() -> None:
     recipe = Recipe()
     sides = axis("across", "blend", recipe), axis("down", "style_loss", recipe)

@@ -55,6 +55,7 @@ def test_a_job_is_accepted_while_the_queue_is_away_and_its_ticket_is_due() -> No
         ([picture(1, 20)], {}, "style"),
         ([picture(1)] * 9, {}, "style"),
         ([picture(1)], {"recipe": Recipe(blend=(1, 1))}, "blend"),
+        ([picture(1)], {"recipe": Recipe(style_scale=(1, 2))}, "style_scale"),
         ([picture(1)], {"name": "x" * 121}, "name"),
         ([picture(1)], {"name": "nul\x00"}, "name"),
         ([picture(1)], {"priority": 1000}, "priority"),

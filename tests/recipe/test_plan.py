@@ -131,6 +131,16 @@ def test_masks_and_what_stays_are_counted() -> None:
     assert count(keeps=True) == pytest.approx(2 + 4 * (8 + 1 / 64) + 1.332, rel=1e-3)
 
 
+def test_a_picture_to_begin_from_is_counted() -> None:
+    sizes = PictureSizes((900, 1600))
+    none, own, draft = (
+        describe(sizes, size=1920, **start).held_bytes
+        for start in ({}, {"init": "picture"}, {"init": "picture", "grown_from": 960})
+    )
+    assert own - none == 3 * 4_000_000  # at most
+    assert draft - none == 3 * 960 * 540
+
+
 def test_an_upload_is_counted_while_it_is_decoded() -> None:
     work = describe(PictureSizes((900, 1600), ((9000, 11000),)), size=256)
     peak = estimate_peak_bytes(list_plans(352)[0], work, 144, 256)
@@ -176,6 +186,15 @@ def test_on_a_card_a_painting_may_be_tiled_where_the_picture_is_not() -> None:
 def test_a_painting_that_fits_goes_through_as_the_picture_does() -> None:
     plan = choose(describe(LARGE_PAINTING, size=1920), *FHD, budget=16 * 10**9, tile=352)
     assert plan == list_plans(352)[0]
+
+
+def test_a_painting_counts_at_its_own_size_of_strokes() -> None:
+    sizes = PictureSizes((900, 1600), ((2000, 3000), (2000, 3000)))
+    one, other, both = (
+        describe(sizes, size=1920, style_scale=scales) for scales in (1.0, (0.5, 2.0), 2.0)
+    )
+    peaks = [estimate_painting_bytes(list_plans(352)[0], work, *FHD) for work in (one, other, both)]
+    assert peaks[0] < peaks[1] == peaks[2]  # the largest decides
 
 
 def test_where_paintings_need_too_much_the_refusal_says_so() -> None:

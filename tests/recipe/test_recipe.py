@@ -39,8 +39,17 @@ def test_json_there_and_back_is_the_identity() -> None:
         ({"iterations": (0,)}, "iterations.0", "greater than or equal to 1"),
         ({"iterations": (1,) * 21}, "iterations", "at most 20"),
         ({"preset": "quick"}, "preset", "draft"),
+        ({"style_scale": 5}, "style_scale", "less than or equal to 4"),
+        ({"style_scale": "1,0.01"}, "style_scale.1", "greater than or equal to 0.1"),
+        ({"style_scale": "broad"}, "style_scale", "valid number"),
+        ({"style_scale": []}, "style_scale", "valid number"),
+        ({"style_scale": (1,) * 9}, "style_scale", "at most 8"),
         ({"seed": -1}, "seed", "greater than or equal to 0"),
-        ({"colour": 1}, "colour", "not a setting of a recipe"),
+        ({"hue": 1}, "hue", "not a setting of a recipe"),
+        ({"colour": "sepia"}, "colour", "'painting', 'photograph' or 'lightness'"),
+        ({"colour_strength": 1.01}, "colour_strength", "less than or equal to 1"),
+        ({"colour_strength": -0.1}, "colour_strength", "greater than or equal to 0"),
+        ({"init": "sketch"}, "init", "'content', 'photograph', 'recoloured', 'picture'"),
         ("{not json", "recipe", "JSON"),
         ("[1, 2]", "recipe", "object"),
     ],
@@ -68,6 +77,14 @@ def test_an_empty_list_is_as_good_as_none() -> None:
 def test_a_blend_for_another_number_of_paintings_is_refused() -> None:
     with pytest.raises(InvalidInput, match="blend: has 2 weights for 3 paintings"):
         Recipe(blend=(1, 1)).normalise_blend(3)
+
+
+def test_strokes_have_one_size_or_one_for_each_painting() -> None:
+    assert Recipe.parse({"style_scale": "2"}).list_style_scales(3) == (2.0, 2.0, 2.0)
+    assert Recipe.parse({"style_scale": "2, 0.5"}).list_style_scales(2) == (2.0, 0.5)
+    assert Recipe.parse({"style_scale": [2]}) == Recipe(style_scale=2.0)  # and is written as one
+    with pytest.raises(InvalidInput, match="style_scale: has 2 sizes for 1 painting"):
+        Recipe(style_scale=(2.0, 0.5)).check_number_of_paintings(1)
 
 
 def test_a_named_network_allows_all_its_layers() -> None:
@@ -126,6 +143,8 @@ def test_a_setting_to_come_changes_no_look_and_no_request_where_it_has_its_defau
         assert later
         assert json.loads(later.dump_settings_of(version)).keys() == settings
         assert LaterRecipe(seed=7, grain=1).convert_to(version) is None
+    assert LaterRecipe(seed=7).model_dump_json() == Recipe(seed=7).model_dump_json()
+    assert LaterRecipe(seed=7, grain=1).model_dump()["grain"] == 1
     assert LaterRecipe(seed=7).dump_given() == Recipe(seed=7).dump_given() == '{"seed":7}'
 
 
@@ -170,5 +189,24 @@ def test_iterations_of_a_picture_that_grows_out_of_a_draft_are_for_the_levels_af
         Recipe.parse({"size": 512, "grown_from": 256, "iterations": (7, 5, 3)})
 
 
+def test_a_picture_that_begins_with_a_finished_draft_has_the_levels_beyond_it_alone() -> None:
+    passing, beginning = (
+        Recipe(size=1024, grown_from=256, preset="fine", init=init) for init in ("content", "picture")
+    )
+    drafted = len(passing.draft_sizes)
+    assert drafted == 3
+    assert beginning.draft_sizes == []
+    assert beginning.level_sizes == passing.level_sizes[drafted:] == [362, 512, 724, 1024]
+    assert beginning.level_iterations == passing.level_iterations[drafted:]
+    assert Recipe(size=512, init="picture").level_sizes == Recipe(size=512).level_sizes
+
+
 def test_a_picture_no_larger_than_its_draft_is_made_as_any_other() -> None:
     assert Recipe(size=256, grown_from=256).level_sizes == Recipe(size=256).level_sizes
+
+
+def test_settings_later_than_0_2_are_written_only_where_they_differ() -> None:
+    assert Recipe().model_dump().keys() == SETTINGS_OF["0.2"]
+    painted = Recipe(colour="lightness", colour_strength=0.5)
+    assert Recipe.parse(painted.model_dump_json()) == painted
+    assert painted.look != Recipe().look

@@ -147,7 +147,13 @@ def test_commands_to_copy_make_the_same_recipe(client: FlaskClient, make_job: Ma
     def submit(pictures: tuple[str, ...], **given: object) -> None:
         found.append(read_recipe(given))
 
-    job = make_job(style_scale=2, style_layers={"relu2_1": 1, "relu3_1": 0.5}, iterations=(3,))
+    job = make_job(
+        style_scale=(2, 0.5),
+        style_layers={"relu2_1": 1, "relu3_1": 0.5},
+        iterations=(3,),
+        colour="lightness",
+        colour_strength=0.4,
+    )
     page = client.get(f"/jobs/{job.id}").text
     texts = [
         page.partition(f'id="command-{name}">')[2].partition("</pre>")[0].replace("&#39;", "'")

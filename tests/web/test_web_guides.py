@@ -100,14 +100,16 @@ def test_the_command_line_sends_them(served: str, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     job = find(done.output.split()[-1])
     assert [each.role.value for each in job.guides] == ["mask", "mask", "keep", "init"]
-    assert job.recipe["init"] == "content"
+    assert job.recipe["init"] == "picture"
 
     # A setting is a setting, and what is neither is named
     done = CliRunner().invoke(main, ["submit", *paths, "--init", "gray", "--url", served])
     assert find(done.output.split()[-1]).recipe["init"] == "gray"
     done = CliRunner().invoke(main, ["submit", *paths, "--init", "grey", "--url", served])
     assert done.exit_code != 0
-    assert "init: must be content, noise, gray or a picture" in done.output
+    assert (
+        "init: must be content, photograph, recoloured, picture, noise, gray or a picture" in done.output
+    )
 
 
 def find(job_id: str) -> Job:

@@ -13,6 +13,7 @@ from farm.explorations.axes import ACROSS, DOWN, KINDS, VALUES_MEAN
 from farm.explorations.grids import SIZE as CELL_SIZE
 from farm.explorations.grids import SIZE_MEANS as CELL_SIZE_MEANS
 from farm.explorations.grids import SIZES as CELL_SIZES
+from farm.explorations.growing import FROM_JOB, FROM_JOB_MEANS
 from farm.jobs.fields import (
     NAME_LENGTH,
     NAME_MEANS,
@@ -64,10 +65,11 @@ _PICTURES_AND_RECIPE = {
 }
 SUBMISSION = {
     "type": "object",
-    "required": ["content", "style"],
+    "anyOf": [{"required": ["content", "style"]}, {"required": [FROM_JOB]}],
     "additionalProperties": False,
     "properties": _PICTURES_AND_RECIPE
     | {
+        FROM_JOB: {"type": "string", "pattern": "^[0-9a-f]{32}$", "description": FROM_JOB_MEANS},
         "priority": {
             "type": "integer",
             "minimum": PRIORITIES[0],

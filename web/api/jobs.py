@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from farm.database import sessions
 from farm.database.models import Job, State
+from farm.explorations import growing
 from farm.jobs import actions, details, lists, states
 from farm.jobs.fields import NAME_LENGTH, NAME_MEANS, PRIORITIES, PRIORITY_MEANS
 from farm.jobs.idempotency import Key
@@ -26,6 +27,7 @@ from web.api.requests import (
     read_file_names,
     read_guides,
     read_idempotency_key,
+    read_parts,
     read_submission,
     read_whole_number,
     respond_conditionally,
@@ -36,7 +38,7 @@ from web.files import send_preview, send_result
 from web.middleware.authentication import get_visitor
 
 MAX_ITEMS = 200  # in one page
-TEXTS = ("recipe", "name", "priority", "webhook_url", "tag")
+TEXTS = ("recipe", "name", "priority", "webhook_url", "tag", growing.FROM_JOB)
 ASK_AGAIN_SECONDS = 1  # whoever polls
 MAX_REMEMBERED = 256  # jobs between two reports, some kilobytes each
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same
@@ -76,7 +78,8 @@ class ResultQuery(BaseModel):
 @blueprint.output(JobOut, 202, description=answers.ACCEPTED)
 @blueprint.doc(responses=answers.BAD_SUBMISSION | answers.KEY_TAKEN)
 def create() -> ResponseReturnValue:
-    """Submit a job: a photograph, paintings, and the recipe if it is not to be the default one.
+    """Submit a job: a photograph, paintings, and the recipe if it is not to be the default one; or,
+    with `from_job`, a larger picture of a finished job's.
 
     With a header `Idempotency-Key` of your own making, the same request sent again is the same job.
     """
@@ -93,25 +96,36 @@ def put(job_id: str) -> ResponseReturnValue:
 
 
 def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Response:
-    content, styles, recipe = read_submission(TEXTS)
+    found = _read_growth() if request.form.get(growing.FROM_JOB) else _read_pictures()
     job = submit(
-        content,
-        styles,
-        recipe,
-        name=request.form.get("name", ""),
+        found.content,
+        found.styles,
+        found.recipe,
+        name=request.form.get("name") or found.name,
         priority=read_whole_number("priority"),
         key=key,
         job_id=job_id,
         webhook_url=request.form.get("webhook_url", ""),
         tag=request.form.get("tag", ""),
-        guides=read_guides(),
-        file_names=read_file_names(),
+        guides=found.guides,
+        file_names=found.file_names,
         visitor=get_visitor(),
     )
     response = _respond(job)
     response.status_code = 202
     response.headers["Location"] = url_for("api.get_job", job_id=job.id)
     return response
+
+
+def _read_pictures() -> growing.Parts:
+    content, styles, recipe = read_submission(TEXTS)
+    return growing.Parts(content, styles, recipe, read_guides(), read_file_names())
+
+
+def _read_growth() -> growing.Parts:
+    content, styles, recipe = read_parts(TEXTS)
+    job_id, visitor = request.form[growing.FROM_JOB], get_visitor()
+    return growing.prepare(job_id, recipe, content, styles, read_guides(), visitor)
 
 
 @blueprint.get("/jobs")

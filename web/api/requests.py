@@ -26,12 +26,21 @@ def read_submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
     Raises:
         InvalidInput: a field that would be ignored, a wrong recipe, or no photograph.
     """
-    _refuse_misplaced_fields(texts)
-    recipe = Recipe.parse(request.form["recipe"]) if request.form.get("recipe") else Recipe()
-    content = request.files.get("content")
+    content, styles, recipe = read_parts(texts)
     if content is None:
         raise InvalidInput(Problem("content", "is missing; send one photograph"))
-    return content.read(), _read_files("style"), recipe
+    return content, styles, recipe
+
+
+def read_parts(texts: Sequence[str]) -> tuple[bytes | None, list[bytes], Recipe]:
+    """Read the same of a request that may come without a photograph, which is None then.
+
+    Raises:
+        InvalidInput: a field that would be ignored, or a wrong recipe.
+    """
+    _refuse_misplaced_fields(texts)
+    recipe = Recipe.parse(request.form["recipe"]) if request.form.get("recipe") else Recipe()
+    return next(iter(_read_files("content")), None), _read_files("style"), recipe
 
 
 def read_guides() -> GuideFiles:

@@ -109,5 +109,5 @@ def _select_differing(job: Job) -> dict[str, object]:
     return {
         name: value
         for name, value in recipe.model_dump(mode="json").items()
-        if name == "size" or value != usual[name]
+        if name == "size" or name not in usual or value != usual[name]
     }

@@ -27,7 +27,7 @@ from farm.errors import InvalidInput, Problem
 from farm.explorations.axes import ACROSS, DOWN, KINDS, MAX_VALUES, Axis, axis
 from farm.explorations.grids import SIZE as CELL_SIZE
 from farm.jobs.fields import NAME_LENGTH, TAG_MEANS, WEBHOOK_MEANS
-from farm.jobs.guides import KEEP_MEANS, MASK_MEANS
+from farm.jobs.guides import INIT_MEANS, KEEP_MEANS, MASK_MEANS
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.balance import (
@@ -75,6 +75,18 @@ NETWORK_WORDS = {
 OPTION_WORDS: dict[str, dict[str, str]] = {  # where the value alone says too little
     "format": {known.name: known.title for known in FORMATS.values()},
     "features": NETWORK_WORDS,
+    "colour": {
+        "painting": "the paintings'",
+        "photograph": "the photograph's",
+        "lightness": "the photograph's; only light and dark are painted",
+    },
+    "init": {
+        "content": "the photograph, as usual",
+        "photograph": "the photograph as it is",
+        "recoloured": "the photograph in the paintings' colours",
+        "picture": "a picture of your own",
+        "gray": "grey",
+    },
 }
 PROMINENT = ("size", "preset", "style_scale", "tv_weight")  # of the recipe; the others are folded away
 MAX_PHOTOGRAPHS = 50  # chosen at once; each is sent as a picture of its own
@@ -82,6 +94,8 @@ ADVANCED = (
     "format",
     "content_weight",
     "style_weight",
+    "colour",
+    "colour_strength",
     "blend",
     "style_loss",
     "style_layers",
@@ -125,6 +139,11 @@ class _Form(FlaskForm):
     style_pick = _Choices("Sample paintings", choices=[])
     mask = MultipleFileField(
         "Masks", description=MASK_MEANS, render_kw={"accept": PICTURE_TYPES, "multiple": True}
+    )
+    start = FileField(
+        "Picture to begin from",
+        description=f"{INIT_MEANS} For init: picture.",
+        render_kw={"accept": PICTURE_TYPES},
     )
     keep = FileField("What stays", description=KEEP_MEANS, render_kw={"accept": PICTURE_TYPES})
     kept_guides = BooleanField("Its regions, and what it began from")

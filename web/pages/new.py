@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import structlog
 from flask import current_app, flash, redirect, render_template, request, url_for
@@ -17,7 +18,7 @@ from farm.database import sessions
 from farm.database.models import Job, JobPicture, Upload
 from farm.database.people import Person
 from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached
-from farm.explorations import grids
+from farm.explorations import grids, growing
 from farm.fleet import registry
 from farm.jobs import states
 from farm.jobs.guides import GuideFiles
@@ -39,6 +40,7 @@ from web.pages.form import (
     KEPT,
     PictureForm,
     fill_values,
+    find_larger_size,
     find_unknown_fields,
     list_choices,
     offer_tags,
@@ -57,8 +59,8 @@ log = structlog.get_logger()
 
 @blueprint.get("/")
 def show_form() -> str:
-    """Show the form; `?from=<job>` fills it in from that job, `&size=` with another size,
-    `&settings=newest` with today's settings instead of the job's."""
+    """Show the form; `?from=<job>` fills it in from that job, `&size=` with another size, `&grow=1` to
+    go on from its pixels, `&settings=newest` with today's settings instead of the job's."""
     kept = load_kept_job(request.args.get("from", ""))
     form = PictureForm(formdata=None, data=fill_values(kept, _find_recipe(kept)) if kept else None)
     if kept and request.args.get("settings") == "newest":
@@ -70,7 +72,13 @@ def show_form() -> str:
 
 
 def _find_recipe(job: Job) -> Recipe:
-    """Return a job's recipe; of an exploration's cell, the one it stands for at full size."""
+    """Return a job's recipe; of an exploration's cell, the one it stands for at full size; of a picture
+    that is to grow, the larger one's."""
+    if request.args.get("grow"):
+        size = request.args.get("size", "")
+        larger = int(size) if size.isdecimal() else find_larger_size(job)
+        with suppress(InvalidInput):  # it cannot grow so; the form says why when it is sent
+            return growing.make_recipe(job, Recipe.parse({"size": larger} if larger else {}))
     if job.exploration_id is None:
         return Recipe.model_validate(job.recipe)
     return grids.enlarge_cell(grids.get(job.exploration_id), job)
@@ -145,6 +153,9 @@ def _render_form(
         megabytes=settings().max_upload_mb,
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
         most_styles=MAX_STYLES,
+        grows=kept is not None
+        and form.init.data == "picture"
+        and form.grown_from.data == str(growing.measure_draft(kept)),
         smallest_style=SMALLEST_STYLE,
         has_tags=offer_tags(form, tags),
         quotas=_describe_own_quotas(),
@@ -241,6 +252,11 @@ def _read_form(form: FlaskForm, kept: Job | None) -> tuple[list[_Picture], Guide
     content = next(_read_contents(form, kept, problems), None)
     styles = list(_read_styles(form, kept, problems))
     guides = _read_guides(form, kept, problems)
+    try:
+        start = _read_start(form, kept, recipe, [*([content] if content else []), *styles])
+        guides = replace(guides, init=start)
+    except InvalidInput as error:
+        problems += error.problems
     if (number := len(request.files.getlist("content"))) > 1:
         message = f"is one for each picture; {number} were sent, which takes a script in this page"
         problems.append(Problem("content", message))
@@ -287,7 +303,33 @@ def _read_guides(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> 
         masks = tuple(_read_kept_masks(form, kept, problems))
     if keep is None and kept.keep:
         keep = _read_guide(kept.keep, problems)
-    return GuideFiles(masks, keep, _read_guide(kept.start, problems) if kept.start else None)
+    return GuideFiles(masks, keep)
+
+
+def _read_start(
+    form: FlaskForm, kept: Job | None, recipe: Recipe, pictures: list[_Picture]
+) -> bytes | None:
+    """Read what the picture begins from: a file, or an earlier job's picture that it grows out of, or
+    what that one began from.
+
+    Raises:
+        InvalidInput: the settings ask for a start, and there is none, or it does not go with these
+            pictures.
+    """
+    if _is_chosen(form.start.data):
+        data: bytes = form.start.data.read()
+        return data
+    if recipe.init != "picture":
+        return None
+    if kept and recipe.grown_from == growing.measure_draft(kept):
+        draft = growing.find_draft(kept.id, get_visitor())
+        growing.check_pictures(draft, [each.data for each in pictures])
+        growing.check_larger(draft, recipe.size)
+        return growing.read_start(draft)
+    problems: list[Problem] = []
+    if kept and kept.start and (found := _read_guide(kept.start, problems)):
+        return found
+    raise InvalidInput(*problems or [Problem("start", "is missing; choose one, or begin otherwise")])
 
 
 def _read_kept_masks(form: FlaskForm, kept: Job, problems: list[Problem]) -> Iterator[bytes]:

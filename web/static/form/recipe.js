@@ -51,7 +51,8 @@ function fill(recipe) {
   const values = { version: "0.1", ...recipe }; // the first version named none
   for (const name of form.dataset.settings.split(" ")) {
     const field = form.elements[name];
-    if (field && name in values) field.value = typed(values[name]);
+    // A setting that is not in it, as it came later, has its default: the first choice, or what empty means.
+    if (field) field.value = name in values ? typed(values[name]) : (field.options?.[0].value ?? "");
   }
   form.dispatchEvent(new Event("draft"));
   form.dispatchEvent(new Event("change", { bubbles: true }));

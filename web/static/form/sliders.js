@@ -7,7 +7,7 @@ function connect(slider) {
 
   function show() {
     const value = field.value === "" ? usual : Number(field.value);
-    slider.value = Math.log2(value / usual); // 0, which is no place on it, is its lower end
+    slider.value = Math.log2(value / usual) || 0; // several numbers are in its middle; 0 is its lower end
     slider.setAttribute("aria-valuetext", field.value || String(usual));
   }
 
