@@ -7,6 +7,7 @@ import { join, readMap, Regions } from "./regions.js";
 const LONGEST = 1024; // px of a map; its edges are soft anyway
 const PAUSE_MS = 300; // without a stroke, before the fields are written
 const KEEP = "what stays";
+const REST = "rest-"; // begins the name of a mask that is what the others leave
 const VEIL = 0.62; // how much of the photograph its colours cover
 const COLOURS = [[217, 77, 38], [43, 96, 214], [22, 138, 108], [214, 158, 18], [140, 70, 180], [226, 96, 152], [38, 162, 196], [128, 88, 56]];
 const KEEP_COLOUR = [240, 240, 236];
@@ -97,6 +98,7 @@ async function readFields() {
   const stays = own ? addresses(keep) : [kept.dataset.keep].filter(Boolean);
   const keys = [...listPaintings().slice(0, found.length).map(({ key }) => key), ...stays.map(() => KEEP)];
   for (const [number, url] of [...found, ...stays].entries()) {
+    if (own && masks.files[number]?.name.startsWith(REST)) continue;
     const image = await load(url).catch(() => null);
     if (own) URL.revokeObjectURL(url);
     if (image && keys[number] && regions === there) regions.layer(keys[number]).set(readImage(image));
@@ -211,7 +213,8 @@ function write() {
   if (!painted || !regions) return;
   if (!findPhotograph()) forget(); // several photographs: each is another picture
   else {
-    fill(masks, regions.assign(paintings.map(({ key }) => key)).map((levels, number) => makeFile(levels, `mask-${number + 1}.png`)));
+    const name = ({ key }, number) => `${regions.has(key) ? "mask-" : REST}${number + 1}.png`;
+    fill(masks, regions.assign(paintings.map(({ key }) => key)).map((levels, number) => makeFile(levels, name(paintings[number], number))));
     fill(keep, regions.has(KEEP) ? [makeFile(regions.layers.get(KEEP), "keep.png")] : []);
     if (kept) kept.checked = false;
   }
