@@ -308,7 +308,8 @@ def _finish(task: _Task, step: Step) -> None:
     job, ready = task.claim.job, task.engine
     picture = step.picture()
     inputs = task.inputs
-    figures = quality.measure(picture, inputs.content, inputs.styles, task.recipe, ready, inputs.cache)
+    pictures = inputs.content, inputs.styles
+    figures = quality.measure(picture, *pictures, task.recipe, ready, inputs.cache, guides=inputs.guides)
     resolved = ready.resolve(task.recipe)
     stored_bytes = retries.call_storage(
         lambda: store_pictures(job, task.store, picture, resolved, inputs.guides.opaque),

@@ -87,10 +87,10 @@ def test_a_cancellation_while_the_picture_is_stored_is_obeyed(monkeypatch: pytes
     job = submitted()
     measure = quality.measure
 
-    def cancelled_meanwhile(*given: Any) -> Any:
+    def cancelled_meanwhile(*given: Any, **named: Any) -> Any:
         with sessions.write_session() as session:
             states.cancel(session, job.id)
-        return measure(*given)
+        return measure(*given, **named)
 
     monkeypatch.setattr(quality, "measure", cancelled_meanwhile)
     ended = rendered(job)

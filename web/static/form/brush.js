@@ -2,7 +2,7 @@
 // stays as it is. What was painted is written into the fields for masks as PNGs; nothing painted leaves them alone.
 import { form, make } from "./form.js";
 import { boxes, keyOf, listPaintings } from "./pictures.js";
-import { join, readMap, Regions } from "./regions.js";
+import { readMap, Regions, share } from "./regions.js";
 
 const LONGEST = 1024; // px of a map; its edges are soft anyway
 const PAUSE_MS = 300; // without a stroke, before the fields are written
@@ -113,6 +113,7 @@ function readImage(image) {
 
 // What it looks like -----------------------------------------------------------------------------
 
+const assign = () => regions.assign(paintings.map(({ key }) => key), KEEP);
 const keys = () => [...paintings.map(({ key }) => key), KEEP];
 const colourOf = (key) => (key === KEEP ? KEEP_COLOUR : COLOURS[keys().indexOf(key) % COLOURS.length]);
 
@@ -157,11 +158,11 @@ function setErasing(on) {
 }
 
 function describe() {
-  const percent = (key) => `${Math.round(100 * regions.share(key))} %`;
-  const shares = paintings.filter(({ key }) => regions.has(key)).map(({ key, title }) => `${title} ${percent(key)}`);
-  if (shares.length && shares.length < paintings.length) shares.push(`${paintings.filter(({ key }) => !regions.has(key)).map(({ title }) => title).join(", ")} the rest`);
-  if (regions.has(KEEP)) shares.push(`as it is ${percent(KEEP)}`);
-  words.textContent = shares.length ? `${shares.join(", ")}.` : "Nothing painted yet: each painting paints everywhere.";
+  const percent = (layer) => `${Math.round(100 * share(layer))} %`;
+  const { masks: parts, keep: stays } = assign();
+  const said = parts.map((layer, number) => `${paintings[number].title} ${percent(layer)}`);
+  if (stays) said.push(`as it is ${percent(stays)}`);
+  words.textContent = said.length ? `${said.join(", ")}.` : "Nothing painted yet: each painting paints everywhere.";
   brush.querySelector("[data-act=undo]").disabled = !regions.done.length;
   brush.querySelector("[data-act=redo]").disabled = !regions.undone.length;
 }
@@ -213,9 +214,10 @@ function write() {
   if (!painted || !regions) return;
   if (!findPhotograph()) forget(); // several photographs: each is another picture
   else {
+    const { masks: parts, keep: stays } = assign();
     const name = ({ key }, number) => `${regions.has(key) ? "mask-" : REST}${number + 1}.png`;
-    fill(masks, regions.assign(paintings.map(({ key }) => key)).map((levels, number) => makeFile(levels, name(paintings[number], number))));
-    fill(keep, regions.has(KEEP) ? [makeFile(regions.layers.get(KEEP), "keep.png")] : []);
+    fill(masks, parts.map((levels, number) => makeFile(levels, name(paintings[number], number))));
+    fill(keep, stays ? [makeFile(stays, "keep.png")] : []);
     if (kept) kept.checked = false;
   }
   form.dispatchEvent(new Event("regions"));

@@ -23,11 +23,6 @@ export class Regions {
     return this.layers.get(key)?.some(Boolean) ?? false;
   }
 
-  /** The share of the picture that it has, 0 to 1. */
-  share(key) {
-    return (this.layers.get(key)?.reduce((sum, value) => sum + value, 0) ?? 0) / (255 * this.width * this.height);
-  }
-
   /** Begin a stroke that paints for a painting, or with null erases. */
   begin(key) {
     if (key !== null) this.layer(key);
@@ -142,22 +137,27 @@ export class Regions {
     return stroke.area;
   }
 
-  /** What each of these paintings is to have: its layer; of one without any, what the others leave. Empty if none
-      has any. */
-  assign(keys) {
+  /** Return the masks of these paintings, none if none has a part, and what stays, null for nothing. A painting without
+      a part of its own gets what the others leave; where there is none such, that stays. */
+  assign(keys, stays) {
     const painted = keys.filter((key) => this.has(key));
-    if (!painted.length) return [];
+    const own = this.has(stays) ? this.layers.get(stays) : null;
+    if (!painted.length) return { masks: [], keep: own };
+    const shared = painted.length < keys.length;
     const rest = new Uint8ClampedArray(this.width * this.height).fill(255);
-    for (const key of painted) {
-      const layer = this.layers.get(key);
+    for (const layer of [...painted.map((key) => this.layers.get(key)), ...(own && shared ? [own] : [])]) {
       for (let place = 0; place < rest.length; place += 1) rest[place] -= layer[place];
     }
-    return keys.map((key) => (painted.includes(key) ? this.layers.get(key) : rest));
+    if (!shared) return { masks: keys.map((key) => this.layers.get(key)), keep: rest.some(Boolean) ? rest : null };
+    return { masks: keys.map((key) => (painted.includes(key) ? this.layers.get(key) : rest)), keep: own };
   }
 }
 
+/** The share of the picture that a layer has, 0 to 1. */
+export const share = (layer) => layer.reduce((sum, value) => sum + value, 0) / (255 * layer.length);
+
 /** The smallest area that holds both; null is none. */
-export function join(one, other) {
+function join(one, other) {
   if (!one || !other) return one ?? other;
   return {
     left: Math.min(one.left, other.left),
