@@ -155,7 +155,10 @@ def form_filled_in(page: Page, farm: Farm) -> None:
     for name in ("Brushwork", "Ink wash", "Mosaic"):
         page.get_by_text(name).click()
     page.get_by_text("Advanced settings").click()
+    page.get_by_text("Where", exact=True).click()
+    page.get_by_text("From files").click()
     expect(page.locator("#blend-sliders")).to_be_visible()
+    expect(page.locator("#brush canvas")).to_be_visible()
 
 
 def once_more(page: Page, farm: Farm) -> None:
