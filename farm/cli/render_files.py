@@ -96,7 +96,7 @@ def render_files(
     description = encode.compose_description(*names)
     _write(output, picture, engine.resolve(recipe), description, steering.opaque)
     saved.remove()
-    figures = quality.measure(picture, photograph.pixels, paintings, recipe, engine, guides=guides)
+    figures = quality.measure(picture, photograph.pixels, paintings, recipe, engine, guides=steering)
     return _report(step, log, recipe, engine) | {"metrics": figures.as_dict()}
 
 
