@@ -484,7 +484,7 @@ def sum_moments(
     vgg: VGG, layer: str, where: Region, features: Tensor, weights: Tensor | None = None
 ) -> Moments:
     """Sum features (H, W, C) of any layer to their moments, as the network's device wants it."""
-    return Moments.from_features(features, weights, few_exactly=vgg.way.iterates_roots)
+    return Moments.from_features(features, weights)
 
 
 def sum_picture(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 ROUNDING = 1e-10  # eigenvalues below this share of the largest are rounding
+MORE = 8  # combinations of columns than dimensions of a range that is sought
 TINY = 1e-300  # keeps a ratio finite where all is zero, however small the features are
 SHIFT = 3e-10  # added to every eigenvalue, of the norm: what rounding leaves below zero would grow
 STEPS = 15  # of Newton-Schulz
@@ -62,6 +63,35 @@ def take_root_by_iteration(M: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
     inverse = torch.bmm(torch.bmm(Z, root), Z).div_(size).masked_fill_(diverged[:, None, None], 0)
     trace = trace.mul_(size[:, 0, 0]).masked_fill_(diverged, 0)
     return trace, torch.bmm(torch.bmm(L, inverse), L.mT)
+
+
+def take_root_in_few(S: Tensor, L: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Take the root of L' S L by an eigendecomposition within its range, for S (1, C, C) of at most this
+    rank.
+
+    The range is that of random combinations of its columns, a few more than it has dimensions (Halko,
+    Martinsson and Tropp 2011, arXiv 0909.4061, algorithm 4.1). What rounding leaves outside of it, and
+    has no part in, is not taken for variance then.
+
+    Raises:
+        LinAlgError: S holds a number that is not finite.
+    """
+    L = L[0]
+    mixed = S[0] @ (L @ _draw_mixture(L.shape[1], rank + MORE, L.dtype, L.device))
+    Q, _ = torch.linalg.qr(L.T @ mixed)  # (r, p)
+    LQ = L @ Q  # (C, p)
+    values, vectors = decompose((LQ.T @ S[0] @ LQ)[None])
+    kept = values > ROUNDING * values[:, -1:].clamp(min=TINY)
+    root = torch.where(kept, values.clamp(min=0).sqrt(), 0)
+    quarter = torch.where(kept, values.clamp(min=TINY).pow(-0.25), 0)
+    half = LQ @ (vectors * quarter[:, None])
+    return root.sum(dim=1), half @ half.mT
+
+
+@lru_cache(maxsize=64)
+def _draw_mixture(r: int, p: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(r, p, generator=generator, dtype=dtype).to(device)
 
 
 @lru_cache(maxsize=8)

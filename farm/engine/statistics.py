@@ -7,6 +7,7 @@ weighted sum of theirs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -35,21 +36,18 @@ class Moments:
     total: Tensor
     # (C, C), the sum of their outer products.
     outer: Tensor
+    # No more positions than these have weight, so the rank of what they sum up to is no larger.
+    positions: float = math.inf
 
     @classmethod
-    def from_features(
-        cls, features: Tensor, weights: Tensor | None = None, *, few_exactly: bool = False
-    ) -> Moments:
+    def from_features(cls, features: Tensor, weights: Tensor | None = None) -> Moments:
         """Sum over features (H, W, C). Products in float32 at least: float16 overflows beyond 65504.
 
         Args:
             weights: of the positions, (H, W), 0 or more: n = sum w, sum w F, sum w F'F. None: 1.
-            few_exactly: whether fewer than `FEW` positions a channel are summed in float64. Their
-                covariance lacks directions, and roots by iteration want those to be zero.
         """
-        H, W, C = features.shape
-        if few_exactly and H * W < FEW * C:
-            features = features.double()
+        features = make_few_exact(features)
+        H, W, _ = features.shape
         if weights is not None:
             return cls._weigh(features, weights)
         first, *others = torch.split(features, max(1, _choose_band(features) // W))
@@ -58,7 +56,7 @@ class Moments:
             part, product = _sum_band(band)
             total += part
             outer += product
-        return cls(H * W, total, outer)
+        return cls(H * W, total, outer, H * W)
 
     @classmethod
     def _weigh(cls, features: Tensor, weights: Tensor) -> Moments:
@@ -73,15 +71,20 @@ class Moments:
             total = total + (rooted * root[..., None]).sum(dim=(0, 1), dtype=torch.float64)
         assert isinstance(total, Tensor)
         assert isinstance(outer, Tensor)
-        return cls(weights.sum(dtype=torch.float64), total, outer)
+        return cls(weights.sum(dtype=torch.float64), total, outer, weights.numel())
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(self.count + other.count, self.total + other.total, self.outer + other.outer)
+        return Moments(
+            self.count + other.count,
+            self.total + other.total,
+            self.outer + other.outer,
+            self.positions + other.positions,
+        )
 
     def scale_to(self, count: float) -> Moments:
         """Scale the sums to `count` positions; with counts that sum to 1, blends are weighted means."""
         scale = count / self.count
-        return Moments(count, self.total * scale, self.outer * scale)
+        return Moments(count, self.total * scale, self.outer * scale, self.positions)
 
     @property
     def mean(self) -> Tensor:
@@ -97,6 +100,16 @@ class Moments:
     def covariance(self) -> Tensor:
         """(C, C), the centred Gram matrix."""
         return self.gram - torch.outer(self.mean, self.mean)
+
+
+def make_few_exact(features: Tensor) -> Tensor:
+    """Return features (H, W, C) in float64 where they are fewer than `FEW` positions a channel.
+
+    Their covariance lacks directions. Those are to be zero: a root would make much of rounding, which is
+    another in tiles than in the whole.
+    """
+    H, W, C = features.shape
+    return features.double() if H * W < FEW * C else features
 
 
 def split_bands(

@@ -242,3 +242,19 @@ def test_with_guides_the_gradient_is_that_of_plain_autograd(
 ) -> None:
     recipe = Recipe.parse({"style_loss": style_loss, "blend": "0.3,0.7"})
     assert max(guided_errors(weights_dir, kind, recipe, [WHOLE, SMALLEST], torch.float64)) < 1e-10
+
+
+@pytest.mark.parametrize("style_loss", get_args(StyleLoss))
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_with_guides_tiles_equal_the_whole_under_every_style_loss(
+    weights_dir: Path, style_loss: str, dtype: torch.dtype, bound: float
+) -> None:
+    lake, strokes, picture = pictures(67, 110, dtype)
+    recipe, level = Recipe.parse({"style_loss": style_loss}), Level(67, 110, 1)
+    vgg = VGG("vgg16", tensors(weights_dir), CPU, dtype)
+    maps = LevelMaps.from_guides(make_guides("all"), level, recipe.normalise_blend(2))
+    (_, whole), (_, tiled) = (
+        Objective(vgg, recipe, lake, [strokes, lake], level, plan, maps=maps)(picture)
+        for plan in (WHOLE, SMALLEST)
+    )
+    assert float((tiled - whole).norm() / whole.norm()) < bound

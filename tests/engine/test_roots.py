@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.testbed.covariances import CASES, compare_roots
-from farm.engine.roots import take_root_by_eigh, take_root_by_iteration
+from farm.engine.roots import cut_factor, take_root_by_eigh, take_root_by_iteration, take_root_in_few
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -24,6 +24,20 @@ def test_the_root_of_a_diagonal_is_known() -> None:
         torch.testing.assert_close(trace, torch.tensor([3.0], dtype=torch.float64), rtol=1e-6, atol=0)
         expected = torch.diag(torch.tensor([0.5, 1.0, 0.0], dtype=torch.float64))[None]
         torch.testing.assert_close(inverse, expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("positions", [3, 20])
+def test_the_root_of_few_positions_is_that_of_the_whole_matrix(positions: int) -> None:
+    generator = torch.Generator().manual_seed(positions)
+    x, y = (
+        torch.randn(n, 64, generator=generator, dtype=torch.float64).relu() for n in (positions, 500)
+    )
+    S, L = torch.cov(x.T, correction=0)[None], cut_factor(torch.cov(y.T))[None]
+    trace, inverse = take_root_by_eigh(L.mT @ S @ L, L)
+    found = take_root_in_few(S, L, positions)
+    torch.testing.assert_close(found[0], trace)
+    apart = x - x.mean(dim=0)
+    torch.testing.assert_close(apart @ found[1][0], apart @ inverse[0])
 
 
 def test_what_is_rounding_alone_counts_as_nothing() -> None:

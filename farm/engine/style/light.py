@@ -21,7 +21,7 @@ from torch import Tensor
 
 from farm.engine.losses import SMALL
 from farm.engine.roots import ROUNDING, TINY, decompose, take_root_by_eigh, take_root_by_iteration
-from farm.engine.statistics import Moments, multiply, split_bands
+from farm.engine.statistics import Moments, make_few_exact, multiply, split_bands
 from farm.engine.style.protocol import FeatureGradient, StyleGradients, StyleLoss, compute_share
 from farm.engine.ways import CPU, Way
 
@@ -100,6 +100,7 @@ class LightLoss(StyleLoss[ProjectedSums]):
 
     def sum_features(self, layer: str, features: Tensor, weights: Tensor | None = None) -> ProjectedSums:
         """Sum over features (H, W, C), of positions with weights (H, W); None: 1."""
+        features = make_few_exact(features)
         V = self._get_directions(layer, features.dtype)
         found: ProjectedSums | None = None
         for flat, w in split_bands(features, weights):

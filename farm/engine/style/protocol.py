@@ -167,7 +167,7 @@ class MomentsLoss(StyleLoss[Moments]):
 
     def sum_features(self, layer: str, features: Tensor, weights: Tensor | None = None) -> Moments:
         """Sum over features (H, W, C), of positions with weights (H, W); None: 1."""
-        return Moments.from_features(features, weights, few_exactly=self._way.iterates_roots)
+        return Moments.from_features(features, weights)
 
     def _stack(self, moments: Mapping[str, Moments]) -> tuple[Tensor, Tensor]:
         """Stack the layers' means (b, n) and Gram matrices (b, n, n), until the next call."""
