@@ -15,6 +15,7 @@ import httpx
 
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.files import replace_file
+from farm.looks.look import Look
 from farm.recipe import Recipe, formats
 
 TIMEOUT = httpx.Timeout(10.0, read=120.0)  # s; an answer to a large upload takes a while
@@ -221,6 +222,43 @@ class Client:
                 for piece in response.iter_bytes():
                     file.write(piece)
         return path
+
+    def list_looks(self) -> list[dict[str, Any]]:
+        """Return the looks that the farm offers, as the API serialises them."""
+        return list(self._decode_json(self._send("GET", "/looks"))["items"])
+
+    def find_look(self, name: str) -> Look | None:
+        """Return the look of this name or id that the farm offers; None: there is none."""
+        row = self._find_look_row(name)
+        return Look(row["name"], row["settings"]) if row else None
+
+    def save_look(self, look: Look, *, shared: bool) -> dict[str, Any]:
+        """Save a look as one's own, and return it."""
+        body = look.to_file().model_dump(mode="json") | {"shared": shared}
+        return self._decode_json(self._send("POST", "/looks", json=body))
+
+    def change_look(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
+        """Give a look of one's own another `name`, or say whether it is `shared`."""
+        address = f"/looks/{self._get_look_id(name)}"
+        return self._decode_json(self._send("PATCH", address, json=changes))
+
+    def delete_look(self, name: str) -> None:
+        """Delete a look of one's own."""
+        self._send("DELETE", f"/looks/{self._get_look_id(name)}")
+
+    def _find_look_row(self, name: str) -> dict[str, Any] | None:
+        own_first = sorted(self.list_looks(), key=lambda each: not each["mine"])
+        return next((each for each in own_first if name in (each["name"], each["id"])), None)
+
+    def _get_look_id(self, name: str) -> str:
+        """Return the id of the look of this name.
+
+        Raises:
+            InvalidInput: there is none.
+        """
+        if not (row := self._find_look_row(name)):
+            raise InvalidInput(Problem("look", f"is none of this farm's (got {name!r})"))
+        return str(row["id"])
 
     def _choose_format(self, job_id: str, output: Path) -> dict[str, str]:
         """Return the query that names the file's format; empty where it is the job's own."""

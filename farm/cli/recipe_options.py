@@ -8,10 +8,14 @@ from typing import Any
 
 import click
 
+from farm.errors import InvalidInput, Problem
+from farm.looks.built_in import find_built_in, list_built_in
+from farm.looks.look import Look
 from farm.recipe import Recipe
-from farm.recipe.recipe import format_value, list_values
+from farm.recipe.recipe import LONGEST_NAME, format_value, list_values
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+FindLook = Callable[[str], Look | None]
 
 
 def add_recipe_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -35,15 +39,55 @@ def add_recipe_options(command: Callable[..., None]) -> Callable[..., None]:
         type=EXISTING,
         help="A recipe in JSON, such as a job's page offers; other options change it.",
     )
-    return kept(command)
+    look = click.option(
+        "--look",
+        metavar="NAME|FILE",
+        help="A look, such as oil (`farm looks` lists them), or its file; other options change it.",
+    )
+    return kept(look(command))
 
 
-def read_recipe(given: dict[str, Any]) -> Recipe:
-    """Build the recipe from the options that were given.
+def read_recipe(given: dict[str, Any], ask_farm: FindLook | None = None) -> Recipe:
+    """Build the recipe from the options: a recipe's file, a look over it, then what else was given.
+
+    Args:
+        ask_farm: finds a look that is neither the farm's own nor a file.
 
     Raises:
         InvalidInput: with each setting that is wrong.
     """
     path: Path | None = given.pop("recipe")
     values = Recipe.parse(path.read_bytes()).model_dump(exclude_unset=True) if path else {}
+    if name := given.pop("look", None):
+        values |= find_look(name, ask_farm).manner
     return Recipe.parse(values | {name: value for name, value in given.items() if value is not None})
+
+
+def find_look(name: str, ask_farm: FindLook | None = None) -> Look:
+    """Return the look of this name: one that comes with the farm, a file's, or one of a running farm.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    if known := find_built_in(name):
+        return known.look
+    if Path(name).suffix == ".json":
+        return read_look_file(Path(name))
+    if ask_farm and (found := ask_farm(name)):
+        return found
+    names = ", ".join(each.id for each in list_built_in())
+    raise InvalidInput(
+        Problem("look", f"is none of {names}, nor a file.json (got {name[:LONGEST_NAME]!r})")
+    )
+
+
+def read_look_file(path: Path) -> Look:
+    """Read a look's file.
+
+    Raises:
+        InvalidInput: it cannot be read, or is none.
+    """
+    try:
+        return Look.from_json(path.read_bytes())
+    except OSError as error:
+        raise InvalidInput(Problem("look", f"{path} cannot be read: {error.strerror}")) from error

@@ -27,7 +27,8 @@ from farm.settings import settings
 STATES = [state.value for state in State]
 
 
-def _connect(url: str) -> client.Client:
+def connect(url: str) -> client.Client:
+    """Return a client of the farm at this address, with the token of the environment."""
     return client.Client(url, settings().token)
 
 
@@ -79,11 +80,11 @@ def submit(
     picture was refused, 3 when a job failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the
     jobs.
     """
+    farm = connect(url)
     guides = read_guides(given)
-    recipe = read_recipe(given)
+    recipe = read_recipe(given, farm.find_look)
     photographs = list_photographs(content)
     waiting.check_output(output, wait=wait, many=content.is_dir())
-    farm = _connect(url)
     batch = Batch(farm, list(styles), recipe, name, priority, webhook, tag, guides)
     for photograph in photographs:
         job = batch.send(photograph, again=again) if content.is_dir() else batch.send_one(photograph)
@@ -130,9 +131,9 @@ def grow(
     The new job goes on from the finished picture's pixels, with its photograph, paintings and masks, and
     with its settings but for those that are given. Prints its id; exit status as of `farm submit`.
     """
-    recipe = read_recipe(given)
+    farm = connect(url)
+    recipe = read_recipe(given, farm.find_look)
     waiting.check_output(output, wait=wait, many=False)
-    farm = _connect(url)
     fields = {"name": name, "priority": str(priority), "webhook_url": webhook, "tag": tag}
     job = farm.grow(job_id, recipe, fields)
     console.print(f"{job['state']}: {farm.url}/jobs/{job['id']}", soft_wrap=True)
@@ -150,7 +151,7 @@ def status(job_id: str | None, as_json: bool, state: str | None, url: str) -> No
     """Show a job's state; without JOB_ID, the newest jobs."""
     if job_id and state:
         raise click.UsageError("--state chooses among all jobs; leave JOB_ID out.")
-    farm = _connect(url)
+    farm = connect(url)
     found = [farm.get_job(job_id)] if job_id else farm.list_jobs(state)
     if as_json:
         click.echo(json.dumps(found[0] if job_id else found))
@@ -172,7 +173,7 @@ def status(job_id: str | None, as_json: bool, state: str | None, url: str) -> No
 @url_option
 def cancel(job_id: str, url: str) -> None:
     """Stop a job: at once if it waits, soon if it runs."""
-    click.echo(_connect(url).cancel(job_id)["state"])
+    click.echo(connect(url).cancel(job_id)["state"])
 
 
 @main.command()
@@ -180,7 +181,7 @@ def cancel(job_id: str, url: str) -> None:
 @url_option
 def retry(job_id: str, url: str) -> None:
     """Let a job that failed or was cancelled wait again."""
-    click.echo(_connect(url).retry(job_id)["state"])
+    click.echo(connect(url).retry(job_id)["state"])
 
 
 @main.command()
@@ -198,7 +199,7 @@ def wait(job_ids: tuple[str, ...], output: Path | None, url: str) -> None:
     The exit status is 0 when all have succeeded, 3 when a job failed, 4 when one was cancelled.
     """
     waiting.check_output(output, wait=True, many=len(job_ids) > 1)
-    farm = _connect(url)
+    farm = connect(url)
     jobs = [farm.get_job(job_id) for job_id in dict.fromkeys(job_ids)]
     sys.exit(waiting.wait_for_all(farm, jobs, output, console))
 
@@ -235,11 +236,11 @@ def explore(
 
     What is not given is the farm's choice. Prints the exploration's id; its page shows the grid.
     """
+    farm = connect(url)
     guides = read_guides(given)
-    recipe = read_recipe(given)
+    recipe = read_recipe(given, farm.find_look)
     fields = {"name": name, "cell_size": cell_size, "across": across, "down": down}
     values = {"across_values": across_values, "down_values": down_values}
-    farm = _connect(url)
     made = farm.explore(content, list(styles), recipe, fields | values, guides)
     console.print(f"{len(made['cells'])} drafts: {farm.url}/explore/{made['id']}", soft_wrap=True)
     click.echo(made["id"])
@@ -250,7 +251,7 @@ def explore(
 @url_option
 def delete(job_id: str, url: str) -> None:
     """Delete a job that has ended, and its pictures."""
-    _connect(url).delete(job_id)
+    connect(url).delete(job_id)
     click.echo("deleted")
 
 
@@ -270,7 +271,7 @@ def fetch(job_id: str, output: Path | None, url: str) -> None:
     """
     if output and not is_folder(output) and not output.parent.is_dir():
         raise click.ClickException(f"{output.parent} is not a folder.")
-    farm = _connect(url)
+    farm = connect(url)
     if output and is_folder(output):
         click.echo(str(waiting.fetch_into(farm, farm.get_job(job_id), output)))
     else:

@@ -11,6 +11,7 @@ from farm.errors import FarmError
 
 AUDIENCES = (
     "admin",
+    "looks",
     "operators",
     "people",
     "processes",

@@ -55,7 +55,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_shown_as_it_is(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(remote, "_connect", lambda url: FakeFarm(name))
+    monkeypatch.setattr(remote, "connect", lambda url: FakeFarm(name))
     (tmp_path / "a.jpg").write_bytes(photo())
     pictures = [str(tmp_path / "a.jpg")] * 2
     for command in (["status"], ["status", "0" * 32], ["submit", *pictures, "--wait"]):

@@ -186,6 +186,14 @@ def some_selected(page: Page, farm: Farm) -> None:
     page.get_by_label("Select all on this page").check()
 
 
+def looks_saved(page: Page, farm: Farm) -> None:
+    if not page.request.get(f"{farm.url}/api/v1/looks").json()["items"][-1]["mine"]:
+        made = page.request.post(f"{farm.url}/api/v1/looks", data={"name": LONG[:80], "settings": {}})
+        assert made.ok
+    page.goto(f"{farm.url}/looks")
+    page.get_by_text("Rename").first.click()
+
+
 def about_to_delete(page: Page, farm: Farm) -> None:
     some_selected(page, farm)
     page.get_by_role("button", name="Delete").click()
@@ -258,6 +266,7 @@ PAGES: dict[str, dict[str, Callable[[Page, Farm], object]]] = {
         "gallery": at("/gallery"),
         "comparison": at("/compare"),
         "opinions": at("/opinions"),
+        "looks": looks_saved,
         "workers": at("/workers"),
         "queue": at("/operators/queue"),
         "people": people_opened,

@@ -26,6 +26,7 @@ from web.api import (  # noqa: E402, F401
     explorations,
     history,
     jobs,
+    looks,
     people,
     ratings,
     storage,

@@ -61,6 +61,10 @@ _PICTURES_AND_RECIPE = {
     "keep": PICTURE | {"description": KEEP_MEANS},
     "init": PICTURE | {"description": INIT_MEANS},
     "recipe": {"$ref": "#/components/schemas/Recipe"},
+    "look": {
+        "type": "string",
+        "description": "Of `GET /api/v1/looks`, by its id; what the recipe sets goes before it.",
+    },
     "name": {"type": "string", "maxLength": NAME_LENGTH, "description": NAME_MEANS},
 }
 SUBMISSION = {

@@ -32,7 +32,7 @@ from web.files import build_preview_url
 from web.middleware.authentication import get_visitor
 from web.words import describe_grid
 
-TEXTS = ("recipe", "name", "across", "across_values", "down", "down_values", "cell_size")
+TEXTS = ("recipe", "look", "name", "across", "across_values", "down", "down_values", "cell_size")
 MAX_LISTED = 100
 
 CellSide = Annotated[int, Field(description="Of a cell, px.")]

@@ -38,7 +38,7 @@ from web.files import send_preview, send_result
 from web.middleware.authentication import get_visitor
 
 MAX_ITEMS = 200  # in one page
-TEXTS = ("recipe", "name", "priority", "webhook_url", "tag", growing.FROM_JOB)
+TEXTS = ("recipe", "look", "name", "priority", "webhook_url", "tag", growing.FROM_JOB)
 ASK_AGAIN_SECONDS = 1  # whoever polls
 MAX_REMEMBERED = 256  # jobs between two reports, some kilobytes each
 QUEUE_SECONDS = 2.0  # after which a waiting job's place may be another, though its own row is the same

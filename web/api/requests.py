@@ -8,9 +8,13 @@ from flask import Response, request
 from pydantic import BaseModel
 from werkzeug.exceptions import UnsupportedMediaType
 
-from farm.errors import InvalidInput, Problem
+from farm.database import sessions
+from farm.errors import InvalidInput, NotFound, Problem
 from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import Key
+from farm.looks import saved
+from farm.looks.built_in import find_built_in
+from farm.looks.look import Look
 from farm.recipe import Recipe
 from web.middleware.authentication import get_visitor
 from web.middleware.conditions import make_conditional
@@ -39,7 +43,7 @@ def read_parts(texts: Sequence[str]) -> tuple[bytes | None, list[bytes], Recipe]
         InvalidInput: a field that would be ignored, or a wrong recipe.
     """
     _refuse_misplaced_fields(texts)
-    recipe = Recipe.parse(request.form["recipe"]) if request.form.get("recipe") else Recipe()
+    recipe = _read_recipe()
     return next(iter(_read_files("content")), None), _read_files("style"), recipe
 
 
@@ -51,6 +55,34 @@ def read_guides() -> GuideFiles:
 
 def _read_files(name: str) -> list[bytes]:
     return [file.read() for file in request.files.getlist(name)]
+
+
+def _read_recipe() -> Recipe:
+    """Read the recipe; where a look is named, on top of it.
+
+    Raises:
+        InvalidInput: the recipe is wrong, or there is no such look.
+    """
+    recipe = Recipe.parse(request.form["recipe"]) if request.form.get("recipe") else Recipe()
+    if not (look_id := request.form.get("look")):
+        return recipe
+    try:
+        look = find_look(look_id)
+    except NotFound as error:
+        raise InvalidInput(Problem("look", f"is none that is here: {error}")) from None
+    return look.resolve(recipe.model_dump(mode="json", exclude_unset=True))
+
+
+def find_look(look_id: str) -> Look:
+    """Return the look of this id, the farm's or a person's, that whoever asks may use.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if known := find_built_in(look_id):
+        return known.look
+    with sessions.read_session() as session:
+        return saved.read_look(saved.get(session, get_visitor(), look_id))
 
 
 def read_file_names() -> list[str | None]:

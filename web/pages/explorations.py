@@ -16,6 +16,7 @@ from web.api.explorations import compute_progress, is_going, take_snapshot
 from web.middleware.authentication import get_visitor
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
+from web.pages.sliders import describe_slider
 
 LISTED = 24
 
@@ -50,6 +51,7 @@ def _read(found: Exploration) -> dict[str, Any]:
         "state": _sum_up(found),
         "progress": compute_progress(found),
         "left": left,
+        "slider_rows": describe_slider(found),
     }
 
 

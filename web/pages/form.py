@@ -23,11 +23,15 @@ from wtforms import (
 from wtforms.widgets import NumberInput, RangeInput
 
 from farm.database.models import WEBHOOK_LENGTH, Job
+from farm.database.people import NAME_LENGTH as LOOK_NAME_LENGTH
 from farm.errors import InvalidInput, Problem
 from farm.explorations.axes import ACROSS, DOWN, KINDS, MAX_VALUES, Axis, axis
 from farm.explorations.grids import SIZE as CELL_SIZE
 from farm.jobs.fields import NAME_LENGTH, TAG_MEANS, WEBHOOK_MEANS
 from farm.jobs.guides import INIT_MEANS, KEEP_MEANS, MASK_MEANS
+from farm.looks.built_in import USUAL
+from farm.looks.look import SETTINGS as LOOK_SETTINGS
+from farm.looks.look import Look
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.balance import (
@@ -169,6 +173,12 @@ class _Form(FlaskForm):
         choices=[SelectChoice("", ANY_WORKER)],
         validate_choice=False,
     )
+    look = HiddenField()  # of a button: its look is to be taken
+    look_taken = HiddenField(default=USUAL)  # while no setting of it was changed
+    look_name = StringField(
+        "Name of the look", render_kw={"maxlength": LOOK_NAME_LENGTH, "autocomplete": "off"}
+    )
+    look_shared = BooleanField("Share it with everybody")
     balance = StringField("Balance", default="0", widget=RangeInput())
     across = SelectField("Across", choices=AXES, default=ACROSS, validate_choice=False)
     across_values = StringField("Values across", render_kw=VALUES)
@@ -273,7 +283,23 @@ def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
     kept = [f"{KEPT}-{style.position}" for style in job.styles]
     values |= {"name": job.name, "webhook_url": job.webhook_url or "", "tag": job.tag or ""}
     values["kept_guides"] = bool(job.guides)
+    values["look_taken"] = ""
     return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
+
+
+def take_look(form: FlaskForm, look_id: str, look: Look) -> None:
+    """Put the settings of a look into the form; size, effort and all that is no part of it stay."""
+    form.look_taken.data = look_id
+    for name, value in look.manner.items():
+        form[name].data = format_value(value)
+    set_content_weight(form, look.manner["content_weight"])
+
+
+def set_content_weight(form: FlaskForm, weight: float) -> None:
+    """Put a weight of the photograph into the form: as a place of the slider, if it has such a place."""
+    stops = find_stops(weight, _make_defaults(form.version.data).content_weight)
+    form.balance.data = "0" if stops is None else format_value(stops)
+    form.content_weight.data = format_value(weight) if stops is None else ""
 
 
 def read_axis(form: FlaskForm, field: str, recipe: Recipe) -> Axis:
@@ -354,4 +380,5 @@ def list_choices(version: str | None) -> dict[str, Any]:
         "usual_smoothness": format_value(usual.tv_weight),
         "settings": (*PROMINENT, *ADVANCED, "version"),
         "newest": NEWEST,
+        "look_settings": LOOK_SETTINGS,
     }

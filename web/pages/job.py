@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from farm.database import sessions
 from farm.database.models import Job, LossPoint, State
 from farm.errors import InvalidInput, NoRoom, Problem, WrongState
+from farm.explorations.sliders import find_slider
 from farm.jobs import actions, details, ratings, states
 from farm.pictures import conversions
 from farm.recipe import Recipe
@@ -21,11 +22,13 @@ from farm.settings import settings
 from farm.webhooks import deliveries
 from web import streams, words
 from web.api.jobs import take_snapshot
+from web.middleware.authentication import get_visitor
 from web.middleware.conditions import make_conditional
 from web.pages import blueprint, commands, loss_chart
 from web.pages.form import find_larger_size
 from web.pages.fragments import send_fragment, send_unchanged
 from web.pages.opinions import identify_rater
+from web.pages.sliders import describe_slider
 
 
 @blueprint.get("/jobs/<job_id:job_id>")
@@ -34,6 +37,8 @@ def show_job(job_id: str) -> str:
     with sessions.read_session() as session:
         found = details.get_with_history(session, job_id)
         rows = _load_rows(session, found)
+        drafts = find_slider(session, found, get_visitor())
+        slider_rows = describe_slider(drafts) if drafts else []
     url = settings().public_url or request.url_root.rstrip("/")
     whole = Recipe.model_validate(found.recipe).model_dump(mode="json")
     return render_template(
@@ -45,6 +50,8 @@ def show_job(job_id: str) -> str:
         titles={name: get_title(name) for name in Recipe.model_fields},
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
         larger=find_larger_size(found),
+        slider_exploration=drafts,
+        slider_rows=slider_rows,
         other_formats=conversions.list_other_formats(found),
         commands={
             "farm": commands.build_farm_submit(found, url),

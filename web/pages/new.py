@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from farm.jobs import states
 from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import FORM, Key, compute_digest
 from farm.jobs.submit import submit
+from farm.looks.look import Look
 from farm.people import quotas
 from farm.people.visitors import NO_JOB, check_job
 from farm.recipe import Recipe
@@ -31,7 +33,8 @@ from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import settings
 from farm.storage import storage
 from web import samples
-from web.api.requests import read_whole_number
+from web.api.looks import list_looks_for, save_as_own
+from web.api.requests import find_look, read_whole_number
 from web.files import build_source_url
 from web.middleware.authentication import get_visitor
 from web.middleware.errors import list_headers
@@ -46,11 +49,14 @@ from web.pages.form import (
     offer_tags,
     read_axis,
     read_recipe,
+    set_content_weight,
     show_problems,
+    take_look,
 )
 from web.words import describe_quotas_left
 
 SENT_BEFORE = "You have sent this form before; this came of it. Change something in it for another one."
+NOT_SAVED = "Not saved as a look yet"
 JOB_ID = re.compile("[0-9a-f]{32}")
 BY_SCRIPT = "XMLHttpRequest"  # in X-Requested-With: form/sending.js asks, which goes on by itself
 
@@ -60,7 +66,8 @@ log = structlog.get_logger()
 @blueprint.get("/")
 def show_form() -> str:
     """Show the form; `?from=<job>` fills it in from that job, `&size=` with another size, `&grow=1` to
-    go on from its pixels, `&settings=newest` with today's settings instead of the job's."""
+    go on from its pixels, `&settings=newest` with today's settings instead of the job's,
+    `&content_weight=` with another balance; `?look=<id>` takes a look."""
     kept = load_kept_job(request.args.get("from", ""))
     form = PictureForm(formdata=None, data=fill_values(kept, _find_recipe(kept)) if kept else None)
     if kept and request.args.get("settings") == "newest":
@@ -68,6 +75,10 @@ def show_form() -> str:
         form = PictureForm(formdata=None, data=fill_values(kept, Recipe.parse(kept_settings)))
     if kept and request.args.get("size", "").isdecimal():
         form.size.data = request.args["size"]
+    if look_id := request.args.get("look"):
+        take_look(form, look_id, find_look(look_id))
+    if kept and (weight := request.args.get("content_weight", type=float)) and 0 < weight < math.inf:
+        set_content_weight(form, float(f"{weight:.3g}"))
     return _render_form(form, kept)
 
 
@@ -96,6 +107,28 @@ def explore() -> ResponseReturnValue:
     return _handle_form(_explore_form)
 
 
+@blueprint.post("/look")
+def change_look() -> ResponseReturnValue:
+    """Show the form again with a look that was taken, or with what became of saving one."""
+    form = PictureForm()
+    kept = _load_kept_job_or_none(form)
+    if form.look.data:
+        take_look(form, form.look.data, find_look(form.look.data))
+        return _render_form(form, kept)
+    try:
+        look = Look.from_recipe(form.look_name.data or "", read_recipe(form))
+        made = save_as_own(look, shared=form.look_shared.data)
+    except InvalidInput as error:
+        problems = [
+            Problem("look_name" if each.field == "name" else each.field, each.message)
+            for each in error.problems
+        ]
+        messages = show_problems(form, problems)
+        return _render_form(form, kept, messages, refused=NOT_SAVED), error.status
+    form.look_taken.data, form.look_name.data, form.look_shared.data = made.id, "", False
+    return _render_form(form, kept, look_saved=made.name), 201
+
+
 def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturnValue:
     """Answer a form that was sent: go where it leads, or show it again with what is wrong.
 
@@ -103,10 +136,7 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
         take: submits the form; returns the address to go to.
     """
     form = PictureForm()
-    try:
-        kept = load_kept_job(form.from_job.data or "")
-    except NotFound:
-        kept, form.from_job.data = None, ""
+    kept = _load_kept_job_or_none(form)
     try:
         place = take(form, kept)
     except InvalidInput as error:
@@ -118,6 +148,15 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
     if request.headers.get("X-Requested-With") == BY_SCRIPT:
         return "", 201, {"Location": place}
     return redirect(place, 303)
+
+
+def _load_kept_job_or_none(form: FlaskForm) -> Job | None:
+    """Load the job that a form was filled in from; None without one, or where it was deleted."""
+    try:
+        return load_kept_job(form.from_job.data or "")
+    except NotFound:
+        form.from_job.data = ""
+        return None
 
 
 def load_kept_job(job_id: str) -> Job | None:
@@ -136,8 +175,16 @@ def load_kept_job(job_id: str) -> Job | None:
 
 
 def _render_form(
-    form: FlaskForm, kept: Job | None, messages: list[tuple[str, str]] | None = None
+    form: FlaskForm,
+    kept: Job | None,
+    messages: list[tuple[str, str]] | None = None,
+    **said: str,
 ) -> str:
+    """Return the page.
+
+    Args:
+        said: what became of saving a look.
+    """
     form.once.data = form.once.data or secrets.token_hex(16)
     with sessions.read_session() as session:
         tags = registry.list_tags(session)
@@ -161,6 +208,9 @@ def _render_form(
         quotas=_describe_own_quotas(),
         masks_of_kept=[build_source_url(kept, mask, whole=True) for mask in kept.masks] if kept else [],
         keep_of_kept=build_source_url(kept, kept.keep, whole=True) if kept and kept.keep else "",
+        looks=list_looks_for(get_visitor()),
+        look_has_owner=get_visitor().person_id is not None,
+        **said,
         **list_choices(form.version.data),
     )
 

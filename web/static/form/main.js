@@ -6,6 +6,7 @@ import "./sliders.js";
 import "./size.js";
 import "./blend.js";
 import "./brush.js";
+import "./looks.js";
 import "./explore.js";
 import "./estimate.js";
 import "./sending.js";

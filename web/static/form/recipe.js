@@ -1,4 +1,5 @@
 // The recipe that a finished picture carries, back in the form.
+import { fill } from "./fill.js";
 import { form, make } from "./form.js";
 
 const NEARBY = 256 * 1024; // bytes from either end of the file, in which all formats carry it
@@ -39,23 +40,13 @@ async function readRecipe(file) {
   return null;
 }
 
-// As a person types it into the form.
-function typed(value) {
-  if (value === null || value === undefined) return "";
-  if (Array.isArray(value)) return value.map(typed).join(",");
-  if (typeof value === "object") return Object.entries(value).map(([name, weight]) => `${name}=${weight}`).join(",");
-  return String(value);
-}
-
-function fill(recipe) {
+// Settings that are not in a recipe came later and have their defaults: the first choice, or what empty means.
+function complete(recipe) {
   const values = { version: "0.1", ...recipe }; // the first version named none
   for (const name of form.dataset.settings.split(" ")) {
-    const field = form.elements[name];
-    // A setting that is not in it, as it came later, has its default: the first choice, or what empty means.
-    if (field) field.value = name in values ? typed(values[name]) : (field.options?.[0].value ?? "");
+    if (!(name in values)) values[name] = form.elements[name]?.options?.[0].value ?? "";
   }
-  form.dispatchEvent(new Event("draft"));
-  form.dispatchEvent(new Event("change", { bubbles: true }));
+  return values;
 }
 
 function tell(file, useAsPicture) {
@@ -76,7 +67,7 @@ function tell(file, useAsPicture) {
 export async function bringBack(file, useAsPicture) {
   const recipe = await readRecipe(file).catch(() => null);
   if (!recipe) return false;
-  fill(recipe);
+  fill(complete(recipe));
   tell(file, useAsPicture);
   return true;
 }

@@ -1,0 +1,157 @@
+"""A look: a name, and settings that make a picture's manner. Size, effort and file are not among them.
+
+As a file it is JSON: `style_farm_look`, the version of its format; `name`; `settings`, as in a recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from farm.errors import InvalidInput, Problem
+from farm.recipe import Recipe
+from farm.recipe.json_limits import check_json
+from farm.recipe.recipe import (
+    LONGEST_NAME,
+    MAX_OTHERS,
+    NEWEST,
+    NOT_LOOK,
+    Version,
+    list_problems,
+    list_values,
+)
+
+FORMAT = 1  # of the file; a later one means something else
+# What belongs to the pictures that are chosen, such as a weight for each painting, is none.
+SETTINGS = tuple(name for name in Recipe.model_fields if name not in NOT_LOOK | {"version", "blend"})
+
+
+@dataclass(frozen=True)
+class Look:
+    """A named manner."""
+
+    # For people.
+    name: str
+    # What it sets: `version`, and of SETTINGS those that are not as that version has them by default.
+    settings: dict[str, Any]
+
+    @classmethod
+    def from_recipe(cls, name: str, recipe: Recipe) -> Self:
+        """Return the look of a recipe, whatever its size and effort, without what belongs to its
+        pictures: sizes of strokes for each painting, and a start of its own."""
+        usual = _dump(Recipe.parse({"version": recipe.version}))
+        differing = {name_: value for name_, value in _dump(recipe).items() if value != usual[name_]}
+        return cls(name, {"version": recipe.version} | differing)
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Self:
+        """Read a look's file.
+
+        Raises:
+            InvalidInput: it is none, or of a newer version; names each field that is wrong.
+        """
+        check_json(text, "look")
+        try:
+            return cls.from_file(LookFile.model_validate_json(text))
+        except ValidationError as error:
+            raise InvalidInput(*_name_look(list_problems(error))) from None
+
+    @classmethod
+    def from_file(cls, file: LookFile) -> Self:
+        """Return the look that a file holds.
+
+        Raises:
+            InvalidInput: a setting is wrong, of a newer version, or none of a look.
+        """
+        _check_settings(file.settings)
+        recipe = Recipe.parse(file.settings)
+        if isinstance(recipe.style_scale, tuple):
+            message = "has a size for each painting; a look, which knows none, has one for all"
+            raise InvalidInput(Problem("style_scale", message))
+        if recipe.init == "picture":
+            raise InvalidInput(Problem("init", "is a picture of one's own, which no look has"))
+        return cls.from_recipe(file.name, recipe)
+
+    def to_file(self) -> LookFile:
+        """Return the look as a file."""
+        return LookFile(style_farm_look=FORMAT, name=self.name, settings=self.settings)
+
+    @property
+    def manner(self) -> dict[str, Any]:
+        """All settings of a look, those that it leaves alone too, and `version`."""
+        recipe = Recipe.parse(self.settings)
+        return {"version": recipe.version} | _dump(recipe)
+
+    def resolve(self, given: dict[str, Any]) -> Recipe:
+        """Return the recipe of this look with other settings, which go before those of the look.
+
+        Raises:
+            InvalidInput: they make no recipe.
+        """
+        return Recipe.parse(self.settings | given)
+
+
+class LookFile(BaseModel):
+    """Look as a file, as it is sent and exported."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    style_farm_look: int = Field(FORMAT, description="Version of this format.")
+    name: str = Field(description="Of the look, for people.")
+    settings: dict[str, Any] = Field(
+        description="As in a recipe; what is left out is as `version` has it by default."
+    )
+
+    @field_validator("style_farm_look")
+    @classmethod
+    def _known_format(cls, format_version: int) -> int:
+        if format_version > FORMAT:
+            message = f"is {format_version}: the look is of a newer farm; this one reads up to {FORMAT}"
+            raise InvalidInput(Problem("style_farm_look", message))
+        if format_version < FORMAT:
+            raise ValueError(f"must be {FORMAT}")
+        return format_version
+
+
+def _dump(recipe: Recipe) -> dict[str, Any]:
+    """Return each of SETTINGS, those that a recipe leaves out of its JSON too."""
+    usual = {name: Recipe.model_fields[name].default for name in SETTINGS}
+    own = recipe.model_dump(mode="json", include=set(SETTINGS))
+    return usual | {name: value for name, value in own.items() if not _is_of_pictures(name, value)}
+
+
+def _is_of_pictures(name: str, value: Any) -> bool:
+    """Check for a size of strokes for each painting, and a start from a picture of one's own."""
+    return (name == "style_scale" and isinstance(value, list)) or (name == "init" and value == "picture")
+
+
+def _name_look(problems: tuple[Problem, ...]) -> list[Problem]:
+    """Return findings about a file that is no look in words of looks."""
+    return [
+        Problem(
+            "look" if each.field == "recipe" else each.field,
+            each.message.replace("a setting of a recipe", "a field of a look's file"),
+        )
+        for each in problems
+    ]
+
+
+def _check_settings(settings: dict[str, Any]) -> None:
+    """Check that these are settings of a look.
+
+    Raises:
+        InvalidInput: they are of a newer version, or others are among them.
+    """
+    version = settings.get("version", NEWEST)
+    if version not in list_values(Version):
+        known = ", ".join(list_values(Version))
+        message = f"is {str(version)[:LONGEST_NAME]}: the look is of a newer farm; this knows {known}"
+        raise InvalidInput(Problem("settings.version", message))
+    others = [name for name in settings if name not in (*SETTINGS, "version")]
+    if others:
+        shown = ", ".join(name[:LONGEST_NAME] for name in others[: MAX_OTHERS + 1])
+        rest = ", ..." if len(others) > MAX_OTHERS + 1 else ""
+        message = f"has {shown}{rest}, which no look of this version of the farm sets"
+        raise InvalidInput(Problem("settings", message))

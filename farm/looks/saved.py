@@ -1,0 +1,163 @@
+"""People's own looks: saved, found, renamed, shared and deleted.
+
+A look is its owner's alone until it is shared with everybody; where nobody has an account, or all is
+common, everybody sees and changes all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from farm.database.looks import SavedLook
+from farm.database.people import Person
+from farm.errors import InvalidInput, NotFound, Problem
+from farm.looks.look import Look
+from farm.people import audit
+from farm.people.accounts import check_name
+from farm.people.visitors import Visitor
+from farm.settings import settings
+
+MAX_OWN = 100  # looks of a person
+MAX_SHARED = 200  # looks of others that a list shows
+ID = re.compile("[0-9a-f]{32}")
+NO_LOOK = "There is no look of this name or id; perhaps it was deleted."
+
+
+def save(session: Session, visitor: Visitor, look: Look, *, shared: bool = False) -> SavedLook:
+    """Save a look as the visitor's.
+
+    Raises:
+        InvalidInput: its name cannot be one or is taken, or they have as many as one may have.
+    """
+    name = check_name(look.name)
+    mine = _match_owner(visitor)
+    if (session.scalar(select(func.count()).select_from(SavedLook).where(mine)) or 0) >= MAX_OWN:
+        raise InvalidInput(Problem("name", f"is one too many: there are {MAX_OWN} looks; delete some"))
+    made = SavedLook(owner_id=visitor.person_id, settings=look.settings, shared=shared)
+    _write_name(session, made, name)
+    return made
+
+
+def list_seen(session: Session, visitor: Visitor) -> Sequence[tuple[SavedLook, str | None]]:
+    """Return the looks that a visitor is offered, each with its owner's name: their own, then
+    others' that are shared, by name. Operators are offered no more than others."""
+    query = select(SavedLook, Person.name).outerjoin(Person, Person.id == SavedLook.owner_id)
+    query = query.order_by(SavedLook.name, SavedLook.id)
+    own = session.execute(query.where(_match_owner(visitor))).all()
+    offered = SavedLook.owner_id.is_distinct_from(visitor.person_id) & _match_offered(visitor)
+    others = session.execute(query.where(offered).limit(MAX_SHARED)).all()
+    return [(row[0], row[1]) for row in (*own, *others)]
+
+
+def get(session: Session, visitor: Visitor, look_id: str) -> SavedLook:
+    """Return a look that the visitor may use.
+
+    Raises:
+        NotFound: there is none of this id that they see.
+    """
+    found = session.get(SavedLook, look_id) if ID.fullmatch(look_id) else None
+    if found is None or not (found.shared or visitor.may_see(found.owner_id)):
+        raise NotFound(NO_LOOK)
+    return found
+
+
+def get_with_owner(session: Session, visitor: Visitor, look_id: str) -> tuple[SavedLook, str | None]:
+    """Return the same with its owner's name; None: nobody's.
+
+    Raises:
+        NotFound: there is none of this id that they see.
+    """
+    found = get(session, visitor, look_id)
+    owner = session.get(Person, found.owner_id) if found.owner_id is not None else None
+    return found, owner.name if owner else None
+
+
+def read_look(row: SavedLook) -> Look:
+    """Return the look that a row holds."""
+    return Look(row.name, row.settings)
+
+
+def rename(session: Session, visitor: Visitor, look_id: str, name: str) -> SavedLook:
+    """Give a look another name.
+
+    Raises:
+        NotFound: there is none that the visitor may change. InvalidInput: the name is none, or taken.
+    """
+    found = _get_own(session, visitor, look_id)
+    name = check_name(name)
+    _record(session, visitor, "rename look", found, f"{found.name} to {name}")
+    _write_name(session, found, name)
+    return found
+
+
+def share(session: Session, visitor: Visitor, look_id: str, *, shared: bool) -> SavedLook:
+    """Show a look to everybody, or to its owner alone.
+
+    Raises:
+        NotFound: there is none that the visitor may change.
+    """
+    found = _get_own(session, visitor, look_id)
+    found.shared = shared
+    _record(session, visitor, "share look" if shared else "stop sharing look", found)
+    return found
+
+
+def delete(session: Session, visitor: Visitor, look_id: str) -> str:
+    """Delete a look, and return its name. Pictures that were made by it keep their recipes.
+
+    Raises:
+        NotFound: there is none that the visitor may change.
+    """
+    found = _get_own(session, visitor, look_id)
+    session.delete(found)
+    _record(session, visitor, "delete look", found)
+    return found.name
+
+
+def may_change(visitor: Visitor, look: SavedLook) -> bool:
+    """Check whether a visitor may rename, share and delete a look."""
+    return visitor.may_see(look.owner_id)
+
+
+def _get_own(session: Session, visitor: Visitor, look_id: str) -> SavedLook:
+    found = get(session, visitor, look_id)
+    if not may_change(visitor, found):
+        raise NotFound("This look is another person's, who alone may change it.")
+    return found
+
+
+def _match_owner(visitor: Visitor) -> ColumnElement[bool]:
+    return SavedLook.owner_id.is_not_distinct_from(visitor.person_id)
+
+
+def _match_offered(visitor: Visitor) -> ColumnElement[bool]:
+    everything = visitor.person_id is None or settings().shared
+    return true() if everything else SavedLook.shared.is_(True)
+
+
+def _write_name(session: Session, look: SavedLook, name: str) -> None:
+    """Write a look under a name, which the database compares with the owner's others.
+
+    Raises:
+        InvalidInput: another has the name.
+    """
+    try:
+        with session.begin_nested():
+            look.name = name
+            session.add(look)
+            session.flush()
+    except IntegrityError:
+        raise InvalidInput(
+            Problem("name", f"{name!r} is another look's already; choose another")
+        ) from None
+
+
+def _record(session: Session, visitor: Visitor, action: str, look: SavedLook, detail: str = "") -> None:
+    """Leave a line in the audit where an operator changes what is another person's."""
+    if look.owner_id is not None and look.owner_id != visitor.person_id:
+        audit.record(session, visitor.name, action, look.name, detail)
