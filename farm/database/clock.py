@@ -23,6 +23,13 @@ def now() -> datetime:
     return moment + timedelta(seconds=read_steady() - at)
 
 
+def count_on(seconds: float) -> datetime | None:
+    """Return the time, in UTC, if the database gave a moment at most so long ago; else None."""
+    if (known := _set_to) is None or read_steady() - known[1] > seconds:
+        return None
+    return now()
+
+
 def set_clock(moment: datetime, at: float) -> None:
     """Go on from a moment that the database gave.
 

@@ -37,6 +37,7 @@ CONNECT_SECONDS = 5  # for PostgreSQL's answer to a new connection
 # stays locked meanwhile.
 SILENCE_SECONDS = 15
 PROBE_SECONDS = 5  # of silence, after which the peer is asked whether it is still there
+COUNTED_ON_SECONDS = 30  # in which two clocks go apart by some milliseconds at most
 LOCKED_SECONDS = 120  # that a transaction may rest, as that of a stopped process; ours end far sooner
 
 
@@ -245,10 +246,13 @@ def execute_count(session: Session, statement: Any) -> int:
 def read_clock(session: Session) -> datetime:
     """Return the time, in UTC, by the database's clock, so that all machines agree on leases.
 
-    SQLite has none, but all that use it are on one machine.
+    SQLite has none, but all that use it are on one machine. From a moment that was read lately time is
+    counted on: the steady clock that does so goes as the database's for as long.
     """
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)
+    if known := clock.count_on(COUNTED_ON_SECONDS):
+        return known
     began = clock.read_steady()
     moment: datetime = session.scalars(select(func.clock_timestamp())).one()
     clock.set_clock(moment, (began + clock.read_steady()) / 2)

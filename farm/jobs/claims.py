@@ -6,11 +6,14 @@ fewest jobs at work, and with the fewest seconds used lately (`shares.py`); then
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
+from itertools import chain, pairwise
+from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, case, func, or_, select
 from sqlalchemy.orm import Session, lazyload
 
 from farm.database.fleet import Worker, WorkerState
@@ -23,6 +26,8 @@ from farm.jobs.states import Claim
 from farm.settings import settings
 
 ALL_CLASSES = frozenset(WorkClass)
+TRIED_FIRST = 3  # people, before all that waits is looked at
+LIMITED = select(Person.id, Person.max_running).where(Person.max_running.is_not(None))
 LOOKED_AT = 50  # waiting jobs, in search of one for another worker
 
 
@@ -123,14 +128,23 @@ def explain_obstacle(job: Job, workers: Sequence[Worker]) -> str | None:
 
 def _find_best(session: Session, taker: Taker, without: set[str]) -> str | None:
     """Return the id of the job that comes first for this worker, and lock its row."""
-    fitting = [*match(taker), Job.id.not_in(without)]
-    drafts_first = case((Job.work_class == WorkClass.PREVIEW, 0), else_=1)
-    for owner, priority in _rank_owners(session, fitting):
-        theirs = select(Job.id).where(*fitting, Job.priority == priority, _is_owner(owner))
-        oldest = theirs.order_by(drafts_first, Job.created_at, Job.id).limit(1)
-        if job_id := session.scalar(oldest.with_for_update(skip_locked=True)):
+    for owner, priority in _rank_owners(session, taker, without):
+        first = _build_first(taker, nobodys=owner is None)
+        if without:
+            first = first.where(Job.id.not_in(without))
+        if job_id := session.scalar(first, {"owner": owner, "priority": priority}):
             return job_id
     return None
+
+
+@lru_cache(maxsize=8)
+def _build_first(taker: Taker, *, nobodys: bool) -> Select[str]:
+    """Return the query that finds and locks the first job of an `owner` and a `priority`."""
+    owned = Job.owner_id.is_(None) if nobodys else Job.owner_id == bindparam("owner")
+    theirs = select(Job.id).where(*match(taker), Job.priority == bindparam("priority"), owned)
+    drafts_first = case((Job.work_class == WorkClass.PREVIEW, 0), else_=1)
+    first = theirs.order_by(drafts_first, Job.created_at, Job.id).limit(1)
+    return first.with_for_update(skip_locked=True)
 
 
 def match(taker: Taker) -> list[ColumnElement[bool]]:
@@ -146,32 +160,65 @@ def match(taker: Taker) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _rank_owners(
-    session: Session, waiting: list[ColumnElement[bool]]
+def _rank_owners(session: Session, taker: Taker, without: set[str]) -> Iterator[tuple[int | None, int]]:
+    """Yield the owners of what a worker can take with the priorities of theirs: the highest first, and
+    among equals whoever has the least of the farm; without those who may not have more at once."""
+    highest = _find_highest_priority(session, taker)
+    if highest is None:
+        return
+    uses, limits = shares.read_uses(session), _read_limits(session)
+    ranked = [(owner, highest) for owner in _rank_by_use(uses)]
+    for owner, priority in chain(ranked, _rank_all(session, taker, uses, without)):
+        most = limits.get(owner, settings().quota_running) if owner else 0
+        if not most or _may_run_more(session, owner, most, uses.get(owner, shares.Use()).running):
+            yield owner, priority
+
+
+def _find_highest_priority(session: Session, taker: Taker) -> int | None:
+    """Return the highest priority of the jobs that a worker can take; None: there are none. An index has
+    the highest of each class."""
+    found = session.execute(_build_highest(taker)).one() if taker.classes else ()
+    return max((priority for priority in found if priority is not None), default=None)
+
+
+@lru_cache(maxsize=4)  # built anew it would cost as much as the database takes
+def _build_highest(taker: Taker) -> Select[Any]:
+    best = select(Job.priority).order_by(Job.priority.desc()).limit(1)
+    return select(
+        *(
+            best.where(*match(replace(taker, classes=frozenset({each})))).scalar_subquery()
+            for each in taker.classes
+        )
+    )
+
+
+def _rank_by_use(uses: Mapping[int | None, shares.Use]) -> list[int | None]:
+    """Return a few of those who wait, with the least of the farm first; none where age has to decide."""
+    waiting = {owner: (use.running, use.seconds) for owner, use in uses.items() if use.waiting}
+    ranked = sorted(waiting, key=lambda owner: waiting[owner])[: TRIED_FIRST + 1]
+    alike = any(waiting[one] == waiting[other] for one, other in pairwise(ranked))
+    return [] if alike else ranked[:TRIED_FIRST]
+
+
+def _rank_all(
+    session: Session, taker: Taker, uses: Mapping[int | None, shares.Use], without: set[str]
 ) -> Iterator[tuple[int | None, int]]:
-    """Yield the owners of these jobs with the priorities of theirs: the highest first, and among equals
-    whoever has the least of the farm; without those who may not have more at once."""
+    """Yield what `_rank_owners` does, by a look at each job that waits."""
+    waiting = (*match(taker), Job.id.not_in(without))
     alike = (Job.owner_id, Job.priority)
     found = session.execute(select(*alike, func.min(Job.created_at)).where(*waiting).group_by(*alike))
-    rows = found.all()
-    uses, limits = shares.read_uses(session), _read_limits(session)
-    nothing = shares.Use()
 
-    def rank(row: tuple[int | None, int, datetime]) -> tuple[int, int, float, datetime]:
+    def rank(row: Row[int | None, int, datetime]) -> tuple[int, int, float, datetime]:
         owner, priority, oldest = row
-        use = uses.get(owner, nothing)
+        use = uses.get(owner, shares.Use())
         return -priority, use.running, use.seconds, oldest
 
-    for owner, priority, _ in sorted(rows, key=rank):
-        most = limits.get(owner, settings().quota_running) if owner else 0
-        if not most or _may_run_more(session, owner, most, uses.get(owner, nothing).running):
-            yield owner, priority
+    yield from ((owner, priority) for owner, priority, _ in sorted(found.all(), key=rank))
 
 
 def _read_limits(session: Session) -> dict[int | None, int]:
     """Return how many jobs people may have at work, of those who have a limit of their own; 0: any."""
-    own = select(Person.id, Person.max_running).where(Person.max_running.is_not(None))
-    return dict(session.execute(own).all())  # type: ignore[arg-type]
+    return dict(session.execute(LIMITED).all())  # type: ignore[arg-type]
 
 
 def _may_run_more(session: Session, owner: int | None, most: int, running: int) -> bool:
@@ -183,7 +230,3 @@ def _may_run_more(session: Session, owner: int | None, most: int, running: int) 
         return False
     session.execute(select(Person.id).where(Person.id == owner).with_for_update())
     return shares.count_running(session, owner) < most
-
-
-def _is_owner(owner: int | None) -> ColumnElement[bool]:
-    return Job.owner_id.is_(None) if owner is None else Job.owner_id == owner

@@ -6,6 +6,7 @@ belong to nobody count together, as one more person's.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,12 +14,18 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from farm.database.clock import now
-from farm.database.models import HELD, Job
+from farm.database.models import HELD, Job, State
 from farm.database.people import Share
 from farm.database.sessions import read_clock
 from farm.database.upserts import insert
 
 HALF_LIFE = timedelta(hours=1)
+UNFINISHED = (
+    select(Job.owner_id, Job.state, func.count())
+    .where(Job.state.in_((State.QUEUED, *HELD)))
+    .group_by(Job.owner_id, Job.state)
+)
+USED = select(Share.owner_id, Share.used_seconds, Share.used_at)
 NOBODY = 0  # the owner of what belongs to nobody, in the table of shares
 
 
@@ -28,20 +35,25 @@ class Use:
 
     # Jobs that workers have now.
     running: int = 0
+    # Jobs that wait.
+    waiting: int = 0
     # Of rendering lately; each second counts less the longer ago it was.
     seconds: float = 0.0
 
 
 def read_uses(session: Session) -> dict[int | None, Use]:
-    """Return what each owner has of the farm now, whoever has anything."""
-    held = select(Job.owner_id, func.count()).where(Job.state.in_(HELD))
-    running = dict(session.execute(held.group_by(Job.owner_id)).all())
+    """Return what each owner has of the farm now, whoever has anything or waits for it."""
+    running, waiting = Counter[int | None](), Counter[int | None]()
+    for owner, state, count in session.execute(UNFINISHED):
+        (waiting if state is State.QUEUED else running)[owner] += count
     moment = now()
     seconds = {
-        share.owner_id or None: _decay(share.used_seconds, moment - share.used_at)
-        for share in session.scalars(select(Share))
+        owner or None: _decay(used, moment - used_at) for owner, used, used_at in session.execute(USED)
     }
-    return {owner: Use(running.get(owner, 0), seconds.get(owner, 0.0)) for owner in {*running, *seconds}}
+    return {
+        owner: Use(running[owner], waiting[owner], seconds.get(owner, 0.0))
+        for owner in {*running, *waiting, *seconds}
+    }
 
 
 def count_running(session: Session, owner_id: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from datetime import timedelta
+from random import Random
 
 import pytest
 from sqlalchemy import update
@@ -166,6 +167,26 @@ def test_whoever_has_least_at_work_is_next_and_then_whoever_used_least() -> None
         shares.add_use(session, ben, 500.0)
     owners = [taken.job.owner_id for _ in range(5) if (taken := take())]
     assert owners == [anna, ben, anna, ben, anna]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_short_way_to_whoever_is_next_is_the_long_one(seed: int) -> None:
+    # Given people of whom some used the farm, with jobs of some priorities and tags
+    chance = Random(seed)
+    people = [None, *(make_person(f"person {number}") for number in range(6))]
+    for person in people:
+        if chance.random() < 0.8:
+            with sessions.write_session() as session:
+                shares.add_use(session, person, chance.uniform(1, 900))
+        for _ in range(chance.randrange(3)):
+            make(person, priority=chance.choice([0, 0, 0, -1]), tag=chance.choice([None, "night"]))
+    # Then a worker takes what it would if it looked at all that waits
+    for taker in (Taker("a"), Taker("b", tags=frozenset({"night"}))):
+        for _ in range(4):
+            with pytest.MonkeyPatch.context() as patch, sessions.read_session() as session:
+                patch.setattr(claims, "TRIED_FIRST", 0)
+                expected = claims._find_best(session, taker, set())
+            assert take_id(taker) == expected
 
 
 def test_what_belongs_to_nobody_has_one_share() -> None:
