@@ -94,6 +94,9 @@ def test_the_form_takes_a_look_and_is_saved_as_one_without_a_script(
     assert re.search(rf'value="{look_id}"[^>]* aria-pressed="true"', page)
     assert client.get(f"/?look={look_id}").text.count('aria-pressed="true"') == 1
     assert client.get("/?look=none").status_code == 404
+    gone = client.post("/look", data=typed | {"look": "0" * 32})
+    assert (gone.status_code, "perhaps it was deleted" in gone.text) == (404, True)
+    assert re.search(r'name="name"[^>]* value="Bridge"', gone.text)
 
     # When what stands in it is saved, it is there; a second time the name is taken, and nothing is lost
     named = {"look_name": "Fine"}

@@ -113,7 +113,10 @@ def change_look() -> ResponseReturnValue:
     form = PictureForm()
     kept = _load_kept_job_or_none(form)
     if form.look.data:
-        take_look(form, form.look.data, find_look(form.look.data))
+        try:
+            take_look(form, form.look.data, find_look(form.look.data))
+        except NotFound as error:
+            return _render_form(form, kept, [("", str(error))], refused="Not changed"), error.status
         return _render_form(form, kept)
     try:
         look = Look.from_recipe(form.look_name.data or "", read_recipe(form))
