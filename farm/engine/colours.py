@@ -30,6 +30,7 @@ FINE = 512  # smaller patches, along each side
 MAX_STRETCH = 4.0  # of a colour's distance from the mean; more would show the noise of a flat picture
 PIXELS_AT_ONCE = 1 << 18  # mapped or measured: some 20 MB, which no plan need count
 MATCHES = 4  # of colours to a mean and covariance
+INSIDE = 128  # from this weight on, the colours of a pixel are a region's
 QUANTISATION = 1 / 255**2  # variance that even a flat picture of 8 bits may have
 
 
@@ -100,6 +101,25 @@ def recolour(photograph: Tensor, paintings: Iterable[Tensor], shares: Sequence[f
     target = blend_colours(map(measure_colours, paintings), shares)
     mapping = ColourMap.from_gaussians(measure_colours(photograph), target)
     return mapping.apply_(photograph.clone(memory_format=torch.contiguous_format))
+
+
+def recolour_regions(photograph: Tensor, paintings: Iterable[Tensor], regions: Tensor) -> Tensor:
+    """Return the photograph with each region in its painting's colours, (1, 3, H, W) in [0, 1].
+
+    Args:
+        photograph, paintings: see `recolour`. regions: (paintings, H, W) uint8, together 255 at most;
+            what is in none stays as it is.
+    """
+    found = photograph.clone(memory_format=torch.contiguous_format)
+    for painting, weights in zip(paintings, regions, strict=True):
+        inside = weights >= INSIDE
+        if not inside.any():
+            continue
+        colours = measure_colours(photograph[:, :, inside][:, :, None])
+        mapping = ColourMap.from_gaussians(colours, measure_colours(painting))
+        recoloured = mapping.apply_(photograph.clone(memory_format=torch.contiguous_format))
+        found += (recoloured - photograph) * (weights / 255)
+    return found.clamp_(0, 1)
 
 
 def take_colours(painting: Tensor, photograph: Gaussian, strength: float) -> None:

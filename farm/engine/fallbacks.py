@@ -86,7 +86,7 @@ class Gradients:
     ) -> None:
         self.engine, self.recipe, self._cache, self._on_tile = engine, recipe, cache, on_tile
         self.photograph, self.paintings = photograph, paintings
-        self._guides = guides
+        self.guides = guides
         self._sizes = measure_sizes(photograph, paintings, guides)
         self.budget, self.tile, self.lowered = budget, tile, 0
         self.scale = LossScale(engine.number_format)
@@ -136,7 +136,7 @@ class Gradients:
     def _get_objective(self) -> Recorder:
         if self._objective is None:
             shares = self.recipe.normalise_blend(len(self.paintings))
-            maps = LevelMaps.from_guides(self._guides, self._level, shares)
+            maps = LevelMaps.from_guides(self.guides, self._level, shares)
             self._kept = self._make_kept(maps)
             objective = Objective(
                 self.engine.vgg,

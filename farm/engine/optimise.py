@@ -27,6 +27,7 @@ from farm.engine.colours import (
     average_colours,
     measure_colours,
     recolour,
+    recolour_regions,
     take_colours,
 )
 from farm.engine.fallbacks import Gradients
@@ -36,6 +37,7 @@ from farm.engine.gradient import OnTile
 from farm.engine.guides import NO_GUIDES, Guides, Source
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
+from farm.engine.maps import LevelMaps
 from farm.engine.optimisers import OPTIMISERS, Optimiser
 from farm.engine.pyramid import (
     Level,
@@ -213,7 +215,9 @@ class Rendering:
         home = HOST if gradients.plan.offload else gradients.engine.device
         if resume is None:
             pictures = gradients.photograph, gradients.paintings
-            image = make_initial_picture(self._recipe, *pictures, schedule[0], start)
+            shares = self._recipe.normalise_blend(len(gradients.paintings))
+            maps = LevelMaps.from_guides(gradients.guides, schedule[0], shares)
+            image = make_initial_picture(self._recipe, *pictures, schedule[0], start, maps)
             self._optimiser = self._make_optimiser(image.to(home))
             if self._recipe.begins_after_draft:
                 self._optimiser.kept_colours = average_colours(image).to(home)
@@ -354,10 +358,11 @@ def make_initial_picture(
     paintings: list[Tensor],
     level: Level,
     start: Tensor | None = None,
+    maps: LevelMaps | None = None,
 ) -> Tensor:
     """Make the picture that the first level starts from, (1, 3, H, W) in [0, 1].
 
-    start: see `Rendering`.
+    start: see `Rendering`. maps: where each painting paints, at this level; None: everywhere.
     """
     if start is not None:
         return resize_photograph(start, level)
@@ -366,6 +371,8 @@ def make_initial_picture(
         if not recipe.starts_recoloured:
             return small
         sized = _size_paintings(recipe, paintings, level, measure_colours(small))
+        if maps is not None and maps.masked:
+            return recolour_regions(small, sized, maps.regions)
         return recolour(small, sized, recipe.normalise_blend(len(paintings)))
     shape = (1, 3, level.height, level.width)
     if recipe.init == "gray":
