@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from farm.engine.guides import Guides
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level, resize_style, to_tensor
+from farm.engine.statistics import Moments
 from farm.engine.style.gram import GramLoss
 from farm.errors import InvalidInput
 from farm.recipe import Recipe
@@ -33,7 +35,7 @@ def engine(weights_dir: Path) -> Engine:
 
 
 def make_flat(*colour: float) -> Picture:
-    return np.broadcast_to(np.float32(colour), (64, 64, 3)).copy()
+    return np.full((64, 64, 3), colour, np.float32)
 
 
 def make_checkerboard(side: int) -> Picture:
@@ -63,7 +65,7 @@ def test_each_half_comes_nearer_to_its_own_checkerboard(engine: Engine) -> None:
     guides = Guides(masks=(LEFT, 255 - LEFT))
     *_, last = stylize(load_sample("mountain_lake", W), [fine, coarse], recipe, engine, guides=guides)
 
-    def sum_up(x: torch.Tensor) -> dict:
+    def sum_up(x: torch.Tensor) -> dict[str, Moments]:
         return compute_moments(engine.vgg, x, frozenset(layers), WHOLE)
 
     targets = [
@@ -115,13 +117,13 @@ def test_masks_everywhere_paint_what_no_masks_paint(engine: Engine) -> None:
 def test_a_rendering_with_guides_resumes_bit_for_bit_and_not_with_others(engine: Engine) -> None:
     photograph, painting = load_sample("mountain_lake", W), load_sample("brushwork", 96)
     recipe, guides = Recipe.parse(QUICK | {"iterations": 4}), Guides(keep=LEFT)
-    render = [photograph, [painting], recipe, engine]
-    steps = stylize(*render, guides=guides)
+    render = partial(stylize, photograph, [painting], recipe, engine)
+    steps = render(guides=guides)
     saved = [next(steps) for _ in range(2)][-1].checkpoint()
     *_, whole = steps
     with pytest.raises(InvalidInput, match="is of other pictures"):
-        next(stylize(*render, guides=Guides(keep=255 - LEFT), resume=saved))
-    *_, last = stylize(*render, guides=guides, resume=saved)
+        next(render(guides=Guides(keep=255 - LEFT), resume=saved))
+    *_, last = render(guides=guides, resume=saved)
     assert np.array_equal(last.picture(), whole.picture())
 
 
