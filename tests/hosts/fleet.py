@@ -26,6 +26,7 @@ POSTGRES, REDIS, S3, WEB = 5432, 6379, 9000, 8000  # ports
 PASSWORD = "a p@ss:word"
 LEASE = 12  # s
 LONGEST = 600.0  # s for any job, on a machine that does much else
+ENDED = {"succeeded", "failed", "cancelled"}
 PROGRESS = 0.15  # of a job that is well at work
 QUICK_RECIPE = {"start_size": 90, "size": 128, "iterations": [40, 30], "style_loss": "gram"}
 RECIPES = [QUICK_RECIPE | {"init": "noise", "seed": seed} for seed in range(3)]
@@ -128,19 +129,24 @@ class Fleet:
         found = {row.id: (row.state, row.progress) for row in rows}
         return [found[job_id] for job_id in ids]
 
-    def wait_until_at_work(self, ids: list[str], count: int = 1) -> None:
-        """Wait until so many of these jobs are well at work."""
+    def wait_until_at_work(self, ids: list[str], count: int = 1) -> bool:
+        """Wait until so many of these jobs are well at work; False: all ended before so many were, as
+        where one worker took all of them."""
+        rows: list[tuple[str, float]] = []
 
-        def count_busy() -> bool:
-            rows = self.read_progress(ids)
+        def is_busy() -> bool:
             return sum(s == "running" and p > PROGRESS for s, p in rows) >= count
 
-        wait_for(count_busy, LONGEST, pause=0.1)
+        def look() -> bool:
+            rows[:] = self.read_progress(ids)
+            return is_busy() or all(s in ENDED for s, _ in rows)
+
+        wait_for(look, LONGEST, pause=0.1)
+        return is_busy()
 
     def wait_for_results(self, ids: list[str]) -> list[str]:
         """Wait until all have succeeded; SHA-256 of each result."""
-        ended = {"succeeded", "failed", "cancelled"}
-        wait_for(lambda: all(s in ended for s, _ in self.read_progress(ids)), LONGEST, pause=0.5)
+        wait_for(lambda: all(s in ENDED for s, _ in self.read_progress(ids)), LONGEST, pause=0.5)
         errors = self.query("SELECT id, error FROM jobs WHERE state <> 'succeeded'")
         assert errors == [], self.read_logs()
         return [self._hash_result(job_id) for job_id in ids]

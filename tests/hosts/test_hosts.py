@@ -31,8 +31,9 @@ log = logging.getLogger(__name__)
 @contextmanager
 def jobs_at_work(fleet: Fleet, count: int = 1) -> Iterator[list[str]]:
     """Jobs, so many of which are at work; when the block is left all end as if nothing had happened."""
-    ids = [fleet.submit(recipe) for recipe in RECIPES]
-    fleet.wait_until_at_work(ids, count)
+    ids: list[str] = []
+    while not ids or not fleet.wait_until_at_work(ids, count):
+        ids = [fleet.submit(recipe) for recipe in RECIPES]
     yield ids
     began = time.monotonic()
     assert fleet.wait_for_results(ids) == fleet.undisturbed
