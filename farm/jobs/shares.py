@@ -6,24 +6,29 @@ belong to nobody count together, as one more person's.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Integer, cast, func, null, select, union_all
 from sqlalchemy.orm import Session
 
 from farm.database.clock import now
 from farm.database.models import HELD, Job, State
-from farm.database.people import Share
+from farm.database.people import Person, Share
 from farm.database.sessions import read_clock
 from farm.database.upserts import insert
 
 HALF_LIFE = timedelta(hours=1)
-UNFINISHED = (
-    select(Job.owner_id, Job.state, func.count())
-    .where(Job.state.in_((State.QUEUED, *HELD)))
-    .group_by(Job.owner_id, Job.state)
+AT_WORK = select(Job.owner_id, func.count()).where(Job.state.in_(HELD)).group_by(Job.owner_id)
+# One look into an index for each person; going over all that waits takes longer the more there is.
+FIRST_WAITING = select(Job.id).where(Job.state == State.QUEUED).limit(1)
+WAITING = union_all(
+    select(Person.id).where(
+        FIRST_WAITING.where(Job.owner_id == Person.id).scalar_subquery().is_not(None)
+    ),
+    select(cast(null(), Integer)).where(
+        FIRST_WAITING.where(Job.owner_id.is_(None)).scalar_subquery().is_not(None)
+    ),
 )
 USED = select(Share.owner_id, Share.used_seconds, Share.used_at)
 NOBODY = 0  # the owner of what belongs to nobody, in the table of shares
@@ -35,23 +40,22 @@ class Use:
 
     # Jobs that workers have now.
     running: int = 0
-    # Jobs that wait.
-    waiting: int = 0
+    # Whether any waits.
+    waiting: bool = False
     # Of rendering lately; each second counts less the longer ago it was.
     seconds: float = 0.0
 
 
 def read_uses(session: Session) -> dict[int | None, Use]:
     """Return what each owner has of the farm now, whoever has anything or waits for it."""
-    running, waiting = Counter[int | None](), Counter[int | None]()
-    for owner, state, count in session.execute(UNFINISHED):
-        (waiting if state is State.QUEUED else running)[owner] += count
+    running = dict(session.execute(AT_WORK).all())
+    waiting = set(session.scalars(WAITING))
     moment = now()
     seconds = {
         owner or None: _decay(used, moment - used_at) for owner, used, used_at in session.execute(USED)
     }
     return {
-        owner: Use(running[owner], waiting[owner], seconds.get(owner, 0.0))
+        owner: Use(running.get(owner, 0), owner in waiting, seconds.get(owner, 0.0))
         for owner in {*running, *waiting, *seconds}
     }
 
