@@ -12,7 +12,7 @@ from farm.cli import client
 from farm.engine import device, quality
 from farm.engine.checkpoint import Checkpoint, read
 from farm.engine.checkpoint_writer import CheckpointThread
-from farm.engine.guides import Guides
+from farm.engine.guides import Guides, name_mask
 from farm.engine.loaded import Engine
 from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
@@ -24,6 +24,7 @@ from farm.pictures.pixels import Picture, Pixels
 from farm.recipe import Recipe, formats
 from farm.recipe.picture_sizes import (
     Size,
+    check_proportion,
     check_start,
     compute_held_map,
     compute_held_painting,
@@ -189,17 +190,21 @@ def _decode_guides(files: client.Guides, recipe: Recipe, photograph: Decoded) ->
     """Return what steers the rendering; of the photograph, its transparency.
 
     Raises:
-        InvalidInput: a file is no picture.
+        InvalidInput: a file is no picture, or a map has another proportion than the photograph.
     """
-    fit_map, limit = partial(compute_held_map, recipe), settings().max_upload_megapixels
+    limit, count = settings().max_upload_megapixels, len(files.masks)
     fit_start = partial(compute_held_start, recipe, photograph.sent)
 
-    def decode_map(path: Path) -> Pixels:
-        return decode_map_to_size(path.read_bytes(), str(path), limit, fit_map)
+    def decode_map(field: str, path: Path) -> Pixels:
+        def fit(sent: Size) -> Size:
+            check_proportion(field, sent, photograph.sent)
+            return compute_held_map(recipe, sent)
+
+        return decode_map_to_size(path.read_bytes(), str(path), limit, fit)
 
     return Guides(
-        masks=tuple(map(decode_map, files.masks)),
-        keep=decode_map(files.keep) if files.keep else None,
+        masks=tuple(decode_map(name_mask(n, count), mask) for n, mask in enumerate(files.masks, 1)),
+        keep=decode_map("keep", files.keep) if files.keep else None,
         opaque=photograph.alpha,
         start=_decode(files.init, fit_start, 1).pixels if files.init else None,
     )
