@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from farm.errors import InvalidInput, Problem
-from farm.recipe.picture_sizes import Size, check_proportion, name_mask
+from farm.recipe.picture_sizes import NOTHING_LEFT, Size, check_proportion, name_mask
 
 Mask = NDArray[np.uint8]  # (H, W), 0 to 255
 Source = NDArray[np.float32 | np.uint8]  # (H, W, 3) sRGB, float32 in [0, 1] or bytes
@@ -59,7 +59,7 @@ class Guides:
             if array is not None and not array.any():
                 raise InvalidInput(Problem(name, "is black all over, so that it marks nothing"))
         if self.keep is not None and self.keep.min() == 255:
-            raise InvalidInput(Problem("keep", "is white all over, so that nothing is left to paint"))
+            raise InvalidInput(Problem("keep", NOTHING_LEFT))
         if self.opaque is not None and not self.opaque.any():
             raise InvalidInput(Problem("content", "is transparent all over; there is nothing to paint"))
 

@@ -29,7 +29,7 @@ from farm.pictures import uploads
 from farm.pictures.decoder_child import PictureFile
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
-from farm.recipe.picture_sizes import check_proportion, check_start
+from farm.recipe.picture_sizes import NOTHING_LEFT, check_proportion, check_start
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import TAG
 from farm.webhooks import destinations
@@ -168,9 +168,11 @@ class Submission:
             checked = [photograph, *answers]
         found = [each.upload for each in checked]
         _check_fits_some_worker(recipe, photograph.upload, guides, found[1 : 1 + len(styles)])
-        for (role, file), upload in zip(files, found, strict=True):
+        for (role, file), each in zip(files, checked, strict=True):
             if role in GUIDES:
-                check_proportion(file.field, upload.size, photograph.upload.size)
+                check_proportion(file.field, each.upload.size, photograph.upload.size)
+            if role is PictureRole.KEEP and each.marks_all:
+                raise InvalidInput(Problem(file.field, NOTHING_LEFT))
         return cls(name or derive_name(names), checked, [role for role, _ in files], names, visitor)
 
     def store(self, recipes: Sequence[Recipe]) -> None:

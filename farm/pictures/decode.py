@@ -144,6 +144,8 @@ class Checked:
     height: int
     # JPEG.
     thumbnail: bytes
+    # Of a map: whether it is white all over.
+    marks_all: bool = False
 
 
 def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SIDE) -> Checked:
@@ -174,9 +176,10 @@ def check_map(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST
         marked = convert_to_map(raster)
         if marked.getextrema() == (0, 0):
             raise InvalidInput(Problem(field, "is black all over, so that it marks nothing"))
+        marks_all = marked.getextrema() == (255, 255)
         marked.thumbnail((THUMBNAIL, THUMBNAIL))
         thumbnail = encode_jpeg(marked.convert("RGB"), quality=85)
-    return Checked(width, height, thumbnail)
+    return Checked(width, height, thumbnail, marks_all)
 
 
 def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:

@@ -126,6 +126,7 @@ class _Answer(BaseModel):
     trace: str = Field("", max_length=LONGEST_TRACE)
     width: int = Field(1, ge=1, le=LONGEST_SIDE)
     height: int = Field(1, ge=1, le=LONGEST_SIDE)
+    marks_all: bool = False
 
 
 class Child:
@@ -152,7 +153,7 @@ class Child:
             answer, thumbnail = _receive_thumbnail(process)
         if answer.refused:
             raise _explain_refusal(picture, answer)
-        return Checked(answer.width, answer.height, thumbnail)
+        return Checked(answer.width, answer.height, thumbnail, answer.marks_all)
 
     def decode(
         self, picture: PictureFile, limits: Limits, compute_size: Callable[[Size], Size]

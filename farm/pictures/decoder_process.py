@@ -109,12 +109,15 @@ class Parent:
 
 
 def _answer(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest: int) -> dict[str, Any]:
-    """Check or decode a picture; return its width and height, or what is wrong, as plain values."""
+    """Check or decode a picture; return its width and height, of a map whether it marks all, or what is
+    wrong, as plain values."""
     try:
         if channels := DECODING.get(kind):
             width, height = _decode(parent, data, megapixels, shortest, channels)
         else:
-            width, height = _check(parent, kind, data, megapixels, shortest)
+            checked = _check(parent, kind, data, megapixels, shortest)
+            found = {"width": checked.width, "height": checked.height}
+            return found | {"marks_all": checked.marks_all}
     except InvalidInput as error:
         message = error.problems[0].message[:LONGEST_MESSAGE]
         return {"refused": type(error).__name__, "message": message}
@@ -125,12 +128,12 @@ def _answer(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest:
     return {"width": width, "height": height}
 
 
-def _check(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest: int) -> tuple[int, int]:
-    """Check a picture or a map and send its thumbnail; return its width and height."""
+def _check(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest: int) -> decode.Checked:
+    """Check a picture or a map and send its thumbnail."""
     check = decode.check_map if kind == CHECK_MAP else decode.check
     checked = check(data, "", megapixels, shortest)
     parent.send(THUMBNAIL, checked.thumbnail)
-    return checked.width, checked.height
+    return checked
 
 
 def _decode(

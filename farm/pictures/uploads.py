@@ -30,6 +30,8 @@ class CheckedUpload:
     upload: Upload
     # JPEG; None: it lies in storage, as the same bytes came before.
     thumbnail: bytes | None
+    # Of a map: whether it is white all over.
+    marks_all: bool = False
 
 
 def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
@@ -50,17 +52,16 @@ def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
     with closing(decoder_pool.check(new)) as answers:
         for each, sha256, always in zip(asked, digests, is_map, strict=True):
             if upload := known.get(sha256):
-                if always:
-                    next(answers)
+                marks_all = next(answers).marks_all if always else False
                 most = settings().max_upload_megapixels
                 check_size(upload.width, upload.height, each.field, most, each.shortest)
-                yield CheckedUpload(each.data, upload, None)
+                yield CheckedUpload(each.data, upload, None, marks_all)
             else:
                 found = next(answers)
                 upload = Upload(
                     sha256=sha256, width=found.width, height=found.height, size_bytes=len(each.data)
                 )
-                yield CheckedUpload(each.data, upload, found.thumbnail)
+                yield CheckedUpload(each.data, upload, found.thumbnail, found.marks_all)
 
 
 def store(pictures: Sequence[CheckedUpload], owner_id: int | None = None) -> None:

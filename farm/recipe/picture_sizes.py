@@ -21,6 +21,7 @@ HEADROOM = 2.0  # of the sides held over those used
 KEPT_PIXELS = 4_000_000  # a picture that has no more is held as it was sent, whatever uses it
 LITTLE = 0.99  # of the sides; a smaller shrink would save next to nothing
 PROPORTION = 0.01  # of a map's sides to the photograph's; more would miss what it was drawn along
+NOTHING_LEFT = "is white all over, so that nothing is left to paint"  # of a map of what stays
 KEEPING_MAPS = 2  # what stays, and what is opaque, a byte a pixel each
 BYTES_PER_PIXEL = 3  # of a picture that is held
 

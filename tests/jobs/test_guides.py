@@ -79,8 +79,12 @@ def now(job: Job) -> Job:
 
 
 def black(mode: str = "L") -> bytes:
+    return flat(0, mode)
+
+
+def flat(level: int, mode: str = "L") -> bytes:
     buffer = io.BytesIO()
-    Image.new(mode, (120, 80)).save(buffer, "PNG")
+    Image.new("L", (120, 80), level).convert(mode).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -103,6 +107,7 @@ def black(mode: str = "L") -> bytes:
         ),
         (GuideFiles(keep=half("left", 80, 120)), InvalidInput, "keep: is 80 x 120 px, the photograph"),
         (GuideFiles(keep=black("RGB")), InvalidInput, "keep: is black all over"),
+        (GuideFiles(keep=flat(255)), InvalidInput, "keep: is white all over, so that nothing is left"),
         (GuideFiles(init=picture(3, 80)), InvalidInput, "init: is 80 x 80 px, the photograph"),
     ],
 )

@@ -150,7 +150,7 @@ class _Form(FlaskForm):
         render_kw={"accept": PICTURE_TYPES},
     )
     keep = FileField("What stays", description=KEEP_MEANS, render_kw={"accept": PICTURE_TYPES})
-    kept_guides = BooleanField("Its regions, and what it began from")
+    kept_guides = BooleanField("Its regions")
     from_job = HiddenField()
     version = HiddenField(default=NEWEST)  # of the recipe
     once = HiddenField()
@@ -282,7 +282,7 @@ def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
         values |= {"balance": format_value(stops), "content_weight": ""}
     kept = [f"{KEPT}-{style.position}" for style in job.styles]
     values |= {"name": job.name, "webhook_url": job.webhook_url or "", "tag": job.tag or ""}
-    values["kept_guides"] = bool(job.guides)
+    values["kept_guides"] = bool(job.masks or job.keep)
     values["look_taken"] = ""
     return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
 
