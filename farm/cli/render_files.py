@@ -12,7 +12,7 @@ from farm.cli import client
 from farm.engine import device, quality
 from farm.engine.checkpoint import Checkpoint, read
 from farm.engine.checkpoint_writer import CheckpointThread
-from farm.engine.guides import Guides, name_mask
+from farm.engine.guides import Guides
 from farm.engine.loaded import Engine
 from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
@@ -30,6 +30,7 @@ from farm.recipe.picture_sizes import (
     compute_held_painting,
     compute_held_photograph,
     compute_held_start,
+    name_mask,
 )
 from farm.recipe.recipe import SMALLEST_STYLE
 from farm.settings import settings
