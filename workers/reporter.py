@@ -22,7 +22,7 @@ from farm.pictures import encode
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
 from farm.recipe.formats import PREVIEW_PIXELS
-from farm.recipe.levels import compute_levels, count_pixel_iterations
+from farm.recipe.levels import RELATIVE_SECONDS, compute_levels, count_pixel_iterations
 from farm.settings import settings
 from farm.storage import Storage
 from workers import retries
@@ -65,6 +65,7 @@ class Reporter:
         recipe = Recipe.model_validate(self._job.recipe)
         levels = compute_levels(recipe, photograph.height, photograph.width)
         self._pace = Pace(levels)
+        self._relative = RELATIVE_SECONDS[recipe.style_loss]
         self._work = count_pixel_iterations(levels) / 1e6  # of the whole, megapixel-iterations
         resumes = self._job.checkpoint_attempt is not None
         self._counted = None if resumes else 0.0  # progress whose work is in the tally; None: not known
@@ -198,13 +199,13 @@ class Reporter:
         )
 
     def _measure_speed(self, step: Step) -> float | None:
-        """Return seconds for an iteration and megapixel over the level that ends, without its first
-        iteration, which prepares the others; of small levels only if it is the last. None: nothing to
-        measure by.
+        """Return seconds for an iteration and megapixel, as the default style loss takes them, over the
+        level that ends, without its first iteration, which prepares the others; of small levels only if
+        it is the last. None: nothing to measure by.
         """
         megapixels = step.height * step.width / 1e6
         counted = step.iteration - self._first
         small = megapixels < SMALLEST_MEASURED and step.level < step.levels
         if not step.ends_level or small or not counted:
             return None
-        return (step.seconds - self._level[1]) / counted / megapixels
+        return (step.seconds - self._level[1]) / counted / megapixels / self._relative

@@ -22,7 +22,7 @@ from farm.engine.pyramid import Level
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import CHANNELS, EVERYTHING, Work, estimate_peak_bytes, parse_block
-from farm.recipe.recipe import list_layer_names
+from farm.recipe.recipe import StyleLoss, list_layer_names
 
 META = torch.device("meta")
 aten = torch.ops.aten
@@ -149,13 +149,19 @@ def count(function: Callable[[], Any]) -> Count:
     return counted
 
 
-def count_iteration(network: str, height: int, width: int, dtype: torch.dtype = torch.bfloat16) -> Count:
+def count_iteration(
+    network: str,
+    height: int,
+    width: int,
+    dtype: torch.dtype = torch.bfloat16,
+    style_loss: StyleLoss = "wasserstein",
+) -> Count:
     """Count the second iteration of a level of this size, px, with Adam, as a GPU with memory for all
     features runs it."""
     vgg = VGG(network, _make_weights(network), META, dtype)
     photograph = torch.empty(1, 3, height, width, device=META)
     painting = torch.empty(1, 3, 600, 800, device=META)
-    level, recipe = Level(height, width, 100), Recipe()
+    level, recipe = Level(height, width, 100), Recipe(style_loss=style_loss)
     optimiser = Adam(photograph.clone(), level)
     made: list[Objective] = []
 

@@ -66,11 +66,14 @@ def _spread(count: int, length: int) -> list[int]:
     return [(2 * i + 1) * length // (2 * count) for i in range(count)]
 
 
-def attend(photograph: Tensor, keys: Sequence[Tensor], shares: Sequence[float]) -> float:
+def attend(
+    photograph: Tensor, keys: Sequence[Tensor], shares: Sequence[float], opaque: Tensor | None = None
+) -> float:
     """Turn the photograph's features (H, W, C) into the target, in place.
 
     Args:
         keys: of each painting, (n, C). shares: of each, which sum to 1.
+        opaque: weights of the positions in what is returned, (H, W); None: 1.
 
     Returns:
         The sum of the target's squares.
@@ -79,12 +82,16 @@ def attend(photograph: Tensor, keys: Sequence[Tensor], shares: Sequence[float]) 
     mean, deviation = _measure_channels(flat)
     normal = [_normalise(F, *_measure_channels(F)) for F in keys]
     energy = torch.zeros((), dtype=torch.float64, device=flat.device)
-    for band in torch.split(flat, AT_ONCE):
+    seen = None if opaque is None else opaque.reshape(-1, 1)
+    for start in range(0, len(flat), AT_ONCE):
+        band = flat[start : start + AT_ONCE]
         z = _normalise(to_float32(band), mean, deviation)
         pairs = zip(shares, normal, keys, strict=True)
         found = sum((share * _look(z, k, F) for share, k, F in pairs), start=torch.zeros_like(z))
         band.copy_(found)
-        energy += found.square().sum(dtype=torch.float64)
+        squares = found.square_()
+        squares = squares if seen is None else squares * seen[start : start + AT_ONCE]
+        energy += squares.sum(dtype=torch.float64)
     return float(energy)
 
 

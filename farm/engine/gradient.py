@@ -132,18 +132,12 @@ class Objective:
             ("style", *manner, scales, recipe.style_loss, shares),
             lambda: self._make_style_losses(shares),
         )
-        attends = False  # until a recipe may ask for it
-        contents = (
-            "content",
-            vgg,
-            plan,
-            tuple(self.content_layers),
-            (manner, scales, shares) if attends else (),
-        )
+        contents = ("content", vgg, plan, tuple(self.content_layers))
+        attended = shares if recipe.content_target == "attention" else None
         self._content = cache.get_at_level(
             level,
-            contents,
-            lambda: self._make_content_losses(content, level, shares if attends else None, maps),
+            contents if attended is None else (*contents, *manner, scales, attended),
+            lambda: self._make_content_losses(content, level, attended, maps),
         )
         self._loss_of = {name: loss for loss in self._style for name in loss.layers}
         self._style_weights = [self._weigh_targets(loss.layers) for loss in self._style]
@@ -185,7 +179,8 @@ class Objective:
         if shares is not None:
             keys = [self._collect_keys(resize()) for resize in self._resize]
             for layer in target:
-                energy[layer] = attend(target[layer], [each[layer].features for each in keys], shares)
+                found = [each[layer].features for each in keys]
+                energy[layer] = attend(target[layer], found, shares, weights[layer][1])
         return {
             layer: ContentLoss(target[layer], float(energy[layer]), weights[layer][0])
             for layer in target
@@ -211,9 +206,10 @@ class Objective:
         lacking = {name: loss for loss in losses if loss.needs_sums for name in loss.layers}
         if lacking:
             paintings = [self._sum_painting(number, lacking) for number in range(len(self._resize))]
-            sums = self._assign_paintings(paintings, lacking, shares)
-            for loss in lacking.values():
-                loss.set_target({name: sums[name] for name in loss.layers})
+            for name, loss in lacking.items():
+                number = self.targets[name].painting
+                found = paintings[number] if number is not None else blend(paintings, shares, [name])
+                loss.set_target({name: found[name]})
         return losses
 
     def _assign_paintings(
@@ -221,24 +217,28 @@ class Objective:
     ) -> dict[str, Any]:
         """Return what targets of these names are, of the sums of each painting, by layer."""
         targets = {name: self.targets[name] for name in names}
-        blended = blend(sums, shares) if any(t.painting is None for t in targets.values()) else {}
+        blended = blend(sums, shares, [t.layer for t in targets.values() if t.painting is None])
         return {
             name: (blended if target.painting is None else sums[target.painting])[target.layer]
             for name, target in targets.items()
         }
 
     def _sum_painting(self, number: int, losses: Mapping[str, StyleLoss[Any]]) -> dict[str, Any]:
-        """Sum a painting as the style losses of its targets want it, by layer."""
+        """Sum a painting as the style losses of its targets want it, by target."""
         mine = [name for name in losses if self.targets[name].painting in (None, number)]
-        names = {self.targets[name].layer: name for name in mine}
-        if not names:
-            return {}
+        layers = frozenset(self.targets[name].layer for name in mine)
+        sums: dict[str, Any] = {}
 
-        def sum_features(layer: str, where: Region, features: Tensor) -> Any:
-            return losses[names[layer]].sum_features(names[layer], features)
+        def on_features(layer: str, where: Region, features: Tensor) -> None:
+            for name in mine:
+                if self.targets[name].layer == layer:
+                    part = losses[name].sum_features(name, features)
+                    sums[name] = sums[name] + part if name in sums else part
 
-        painting = self._resize[number]()
-        return sum_picture(self.vgg, painting, frozenset(names), self._aside, sum_features, self.on_tile)
+        if mine:
+            run = Pass(self.vgg, layers, self._aside, self._resize[number](), self.on_tile)
+            run.forward(on_features)
+        return sums
 
     def __call__(self, picture: Tensor, scale: float = 1.0) -> tuple[Losses, Tensor]:
         """Return losses at picture (1, 3, H, W), and d(total)/d(picture) * scale, of the same shape.
@@ -506,14 +506,17 @@ def sum_picture(
     return sums
 
 
-def blend(paintings: Sequence[Mapping[str, Any]], shares: Sequence[float]) -> dict[str, Any]:
-    """Blend sums of paintings, by layer."""
-    scaled = [
-        {layer: sums.scale_to(share) for layer, sums in painting.items()}
-        for painting, share in zip(paintings, shares, strict=True)
-    ]
-    first, *others = scaled
-    return {layer: sum((each[layer] for each in others), start=first[layer]) for layer in first}
+def blend(
+    paintings: Sequence[Mapping[str, Any]], shares: Sequence[float], names: Iterable[str]
+) -> dict[str, Any]:
+    """Blend sums of paintings, by layer or target."""
+    found = {}
+    for name in names:
+        first, *others = (
+            painting[name].scale_to(share) for painting, share in zip(paintings, shares, strict=True)
+        )
+        found[name] = sum(others, start=first)
+    return found
 
 
 def make_regions(maps: LevelMaps | None, layers: Sequence[str], vgg: VGG) -> Regions:

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from farm.engine.cuda_kernels import find_kernels
+from farm.recipe.memory_plan import BAND_VALUES
 
 HALF = (torch.float16, torch.bfloat16)
 FEW = 4  # positions a channel
 CONVERTED = 1 << 12  # positions at once on a CPU in half precision, so that their float32 stays near it
-NEAR_VALUES, FAR_VALUES = 1 << 20, 1 << 26  # in a band of features, on a CPU and elsewhere
+NEAR_VALUES, FAR_VALUES = BAND_VALUES["cpu"], BAND_VALUES["cuda"]  # in a band of features
 SUMMED = 1 << 22  # positions whose float32 products are added up in float32, elsewhere
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from farm.errors import DoesNotFit, OutOfMemory
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import PictureSizes, Size, compute_style_size
-from farm.recipe.recipe import CONVOLUTIONS
+from farm.recipe.recipe import CONVOLUTIONS, StyleLoss
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
 BLOCKS = (1, 2, 3, 4, 5)
@@ -44,6 +44,9 @@ CPU_BASE_BYTES = 540_000_000
 MEASURING_BYTES = 220_000_000  # the library that measures the result, loaded at the end, measured
 DECODER_BYTES = 20_000_000  # of a worker's decoding process before its first picture, measured
 CUDA_WORKSPACE_BYTES = 180_000_000  # of cuDNN and cuBLAS, measured on an H100 from 128 to 1024 px
+# Values of a band of features, and how many floats for each a style loss holds on the way.
+BAND_VALUES = {"cpu": 1 << 20, "cuda": 1 << 25}
+STATISTIC_FLOATS: dict[str, int] = {"light": 2, "moments": 4, "kernel": 2}
 WINOGRAD_WORKSPACE_BYTES = 120_000_000
 DECODING_BYTES = 18  # a pixel of an upload while it is decoded, measured: a WebP with transparency
 
@@ -180,6 +183,8 @@ class Work:
     state_floats: int
     # `cpu` or `cuda`.
     device: str
+    # Of the recipe.
+    style_loss: StyleLoss = "wasserstein"
     # Sizes of the paintings as they are held, each with its `style_scale`.
     paintings: tuple[tuple[Size, float], ...] = ()
     # Of photograph and paintings, held in the CPU's memory.
@@ -216,6 +221,7 @@ class Work:
             winograd=winograd,
             state_floats=STATE_FLOATS[recipe.optimizer],
             device=device,
+            style_loss=recipe.style_loss,
             paintings=tuple(zip(held[1:], scales, strict=True)),
             held_bytes=sizes.count_held_bytes(recipe) if sizes else 0,
             decoding_bytes=DECODING_BYTES * max((height * width for height, width in sent), default=0),
@@ -317,7 +323,13 @@ def _estimate_workspace_bytes(plan: Plan, work: Work, height: int, width: int) -
     copies = TILE_COPIES
     if work.device != "cpu":
         copies = WHOLE_COPIES if plan.tile is None and not plan.packed else GPU_TILE_COPIES
-    return CHANNELS[0] * tile * work.itemsize * copies + winograd
+    return CHANNELS[0] * tile * work.itemsize * copies + winograd + _estimate_statistic_bytes(work, tile)
+
+
+def _estimate_statistic_bytes(work: Work, tile: int) -> int:
+    """Estimate what a style loss makes of a band of a tile's features, beside their sums."""
+    copies = STATISTIC_FLOATS.get(work.style_loss, 0)
+    return 4 * copies * min(CHANNELS[0] * tile, BAND_VALUES[work.device])
 
 
 def _compute_rim(plan: Plan, work: Work) -> int:

@@ -33,6 +33,7 @@ Preset = Literal["draft", "standard", "fine"]
 Features = Literal["auto", "vgg19", "vgg16", "vgg16-bsds"]
 Precision = Literal["auto", "float32", "winograd", "mixed"]
 StyleLoss = Literal["gram", "gram+mean", "wasserstein", "light", "moments", "kernel"]
+ContentTarget = Literal["photograph", "attention"]
 FIRST_STYLE_LOSSES = ("gram", "wasserstein")
 Optimizer = Literal["adam", "lbfgs"]
 Init = Literal["content", "photograph", "recoloured", "picture", "noise", "gray"]
@@ -208,6 +209,12 @@ class Recipe(BaseModel):
     style_loss: StyleLoss = Field(
         "wasserstein",
         description="Distance between style statistics of picture and painting: light is quicker.",
+    )
+    content_target: ContentTarget = Field(
+        "photograph",
+        title="What the content is",
+        description="What the content layers are drawn to: the photograph's features, or those that"
+        " attention finds in the paintings for each of its places.",
     )
     style_scale: Scales = Field(
         1.0,

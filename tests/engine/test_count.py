@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.testbed.count import count_iteration
+from farm.recipe.recipe import StyleLoss
 
 
 @pytest.mark.parametrize("network", ["vgg16", "vgg19"])
@@ -19,3 +20,10 @@ def test_an_iteration_at_8k_passes_over_memory_seldom() -> None:
     assert counted.waits == 1
     assert counted.passed_bytes <= 250e9
     assert counted.peak_bytes <= counted.foretold_bytes <= 40e9
+
+
+@pytest.mark.parametrize("style_loss", ["gram", "gram+mean", "moments", "kernel"])
+def test_no_style_loss_waits_or_holds_more_than_was_foretold(style_loss: StyleLoss) -> None:
+    counted = count_iteration("vgg16", 1080, 1920, style_loss=style_loss)
+    assert counted.waits == 1
+    assert counted.peak_bytes <= counted.foretold_bytes

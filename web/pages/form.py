@@ -104,6 +104,7 @@ ADVANCED = (
     "style_loss",
     "style_layers",
     "content_layers",
+    "content_target",
     "init",
     "start_size",
     "grown_from",

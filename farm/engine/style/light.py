@@ -25,9 +25,9 @@ from farm.engine.statistics import Moments, make_few_exact, multiply, split_band
 from farm.engine.style.protocol import FeatureGradient, StyleGradients, StyleLoss, compute_share
 from farm.engine.ways import CPU, Way
 
-CARRIED = 0.95  # of the painting's variance, by the directions that are compared in full
+CARRIED = 0.98  # of the painting's variance, by the directions that are compared in full
 NARROWEST = 256  # channels
-MOST = 0.5  # of the channels
+MOST = 0.7  # of the channels
 
 
 @dataclass(frozen=True)

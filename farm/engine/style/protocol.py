@@ -14,6 +14,7 @@ Several layers are one batch where that suits the device, see `farm.engine.ways`
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,10 +24,8 @@ import torch
 from torch import Tensor
 
 from farm.engine.cuda_kernels import add_activations
-from farm.engine.statistics import Moments
+from farm.engine.statistics import FAR_VALUES, NEAR_VALUES, Moments
 from farm.engine.ways import CPU, Way
-
-BAND_VALUES = 1 << 20  # features at once on a CPU, so that what is between them stays near the processor
 
 
 class Sums(Protocol):
@@ -48,6 +47,9 @@ S = TypeVar("S", bound=Sums)
 class FeatureGradient(ABC):
     """Gradient of a style distance by one layer's features."""
 
+    # Features at once beyond a CPU; those that make little on the way take all.
+    far_values: float = FAR_VALUES
+
     @abstractmethod
     def compute(self, flat: Tensor) -> Tensor:
         """Compute the gradient at features (positions, C), of their shape and number format."""
@@ -58,7 +60,8 @@ class FeatureGradient(ABC):
         weights: of the positions, (h, w), as the sums had them; None: 1 everywhere.
         """
         _, w, C = features.shape
-        rows = len(features) if d.device.type != "cpu" else max(1, BAND_VALUES // (w * C))
+        values = NEAR_VALUES if d.device.type == "cpu" else self.far_values
+        rows = max(1, int(min(len(features), values // (w * C))))
         maps = [None] * len(features) if weights is None else torch.split(weights, rows)
         bands = zip(torch.split(features, rows), torch.split(d, rows), maps, strict=False)
         for band, here, each in bands:
@@ -133,6 +136,7 @@ class AffineGradients(StyleGradients):
 class AffineGradient(FeatureGradient):
     """Gradient by one layer's features F: F A + b at every position."""
 
+    far_values = math.inf
     # (C, C).
     A: Tensor
     # (C,).
