@@ -130,6 +130,26 @@ def test_tiles_equal_the_whole_under_every_style_loss(
     assert float((tiled - whole).norm() / whole.norm()) < bound
 
 
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_tiles_equal_the_whole_where_attention_makes_the_content(
+    weights_dir: Path, dtype: torch.dtype, bound: float
+) -> None:
+    lake, strokes, picture = pictures(49, 43, dtype)
+    recipe = Recipe.parse(
+        {"content_target": "attention", "content_layers": "relu3_1", "style_loss": "gram"}
+    )
+    vgg = VGG("vgg16", tensors(weights_dir), CPU, dtype)
+    losses, found = [], []
+    for plan in (WHOLE, KEPT.model_copy(update={"tile": 32})):
+        each, gradient = Objective(vgg, recipe, lake, [strokes], Level(49, 43, 1), plan)(picture)
+        losses.append(each.content)
+        found.append(gradient)
+    assert losses[0] == pytest.approx(losses[1])
+    assert float((found[1] - found[0]).norm() / found[0].norm()) < bound
+    plain = Objective(vgg, Recipe(), lake, [strokes], Level(49, 43, 1)).measure(picture)[0]
+    assert losses[0] != pytest.approx(plain.content)
+
+
 def test_every_plan_gives_the_same_gradient(weights_dir: Path) -> None:
     plans = [*TILED, SMALLEST]
     assert max(relative_errors(weights_dir, Recipe(), (131, 77), plans, torch.float64)) < 1e-10
