@@ -69,8 +69,7 @@ class _Statistic(nn.Module):
 
     def _fit(self, target: Tensor) -> StyleLoss[Any]:
         rows, self._channels = _list_rows(target.detach()), target.shape[1]
-        exact = choose_way(target.device, target.dtype).iterates_roots
-        loss = self._make(Sums.from_features(rows, few_exactly=exact))
+        loss = self._make(Sums.from_features(rows))
         if loss.needs_sums:
             loss.set_target({LAYER: loss.sum_features(LAYER, rows)})
         return loss

@@ -218,7 +218,10 @@ def _sum_band(flat: Tensor, weights: Tensor | None, V: Tensor) -> ProjectedSums:
     if weights is None:
         total = flat.sum(dim=0, dtype=torch.promote_types(flat.dtype, torch.float32)).double()
     projected = multiply(flat, V)
-    length = torch.linalg.vector_norm(flat, dtype=torch.promote_types(flat.dtype, torch.float32))
+    if flat.device.type == "cpu":  # exactly: what lies outside is a small difference of these
+        projected = projected.double()
+    exact = torch.promote_types(flat.dtype, projected.dtype)
+    length = torch.linalg.vector_norm(flat, dtype=exact)
     return ProjectedSums(count, total, length.double().square(), (projected.T @ projected).double())
 
 
