@@ -66,7 +66,7 @@ class Facts(BaseModel):
     good: int = Field(ge=0)
     # See `optimise.Plateau`.
     plateau: list[float] = Field(max_length=2)
-    # The optimiser's kept colours, row by row.
+    # The optimiser's kept colours, row by row; None: none, or those of the picture it began from.
     colours: list[float] | None = Field(None, min_length=3 * GRID**2, max_length=3 * GRID**2)
 
 

@@ -24,8 +24,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from farm.engine.lab import convert_from_lab, convert_to_lab
+from farm.engine.pyramid import resize
 
 GRID = 8  # patches along each side
+DRAFT_BLUR = (
+    1.0  # px of a draft, standard deviation: what is finer is free where it grows from its pixels
+)
 FINE = 512  # smaller patches, along each side
 MAX_STRETCH = 4.0  # of a colour's distance from the mean; more would show the noise of a flat picture
 PIXELS_AT_ONCE = 1 << 18  # mapped or measured: some 20 MB, which no plan need count
@@ -207,8 +211,25 @@ def average_colours(picture: Tensor) -> Tensor:
 
 
 def keep_colours(picture: Tensor, kept: Tensor) -> None:
-    """Move a picture (1, 3, H, W) in [0, 1] smoothly to these mean colours (1, 3, 8, 8), in place."""
-    apart = kept - average_colours(picture)
-    size = picture.shape[-2:]
-    picture += F.interpolate(apart, size=size, mode="bilinear", align_corners=False)
+    """Move a picture (1, 3, H, W) in [0, 1] smoothly to what is kept, in place.
+
+    Args:
+        kept: mean colours of patches, (1, 3, 8, 8), or a draft, (1, 3, h, w), of which all but the
+            finest detail is kept: compared at its size, and the difference blurred.
+    """
+    size, grid = picture.shape[-2:], kept.shape[-2:]
+    if grid == (GRID, GRID):
+        apart, mode = kept - average_colours(picture), "bilinear"
+    else:
+        apart, mode = _blur(kept - resize(picture, *grid)), "bicubic"
+    picture += F.interpolate(apart, size=size, mode=mode, align_corners=False)
     picture.clamp_(0, 1)
+
+
+def _blur(picture: Tensor) -> Tensor:
+    """Blur (1, 3, h, w) by a Gaussian, the border repeated."""
+    reach = math.ceil(3 * DRAFT_BLUR)
+    steps = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
+    kernel = torch.softmax(-(steps**2) / (2 * DRAFT_BLUR**2), dim=0).expand(3, 1, 1, -1)
+    wide = F.pad(picture, (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(wide, kernel, groups=3), kernel.mT, groups=3)

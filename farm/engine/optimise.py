@@ -42,6 +42,7 @@ from farm.engine.optimisers import OPTIMISERS, Optimiser
 from farm.engine.pyramid import (
     Level,
     compute_levels,
+    resize,
     resize_photograph,
     resize_style,
     shrink,
@@ -219,10 +220,10 @@ class Rendering:
             maps = LevelMaps.from_guides(gradients.guides, schedule[0], shares)
             image = make_initial_picture(self._recipe, *pictures, schedule[0], start, maps)
             self._optimiser = self._make_optimiser(image.to(home))
-            if self._recipe.begins_after_draft:
-                self._optimiser.kept_colours = average_colours(image).to(home)
         else:
             self._restore(resume, home)
+        if start is not None and self._recipe.begins_after_draft:
+            self._optimiser.kept_colours = resize(start, *start.shape[-2:]).to(home)
         gradients.on_plan = self._offload
 
     def _make_optimiser(self, image: Tensor) -> Optimiser:
@@ -332,7 +333,7 @@ class Rendering:
         return self._earlier + time.perf_counter() - self._began
 
     def _make_checkpoint(self) -> Checkpoint:
-        kept = self._optimiser.kept_colours
+        kept, drafted = self._optimiser.kept_colours, self._recipe.begins_after_draft
         facts = checkpoint.Facts(
             recipe=json.loads(self._recipe.model_dump_json()),
             inputs=self._hash_inputs(),
@@ -347,7 +348,7 @@ class Rendering:
             scale=self._gradients.scale.value,
             good=self._gradients.scale.good,
             plateau=self._plateau.state,
-            colours=None if kept is None else kept.flatten().tolist(),
+            colours=None if kept is None or drafted else kept.flatten().tolist(),
         )
         return Checkpoint.from_state(facts, self._optimiser.get_tensors())
 

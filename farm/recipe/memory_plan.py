@@ -191,6 +191,8 @@ class Work:
     held_bytes: int = 0
     # While the largest of them is decoded.
     decoding_bytes: int = 0
+    # Of a draft that grows from its pixels, for each pixel of the last level.
+    draft_floats: float = 0.0
     # Masks of paintings; whether some of the photograph stays in the picture.
     masks: int = 0
     keeps: bool = False
@@ -225,6 +227,7 @@ class Work:
             paintings=tuple(zip(held[1:], scales, strict=True)),
             held_bytes=sizes.count_held_bytes(recipe) if sizes else 0,
             decoding_bytes=DECODING_BYTES * max((height * width for height, width in sent), default=0),
+            draft_floats=3 * (recipe.drafted_share if recipe.begins_after_draft else 0.0),
             masks=sizes.masks if sizes else 0,
             keeps=sizes.keeps if sizes else False,
         )
@@ -380,7 +383,7 @@ def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     pixels = height * width
     state = 3 if plan.offload else work.state_floats
     target = sum(_count_values(parse_block(layer)) for layer in work.content) * work.itemsize
-    lasting = pixels * (4 * state + target + _estimate_map_bytes(work))
+    lasting = pixels * (4 * (state + work.draft_floats) + target + _estimate_map_bytes(work))
     gradient = estimate_gradient_bytes(plan, work, height, width) + pixels * 4 * GRADIENT_FLOATS
     step = pixels * 4 * STEP_FLOATS
     painting = estimate_painting_bytes(plan.for_paintings or plan, work, height, width)

@@ -447,6 +447,11 @@ class Recipe(BaseModel):
         return self.init == "picture" and bool(self._drafted_sizes)
 
     @property
+    def drafted_share(self) -> float:
+        """Pixels of the draft that this picture grows out of, over its own; 0 without one."""
+        return ((self.grown_from or 0) / self.size) ** 2
+
+    @property
     def level_sizes(self) -> list[int]:
         """Longest sides from about `start_size` to exactly `size`, px; of a picture that grows out of a
         draft, the draft's first, or, where the draft is the start, those beyond it alone."""

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from farm.engine.checkpoint import read
-from farm.engine.colours import average_colours
+from farm.engine.colours import average_colours, keep_colours
 from farm.engine.guides import Guides
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Step, make_initial_picture, stylize
-from farm.engine.pyramid import Level, to_tensor
+from farm.engine.pyramid import Level, resize, to_tensor
 from farm.errors import InvalidInput
 from farm.recipe import Recipe
 from tests.conftest import load_sample
@@ -103,3 +103,15 @@ def test_a_draft_goes_on_from_its_pixels_at_the_first_larger_level(
     resume = read(tmp_path / "saved")
     *_, last = stylize(lake, [strokes], recipe, engine, guides=guides, resume=resume)
     assert np.array_equal(last.picture(), steps[-1].picture())
+
+
+def test_all_but_the_finest_detail_of_a_draft_stays_while_it_grows() -> None:
+    draft = to_tensor(load_sample("brushwork", 96), CPU)
+    noise = torch.rand(1, 3, 154, 192, generator=torch.Generator().manual_seed(0))
+    picture = noise.clone()
+    for _ in range(20):
+        keep_colours(picture, draft)
+    kept, found = (resize(each, 26, 32) for each in (draft, picture))
+    assert (kept - found).abs().mean() < 2 / 255
+    fine, drawn = (each - resize(resize(each, 77, 96), 154, 192) for each in (picture, noise))
+    assert fine.std() > 0.5 * drawn.std()  # what is finer is free

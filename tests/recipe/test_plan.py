@@ -139,6 +139,10 @@ def test_a_picture_to_begin_from_is_counted() -> None:
     )
     assert own - none == 3 * 4_000_000  # at most
     assert draft - none == 3 * 960 * 540
+    growing, anew = (describe(sizes, size=1920, grown_from=960, init=i) for i in ("picture", "content"))
+    more = estimate_peak_bytes(list_plans(352)[0], growing, 1080, 1920)
+    more -= estimate_peak_bytes(list_plans(352)[0], anew, 1080, 1920)
+    assert more == pytest.approx((3 + 12) * 960 * 540, rel=0.01)  # as bytes, and as floats
 
 
 def test_an_upload_is_counted_while_it_is_decoded() -> None:

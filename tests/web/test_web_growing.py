@@ -16,9 +16,13 @@ from werkzeug.test import TestResponse
 from farm.cli import main
 from farm.database import sessions
 from farm.database.models import Job, State
+from farm.explorations.axes import axis
+from farm.explorations.grids import explore
 from farm.jobs import states
+from farm.recipe import Recipe
 from farm.storage import storage
 from tests.web import bad_pictures
+from tests.web.conftest import bring_to
 
 Make = Callable[..., Job]
 
@@ -159,3 +163,18 @@ def test_a_picture_of_ones_own_is_sent_by_the_form(post_form: Callable[..., Test
     assert job.recipe["init"] == "picture"
     assert post_form(init="picture").status_code == 422  # and none was sent
     assert post_form(start=(io.BytesIO(bad_pictures.photo(60, 60)), "own.png")).status_code == 422
+
+
+def test_a_finished_cell_that_is_chosen_grows_from_its_pixels(client: FlaskClient) -> None:
+    recipe = Recipe(size=512, preset="fine")
+    sides = axis("across", "balance", recipe, [0]), axis("down", "style_scale", recipe, [1])
+    styles = [bad_pictures.photo(100, 100)]
+    made = explore(bad_pictures.photo(160, 120), styles, recipe, *sides, size=96)
+    cell, path = made.cells[0], f"/explore/{made.id}"
+    assert "grow=1" not in client.get(path).text
+    bring_to(cell, State.SUCCEEDED)
+    assert f"?grow=1&amp;from={cell.id}" in client.get(path).text
+    answer = client.post("/", data=fill_in(client, f"/?from={cell.id}&grow=1"))
+    job = load(answer.location.rpartition("/")[2])
+    assert is_grown_from(job, load(cell.id))
+    assert (job.width, job.recipe["preset"], job.recipe["grown_from"]) == (512, "fine", 96)

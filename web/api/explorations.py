@@ -162,6 +162,8 @@ def compute_progress(found: Exploration) -> float:
 def _describe_cell(job: Job, columns: int) -> CellOut:
     row, column = divmod(job.cell or 0, columns)
     origin: dict[str, Any] = {"from": job.id}  # a keyword of Python
+    if job.state is State.SUCCEEDED:
+        origin["grow"] = 1
     return CellOut(
         row=row,
         column=column,

@@ -16,7 +16,7 @@ from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage
 
 from farm.database import sessions
-from farm.database.models import Job, JobPicture, Upload
+from farm.database.models import Job, JobPicture, State, Upload
 from farm.database.people import Person
 from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached
 from farm.explorations import grids, growing
@@ -85,9 +85,9 @@ def show_form() -> str:
 def _find_recipe(job: Job) -> Recipe:
     """Return a job's recipe; of an exploration's cell, the one it stands for at full size; of a picture
     that is to grow, the larger one's."""
-    if request.args.get("grow"):
+    if request.args.get("grow") and job.state is State.SUCCEEDED:
         size = request.args.get("size", "")
-        larger = int(size) if size.isdecimal() else find_larger_size(job)
+        larger = int(size) if size.isdecimal() else None if job.exploration_id else find_larger_size(job)
         with suppress(InvalidInput):  # it cannot grow so; the form says why when it is sent
             return growing.make_recipe(job, Recipe.parse({"size": larger} if larger else {}))
     if job.exploration_id is None:
