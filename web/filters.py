@@ -32,7 +32,6 @@ FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "about_time": words.format_about_time,
     "gigabytes": format_bytes,
     "score": words.describe_score,
-    "suit": words.describe_suit,
     "rfc3339": words.to_rfc3339,
     "typed": format_value,
     "picture_url": build_picture_url,

@@ -218,23 +218,6 @@ def describe_score(found: Score) -> str:
     return f"{found.mean:.1f} of 5{span}, by {found.count}"
 
 
-SUITS = (
-    (0.75, "of one kind"),
-    (0.5, "go well together"),
-    (0.25, "an unusual pair"),
-    (0.0, "worlds apart"),
-)
-
-
-def describe_suit(closeness: float) -> str:
-    """Return how well two pictures go together, in words.
-
-    Args:
-        closeness: see `descriptors.compute_closeness`.
-    """
-    return next(words for least, words in SUITS if closeness >= least)
-
-
 def describe_look(settings: Mapping[str, Any]) -> str:
     """Return what makes a look, such as `Size of strokes 2, Smoothness 0.5`.
 

@@ -16,7 +16,6 @@ from sqlalchemy.exc import OperationalError
 
 from farm.database import sessions, values
 from farm.jobs import cleanup, holdings, retention
-from farm.pictures import descriptors
 
 PAUSE_SECONDS = 5.0
 SWEEP_EVERY = timedelta(hours=1)  # by one of all machines
@@ -67,4 +66,3 @@ class Housekeeper:
             due = values.claim_turn(session, SWEEP, SWEEP_EVERY)
         if due:
             cleanup.sweep()
-            descriptors.forget()

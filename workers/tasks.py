@@ -82,7 +82,6 @@ def _prepare_child() -> None:
     decoding.start()  # ready by the time that torch is
     from farm.engine import quality
     from workers import render
-    from workers.describer import Describer
     from workers.monitor import Monitor
 
     _process = describe_process()
@@ -107,7 +106,6 @@ def _prepare_child() -> None:
     )
     _heartbeat.start()
     threading.Thread(target=quality.load_metrics, daemon=True).start()
-    Describer().start()
     decoding.await_ready()
 
 

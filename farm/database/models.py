@@ -12,7 +12,6 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Index,
-    LargeBinary,
     String,
     UniqueConstraint,
     text,
@@ -94,22 +93,6 @@ class Upload(Base):
     def clean_key(self) -> str:
         """Storage key of its pixels without what else its file holds, made when first asked for."""
         return f"uploads/{self.sha256}.clean"
-
-
-class Descriptor(Base):
-    """Deep statistics of a picture, computed by a worker when a form first asks for them.
-
-    Picture and answer in one row, which is deleted some time after it was last asked for.
-    """
-
-    __tablename__ = "descriptors"
-
-    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)  # of the file that the form knows
-    picture: Mapped[bytes | None] = mapped_column(LargeBinary)  # the file or a small one; None: answered
-    network: Mapped[str | None] = mapped_column(String(32))  # whose features; None: not answered yet
-    # See farm/pictures/descriptors.py; None without an answer, and if the picture cannot be decoded.
-    statistics: Mapped[bytes | None] = mapped_column(LargeBinary)
-    asked_at: Mapped[datetime] = mapped_column(default=now, index=True)  # last
 
 
 def _fold_name(context: Any) -> str:

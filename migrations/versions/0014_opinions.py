@@ -1,4 +1,4 @@
-"""Answers to which of two pictures is nearer to the painting, and deep statistics of pictures.
+"""Answers to which of two pictures is nearer to the painting.
 
 Revision 0014.
 """
@@ -46,19 +46,8 @@ def upgrade() -> None:
     op.create_index("ix_comparisons_second_job_id", "comparisons", ["second_job_id"])
     op.create_index("ix_comparisons_rater", "comparisons", ["rater"])
     op.create_index("ix_ratings_rater", "ratings", ["rater"])
-    op.create_table(
-        "descriptors",
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("picture", sa.LargeBinary(), nullable=True),
-        sa.Column("network", sa.String(length=32), nullable=True),
-        sa.Column("statistics", sa.LargeBinary(), nullable=True),
-        sa.Column("asked_at", MOMENT, nullable=False),
-        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_descriptors")),
-    )
-    op.create_index("ix_descriptors_asked_at", "descriptors", ["asked_at"])
 
 
 def downgrade() -> None:
-    op.drop_table("descriptors")
     op.drop_index("ix_ratings_rater", "ratings")
     op.drop_table("comparisons")

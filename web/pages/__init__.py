@@ -20,7 +20,6 @@ from web.pages import (  # noqa: E402, F401
     reference,
     sign_in,
     sliders,
-    suit,
     tokens,
     webhooks,
     workers,
