@@ -250,6 +250,7 @@ function lead() {
 }
 
 function begin() {
+  clearTimeout(timer); // half a stroke is not written
   regions.begin(erasing ? null : chosen);
   lead();
 }
