@@ -69,7 +69,8 @@ _PICTURES_AND_RECIPE = {
 }
 SUBMISSION = {
     "type": "object",
-    "anyOf": [{"required": ["content", "style"]}, {"required": [FROM_JOB]}],
+    # Not `anyOf`, of which client generators make no class.
+    "description": f"With `content` and `style`, or with `{FROM_JOB}`.",
     "additionalProperties": False,
     "properties": _PICTURES_AND_RECIPE
     | {
