@@ -22,6 +22,7 @@ from farm.recipe.memory_plan import (
 )
 from farm.recipe.picture_sizes import PictureSizes, Size
 
+REGION_SECONDS = 0.05  # of a rendering's time, for each region but the first: docs/quality.md
 ASSUMED_FEATURES = "vgg19"  # where `auto` is not yet settled: it needs more than the others
 
 
@@ -167,7 +168,7 @@ def _estimate_on(
         needed = estimate_peak_bytes(smallest, work, last.height, last.width)
         return Estimate(last.height, last.width, worker.name, needed, None, str(refusal))
     speed = worker.seconds_per_megapixel
-    relative = RELATIVE_SECONDS[recipe.style_loss]
+    relative = RELATIVE_SECONDS[recipe.style_loss] * (1 + REGION_SECONDS * max(0, sizes.masks - 1))
     seconds = None if speed is None else speed * relative * count_pixel_iterations(schedule) / 1e6
     return Estimate(last.height, last.width, worker.name, peak, seconds)
 

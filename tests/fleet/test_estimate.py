@@ -63,6 +63,9 @@ def test_the_time_is_the_work_at_the_workers_speed() -> None:
     assert found is not None
     assert (found.height, found.width, found.worker, found.refusal) == (500, 1000, "a", None)
     assert found.seconds == 30 * 0.5 * 4
+    masked = estimate(recipe, 500, 1000, [worker(seconds_per_megapixel=4.0)], masks=8)
+    assert masked is not None
+    assert masked.seconds == pytest.approx(1.35 * 30 * 0.5 * 4)  # 5 % for each region but the first
 
 
 def test_without_a_measured_speed_only_memory_is_told() -> None:
