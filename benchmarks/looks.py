@@ -1,24 +1,26 @@
 """Bench of looks: pictures side by side and their figures, from which the defaults were chosen.
 
     python -m benchmarks.looks [--size 384] [--seconds S] [--pictures DIR] [--settings FILE]
-                               [--beside NAME=DIR] [--out build/looks]
+                               [--statistics] [--beside NAME=DIR] [--out build/looks]
 
 Renders each pair of photograph and painting with each of the settings. Writes a sheet for each pair
 (whole pictures, and below each a crop at 200 %) and prints a JSON line for each picture. `--pictures` is
 a folder of further pictures: of the pairs in `MORE_PAIRS`, those whose two files are there are painted,
 too. `--settings` is a JSON file of recipes by name. `--seconds` gives each the same time: its iterations
-are scaled by what a first run took. `--beside` takes pictures that were made elsewhere, named
-`PHOTOGRAPH-PAINTING.png`, so that another program is looked at and measured in the same way.
+are scaled by what a first run took. `--statistics` takes each style loss, and attention, in place of the
+settings; a table of means over the pairs ends it. `--beside` takes pictures that were made elsewhere,
+named `PHOTOGRAPH-PAINTING.png`, so that another program is looked at and measured in the same way.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +37,7 @@ from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import WHOLE
+from farm.recipe.recipe import StyleLoss
 from farm.settings import settings
 
 SAMPLES = Path(__file__).parent.parent / "samples"
@@ -62,6 +65,10 @@ CAPTION = 20  # px, height of a sheet's names
 SETTINGS: dict[str, dict[str, object]] = {
     "0.1": {"version": "0.1", "features": "vgg16-bsds"},
     "0.2": {"features": "vgg16"},
+}
+STATISTICS: dict[str, dict[str, object]] = {
+    **{name: {"features": "vgg16", "style_loss": name} for name in get_args(StyleLoss)},
+    "attention": {"features": "vgg16", "content_target": "attention"},
 }
 JUDGE = "vgg16"  # the network that figures are taken on, whichever painted
 BINOMIAL = torch.tensor([1.0, 2.0, 1.0]) / 4
@@ -96,11 +103,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="for each picture; else its recipe's iterations")
     parser.add_argument("--pictures", type=Path, default=SAMPLES)
     parser.add_argument("--settings", type=Path, help="recipes by name, JSON; else 0.1 and today's")
+    parser.add_argument("--statistics", action="store_true", help="each style loss, and attention")
     parser.add_argument("--beside", action="append", default=[], metavar="NAME=DIR")
     parser.add_argument("--out", type=Path, default=Path("build/looks"))
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    recipes = json.loads(asked.settings.read_text()) if asked.settings else SETTINGS
+    usual = STATISTICS if asked.statistics else SETTINGS
+    recipes = json.loads(asked.settings.read_text()) if asked.settings else usual
+    table: dict[str, list[Figures]] = {}
     ready = cache(lambda features: Engine.load(features, "auto", settings().weights_dir, print))
     for pair in (*PAIRS, *MORE_PAIRS):
         files = [find_picture(name, {SAMPLES, asked.pictures}) for name in pair]
@@ -123,7 +133,19 @@ def main() -> None:
             row = {"pair": " x ".join(pair), "settings": name, "seconds": round(seconds[name], 1)}
             rounded = {key: round(value, 3) for key, value in asdict(figures).items()}
             print(json.dumps(row | rounded), flush=True)
+            table.setdefault(name, []).append(figures)
         draw_sheet(made, photograph, painting).save(asked.out / f"{'-'.join(pair)}.jpg", quality=92)
+    print_table(table)
+
+
+def print_table(table: Mapping[str, Sequence[Figures]]) -> None:
+    """Print the figures of each setting, mean of its pairs."""
+    names = [field.name for field in fields(Figures)]
+    print(f"| settings | pairs | {' | '.join(names)} |")
+    print("|---" * (len(names) + 2) + "|")
+    for name, found in table.items():
+        means = [sum(getattr(each, key) for each in found) / len(found) for key in names]
+        print(f"| {name} | {len(found)} | {' | '.join(f'{mean:.3f}' for mean in means)} |")
 
 
 def find_picture(name: str, folders: Iterable[Path]) -> Path | None:
