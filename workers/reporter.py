@@ -66,6 +66,7 @@ class Reporter:
         levels = compute_levels(recipe, photograph.height, photograph.width)
         self._pace = Pace(levels)
         self._relative = RELATIVE_SECONDS[recipe.style_loss]
+        self._directed = recipe.directs_strokes  # its iterations are no measure of others
         self._work = count_pixel_iterations(levels) / 1e6  # of the whole, megapixel-iterations
         resumes = self._job.checkpoint_attempt is not None
         self._counted = None if resumes else 0.0  # progress whose work is in the tally; None: not known
@@ -201,11 +202,11 @@ class Reporter:
     def _measure_speed(self, step: Step) -> float | None:
         """Return seconds for an iteration and megapixel, as the default style loss takes them, over the
         level that ends, without its first iteration, which prepares the others; of small levels only if
-        it is the last. None: nothing to measure by.
+        it is the last. None: nothing to measure by, as where strokes follow the photograph.
         """
         megapixels = step.height * step.width / 1e6
         counted = step.iteration - self._first
         small = megapixels < SMALLEST_MEASURED and step.level < step.levels
-        if not step.ends_level or small or not counted:
+        if not step.ends_level or small or not counted or self._directed:
             return None
         return (step.seconds - self._level[1]) / counted / megapixels / self._relative

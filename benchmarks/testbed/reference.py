@@ -159,7 +159,7 @@ class GuidedReference(Reference):
             total = total + r.content_weight * share * apart / energy
         for name, target in self.regions.targets.items():
             weights = self.regions.maps[name].to(x) / 255
-            theirs = self.targets if target.painting is None else self.paintings[target.painting]
+            theirs = self.targets if target.paintings is None else self.paintings[target.paintings[0]]
             here = moments(found[target.layer], weights)
             loss = style_distance(r.style_loss, here, theirs[target.layer])
             total = total + r.style_weight * self.style[target.layer] * target.share * loss

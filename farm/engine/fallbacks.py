@@ -10,6 +10,7 @@ from torch import Tensor
 
 from farm.engine import device as devices
 from farm.engine import precision
+from farm.engine.directions import Directed, direct
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective, OnTile
 from farm.engine.graph import Recorder
@@ -94,6 +95,7 @@ class Gradients:
         self.plan: Plan
         self._objective: Recorder | None = None
         self._kept: Kept | None = None
+        self._directed: Directed | None = None
 
     def start_level(self, level: Level) -> None:
         """Choose a plan for a level.
@@ -135,14 +137,17 @@ class Gradients:
 
     def _get_objective(self) -> Recorder:
         if self._objective is None:
-            shares = self.recipe.normalise_blend(len(self.paintings))
-            maps = LevelMaps.from_guides(self.guides, self._level, shares)
+            if self._directed is None:
+                self._directed = direct(self.recipe, self.photograph, self.paintings)
+            recipe, paintings, bins = self._directed
+            shares = recipe.normalise_blend(len(paintings))
+            maps = LevelMaps.from_guides(self.guides, self._level, shares, bins)
             self._kept = self._make_kept(maps)
             objective = Objective(
                 self.engine.vgg,
-                self.recipe,
+                recipe,
                 self.photograph,
-                self.paintings,
+                paintings,
                 self._level,
                 self.plan,
                 self._cache,

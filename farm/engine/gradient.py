@@ -98,7 +98,8 @@ class Objective:
         self._aside = aside = plan.for_paintings or plan
         scales = recipe.list_style_scales(len(styles))
         moved = recipe.colour_strength if recipe.moves_colours else 0.0
-        manner = (vgg, aside, tuple(self.style_layers), moved)
+        turned = recipe.size if recipe.directs_strokes else 0  # the copies were made for this size
+        manner = (vgg, aside, tuple(self.style_layers), moved, turned)
 
         def measure_photograph() -> Gaussian:
             return cache.get_at_level(
@@ -124,7 +125,7 @@ class Objective:
         shares = recipe.normalise_blend(len(styles))
         layers = tuple(self.style_layers)
         self._regions: Regions = cache.get_at_level(
-            level, ("regions", vgg, layers, shares), lambda: make_regions(maps, layers, vgg)
+            level, ("regions", vgg, layers, shares, turned), lambda: make_regions(maps, layers, vgg)
         )
         self.targets = self._regions.targets
         self._style = cache.get_at_level(
@@ -207,9 +208,8 @@ class Objective:
         if lacking:
             paintings = [self._sum_painting(number, lacking) for number in range(len(self._resize))]
             for name, loss in lacking.items():
-                number = self.targets[name].painting
-                found = paintings[number] if number is not None else blend(paintings, shares, [name])
-                loss.set_target({name: found[name]})
+                mine = self.targets[name].paintings
+                loss.set_target({name: blend(paintings, shares, mine, name)})
         return losses
 
     def _assign_paintings(
@@ -217,15 +217,14 @@ class Objective:
     ) -> dict[str, Any]:
         """Return what targets of these names are, of the sums of each painting, by layer."""
         targets = {name: self.targets[name] for name in names}
-        blended = blend(sums, shares, [t.layer for t in targets.values() if t.painting is None])
         return {
-            name: (blended if target.painting is None else sums[target.painting])[target.layer]
-            for name, target in targets.items()
+            name: blend(sums, shares, target.paintings, target.layer) for name, target in targets.items()
         }
 
     def _sum_painting(self, number: int, losses: Mapping[str, StyleLoss[Any]]) -> dict[str, Any]:
         """Sum a painting as the style losses of its targets want it, by target."""
-        mine = [name for name in losses if self.targets[name].painting in (None, number)]
+        of = {name: self.targets[name].paintings for name in losses}
+        mine = [name for name, paintings in of.items() if paintings is None or number in paintings]
         layers = frozenset(self.targets[name].layer for name in mine)
         sums: dict[str, Any] = {}
 
@@ -507,16 +506,28 @@ def sum_picture(
 
 
 def blend(
-    paintings: Sequence[Mapping[str, Any]], shares: Sequence[float], names: Iterable[str]
-) -> dict[str, Any]:
-    """Blend sums of paintings, by layer or target."""
-    found = {}
-    for name in names:
-        first, *others = (
-            painting[name].scale_to(share) for painting, share in zip(paintings, shares, strict=True)
-        )
-        found[name] = sum(others, start=first)
-    return found
+    sums: Sequence[Mapping[str, Any]],
+    shares: Sequence[float],
+    paintings: Sequence[int] | None,
+    name: str,
+) -> Any:
+    """Blend what paintings with these numbers have under a name, a layer or a target; None: of all. One
+    that is alone in its region is as it is."""
+    if paintings is None:
+        paintings = range(len(sums))
+    elif len(paintings) == 1:
+        return sums[paintings[0]][name]
+    else:
+        shares = share_among(shares, paintings)
+    pairs = zip(paintings, shares, strict=True)
+    first, *others = (sums[number][name].scale_to(share) for number, share in pairs)
+    return sum(others, start=first)
+
+
+def share_among(shares: Sequence[float], paintings: Sequence[int]) -> list[float]:
+    """Return the shares that some of the paintings have of what is theirs alone, which sum to 1."""
+    whole = sum(shares[number] for number in paintings)
+    return [shares[number] / whole if whole else 1 / len(paintings) for number in paintings]
 
 
 def make_regions(maps: LevelMaps | None, layers: Sequence[str], vgg: VGG) -> Regions:

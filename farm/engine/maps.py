@@ -25,29 +25,43 @@ ROWS = 256  # whose weights are numbers at once
 class LevelMaps:
     """Guides at the size of a level, (H, W) uint8 on the CPU."""
 
-    # Where each region is painted, (K, H, W): one for each mask, or one where there is none. Together
-    # they are 1 at most.
+    # Where each region is painted, (K, H, W): one for each mask and each direction of strokes, or one
+    # where there is none. Together they are 1 at most.
     regions: Tensor
-    # Whether each region is of one painting; else the one region is of all.
-    masked: bool
+    # For each region the numbers of its paintings, or of their turned copies. None: all.
+    paintings: tuple[tuple[int, ...] | None, ...]
     # Where the photograph stays, and where there is any. None: nowhere; everywhere.
     keep: Tensor | None
     opaque: Tensor | None
 
     @classmethod
-    def from_guides(cls, guides: Guides, level: Level, shares: Sequence[float]) -> LevelMaps | None:
+    def from_guides(
+        cls, guides: Guides, level: Level, shares: Sequence[float], bins: Sequence[Tensor] = ()
+    ) -> LevelMaps | None:
         """Resize the guides to a level; None: there is no map among them.
 
-        shares: of the paintings, by which they mix where masks overlap.
+        Args:
+            shares: of the paintings, or their turned copies, by which they mix where masks overlap.
+            bins: how near each position is to each direction of strokes, see `directions.Directed`.
         """
-        if not guides.masks and guides.keep is None and guides.opaque is None:
+        if not guides.masks and guides.keep is None and guides.opaque is None and not bins:
             return None
         H, W = level.height, level.width
         keep, opaque = (None if m is None else resize_map(m, H, W) for m in (guides.keep, guides.opaque))
         masks = [resize_map(mask, H, W) for mask in guides.masks]
-        regions = torch.stack(masks) if masks else torch.full((1, H, W), FULL, dtype=torch.uint8)
-        _share_out(regions, shares if masks else (1.0,), keep, opaque)
-        return cls(regions, bool(masks), keep, opaque)
+        ways = [resize_map(each, H, W) for each in bins]
+        paintings = _assign_paintings(len(masks), len(ways), len(shares))
+        if masks and ways:
+            masks = [_multiply(mask, way) for mask in masks for way in ways]
+        regions = torch.stack(masks or ways or [torch.full((H, W), FULL, dtype=torch.uint8)])
+        blend = [1.0 if each is None else sum(shares[number] for number in each) for each in paintings]
+        _share_out(regions, blend, keep, opaque)
+        return cls(regions, paintings, keep, opaque)
+
+    @property
+    def masked(self) -> bool:
+        """Return whether regions are of some paintings; else the one region is of all."""
+        return self.paintings[0] is not None
 
     @property
     def stays(self) -> Tensor | None:
@@ -76,6 +90,18 @@ class LevelMaps:
         return count_positions(self.opaque)
 
 
+def _assign_paintings(masks: int, ways: int, paintings: int) -> tuple[tuple[int, ...] | None, ...]:
+    """Return the numbers of each region's paintings, where masks and directions are given or not: each
+    mask is of one painting, each direction of a copy of each."""
+    if masks:
+        return tuple((number,) for number in range(masks * max(1, ways)))
+    return tuple(tuple(range(way, paintings, ways)) for way in range(ways)) or (None,)
+
+
+def _multiply(mask: Tensor, way: Tensor) -> Tensor:
+    return _quantise(mask.float() * way / FULL**2)
+
+
 def _share_out(
     regions: Tensor, shares: Sequence[float], keep: Tensor | None, opaque: Tensor | None
 ) -> None:
@@ -94,7 +120,7 @@ def _share_out(
         regions[:, rows] = _quantise(mixed)
 
 
-def resize_map(mask: Mask, height: int, width: int) -> Tensor:
+def resize_map(mask: Mask | Tensor, height: int, width: int) -> Tensor:
     """Resize a map to (height, width) uint8, averaged where it shrinks."""
     whole = torch.as_tensor(mask)
     if whole.shape == (height, width):

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from farm.engine import lpips
 from farm.engine.device import trim
+from farm.engine.directions import direct
 from farm.engine.feature_cache import FeatureCache
-from farm.engine.gradient import Objective
+from farm.engine.gradient import Objective, share_among
 from farm.engine.guides import NO_GUIDES, Guides, Source
 from farm.engine.loaded import Engine
 from farm.engine.maps import LevelMaps
@@ -79,7 +80,9 @@ def measure(
     result = to_tensor(picture, engine.device)
     photograph, *paintings = (to_tensor(each, HOST) for each in (content, *styles))
     plan = engine.choose_plan(recipe, height, width, measure_sizes(photograph, paintings, guides))
-    maps = LevelMaps.from_guides(guides, level, recipe.normalise_blend(len(paintings)))
+    recipe, paintings, bins = direct(recipe, photograph, paintings)
+    shares = recipe.normalise_blend(len(paintings))
+    maps = LevelMaps.from_guides(guides, level, shares, bins)
     objective = Objective(engine.vgg, recipe, photograph, paintings, level, plan, cache, maps=maps)
     losses, reached = objective.measure(result)
     shown = min(1.0, SSIM_PIXELS / max(height, width))
@@ -88,7 +91,7 @@ def measure(
         for x in (result, photograph)
     )
     ssim = cast(Tensor, load_metrics().structural_similarity_index_measure(ours, theirs, data_range=1.0))
-    raw, centred = _compare_moments(reached, objective, recipe.normalise_blend(len(paintings)))
+    raw, centred = _compare_moments(reached, objective, shares)
     seen = lpips.compute(ours, theirs, engine.vgg, cache)
     named = {} if seen is None else {f"lpips_{engine.vgg.network.replace('-', '_')}": seen}
     return Quality(float(ssim), raw, centred, losses.content, losses.style, losses.tv, **named)
@@ -102,8 +105,8 @@ def _compare_moments(
     raw = centred = whole = 0.0
     for name, ours in reached.items():
         target = objective.targets[name]
-        paintings = enumerate(blend) if target.painting is None else [(target.painting, 1.0)]
-        for number, weight in paintings:
+        numbers = range(len(blend)) if target.paintings is None else target.paintings
+        for number, weight in zip(numbers, share_among(blend, numbers), strict=True):
             theirs = objective.paintings[number][target.layer]
             weight *= target.share
             raw += weight * _compute_cosine(ours.gram, theirs.gram)

@@ -46,8 +46,8 @@ class Target:
     """What a region is compared with in one layer."""
 
     layer: str
-    # Number of the painting; None: the blend of all.
-    painting: int | None
+    # Numbers of the paintings whose blend it is; None: of all.
+    paintings: tuple[int, ...] | None
     # The region's share of the picture, by which its loss counts.
     share: float
 
@@ -122,14 +122,14 @@ class Masked:
         whole = maps.opaque_positions
         for number, weights in enumerate(maps.regions):
             blocks = list_block_maps(weights, max(parse_block(layer) for layer in layers))
-            share, painting = count_positions(weights) / whole, number if maps.masked else None
+            share, paintings = count_positions(weights) / whole, maps.paintings[number]
             for layer in layers:
                 reach = ERODED * compute_reach(layer, convolutions)
                 found = _erode_within(blocks[parse_block(layer) - 1], round(reach))
                 if count_positions(found) < LEAST:
                     continue
-                name = f"{layer}/{number}" if maps.masked else layer
-                self.targets[name] = Target(layer, painting, share)
+                name = layer if paintings is None else f"{layer}/{number}"
+                self.targets[name] = Target(layer, paintings, share)
                 self.maps[name], self._boxes[name] = found, cover(found, spare)
         self._on_device = {name: weights.to(device) for name, weights in self.maps.items()}
 

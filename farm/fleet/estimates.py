@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from farm.database.fleet import Worker
 from farm.errors import DoesNotFit
 from farm.recipe import Recipe
-from farm.recipe.levels import RELATIVE_SECONDS, Level, compute_levels, count_pixel_iterations
+from farm.recipe.levels import Level, compute_levels, count_work
 from farm.recipe.memory_plan import (
     Work,
     choose,
@@ -168,8 +168,8 @@ def _estimate_on(
         needed = estimate_peak_bytes(smallest, work, last.height, last.width)
         return Estimate(last.height, last.width, worker.name, needed, None, str(refusal))
     speed = worker.seconds_per_megapixel
-    relative = RELATIVE_SECONDS[recipe.style_loss] * (1 + REGION_SECONDS * max(0, sizes.masks - 1))
-    seconds = None if speed is None else speed * relative * count_pixel_iterations(schedule) / 1e6
+    relative = 1 + REGION_SECONDS * max(0, sizes.masks - 1)
+    seconds = None if speed is None else speed * relative * count_work(recipe, schedule) / 1e6
     return Estimate(last.height, last.width, worker.name, peak, seconds)
 
 

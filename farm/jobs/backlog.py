@@ -20,7 +20,7 @@ from farm.fleet.estimates import estimate_makespan
 from farm.jobs import claims, shares
 from farm.jobs.held import select_held
 from farm.recipe import Recipe
-from farm.recipe.levels import compute_levels, count_pixel_iterations
+from farm.recipe.levels import compute_levels, count_work
 
 MOST_AT_WORK = 50  # jobs that are listed
 SAMPLE = 100  # jobs whose work is computed; that of all others is their mean
@@ -163,8 +163,8 @@ def _estimate_seconds(session: Session, workers: Sequence[Worker], count: int) -
 
 def _compute_megapixels(recipe: dict[str, object], height: int, width: int, progress: float) -> float:
     """Return the iterations that are left of a rendering, each times its megapixels."""
-    levels = compute_levels(Recipe.model_validate(recipe), height, width)
-    return count_pixel_iterations(levels) / 1e6 * (1 - progress)
+    asked = Recipe.model_validate(recipe)
+    return count_work(asked, compute_levels(asked, height, width)) / 1e6 * (1 - progress)
 
 
 def list_waiting(session: Session, cursor: str | None, limit: int) -> WaitingPage:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from farm.errors import DoesNotFit, OutOfMemory
 from farm.recipe import Recipe
-from farm.recipe.picture_sizes import PictureSizes, Size, compute_style_size
+from farm.recipe.picture_sizes import DIRECTIONS, PictureSizes, Size, compute_style_size
 from farm.recipe.recipe import CONVOLUTIONS, StyleLoss
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
@@ -48,6 +48,7 @@ CUDA_WORKSPACE_BYTES = 180_000_000  # of cuDNN and cuBLAS, measured on an H100 f
 BAND_VALUES = {"cpu": 1 << 20, "cuda": 1 << 25}
 STATISTIC_FLOATS: dict[str, int] = {"light": 2, "moments": 4, "kernel": 2}
 WINOGRAD_WORKSPACE_BYTES = 120_000_000
+STATISTICS_BYTES = 45_000_000  # of a turned copy's statistics and what is computed of them, measured
 DECODING_BYTES = 18  # a pixel of an upload while it is decoded, measured: a WebP with transparency
 
 
@@ -165,6 +166,15 @@ def list_painting_plans(plan: Plan, tile: int | None) -> list[Plan]:
     return found
 
 
+def _estimate_turning_bytes(paintings: Sequence[Size], copies: Sequence[Size]) -> int:
+    """Estimate the most bytes that a painting takes while it is turned, a channel at a time: its rows
+    resized, the whole, and what is found for some rows."""
+    pairs = zip(paintings, copies[::DIRECTIONS], strict=bool(copies))
+    return max(
+        (4 * width * (painting[0] + 2 * height) for painting, (height, width) in pairs), default=0
+    )
+
+
 @dataclass(frozen=True)
 class Work:
     """All that decides how much memory a rendering takes, but for size and plan."""
@@ -193,9 +203,13 @@ class Work:
     decoding_bytes: int = 0
     # Of a draft that grows from its pixels, for each pixel of the last level.
     draft_floats: float = 0.0
-    # Masks of paintings; whether some of the photograph stays in the picture.
+    # Masks of paintings, or of their turned copies; whether some of the photograph stays in the picture.
     masks: int = 0
     keeps: bool = False
+    # While a painting is turned, in the CPU's memory.
+    turning_bytes: int = 0
+    # Of the statistics of turned copies, with what is computed of them.
+    statistics_bytes: int = 0
 
     @classmethod
     def from_recipe(
@@ -215,6 +229,9 @@ class Work:
         sent = [sizes.photograph, *sizes.paintings] if sizes else []
         held = sizes.compute_held(recipe) if sizes else []
         scales = recipe.list_style_scales(len(held) - 1) if held[1:] else ()
+        paintings = tuple(zip(held[1:], scales, strict=True))
+        copies = tuple(sizes.list_copies(recipe)) if sizes else ()
+        masks = sizes.masks if sizes else 0
         return cls(
             network=network,
             content=frozenset(name for name, weight in recipe.content_layers.items() if weight),
@@ -224,12 +241,14 @@ class Work:
             state_floats=STATE_FLOATS[recipe.optimizer],
             device=device,
             style_loss=recipe.style_loss,
-            paintings=tuple(zip(held[1:], scales, strict=True)),
+            paintings=copies or paintings,
             held_bytes=sizes.count_held_bytes(recipe) if sizes else 0,
             decoding_bytes=DECODING_BYTES * max((height * width for height, width in sent), default=0),
             draft_floats=3 * (recipe.drafted_share if recipe.begins_after_draft else 0.0),
-            masks=sizes.masks if sizes else 0,
+            masks=DIRECTIONS * max(1, masks) if copies else masks,
             keeps=sizes.keeps if sizes else False,
+            turning_bytes=_estimate_turning_bytes(held[1:], [size for size, _ in copies]),
+            statistics_bytes=STATISTICS_BYTES * len(copies),
         )
 
     @property
@@ -384,12 +403,14 @@ def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     state = 3 if plan.offload else work.state_floats
     target = sum(_count_values(parse_block(layer)) for layer in work.content) * work.itemsize
     lasting = pixels * (4 * (state + work.draft_floats) + target + _estimate_map_bytes(work))
+    lasting += work.statistics_bytes
     gradient = estimate_gradient_bytes(plan, work, height, width) + pixels * 4 * GRADIENT_FLOATS
     step = pixels * 4 * STEP_FLOATS
     painting = estimate_painting_bytes(plan.for_paintings or plan, work, height, width)
     rendering = lasting + max(gradient, step, painting)
     if work.device == "cpu":
         process = CPU_BASE_BYTES + DECODER_BYTES + work.held_bytes
+        rendering = max(rendering, lasting + work.turning_bytes)
         measuring = lasting + painting + MEASURING_BYTES
         return int(process + work.fixed_bytes + max(rendering, work.decoding_bytes, measuring))
     return int(CUDA_WORKSPACE_BYTES + work.fixed_bytes + rendering)

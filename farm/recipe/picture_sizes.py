@@ -24,6 +24,7 @@ PROPORTION = 0.01  # of a map's sides to the photograph's; more would miss what 
 NOTHING_LEFT = "is white all over, so that nothing is left to paint"  # of a map of what stays
 KEEPING_MAPS = 2  # what stays, and what is opaque, a byte a pixel each
 BYTES_PER_PIXEL = 3  # of a picture that is held
+DIRECTIONS = 4  # turned copies of each painting, where strokes follow the photograph
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,24 @@ class PictureSizes:
         photograph, *paintings = (height * width for height, width in self.compute_held(recipe))
         maps = self.masks + (KEEPING_MAPS if self.keeps else 0)
         start = self._count_start_pixels(recipe)
-        return BYTES_PER_PIXEL * (photograph + sum(paintings) + start) + maps * photograph
+        copies = sum(height * width for (height, width), _ in self.list_copies(recipe))
+        return BYTES_PER_PIXEL * (photograph + sum(paintings) + start + copies) + maps * photograph
+
+    def list_copies(self, recipe: Recipe) -> list[tuple[Size, float]]:
+        """List the turned copies of the paintings, in their order, each with its `style_scale`: the
+        sizes they have but for their turn; none where strokes are free.
+
+        Raises:
+            InvalidInput: the recipe lists another number of `style_scale` than there are paintings.
+        """
+        if not recipe.directs_strokes or not self.paintings:
+            return []
+        held, scales = self.compute_held(recipe)[1:], recipe.list_style_scales(len(self.paintings))
+        return [
+            (compute_turned_size(recipe, self.photograph, size, scale), scale)
+            for size, scale in zip(held, scales, strict=True)
+            for _ in range(DIRECTIONS)
+        ]
 
     def _count_start_pixels(self, recipe: Recipe) -> int:
         """Count the pixels of the picture to begin from: of a draft, else the most that are held."""
@@ -91,6 +109,15 @@ def compute_held_painting(recipe: Recipe, photograph: Size, painting: Size, scal
     scale: its own of `style_scale`."""
     level = Level(*recipe.compute_picture_size(*photograph), 1)
     return _compute_held(painting, compute_style_size(painting, level.pixels, scale))
+
+
+def compute_turned_size(recipe: Recipe, photograph: Size, painting: Size, scale: float) -> Size:
+    """Return the size at which turned copies of a painting are held: at most at `HEADROOM` times the
+    sides used, however few pixels these are, since there are `DIRECTIONS` copies."""
+    level = Level(*recipe.compute_picture_size(*photograph), 1)
+    used = compute_style_size(painting, level.pixels, scale)
+    factor = min(1.0, HEADROOM * math.sqrt(math.prod(used) / math.prod(painting)))
+    return max(1, round(painting[0] * factor)), max(1, round(painting[1] * factor))
 
 
 def name_mask(number: int, count: int) -> str:

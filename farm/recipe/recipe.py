@@ -38,6 +38,7 @@ FIRST_STYLE_LOSSES = ("gram", "wasserstein")
 Optimizer = Literal["adam", "lbfgs"]
 Init = Literal["content", "photograph", "recoloured", "picture", "noise", "gray"]
 Colour = Literal["painting", "photograph", "lightness"]
+StrokeDirection = Literal["free", "photograph"]
 Version = Literal["0.1", "0.2"]
 
 SMALLEST_SIZE = 64  # px, longest side
@@ -220,6 +221,12 @@ class Recipe(BaseModel):
         1.0,
         title="Size of strokes",
         description="Size of the paintings relative to the picture: one number, or one for each.",
+    )
+    stroke_direction: StrokeDirection = Field(
+        "free",
+        title="Direction of strokes",
+        description="Whether strokes run as the paintings' statistics allow, or along the photograph's"
+        " edges.",
     )
     colour: Colour = Field(
         "painting",
@@ -435,6 +442,11 @@ class Recipe(BaseModel):
     def moves_colours(self) -> bool:
         """Return whether the paintings' colours are moved to the photograph's before they are used."""
         return self.colour == "photograph" and self.colour_strength > 0
+
+    @property
+    def directs_strokes(self) -> bool:
+        """Return whether strokes follow the photograph, for which each painting is turned."""
+        return self.stroke_direction == "photograph"
 
     @property
     def schedules(self) -> dict[str, Schedule]:

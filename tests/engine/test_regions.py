@@ -44,8 +44,9 @@ def discs(height: int, width: int) -> tuple[Mask, Mask, Mask]:
     return disc, 255 - disc, stripe
 
 
-def make_maps(guides: Guides, height: int, width: int, shares: tuple[float, ...] = (1.0,)) -> LevelMaps:
-    maps = LevelMaps.from_guides(guides, Level(height, width, 1), shares)
+def make_maps(guides: Guides, height: int, width: int, shares: tuple[float, ...] = ()) -> LevelMaps:
+    masks = max(1, len(guides.masks))
+    maps = LevelMaps.from_guides(guides, Level(height, width, 1), shares or (1 / masks,) * masks)
     assert maps is not None
     return maps
 
@@ -139,7 +140,7 @@ def test_rectangles_cover_a_region_without_overlap_and_leave_out_most_of_the_res
 def test_a_half_counts_half_and_ends_sooner_in_deep_layers() -> None:
     regions = Masked(make_maps(Guides(masks=halves(64, 128)), 64, 128), LAYERS, VGG16, CPU, 64)
     assert {target.share for target in regions.targets.values()} == {0.5}
-    assert regions.targets["relu3_1/1"].painting == 1
+    assert regions.targets["relu3_1/1"].paintings == (1,)
     columns = [int((regions.maps[f"{layer}/0"][0] > 0).sum()) for layer in LAYERS]
     assert columns == [64, 15, 2]
 

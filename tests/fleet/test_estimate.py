@@ -16,13 +16,18 @@ from farm.database.fleet import Worker
 from farm.database.models import Job, Upload
 from farm.errors import InvalidInput
 from farm.fleet import registry
-from farm.fleet.estimates import compute_work, estimate, estimate_makespan, estimate_together
+from farm.fleet.estimates import (
+    compute_work,
+    estimate,
+    estimate_makespan,
+    estimate_together,
+)
 from farm.jobs import attempts, claims, details, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
 from farm.recipe import Recipe, memory_plan
-from farm.recipe.levels import Level, compute_levels, count_pixel_iterations
+from farm.recipe.levels import DIRECTED_TIME, Level, compute_levels, count_pixel_iterations
 from farm.recipe.memory_plan import choose, choose_tile, estimate_peak_bytes
 from farm.recipe.picture_sizes import PictureSizes
 from farm.settings import settings
@@ -66,6 +71,23 @@ def test_the_time_is_the_work_at_the_workers_speed() -> None:
     masked = estimate(recipe, 500, 1000, [worker(seconds_per_megapixel=4.0)], masks=8)
     assert masked is not None
     assert masked.seconds == pytest.approx(1.35 * 30 * 0.5 * 4)  # 5 % for each region but the first
+
+
+def test_strokes_that_follow_the_photograph_take_longer_and_more_memory() -> None:
+    free, directed = (
+        estimate(
+            Recipe(size=1000, stroke_direction=way),
+            500,
+            1000,
+            [worker(seconds_per_megapixel=4.0)],
+            paintings=[(800, 800)],
+        )
+        for way in ("free", "photograph")
+    )
+    assert free is not None
+    assert directed is not None
+    assert directed.seconds == pytest.approx(DIRECTED_TIME * (free.seconds or 0))
+    assert directed.peak_bytes > free.peak_bytes + 100e6
 
 
 def test_without_a_measured_speed_only_memory_is_told() -> None:

@@ -131,6 +131,21 @@ def test_masks_and_what_stays_are_counted() -> None:
     assert count(keeps=True) == pytest.approx(2 + 4 * (8 + 1 / 64) + 1.332, rel=1e-3)
 
 
+def test_turned_copies_are_counted() -> None:
+    sizes = PictureSizes((1080, 1920), ((5000, 5000), (1000, 1000)))
+    free, directed, masked = (
+        describe(PictureSizes(sizes.photograph, sizes.paintings, masks), size=1920, stroke_direction=way)
+        for way, masks in (("free", 0), ("photograph", 0), ("photograph", 2))
+    )
+    copies = 4 * 3 * (4 * FHD[0] * FHD[1] + 1000 * 1000)  # twice the sides used, or as it was sent
+    assert directed.held_bytes - free.held_bytes == pytest.approx(copies, rel=1e-3)
+    assert len(directed.paintings) == 8
+    assert (free.masks, directed.masks, masked.masks) == (0, 4, 8)
+    plan = list_plans(512)[0]
+    more = estimate_peak_bytes(plan, directed, *FHD) - estimate_peak_bytes(plan, free, *FHD)
+    assert more > copies + 4 * FHD[0] * FHD[1]
+
+
 def test_a_picture_to_begin_from_is_counted() -> None:
     sizes = PictureSizes((900, 1600))
     none, own, draft = (

@@ -84,6 +84,10 @@ OPTION_WORDS: dict[str, dict[str, str]] = {  # where the value alone says too li
         "photograph": "the photograph's",
         "lightness": "the photograph's; only light and dark are painted",
     },
+    "stroke_direction": {
+        "free": "as the paintings have them",
+        "photograph": "along what is on the photograph",
+    },
     "init": {
         "content": "the photograph, as usual",
         "photograph": "the photograph as it is",
@@ -100,6 +104,7 @@ ADVANCED = (
     "style_weight",
     "colour",
     "colour_strength",
+    "stroke_direction",
     "blend",
     "style_loss",
     "style_layers",
