@@ -27,10 +27,10 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from farm.engine.gradient import Pass, compute_moments
 from farm.engine.lab import convert_to_lab
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, stylize
+from farm.engine.passes import Pass, compute_moments
 from farm.engine.pyramid import Level, resize, resize_style, to_tensor
 from farm.engine.style.choose import make_style_losses
 from farm.pictures.decode import decode

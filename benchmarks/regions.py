@@ -18,11 +18,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from farm.engine.gradient import Objective, compute_moments
+from farm.engine.gradient import Objective
 from farm.engine.guides import Guides, Mask, Source
 from farm.engine.loaded import Engine
 from farm.engine.maps import LevelMaps
 from farm.engine.optimise import Picture, stylize
+from farm.engine.passes import compute_moments
 from farm.engine.pyramid import Level, resize_photograph, resize_style, to_tensor
 from farm.engine.statistics import Moments
 from farm.engine.style.choose import make_style_losses

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from farm.database.models import Job, State, Upload
 from farm.engine import cuda, device, precision, quality
 from farm.engine.checkpoint import Checkpoint
-from farm.engine.gradient import OnTile
 from farm.engine.loaded import Engine, compute_budget
 from farm.engine.optimise import Picture, Step, stylize
+from farm.engine.passes import OnTile
 from farm.errors import (
     AttemptLost,
     FarmError,

@@ -12,13 +12,14 @@ from farm.engine import device as devices
 from farm.engine import precision
 from farm.engine.directions import Directed, direct
 from farm.engine.feature_cache import FeatureCache
-from farm.engine.gradient import Objective, OnTile
+from farm.engine.gradient import Objective
 from farm.engine.graph import Recorder
 from farm.engine.guides import NO_GUIDES, Guides
 from farm.engine.kept import Kept
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.maps import LevelMaps
+from farm.engine.passes import OnTile
 from farm.engine.precision import LossScale
 from farm.engine.pyramid import Level, measure_sizes, resize_photograph
 from farm.errors import RenderFailed

@@ -37,15 +37,19 @@ class Recorder:
 
     def __call__(self, picture: Tensor, scale: float = 1.0) -> tuple[Losses, Tensor]:
         """Return losses and gradient, see `Objective`."""
-        sums, gradient = self._compute(picture, scale)
+        recording = self._get_recording(picture, scale)
+        if recording is None:
+            return self._objective(picture, scale)
+        self._objective.on_tile()
+        sums, gradient = recording.replay(picture)
         return self._objective.read(sums), gradient
 
-    def _compute(self, picture: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    def _get_recording(self, picture: Tensor, scale: float) -> _Recording | None:
+        """Return the recording for this loss scale, made if need be; None: the calls have to be made."""
         self._calls += 1
         pixels = picture.shape[2] * picture.shape[3]
         if not self._records or pixels > LARGEST_PIXELS or self._calls <= CALLS_BEFORE:
-            return self._objective.compute(picture, scale)
-        self._objective.on_tile()
+            return None
         if self._recording is None or self._recording.scale != scale:
             self._recording = None  # frees its memory first
             try:
@@ -53,8 +57,7 @@ class Recorder:
             except RuntimeError as error:  # memory that ran out, too: without a graph there was enough
                 self._records = False
                 log.warning("No CUDA graph of the gradient: %s", error)
-                return self._objective.compute(picture, scale)
-        return self._recording.replay(picture)
+        return self._recording
 
 
 class _Recording:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.feature_cache import FeatureCache
-from farm.engine.gradient import Pass
+from farm.engine.passes import Pass
 from farm.engine.pyramid import resize
 from farm.engine.vgg import VGG
 from farm.recipe.memory_plan import WHOLE

@@ -33,12 +33,12 @@ from farm.engine.colours import (
 from farm.engine.fallbacks import Gradients
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.finish import Finish
-from farm.engine.gradient import OnTile
 from farm.engine.guides import NO_GUIDES, Guides, Source
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.maps import LevelMaps
 from farm.engine.optimisers import OPTIMISERS, Optimiser
+from farm.engine.passes import OnTile
 from farm.engine.pyramid import (
     Level,
     compute_levels,

@@ -78,10 +78,10 @@ def test_a_rendering_with_a_memory_of_others_is_the_same(
 def test_pictures_are_looked_at_once_for_all_cells(
     pictures: tuple[Picture, list[Picture]], engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from farm.engine import gradient
+    from farm.engine import gradient, passes
 
     looks = []
-    look = gradient.compute_moments
+    look = passes.compute_moments
     monkeypatch.setattr(gradient, "compute_moments", lambda *given: looks.append(1) or look(*given))
     cache = FeatureCache()
     for weight in (0.05, 0.1, 0.2):

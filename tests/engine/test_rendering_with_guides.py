@@ -11,10 +11,10 @@ import torch
 
 from farm.engine import quality
 from farm.engine.colours import recolour_regions
-from farm.engine.gradient import compute_moments
 from farm.engine.guides import Guides
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, stylize
+from farm.engine.passes import compute_moments
 from farm.engine.pyramid import Level, resize_style, to_tensor
 from farm.engine.statistics import Moments
 from farm.engine.style.gram import GramLoss

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.testbed import reference
 from farm.cli.supervisor import ensure_weights
 from farm.engine import onnx, weights
-from farm.engine.gradient import Pass
+from farm.engine.passes import Pass
 from farm.engine.tiles import Region
 from farm.engine.vgg import VGG
 from farm.errors import WeightsUnavailable
