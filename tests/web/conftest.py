@@ -62,7 +62,15 @@ def keep_by_address(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(
+    request: pytest.FixtureRequest, tmp_path: Path, tables: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A farm on SQLite, or on the database that the test asks for."""
+    if "database" in request.fixturenames:
+        request.getfixturevalue("database")
+        use_broker_in_memory(monkeypatch)
+        yield request.getfixturevalue("farm_home")
+        return
     with farm_in(tmp_path, tables, monkeypatch):
         yield tmp_path
 
