@@ -1,7 +1,7 @@
 """Blind comparisons: which of two finished pictures is nearer to the painting, and the ranks of looks.
 
-Two pictures are compared if they have the photograph, the paintings, the size and the preset in common,
-and not the look. A rater answers a pair once, and may change the answer. Ranks are of looks, which those
+Two pictures are compared if they have the photograph, the paintings, the masks, what is kept, the size and
+the preset in common, and not the look. A rater answers a pair once, and may change the answer. Ranks are of looks, which those
 who answered did not know.
 """
 
@@ -33,7 +33,10 @@ MAX_PARTNERS = 100  # pictures of one photograph that are looked at
 MAX_RANKED = 100  # looks, those with most answers
 REACH = 1.96  # standard errors to either end of a 95 % interval
 
-NO_PAIR = "are no pair: it takes one photograph, one painting, one size and preset, and two manners"
+NO_PAIR = (
+    "are no pair: it takes one photograph with the same regions, one painting, one size and preset, and two"
+    " manners"
+)
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,8 @@ def _are_alike(one: Job, other: Job) -> bool:
 
 def _list_common(job: Job) -> tuple[object, ...]:
     paintings = [style.upload_sha256 for style in job.styles]
-    return job.content.sha256, paintings, (job.width, job.height), job.recipe.get("preset")
+    masks, keep = [mask.upload_sha256 for mask in job.masks], job.keep and job.keep.upload_sha256
+    return job.content.sha256, paintings, masks, keep, (job.width, job.height), job.recipe.get("preset")
 
 
 def record_answer(
@@ -254,5 +258,6 @@ def describe_look(recipe: Recipe) -> dict[str, object]:
     """Return the settings of a look that are not their version's defaults, by name."""
     usual = Recipe.parse({"version": recipe.version}).model_dump(mode="json")
     given = recipe.model_dump(mode="json", exclude=NOT_LOOK)
-    changed = {name: value for name, value in given.items() if value != usual[name]}
+    # Settings newer than the version are in neither dump where they have their defaults.
+    changed = {name: value for name, value in given.items() if name not in usual or value != usual[name]}
     return changed if recipe.version == NEWEST else {"version": recipe.version, **changed}

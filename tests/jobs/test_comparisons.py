@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Answer, Comparison, Job, State, Upload
+from farm.database.models import Answer, Comparison, Job, PictureRole, State, Upload
 from farm.database.people import Role
 from farm.errors import InvalidInput, NotFound, WrongState
 from farm.jobs import actions, bradley_terry, comparisons, ratings, states
@@ -18,16 +18,31 @@ from farm.jobs.ratings import Rater
 from farm.people import accounts
 from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe import Recipe
+from farm.recipe.recipe import NEWEST, SETTINGS_OF
 
+# Settings that came after the newest version, each with a value that is not its default.
+LATER = {
+    "colour": "photograph",
+    "colour_strength": 0.5,
+    "content_target": "attention",
+    "stroke_direction": "photograph",
+}
 ANN, BOB = Rater.from_name("ann"), Rater.from_name("bob")
 
 
-def finish(session: Session, photograph: str = "c", owner: int | None = None, **recipe: object) -> Job:
-    """Add a finished picture."""
-    content, style = (
-        session.merge(Upload(sha256=letter * 64, width=400, height=300, size_bytes=1))
-        for letter in (photograph, "d")
-    )
+def finish(
+    session: Session,
+    photograph: str = "c",
+    owner: int | None = None,
+    guides: dict[PictureRole, str] | None = None,
+    **recipe: object,
+) -> Job:
+    """Add a finished picture; guides: the letter of one map for each role."""
+
+    def add(letter: str) -> Upload:
+        return session.merge(Upload(sha256=letter * 64, width=400, height=300, size_bytes=1))
+
+    content, style = add(photograph), add("d")
     job = states.create(
         session,
         owner_id=owner,
@@ -35,6 +50,7 @@ def finish(session: Session, photograph: str = "c", owner: int | None = None, **
         recipe=Recipe.parse({"size": 256, **recipe}),
         content=content,
         styles=[style],
+        guides={role: [add(letter)] for role, letter in (guides or {}).items()},
     )
     job.state = State.SUCCEEDED
     session.flush()
@@ -62,6 +78,8 @@ def test_a_pair_differs_in_its_look_alone_and_is_shown_to_a_rater_once() -> None
         finish(session, photograph="e", style_scale=2)
         finish(session, size=128, style_scale=2)
         finish(session, preset="draft", style_scale=2)
+        finish(session, guides={PictureRole.MASK: "a"}, style_scale=2)
+        finish(session, guides={PictureRole.KEEP: "b"}, style_scale=3)
         other = finish(session, photograph="f", style_scale=2)
     assert choose() == set()
 
@@ -143,6 +161,15 @@ def test_only_what_is_finished_and_seen_is_compared() -> None:
         accounts.remove(session, "Ada", by="a test")
     with sessions.read_session() as session:
         assert [row.owner_id for row in session.scalars(select(Comparison))] == [None, None]
+
+
+@pytest.mark.parametrize("setting", LATER)
+def test_settings_that_came_after_their_version_are_named_where_they_differ(setting: str) -> None:
+    assert LATER.keys() == Recipe.model_fields.keys() - SETTINGS_OF[NEWEST]
+    for version in ("0.1", "0.2"):
+        recipe = Recipe.parse({"version": version, setting: LATER[setting]})
+        old = {} if version == "0.2" else {"version": version}
+        assert comparisons.describe_look(recipe) == {setting: LATER[setting]} | old
 
 
 @pytest.mark.usefixtures("database")

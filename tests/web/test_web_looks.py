@@ -49,6 +49,7 @@ def test_a_look_is_saved_used_changed_exported_and_deleted(
     assert file["style_farm_look"] == 1
     renamed = client.patch(address, json={"name": "Night", "shared": True}).get_json()
     assert (renamed["name"], renamed["shared"]) == ("Night", True)
+    assert client.patch(address, json={}).get_json()["errors"][0]["field"] == "body"
     assert client.post("/api/v1/looks", json=file).status_code == 201
     assert client.delete(address).status_code == 204
     assert client.get(address).status_code == 404

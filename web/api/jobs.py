@@ -256,7 +256,7 @@ class JobChange(BaseModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> Self:
         if self.name is None and self.priority is None:
-            raise ValueError("must have a name or a priority")
+            raise ValueError("body: must have a name or a priority")
         return self
 
 

@@ -102,7 +102,7 @@ class LookChange(BaseModel):
     @model_validator(mode="after")
     def _check_not_empty(self) -> Self:
         if self.name is None and self.shared is None:
-            raise ValueError("must have a name, or say whether it is shared")
+            raise ValueError("body: must have a name, or say whether it is shared")
         return self
 
 
