@@ -1,8 +1,8 @@
 """Blind comparisons: which of two finished pictures is nearer to the painting, and the ranks of looks.
 
-Two pictures are compared if they have the photograph, the paintings, the masks, what is kept, the size and
-the preset in common, and not the look. A rater answers a pair once, and may change the answer. Ranks are of looks, which those
-who answered did not know.
+Two pictures are compared if they have the photograph, the paintings, the masks, what is kept, the size
+and the preset in common, and not the look. A rater answers a pair once, and may change the answer. Ranks
+are of looks, which those who answered did not know.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ MAX_RANKED = 100  # looks, those with most answers
 REACH = 1.96  # standard errors to either end of a 95 % interval
 
 NO_PAIR = (
-    "are no pair: it takes one photograph with the same regions, one painting, one size and preset, and two"
-    " manners"
+    "are no pair: it takes one photograph with the same regions, one painting, one size and preset,"
+    " and two manners"
 )
 
 
