@@ -65,6 +65,7 @@ def test_render_writes_the_same_file_twice_and_its_figures(tmp_path: Path, weigh
         "content_loss",
         "style_loss",
         "tv_loss",
+        "lpips_vgg16",
     }
     assert farm_command("render", LAKE, STROKES, "-o", str(other), *QUICK).returncode == 0
     assert one.read_bytes() == other.read_bytes()

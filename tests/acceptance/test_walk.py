@@ -21,7 +21,7 @@ def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) ->
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(farm.url)
-    page.get_by_label("Name", exact=False).first.fill("Lake at dusk")
+    page.get_by_label("Name", exact=True).fill("Lake at dusk")
     page.wait_for_load_state("networkidle")  # thumbnails that arrive later move what is ticked
     page.locator("input[name=content_pick][value=mountain_lake]").check(force=True)
     page.locator("input[name=style_pick][value=brushwork]").check(force=True)

@@ -356,6 +356,11 @@ def test_the_document_describes_every_address(client: FlaskClient) -> None:
         "priority",
         "tag",
         "webhook_url",
+        "from_job",
+        "init",
+        "keep",
+        "look",
+        "mask",
     }
     answers = document["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"]
     assert set(answers["200"]["content"]) == {"image/png", "image/jpeg", "image/webp", "image/tiff"}

@@ -128,10 +128,10 @@ def test_an_unknown_field_of_the_api_is_named(post_api: Post, nothing_left: Call
 
 
 def test_an_unknown_field_of_the_form_is_named(post_form: Post, nothing_left: Callable) -> None:
-    response = post_form(colour="blue")
+    response = post_form(frame="gilt")
 
     assert response.status_code == 422
-    assert "colour is not a field of this form" in response.text
+    assert "frame is not a field of this form" in response.text
     nothing_left()
 
 

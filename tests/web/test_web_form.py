@@ -140,7 +140,7 @@ def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
     page.get_by_text("Ink wash").click()
     page.get_by_role("radio", name="Draft").check()
     page.get_by_label("Longest side, px").fill("320")
-    page.get_by_label("Name").fill("Street in ink")
+    page.get_by_label("Name", exact=True).fill("Street in ink")
     kept = "localStorage.getItem('style-farm draft 0.2')?.includes('Street in ink')"
     wait_for(lambda: page.evaluate(kept))
 
@@ -148,15 +148,15 @@ def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
     page.reload()
     expect(page.locator('[data-drop="content"] figcaption')).to_have_text("street.jpg")
     expect(page.get_by_label("Longest side, px")).to_have_value("320")
-    expect(page.get_by_label("Name")).to_have_value("Street in ink")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("Street in ink")
     expect(page.get_by_role("radio", name="Draft")).to_be_checked()
     expect(page.locator('input[name=style_pick][value="ink_wash"]')).to_be_checked()
 
     # And once it is sent, which Enter does too, the next form is empty
-    page.get_by_label("Name").press("Enter")
+    page.get_by_label("Name", exact=True).press("Enter")
     page.wait_for_url("**/jobs/*")
     page.goto(served)
-    expect(page.get_by_label("Name")).to_have_value("")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("")
     expect(page.locator('[data-drop="content"] figcaption')).to_have_count(0)
 
 

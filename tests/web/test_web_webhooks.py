@@ -84,7 +84,7 @@ def test_a_webhook_that_cannot_be_is_named_and_not_repeated(
         page = post_form(webhook_url=url)
     assert page.status_code == 422
     assert 'href="#webhook_url"' in page.text
-    assert '<details class="advanced" open>' in page.text
+    assert '<details class="advanced" id="advanced" open>' in page.text
     nothing_left()
     assert "webhook_url" in str(said)
     assert "webhook_url" in str(said_of_the_form)
