@@ -78,7 +78,7 @@ def test_a_killed_farm_goes_on_from_the_last_checkpoint_to_the_same_picture(
 
 
 def page_of(farm: RunningFarm, job_id: str) -> str:
-    return httpx.get(f"{farm.url}/jobs/{job_id}").text
+    return httpx.get(f"{farm.url}/jobs/{job_id}", timeout=60).text
 
 
 @pytest.mark.parametrize("name", ["valkey-server", "gunicorn", "celery", "workers.janitor"])

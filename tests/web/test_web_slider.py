@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
 from farm.database.models import Exploration, Job, State
 from farm.explorations import grids, sliders
@@ -122,6 +123,19 @@ def test_the_form_takes_a_balance_between_two_drafts(client: FlaskClient) -> Non
 
 
 @pytest.mark.browser
+def draw_across(page: Page) -> str | None:
+    """Draw across the slider's picture, which may still be moving; return the words of where it is."""
+    picture = page.locator("#slider-picture")
+    picture.scroll_into_view_if_needed()
+    box = picture.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 5, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 20, steps=3)
+    page.mouse.up()
+    return page.get_by_role("slider", name="Balance between").get_attribute("aria-valuetext")
+
+
 def test_drafts_are_blended_by_their_shares(page: Page, served: str) -> None:
     # Given an exploration without drafts, there is nothing to blend
     found = make_grid()
@@ -150,13 +164,7 @@ def test_drafts_are_blended_by_their_shares(page: Page, served: str) -> None:
 
     # And another row is blended alike, by drawing across the picture
     page.get_by_label("Row").select_option("strokes × 2")
-    box = page.locator("#slider-picture").bounding_box()
-    assert box
-    page.mouse.move(box["x"] + 5, box["y"] + 20)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 20, steps=3)
-    page.mouse.up()
-    expect(slider).to_have_attribute("aria-valuetext", "more painting")
+    wait_for(lambda: draw_across(page) == "more painting", seconds=30)
     assert page.evaluate(PIXEL, [50, 30]) == pytest.approx([100] * 3, abs=2)
     choose.click()
     expect(page.locator("#content_weight")).to_have_value("0.02")
