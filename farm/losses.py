@@ -12,6 +12,7 @@ between forward and backward but the features; there is no second derivative.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ __all__ = ["Gram", "Kernel", "Moments", "Wasserstein"]
 LAYER = "features"
 
 
-class _Statistic(nn.Module):
+class _Statistic(nn.Module, ABC):
     """A distance of features' statistics to a target's.
 
     Args:
@@ -74,8 +75,9 @@ class _Statistic(nn.Module):
             loss.set_target({LAYER: loss.sum_features(LAYER, rows)})
         return loss
 
+    @abstractmethod
     def _make(self, target: Sums) -> StyleLoss[Any]:
-        raise NotImplementedError
+        """Make the statistic with its target."""
 
 
 class _OfMoments(_Statistic):

@@ -40,7 +40,7 @@ def features(
 
 
 def moments(x: Tensor, weights: Tensor | None = None) -> Moments:
-    """Of features (1, C, h, w), of positions with weights (h, w); None: 1."""
+    """Return moments of features (1, C, h, w), of positions with weights (h, w); None: 1."""
     flat = x[0].flatten(1)
     w = flat.new_ones(flat.shape[1]) if weights is None else weights.flatten().to(flat)
     return Moments(float(w.sum()), (flat @ w).double(), ((flat * w) @ flat.T).double())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, TAG_MEANS, 
 from farm.settings import settings
 
 STATES = [state.value for state in State]
+Command = Callable[..., None]
 
 
 def connect(url: str) -> client.Client:
@@ -40,22 +42,39 @@ url_option = click.option(
 )
 
 
+def add_job_options(name: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds what is said of a job beside its settings; name: its default."""
+    options = (
+        click.option("--name", default="", help=f"{NAME_MEANS}  [default: {name}]"),
+        click.option(
+            "--priority",
+            type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]),
+            default=0,
+            help=PRIORITY_MEANS,
+        ),
+        click.option("--wait", is_flag=True, help="Wait until all are finished, then fetch them."),
+        click.option(
+            "-o",
+            "--output",
+            type=OUTPUT,
+            help="With --wait: the picture's file, or a folder.  [default: this folder]",
+        ),
+        click.option("--webhook", default="", metavar="URL", help=WEBHOOK_MEANS),
+        click.option("--tag", default="", help=TAG_MEANS),
+    )
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
 @main.command()
 @click.argument("content", type=click.Path(exists=True, path_type=Path))
 @click.argument("styles", type=EXISTING, nargs=-1, required=True)
-@click.option("--name", default="", help=f"{NAME_MEANS}  [default: the photograph's file name]")
-@click.option(
-    "--priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]), default=0, help=PRIORITY_MEANS
-)
-@click.option("--wait", is_flag=True, help="Wait until the pictures are finished, then fetch them.")
-@click.option(
-    "-o",
-    "--output",
-    type=OUTPUT,
-    help="With --wait: the picture's file, or a folder.  [default: this folder]",
-)
-@click.option("--webhook", default="", metavar="URL", help=WEBHOOK_MEANS)
-@click.option("--tag", default="", help=TAG_MEANS)
+@add_job_options("the photograph's file name")
 @click.option("--again", is_flag=True, help="Send a folder's pictures anew, those that were sent, too.")
 @url_option
 @add_guide_options
@@ -100,19 +119,7 @@ def submit(
 
 @main.command()
 @click.argument("job_id")
-@click.option("--name", default="", help=f"{NAME_MEANS}  [default: the finished job's]")
-@click.option(
-    "--priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]), default=0, help=PRIORITY_MEANS
-)
-@click.option("--wait", is_flag=True, help="Wait until the picture is finished, then fetch it.")
-@click.option(
-    "-o",
-    "--output",
-    type=OUTPUT,
-    help="With --wait: the picture's file, or a folder.  [default: this folder]",
-)
-@click.option("--webhook", default="", metavar="URL", help=WEBHOOK_MEANS)
-@click.option("--tag", default="", help=TAG_MEANS)
+@add_job_options("the finished job's")
 @url_option
 @add_recipe_options
 def grow(

@@ -200,17 +200,17 @@ class Job(Base):
 
     @property
     def masks(self) -> list[JobPicture]:
-        """Where each painting paints, in the order of the paintings; empty: everywhere."""
+        """The maps of where each painting paints, in the order of the paintings; empty: everywhere."""
         return self._select_role(PictureRole.MASK)
 
     @property
     def keep(self) -> JobPicture | None:
-        """Where the photograph stays as it is; None: nowhere."""
+        """The map of where the photograph stays as it is; None: nowhere."""
         return next(iter(self._select_role(PictureRole.KEEP)), None)
 
     @property
     def start(self) -> JobPicture | None:
-        """What the picture begins from; None: what its recipe says."""
+        """The picture that the rendering begins from; None: what its recipe says."""
         return next(iter(self._select_role(PictureRole.INIT)), None)
 
     @property

@@ -39,7 +39,7 @@ ROWS = 64  # of a copy that are turned at once
 
 
 class Directed(NamedTuple):
-    """What a rendering compares: a recipe, its paintings, and where they paint."""
+    """Recipe and paintings as a rendering compares them, and where they paint."""
 
     # With blend and scale for each copy.
     recipe: Recipe

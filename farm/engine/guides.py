@@ -1,4 +1,4 @@
-"""What besides photograph and paintings steers a rendering, as arrays."""
+"""Arrays that steer a rendering besides photograph and paintings."""
 
 from __future__ import annotations
 

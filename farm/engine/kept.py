@@ -1,4 +1,4 @@
-"""What of the photograph stays: its pixels where `keep` is white or where it is transparent.
+"""The part of the photograph that stays: its pixels where `keep` is white or where it is transparent.
 
 The objective is a function of the picture with the photograph laid over it, y = x + s (photograph - x):
 all that is painted is painted beside what will be there, and the gradient by x is (1 - s) times that by

@@ -65,7 +65,7 @@ class LevelMaps:
 
     @property
     def stays(self) -> Tensor | None:
-        """How much of each pixel nobody paints, (H, W) uint8; None: everything is painted."""
+        """The share of each pixel that nobody paints, (H, W) uint8; None: everything is painted."""
         if self.keep is None or self.opaque is None:
             return self.keep if self.opaque is None else FULL - self.opaque
         free = (FULL - self.keep.int()) * self.opaque

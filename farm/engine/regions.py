@@ -43,7 +43,7 @@ CELLS = 128  # along the longer side, of the grid in which parts of a region are
 
 @dataclass(frozen=True)
 class Target:
-    """What a region is compared with in one layer."""
+    """Target of a region in one layer."""
 
     layer: str
     # Numbers of the paintings whose blend it is; None: of all.

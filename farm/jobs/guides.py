@@ -34,7 +34,7 @@ class GuideFiles:
 
     @property
     def parts(self) -> list[bytes]:
-        """What they add to a request's digest: nothing where there is none, as before there were any."""
+        """Parts of a request's digest: none where nothing steers, as before there were any."""
         named = ((b"mask", self.masks), (b"keep", (self.keep,)), (b"init", (self.init,)))
         return [
             part for name, files in named for file in files if file is not None for part in (name, file)

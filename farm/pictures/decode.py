@@ -128,7 +128,7 @@ OTHERS = {  # what a file begins with, and what it is
 
 
 class Channels(enum.StrEnum):
-    """What is wanted of a picture's samples."""
+    """Choice of a picture's samples."""
 
     COLOUR = "colour"  # transparency over white
     COLOUR_AND_ALPHA = "colour and alpha"  # apart from each other, where anything is less than opaque

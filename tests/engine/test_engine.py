@@ -31,21 +31,6 @@ CPU = torch.device("cpu")
 QUICK = {"size": 64, "start_size": 48, "iterations": (6, 4)}
 
 
-@pytest.fixture(scope="module")
-def engine(weights_dir: Path) -> Engine:
-    return Engine.load("vgg16", "float32", weights_dir, print)
-
-
-@pytest.fixture(scope="module")
-def lake() -> np.ndarray:
-    return load_sample("mountain_lake", 96)
-
-
-@pytest.fixture(scope="module")
-def strokes() -> np.ndarray:
-    return load_sample("brushwork", 96)
-
-
 def run(engine: Engine, lake: np.ndarray, strokes: np.ndarray, **settings: object) -> list[Step]:
     return list(stylize(lake, [strokes], Recipe.parse(QUICK | settings), engine))
 

@@ -233,7 +233,7 @@ def guided_errors(
     way: Way = CPU_WAY,
     size: tuple[int, int] = (67, 110),
 ) -> list[float]:
-    """Of the gradient with guides, under each plan; against the whole picture at once in `dtype`."""
+    """Errors of the gradient with guides, under each plan, against the whole picture at once."""
     lake, strokes, picture = pictures(*size, dtype)
     paintings = [strokes, to_tensor(load_sample("mosaic", 96), CPU).to(dtype)]
     level, vgg = Level(*size, 1), VGG("vgg16", tensors(folder), CPU, dtype, way=way)

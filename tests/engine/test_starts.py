@@ -11,7 +11,6 @@ import torch
 from farm.engine.checkpoint import read
 from farm.engine.colours import average_colours, keep_colours
 from farm.engine.guides import Guides
-from farm.engine.loaded import Engine
 from farm.engine.optimise import Step, make_initial_picture, stylize
 from farm.engine.pyramid import Level, resize, to_tensor
 from farm.errors import InvalidInput
@@ -20,21 +19,6 @@ from tests.conftest import load_sample
 
 CPU = torch.device("cpu")
 OWN = {"size": 64, "start_size": 48, "iterations": (2, 2), "init": "picture"}
-
-
-@pytest.fixture(scope="module")
-def engine(weights_dir: Path) -> Engine:
-    return Engine.load("vgg16", "float32", weights_dir, print)
-
-
-@pytest.fixture(scope="module")
-def lake() -> np.ndarray:
-    return load_sample("mountain_lake", 96)
-
-
-@pytest.fixture(scope="module")
-def strokes() -> np.ndarray:
-    return load_sample("brushwork", 96)
 
 
 def run(lake, strokes, engine, start=None, **settings: object) -> list[Step]:

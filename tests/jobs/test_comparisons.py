@@ -211,7 +211,7 @@ def test_one_that_always_won_stays_finite_and_nothing_to_rank_is_no_error() -> N
 
 
 def test_the_truth_lies_in_the_intervals() -> None:
-    """Of 12 items, each pair compared 20 times by their true strengths: nearly all of 240 intervals."""
+    """In nearly all of 240 intervals: of 12 items, each pair compared 20 times."""
     truth = np.linspace(-1.5, 1.5, 12)
     chances = 1 / (1 + np.exp(truth[None, :] - truth[:, None]))
     generator, inside = np.random.default_rng(3), []

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect
 
 from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
@@ -55,11 +55,23 @@ def choose(page: Page, folder: Path) -> None:
     expect(page.locator("#brush canvas")).to_be_visible()
 
 
+def find_resting_box(canvas: Locator) -> FloatRect:
+    """Return where it is, once what comes into the page above it moves it no more."""
+    canvas.scroll_into_view_if_needed()
+    boxes = [canvas.bounding_box()]
+
+    def rests() -> bool:
+        boxes.append(canvas.bounding_box())
+        return boxes[-1] == boxes[-2]
+
+    wait_for(rests)
+    assert boxes[-1]
+    return boxes[-1]
+
+
 def stroke(canvas: Locator, *places: tuple[float, float]) -> None:
     """Lead the pointer over these places, shares of width and height, with its button down."""
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    assert box
+    box = find_resting_box(canvas)
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
     mouse = canvas.page.mouse
     mouse.move(*points[0])
@@ -104,7 +116,7 @@ def test_two_regions_are_painted_sent_and_found_in_the_picture(chosen: Page, wei
     # Then each painting has its part, and together they have all of it
     left, right = (levels(mask) for mask in job.masks)
     assert left.shape == (96, 128)
-    assert (left[:, :40] == 255).mean() > 0.9  # a busy browser leaves out points of a stroke
+    assert left[:, :40].min() == 255
     assert left[:, 72:].max() == 0
     assert (left.astype(int) + right == 255).all()
     assert job.keep is None

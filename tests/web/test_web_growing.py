@@ -109,7 +109,7 @@ class _Fields(HTMLParser):
 
 
 def fill_in(client: FlaskClient, path: str, **changed: str) -> MultiDict[str, str]:
-    """What is sent of the form at an address with some fields changed."""
+    """The fields of the form that are sent at an address with some fields changed."""
     page = _Fields()
     page.feed(client.get(path).text)
     data = MultiDict(page.sent)

@@ -1,4 +1,4 @@
-"""What steers a rendering comes from uploads to the engine; transparency comes into the picture."""
+"""Guides of a rendering come from uploads to the engine; transparency comes into the picture."""
 
 from __future__ import annotations
 

@@ -97,8 +97,7 @@ class StyleLoss(ABC, Generic[S]):
     needs_sums = False
 
     def set_target(self, sums: Mapping[str, S]) -> None:
-        """Take the paintings' sums, by layer, as the target."""
-        raise NotImplementedError
+        """Take the paintings' sums, by layer, as the target; called of those alone that need them."""
 
     @abstractmethod
     def sum_features(self, layer: str, features: Tensor, weights: Tensor | None = None) -> S:
