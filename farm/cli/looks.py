@@ -8,9 +8,10 @@ from typing import Any
 import click
 from rich.table import Table
 
+from farm.cli import remote
 from farm.cli.client import Refused
 from farm.cli.recipe_options import EXISTING, add_recipe_options, find_look, read_look_file, read_recipe
-from farm.cli.remote import connect, url_option
+from farm.cli.remote import url_option
 from farm.cli.root import main
 from farm.cli.screen import console, output
 from farm.looks.built_in import list_built_in
@@ -39,7 +40,7 @@ def looks(context: click.Context, url: str) -> None:
 def _list_saved(url: str) -> list[dict[str, Any]]:
     """Return the looks that people saved; without a farm, none."""
     try:
-        return [row for row in connect(url).list_looks() if not row["picture"]]
+        return [row for row in remote.connect(url).list_looks() if not row["picture"]]
     except Refused as error:
         console.print(f"People's own looks are left out: {error}", soft_wrap=True)
         return []
@@ -56,7 +57,7 @@ def _describe(settings: dict[str, Any]) -> str:
 @url_option
 def show_look(name: str, url: str) -> None:
     """Print the look NAME as a file, for `farm looks add` and --look."""
-    found = find_look(name, lambda text: connect(url).find_look(text))
+    found = find_look(name, lambda text: remote.connect(url).find_look(text))
     click.echo(found.to_file().model_dump_json(indent=2))
 
 
@@ -78,11 +79,11 @@ def add_look(file: Path, name: str, share: bool, url: str) -> None:
 @add_recipe_options
 def save_look(name: str, share: bool, url: str, **given: Any) -> None:
     """Save what the options set as your own look NAME; size and effort are no part of it."""
-    _save(Look.from_recipe(name, read_recipe(given, connect(url).find_look)), share, url)
+    _save(Look.from_recipe(name, read_recipe(given, remote.connect(url).find_look)), share, url)
 
 
 def _save(look: Look, share: bool, url: str) -> None:
-    click.echo(connect(url).save_look(look, shared=share)["id"])
+    click.echo(remote.connect(url).save_look(look, shared=share)["id"])
 
 
 @looks.command("rename")
@@ -91,7 +92,7 @@ def _save(look: Look, share: bool, url: str) -> None:
 @url_option
 def rename_look(name: str, new_name: str, url: str) -> None:
     """Call your look NAME otherwise."""
-    click.echo(connect(url).change_look(name, {"name": new_name})["name"])
+    click.echo(remote.connect(url).change_look(name, {"name": new_name})["name"])
 
 
 @looks.command("share")
@@ -100,7 +101,7 @@ def rename_look(name: str, new_name: str, url: str) -> None:
 @url_option
 def share_look(name: str, stop: bool, url: str) -> None:
     """Share your look NAME with everybody."""
-    changed = connect(url).change_look(name, {"shared": not stop})
+    changed = remote.connect(url).change_look(name, {"shared": not stop})
     click.echo("shared" if changed["shared"] else "yours alone")
 
 
@@ -109,5 +110,5 @@ def share_look(name: str, stop: bool, url: str) -> None:
 @url_option
 def delete_look(name: str, url: str) -> None:
     """Delete your look NAME. Pictures that were made by it keep their recipes."""
-    connect(url).delete_look(name)
+    remote.connect(url).delete_look(name)
     click.echo("deleted")

@@ -6,10 +6,10 @@ import io
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
@@ -17,8 +17,9 @@ from flask.testing import FlaskClient
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import select
 from werkzeug.routing import Rule
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import TestResponse
+from werkzeug.wsgi import ClosingIterator
 
 from farm.database import sessions
 from farm.database.models import Job, State
@@ -34,7 +35,11 @@ from tests.conftest import forget_settings, use_broker_in_memory
 from tests.web import bad_pictures
 from web import create_app
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 POLL_SECONDS = 0.02  # in which a server notices that it shall stop; half a second is the usual
+TO_CLOSE = "tests.to_close"  # in a request's environment: what ends its answer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -113,8 +118,10 @@ def served(app: Flask) -> Iterator[str]:
 
 @contextmanager
 def serving(app: Flask) -> Iterator[str]:
-    """An application on a real socket: its address."""
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    """An application on a real socket: its address. At the end every answer is waited for and closed, so
+    that nothing of a test's outlives it."""
+    counted = AnswersAtWork(app)
+    server = make_server("127.0.0.1", 0, counted, threaded=True, request_handler=ClosingHandler)
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,))
     thread.start()
     try:
@@ -124,6 +131,48 @@ def serving(app: Flask) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+        counted.wait()
+
+
+class AnswersAtWork:
+    """An application, and how many of its answers are neither sent nor given up."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._left = 0
+        self._changed = threading.Condition()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ[TO_CLOSE] = at_end = ExitStack()
+        at_end.callback(self._count, -1)
+        self._count(1)
+        try:
+            answer = self._app(environ, start_response)
+        except BaseException:
+            at_end.close()
+            raise
+        at_end.callback(answer.close)  # type: ignore[attr-defined]
+        return ClosingIterator((each for each in answer), at_end.close)
+
+    def _count(self, change: int) -> None:
+        with self._changed:
+            self._left += change
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Wait until all answers have ended."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._left, timeout=30), (
+                f"{self._left} answers left"
+            )
+
+
+class ClosingHandler(WSGIRequestHandler):
+    """Closes an answer whose reader went away, which werkzeug's own may leave open."""
+
+    def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:
+        if environ and TO_CLOSE in environ:
+            environ[TO_CLOSE].close()
 
 
 @pytest.fixture

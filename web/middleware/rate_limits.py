@@ -75,10 +75,10 @@ def _list_limits() -> list[ApplicationLimit]:
 
 
 def _set_retry_after(response: Response) -> Response:
-    """Set `Retry-After` for those alone who came too often."""
+    """Set `Retry-After` for those alone who came too often; who is refused for more else was told when."""
     seconds = response.headers.pop(WAIT, None)
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and seconds is not None:
-        response.headers["Retry-After"] = str(max(1, int(seconds)))
+        response.headers.setdefault("Retry-After", str(max(1, int(seconds))))
     return response
 
 
