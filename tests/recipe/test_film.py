@@ -1,0 +1,44 @@
+"""Parts of a film: which frames each paints, and what it waits for."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.recipe.film import Role, list_ready, plan_parts
+
+
+def test_a_shot_is_anchors_and_the_stretches_between_them() -> None:
+    first, second, between, rest, join = plan_parts([0], range(8), spacing=5)
+    assert (first.frames, first.before, first.needs) == ((0,), None, ())
+    assert (second.frames, second.before, second.needs) == ((5,), 0, (0,))
+    assert (between.frames, between.before, between.after, between.needs) == ((1, 2, 3, 4), 0, 5, (0, 1))
+    assert (rest.frames, rest.before, rest.after, rest.needs) == ((6, 7), 5, None, (1,))
+    assert (join.role, join.frames, join.needs) == (Role.JOIN, tuple(range(8)), (0, 1, 2, 3))
+
+
+@pytest.mark.parametrize("spacing", [1, 2, 5, 24])
+@pytest.mark.parametrize("frames", [[0], range(0, 30), range(3, 30, 2), [4, 11, 12]])
+def test_every_frame_is_painted_once_and_nothing_is_held_across_a_cut(
+    frames: list[int], spacing: int
+) -> None:
+    shots = [0, 4, 12]
+    *painting, join = parts = plan_parts(shots, frames, spacing)
+    assert sorted(frame for part in painting for frame in part.frames) == list(join.frames)
+    for part in painting:
+        held = [each for each in (*part.frames, part.before, part.after) if each is not None]
+        assert len({sum(frame >= shot for shot in shots) for frame in held}) == 1
+        assert all(need < part.number for need in part.needs)
+    assert [part.number for part in parts] == list(range(len(parts)))
+
+
+def test_a_part_begins_when_what_it_needs_is_done() -> None:
+    parts = plan_parts([0, 6], range(12), spacing=4)
+    begun: set[int] = set()
+    done: set[int] = set()
+    waves = []
+    while ready := list_ready(parts, begun, done):
+        waves.append([part.role for part in ready])
+        begun.update(part.number for part in ready)
+        done |= begun
+    anchor, stretch = Role.ANCHOR, Role.STRETCH
+    assert waves == [[anchor, anchor], [anchor, anchor], [stretch] * 4, [Role.JOIN]]
