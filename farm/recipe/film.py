@@ -30,7 +30,7 @@ class Part:
     role: Role
     # Numbers of the clip's frames that it paints, or joins, in their order.
     frames: tuple[int, ...]
-    # Frames painted by other parts that it is held to, before its first and after its last; None: no such.
+    # Frames of other parts that it is held to, before its first and after its last; None: no such.
     before: int | None = None
     after: int | None = None
     # Numbers of the parts that must have succeeded before it can begin.
@@ -59,10 +59,8 @@ def plan_parts(shots: Sequence[int], frames: Sequence[int], spacing: int = SPACI
             )
             parts.append(anchor)
             if last and (between := tuple(shot[begin - spacing + 1 : begin])):
-                needs = (last.number, anchor.number)
-                stretch = Part(
-                    len(parts), Role.STRETCH, between, last.frames[0], anchor.frames[0], needs
-                )
+                both = (last.number, anchor.number)
+                stretch = Part(len(parts), Role.STRETCH, between, last.frames[0], anchor.frames[0], both)
                 parts.append(stretch)
             anchors.append(anchor)
         if rest := tuple(shot[(len(anchors) - 1) * spacing + 1 :]):
