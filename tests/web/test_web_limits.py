@@ -86,6 +86,20 @@ def test_who_does_not_come_too_often_is_not_told_to_wait(limited: Callable) -> N
     assert "Retry-After" not in answer.headers
 
 
+def test_who_is_refused_for_something_else_is_told_that_ones_moment(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_RATE_LIMIT", "3 per hour")
+    fresh_settings()
+    app = create_app()
+
+    @app.post("/full")
+    def refuse() -> tuple[str, int, dict[str, str]]:
+        return "", 429, {"Retry-After": "7"}
+
+    assert app.test_client().post("/full").headers["Retry-After"] == "7"
+
+
 def test_off_is_no_limit(limited: Callable) -> None:
     client = limited(FARM_RATE_LIMIT="off")
     assert {change(client) for _ in range(20)} == {404}
