@@ -92,6 +92,7 @@ def test_who_is_refused_for_something_else_is_told_that_ones_moment(
     monkeypatch.setenv("FARM_RATE_LIMIT", "3 per hour")
     fresh_settings()
     app = create_app()
+    app.config["WTF_CSRF_CHECK_DEFAULT"] = False
 
     @app.post("/full")
     def refuse() -> tuple[str, int, dict[str, str]]:
