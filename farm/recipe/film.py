@@ -7,10 +7,14 @@ their own two anchors only, so that many workers paint one clip; at last one par
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from farm.errors import InvalidInput, Problem
+
 SPACING = 24  # frames from anchor to anchor
+_RANGE = re.compile(r"([0-9]{0,9}):([0-9]{0,9})")
 
 
 class Role(enum.StrEnum):
@@ -35,6 +39,42 @@ class Part:
     after: int | None = None
     # Numbers of the parts that must have succeeded before it can begin.
     needs: tuple[int, ...] = ()
+
+
+def parse_range(text: str) -> tuple[int, int | None]:
+    """Return the first frame of `A:B`, and the one behind the last; None: to the clip's end.
+
+    Raises:
+        InvalidInput: it is written otherwise.
+    """
+    found = _RANGE.fullmatch(text.strip())
+    if not found:
+        message = (
+            f"must be such as 0:48, :48 or 48:, counted from 0, without the last (got {text[:40]!r})"
+        )
+        raise InvalidInput(Problem("frames", message))
+    first, end = found.groups()
+    return int(first or 0), int(end) if end else None
+
+
+def select_frames(count: int, first: int = 0, end: int | None = None, every: int = 1) -> tuple[int, ...]:
+    """Return the numbers of the frames that are painted, rising.
+
+    Args:
+        count: frames of the clip. first: the first one. end: the one behind the last; None: all.
+        every: 2 paints each second one of them, and so on.
+
+    Raises:
+        InvalidInput: the clip has none of them.
+    """
+    stop = count if end is None else end
+    if not first < stop <= count:
+        message = f"must be within 0:{count}, which is the whole clip (got {first}:{stop})"
+        raise InvalidInput(Problem("frames", message))
+    if not 1 <= every <= stop - first:
+        message = f"must be 1 to {stop - first}, as many frames as are chosen (got {every})"
+        raise InvalidInput(Problem("every", message))
+    return tuple(range(first, stop, every))
 
 
 def plan_parts(shots: Sequence[int], frames: Sequence[int], spacing: int = SPACING) -> tuple[Part, ...]:

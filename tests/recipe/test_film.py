@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from farm.recipe.film import Role, list_ready, plan_parts
+from farm.errors import InvalidInput
+from farm.recipe.film import Role, list_ready, parse_range, plan_parts, select_frames
 
 
 def test_a_shot_is_anchors_and_the_stretches_between_them() -> None:
@@ -42,3 +43,33 @@ def test_a_part_begins_when_what_it_needs_is_done() -> None:
         done |= begun
     anchor, stretch = Role.ANCHOR, Role.STRETCH
     assert waves == [[anchor, anchor], [anchor, anchor], [stretch] * 4, [Role.JOIN]]
+
+
+def test_frames_are_chosen_by_a_range_and_each_so_many() -> None:
+    assert select_frames(5) == (0, 1, 2, 3, 4)
+    assert select_frames(10, *parse_range("2:9"), every=3) == (2, 5, 8)
+    assert parse_range(":") == parse_range("0:") == (0, None)
+    assert parse_range(":48") == (0, 48)
+
+
+@pytest.mark.parametrize("text", ["", "5", "5-9", "-3:9", "1:2:3", "a:b", "²:³", "1:" + "9" * 20])
+def test_a_range_that_is_none_is_refused_by_name(text: str) -> None:
+    with pytest.raises(InvalidInput, match="frames: must be such as 0:48"):
+        parse_range(text)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "every", "said"),
+    [
+        ((3, 3), 1, r"frames: must be within 0:10.*got 3:3"),
+        ((0, 11), 1, r"frames: must be within 0:10.*got 0:11"),
+        ((10, None), 1, r"frames: must be within 0:10.*got 10:10"),
+        ((2, 6), 0, r"every: must be 1 to 4.*got 0"),
+        ((2, 6), 5, r"every: must be 1 to 4.*got 5"),
+    ],
+)
+def test_frames_that_the_clip_has_not_are_refused_with_those_it_has(
+    chosen: tuple[int, int | None], every: int, said: str
+) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        select_frames(10, *chosen, every=every)

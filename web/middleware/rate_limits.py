@@ -75,7 +75,7 @@ def _list_limits() -> list[ApplicationLimit]:
 
 
 def _set_retry_after(response: Response) -> Response:
-    """Set `Retry-After` for those alone who came too often; who is refused for more else was told when."""
+    """Set `Retry-After` where requests came too often; a refusal for something else keeps its own."""
     seconds = response.headers.pop(WAIT, None)
     if response.status_code == HTTPStatus.TOO_MANY_REQUESTS and seconds is not None:
         response.headers.setdefault("Retry-After", str(max(1, int(seconds))))
