@@ -307,6 +307,36 @@ class Settings(BaseSettings):
         validation_alias="FARM_MAX_UPLOAD_MEGAPIXELS",
         description="Size limit of one picture, megapixels.",
     )
+    max_clip_mb: int = Field(
+        default=200,
+        ge=1,
+        le=100_000,
+        validation_alias="FARM_MAX_CLIP_MB",
+        description="Size limit of one clip's file, MB. A submission with a clip may be larger than "
+        "`FARM_MAX_UPLOAD_MB` by this.",
+    )
+    max_clip_frames: int = Field(
+        default=1500,
+        ge=2,
+        le=1_000_000,
+        validation_alias="FARM_MAX_CLIP_FRAMES",
+        description="Limit of a clip's frames.",
+    )
+    max_clip_minutes: float = Field(
+        default=10,
+        ge=0.1,
+        le=10_000,
+        allow_inf_nan=False,
+        validation_alias="FARM_MAX_CLIP_MINUTES",
+        description="Limit of a clip's length, minutes.",
+    )
+    max_clip_megapixels: int = Field(
+        default=9,
+        ge=1,
+        le=10_000,
+        validation_alias="FARM_MAX_CLIP_MEGAPIXELS",
+        description="Size limit of a clip's frames, megapixels; 4K has 8.3.",
+    )
     web_threads: int = Field(
         default=16,
         ge=1,
