@@ -21,6 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from farm.database.base import Base, make_enum, now
 from farm.database.fleet import TAG_LENGTH
 from farm.database.names import FOLDED_LENGTH, fold
+from farm.recipe.film import Role
 from farm.recipe.formats import FORMATS, PREVIEW_PIXELS, FileFormat
 from farm.recipe.picture_sizes import PictureSizes, Size
 
@@ -63,7 +64,7 @@ class WorkClass(enum.StrEnum):
 
 
 class Upload(Base):
-    """A picture someone sent, stored once under the SHA-256 of its bytes."""
+    """A picture or a clip someone sent, stored once under the SHA-256 of its bytes."""
 
     __tablename__ = "uploads"
 
@@ -71,6 +72,7 @@ class Upload(Base):
     width: Mapped[int]  # px, after EXIF orientation
     height: Mapped[int]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
+    frames: Mapped[int] = mapped_column(default=1)  # of a clip; 1: a picture
     created_at: Mapped[datetime] = mapped_column(default=now)
     sent_at: Mapped[datetime] = mapped_column(default=now)  # last; it is kept for a while without a job
 
@@ -95,6 +97,9 @@ class Upload(Base):
         return f"uploads/{self.sha256}.clean"
 
 
+HIDDEN = ("exploration_id", "film_id")  # columns that are null in whatever lists show
+
+
 def _fold_name(context: Any) -> str:
     return fold(context.get_current_parameters()["name"])
 
@@ -102,7 +107,7 @@ def _fold_name(context: Any) -> str:
 def _index_for_owners(name: str, *columns: str) -> Index:
     """Return the index of one person's list. Where nobody has an account they are empty."""
     owned = text("owner_id IS NOT NULL")
-    columns = ("owner_id", "exploration_id", *columns)
+    columns = ("owner_id", *HIDDEN, *columns)
     return Index(f"ix_jobs_owner_{name}", *columns, sqlite_where=owned, postgresql_where=owned)
 
 
@@ -116,9 +121,10 @@ class Job(Base):
         Index("ix_jobs_waiting", "state", "work_class", "priority", "created_at"),
         Index("ix_jobs_owner", "owner_id", "state"),  # what a person has waiting and running
         # Of lists: each holds all that finding a page or a count asks of it (farm/jobs/lists.py).
-        Index("ix_jobs_newest", "exploration_id", "created_at", "id", "name_folded"),
-        Index("ix_jobs_of_state", "exploration_id", "state", "created_at", "id", "name_folded"),
-        Index("ix_jobs_by_name", "exploration_id", "name_folded", "id", "state"),
+        Index("ix_jobs_newest", *HIDDEN, "created_at", "id", "name_folded"),
+        Index("ix_jobs_of_state", *HIDDEN, "state", "created_at", "id", "name_folded"),
+        Index("ix_jobs_by_name", *HIDDEN, "name_folded", "id", "state"),
+        Index("ix_jobs_film", "film_id", "film_part", unique=True),  # a part has one job
         _index_for_owners("newest", "created_at", "id", "name_folded"),
         _index_for_owners("of_state", "state", "created_at", "id", "name_folded"),
         _index_for_owners("by_name", "name_folded", "id", "state"),
@@ -143,6 +149,9 @@ class Job(Base):
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("people.id", ondelete="SET NULL"))
     exploration_id: Mapped[str | None] = mapped_column(ForeignKey("explorations.id", ondelete="CASCADE"))
     cell: Mapped[int | None]  # of the exploration's grid, row by row from 0
+    film_id: Mapped[str | None] = mapped_column(ForeignKey("films.id", ondelete="CASCADE"))
+    film_part: Mapped[int | None]  # see farm.recipe.film.Part
+    film_role: Mapped[Role | None] = mapped_column(make_enum(Role))
     look_sha256: Mapped[str | None] = mapped_column(String(64), index=True)  # see Recipe.look
     webhook_url: Mapped[str | None] = mapped_column(String(WEBHOOK_LENGTH))  # told of the job's end
     width: Mapped[int]  # of the result, px
@@ -375,6 +384,50 @@ class Exploration(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     cells: Mapped[list[Job]] = relationship(order_by="Job.cell", passive_deletes=True)
+
+
+class Film(Base):
+    """A clip that is painted, frame by frame; its parts are jobs."""
+
+    __tablename__ = "films"
+    __table_args__ = (Index("ix_films_newest", "created_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
+    name: Mapped[str] = mapped_column(String(120))
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("people.id", ondelete="SET NULL"))
+    recipe: Mapped[dict[str, Any]]  # of each frame
+    clip: Mapped[dict[str, Any]]  # farm.clips.clip.Clip: what was sent
+    settings: Mapped[dict[str, Any]]  # farm.films.settings.FilmSettings: of the film as a whole
+    webhook_url: Mapped[str | None] = mapped_column(String(WEBHOOK_LENGTH))  # notified of its end
+    # How it ended, the first end since a person last asked for it; None: it has not.
+    outcome: Mapped[State | None] = mapped_column(make_enum(State), index=True)
+    error: Mapped[str | None]  # for a person
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    finished_at: Mapped[datetime | None]
+
+    parts: Mapped[list[Job]] = relationship(order_by="Job.film_part", passive_deletes=True)
+
+
+class FilmFrame(Base):
+    """A frame of a film that is painted and lies in storage."""
+
+    __tablename__ = "film_frames"
+
+    film_id: Mapped[str] = mapped_column(ForeignKey("films.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # of the clip's frames
+    # Whose file it is.
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    attempt: Mapped[int]
+
+    @property
+    def key(self) -> str:
+        """Storage key of it, PNG."""
+        return frame_key(self.job_id, self.attempt, self.number)
+
+
+def frame_key(job_id: str, attempt: int, number: int) -> str:
+    """Return the storage key of a frame of a film that an attempt painted."""
+    return f"jobs/{job_id}/{attempt}/frames/{number}.png"
 
 
 class Rating(Base):

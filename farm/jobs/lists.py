@@ -1,7 +1,7 @@
 """Lists of jobs: of one state, searched by name, sorted, page by page forth and back.
 
 A page is found in an index alone, then its rows are fetched; counts come from an index too. So a list
-stays quick among 100,000 jobs (`benchmarks/lists.py`). Jobs of an exploration are in no list.
+stays quick among 100,000 jobs (`benchmarks/lists.py`). Jobs of an exploration or a film are in no list.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session, raiseload
 
-from farm.database.models import Job, State
+from farm.database.models import HIDDEN, Job, State
 from farm.database.names import FOLDED_LENGTH, can_be_shown, fold
 from farm.errors import InvalidInput, Problem
 
 PAGE = 50  # jobs in one list
 SEARCH_LENGTH = 120  # characters
+HIDDEN_COLUMNS = tuple(getattr(Job, name) for name in HIDDEN)
 CURSOR_LENGTH = 2000  # characters; a cursor holds a name
 
 
@@ -123,12 +124,12 @@ def _select_ids(asked: ListQuery, start: _Place | None) -> Select[str]:
         column = asked.sort.column
         here, there = tuple_(column, Job.id), tuple_(literal(start.value, column.type), start.job_id)
         query = query.where(here < there if _is_descending(asked.sort, backward) else here > there)
-    # PostgreSQL reads an index in order only if its first column is named, though it is null in all.
-    return query.order_by(*_sort_columns(asked.sort, backward, Job.exploration_id))
+    # PostgreSQL reads an index in order only if its first columns are named, though null in all.
+    return query.order_by(*_sort_columns(asked.sort, backward, *HIDDEN_COLUMNS))
 
 
 def _filter_listed(asked: ListQuery) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [Job.exploration_id.is_(None)]
+    conditions: list[ColumnElement[bool]] = [each.is_(None) for each in HIDDEN_COLUMNS]
     if asked.owner_id is not None:
         conditions.append(Job.owner_id == asked.owner_id)
     if asked.state is not None:

@@ -21,6 +21,7 @@ from farm.database.models import Exploration, Job, Rating, State
 from farm.errors import NotFound, WrongState
 from farm.jobs import actions, holdings
 from farm.jobs.holdings import Holdings
+from farm.jobs.lists import HIDDEN_COLUMNS
 from farm.settings import settings
 from farm.storage import format_bytes, storage
 
@@ -243,16 +244,18 @@ def _read(
 
 
 def _select_jobs(before: datetime | None, starred: bool) -> Candidates:
-    """Select ended jobs of no exploration."""
+    """Select ended jobs of no exploration and no film."""
     size = func.coalesce(Job.stored_bytes, 0).label("size")
     rated = select(Rating.id).where(Rating.job_id == Job.id).exists()
     query = select(Job.id, Job.name, Job.created_at, size, literal(1).label("pictures")).where(
-        Job.exploration_id.is_(None), Job.state.in_(ENDED), rated if starred else ~rated
+        *(each.is_(None) for each in HIDDEN_COLUMNS),
+        Job.state.in_(ENDED),
+        rated if starred else ~rated,
     )
     if before is not None:  # by the moment of submission first, which an index has
         query = query.where(Job.created_at < before, _find_end() < before)
-    # PostgreSQL reads an index in order only if its first column is named, though it is null in all.
-    return query.order_by(Job.exploration_id, Job.created_at, Job.id)
+    # PostgreSQL reads an index in order only if its first columns are named, though null in all.
+    return query.order_by(*HIDDEN_COLUMNS, Job.created_at, Job.id)
 
 
 def _select_explorations(before: datetime | None, starred: bool) -> Candidates:

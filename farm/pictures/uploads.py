@@ -36,7 +36,7 @@ class CheckedUpload:
 
 def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
     """Check files and yield the results in their order. Bytes that came before are not decoded again,
-    but for maps: as a picture they may have been something else.
+    but for maps, which as a picture may have been something else, and for clips.
 
     Raises:
         InvalidInput and its kin: what is wrong with the next one.
@@ -102,7 +102,8 @@ def _find_known(digests: Sequence[str]) -> dict[str, Upload]:
     with sessions.write_session() as session:
         again = [sha256 for sha256 in sorted(set(digests)) if _renew(session, sha256)]
         found = session.scalars(select(Upload).where(Upload.sha256.in_(again))).all() if again else []
-    return {each.sha256: each for each in found if storage().exists(each.thumbnail_key)}
+    pictures = [each for each in found if each.frames == 1]  # a clip may be no picture
+    return {each.sha256: each for each in pictures if storage().exists(each.thumbnail_key)}
 
 
 def _renew(session: Session, sha256: str) -> bool:

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from farm.database import schema, sessions
+from farm.database.models import Film, FilmFrame
 from farm.database.people import Role
 from farm.database.tallies import JOBS_ENDED, read_sums
 from farm.errors import DatabaseOutOfDate
@@ -202,3 +203,31 @@ def test_the_farm_refuses_a_database_that_is_behind_and_says_what_to_type() -> N
         schema.check_version()
     schema.upgrade()
     schema.check_version()
+
+
+@pytest.mark.usefixtures("database")
+def test_pictures_from_before_there_were_films_stay_and_the_way_back_takes_films_alone() -> None:
+    # Given a database of revision 0014 with a job
+    config = schema.make_alembic_config()
+    job_id = make_job("a picture")
+    command.downgrade(config, "0014")
+
+    # When the tables are brought up to date, the job is in lists and its upload is a picture
+    schema.upgrade()
+    with sessions.read_session() as session:
+        found = lists.page(session, lists.ListQuery()).jobs
+        assert [job.id for job in found] == [job_id]
+        assert states.get(session, job_id).content.frames == 1
+
+    # And the way back leaves the job, but neither film nor part with what is theirs
+    part = make_job("a part")
+    with sessions.write_session() as session:
+        film = Film(name="a film", recipe={}, clip={}, settings={})
+        session.add(film)
+        session.flush()
+        states.get(session, part).film_id = film.id
+        session.add(FilmFrame(film_id=film.id, number=3, job_id=part, attempt=1))
+    command.downgrade(config, "0014")
+    with sessions.engine().connect() as connection:
+        assert connection.execute(text("SELECT id FROM jobs")).scalars().all() == [job_id]
+        assert set(connection.execute(text("SELECT job_id FROM events")).scalars()) == {job_id}
