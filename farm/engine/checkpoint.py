@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from farm.engine.colours import GRID
-from farm.engine.guides import Guides, Mask, Source
+from farm.engine.guides import Guides, Source
 from farm.errors import InvalidInput, Problem, RenderFailed
 from farm.files import replace_file
 from farm.recipe import Recipe
@@ -196,7 +197,7 @@ def hash_inputs(pictures: Iterable[Source], guides: Guides) -> str:
     return whole.hexdigest()
 
 
-def _hash_array(whole: hashlib._Hash, array: Source | Mask) -> None:
+def _hash_array(whole: hashlib._Hash, array: NDArray[Any]) -> None:
     whole.update(str(array.shape).encode())
     for top in range(0, len(array), STRIP):
         rows: Any = array[top : top + STRIP]

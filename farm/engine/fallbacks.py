@@ -15,6 +15,7 @@ from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective
 from farm.engine.graph import Recorder
 from farm.engine.guides import NO_GUIDES, Guides
+from farm.engine.hold import HoldLoss, resize_hold
 from farm.engine.kept import Kept
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
@@ -155,6 +156,7 @@ class Gradients:
                 self._on_tile,
                 maps,
                 self._kept,
+                self._make_hold(),
             )
             self._objective = Recorder(objective)
         return self._objective
@@ -165,6 +167,10 @@ class Gradients:
             return None
         photograph = resize_photograph(self.photograph, self._level)
         return Kept(photograph.to(self.engine.device), stays)
+
+    def _make_hold(self) -> HoldLoss | None:
+        hold = self.guides.hold
+        return None if hold is None else HoldLoss(resize_hold(hold, self._level), self.engine.device)
 
     def _shrink(self) -> None:
         """Change to the next smaller plan, for this level and all after it.

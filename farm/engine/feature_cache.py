@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+from farm.engine.guides import Guides
+from farm.recipe import Recipe
 from farm.recipe.levels import Level
 
 LARGEST_PIXELS = 512 * 512  # of a level; the values of larger ones would fill the memory
@@ -34,3 +36,27 @@ class FeatureCache:
             self._values[key] = compute()
         value: T = self._values[key]
         return value
+
+
+class FrameCache(FeatureCache):
+    """The cache of one frame of a film: what depends on the paintings alone is the film's, however large
+    the level.
+
+    Args:
+        film: of all frames with these settings. recipe, guides: of this frame.
+    """
+
+    def __init__(self, film: FeatureCache, recipe: Recipe, guides: Guides) -> None:
+        super().__init__()
+        self._film = film
+        frames_too = recipe.moves_colours or recipe.directs_strokes  # paintings change with the frame
+        shared = set() if frames_too else {"painting", "style"}
+        if guides.masks or guides.keeps:
+            shared.discard("style")  # which targets there are follows from the maps
+        self._shared = shared
+
+    def get_at_level(self, level: Level, key: Hashable, compute: Callable[[], T]) -> T:
+        kind = key[0] if isinstance(key, tuple) else key
+        if kind in self._shared:
+            return self._film.get((level.height, level.width, key), compute)
+        return super().get_at_level(level, key, compute)

@@ -29,6 +29,7 @@ from torch import Tensor
 from farm.engine.attention import Keys, attend
 from farm.engine.colours import Gaussian, measure_colours, take_colours
 from farm.engine.feature_cache import FeatureCache
+from farm.engine.hold import HOLD_WEIGHT, HoldLoss
 from farm.engine.kept import Kept
 from farm.engine.losses import ContentLoss, Losses, OpaqueVariation, Variation, to_float32, tv_loss
 from farm.engine.maps import FULL, LevelMaps
@@ -61,6 +62,7 @@ class Objective:
         on_tile: called before each tile; an exception from it leaves all as it was.
         maps: where each painting paints and what of the content counts, at the level's size; None:
             every painting everywhere. kept: what of the photograph is laid over the picture.
+        hold: what the picture, a frame of a film, is held to.
 
     Attributes:
         paintings: each one's moments by style layer. targets: what is compared in the style layers, by
@@ -79,10 +81,11 @@ class Objective:
         on_tile: OnTile = lambda: None,
         maps: LevelMaps | None = None,
         kept: Kept | None = None,
+        hold: HoldLoss | None = None,
     ) -> None:
         cache = cache or FeatureCache()
         self.on_tile = on_tile
-        self._kept = kept
+        self._kept, self._hold = kept, hold
         self._measure_variation = make_variation(maps, vgg)
         self.vgg = vgg
         self.recipe = recipe
@@ -245,8 +248,8 @@ class Objective:
         """Compute the losses' terms and the gradient, all on the device.
 
         Returns:
-            content, style, total variation, and the sum of the gradient, which is finite if all of it
-            is: (4,) float64. d(total)/d(picture) * scale.
+            content, style, total variation, hold, and the sum of the gradient, which is finite if all
+            of it is: (5,) float64. d(total)/d(picture) * scale.
         """
         if self._kept is not None:
             picture = self._kept.lay_over(picture)
@@ -271,10 +274,19 @@ class Objective:
         gradient = run.backward(add_gradient)
         weight, chroma = self.recipe.tv_weight * scale, self.recipe.chroma_variation
         tv = self._measure_variation(picture, gradient, weight, chroma)
+        hold = self._measure_hold(picture, gradient, HOLD_WEIGHT * scale)
         if self._kept is not None:
             self._kept.limit(gradient)
         style = torch.stack(values).sum() if values else torch.zeros_like(content)
-        return torch.stack((content, style, tv, gradient.sum(dtype=torch.float64))), gradient
+        return torch.stack((content, style, tv, hold, gradient.sum(dtype=torch.float64))), gradient
+
+    def _measure_hold(
+        self, picture: Tensor, gradient: Tensor | None = None, weight: float = 1.0
+    ) -> Tensor:
+        """Measure how far a picture is from what it is held to; see `HoldLoss`."""
+        if self._hold is None:
+            return picture.new_zeros((), dtype=torch.float64)
+        return self._hold(picture, gradient, weight)
 
     @contextmanager
     def uninterrupted(self) -> Iterator[None]:
@@ -301,14 +313,16 @@ class Objective:
         for loss, weights in zip(self._style, self._style_weights, strict=True):
             style += loss(sums).values @ weights
         tv = self._measure_variation(picture, chroma=self.recipe.chroma_variation)
-        return self.read(torch.stack((content, style, tv, tv))), moments
+        hold = self._measure_hold(picture)
+        return self.read(torch.stack((content, style, tv, hold, tv))), moments
 
     def read(self, sums: Tensor) -> Losses:
         """Read `compute`'s sums from the device."""
-        content, style, tv, gradient = sums.tolist()
+        content, style, tv, hold, gradient = sums.tolist()
         r = self.recipe
         total = r.content_weight * content + r.style_weight * style + r.tv_weight * tv
-        return Losses(content, style, tv, total, finite=math.isfinite(total + gradient))
+        total += HOLD_WEIGHT * hold
+        return Losses(content, style, tv, total, math.isfinite(total + gradient), hold)
 
     def _find_parts(self, layer: str, where: Region) -> list[Part]:
         """Find the parts of a tile's share of a layer that the style loss compares."""

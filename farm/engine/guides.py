@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from farm.errors import InvalidInput, Problem
 from farm.recipe.picture_sizes import NOTHING_LEFT, Size, check_proportion, name_mask
 
 Mask = NDArray[np.uint8]  # (H, W), 0 to 255
 Source = NDArray[np.float32 | np.uint8]  # (H, W, 3) sRGB, float32 in [0, 1] or bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Hold:
+    """A picture that a frame of a film is held to, of any size, on the CPU."""
+
+    # (1, 3, H, W) float32 in [0, 1].
+    picture: Tensor
+    # How much each pixel is held, (1, 1, H, W) float32 in [0, 1]; 0 where nothing is known of it.
+    weight: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,19 +39,24 @@ class Guides:
     opaque: Mask | None = None
     # What the first level starts from. None: what the recipe's `init` says.
     start: Source | None = None
+    # What a frame of a film is held to. None: nothing.
+    hold: Hold | None = None
 
     @property
     def keeps(self) -> bool:
         """Return whether some of the photograph stays in the picture."""
         return self.keep is not None or self.opaque is not None
 
-    def iterate_named(self) -> Iterator[tuple[str, Mask | Source]]:
+    def iterate_named(self) -> Iterator[tuple[str, NDArray[Any]]]:
         """Yield each array that is given with its name, always in the same order."""
         for number, mask in enumerate(self.masks, start=1):
             yield f"mask {number}", mask
         for name, array in (("keep", self.keep), ("opaque", self.opaque), ("start", self.start)):
             if array is not None:
                 yield name, array
+        if self.hold is not None:
+            yield "hold", self.hold.picture[0].numpy()
+            yield "hold weight", self.hold.weight[0, 0].numpy()
 
     def check(self, photograph: Size, paintings: int) -> None:
         """Check that the maps go with a photograph of this size, px, and so many paintings.

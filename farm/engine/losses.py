@@ -43,6 +43,8 @@ class Losses:
     total: float
     # Whether the total and, where it was asked for, every number of its gradient is finite.
     finite: bool = True
+    # How far a frame of a film is from what it is held to; 0 where it is held to nothing.
+    hold: float = 0.0
 
 
 class ContentLoss:

@@ -34,6 +34,7 @@ from farm.engine.fallbacks import Gradients
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.finish import Finish
 from farm.engine.guides import NO_GUIDES, Guides, Source
+from farm.engine.hold import begin_held
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
 from farm.engine.maps import LevelMaps
@@ -219,6 +220,8 @@ class Rendering:
             shares = self._recipe.normalise_blend(len(gradients.paintings))
             maps = LevelMaps.from_guides(gradients.guides, schedule[0], shares)
             image = make_initial_picture(self._recipe, *pictures, schedule[0], start, maps)
+            if gradients.guides.hold is not None:
+                image = begin_held(image, gradients.guides.hold)
             self._optimiser = self._make_optimiser(image.to(home))
         else:
             self._restore(resume, home)

@@ -95,7 +95,9 @@ def measure_sizes(
 ) -> PictureSizes:
     """Return the sizes of pictures (1, 3, H, W), and the number of masks."""
     sizes = tuple(_get_size(painting) for painting in paintings)
-    return PictureSizes(_get_size(photograph), sizes, len(guides.masks), guides.keeps)
+    return PictureSizes(
+        _get_size(photograph), sizes, len(guides.masks), guides.keeps, guides.hold is not None
+    )
 
 
 def _get_size(picture: Tensor) -> Size:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from farm.errors import InvalidInput, Problem
+from farm.recipe.json_limits import check_json
+from farm.recipe.recipe import Recipe, Scales, Weight, list_problems, parse_numbers
 
 SPACING = 24  # frames from anchor to anchor
 _RANGE = re.compile(r"([0-9]{0,9}):([0-9]{0,9})")
@@ -127,3 +132,88 @@ def list_ready(parts: Sequence[Part], begun: Collection[int], done: Collection[i
     return [
         part for part in parts if part.number not in begun and all(need in done for need in part.needs)
     ]
+
+
+FrameNumber = Annotated[int, Field(ge=0)]
+Blend = Annotated[tuple[Weight, ...], BeforeValidator(parse_numbers)]
+
+
+class Moving(BaseModel):
+    """Settings that move over a film: values of a setting by the numbers of frames, its key frames.
+
+    Between two of them a setting is on the straight line from one to the other; before the first and
+    after the last it rests.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    content_weight: dict[FrameNumber, Weight] = {}
+    style_weight: dict[FrameNumber, Weight] = {}
+    style_scale: dict[FrameNumber, Scales] = {}
+    blend: dict[FrameNumber, Blend] = {}
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Self:
+        if not all(self.style_weight.values()):
+            raise ValueError("style_weight: must not be 0 at any frame")
+        if not all(sum(weights) for weights in self.blend.values()):
+            raise ValueError("blend: must not be 0 for each painting at any frame")
+        return self
+
+    @classmethod
+    def parse(cls, values: Any) -> Self:
+        """Validate untrusted values, such as `{"blend": {"0": [1, 0], "48": [0, 1]}}`.
+
+        Raises:
+            InvalidInput: naming each field that is wrong and its limit.
+        """
+        try:
+            if isinstance(values, str | bytes):
+                check_json(values, "moving")
+                return cls.model_validate_json(values)
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InvalidInput(*list_problems(error)) from None
+
+    def check_number_of_paintings(self, styles: int) -> None:
+        """Check that what is listed for each painting goes with this many.
+
+        Raises:
+            InvalidInput: it does not, at some frame.
+        """
+        for name, keys in (("style_scale", self.style_scale), ("blend", self.blend)):
+            for frame, value in keys.items():
+                if isinstance(value, tuple) and len(value) != styles:
+                    message = f"has {len(value)} numbers at frame {frame} for {styles} paintings"
+                    raise InvalidInput(Problem(name, message))
+
+    def apply(self, recipe: Recipe, frame: int, styles: int) -> Recipe:
+        """Return the recipe of a frame, of a film with so many paintings."""
+        return recipe.model_copy(
+            update={
+                name: interpolate({k: _spread(name, v, styles) for k, v in keys.items()}, frame)
+                for name in type(self).model_fields
+                if (keys := getattr(self, name))
+            }
+        )
+
+
+STILL = Moving()
+
+
+def _spread(name: str, value: Any, styles: int) -> Any:
+    """Return what is one number for all paintings as one for each, as others may be at other frames."""
+    return (value,) * styles if name == "style_scale" and not isinstance(value, tuple) else value
+
+
+def interpolate(keys: Mapping[int, Any], frame: int) -> Any:
+    """Return a number, or a tuple of them, at a frame between key frames; at least one."""
+    before = max((key for key in keys if key <= frame), default=min(keys))
+    after = min((key for key in keys if key >= frame), default=max(keys))
+    if before == after:
+        return keys[before]
+    share = (frame - before) / (after - before)
+    one, other = keys[before], keys[after]
+    if not isinstance(one, tuple):
+        return one + share * (other - one)
+    return tuple(a + share * (b - a) for a, b in zip(one, other, strict=True))

@@ -32,6 +32,7 @@ LBFGS_PAIRS = 8  # of its history
 # A pixel's floats of the optimiser's state between two steps, by name.
 STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS_PAIRS) * 3}
 KEPT_FLOATS = 8  # of a pixel where some of the photograph stays: that, its share, the picture under it
+HOLD_FLOATS = 6  # of a pixel of a frame that is held: that and its weight, on the host and the device
 STEP_FLOATS = 6  # what a step of the optimiser holds for a moment
 # Buffers of a tile's widest layer alive at once, measured; on a GPU (an H100 and an H200) in tiles, and
 # with the whole picture.
@@ -206,6 +207,8 @@ class Work:
     # Masks of paintings, or of their turned copies; whether some of the photograph stays in the picture.
     masks: int = 0
     keeps: bool = False
+    # Whether the picture, a frame of a film, is held to what was painted before.
+    holds: bool = False
     # While a painting is turned, in the CPU's memory.
     turning_bytes: int = 0
     # Of the statistics of turned copies, with what is computed of them.
@@ -247,6 +250,7 @@ class Work:
             draft_floats=3 * (recipe.drafted_share if recipe.begins_after_draft else 0.0),
             masks=DIRECTIONS * max(1, masks) if copies else masks,
             keeps=sizes.keeps if sizes else False,
+            holds=sizes.holds if sizes else False,
             turning_bytes=_estimate_turning_bytes(held[1:], [size for size, _ in copies]),
             statistics_bytes=STATISTICS_BYTES * len(copies),
         )
@@ -402,7 +406,8 @@ def estimate_peak_bytes(plan: Plan, work: Work, height: int, width: int) -> int:
     pixels = height * width
     state = 3 if plan.offload else work.state_floats
     target = sum(_count_values(parse_block(layer)) for layer in work.content) * work.itemsize
-    lasting = pixels * (4 * (state + work.draft_floats) + target + _estimate_map_bytes(work))
+    held = HOLD_FLOATS if work.holds else 0
+    lasting = pixels * (4 * (state + held + work.draft_floats) + target + _estimate_map_bytes(work))
     lasting += work.statistics_bytes
     gradient = estimate_gradient_bytes(plan, work, height, width) + pixels * 4 * GRADIENT_FLOATS
     step = pixels * 4 * STEP_FLOATS

@@ -37,6 +37,8 @@ class PictureSizes:
     masks: int = 0
     # Whether some of the photograph stays, because that was asked for or because it is transparent.
     keeps: bool = False
+    # Whether it is a frame of a film, held to what was painted before.
+    holds: bool = False
 
     def compute_held(self, recipe: Recipe) -> list[Size]:
         """Return the sizes at which a rendering holds the photograph and each painting.

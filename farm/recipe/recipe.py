@@ -155,7 +155,7 @@ def _parse_scales(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
-def _parse_numbers(value: Any) -> Any:
+def parse_numbers(value: Any) -> Any:
     """Parse `"200,100"` or `200`, as it is typed, to `(200, 100)` or `(200,)`; no value to None."""
     if isinstance(value, str):
         value = tuple(part for part in value.replace(" ", "").split(",") if part)
@@ -241,7 +241,7 @@ class Recipe(BaseModel):
         le=1,
         description="How far towards the photograph's colours; 0: the paintings'.",
     )
-    blend: Annotated[tuple[Weight, ...] | None, BeforeValidator(_parse_numbers)] = Field(
+    blend: Annotated[tuple[Weight, ...] | None, BeforeValidator(parse_numbers)] = Field(
         None, description="One weight for each painting; equal when left out."
     )
     start_size: int = Field(
@@ -257,7 +257,7 @@ class Recipe(BaseModel):
     iterations: Annotated[
         tuple[Annotated[int, Field(ge=1, le=MAX_ITERATIONS)], ...] | None,
         Field(max_length=20),
-        BeforeValidator(_parse_numbers),
+        BeforeValidator(parse_numbers),
     ] = Field(None, description="For all levels, or one for each; the preset's when left out.")
     tolerance: float = Field(
         0.0,

@@ -1,0 +1,178 @@
+"""Optical flow between frames, and how far it can be trusted.
+
+Dense inverse search (Kroeger et al. 2016, arXiv 1603.03590) as OpenCV has it. What it finds is checked
+there and back, and left out along edges of motion (Sundaram et al. 2010, as in Ruder et al. 2016,
+arXiv 1604.08610, section 4.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from farm.engine.film.warp import resize_flow, warp
+from farm.engine.guides import Hold
+from farm.errors import RenderFailed
+from farm.recipe.picture_sizes import Size
+
+LONGEST = 1024  # px, of the size at which flow is looked for
+SMALLEST = 16  # px of a side; DIS finds nothing in smaller pictures
+SOFTNESS = 0.8  # px, sigma of the weights' blur
+REFINED_EVERY = 2  # frames
+# Shares of the flow's square, and px^2, by which there and back may differ, and motion in one pixel.
+APART = (0.01, 0.5)
+EDGE = (0.01, 0.002)
+
+Frame = NDArray[np.uint8]  # (H, W, 3) sRGB
+Grey = NDArray[np.uint8]  # (H, W)
+Flow = NDArray[np.float32]  # (H, W, 2), px to the right and down
+
+
+class FlowUnavailable(RenderFailed):
+    """Films need OpenCV, which is not installed here: install the extra `film`."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where each pixel of a frame lies in another one, and how far that can be trusted."""
+
+    # Pixel p of the frame lies at p + flow(p) in the other one.
+    flow: Flow
+    # (H, W) float32 in [0, 1]; 0 where it is hidden there, beyond the border, or not found.
+    weight: NDArray[np.float32]
+
+
+def compute_flow_size(frame: Size, picture: Size) -> Size:
+    """Return the size at which flow between frames of a size is looked for, to move pictures of another:
+    the smaller of both, `LONGEST` px at most."""
+    height, width = min(frame, picture)
+    scale = min(1.0, LONGEST / max(height, width))
+    return max(SMALLEST, round(height * scale)), max(SMALLEST, round(width * scale))
+
+
+def make_grey(frame: Frame, size: Size) -> Grey:
+    """Return a frame's lightness at a size."""
+    cv2 = _load()
+    grey: Grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    return grey if grey.shape == size else cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def find_flow(frame: Grey, other: Grey, guess: Flow | None = None) -> Flow:
+    """Find where each pixel of a frame lies in another one, from a guess or none.
+
+    The same bits for any number of threads.
+
+    Raises:
+        FlowUnavailable: OpenCV is not installed.
+    """
+    cv2 = _load()
+    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow: Flow = search.calc(frame, other, None if guess is None else guess.copy())
+    return flow
+
+
+def find_motion(frame: Grey, other: Grey) -> Motion:
+    """Find where each pixel of a frame lies in another one, by flow there and back."""
+    return check_flow(find_flow(frame, other), find_flow(other, frame))
+
+
+def check_flow(there: Flow, back: Flow) -> Motion:
+    """Return a flow with its weights, found by the flow back: (H, W, 2) both."""
+    cv2 = _load()
+    weight = (_agrees(there, back) & ~_find_edges(there) & _ends_within(there)).astype(np.float32)
+    weight = cv2.erode(weight, np.ones((3, 3), np.uint8))
+    return Motion(there, cv2.GaussianBlur(weight, (0, 0), SOFTNESS))
+
+
+def chain_flows(first: Flow, second: Flow) -> Flow:
+    """Return the flow along a first one and then a second."""
+    return first + _sample(second, first)
+
+
+def find_motions_ahead(greys: Sequence[Grey]) -> list[Motion]:
+    """Find where the pixels of each of some frames but the last lie in the last.
+
+    Step by step, since flow is found over short ways only; and from where the steps lead the rest of the
+    way is found directly, now and then, or their errors would add up.
+    """
+    found: list[Motion] = []
+    *others, last = greys
+    there = back = np.zeros((*last.shape, 2), np.float32)
+    for frame, following in zip(others[::-1], greys[:0:-1], strict=True):
+        there = chain_flows(find_flow(frame, following), there)
+        back = chain_flows(back, find_flow(following, frame))
+        if len(found) % REFINED_EVERY or len(found) == len(others) - 1:
+            there, back = find_flow(frame, last, there), find_flow(last, frame, back)
+        found.append(check_flow(there, back))
+    return found[::-1]
+
+
+def move(painted: Frame, motion: Motion) -> Hold:
+    """Return a painted frame as the motion of another frame sees it, at its own size."""
+    H, W, _ = painted.shape
+    picture = (
+        torch.from_numpy(np.require(painted, requirements="W")).permute(2, 0, 1)[None].float() / 255
+    )
+    moved = warp(picture, resize_flow(_to_tensor(motion.flow), H, W))
+    weight = torch.from_numpy(motion.weight)[None, None]
+    return Hold(moved, torch.nn.functional.interpolate(weight, (H, W), mode="bilinear").clamp_(0, 1))
+
+
+def _agrees(there: Flow, back: Flow) -> NDArray[np.bool_]:
+    """Return where the flow back leads back: |w + w'|^2 < 0.01 (|w|^2 + |w'|^2) + 0.5."""
+    returned = _sample(back, there)
+    share, least = APART
+    found: NDArray[np.bool_] = (
+        _square(there + returned) < share * (_square(there) + _square(returned)) + least
+    )
+    return found
+
+
+def _find_edges(flow: Flow) -> NDArray[np.bool_]:
+    """Return where something moves against something else: |grad w|^2 > 0.01 |w|^2 + 0.002."""
+    share, least = EDGE
+    down, across = (np.gradient(flow, axis=axis).astype(np.float32) for axis in (0, 1))
+    found: NDArray[np.bool_] = _square(down) + _square(across) > share * _square(flow) + least
+    return found
+
+
+def _ends_within(flow: Flow) -> NDArray[np.bool_]:
+    """Return which pixels' ends lie within the picture."""
+    H, W, _ = flow.shape
+    across, down = flow[..., 0] + np.arange(W), flow[..., 1] + np.arange(H)[:, None]
+    found: NDArray[np.bool_] = (across >= 0) & (across <= W - 1) & (down >= 0) & (down <= H - 1)
+    return found
+
+
+def _square(vectors: Flow) -> NDArray[np.float32]:
+    squares: NDArray[np.float32] = np.square(vectors).sum(axis=2)
+    return squares
+
+
+def _sample(flow: Flow, at: Flow) -> Flow:
+    """Return what a flow is where another one leads."""
+    found: Flow = warp(_to_tensor(flow), _to_tensor(at))[0].permute(1, 2, 0).contiguous().numpy()
+    return found
+
+
+def _to_tensor(flow: Flow) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(flow)).permute(2, 0, 1)[None]
+
+
+def _load() -> Any:
+    """Return OpenCV's module.
+
+    Raises:
+        FlowUnavailable: it is not installed.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise FlowUnavailable from error
+    return cv2
