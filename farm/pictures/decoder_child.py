@@ -48,6 +48,7 @@ from farm.pictures.sandbox import LANDLOCK, SECCOMP
 from farm.recipe.picture_sizes import Size
 from farm.settings import settings
 
+DECODER = "farm.pictures.decoder_process"  # the module that a child runs
 START_SECONDS = 30.0  # for a new one; a quarter of a second is usual
 EXIT_SECONDS = 5.0  # until a process whose pipe is closed is gone; a large one is unmapped for a while
 
@@ -68,6 +69,7 @@ PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMR
 REFUSED = "cannot be decoded within the limits of this farm"
 ADVICE = "save it anew as an ordinary JPEG or PNG, or smaller"
 
+BROKE = "it broke the program that decodes pictures"
 KILLED = "was not decoded: the process that does so was killed, perhaps as memory ran out; try again"
 
 log = structlog.get_logger()
@@ -86,17 +88,23 @@ class PictureFile:
     channels: Channels = Channels.COLOUR
 
 
-@dataclass(frozen=True)
-class Limits:
-    """The limits of one picture, sufficient for the largest permitted."""
+@dataclass(frozen=True, kw_only=True)
+class ProcessLimits:
+    """What a process may use."""
 
-    megapixels: int
     # Bytes beside those of the process itself.
     memory: int
     # On a processor.
     cpu_seconds: int
-    # By the clock.
+    # By the clock, while its parent waits for it.
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(ProcessLimits):
+    """The limits of one picture, sufficient for the largest permitted."""
+
+    megapixels: int
 
     @classmethod
     def from_largest_upload(cls, megapixels: int, megabytes: int) -> Limits:
@@ -108,7 +116,12 @@ class Limits:
         pixels = megapixels * 1_000_000 * BYTES_PER_PIXEL
         memory = BYTES_BESIDES + pixels + megabytes * 1_000_000 * COPIES_OF_FILE
         cpu_seconds = round(CPU_SECONDS + megapixels * CPU_SECONDS_PER_MEGAPIXEL)
-        return cls(megapixels, memory, cpu_seconds, float(PATIENCE * cpu_seconds))
+        return cls(
+            megapixels=megapixels,
+            memory=memory,
+            cpu_seconds=cpu_seconds,
+            seconds=float(PATIENCE * cpu_seconds),
+        )
 
     @classmethod
     def from_settings(cls) -> Limits:
@@ -132,9 +145,14 @@ class _Answer(BaseModel):
 class Child:
     """A place for a process, which is there when it is needed, or before by `start`, and kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = DECODER) -> None:
+        """
+        Args:
+            module: what the process runs.
+        """
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
-        self._limits: Limits | None = None
+        self._limits: ProcessLimits | None = None
         self._greeted = False
         self.was_used = False  # since the process was started
         self.was_killed = (
@@ -152,7 +170,7 @@ class Child:
         with self._ask(kind, picture, limits) as process:
             answer, thumbnail = _receive_thumbnail(process)
         if answer.refused:
-            raise _explain_refusal(picture, answer)
+            raise explain_refusal(picture, answer.refused, answer.message, answer.trace)
         return Checked(answer.width, answer.height, thumbnail, answer.marks_all)
 
     def decode(
@@ -183,7 +201,7 @@ class Child:
             received = _Received(process, picture, limits, compute_size)
             answer = received.receive()
         if answer.refused:
-            raise _explain_refusal(picture, answer)
+            raise explain_refusal(picture, answer.refused, answer.message, answer.trace)
         return received
 
     @contextmanager
@@ -195,18 +213,38 @@ class Child:
         Raises:
             InvalidInput: it took too long, ended, or broke the protocol. FarmError: as `check`.
         """
+        process = self.await_ready(limits)
+        with self.exchange(process, picture, limits):
+            _send(process, kind, picture, limits)
+            yield process
+
+    @contextmanager
+    def exchange(
+        self,
+        process: subprocess.Popen[bytes],
+        picture: PictureFile,
+        limits: ProcessLimits,
+        advice: str = ADVICE,
+    ) -> Iterator[None]:
+        """Guard a block that writes to the process and reads what it answers.
+
+        Args:
+            process: what `await_ready` returned. picture: what it is about, for messages.
+
+        Raises:
+            InvalidInput: it took too long, ended, or broke the protocol; it is killed.
+        """
         self.was_killed = False
-        process, late = self.await_ready(limits), Event()
+        late = Event()
         self.was_used = True
         try:
             with _kill_after(process, limits.seconds, late):
-                _send(process, kind, picture, limits)
-                yield process
+                yield
         except (OSError, EOFError, ValueError) as error:
             ended = _await_exit(process, error)  # before it is killed, which would be all one could see
             self.was_killed = ended == "SIGKILL" and not late.is_set()
             self.end()
-            raise _explain_failure(picture, ended, limits, late.is_set(), error) from error
+            raise _explain_failure(picture, ended, limits, late.is_set(), error, advice) from error
         except BaseException:  # in the middle of its answer
             self.end()
             raise
@@ -229,7 +267,7 @@ class Child:
             with suppress(OSError):  # what could not be written cannot be flushed
                 pipe.close()  # type: ignore[union-attr]
 
-    def start(self, limits: Limits) -> subprocess.Popen[bytes]:
+    def start(self, limits: ProcessLimits) -> subprocess.Popen[bytes]:
         """Start the process if it is not alive or has other limits, and do not wait until it is ready.
 
         Raises:
@@ -238,11 +276,11 @@ class Child:
         if self._process and (self._process.poll() is not None or self._limits != limits):
             self.end()
         if self._process is None:
-            self._process, self._limits = _start(limits), limits
+            self._process, self._limits = _start(self._module, limits), limits
             self._greeted = self.was_used = False
         return self._process
 
-    def await_ready(self, limits: Limits) -> subprocess.Popen[bytes]:
+    def await_ready(self, limits: ProcessLimits) -> subprocess.Popen[bytes]:
         """Return the process, started if necessary, once it is ready.
 
         Raises:
@@ -269,14 +307,14 @@ def _log_sandbox(*in_force: str) -> None:
     write("sandbox of the processes that decode pictures", in_force=list(in_force), missing=missing)
 
 
-def _start(limits: Limits) -> subprocess.Popen[bytes]:
+def _start(module: str, limits: ProcessLimits) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own, so that Ctrl-C does not reach it."""
     return subprocess.Popen(  # noqa: S603 - the farm's own command
         [
             sys.executable,
             "-P",
             "-m",
-            "farm.pictures.decoder_process",
+            module,
             str(limits.memory),
             str(limits.cpu_seconds),
         ],
@@ -321,7 +359,7 @@ def _send(process: subprocess.Popen[bytes], kind: bytes, picture: PictureFile, l
     Raises:
         OSError: the process is gone.
     """
-    pipe = _get_input(process)
+    pipe = get_input(process)
     pipe.write(REQUEST.pack(kind, len(picture.data), limits.megapixels, picture.shortest))
     pipe.write(picture.data)
     pipe.flush()
@@ -335,10 +373,10 @@ def _receive_thumbnail(process: subprocess.Popen[bytes]) -> tuple[_Answer, bytes
     """
     thumbnail = b""
     while True:
-        kind, size = _receive_head(process, {THUMBNAIL: MAX_THUMBNAIL, END: MAX_HEAD})
+        kind, size = receive_head(process, {THUMBNAIL: MAX_THUMBNAIL, END: MAX_HEAD})
         if kind == END:
-            return _Answer.model_validate_json(_read(process, size)), thumbnail
-        thumbnail = _read(process, size)
+            return _Answer.model_validate_json(read(process, size)), thumbnail
+        thumbnail = read(process, size)
 
 
 class _Received:
@@ -368,22 +406,22 @@ class _Received:
         while True:
             left = self.pixels.nbytes - self._filled or -1  # none of it, not even an empty one
             limits = {SIZE_ASKED: SIZE.size, CHANNELS: 1, ROWS: left, END: MAX_HEAD}
-            kind, size = _receive_head(self._process, limits)
+            kind, size = receive_head(self._process, limits)
             if kind == END:
-                return self._finish(_Answer.model_validate_json(_read(self._process, size)))
+                return self._finish(_Answer.model_validate_json(read(self._process, size)))
             if kind == ROWS:
                 self._receive_rows(size)
             elif kind == CHANNELS:
-                self._make_room(*_read(self._process, size))
+                self._make_room(*read(self._process, size))
             else:
-                self._answer_size(_read(self._process, size))
+                self._answer_size(read(self._process, size))
 
     def _answer_size(self, body: bytes) -> None:
         """Answer at what size the picture is wanted; the size that is asked about last is its own."""
         self.sent = height, width = SIZE.unpack(body)
         check_size(width, height, self._picture.field, self._limits.megapixels, self._picture.shortest)
         self._wanted = self._compute_size(self.sent)
-        pipe = _get_input(self._process)
+        pipe = get_input(self._process)
         pipe.write(SIZE.pack(*self._wanted))
         pipe.flush()
 
@@ -394,7 +432,7 @@ class _Received:
 
     def _receive_rows(self, size: int) -> None:
         rows = self.pixels.data.cast("B")[self._filled : self._filled + size]
-        if _get_output(self._process).readinto(rows) < size:
+        if get_output(self._process).readinto(rows) < size:
             raise EOFError("it ended")
         self._filled += size
 
@@ -408,7 +446,7 @@ class _Received:
         return answer
 
 
-def _receive_head(process: subprocess.Popen[bytes], limits: dict[bytes, int]) -> tuple[bytes, int]:
+def receive_head(process: subprocess.Popen[bytes], limits: dict[bytes, int]) -> tuple[bytes, int]:
     """Receive the head of a message: its kind, and the bytes of its body.
 
     Args:
@@ -417,39 +455,41 @@ def _receive_head(process: subprocess.Popen[bytes], limits: dict[bytes, int]) ->
     Raises:
         OSError, EOFError: the process is gone. ValueError: another message came.
     """
-    kind, size = MESSAGE.unpack(_read(process, MESSAGE.size))
+    kind, size = MESSAGE.unpack(read(process, MESSAGE.size))
     if size > limits.get(kind, -1):
         raise ValueError(f"a message {kind!r} of {size} bytes")
     return kind, size
 
 
-def _read(process: subprocess.Popen[bytes], size: int) -> bytes:
-    data = _get_output(process).read(size)
+def read(process: subprocess.Popen[bytes], size: int) -> bytes:
+    data = get_output(process).read(size)
     if len(data) < size:
         raise EOFError("it ended")
     return data
 
 
-def _get_input(process: subprocess.Popen[bytes]) -> IO[bytes]:
+def get_input(process: subprocess.Popen[bytes]) -> IO[bytes]:
     assert process.stdin
     return process.stdin
 
 
-def _get_output(process: subprocess.Popen[bytes]) -> BufferedReader:
+def get_output(process: subprocess.Popen[bytes]) -> BufferedReader:
     assert isinstance(process.stdout, BufferedReader)
     return process.stdout
 
 
-def _explain_refusal(picture: PictureFile, answer: _Answer) -> InvalidInput:
+def explain_refusal(
+    picture: PictureFile, refused: str, message: str, trace: str, advice: str = ADVICE
+) -> InvalidInput:
     """Turn a child's refusal into the error that names the field."""
-    if answer.refused == OUT_OF_MEMORY:
+    if refused == OUT_OF_MEMORY:
         log.warning("picture not decoded", field=picture.field, why="out of memory")
-        return _beyond_limits(picture, "it takes too much memory")
-    if answer.refused == BROKEN:
-        log.error("picture not decoded", field=picture.field, why="exception", exception=answer.trace)
-        return _beyond_limits(picture, "it broke the program that decodes pictures")
+        return _beyond_limits(picture, "it takes too much memory", advice)
+    if refused == BROKEN:
+        log.error("picture not decoded", field=picture.field, why="exception", exception=trace)
+        return _beyond_limits(picture, BROKE, advice)
     kinds = {kind.__name__: kind for kind in (NotAPicture, TooLarge, InvalidInput)}
-    return kinds[str(answer.refused)](Problem(picture.field, answer.message))
+    return kinds[refused](Problem(picture.field, message))
 
 
 def _await_exit(process: subprocess.Popen[bytes], error: Exception) -> str:
@@ -460,7 +500,12 @@ def _await_exit(process: subprocess.Popen[bytes], error: Exception) -> str:
 
 
 def _explain_failure(
-    picture: PictureFile, ended: str, limits: Limits, late: bool, error: Exception
+    picture: PictureFile,
+    ended: str,
+    limits: ProcessLimits,
+    late: bool,
+    error: Exception,
+    advice: str = ADVICE,
 ) -> InvalidInput:
     """Log that a child was killed, died or broke the protocol; return the error for its picture."""
     log.error(
@@ -471,16 +516,17 @@ def _explain_failure(
         process=ended,
     )
     if late:
-        return _beyond_limits(picture, f"it takes longer than {limits.seconds:.0f} s")
+        return _beyond_limits(picture, f"it takes longer than {limits.seconds:.0f} s", advice)
     if ended == "SIGKILL":
         return InvalidInput(Problem(picture.field, KILLED))
     if ended == "SIGXCPU":
-        return _beyond_limits(picture, f"it takes more than {limits.cpu_seconds} s of a processor")
-    return _beyond_limits(picture, "it broke the program that decodes pictures")
+        why = f"it takes more than {limits.cpu_seconds} s of a processor"
+        return _beyond_limits(picture, why, advice)
+    return _beyond_limits(picture, BROKE, advice)
 
 
-def _beyond_limits(picture: PictureFile, why: str) -> InvalidInput:
-    return InvalidInput(Problem(picture.field, f"{REFUSED}: {why}; {ADVICE}"))
+def _beyond_limits(picture: PictureFile, why: str, advice: str = ADVICE) -> InvalidInput:
+    return InvalidInput(Problem(picture.field, f"{REFUSED}: {why}; {advice}"))
 
 
 def _describe_exit(code: int) -> str:

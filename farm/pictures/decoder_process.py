@@ -61,14 +61,14 @@ OPEN_FILES = 16
 def main() -> None:
     """Answer until the parent goes away."""
     memory, cpu_seconds = (int(argument) for argument in sys.argv[1:])
-    parent = Parent(sys.stdin.buffer, _reserve_output())
-    in_force = _limit_itself(memory)
+    parent = Parent(sys.stdin.buffer, reserve_output())
+    in_force = limit_itself(memory)
     parent.write(b" ".join((READY, *(layer.encode() for layer in in_force))) + b"\n")
     with suppress(EOFError):
         while True:
             kind, size, megapixels, shortest = REQUEST.unpack(parent.read(REQUEST.size))
             data = parent.read(size)
-            _renew_cpu_limit(cpu_seconds)
+            renew_cpu_limit(cpu_seconds)
             known = _answer(parent, kind, data, megapixels, shortest)
             del data  # before the next is read
             parent.send(END, json.dumps(known).encode())
@@ -148,7 +148,7 @@ def _decode(
     return width, height
 
 
-def _reserve_output() -> BinaryIO:
+def reserve_output() -> BinaryIO:
     """Reserve the pipe to the parent, so that no library writes to it by mistake or for a picture."""
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -157,7 +157,7 @@ def _reserve_output() -> BinaryIO:
     return answers
 
 
-def _limit_itself(memory: int) -> list[str]:
+def limit_itself(memory: int) -> list[str]:
     """Limit this process before its first picture, as far as the system has such limits.
 
     Returns:
@@ -193,7 +193,7 @@ def _measure_address_space() -> int:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _renew_cpu_limit(cpu_seconds: int) -> None:
+def renew_cpu_limit(cpu_seconds: int) -> None:
     """Allow `cpu_seconds` on a processor from now on, whatever was used before."""
     if sys.platform != "win32":
         import resource

@@ -24,7 +24,13 @@ import farm
 
 USER, LANDLOCK, SECCOMP = "user", "landlock", "seccomp"
 NOBODY = 65534  # user and group
-READERS = ("PIL", "numpy", "pi_heif", "tifffile")  # of pictures; they import parts of themselves late
+READERS = (
+    "PIL",
+    "numpy",
+    "pi_heif",
+    "tifffile",
+    "av",
+)  # of pictures and clips; they import parts of themselves late
 KILL, SET_GROUP, SET_USER = 5, 6, 7  # capabilities(7)
 LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 
