@@ -106,7 +106,7 @@ def get_sample(name: str) -> Response:
     if found is None:
         raise NotFound("There is no sample of this name.")
     small = decode.check(found.path.read_bytes(), "sample", megapixels=100).thumbnail
-    return _respond_with_jpeg(small, f"sample-{found.path.stat().st_mtime_ns}", A_DAY)
+    return respond_with_jpeg(small, f"sample-{found.path.stat().st_mtime_ns}", A_DAY)
 
 
 def send_preview(job: Job) -> Response:
@@ -146,6 +146,18 @@ def _send_file(job: Job, key: str, mime: str, tag: str) -> Response:
     Raises:
         farm.errors.NotFound: the file is gone.
     """
+    return send_stored(key, mime, tag, _find_lifetime(job))
+
+
+def send_stored(key: str, mime: str, tag: str, seconds: int) -> Response:
+    """Send any file of storage in the same way.
+
+    Args:
+        seconds: for which browsers may keep it without asking again; 0: they ask each time.
+
+    Raises:
+        farm.errors.NotFound: the file is gone.
+    """
     file = storage().open(key)
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -154,7 +166,7 @@ def _send_file(job: Job, key: str, mime: str, tag: str) -> Response:
     )
     response.call_on_close(file.close)
     response.content_length = size
-    _set_cache_headers(response, tag, _find_lifetime(job))
+    _set_cache_headers(response, tag, seconds)
     try:
         return make_conditional(response, size)
     except HTTPException:
@@ -163,14 +175,19 @@ def _send_file(job: Job, key: str, mime: str, tag: str) -> Response:
 
 
 def _name_download(job: Job, format: FileFormat) -> str:
-    """Name a download for its job: in ASCII, and in the name's own script as RFC 8187 has it."""
-    ending = f"-{job.id[:8]}{format.suffix}"
-    plain = unicodedata.normalize("NFKD", job.name).encode("ascii", "ignore").decode().lower()
+    """Name a download for its job."""
+    return name_download(job.name, f"-{job.id[:8]}{format.suffix}")
+
+
+def name_download(name: str, ending: str) -> str:
+    """Return the header that names a download: in ASCII, and in the name's own script as RFC 8187 has
+    it."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "-", plain)[:LONGEST_SLUG].strip("-")
     header = f'attachment; filename="{slug or "picture"}{ending}"'
-    if job.name.isascii():
+    if name.isascii():
         return header
-    return f"{header}; filename*=UTF-8''{quote(build_file_name(job.name, ending), safe='')}"
+    return f"{header}; filename*=UTF-8''{quote(build_file_name(name, ending), safe='')}"
 
 
 def _load_job(job_id: str) -> Job:
@@ -216,11 +233,12 @@ def _send_upload(job: Job, upload: Upload, name: str) -> Response:
 def _send_jpeg(key: str, tag: str, seconds: int) -> Response:
     """Send a JPEG of storage, unless the browser has it already."""
     if request.if_none_match.contains_weak(tag):
-        return _respond_with_jpeg(b"", tag, seconds)
-    return _respond_with_jpeg(storage().get(key), tag, seconds)
+        return respond_with_jpeg(b"", tag, seconds)
+    return respond_with_jpeg(storage().get(key), tag, seconds)
 
 
-def _respond_with_jpeg(data: bytes, tag: str, seconds: int) -> Response:
+def respond_with_jpeg(data: bytes, tag: str, seconds: int) -> Response:
+    """Answer with a JPEG that browsers may keep for so many seconds."""
     response = Response(data, mimetype="image/jpeg")
     _set_cache_headers(response, tag, seconds)
     return make_conditional(response)

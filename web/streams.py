@@ -1,4 +1,4 @@
-"""Live streams: server-sent events (WHATWG HTML, section 9.2) about jobs, whenever they change.
+"""Live streams: server-sent events (WHATWG HTML, section 9.2) about jobs and films, as they change.
 
 Programs get events `state` with the JSON of the API, pages events `changed` without data: they fetch
 what they show. Both carry the same id, a digest of the JSON.
@@ -21,7 +21,7 @@ from itertools import chain
 
 import structlog
 from flask import Flask, Response, current_app, request, stream_with_context
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
@@ -43,6 +43,7 @@ FULL = "The farm has as many live streams as it may have. Ask for the job itself
 RETRY_SECONDS = 5  # sent with it
 IDS_AT_ONCE = 500  # of one query
 UNKNOWN = -1  # version of a job that was not read yet
+VERSION_OF_PARTS = func.sum(Job.version + 1)  # of a film: grows with each change, and with each new part
 
 log = structlog.get_logger()
 
@@ -180,9 +181,12 @@ class Watch:
         found: dict[str, int] = {}
         with sessions.read_session() as session:
             for first in range(0, len(watched), IDS_AT_ONCE):
-                some = Job.id.in_(watched[first : first + IDS_AT_ONCE])
-                for row in session.execute(select(Job.id, Job.version).where(some)):
-                    found[row.id] = row.version
+                some = watched[first : first + IDS_AT_ONCE]
+                of_jobs = select(Job.id, Job.version).where(Job.id.in_(some))
+                of_films = select(Job.film_id, VERSION_OF_PARTS).where(Job.film_id.in_(some))
+                found.update(session.execute(of_jobs).tuples())
+                for film_id, version in session.execute(of_films.group_by(Job.film_id)):
+                    found[film_id] = int(version)
         # One that is gone has no version, which differs from what it had.
         now = {job: found.get(job) for job in watched}
         changed = {job for job in watched if self._versions.get(job, UNKNOWN) != now[job]}

@@ -96,6 +96,11 @@ class Upload(Base):
         """Storage key of its pixels without what else its file holds, made when first asked for."""
         return f"uploads/{self.sha256}.clean"
 
+    @property
+    def frames_folder(self) -> str:
+        """Storage prefix of small pictures of a clip's frames, made when first asked for."""
+        return f"uploads/{self.sha256}.frames"
+
 
 HIDDEN = ("exploration_id", "film_id")  # columns that are null in whatever lists show
 

@@ -157,6 +157,7 @@ def _expire_uploads(store: Storage) -> None:
             if sessions.execute_count(session, unused):
                 store.delete(upload.thumbnail_key)
                 store.delete(upload.clean_key)
+                store.delete_folder(upload.frames_folder)
                 store.delete(upload.key)
 
 

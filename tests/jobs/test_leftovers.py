@@ -78,10 +78,12 @@ def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
         actions.delete(job_id)
     with sessions.write_session() as session:
         states.fail(session, AttemptRef(job_id, 2), "it broke")
-        key, _ = sources.provide_clean(states.get(session, job_id).content)
+        content = states.get(session, job_id).content
+        key, _ = sources.provide_clean(content)
+        storage().put(f"{content.frames_folder}/0.jpg", b"of a clip")
     actions.delete(job_id)
     cleanup.sweep()
-    assert len(storage().list_keys()) == 5  # two pictures, their thumbnails, and what a page shows
+    assert len(storage().list_keys()) == 6  # two pictures, their thumbnails, and what pages show
     assert key in storage().list_keys()
     with sessions.write_session() as session:
         session.execute(update(Upload).values(sent_at=now() - timedelta(days=2)))

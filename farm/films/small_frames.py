@@ -1,0 +1,80 @@
+"""Small pictures of a film's frames, for pages: the clip's and painted ones.
+
+Each is made when it is first asked for. A clip is decoded from its start, so that some of its frames are
+made at a time, and kept beside the upload; painted ones are kept beside the frame.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from PIL import Image, ImageOps
+
+from farm.clips.look import read_frames
+from farm.database.models import FilmFrame, Upload
+from farm.errors import NotFound
+from farm.pictures.encode import encode_jpeg
+from farm.recipe.picture_sizes import Size
+from farm.storage import storage
+
+LONGEST = 768  # px
+QUALITY = 86  # of JPEG
+AT_ONCE = 32  # frames of a clip that are decoded together
+
+_decoding = threading.Lock()  # who comes meanwhile finds what the first one made
+_shrinking = threading.BoundedSemaphore(2)  # a frame of 4K takes 25 MB meanwhile
+
+
+def compute_small_size(size: Size) -> Size:
+    """Return height and width of a small picture of something of this size, px."""
+    shrink = min(1.0, LONGEST / max(size))
+    height, width = (max(1, round(side * shrink)) for side in size)
+    return height, width
+
+
+def provide_painted(frame: FilmFrame) -> bytes:
+    """Return a painted frame as a small JPEG.
+
+    Raises:
+        NotFound: its file is gone.
+    """
+    key = frame.key.removesuffix(".png") + ".jpg"
+    with _shrinking:
+        if storage().exists(key):
+            return storage().get(key)
+        with storage().open(frame.key) as file, Image.open(file) as image:
+            height, width = compute_small_size((image.height, image.width))
+            small = ImageOps.contain(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+        data = encode_jpeg(small, quality=QUALITY)
+        storage().put(key, data)
+    return data
+
+
+def provide_clip_frame(upload: Upload, number: int) -> bytes:
+    """Return a frame of a clip as a small JPEG, in the clip's own proportions.
+
+    Raises:
+        NotFound: it has no such frame, or its file is gone. InvalidInput and its kin: nobody can decode
+            it.
+    """
+    if not 0 <= number < upload.frames:
+        raise NotFound(f"This clip has {upload.frames} frames, counted from 0.")
+    size = compute_small_size(upload.size)
+    with _decoding:
+        key = _build_key(upload, number)
+        if not storage().exists(key):
+            begin = number - number % AT_ONCE
+            _make_clip_frames(upload, range(begin, min(begin + AT_ONCE, upload.frames)), size)
+        return storage().get(key)
+
+
+def _make_clip_frames(upload: Upload, numbers: Sequence[int], size: Size) -> None:
+    data = storage().get_whole(upload.key, upload.sha256)
+    for number, pixels in zip(numbers, read_frames(data, numbers, size), strict=True):
+        small = encode_jpeg(Image.fromarray(pixels), quality=QUALITY)
+        storage().put(_build_key(upload, number), small)
+
+
+def _build_key(upload: Upload, number: int) -> str:
+    return f"{upload.frames_folder}/{number}.jpg"

@@ -1,0 +1,75 @@
+"""Small pictures of a film's frames, made once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from farm.database.models import FilmFrame, Upload
+from farm.errors import NotFound
+from farm.films import small_frames
+from farm.pictures.pixels import Pixels
+from farm.recipe.picture_sizes import Size
+from farm.storage import storage
+
+CLIP = b"the bytes of a clip"
+
+
+@pytest.fixture
+def asked(farm_home: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """What is decoded of the clip, whose frames are grey, each a level brighter than the one before."""
+    storage().mark()
+    asked: list[list[int]] = []
+
+    def read(data: bytes, numbers: Sequence[int], size: Size) -> Iterator[Pixels]:
+        assert data == CLIP
+        asked.append(list(numbers))
+        for number in numbers:
+            yield np.full((*size, 3), number, np.uint8)
+
+    monkeypatch.setattr(small_frames, "read_frames", read)
+    return asked
+
+
+def store_clip(frames: int) -> Upload:
+    upload = Upload(
+        sha256=hashlib.sha256(CLIP).hexdigest(), width=1920, height=1080, size_bytes=1, frames=frames
+    )
+    storage().put(upload.key, CLIP)
+    return upload
+
+
+def test_frames_of_a_clip_are_decoded_some_at_a_time_and_once(asked: list[list[int]]) -> None:
+    upload = store_clip(small_frames.AT_ONCE + 8)
+    for number in (small_frames.AT_ONCE + 3, 0, small_frames.AT_ONCE + 7):
+        with Image.open(io.BytesIO(small_frames.provide_clip_frame(upload, number))) as image:
+            assert image.size == (768, 432)
+            assert image.getpixel((9, 9)) == pytest.approx((number,) * 3, abs=1)
+    assert asked == [list(range(32, 40)), list(range(32))]
+
+
+@pytest.mark.parametrize("number", [-1, 8])
+def test_a_clip_has_no_other_frames(asked: list[list[int]], number: int) -> None:
+    with pytest.raises(NotFound, match="has 8 frames"):
+        small_frames.provide_clip_frame(store_clip(8), number)
+    assert asked == []
+
+
+def test_a_painted_frame_is_shrunk_once(asked: list[list[int]]) -> None:
+    frame = FilmFrame(film_id="f", number=7, job_id="a" * 32, attempt=2)
+    file = io.BytesIO()
+    Image.new("RGB", (1600, 800), (10, 200, 30)).save(file, "PNG")
+    storage().put(frame.key, file.getvalue())
+
+    small = small_frames.provide_painted(frame)
+    with Image.open(io.BytesIO(small)) as image:
+        assert image.size == (768, 384)
+
+    storage().delete(frame.key)
+    assert small_frames.provide_painted(frame) == small
