@@ -186,7 +186,7 @@ class Watch:
                 of_films = select(Job.film_id, VERSION_OF_PARTS).where(Job.film_id.in_(some))
                 found.update(session.execute(of_jobs).tuples())
                 for film_id, version in session.execute(of_films.group_by(Job.film_id)):
-                    found[film_id] = int(version)
+                    found[str(film_id)] = int(version)
         # One that is gone has no version, which differs from what it had.
         now = {job: found.get(job) for job in watched}
         changed = {job for job in watched if self._versions.get(job, UNKNOWN) != now[job]}

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from farm.clips.look import read_frames
 from farm.database.models import FilmFrame, Upload
 from farm.errors import NotFound
-from farm.pictures.encode import encode_jpeg
+from farm.pictures.jpeg import encode_jpeg
 from farm.recipe.picture_sizes import Size
 from farm.storage import storage
 
