@@ -68,17 +68,17 @@ def render_files(
     check_start(recipe, begins=guides.init is not None)
     recipe.check_number_of_paintings(len(styles))
     sources = [content, *styles, *(path for _, path in guides.list_files())]
-    _check_writable("output", output, sources)
+    check_writable("output", output, sources)
     if checkpoint is not None:
-        _check_writable("checkpoint", checkpoint, [*sources, output])
+        check_writable("checkpoint", checkpoint, [*sources, output])
     saved = _Saved(checkpoint, checkpoint_seconds)
     resume = saved.read()
     recipe = _with_version_of(resume, recipe)
     whole = resume is not None and not resume.facts.scaled
     photograph, paintings = _decode_inputs(content, styles, recipe, whole)
-    steering = _decode_guides(guides, recipe, photograph)
+    steering = decode_guides(guides, recipe, photograph.sent, photograph.alpha)
     steering.check(photograph.sent, len(styles))
-    engine = _load_engine(recipe, resume, say)
+    engine = load_engine(recipe, resume, say)
     log: list[LevelDone] = []
     entered = resume.facts.seconds if resume else 0.0
     render = partial(stylize, photograph.pixels, paintings, recipe, engine, guides=steering)
@@ -177,28 +177,39 @@ def _decode_inputs(
     fit_photograph = _keep if whole else partial(compute_held_photograph, recipe)
     photograph = _decode(content, fit_photograph, 1, Channels.COLOUR_AND_ALPHA)
     recipe.compute_result_size(*photograph.sent)
+    return photograph, decode_paintings(styles, recipe, photograph.sent, whole)
+
+
+def decode_paintings(styles: list[Path], recipe: Recipe, photograph: Size, whole: bool) -> list[Pixels]:
+    """Return the paintings that go with a photograph of this size, (H, W, 3) sRGB.
+
+    Args:
+        whole: as they were sent, see `_decode_inputs`.
+
+    Raises:
+        InvalidInput: a file is no picture.
+    """
     fits = [
-        _keep if whole else partial(compute_held_painting, recipe, photograph.sent, scale=scale)
+        _keep if whole else partial(compute_held_painting, recipe, photograph, scale=scale)
         for scale in recipe.list_style_scales(len(styles))
     ]
-    paintings = [
-        _decode(style, fit, SMALLEST_STYLE).pixels for style, fit in zip(styles, fits, strict=True)
-    ]
-    return photograph, paintings
+    return [_decode(style, fit, SMALLEST_STYLE).pixels for style, fit in zip(styles, fits, strict=True)]
 
 
-def _decode_guides(files: client.Guides, recipe: Recipe, photograph: Decoded) -> Guides:
-    """Return what steers the rendering; of the photograph, its transparency.
+def decode_guides(
+    files: client.Guides, recipe: Recipe, photograph: Size, opaque: Pixels | None = None
+) -> Guides:
+    """Return what steers the rendering of a photograph of this size; opaque: its transparency.
 
     Raises:
         InvalidInput: a file is no picture, or a map has another proportion than the photograph.
     """
     limit, count = settings().max_upload_megapixels, len(files.masks)
-    fit_start = partial(compute_held_start, recipe, photograph.sent)
+    fit_start = partial(compute_held_start, recipe, photograph)
 
     def decode_map(field: str, path: Path) -> Pixels:
         def fit(sent: Size) -> Size:
-            check_proportion(field, sent, photograph.sent)
+            check_proportion(field, sent, photograph)
             return compute_held_map(recipe, sent)
 
         return decode_map_to_size(path.read_bytes(), str(path), limit, fit)
@@ -206,7 +217,7 @@ def _decode_guides(files: client.Guides, recipe: Recipe, photograph: Decoded) ->
     return Guides(
         masks=tuple(decode_map(name_mask(n, count), mask) for n, mask in enumerate(files.masks, 1)),
         keep=decode_map("keep", files.keep) if files.keep else None,
-        opaque=photograph.alpha,
+        opaque=opaque,
         start=_decode(files.init, fit_start, 1).pixels if files.init else None,
     )
 
@@ -215,7 +226,7 @@ def _keep(size: Size) -> Size:
     return size
 
 
-def _load_engine(recipe: Recipe, resume: Checkpoint | None, say: Callable[[str], None]) -> Engine:
+def load_engine(recipe: Recipe, resume: Checkpoint | None, say: Callable[[str], None]) -> Engine:
     """Load the recipe's network, or the checkpoint's where the recipe leaves it open."""
     given = settings()
     network = resume.network if resume and recipe.features == "auto" else recipe.features
@@ -263,7 +274,7 @@ def _with_format_of(output: Path, recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"format": formats.find_format(output.suffix, given).name})
 
 
-def _check_writable(field: str, path: Path, others: list[Path]) -> None:
+def check_writable(field: str, path: Path, others: list[Path]) -> None:
     """Check that a file can be written, before any work is done for it.
 
     Raises:

@@ -11,6 +11,7 @@ from farm.errors import FarmError
 
 AUDIENCES = (
     "admin",
+    "film",
     "looks",
     "operators",
     "people",

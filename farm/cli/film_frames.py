@@ -1,0 +1,118 @@
+"""Painted frames of a film in a folder: what a film that was broken off goes on from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from farm.errors import InvalidInput, Problem
+from farm.files import replace_file
+from farm.pictures.encode import read_result, write_eight_bit
+from farm.pictures.pixels import Pixels
+
+NOTE = "film.json"  # what the frames are of
+DIGITS = 6  # of a frame's number, at least, in its file's name
+
+
+class FrameFolder:
+    """A folder of frames, PNG, each named for its number, and a note of what they were painted from.
+
+    A frame is there whole or not at all. Files of other names are left alone.
+
+    Args:
+        path: the folder. option: what named it, for messages.
+    """
+
+    def __init__(self, path: Path, option: str) -> None:
+        self.path, self._option = path, option
+
+    def open(self, film: dict[str, Any]) -> None:
+        """Make the folder, or check that it is this film's and go on with it.
+
+        Args:
+            film: all that the frames depend on, by names for people; as JSON has it.
+
+        Raises:
+            InvalidInput: it cannot be made or written, or holds something else than this film's frames.
+        """
+        note = self.path / NOTE
+        try:
+            self.path.mkdir(exist_ok=True)
+            if note.exists():
+                self._check_same(json.loads(note.read_text()), film)
+            elif found := next(self.path.iterdir(), None):
+                raise self._refuse(f"holds {found.name}, which is no film's; name another folder")
+            with replace_file(note) as part:
+                part.write_text(json.dumps(film, indent=1))
+        except OSError as error:
+            raise self._refuse(f"cannot be used: {error.strerror}") from error
+
+    def has(self, number: int) -> bool:
+        """Check whether a frame is painted."""
+        return self.get_path(number).is_file()
+
+    def read(self, number: int) -> Pixels:
+        """Return a painted frame, (H, W, 3) sRGB.
+
+        Raises:
+            InvalidInput: its file is not as it was written.
+        """
+        path = self.get_path(number)
+        try:
+            with path.open("rb") as file:
+                return np.array(read_result(file)[0].convert("RGB"))  # one that may be written
+        except (OSError, SyntaxError) as error:
+            message = f"{path} cannot be read; delete it, and the same command paints it again"
+            raise InvalidInput(Problem(self._option, message)) from error
+
+    def write(self, number: int, frame: Pixels) -> None:
+        """Store a frame, (H, W, 3) sRGB.
+
+        Raises:
+            InvalidInput: the disk does not take it.
+        """
+        path = self.get_path(number)
+        try:
+            with replace_file(path) as part, part.open("wb") as file:
+                write_eight_bit(Image.fromarray(frame), "png", file)
+        except OSError as error:
+            raise self._refuse(f"cannot take frame {number}: {error.strerror}") from error
+
+    def get_path(self, number: int) -> Path:
+        """Return the path of a frame's file."""
+        return self.path / f"{number:0{DIGITS}d}.png"
+
+    def remove(self, numbers: Sequence[int]) -> None:
+        """Delete these frames and the note, and the folder, if nothing else is in it."""
+        for path in (self.path / NOTE, *map(self.get_path, numbers)):
+            path.unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def check_room(self, needed: int) -> None:
+        """Check that the disk has room for so many bytes.
+
+        Raises:
+            InvalidInput: it has less.
+        """
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            sizes = f"{free / 1e6:.0f} MB free for frames that may take {needed / 1e6:.0f} MB"
+            raise self._refuse(f"has {sizes}; free some, or choose a smaller --size or fewer --frames")
+
+    def _check_same(self, there: Any, film: dict[str, Any]) -> None:
+        if there == film:
+            return
+        known = there if isinstance(there, dict) else {}
+        names = [name for name, value in film.items() if known.get(name) != value]
+        other = f"holds frames of another film (other {', '.join(names) or 'facts'})"
+        raise self._refuse(f"{other}; delete it, or name another {self._option}")
+
+    def _refuse(self, message: str) -> InvalidInput:
+        return InvalidInput(Problem(self._option, f"{self.path} {message}"))
