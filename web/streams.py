@@ -184,7 +184,7 @@ class Watch:
                 some = watched[first : first + IDS_AT_ONCE]
                 of_jobs = select(Job.id, Job.version).where(Job.id.in_(some))
                 of_films = select(Job.film_id, VERSION_OF_PARTS).where(Job.film_id.in_(some))
-                found.update(session.execute(of_jobs).tuples())
+                found.update((row.id, row.version) for row in session.execute(of_jobs))
                 for film_id, version in session.execute(of_films.group_by(Job.film_id)):
                     found[str(film_id)] = int(version)
         # One that is gone has no version, which differs from what it had.
