@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from farm.recipe.picture_sizes import Size
+
+
+class Sound(enum.StrEnum):
+    """What became of a clip's sound in a film."""
+
+    NONE = "none"  # the clip has none, or the format takes none
+    COPIED = "copied"  # packet by packet, as it was
+    ENCODED = "encoded"  # anew, because the format does not take the clip's own
 
 
 @dataclass(frozen=True)

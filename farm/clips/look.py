@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from threading import BoundedSemaphore
+
+import numpy as np
 
 from farm.clips.clip import Clip
+from farm.clips.clip_child import (
+    MAX_END_PER_FRAME,
+    Answer,
+    ClipProcess,
+    limit_decoding,
+)
+from farm.clips.clip_messages import FRAME, LOOK, READ
+from farm.errors import Busy, Problem, TooLarge
+from farm.pictures.decoder_child import MAX_HEAD, MAX_THUMBNAIL
+from farm.pictures.decoder_process import END, THUMBNAIL
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
+from farm.settings import settings
+
+PROCESSES = 2  # that look at clips at once
+WAIT_SECONDS = 30.0  # for one of them
+
+_free = BoundedSemaphore(PROCESSES)
 
 
 def check_clip(data: bytes, field: str) -> tuple[Clip, bytes]:
@@ -23,7 +42,43 @@ def check_clip(data: bytes, field: str) -> tuple[Clip, bytes]:
         InvalidInput and its kin: what is wrong with it. Busy: no process was free in time.
         FarmError: no process could be started.
     """
-    raise NotImplementedError
+    if len(data) > settings().max_clip_mb * 1_000_000:
+        message = f"has {len(data) / 1e6:.0f} MB; the limit is {settings().max_clip_mb} MB"
+        raise TooLarge(Problem(field, message))
+    if not _free.acquire(timeout=WAIT_SECONDS):
+        raise Busy()
+    try:
+        return _look(data, field)
+    finally:
+        _free.release()
+
+
+def _look(data: bytes, field: str) -> tuple[Clip, bytes]:
+    frames = settings().max_clip_frames
+    order = {
+        "frames": frames,
+        "seconds": settings().max_clip_minutes * 60,
+        "megapixels": settings().max_clip_megapixels,
+    }
+    process = ClipProcess(data, field, limit_decoding(frames, len(data)))
+    thumbnail = b""
+    limits = {THUMBNAIL: MAX_THUMBNAIL, END: MAX_HEAD + MAX_END_PER_FRAME * frames}
+    try:
+        process.ask(LOOK, order)
+        with process.exchange():
+            kind, body = process.receive(limits)
+            if kind == THUMBNAIL:
+                thumbnail = body
+                _, body = process.receive({END: limits[END]})
+            answer = Answer.model_validate_json(body)
+            clip = answer.clip.convert() if answer.clip and thumbnail else None
+            if not answer.refused and clip is None:
+                raise ValueError("neither a clip nor a refusal")
+    finally:
+        process.end()
+    if answer.refused or clip is None:
+        raise process.explain(answer)
+    return clip, thumbnail
 
 
 def read_frames(
@@ -41,4 +96,22 @@ def read_frames(
     Raises:
         InvalidInput: the clip cannot be decoded, or has no such frame. FarmError: as `check_clip`.
     """
-    raise NotImplementedError
+    if not numbers:
+        return
+    process = ClipProcess(data, field, limit_decoding(numbers[-1] + 1, len(data)))
+    height, width = size
+    order = {"numbers": list(numbers), "height": height, "width": width}
+    try:
+        process.ask(READ, order | {"megapixels": settings().max_clip_megapixels})
+        for _ in numbers:
+            pixels = np.empty((height, width, 3), np.uint8)
+            with process.exchange():
+                ended = process.receive_into(FRAME, pixels.data.cast("B"), MAX_HEAD)
+                answer = Answer.model_validate_json(ended) if ended is not None else Answer()
+                if ended is not None and not answer.refused:
+                    raise ValueError("fewer frames than were asked for")
+            if answer.refused:
+                raise process.explain(answer)
+            yield pixels
+    finally:
+        process.end()

@@ -159,7 +159,7 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SID
         NotAPicture, TooLarge, InvalidInput: what is wrong with it, naming the field and the limit.
         MemoryError: there is not enough for it.
     """
-    with _translate_errors(field):
+    with translate_errors(field):
         raster, (width, height) = _open(data, field, megapixels, shortest, lambda *_: 2 * THUMBNAIL)
         thumbnail = encode_jpeg(_shrink_to_thumbnail(raster), quality=85)
     return Checked(width, height, thumbnail)
@@ -171,7 +171,7 @@ def check_map(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST
     Raises:
         InvalidInput: it marks nothing. NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
     """
-    with _translate_errors(field):
+    with translate_errors(field):
         raster, (width, height) = _open(data, field, megapixels, shortest)
         marked = convert_to_map(raster)
         if marked.getextrema() == (0, 0):
@@ -188,7 +188,7 @@ def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Pictu
     Raises:
         NotAPicture, TooLarge, InvalidInput, MemoryError: as `check`.
     """
-    with _translate_errors(field):
+    with translate_errors(field):
         raster, (width, height) = _open(data, field, megapixels, shortest)
         picture, top = np.empty((height, width, 3), np.float32), 0
         for strip in iterate_srgb(raster):
@@ -287,7 +287,7 @@ def open_to_size(
     def enough(width: int, height: int) -> int:
         return DRAFT * max(compute_size((height, width)))
 
-    with _translate_errors(field):
+    with translate_errors(field):
         raster, (width, height) = _open(data, field, megapixels, shortest, enough)
         sent = height, width
         small = compute_size(sent)
@@ -300,7 +300,7 @@ def open_to_size(
 
 
 def _iterate_bytes(raster: Raster, field: str, straight: bool) -> Iterator[Pixels]:
-    with _translate_errors(field):
+    with translate_errors(field):
         for strip in iterate_straight(raster) if straight else iterate_srgb(raster):
             yield quantise(strip)
 
@@ -317,7 +317,7 @@ def find_kind(head: bytes) -> Kind | None:
 
 
 @contextmanager
-def _translate_errors(field: str) -> Iterator[None]:
+def translate_errors(field: str) -> Iterator[None]:
     """Raise whatever Pillow's decoders raise (OSError, SyntaxError, struct.error ..) as NotAPicture."""
     try:
         with warnings.catch_warnings():
