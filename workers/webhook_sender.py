@@ -93,10 +93,8 @@ def call(claim: Claim) -> Answer:
 
     Raises nothing that the network or the receiver can bring about.
     """
-    assert claim.job.webhook_url
-    url = httpx.URL(claim.job.webhook_url)
-    body = payload.Notice.from_claim(claim).model_dump_json().encode()
-    return asyncio.run(_call_in_time(url, body, _build_headers(claim, body)))
+    body = payload.build_notice(claim).model_dump_json().encode()
+    return asyncio.run(_call_in_time(httpx.URL(claim.url), body, _build_headers(claim, body)))
 
 
 def _build_headers(claim: Claim, body: bytes) -> dict[str, str]:
@@ -192,13 +190,12 @@ def _explain_connect_error(error: BaseException | None) -> str:
 
 def _log_call(claim: Claim, answer: Answer, ours: bool) -> None:
     """Log a call with its host alone: path and query may hold a secret."""
-    assert claim.job.webhook_url
     logger.info(
         "webhook",
         job=claim.job.id,
         delivery=claim.delivery.id,
         attempt=claim.delivery.attempt,
-        host=destinations.extract_host(claim.job.webhook_url),
+        host=destinations.extract_host(claim.url),
         tries=claim.delivery.tries,
         answer=answer.words if ours else f"{answer.words}; too late, sent by another",
     )

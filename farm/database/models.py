@@ -258,7 +258,9 @@ class Job(Base):
 
     @property
     def result_key(self) -> str:
-        """Storage key of the result."""
+        """Storage key of the result; of a film, the one of the part that joins it."""
+        if self.film_id is not None:
+            return f"{self.folder}/{self.attempt}/film"
         return f"{self.folder}/{self.attempt}/result{self.format.suffix}"
 
     def checkpoint_key(self, attempt: int) -> str:
@@ -269,7 +271,8 @@ class Job(Base):
     def picture_sizes(self) -> PictureSizes:
         """Sizes of its photograph and paintings."""
         paintings = tuple(style.upload.size for style in self.styles)
-        return PictureSizes(self.content.size, paintings, len(self.masks), self.keep is not None)
+        keeps, holds = self.keep is not None, self.film_id is not None
+        return PictureSizes(self.content.size, paintings, len(self.masks), keeps, holds)
 
     @property
     def preview_key(self) -> str:

@@ -52,6 +52,7 @@ def estimate(
     paintings: Iterable[Size] = (),
     masks: int = 0,
     keeps: bool = False,
+    holds: bool = False,
 ) -> Estimate | None:
     """Return the estimate on the best of some workers; None: there are no workers.
 
@@ -61,13 +62,13 @@ def estimate(
         height, width: of the photograph, px.
         features: the network that `auto` became, if that is known.
         paintings: height and width of each, px.
-        masks: how many were sent. keeps: whether some of the photograph stays, see `PictureSizes`.
+        masks: how many were sent. keeps, holds: see `PictureSizes`.
 
     Raises:
         InvalidInput: the result would be too narrow.
     """
     recipe.compute_result_size(height, width)
-    sizes = PictureSizes((height, width), tuple(paintings), masks, keeps)
+    sizes = PictureSizes((height, width), tuple(paintings), masks, keeps, holds)
     schedule = compute_levels(recipe, height, width)
     found = [
         (_estimate_on(worker, recipe, schedule, features, sizes), worker.budget_bytes)

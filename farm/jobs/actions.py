@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+from sqlalchemy import Select, select
 from sqlalchemy import delete as delete_from
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from farm.database import disk, reserve, sessions
-from farm.database.models import Exploration, Job
-from farm.errors import InvalidInput, NotFound, Problem
+from farm.database.models import Exploration, Film, Job
+from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.fleet import queue
 from farm.jobs import cleanup, states, tickets
 from farm.jobs.fields import check_priority
 from farm.jobs.names import check_name
 from farm.jobs.tickets import wake
 from farm.people import audit, quotas
-from farm.people.visitors import NO_EXPLORATION, Visitor
+from farm.people.visitors import NO_EXPLORATION, NO_FILM, Visitor
 
 
 def cancel(job_id: str) -> Job:
@@ -49,13 +49,13 @@ def retry(job_id: str, send: Callable[[Job], bool] = wake) -> Job:
 
     Raises:
         NotFound: no such job.
-        WrongState: it has neither failed nor been cancelled.
+        WrongState: it has neither failed nor been cancelled, or is a part of a film.
         NoRoom: the farm's disk is nearly full.
         QuotaReached: as many of its owner's jobs wait as may.
     """
     disk.check_room()
     with sessions.write_session() as session:
-        quotas.take_place(session, states.get(session, job_id, bare=True).owner_id)
+        quotas.take_place(session, _get_whole(session, job_id).owner_id)
         job = states.retry(session, job_id)
     send(job)
     return job
@@ -116,12 +116,25 @@ def delete(job_id: str) -> Job:
 
     Raises:
         NotFound: no such job.
-        WrongState: it has not ended.
+        WrongState: it has not ended, or is a part of a film.
     """
     reserve.release_if_full()
     with sessions.write_session() as session:
+        _get_whole(session, job_id)
         job = states.delete_ended(session, job_id)
     cleanup.remove_files(job_id)
+    return job
+
+
+def _get_whole(session: Session, job_id: str) -> Job:
+    """Return a job that is a picture of its own.
+
+    Raises:
+        NotFound: no such job. WrongState: it is a part of a film.
+    """
+    job = states.get(session, job_id, bare=True)
+    if job.film_id is not None:
+        raise WrongState("This is a part of a film; ask for the whole film.")
     return job
 
 
@@ -157,3 +170,32 @@ def delete_exploration(exploration_id: str) -> None:
         mine = delete_from(Exploration).where(Exploration.id == exploration_id)
         if not sessions.execute_count(session, mine):
             raise NotFound(NO_EXPLORATION)
+
+
+def delete_film(film_id: str) -> None:
+    """Delete a film that has ended, with its frames and its file; its clip goes later, unless others use
+    it.
+
+    Raises:
+        NotFound: no such film. WrongState: it has not ended, or one of its parts has not.
+    """
+    reserve.release_if_full()
+    with sessions.write_session() as session:
+        film = session.scalars(select_locked_film(film_id)).one_or_none()
+        if film is None:
+            raise NotFound(NO_FILM)
+        parts = session.scalars(select(Job.id).where(Job.film_id == film_id)).all()
+        if film.outcome is None:
+            raise WrongState("This film has not ended; cancel it first, then delete it.")
+        for job_id in parts:
+            states.delete_ended(session, job_id)
+        session.execute(delete_from(Film).where(Film.id == film_id))
+    for job_id in parts:
+        cleanup.remove_files(job_id)
+
+
+def select_locked_film(film_id: str) -> Select[Film]:
+    """Return a query for a film that locks its row, where the database locks rows; SQLite has one
+    writer."""
+    mine = select(Film).where(Film.id == film_id).with_for_update(key_share=True)
+    return mine.execution_options(populate_existing=True)

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import HELD, Event, Job, LogLine, LossPoint, State
+from farm.database.models import HELD, Event, FilmFrame, Job, LogLine, LossPoint, State
 from farm.errors import AttemptLost
 from farm.jobs.losses import reclaim
 from farm.jobs.states import AttemptRef, compute_lease_end, read_state
@@ -123,6 +123,23 @@ def record_checkpoint(session: Session, attempt: AttemptRef, stored_bytes: int |
     """
     size = Job.stored_bytes if stored_bytes is None else stored_bytes
     _write(session, attempt, checkpoint_attempt=attempt.number, stored_bytes=size)
+
+
+def record_frame(
+    session: Session, attempt: AttemptRef, film_id: str, number: int, stored_bytes: int
+) -> None:
+    """Record that a frame of a film lies in storage, painted by this attempt: the next one goes on after
+    it.
+
+    Args:
+        number: of the clip's frame. stored_bytes: of all files of the attempt.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    _write(session, attempt, preview_version=Job.preview_version + 1, stored_bytes=stored_bytes)
+    frame = FilmFrame(film_id=film_id, number=number, job_id=attempt.job_id, attempt=attempt.number)
+    session.merge(frame)
 
 
 def note(session: Session, attempt: AttemptRef, message: str) -> None:

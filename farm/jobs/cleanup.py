@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import HELD, Job, JobPicture, Upload
+from farm.database.models import HELD, FilmFrame, Job, JobPicture, Upload
 from farm.database.people import UploadOwner
 from farm.errors import StorageAway
 from farm.storage import Storage, storage
@@ -96,6 +96,8 @@ def _remove(session: Session, store: Storage, by_job: Mapping[str, Sizes]) -> li
     """Remove the files that some jobs no longer need; return the jobs whose rows have other bytes."""
     columns = (Job.id, Job.state, Job.attempt, Job.checkpoint_attempt, Job.stored_bytes)
     rows = {row.id: row for row in session.execute(select(*columns).where(Job.id.in_(by_job)))}
+    frames = session.scalars(select(FilmFrame).where(FilmFrame.job_id.in_(by_job)))
+    painted = {frame.key for frame in frames}
     kept = []
     for job_id, sizes in by_job.items():
         row = rows.get(job_id)
@@ -103,7 +105,8 @@ def _remove(session: Session, store: Storage, by_job: Mapping[str, Sizes]) -> li
             store.delete_folder(f"jobs/{job_id}")
             continue
         left = dict(sizes)
-        for key in _find_needless(sizes, {row.attempt, row.checkpoint_attempt}, row.state.ended):
+        unpainted = [key for key in sizes if key not in painted]  # frames of past attempts stay
+        for key in _find_needless(unpainted, {row.attempt, row.checkpoint_attempt}, row.state.ended):
             store.delete(key)
             left.pop(key)
         if (total := sum(left.values())) != row.stored_bytes and row.state not in HELD:

@@ -1,13 +1,14 @@
 """Retention: ended jobs are deleted by age and by size, if the operator wants that.
 
-The oldest go first, those with stars last, explorations as a whole. `list_due` says beforehand which;
-the janitor deletes them, some at a time. Several janitors walk the same list, and each counts what is
-gone already, whoever deleted it, so together they delete no more than one would.
+The oldest go first, those with stars last, explorations and films as a whole. `list_due` says beforehand
+which; the janitor deletes them, some at a time. Several janitors walk the same list, and each counts what
+is gone already, whoever deleted it, so together they delete no more than one would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import enum
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import merge
@@ -17,7 +18,7 @@ from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Exploration, Job, Rating, State
+from farm.database.models import Exploration, Film, Job, Rating, State
 from farm.errors import NotFound, WrongState
 from farm.jobs import actions, holdings
 from farm.jobs.holdings import Holdings
@@ -62,9 +63,24 @@ class Rules:
         return not self.days and not self.size_bytes
 
 
+class Kind(enum.StrEnum):
+    """Kind of what is deleted as a whole."""
+
+    JOB = "job"
+    EXPLORATION = "exploration"
+    FILM = "film"
+
+
+DELETE: Mapping[Kind, Callable[[str], object]] = {
+    Kind.JOB: actions.delete,
+    Kind.EXPLORATION: actions.delete_exploration,
+    Kind.FILM: actions.delete_film,
+}
+
+
 @dataclass(frozen=True)
 class Item:
-    """Job, or exploration with all its cells, that may be deleted."""
+    """Job, exploration with all its cells, or film with all its parts, that may be deleted."""
 
     id: str
     name: str
@@ -75,7 +91,7 @@ class Item:
     pictures: int
     # Somebody gave it stars, or one of its cells.
     starred: bool
-    is_exploration: bool
+    kind: Kind
 
 
 @dataclass(frozen=True)
@@ -181,13 +197,11 @@ def forget_by_settings() -> list[Item]:
 
 def _forget(item: Item) -> bool:
     """Delete one; False: it is gone already, or a person has just had it retried."""
-    delete = actions.delete_exploration if item.is_exploration else actions.delete
     try:
-        delete(item.id)
+        DELETE[item.kind](item.id)
     except (NotFound, WrongState):
         return False
-    kind = "exploration" if item.is_exploration else "job"
-    log.info("forgotten", **{kind: item.id}, name=item.name, bytes=item.size_bytes)
+    log.info("forgotten", **{item.kind.value: item.id}, name=item.name, bytes=item.size_bytes)
     return True
 
 
@@ -225,20 +239,22 @@ def _list_oldest(session: Session, before: datetime | None, limit: int) -> list[
     found: list[Item] = []
     for starred in (False, True):
         left = limit - len(found)
+        groups: dict[Kind, type[Exploration | Film]] = {Kind.EXPLORATION: Exploration, Kind.FILM: Film}
         kinds = [
-            _read(session, _select_jobs(before, starred), left, starred, is_exploration=False),
-            _read(session, _select_explorations(before, starred), left, starred, is_exploration=True),
+            _read(session, _select_jobs(before, starred), left, starred, Kind.JOB),
+            *(
+                _read(session, _select_groups(group, before, starred), left, starred, kind)
+                for kind, group in groups.items()
+            ),
         ]
         found += list(merge(*kinds, key=lambda item: item.created_at))[:left]
     return found
 
 
-def _read(
-    session: Session, query: Candidates, limit: int, starred: bool, *, is_exploration: bool
-) -> list[Item]:
+def _read(session: Session, query: Candidates, limit: int, starred: bool, kind: Kind) -> list[Item]:
     rows = session.execute(query.limit(limit)).all() if limit else []
     return [
-        Item(job_id, name, created_at, int(size), pictures, starred, is_exploration)
+        Item(job_id, name, created_at, int(size), pictures, starred, kind)
         for job_id, name, created_at, size, pictures in rows
     ]
 
@@ -258,21 +274,26 @@ def _select_jobs(before: datetime | None, starred: bool) -> Candidates:
     return query.order_by(*HIDDEN_COLUMNS, Job.created_at, Job.id)
 
 
-def _select_explorations(before: datetime | None, starred: bool) -> Candidates:
-    """Select explorations whose cells have all ended."""
-    mine = Job.exploration_id == Exploration.id
+def _select_groups(
+    group: type[Exploration | Film], before: datetime | None, starred: bool
+) -> Candidates:
+    """Select explorations whose cells have all ended, or films that have, with all their parts."""
+    of_group = Job.exploration_id if group is Exploration else Job.film_id
+    mine = of_group == group.id
     staying: ColumnElement[bool] = Job.state.not_in(ENDED)
     if before is not None:
         staying = or_(staying, _find_end() >= before)
     rated = select(Rating.id).join(Job, Job.id == Rating.job_id).where(mine).exists()
     size = select(func.coalesce(func.sum(Job.stored_bytes), 0)).where(mine).label("size")
     count = select(func.count(Job.id)).where(mine).label("pictures")
-    query = select(Exploration.id, Exploration.name, Exploration.created_at, size, count).where(
+    query = select(group.id, group.name, group.created_at, size, count).where(
         ~select(Job.id).where(mine, staying).exists(), rated if starred else ~rated
     )
+    if group is Film:  # else other parts may begin
+        query = query.where(Film.outcome.is_not(None))
     if before is not None:
-        query = query.where(Exploration.created_at < before)
-    return query.order_by(Exploration.created_at, Exploration.id)
+        query = query.where(group.created_at < before)
+    return query.order_by(group.created_at, group.id)
 
 
 def _find_end() -> ColumnElement[datetime]:

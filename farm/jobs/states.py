@@ -90,6 +90,7 @@ def create(
     webhook_url: str | None = None,
     tag: str | None = None,
     owner_id: int | None = None,
+    holds: bool = False,
 ) -> Job:
     """Add a job, queued. Its uploads are in the session already.
 
@@ -98,11 +99,12 @@ def create(
         guides: by their role, each role's in their order.
         file_names: of the photograph, then of the paintings, as far as they are known.
         owner_id: the person whose it is; None: nobody's.
+        holds: see `PictureSizes`.
     """
     height, width = recipe.compute_result_size(content.height, content.width)
     guides = guides or {}
     masks, keeps = len(guides.get(PictureRole.MASK, ())), bool(guides.get(PictureRole.KEEP))
-    sizes = PictureSizes(content.size, tuple(style.size for style in styles), masks, keeps)
+    sizes = PictureSizes(content.size, tuple(style.size for style in styles), masks, keeps, holds)
     job = Job(
         id=job_id or uuid.uuid4().hex,
         name=name,

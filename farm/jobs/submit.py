@@ -87,7 +87,7 @@ def submit(
 
     def submit_new() -> Job:
         check_priority(priority, visitor)
-        url = _check_options(webhook_url, tag)
+        url = check_options(webhook_url, tag)
         sent = Submission.check(
             content, styles, recipe, name=name, guides=guides, file_names=file_names, visitor=visitor
         )
@@ -104,8 +104,8 @@ def submit(
     return submit_once(request, submit_new)
 
 
-def _check_options(webhook_url: str, tag: str) -> str | None:
-    """Return the webhook's address; None for none.
+def check_options(webhook_url: str, tag: str) -> str | None:
+    """Check both, and return the webhook's address; None for none.
 
     Raises:
         InvalidInput: no such address, or what cannot be a tag.
@@ -135,7 +135,7 @@ class Submission:
     @classmethod
     def check(
         cls,
-        content: bytes,
+        content: bytes | CheckedUpload,
         styles: Sequence[bytes],
         recipe: Recipe,
         *,
@@ -146,6 +146,9 @@ class Submission:
     ) -> Submission:
         """Check that there is room, name, pictures and recipe, and that some worker has memory enough.
 
+        Args:
+            content: the photograph; or a clip, which was checked, and whose frames are rendered.
+
         Raises:
             InvalidInput and its kin: the first field that is wrong.
             NoRoom: the farm's disk is nearly full.
@@ -153,27 +156,28 @@ class Submission:
         disk.check_room()
         name = check_name(name)
         names = [clean_file_name(each) for each in file_names]
-        _check_number_of_styles(styles)
+        check_number_of_styles(styles)
         recipe.check_number_of_paintings(len(styles))
         guides.check_number(len(styles))
         check_start(recipe, begins=guides.init is not None)
         files = [
-            (PictureRole.CONTENT, PictureFile(content, "content")),
             *((PictureRole.STYLE, PictureFile(style, "style", SMALLEST_STYLE)) for style in styles),
             *guides.list_files(),
         ]
-        with closing(uploads.check([file for _, file in files])) as answers:
-            photograph = next(answers)
+        sent = [] if isinstance(content, CheckedUpload) else [PictureFile(content, "content")]
+        with closing(uploads.check([*sent, *(file for _, file in files)])) as answers:
+            photograph = content if isinstance(content, CheckedUpload) else next(answers)
             _check_fits_some_worker(recipe, photograph.upload, guides)
-            checked = [photograph, *answers]
-        found = [each.upload for each in checked]
-        _check_fits_some_worker(recipe, photograph.upload, guides, found[1 : 1 + len(styles)])
+            checked = list(answers)
+        paintings = [each.upload for each in checked[: len(styles)]]
+        _check_fits_some_worker(recipe, photograph.upload, guides, paintings)
         for (role, file), each in zip(files, checked, strict=True):
             if role in GUIDES:
                 check_proportion(file.field, each.upload.size, photograph.upload.size)
             if role is PictureRole.KEEP and each.marks_all:
                 raise InvalidInput(Problem(file.field, NOTHING_LEFT))
-        return cls(name or derive_name(names), checked, [role for role, _ in files], names, visitor)
+        roles = [PictureRole.CONTENT, *(role for role, _ in files)]
+        return cls(name or derive_name(names), [photograph, *checked], roles, names, visitor)
 
     def store(self, recipes: Sequence[Recipe]) -> None:
         """Store the pictures, if the sender may make as much of them as these recipes do.
@@ -181,9 +185,21 @@ class Submission:
         Raises:
             QuotaReached: it is too much. SignedOut: the token was revoked.
         """
+        self.store_for(self._describe(recipes))
+
+    def store_for(self, asked: quotas.Request) -> None:
+        """Store the pictures, if the sender may have so much made of them.
+
+        Raises:
+            QuotaReached: it is too much. SignedOut: the token was revoked.
+        """
         with sessions.read_session() as session:
-            quotas.check(session, self.visitor, self._describe(recipes))
+            quotas.check(session, self.visitor, asked)
         uploads.store(self.pictures, self.visitor.person_id)
+
+    def list_sent(self) -> tuple[tuple[str, int], ...]:
+        """List SHA-256 and bytes of each picture."""
+        return tuple((each.upload.sha256, len(each.data)) for each in self.pictures)
 
     def take_quota(self, session: Session, recipes: Sequence[Recipe]) -> None:
         """Check the same once more and count it, in the transaction that adds the jobs.
@@ -197,13 +213,23 @@ class Submission:
         photograph = self.pictures[0].upload
         sizes = [each.compute_result_size(*photograph.size) for each in recipes]
         pixels = sum(height * width for height, width in sizes)
-        sent = tuple((each.upload.sha256, len(each.data)) for each in self.pictures)
-        return quotas.Request(len(sizes), pixels / quotas.MEGAPIXEL, sent if with_uploads else ())
+        sent = self.list_sent() if with_uploads else ()
+        return quotas.Request(len(sizes), pixels / quotas.MEGAPIXEL, sent)
 
     def create_job(
-        self, session: Session, recipe: Recipe, priority: int = 0, job_id: str | None = None
+        self,
+        session: Session,
+        recipe: Recipe,
+        priority: int = 0,
+        job_id: str | None = None,
+        *,
+        holds: bool = False,
     ) -> Job:
-        """Add a job of these pictures, which are stored."""
+        """Add a job of these pictures, which are stored.
+
+        Args:
+            holds: see `PictureSizes`.
+        """
         found: dict[PictureRole, list[Upload]] = defaultdict(list)
         for role, each in zip(self.roles, self.pictures, strict=True):
             found[role].append(session.get_one(Upload, each.upload.sha256))
@@ -218,10 +244,16 @@ class Submission:
             file_names=self.file_names,
             priority=priority,
             job_id=job_id,
+            holds=holds,
         )
 
 
-def _check_number_of_styles(styles: Sequence[bytes]) -> None:
+def check_number_of_styles(styles: Sequence[bytes]) -> None:
+    """Check that there is a painting, and not too many.
+
+    Raises:
+        InvalidInput: there are none, or too many.
+    """
     if not styles:
         raise InvalidInput(Problem("style", "is missing; send at least one painting"))
     if len(styles) > MAX_STYLES:
@@ -244,7 +276,15 @@ def _check_fits_some_worker(
         workers = registry.list_alive(session)
     sizes = [painting.size for painting in paintings]
     masks, keeps = len(guides.masks), guides.keep is not None
-    best = estimate(recipe, *photograph.size, workers, paintings=sizes, masks=masks, keeps=keeps)
+    best = estimate(
+        recipe,
+        *photograph.size,
+        workers,
+        paintings=sizes,
+        masks=masks,
+        keeps=keeps,
+        holds=photograph.frames > 1,
+    )
     if best and best.refusal:
         field, those = ("style", "are") if paintings else ("size", "is")
         raise InvalidInput(Problem(field, f"{those} too large for every worker: {best.refusal}"))

@@ -11,13 +11,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, true
 
 from farm.database import sessions
-from farm.database.models import Exploration, Job
+from farm.database.models import Exploration, Film, Job
 from farm.database.people import Person, Role, Token
 from farm.errors import NotFound
 from farm.settings import settings
 
 NO_JOB = "There is no job with this id; perhaps it was deleted."
 NO_EXPLORATION = "There is no exploration with this id; perhaps it was deleted."
+NO_FILM = "There is no film with this id; perhaps it was deleted."
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,18 @@ def check_exploration(visitor: Visitor, exploration_id: str) -> None:
     _check_owner(visitor, Exploration, exploration_id, NO_EXPLORATION)
 
 
-def _check_owner(visitor: Visitor, kind: type[Job | Exploration], row_id: str, refusal: str) -> None:
+def check_film(visitor: Visitor, film_id: str) -> None:
+    """Check the same of a film.
+
+    Raises:
+        NotFound: it is another person's.
+    """
+    _check_owner(visitor, Film, film_id, NO_FILM)
+
+
+def _check_owner(
+    visitor: Visitor, kind: type[Job | Exploration | Film], row_id: str, refusal: str
+) -> None:
     if visitor.limited_to is None:
         return
     row = sessions.read_one(select(kind.owner_id).where(kind.id == row_id))

@@ -59,7 +59,11 @@ def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
             else:
                 found = next(answers)
                 upload = Upload(
-                    sha256=sha256, width=found.width, height=found.height, size_bytes=len(each.data)
+                    sha256=sha256,
+                    width=found.width,
+                    height=found.height,
+                    frames=1,
+                    size_bytes=len(each.data),
                 )
                 yield CheckedUpload(each.data, upload, found.thumbnail, found.marks_all)
 
@@ -81,6 +85,9 @@ def store(pictures: Sequence[CheckedUpload], owner_id: int | None = None) -> Non
                     break
                 except IntegrityError:  # somebody else sends it at this moment
                     continue
+            if upload.frames > 1:  # it may have been a picture before
+                clip = update(Upload).where(Upload.sha256 == upload.sha256)
+                sessions.execute_count(session, clip.values(frames=upload.frames))
             if owner_id is not None:
                 _add_owner(session, upload.sha256, owner_id)
     for each in pictures:

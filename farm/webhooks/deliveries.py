@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions, tallies
-from farm.database.models import Delivery, DeliveryStatus, Event, Job
+from farm.database.models import Delivery, DeliveryStatus, Event, Film, Job
 from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
 
@@ -36,12 +36,21 @@ class Claim:
 
     # Row as it was after the claim.
     delivery: Delivery
-    # Job that it is about.
+    # Job that it is about; of a film, its first part.
     job: Job
+    # Film that it is about; None: a job alone.
+    film: Film | None
     # Message of the event that ended the job; empty: there was none.
     message: str
     # End of the claim, in UTC, and its fence: see the top.
     until: datetime
+
+    @property
+    def url(self) -> str:
+        """Address of the receiver."""
+        url = self.film.webhook_url if self.film else self.job.webhook_url
+        assert url, "a delivery has an address"
+        return url
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,8 @@ def claim(session: Session) -> Claim | None:
         if sessions.execute_count(session, taken):
             delivery = session.get_one(Delivery, found, populate_existing=True)
             job = session.get_one(Job, delivery.job_id, populate_existing=True)
-            return Claim(delivery, job, _find_message(session, delivery), until)
+            film = session.get_one(Film, job.film_id, populate_existing=True) if job.film_id else None
+            return Claim(delivery, job, film, _find_message(session, delivery), until)
     return None
 
 

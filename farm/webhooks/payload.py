@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from farm.database.models import Delivery, State
+from farm.database.models import Delivery, Film, State
 from farm.settings import settings
 from farm.webhooks.deliveries import Claim
 
@@ -76,6 +76,57 @@ class Notice(BaseModel):
             ended_at=delivery.created_at.astimezone(UTC),
             job=told,
         )
+
+
+class FilmLinks(BaseModel):
+    """Where to go from a film: paths, or whole addresses where the farm knows its own."""
+
+    self: str
+    page: str
+    result: str | None = Field(description="Only of a film that has succeeded.")
+
+
+class FilmTold(BaseModel):
+    """The film, in brief, as its end left it."""
+
+    id: str
+    name: str
+    state: State
+    error: str | None = Field(description="Why it failed, with the frames that did.")
+    links: FilmLinks
+
+
+class FilmNotice(BaseModel):
+    """The body of a film's webhook: it has ended. Its parts send none."""
+
+    event: str = Field(description="`film.succeeded`, `film.failed` or `film.cancelled`.")
+    delivery: str = Field(description="The same at each try; by it a receiver knows a repetition.")
+    ended_at: Moment
+    film: FilmTold
+
+    @classmethod
+    def from_claim(cls, claim: Claim, film: Film) -> FilmNotice:
+        """Return the body for a claimed delivery of a film's."""
+        state = claim.delivery.state
+        root = settings().public_url
+        api = f"{root}/api/v1/films/{film.id}"
+        links = FilmLinks(
+            self=api,
+            page=f"{root}/films/{film.id}",
+            result=f"{api}/result" if state is State.SUCCEEDED else None,
+        )
+        error = film.error if state is State.FAILED else None
+        return cls(
+            event=f"film.{state.value}",
+            delivery=make_name(claim.delivery),
+            ended_at=claim.delivery.created_at.astimezone(UTC),
+            film=FilmTold(id=film.id, name=film.name, state=state, error=error, links=links),
+        )
+
+
+def build_notice(claim: Claim) -> Notice | FilmNotice:
+    """Return the body for a claimed delivery, of a job or of a film."""
+    return FilmNotice.from_claim(claim, claim.film) if claim.film else Notice.from_claim(claim)
 
 
 def make_name(delivery: Delivery) -> str:

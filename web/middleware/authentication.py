@@ -2,9 +2,9 @@
 signing in once. Only the sign-in page, the static files and /healthz are open to all; /metrics also to
 FARM_METRICS_TOKEN.
 
-Each request has a visitor (`get_visitor`). An address that names a job or an exploration, by `<job_id>`
-or `<exploration_id>`, answers 404 to whoever may not see it, before its view begins; what is for
-operators alone is decorated with `require_operator` and answers 403.
+Each request has a visitor (`get_visitor`). An address that names a job, an exploration or a film, by
+`<job_id>`, `<exploration_id>` or `<film_id>`, answers 404 to whoever may not see it, before its view
+begins; what is for operators alone is decorated with `require_operator` and answers 403.
 """
 
 from __future__ import annotations
@@ -148,13 +148,15 @@ def _hide_jobs_of_others() -> None:
     """Hide what this visitor may not see, wherever an address names it.
 
     Raises:
-        NotFound: it is another person's job or exploration.
+        NotFound: it is another person's job, exploration or film.
     """
     named = request.view_args or {}
     if job_id := named.get("job_id"):
         visitors.check_job(get_visitor(), job_id)
     if exploration_id := named.get("exploration_id"):
         visitors.check_exploration(get_visitor(), exploration_id)
+    if film_id := named.get("film_id"):
+        visitors.check_film(get_visitor(), film_id)
 
 
 def note_wrong_token() -> None:

@@ -1,0 +1,277 @@
+"""Films while they are painted: their parts begin, end, are cancelled and go on.
+
+A film's row says how it ended (`outcome`), which one conditional UPDATE writes, so that its end is told
+once; all else is read off its parts. `advance` makes what follows from them, in the transaction of a
+part's end or later: any number of times, by any process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from sqlalchemy import ColumnElement, Select, and_, or_, select, update
+from sqlalchemy.orm import Session, selectinload
+
+from farm.database import disk, reserve, sessions
+from farm.database.models import Delivery, Film, FilmFrame, Job, State
+from farm.database.sessions import read_clock
+from farm.errors import NotFound, WrongState
+from farm.films.parts import add_part, describe_part
+from farm.films.parts import plan as plan
+from farm.jobs import actions, states
+from farm.jobs.tickets import TicketBatch
+from farm.people import quotas
+from farm.people.visitors import ANYBODY, NO_FILM, Visitor
+from farm.recipe.film import Part, Role, list_ready
+
+ENDED = [state for state in State if state.ended]
+
+
+def get(film_id: str) -> Film:
+    """Return one film with those of its parts that have a job, in their order.
+
+    Raises:
+        NotFound: no such film.
+    """
+    with sessions.read_session() as session:
+        found: Film | None = session.scalars(_select_with_parts(Film.id == film_id)).one_or_none()
+    if found is None:
+        raise NotFound(NO_FILM)
+    return found
+
+
+def list_newest(session: Session, limit: int, visitor: Visitor = ANYBODY) -> list[Film]:
+    """Return the latest films that a visitor sees, with their parts, newest first."""
+    seen = _select_with_parts(visitor.match_visible(Film.owner_id))
+    newest = seen.order_by(Film.created_at.desc(), Film.id.desc())
+    return list(session.scalars(newest.limit(limit)))
+
+
+def _select_with_parts(condition: ColumnElement[bool]) -> Select[Film]:
+    return select(Film).where(condition).options(selectinload(Film.parts))
+
+
+def list_frames(session: Session, film_id: str) -> list[FilmFrame]:
+    """Return the frames of a film that are painted, by their numbers."""
+    mine = select(FilmFrame).where(FilmFrame.film_id == film_id).order_by(FilmFrame.number)
+    return list(session.scalars(mine))
+
+
+def get_frame(session: Session, film_id: str, number: int) -> FilmFrame:
+    """Return a painted frame.
+
+    Raises:
+        NotFound: it is not painted yet, or none of the film's.
+    """
+    found = session.get(FilmFrame, (film_id, number))
+    if found is None:
+        raise NotFound("This frame is not painted yet, or is none of the film's.")
+    return found
+
+
+def compute_state(film: Film) -> State:
+    """Return how a film, which has its parts with it, stands."""
+    found = {job.state for job in film.parts}
+    if film.outcome is State.CANCELLED and not all(state.ended for state in found):
+        return State.CANCELLING
+    if film.outcome is not None:
+        return film.outcome
+    return State.QUEUED if found <= {State.QUEUED} else State.RUNNING
+
+
+def compute_progress(film: Film, painted: int) -> float:
+    """Return the share of a film that is done, 0..1, by its frames.
+
+    Args:
+        painted: frames that are finished.
+    """
+    if film.outcome is State.SUCCEEDED:
+        return 1.0
+    frames = len(plan(film)[-1].frames)
+    at_work = sum(
+        job.progress * (1 if job.film_role is Role.ANCHOR else 0)
+        for job in film.parts
+        if job.state is State.RUNNING
+    )
+    return min(0.99, (painted + at_work) / frames)  # the rest is joining
+
+
+def find_join(film: Film) -> Job | None:
+    """Return the job of the part that joins a film; None: it has not begun."""
+    return next((job for job in film.parts if job.film_role is Role.JOIN), None)
+
+
+def advance(session: Session, film_id: str) -> list[Job]:
+    """Record the end of a film whose parts have come to it; else add the jobs of the parts that can
+    begin now. Whoever does both at this moment waits, and finds nothing left to do.
+
+    Returns:
+        the jobs that were added; their tickets are to be sent after the commit.
+    """
+    film = _lock(session, film_id)
+    if film is None or film.outcome is not None:
+        return []
+    jobs = _list_jobs(session, film_id)
+    parts = plan(film)
+    by_state = {state: [job for job in jobs if job.state is state] for state in State}
+    if failed := by_state[State.FAILED]:
+        _end(session, film, State.FAILED, _explain(failed[0], parts))
+    elif by_state[State.CANCELLED] or by_state[State.CANCELLING]:
+        _end(session, film, State.CANCELLED)
+    elif any(job.film_role is Role.JOIN for job in by_state[State.SUCCEEDED]):
+        _end(session, film, State.SUCCEEDED)
+    else:
+        begun = {job.film_part for job in jobs if job.film_part is not None}
+        done = {job.film_part for job in by_state[State.SUCCEEDED] if job.film_part is not None}
+        return [add_part(session, film, part, parts, jobs[0]) for part in list_ready(parts, begun, done)]
+    return []
+
+
+def settle(film_id: str) -> None:
+    """Do all that follows from how a film's parts stand: begin others, or stop those that are left of a
+    film that ended. Again is harmless."""
+    with sessions.write_session() as session:
+        added = advance(session, film_id)
+        film = session.get(Film, film_id)
+        ended = film is not None and film.outcome not in (None, State.SUCCEEDED)
+    send_tickets(added)
+    if ended:
+        _cancel_parts(film_id)
+
+
+def settle_all() -> None:
+    """Settle each film that needs it, whatever cut off whoever should have: the janitor's part."""
+    with sessions.read_session() as session:
+        due = session.scalars(select(Film.id).where(_match_unsettled())).all()
+    for film_id in due:
+        settle(film_id)
+
+
+def _match_unsettled() -> ColumnElement[bool]:
+    """Return the condition of a film that ended with parts that did not, or that has none at work."""
+    left = select(Job.id).where(Job.film_id == Film.id, Job.state.not_in(ENDED)).exists()
+    broken = (State.FAILED, State.CANCELLED, State.CANCELLING)
+    broke = select(Job.id).where(Job.film_id == Film.id, Job.state.in_(broken)).exists()
+    going = Film.outcome.is_(None)
+    return or_(and_(going, or_(~left, broke)), and_(~going, left))
+
+
+def send_tickets(jobs: Sequence[Job]) -> None:
+    """Send tickets for parts that were added."""
+    tickets = TicketBatch()
+    for job in jobs:
+        tickets.send(job)
+
+
+def cancel(film_id: str) -> Film:
+    """Stop a film: parts that wait at once, those at work soon; none begins afterwards. Again is
+    harmless.
+
+    Raises:
+        NotFound: no such film. WrongState: it has succeeded or failed.
+    """
+    reserve.release_if_full()
+    with sessions.write_session() as session:
+        film = _lock(session, film_id)
+        if film is None:
+            raise NotFound(NO_FILM)
+        if film.outcome is None:
+            _end(session, film, State.CANCELLED)
+        elif film.outcome is not State.CANCELLED:
+            message = f"This film has already {film.outcome.value}; there is nothing to cancel."
+            raise WrongState(message)
+    _cancel_parts(film_id)
+    return get(film_id)
+
+
+def _cancel_parts(film_id: str) -> None:
+    """Cancel each part that has not ended, in a transaction of its own, so that no worker that holds one
+    waits for another."""
+    with sessions.read_session() as session:
+        left = session.scalars(
+            select(Job.id).where(Job.film_id == film_id, Job.state.in_((State.QUEUED, State.RUNNING)))
+        ).all()
+    for job_id in left:
+        with suppress(NotFound, WrongState):
+            actions.cancel(job_id)
+
+
+def retry(film_id: str) -> Film:
+    """Let a failed or cancelled film go on: its parts that failed or were cancelled wait again, and
+    begin after their last finished frame.
+
+    Raises:
+        NotFound: no such film.
+        WrongState: it has neither failed nor been cancelled, or some part still stops.
+        NoRoom: the farm's disk is nearly full.
+        QuotaReached: as many of its owner's jobs wait as may.
+    """
+    disk.check_room()
+    with sessions.write_session() as session:
+        film = _lock(session, film_id)
+        if film is None:
+            raise NotFound(NO_FILM)
+        if film.outcome not in (State.FAILED, State.CANCELLED):
+            state = film.outcome.value if film.outcome else "not ended"
+            raise WrongState(f"This film has {state}; only a failed or cancelled one is retried.")
+        jobs = _list_jobs(session, film_id)
+        if not all(job.state.ended for job in jobs):
+            raise WrongState("Parts of this film are still stopping; try again in a moment.")
+        film.outcome = film.error = film.finished_at = None
+        again = [job for job in jobs if job.state is not State.SUCCEEDED]
+        added = []
+        for job in again:
+            quotas.take_place(session, film.owner_id)
+            added.append(states.retry(session, job.id))
+        added += advance(session, film_id)
+    send_tickets(added)
+    return get(film_id)
+
+
+def delete(film_id: str) -> None:
+    """Delete a film that has ended, with its frames and its file.
+
+    Raises:
+        NotFound: no such film. WrongState: it has not ended, or one of its parts has not.
+    """
+    actions.delete_film(film_id)
+
+
+def _lock(session: Session, film_id: str) -> Film | None:
+    """Return a film and lock its row until the session ends."""
+    return session.scalars(actions.select_locked_film(film_id)).one_or_none()
+
+
+def _list_jobs(session: Session, film_id: str) -> list[Job]:
+    """Return the jobs of a film's parts as the database has them now, in the order of the parts."""
+    mine = select(Job).where(Job.film_id == film_id).order_by(Job.film_part)
+    return list(session.scalars(mine.execution_options(populate_existing=True)))
+
+
+def _end(session: Session, film: Film, outcome: State, error: str | None = None) -> None:
+    """Record a film's end, and leave its webhook's delivery in the same transaction."""
+    moment = read_clock(session)
+    ended = update(Film).where(Film.id == film.id, Film.outcome.is_(None))
+    values = {"outcome": outcome, "error": error, "finished_at": moment}
+    if not sessions.execute_count(session, ended.values(**values)):
+        return
+    session.refresh(film)
+    if film.webhook_url:
+        first = _list_jobs(session, film.id)[0]
+        session.add(
+            Delivery(
+                job_id=first.id,
+                attempt=first.attempt,
+                state=outcome,
+                created_at=moment,
+                due_at=moment,
+            )
+        )
+        session.flush()
+
+
+def _explain(failed: Job, parts: Sequence[Part]) -> str:
+    """Return for a person why a film failed, by the frames of the part that did."""
+    words = describe_part(parts[failed.film_part or 0], parts)
+    return f"{words[0].upper()}{words[1:]}: {failed.error}"

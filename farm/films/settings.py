@@ -1,0 +1,77 @@
+"""Settings of a film as a whole; those of its frames are a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from farm.clips.clip import Clip
+from farm.errors import InvalidInput, Problem
+from farm.recipe.film import SPACING, STILL, Moving, Part, plan_parts, select_frames
+from farm.recipe.film_formats import FilmKind
+from farm.recipe.json_limits import check_json
+from farm.recipe.recipe import list_problems
+
+LONGEST_SPACING = 120  # frames; flow to the anchor ahead is held for each frame between, and strays
+FrameNumber = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class FilmSettings(BaseModel):
+    """What belongs to a film: its file, which frames of the clip are painted, and what moves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: FilmKind = Field("mp4", description="File format of the finished film.")
+    first: FrameNumber = Field(0, description="Number of the first frame that is painted, from 0.")
+    end: FrameNumber | None = Field(
+        None, description="Number of the frame behind the last; the clip's end when left out."
+    )
+    every: Annotated[int, Field(ge=1)] = Field(
+        1, description="2 paints each second frame, 3 each third."
+    )
+    spacing: Annotated[int, Field(ge=1, le=LONGEST_SPACING)] = Field(
+        SPACING,
+        description="Frames from anchor to anchor: those are painted first, one after the other; what"
+        " is between them by as many workers as there are.",
+    )
+    moving: Moving = Field(
+        STILL, description="Settings that move over the film: values by numbers of frames."
+    )
+
+    @classmethod
+    def parse(cls, values: Any) -> Self:
+        """Validate untrusted values, a dictionary or JSON.
+
+        Raises:
+            InvalidInput: naming each field that is wrong and its limit.
+        """
+        try:
+            if isinstance(values, str | bytes):
+                check_json(values, "film")
+                return cls.model_validate_json(values)
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InvalidInput(*map(_name_field, list_problems(error))) from None
+
+    def select_frames(self, clip: Clip) -> tuple[int, ...]:
+        """Return the numbers of the clip's frames that are painted, rising.
+
+        Raises:
+            InvalidInput: the clip has none of them.
+        """
+        return select_frames(clip.frames, self.first, self.end, self.every)
+
+    def plan(self, clip: Clip) -> Sequence[Part]:
+        """Return the parts of the film.
+
+        Raises:
+            InvalidInput: the clip has none of the frames that are asked for.
+        """
+        return plan_parts(clip.shots, self.select_frames(clip), self.spacing)
+
+
+def _name_field(problem: Problem) -> Problem:
+    """Return a problem of these settings as one of the part `film` of a request."""
+    return Problem(f"film.{problem.field}", problem.message)
