@@ -54,22 +54,23 @@ model_validator patch post put register register_error_handler result_callback r
 teardown_appcontext
 """
 VERBS = """
-acknowledge adapt add admit allocate allow allows answer apply ask average await beat become begin blend
-build call can cancel carry catch chain change check choose classify clean close collect combine compare
-complete compose compress compute configure confirm connect convert convolve count create crop cut decay
-decide decode decompress delete depends derive describe differentiate divide download drain draw drop
-dump earn encode end enlarge ensure erase escape estimate exchange execute expand expire explain explore
-extract factorise fail fetch fill filter find finish fit fold forbid foretell forget format get group
-grow guess handle has hash hide identify index inflate install interpolate invalidate invoke is iterate
-join keep kill lay leave limit list load lock log make map mark match may measure mend merge mix move
-multiply must name normalise note offload open pack pad paint parse pass pause plan poll pool post
-predict prepare print provide put quantise quote rank rate read rebuild receive reclaim recolour
-recompute record redact refuse release remember remove rename render renew repeat replace report requeue
-require reserve reset resize resolve respond restore restrict resume retry revive revoke rewrite round
-run sample save scale select send set shorten show shrink sign simplify sort space spend split spread
-start step stop store stylize submit subtract succeed sum supervise sweep sync take tidy translate trim
-try turn undo unpack unpool update upgrade use verify wait wake warm warn warp watch weigh were withdraw
-withhold write
+acknowledge adapt add admit advance allocate allow allows answer apply ask average await beat become
+begin blend build call can cancel carry catch chain change check choose classify clean close collect
+combine compare complete compose compress compute configure confirm connect convert convolve copy
+count create crop cut decay decide decode decompress delete depends derive describe differentiate
+divide download drain draw drop dump earn encode end enlarge ensure erase escape estimate exchange
+execute expand expire explain explore extract factorise fail fetch fill filter find finish fit fold
+forbid foretell forget format get group grow guess handle has hash hide identify index inflate
+install interpolate invalidate invoke is iterate join keep kill lay leave limit list load lock log
+look make map mark match may measure mend merge mix move multiply must name normalise note offload
+open pack pad paint parse pass pause plan poll pool post predict prepare print provide put quantise
+quote rank rate read rebuild receive reclaim recolour recompute record redact refuse release
+remember remove rename render renew repeat replace report requeue require reserve reset resize
+resolve respond restore restrict resume retry revive revoke rewrite round run sample save scale
+select send serve set settle shorten show shrink sign simplify sort space spend split spread square
+start step stop store stylize submit subtract succeed sum supervise sweep sync take tidy translate
+trim try turn undo unpack unpool update upgrade use verify wait wake warm warn warp watch weigh were
+withdraw withhold write
 """
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -1,8 +1,8 @@
 """Retention: ended jobs are deleted by age and by size, if the operator wants that.
 
 The oldest go first, those with stars last, explorations and films as a whole. `list_due` says beforehand
-which; the janitor deletes them, some at a time. Several janitors walk the same list, and each counts what
-is gone already, whoever deleted it, so together they delete no more than one would.
+which; the janitor deletes them, some at a time. Several janitors walk the same list, and each counts
+what is gone already, whoever deleted it, so together they delete no more than one would.
 """
 
 from __future__ import annotations
