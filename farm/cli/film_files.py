@@ -18,10 +18,10 @@ from farm.cli import client
 from farm.cli.clip_files import read_clip
 from farm.cli.film_frames import FrameFolder
 from farm.cli.render_files import check_writable, decode_guides, decode_paintings, load_engine
-from farm.clips.clip import Clip
+from farm.clips.clip import Clip, Sound
 from farm.clips.look import check_clip
 from farm.clips.reader import ClipReader
-from farm.clips.write import Sound, write_film
+from farm.clips.write import write_film
 from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part, shorten
 from farm.engine.guides import Guides
 from farm.engine.loaded import Engine
@@ -36,7 +36,12 @@ from farm.recipe.picture_sizes import compute_held_photograph
 
 BYTES_PER_PIXEL = 3  # of a frame's file, hardly ever more
 FORETOLD = 0.1  # share of an anchor after which the pace is known well enough
-SOUNDS = {Sound.NONE: "no sound", Sound.COPIED: "sound copied", Sound.ENCODED: "sound encoded anew"}
+SOUNDS = {
+    Sound.NONE: "no sound",
+    Sound.COPIED: "sound copied",
+    Sound.ENCODED: "sound encoded anew",
+    Sound.LOST: "sound that could not be read",
+}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ class Sound(enum.StrEnum):
     NONE = "none"  # the clip has none, or the format takes none
     COPIED = "copied"  # packet by packet, as it was
     ENCODED = "encoded"  # anew, because the format does not take the clip's own
+    LOST = "lost"  # the clip has some that could not be read, at all or to its end
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class Answer(BaseModel):
     message: str = Field("", max_length=LONGEST_MESSAGE)
     trace: str = Field("", max_length=LONGEST_TRACE)
     clip: _Clip | None = None
-    sound: Literal["none", "copied", "encoded"] = "none"
+    sound: Literal["none", "copied", "encoded", "lost"] = "none"
 
 
 class _Clip(BaseModel):

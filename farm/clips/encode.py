@@ -161,8 +161,8 @@ class Encoder:
     def sound(self) -> Sound:
         """What becomes of the clip's sound."""
         if self._sound is None:
-            return Sound.NONE
-        return Sound.COPIED if self._sound.copies else Sound.ENCODED
+            return Sound.LOST if self._order.sound else Sound.NONE
+        return self._sound.state
 
     def __enter__(self) -> Encoder:
         return self

@@ -8,6 +8,7 @@ from typing import Any
 
 import av
 
+from farm.clips.clip import Sound
 from farm.clips.sources import MATROSKA, MOV, find_container
 from farm.clips.video import Video, open_input
 from farm.errors import InvalidInput
@@ -24,6 +25,7 @@ ENCODERS: dict[FilmKind, tuple[str, int]] = {  # for others, and their bit rate
     "webm": ("libopus", 128_000),
     "mov": ("aac", 192_000),
 }
+MAX_MEGAPIXELS = 2000  # of the frame that tells when the clip begins; it was looked at before
 OPUS_RATE = 48_000  # Hz; Opus takes no more than this
 
 
@@ -64,10 +66,11 @@ class SoundTrack:
         self._shift = self._origin + (begin or 0)
         self._input = open_input(data, find_container(data))
         self._stream = _find_stream(self._input)
-        self.copies = self._stream.codec_context.name in TAKEN[kind]
+        self._copies = self._stream.codec_context.name in TAKEN[kind]
+        self.state = Sound.COPIED if self._copies else Sound.ENCODED
         self._track = self._add_track(kind)
-        self._packets = self._copy() if self.copies else self._encode()
-        self._waiting = next(self._packets, None)
+        self._packets = self._copy() if self._copies else self._encode()
+        self._waiting = self._take()
 
     def write_until(self, time: Fraction | None) -> None:
         """Write the packets before a time of the film, s; None: all that are left."""
@@ -76,14 +79,14 @@ class SoundTrack:
             if time is not None and packet.dts * packet.time_base >= time:
                 return
             self._film.mux_one(packet)
-            self._waiting = next(self._packets, None)
+            self._waiting = self._take()
 
     def close(self) -> None:
         """Close the clip."""
         self._input.close()
 
     def _add_track(self, kind: FilmKind) -> Any:
-        if self.copies:
+        if self._copies:
             return self._film.add_stream_from_template(self._stream)
         codec, rate = ENCODERS[kind]
         source = self._stream.codec_context
@@ -91,6 +94,14 @@ class SoundTrack:
         track.codec_context.layout = "mono" if source.layout.nb_channels == 1 else "stereo"
         track.codec_context.bit_rate = rate
         return track
+
+    def _take(self) -> Any:
+        """Take the next packet; None: there is none, or none that can be read."""
+        try:
+            return next(self._packets, None)
+        except av.error.FFmpegError:
+            self.state = Sound.LOST
+            return None
 
     def _is_within(self, time: Fraction) -> bool:
         """Check whether a time of the clip's own clock, s, is in the film."""
@@ -117,7 +128,7 @@ class SoundTrack:
 
 def _find_origin(data: bytes) -> Fraction:
     """Find when the clip's first frame is shown, s on the file's clock."""
-    with Video(data, find_container(data), 1 << 20) as video:
+    with Video(data, find_container(data), MAX_MEGAPIXELS) as video:
         return next((frame.time for frame in video.iterate_frames()), Fraction(0))
 
 

@@ -31,6 +31,7 @@ SCALING = (
     | Interpolation.FULL_CHR_H_INP
     | Interpolation.BITEXACT
 )
+MAX_PIXELS = 2**31 - 1  # that FFmpeg can be asked for
 UNREASONABLE = 10  # pixel aspects beyond it, or below its inverse, are taken for 1
 ATTACHED_PICTURE = 0x0400  # of a stream's disposition: a cover
 
@@ -55,7 +56,7 @@ class Video:
         if self._stream.codec_context is None:
             self._input.close()
             raise NotAPicture(Problem("", "is coded in a way that is not read here"))
-        self._stream.codec_context.options = {"max_pixels": str(megapixels * 1_000_000)}
+        self._stream.codec_context.options = {"max_pixels": str(min(megapixels * 1_000_000, MAX_PIXELS))}
         self._stream.thread_count = 1
         self._aspect = _read_aspect(self._stream)
 
