@@ -16,8 +16,7 @@ from click.testing import CliRunner, Result
 
 from farm.cli import film_files, main
 from farm.clips import reader
-from farm.clips.clip import Clip
-from farm.clips.write import Sound
+from farm.clips.clip import Clip, Sound
 from farm.engine.film.paint import PaintedFrame
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
