@@ -28,9 +28,9 @@ def resize_hold(hold: Hold, level: Level) -> Hold:
 
 def begin_held(own: Tensor, hold: Hold) -> Tensor:
     """Return the picture to begin a level from: held pixels as they are held, the others as `own`,
-    (1, 3, H, W) on the CPU, begins."""
+    (1, 3, H, W), begins."""
     held = resize_hold(hold, Level(own.shape[2], own.shape[3], 1))
-    return torch.lerp(own, held.picture, held.weight)
+    return torch.lerp(own, held.picture.to(own), held.weight.to(own))
 
 
 class HoldLoss:

@@ -220,9 +220,8 @@ class Rendering:
             shares = self._recipe.normalise_blend(len(gradients.paintings))
             maps = LevelMaps.from_guides(gradients.guides, schedule[0], shares)
             image = make_initial_picture(self._recipe, *pictures, schedule[0], start, maps)
-            if gradients.guides.hold is not None:
-                image = begin_held(image, gradients.guides.hold)
             self._optimiser = self._make_optimiser(image.to(home))
+            self._begin_held()
         else:
             self._restore(resume, home)
         if start is not None and self._recipe.begins_after_draft:
@@ -276,6 +275,13 @@ class Rendering:
             self._plateau = Plateau(self._recipe.tolerance)
             self._gradients.start_level(self._current_level)  # first: its plan may move the state away
             self._optimiser.grow(self._current_level)
+            self._begin_held()
+
+    def _begin_held(self) -> None:
+        """Let pixels that are held begin this level as they are held: a coarse level has not their
+        detail."""
+        if (hold := self._gradients.guides.hold) is not None:
+            self._optimiser.image = begin_held(self._optimiser.image, hold)
 
     def _offload(self) -> None:
         """Move the optimiser's state to the host where the current plan wants that. It stays there."""

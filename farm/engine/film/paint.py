@@ -33,7 +33,7 @@ from farm.engine.passes import OnTile
 from farm.recipe import Recipe
 from farm.recipe.film import SPACING, STILL, Moving, Part, Role
 
-HELD_SHARE = 25 / 60  # of the last level's iterations, for a frame that begins from its neighbour
+HELD_SHARE = 25 / 60  # of each level's iterations, for a frame that begins from its neighbour
 MOST_STEPS = SPACING  # of flow from an anchor to the one before it
 ReadFrame = Callable[[int], Frame]  # by the clip's numbers
 
@@ -126,11 +126,12 @@ def paint_part(
 
 
 def shorten(recipe: Recipe) -> Recipe:
-    """Return the recipe of a frame that begins from its neighbour: the last level alone, in fewer
-    iterations."""
-    iterations = max(1, round(HELD_SHARE * recipe.level_iterations[-1]))
-    levels = {"start_size": recipe.size, "grown_from": None, "iterations": (iterations,)}
-    return recipe.model_copy(update=levels)
+    """Return the recipe of a frame that begins from its neighbour: each level in fewer iterations.
+
+    Coarse levels are for what was hidden, whose strokes would else be of the finest kind alone.
+    """
+    iterations = tuple(max(1, round(HELD_SHARE * each)) for each in recipe.level_iterations)
+    return recipe.model_copy(update={"iterations": iterations})
 
 
 def to_bytes(picture: Picture) -> Frame:
