@@ -19,7 +19,7 @@ FROM base AS web
 ARG LOCKED=""
 RUN if [ -n "$LOCKED" ]; then \
       pip install --require-hashes --no-deps -r locks/web.txt && pip install --no-deps --no-build-isolation -e .; \
-    else pip install -e '.[s3]'; fi
+    else pip install -e '.[film,s3]'; fi
 USER farm
 EXPOSE 8000
 CMD ["farm", "web"]
@@ -35,7 +35,7 @@ RUN if [ -n "$LOCKED" ] && [ -n "$TORCH_INDEX" ]; then \
       pip install --require-hashes --no-deps -r locks/farm.txt && pip install --no-deps --no-build-isolation -e .; \
     else \
       if [ -n "$TORCH_INDEX" ]; then pip install torch torchvision --extra-index-url "$TORCH_INDEX"; fi \
-      && pip install -e '.[worker,s3]'; \
+      && pip install -e '.[worker,film,s3]'; \
     fi
 ENV FARM_WEIGHTS_DIR=/var/lib/farm/weights
 USER farm

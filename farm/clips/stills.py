@@ -8,8 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
-from typing import IO
+from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import GifImagePlugin, Image  # noqa: F401 - registered before the sandbox is closed
@@ -97,7 +96,7 @@ def iterate_animation(data: bytes, limits: ClipLimits) -> Iterator[Frame]:
         NotAPicture, TooLarge, InvalidInput: what is wrong with it.
     """
     with decode.translate_errors(""), Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-        check_frame_size((picture.height, picture.width), limits)
+        check_frame_size((picture.height, picture.width), limits.megapixels)
         time = Fraction(0)
         for number in range(int(picture.info.get("default_image", False)), limits.frames + 2):
             try:
@@ -151,17 +150,3 @@ def _split_numbers(name: str) -> list[tuple[int, str]]:
     """Return a key by which frame2 comes before frame10."""
     parts = re.findall(r"([0-9]{1,18})|([^0-9]+)", name)
     return [(int(digits) if digits else -1, text) for digits, text in parts]
-
-
-def pack_folder(folder: Path, file: IO[bytes]) -> None:
-    """Pack the pictures of a folder into an archive, which is then a clip.
-
-    Raises:
-        InvalidInput: there are none.
-    """
-    paths = [path for path in folder.iterdir() if path.is_file() and _is_picture(path.name)]
-    if not paths:
-        raise InvalidInput(Problem("clip", f"{folder} holds no pictures"))
-    with zipfile.ZipFile(file, "w") as archive:
-        for path in sorted(paths):
-            archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes())

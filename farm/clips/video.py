@@ -20,6 +20,7 @@ from av.filter import Graph
 from av.video.reformatter import Interpolation
 
 from farm.clips import colours
+from farm.clips.sources import check_frame_size
 from farm.errors import InvalidInput, NotAPicture, Problem
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
@@ -56,6 +57,9 @@ class Video:
         if self._stream.codec_context is None:
             self._input.close()
             raise NotAPicture(Problem("", "is coded in a way that is not read here"))
+        declared = self._stream.codec_context
+        if declared.height and declared.width:
+            check_frame_size((declared.height, declared.width), megapixels)
         self._stream.codec_context.options = {"max_pixels": str(min(megapixels * 1_000_000, MAX_PIXELS))}
         self._stream.thread_count = 1
         self._aspect = _read_aspect(self._stream)
