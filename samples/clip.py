@@ -1,8 +1,8 @@
 """A short clip: a slow pan over each of the two scenes, with something that flies over it.
 
-Two shots of 24 frames, so that a film of it has a cut, anchors and stretches; what flies hides and uncovers
-the ground behind it, which is what a painted film has to get right. Encoding needs PyAV, the farm's extra
-`film`; the script's pictures do without.
+Two shots of 24 frames, so that a film of it has a cut, anchors and stretches; what flies hides and
+uncovers the ground behind it, which is what a painted film has to get right. Encoding needs PyAV, the
+farm's extra `film`; the script's pictures do without.
 """
 
 from __future__ import annotations
@@ -67,11 +67,9 @@ def _draw_kite(draw: ImageDraw.ImageDraw, x: float, y: float, size: float) -> No
     draw.polygon((top, right, bottom), fill="#2f6fb0")
     draw.polygon((top, left, bottom), fill="#e8e2cf")
     for knot in range(1, 6):
-        tail = (x - (0.2 + 0.25 * knot) * size, y + (1.2 + 0.18 * knot) * size)
-        draw.ellipse(
-            (tail[0] - 6, tail[1] - 6, tail[0] + 6, tail[1] + 6),
-            fill="#c8452e" if knot % 2 else "#efc94c",
-        )
+        end_x, end_y = x - (0.2 + 0.25 * knot) * size, y + (1.2 + 0.18 * knot) * size
+        colour = "#c8452e" if knot % 2 else "#efc94c"
+        draw.ellipse((end_x - 6, end_y - 6, end_x + 6, end_y + 6), fill=colour)
 
 
 def save_clip(scenes: list[Array], path: Path) -> None:

@@ -1,7 +1,8 @@
 """Make the samples: two scenes to be painted, three paintings to borrow a style from, a short clip.
 
 Run `python samples/make.py [NAME ...] [--out DIR]`; without names, all six are made. Every
-picture comes from a fixed seed, so it is the same file each time. Needs NumPy and Pillow; the clip, PyAV.
+picture comes from a fixed seed, so it is the same file each time. Needs NumPy and Pillow, and PyAV for
+the clip.
 """
 
 import argparse

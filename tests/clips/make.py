@@ -107,7 +107,7 @@ def _add_tone(film: Any, track: Any, seconds: float) -> None:
 
 def read_packets(data: bytes, container: str) -> list[tuple[Fraction, bytes]]:
     """Return when each packet of the sound is played, s, and its bytes."""
-    with av.open(io.BytesIO(data), format=container) as film:
+    with av.open(io.BytesIO(data), "r", format=container) as film:
         packets = film.demux(film.streams.audio[0])
         return [(each.pts * each.time_base, bytes(each)) for each in packets if each.pts is not None]
 
