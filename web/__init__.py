@@ -15,7 +15,7 @@ from werkzeug.routing import BaseConverter
 from farm import log
 from farm.database import shared_secrets
 from farm.settings import settings
-from web import api, files, filters, health, metrics, pages, streams
+from web import api, files, film_files, filters, health, metrics, pages, streams
 from web.api import document
 from web.middleware import authentication, bodies, conditions, errors, headers, rate_limits
 
@@ -51,7 +51,7 @@ def create_app() -> APIFlask:
     for part in (bodies, authentication, rate_limits):  # before anything reads what was sent
         part.init_app(app)
     CSRFProtect(app).exempt(api.blueprint)
-    for part in (pages, files, api, health, metrics, document):
+    for part in (pages, files, film_files, api, health, metrics, document):
         app.register_blueprint(part.blueprint)
     for part in (conditions, errors, headers, document, filters, streams, metrics):
         part.init_app(app)

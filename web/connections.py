@@ -180,7 +180,8 @@ class Worker(ThreadWorker):
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
         """Read the rest of a request and keep the connection: whoever sends all before reading would not
         see a refusal otherwise. The base class reads little of it."""
-        most = 2 * 1_000_000 * settings().max_upload_mb  # more than may be sent is refused, too
+        largest = settings().max_upload_mb + settings().max_clip_mb
+        most = 2 * 1_000_000 * largest  # more than may be sent is refused, too
         return keepalive and bool(conn.parser.finish_body(max_bytes=most))
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:

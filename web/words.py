@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from farm.clips.clip import Clip
 from farm.database.base import now
 from farm.database.models import Job, State
 from farm.errors import FarmError, InvalidInput
@@ -15,7 +16,9 @@ from farm.jobs import details
 from farm.jobs.comparisons import Ranked
 from farm.jobs.scores import Score
 from farm.people.quotas import Quotas
+from farm.recipe.film import Part, Role
 from farm.recipe.recipe import format_value, get_title
+from farm.settings import settings
 from farm.storage import format_bytes
 
 STATES = {
@@ -116,7 +119,7 @@ def format_about_time(seconds: float) -> str:
     if seconds < 60:
         return "less than a minute"
     hours, rest = divmod(_round_minutes(seconds), 60)
-    parts = [_format_count(hours, "hour")] * bool(hours) + [_format_count(rest, "minute")] * bool(rest)
+    parts = [format_count(hours, "hour")] * bool(hours) + [format_count(rest, "minute")] * bool(rest)
     return f"about {' '.join(parts)}"
 
 
@@ -127,8 +130,9 @@ def _round_minutes(seconds: float) -> int:
     return round(minutes / step) * step
 
 
-def _format_count(count: int, unit: str) -> str:
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+def format_count(count: float, unit: str) -> str:
+    """Return `1 frame`, `24 frames`, `0.5 minutes`."""
+    return f"{count:g} {unit}{'' if count == 1 else 's'}"
 
 
 def format_about_memory(count: float) -> str:
@@ -183,7 +187,7 @@ def describe_grid(cells: int, shape: tuple[int, int], found: SharedEstimate | No
     Args:
         shape: height and width of a cell, px. found: None where no worker is alive.
     """
-    text = f"{_format_count(cells, 'draft')} of {shape[1]} × {shape[0]} px"
+    text = f"{format_count(cells, 'draft')} of {shape[1]} × {shape[0]} px"
     if found is None:
         return f"{text}: no worker is running, so nobody can tell how long that takes"
     if found.refusal:
@@ -198,6 +202,48 @@ def describe_job_need(job: Job, found: Estimate) -> str:
     """Return what a job needs: a queued one on the best worker, a running one on its own."""
     text = describe_need(found, "this worker" if job.state is State.RUNNING else found.worker)
     return text[0].upper() + text[1:]
+
+
+def describe_clip_limits() -> str:
+    """Return what a clip may be: `up to 1500 frames, 10 minutes, 200 MB and 9 megapixels`."""
+    wanted = settings()
+    minutes = format_count(wanted.max_clip_minutes, "minute")
+    return (
+        f"up to {wanted.max_clip_frames} frames, {minutes}, {wanted.max_clip_mb} MB"
+        f" and {wanted.max_clip_megapixels} megapixels"
+    )
+
+
+def describe_clip(found: Clip) -> str:
+    """Return `1280 × 720 px, 240 frames, 10 s, 3 shots, with sound`."""
+    parts = [f"{found.width} × {found.height} px", describe_length(found.frames, float(found.duration))]
+    parts += [format_count(len(found.shots), "shot")] * (len(found.shots) > 1)
+    parts += ["with sound"] * found.sound
+    return ", ".join(parts)
+
+
+def describe_length(frames: int, seconds: float) -> str:
+    """Return `240 frames, 10 s` of a film; a short one's seconds have a digit more."""
+    shown = f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
+    return f"{format_count(frames, 'frame')}, {shown}"
+
+
+def describe_painted(done: int, frames: int, at_work: int) -> str:
+    """Return `17 of 48 frames are painted; 2 parts are at work.`"""
+    at_work_words = f"; {format_count(at_work, 'part')} {'is' if at_work == 1 else 'are'} at work"
+    return f"{done} of {format_count(frames, 'frame')} are painted{at_work_words if at_work else ''}."
+
+
+def describe_part(part: Part, begin: int) -> str:
+    """Return `Frame 25`, `Frames 2 to 24`, `Joining all frames`: what a part of a film does.
+
+    Args:
+        begin: place of its first frame among the film's, from 0.
+    """
+    if part.role is Role.JOIN:
+        return "Joining all frames"
+    last = begin + len(part.frames)
+    return f"Frame {last}" if len(part.frames) == 1 else f"Frames {begin + 1} to {last}"
 
 
 def format_three_digits(value: float) -> str:

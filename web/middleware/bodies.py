@@ -1,18 +1,22 @@
-"""Bodies of requests: limits of JSON, and forms without nameless parts."""
+"""Bodies of requests: limits of JSON, room for clips, and forms without nameless parts."""
 
 from __future__ import annotations
 
 from itertools import chain
 from typing import IO, Any
 
-from flask import Flask, Request
+from flask import Flask, Request, request
 from pydantic_core import from_json
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.formparser import FormDataParser
 
 from farm.errors import InvalidInput, Problem
 from farm.recipe.json_limits import MAX_BYTES, check_json
+from farm.settings import settings
 
+WITH_CLIPS = frozenset(
+    {"pages.create", "pages.check_clip", "pages.try_frames", "api.submit_film"}
+)  # a clip may come to these
 NAMELESS = "has a part without a name"
 
 
@@ -64,3 +68,10 @@ class FarmRequest(Request):
 def init_app(app: Flask) -> None:
     """Read this application's requests so."""
     app.request_class = FarmRequest
+    app.before_request(_make_room_for_clips)
+
+
+def _make_room_for_clips() -> None:
+    """Let a submission be larger by a clip, where there may be one."""
+    if request.endpoint in WITH_CLIPS:
+        request.max_content_length = 1_000_000 * (settings().max_upload_mb + settings().max_clip_mb)

@@ -112,11 +112,13 @@ def _handle_rate_limit(error: RateLimitExceeded) -> Response:
 
 def _handle_too_large(error: RequestEntityTooLarge) -> Response:
     """Answer for the body as a whole or the number of its parts; pictures are judged elsewhere."""
-    most = current_app.config["MAX_CONTENT_LENGTH"]
+    sent, most = request.content_length or 0, current_app.config["MAX_CONTENT_LENGTH"]
+    if sent > (with_clip := request.max_content_length or most):
+        most = with_clip
     if request.max_content_length == MAX_BYTES:
         detail = f"The JSON has more than {MAX_BYTES // 1000} kB, the limit of this farm."
-    elif (request.content_length or 0) > most:
-        detail = f"The pictures together are larger than {most // 1_000_000} MB, the limit of this farm."
+    elif sent > most:
+        detail = f"The files together are larger than {most // 1_000_000} MB, the limit of this farm."
     else:
         parts = current_app.config["MAX_FORM_PARTS"]
         detail = f"The form has more than {parts} parts, or too much text in one of them."

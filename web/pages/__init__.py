@@ -11,6 +11,7 @@ from web.pages import (  # noqa: E402, F401
     download,
     estimate,
     explorations,
+    films,
     gallery,
     job,
     jobs,

@@ -26,7 +26,10 @@ from farm.database.models import WEBHOOK_LENGTH, Job
 from farm.database.people import NAME_LENGTH as LOOK_NAME_LENGTH
 from farm.errors import InvalidInput, Problem
 from farm.explorations.axes import ACROSS, DOWN, KINDS, MAX_VALUES, Axis, axis
+from farm.explorations.grids import QUICK_LOOK
 from farm.explorations.grids import SIZE as CELL_SIZE
+from farm.explorations.grids import SIZES as GRID_SIZES
+from farm.films.settings import FilmSettings
 from farm.jobs.fields import NAME_LENGTH, TAG_MEANS, WEBHOOK_MEANS
 from farm.jobs.guides import INIT_MEANS, KEEP_MEANS, MASK_MEANS
 from farm.looks.built_in import USUAL
@@ -41,6 +44,7 @@ from farm.recipe.balance import (
     find_stops,
     list_content_weights,
 )
+from farm.recipe.film_formats import CLIPS, FILM_FORMATS
 from farm.recipe.formats import FORMATS, UPLOADED
 from farm.recipe.recipe import (
     AUTOMATIC,
@@ -131,8 +135,32 @@ VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 # Where the label, as the subject of a message, would be a plural.
 SINGULAR = {"style": "Painting", "mask": "Mask"}
 ANY_WORKER = "any that is free"
+
+
+def _join_types(types: dict[str, tuple[str, ...]]) -> str:
+    """Return content types and their suffixes as a file field takes them."""
+    return ",".join(part for mime, suffixes in types.items() for part in (mime, *suffixes))
+
+
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
-PICTURE_TYPES = ",".join(part for mime, suffixes in UPLOADED.items() for part in (mime, *suffixes))
+PICTURE_TYPES = _join_types(UPLOADED)
+CONTENT_TYPES = _join_types(UPLOADED | CLIPS)  # a clip may stand where a photograph does
+FIELD_OF = {  # of the form, by names in FilmSettings and elsewhere
+    "clip": "content",
+    "format": "film_format",
+    "frames": "frames_to",
+    "first": "frames_from",
+    "end": "frames_to",
+}
+OUTSIDE = "must be a frame of the clip, and not before the first one that is painted"
+FILM_FIELDS = ("frames_from", "frames_to", "every", "film_format")
+
+
+def _build_frame_field(title: str, description: str, default: str = "") -> Field:
+    limits = {"min": "1", "step": "1", "inputmode": "numeric"}
+    return StringField(
+        title, description=description, default=default, widget=NumberInput(), render_kw=limits
+    )
 
 
 class _Choices(SelectMultipleField):
@@ -143,7 +171,9 @@ class _Choices(SelectMultipleField):
 
 
 class _Form(FlaskForm):
-    content = FileField("Photograph", render_kw={"accept": PICTURE_TYPES})
+    content = FileField("Photograph", render_kw={"accept": CONTENT_TYPES})
+    clip = HiddenField()  # SHA-256 of a clip that was sent and checked before
+    clip_name = HiddenField()  # of its file
     style = MultipleFileField("Paintings", render_kw={"accept": PICTURE_TYPES})
     content_pick = StringField("Sample photograph")
     style_pick = _Choices("Sample paintings", choices=[])
@@ -178,6 +208,14 @@ class _Form(FlaskForm):
         description=f"{TAG_MEANS} Drafts of an exploration go to any.",
         choices=[SelectChoice("", ANY_WORKER)],
         validate_choice=False,
+    )
+    frames_from = _build_frame_field("From frame", "Counted from 1.", default="1")
+    frames_to = _build_frame_field("To frame", "Left empty, to the clip's end.")
+    every = _build_frame_field("Every nth frame", "2 paints each second one, 3 each third.", default="1")
+    film_format = SelectField(
+        "File of the film",
+        description="With the clip's sound, if it has one.",
+        choices=[SelectChoice(known.name, known.title) for known in FILM_FORMATS.values()],
     )
     look = HiddenField()  # of a button: its look is to be taken
     look_taken = HiddenField(default=USUAL)  # while no setting of it was changed
@@ -316,6 +354,53 @@ def read_axis(form: FlaskForm, field: str, recipe: Recipe) -> Axis:
     """
     parts = [part.strip() for part in (form[f"{field}_values"].data or "").split(",")]
     return axis(field, form[field].data or "", recipe, [_parse_value(part) for part in parts if part])
+
+
+def read_film_settings(form: FlaskForm) -> FilmSettings:
+    """Read what belongs to a film as a whole; its frames are counted from 1 in the form.
+
+    Raises:
+        InvalidInput: each setting that is wrong, by the names of `FilmSettings`.
+    """
+    first, end, every = (_read_count(form, name) for name in ("frames_from", "frames_to", "every"))
+    values = {
+        "format": form.film_format.data,
+        "first": (first or 1) - 1,
+        "end": end,
+        "every": every or 1,
+    }
+    return FilmSettings.parse(values)
+
+
+def _read_count(form: FlaskForm, name: str) -> int | None:
+    """Read a field that counts from 1; None: it is empty.
+
+    Raises:
+        InvalidInput: it is no such number.
+    """
+    text = (form[name].data or "").strip()
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+        raise InvalidInput(Problem(name, "must be a whole number from 1"))
+    return int(text)
+
+
+def name_fields(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Yield problems of a film at the fields of this form."""
+    for problem in problems:
+        name = problem.field.removeprefix("film.")
+        message = OUTSIDE if name == "frames" else problem.message  # which counts from 0
+        yield Problem(FIELD_OF.get(name, problem.field), message)
+
+
+def make_draft(recipe: Recipe) -> Recipe:
+    """Return the recipe of a small draft of a picture."""
+    size = min(recipe.size, max(GRID_SIZES))
+    start = min(recipe.start_size, size)
+    return Recipe.parse(
+        recipe.model_dump(mode="json") | QUICK_LOOK | {"size": size, "start_size": start}
+    )
 
 
 def _parse_value(text: str) -> float | str:

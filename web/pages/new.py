@@ -8,22 +8,28 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 import structlog
 from flask import current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from farm.clips.recognise import is_clip
 from farm.database import sessions
 from farm.database.models import Job, JobPicture, State, Upload
 from farm.database.people import Person
 from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached
 from farm.explorations import grids, growing
+from farm.films.submit import submit_film
 from farm.fleet import registry
 from farm.jobs import states
+from farm.jobs.fields import NAME_LENGTH
 from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import FORM, Key, compute_digest
+from farm.jobs.names import clean_file_name
 from farm.jobs.submit import submit
 from farm.looks.look import Look
 from farm.people import quotas
@@ -32,28 +38,31 @@ from farm.recipe import Recipe
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import settings
 from farm.storage import storage
-from web import samples
+from web import samples, words
 from web.api.looks import list_looks_for, save_as_own
 from web.api.requests import find_look, read_whole_number
 from web.files import build_source_url
 from web.middleware.authentication import get_visitor
 from web.middleware.errors import list_headers
-from web.pages import blueprint, recent
+from web.pages import blueprint, clip, recent
 from web.pages.form import (
+    FILM_FIELDS,
     KEPT,
     PictureForm,
     fill_values,
     find_larger_size,
     find_unknown_fields,
     list_choices,
+    make_draft,
+    name_fields,
     offer_tags,
     read_axis,
+    read_film_settings,
     read_recipe,
     set_content_weight,
     show_problems,
     take_look,
 )
-from web.words import describe_quotas_left
 
 SENT_BEFORE = "You have sent this form before; this came of it. Change something in it for another one."
 NOT_SAVED = "Not saved as a look yet"
@@ -107,6 +116,30 @@ def explore() -> ResponseReturnValue:
     return _handle_form(_explore_form)
 
 
+@blueprint.post("/films/try")
+def try_frames() -> ResponseReturnValue:
+    """Submit small drafts of three of a clip's frames; on success to the list that has them."""
+    return _handle_form(_try_frames)
+
+
+@blueprint.post("/clip")
+def check_clip() -> ResponseReturnValue:
+    """Look at a clip that was chosen, keep it, and return what is known of it, or what is wrong."""
+    file = request.files.get("content")
+    try:
+        if file is None or not file.filename:
+            raise InvalidInput(Problem("clip", "is missing; choose one"))
+        checked = clip.check_and_store(file.read(), get_visitor())
+    except InvalidInput as error:
+        log.info("clip refused", problems=[problem.message for problem in error.problems])
+        name = clean_file_name(file.filename if file else None) or "The clip"
+        wrong = [f"{name} {problem.message}." for problem in error.problems]
+        return render_template("_clip.html", alone=True, wrong=wrong), error.status
+    except (NoRoom, QuotaReached) as error:
+        return render_template("_clip.html", alone=True, wrong=[str(error)]), error.status
+    return render_template("_clip.html", alone=True, checked=checked)
+
+
 @blueprint.post("/look")
 def change_look() -> ResponseReturnValue:
     """Show the form again with a look that was taken, or with what became of saving one."""
@@ -144,7 +177,7 @@ def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturn
         place = take(form, kept)
     except InvalidInput as error:
         log.info("form refused", problems=[problem.field for problem in error.problems])
-        return _render_form(form, kept, show_problems(form, error.problems)), error.status
+        return _render_form(form, kept, show_problems(form, name_fields(error.problems))), error.status
     except (NoRoom, QuotaReached) as error:
         log.warning("form not taken", reason=str(error))
         return _render_form(form, kept, [("", str(error))]), error.status, list_headers(error)
@@ -201,6 +234,9 @@ def _render_form(
         recent=[each for each in used if each.upload.sha256 not in shown],
         messages=messages or [],
         megabytes=settings().max_upload_mb,
+        clip_limits=words.describe_clip_limits(),
+        clip_megabytes=settings().max_clip_mb,
+        film_fields=FILM_FIELDS,
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
         most_styles=MAX_STYLES,
         grows=kept is not None
@@ -225,12 +261,14 @@ def _describe_own_quotas() -> str:
         return ""
     with sessions.read_session() as session:
         person = session.get(Person, person_id)
-        return describe_quotas_left(quotas.measure(session, person)) if person else ""
+        return words.describe_quotas_left(quotas.measure(session, person)) if person else ""
 
 
 def _submit_form(form: FlaskForm, kept: Job | None) -> str:
     pictures, guides, recipe = _read_form(form, kept)
     content, *styles = [each.data for each in pictures]
+    if is_clip(content):
+        return _submit_film(form, pictures, guides, recipe)
     job = submit(
         content,
         styles,
@@ -246,9 +284,53 @@ def _submit_form(form: FlaskForm, kept: Job | None) -> str:
     return url_for("pages.show_job", job_id=job.id)
 
 
+def _submit_film(form: FlaskForm, pictures: list[_Picture], guides: GuideFiles, recipe: Recipe) -> str:
+    content, *styles = [each.data for each in pictures]
+    film = submit_film(
+        content,
+        styles,
+        recipe,
+        read_film_settings(form),
+        name=form["name"].data or "",
+        webhook_url=form.webhook_url.data or "",
+        tag=form.tag.data or "",
+        guides=guides,
+        key=_compute_key(form, [content, *styles, *guides.parts]),
+        file_names=[each.file_name for each in pictures],
+        visitor=get_visitor(),
+    )
+    return url_for("pages.show_film", film_id=film.id)
+
+
+def _try_frames(form: FlaskForm, kept: Job | None) -> str:
+    pictures, _, recipe = _read_form(form, kept)
+    (content, file_name), *_ = [(each.data, each.file_name) for each in pictures]
+    if not is_clip(content):
+        raise InvalidInput(Problem("content", "is no clip; three frames are tried of a clip"))
+    name = form["name"].data or (file_name and PurePosixPath(file_name).stem) or "Clip"
+    styles = [each.data for each in pictures[1:]]
+    draft = make_draft(recipe)
+    for number, frame in clip.draw_three(content, read_film_settings(form), draft.size):
+        submit(
+            frame,
+            styles,
+            draft,
+            name=f"{name[: NAME_LENGTH - 20]}, frame {number + 1}",
+            tag=form.tag.data or "",
+            key=_compute_key(form, [b"%d" % number, content, *styles]),
+            file_names=[f"frame-{number + 1}.png", *(each.file_name for each in pictures[1:])],
+            visitor=get_visitor(),
+        )
+    flash("Three drafts, of the first, the middle and the last frame. The form still has your clip.")
+    return url_for("pages.list_jobs", q=f"{name[: NAME_LENGTH - 20]}, frame ")
+
+
 def _explore_form(form: FlaskForm, kept: Job | None) -> str:
     pictures, guides, recipe = _read_form(form, kept)
     content, *styles = [each.data for each in pictures]
+    if is_clip(content):
+        message = "is a clip; an exploration takes a photograph. Try three frames first instead"
+        raise InvalidInput(Problem("content", message))
     across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
     made = grids.explore(
         content,
@@ -320,13 +402,33 @@ def _read_form(form: FlaskForm, kept: Job | None) -> tuple[list[_Picture], Guide
     if problems:
         raise InvalidInput(*problems)
     assert content is not None
+    _check_weight(content)
     return [content, *styles], guides, recipe
 
 
+def _check_weight(content: _Picture) -> None:
+    """Check that a form without a clip is no larger than any other submission.
+
+    Raises:
+        RequestEntityTooLarge: it is.
+    """
+    most = current_app.config["MAX_CONTENT_LENGTH"]
+    if (request.content_length or 0) > most and not is_clip(content.data):
+        request.max_content_length = most  # which the answer names
+        raise RequestEntityTooLarge
+
+
 def _read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[_Picture]:
-    """Read the photograph: a file if there is one, else what was picked."""
+    """Read the photograph: a file if there is one, else what was picked; or a clip in its place."""
     if _is_chosen(form.content.data):
         yield _read_file(form.content.data)
+        return
+    if form.clip.data:
+        upload = clip.find_upload(form.clip.data, get_visitor())
+        if upload is None:
+            problems.append(Problem("content", "is no longer here; choose the clip again"))
+        else:
+            yield from _read_stored(upload, form.clip_name.data, "content", problems)
         return
     pick = form.content_pick.data
     if pick == KEPT and kept:

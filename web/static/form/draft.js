@@ -4,7 +4,7 @@ import { form } from "./form.js";
 const KEY = "style-farm draft"; // of the files
 const SETTINGS_KEY = `${KEY} ${form.elements.version.value}`; // those of an older version mean something else
 const FILES = [...form.querySelectorAll("input[type=file]")];
-const NOT_KEPT = new Set(["csrf_token", "from_job", "once", ...FILES.map((input) => input.name)]);
+const NOT_KEPT = new Set(["csrf_token", "from_job", "once", "clip", "clip_name", ...FILES.map((input) => input.name)]);
 let timer = 0;
 
 function database() {

@@ -5,7 +5,8 @@ import { form } from "./form.js";
 
 const PAUSE_MS = 400; // of typing, before the farm is asked
 const GRID = ["across", "across_values", "down", "down_values", "cell_size"];
-const names = [...form.dataset.settings.split(" "), ...GRID];
+const FILM = ["clip", "frames_from", "frames_to", "every", "film_format"];
+const names = [...form.dataset.settings.split(" "), ...GRID, ...FILM];
 const lines = [...form.querySelectorAll("#estimate, #grid-estimate, [data-size] small")];
 
 let timer = 0;
@@ -16,6 +17,7 @@ let request = new AbortController();
 function photographSize() {
   const box = form.querySelector('[data-drop="content"]');
   const picture = box.querySelector("[data-chosen] img");
+  if (picture?.dataset.width) return [picture.dataset.width, picture.dataset.height]; // of a clip
   if (picture?.naturalWidth) return [picture.naturalWidth, picture.naturalHeight];
   if (box.querySelector("input[type=file]").files.length) return []; // not read yet, or not readable here
   const pick = form.querySelector("input[name=content_pick]:checked");

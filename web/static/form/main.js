@@ -1,5 +1,6 @@
 // The form for a new picture: each module does one thing for it; without them it works, too.
 import "./pictures.js";
+import "./clip.js";
 import "./dropping.js";
 import "./balance.js";
 import "./sliders.js";

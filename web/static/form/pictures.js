@@ -31,6 +31,7 @@ function thumbnail(file, remove) {
 
 // A browser knows no type for some pictures; the farm looks at their bytes.
 const isPicture = (file) => !file.type || file.type.startsWith("image/");
+const isTaken = { style: isPicture, content: (file) => isPicture(file) || /^video\/|zip/.test(file.type) };
 
 function makeBox(element) {
   const input = element.querySelector("input[type=file]");
@@ -58,11 +59,21 @@ function makeBox(element) {
 
   /** Take files besides those that are there; photographs take the place of others. Says what is not taken. */
   function take(list, said = []) {
-    const pictures = list.filter(isPicture);
-    const others = list.filter((file) => !isPicture(file));
+    const pictures = list.filter(isTaken[input.name]);
+    const others = list.filter((file) => !pictures.includes(file));
     if (pictures.length) keep(many ? [...files, ...pictures] : pictures);
     const reasons = [...said, ...others.map((file) => `${file.name} is not taken: it is no picture.`)];
     if (reasons.length) showErrors(input.name, reasons);
+  }
+
+  /** Show this in place of what the browser makes of the first file; its own size is another, px. */
+  function showThumbnail(src, width, height) {
+    const figure = chosen.querySelector("figure");
+    figure.classList.remove("no-thumbnail");
+    figure.querySelector("img")?.remove();
+    const picture = make("img", { src, alt: figure.querySelector("figcaption").textContent });
+    Object.assign(picture.dataset, { width, height });
+    figure.prepend(picture);
   }
 
   input.addEventListener("change", () => {
@@ -73,6 +84,7 @@ function makeBox(element) {
     element,
     keep,
     take,
+    showThumbnail,
     get files() {
       return files;
     },
@@ -108,7 +120,8 @@ function showBatch(count) {
 export function showWeight() {
   const weigh = (name) => (boxes.get(name)?.files ?? []).map((file) => file.size);
   const paintings = weigh("style").reduce((sum, size) => sum + size, 0);
-  const bytes = paintings + Math.max(0, ...weigh("content")); // photographs of a batch are sent one by one
+  const contents = "film" in form.dataset ? [] : weigh("content"); // a clip was sent before
+  const bytes = paintings + Math.max(0, ...contents); // photographs of a batch are sent one by one
   const over = bytes + OVERHEAD > limit;
   sending.textContent = over
     ? `These pictures are ${Math.ceil(bytes / 1e6)} MB together; the limit is ${form.dataset.megabytes} MB.`

@@ -1,5 +1,6 @@
 // Sending the form without leaving it: how far that is, what is wrong, and no file is lost. Several photographs are
 // sent one after the other, each as a picture of its own.
+import { clipReady } from "./clip.js";
 import { showAnswer, showErrors, showNotice } from "./errors.js";
 import { form } from "./form.js";
 import { boxes, showWeight } from "./pictures.js";
@@ -36,7 +37,15 @@ function showRefusal(request) {
 }
 
 async function sendOne(target) {
-  const request = await post(target, new FormData(form), "");
+  const looked = await clipReady();
+  if (!looked) {
+    ready();
+    boxes.get("content").element.scrollIntoView({ block: "center" });
+    return;
+  }
+  const data = new FormData(form);
+  if (data.get("clip")) data.delete("content"); // the farm has it
+  const request = await post(target, data, "");
   if (request.status !== 201) {
     showRefusal(request);
     return;

@@ -1,0 +1,34 @@
+"""Clips told from pictures by their first bytes, where either may be sent.
+
+An animated WebP or PNG is a clip; one that stands still is a picture, as it always was.
+"""
+
+from __future__ import annotations
+
+STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+PNG = b"\x89PNG\r\n\x1a\n"
+CHUNK_FRAME = 12  # bytes of a PNG's chunk besides its data: length, name and check sum
+STARTS = (b"GIF8", b"PK\x03\x04", b"\x1a\x45\xdf\xa3")  # GIF, ZIP, and what WebM and MKV are
+ANIMATED = 2  # flag of a WebP with a VP8X chunk
+
+
+def is_clip(data: bytes) -> bool:
+    """Check whether a file begins as a clip does; whether it is one, `check_clip` finds out."""
+    if data.startswith(STARTS):
+        return True
+    if data[4:8] == b"ftyp":
+        return data[8:12] not in STILL_BRANDS
+    if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":
+        return len(data) > 20 and bool(data[20] & ANIMATED)
+    return data.startswith(PNG) and _is_animated(data)
+
+
+def _is_animated(data: bytes) -> bool:
+    """Check whether a PNG says before its pixels that there are several pictures."""
+    place = len(PNG)
+    while place + 8 <= len(data):
+        name = data[place + 4 : place + 8]
+        if name in (b"acTL", b"IDAT"):
+            return name == b"acTL"
+        place += CHUNK_FRAME + int.from_bytes(data[place : place + 4], "big")
+    return False

@@ -1,0 +1,101 @@
+"""Films as files: frames, the clip's and painted ones, the finished film, and all frames as a zip."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from farm.database import sessions
+from farm.database.models import Film, FilmFrame, State
+from farm.errors import NotFound, WrongState
+from farm.files import build_file_name
+from farm.films import films, small_frames
+from farm.films.parts import read_settings
+from farm.recipe.film_formats import FILM_FORMATS
+from web.files import A_YEAR, name_download, respond_with_jpeg, send_stored
+from web.zips import write_zip
+
+blueprint = Blueprint("film_files", __name__)
+
+
+@blueprint.get("/films/<job_id:film_id>/clip/<int:number>/small")
+def get_clip_frame(film_id: str, number: int) -> Response:
+    """Send a frame of the clip, small."""
+    film = films.get(film_id)
+    tag = f"{build_film_version(film)}-clip-{number}"
+    if request.if_none_match.contains_weak(tag):
+        return respond_with_jpeg(b"", tag, _find_lifetime(film))
+    data = small_frames.provide_clip_frame(film.parts[0].content, number)
+    return respond_with_jpeg(data, tag, _find_lifetime(film))
+
+
+@blueprint.get("/films/<job_id:film_id>/frames/<int:number>/small")
+def get_small_frame(film_id: str, number: int) -> Response:
+    """Send a painted frame, small."""
+    film, frame = _find_frame(film_id, number)
+    tag = _build_tag(film, frame, "small")
+    if request.if_none_match.contains_weak(tag):
+        return respond_with_jpeg(b"", tag, _find_lifetime(film))
+    return respond_with_jpeg(small_frames.provide_painted(frame), tag, _find_lifetime(film))
+
+
+@blueprint.get("/films/<job_id:film_id>/frames/<int:number>")
+def get_frame(film_id: str, number: int) -> Response:
+    """Send a painted frame, whole."""
+    film, frame = _find_frame(film_id, number)
+    response = send_stored(frame.key, "image/png", _build_tag(film, frame, "png"), _find_lifetime(film))
+    name = build_file_name(film.name, f"-{number + 1:05}.png")
+    response.headers.set("Content-Disposition", "inline", filename=name)
+    return response
+
+
+@blueprint.get("/films/<job_id:film_id>/film")
+def get_film(film_id: str) -> Response:
+    """Send the finished film, as a download.
+
+    Raises:
+        WrongState: it is not finished. NotFound: its file is gone.
+    """
+    film = films.get(film_id)
+    joined = films.find_join(film)
+    if joined is None or films.compute_state(film) is not State.SUCCEEDED:
+        raise WrongState("This film is not finished; its frames can be had one by one.")
+    known = FILM_FORMATS[read_settings(film).format]
+    tag = f"{build_film_version(film)}-{joined.attempt}-film"
+    response = send_stored(joined.result_key, known.mime, tag, _find_lifetime(film))
+    response.headers["Content-Disposition"] = name_download(film.name, f"-{film.id[:8]}{known.suffix}")
+    return response
+
+
+@blueprint.get("/films/<job_id:film_id>/frames.zip")
+def get_frames(film_id: str) -> Response:
+    """Send all frames that are painted, whole, as a zip."""
+    film = films.get(film_id)
+    with sessions.read_session() as session:
+        found = films.list_frames(session, film_id)
+    if not found:
+        raise NotFound("No frame of this film is painted yet.")
+    files = [(f"{frame.number + 1:05}.png", frame.key, film.created_at) for frame in found]
+    response = Response(write_zip(files), mimetype="application/zip")
+    response.headers["Content-Disposition"] = name_download(film.name, f"-{film.id[:8]}.zip")
+    response.headers["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _find_frame(film_id: str, number: int) -> tuple[Film, FilmFrame]:
+    film = films.get(film_id)
+    with sessions.read_session() as session:
+        return film, films.get_frame(session, film_id, number)
+
+
+def build_film_version(film: Film) -> str:
+    """Return what tells a film from another of the same id; an address that holds it never serves
+    another's."""
+    return f"{round(film.created_at.timestamp() * 1_000_000):x}"
+
+
+def _build_tag(film: Film, frame: FilmFrame, kind: str) -> str:
+    return f"{build_film_version(film)}-{frame.job_id[:8]}-{frame.attempt}-{frame.number}-{kind}"
+
+
+def _find_lifetime(film: Film) -> int:
+    return A_YEAR if request.args.get("v") == build_film_version(film) else 0

@@ -1,0 +1,190 @@
+// The player of a film: clip and painted frames on one canvas, drawn from the frames that are there. Without this
+// script the strip of frames and the downloads do.
+import { addHandle } from "./handle.js";
+
+const MAX_PICTURES = 400; // kept, of both kinds; browsers drop what they decoded of them as they like
+const AHEAD = 10; // frames that are loaded before they are shown
+const NARROW = 560; // CSS px, below which two wide pictures stand one above the other
+const UNPAINTED = 0.45; // opacity
+
+const player = document.getElementById("player");
+const stage = document.getElementById("player-stage");
+const canvas = document.getElementById("player-picture");
+const place = document.getElementById("player-place");
+const words = document.getElementById("player-words");
+const button = document.getElementById("player-play");
+const still = document.getElementById("player-still");
+const context = canvas.getContext("2d");
+const { base, version } = player.dataset;
+const width = Number(player.dataset.width);
+const height = Number(player.dataset.height);
+const numbers = JSON.parse(player.dataset.numbers); // of the clip's frames, in their order
+const times = JSON.parse(player.dataset.times); // ms, when each begins, and at last when the film ends
+const pictures = new Map(); // their addresses -> pictures, the least used first
+let painted = new Set(); // numbers of the frames that are there
+let view = "over";
+let share = 50; // of the clip, from the left
+let run = 0; // which run it is that plays
+let playing = false;
+
+const at = () => Number(place.value);
+const urlOf = (kind, number) => `${base}/${kind}/${number}/small?v=${version}`;
+
+// A picture, which may not be there yet.
+function load(url) {
+  let found = pictures.get(url);
+  pictures.delete(url);
+  if (!found) {
+    const picture = new Image();
+    picture.src = url;
+    found = { picture, whole: false, ready: null };
+    found.ready = picture.decode().then(() => (found.whole = true), () => pictures.delete(url));
+  }
+  pictures.set(url, found);
+  if (pictures.size > MAX_PICTURES) pictures.delete(pictures.keys().next().value);
+  return found;
+}
+
+const loadFrame = (number) => ({
+  clip: load(urlOf("clip", number)),
+  paint: painted.has(number) ? load(urlOf("frames", number)) : null,
+});
+
+function put(picture, left, top) {
+  if (picture?.whole) context.drawImage(picture.picture, left, top, width, height);
+}
+
+// What is to come: the clip's frame, faint.
+function putPainted({ clip, paint }, left, top) {
+  if (paint) {
+    put(paint, left, top);
+    return;
+  }
+  context.save();
+  context.globalAlpha = UNPAINTED;
+  context.filter = "grayscale(0.85)";
+  put(clip, left, top);
+  context.restore();
+}
+
+function draw() {
+  const frame = loadFrame(numbers[at()]);
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  if (view === "beside") {
+    put(frame.clip, 0, 0);
+    putPainted(frame, canvas.width - width, canvas.height - height);
+    return;
+  }
+  putPainted(frame, 0, 0);
+  context.save();
+  context.beginPath();
+  context.rect(0, 0, (width * share) / 100, height);
+  context.clip();
+  context.clearRect(0, 0, width, height);
+  put(frame.clip, 0, 0);
+  context.restore();
+}
+
+const clock = (ms) => `${Math.floor(ms / 60000)}:${((ms % 60000) / 1000).toFixed(2).padStart(5, "0")}`;
+
+function describe() {
+  const number = numbers[at()];
+  const there = painted.has(number);
+  const text = `Frame ${at() + 1} of ${numbers.length}, ${clock(times[at()])}`;
+  words.textContent = there ? text : `${text}, not painted yet`;
+  place.setAttribute("aria-valuetext", words.textContent);
+  canvas.setAttribute("aria-label", `${words.textContent}: the clip on the left, painted on the right`);
+  still.hidden = !there;
+  still.href = `${base}/frames/${number}?v=${version}`;
+}
+
+// Returns when both pictures are there; what comes first is drawn at once.
+async function show(index) {
+  place.value = index;
+  describe();
+  draw();
+  const { clip, paint } = loadFrame(numbers[index]);
+  for (let next = 1; next <= AHEAD; next += 1) loadFrame(numbers[(index + next) % numbers.length]);
+  await Promise.all([clip.ready, paint?.ready]);
+  if (at() === index) draw();
+}
+
+const step = (by) => show((at() + by + numbers.length) % numbers.length);
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function play() {
+  const mine = (run += 1);
+  while (mine === run && playing) {
+    const shown = performance.now();
+    const index = at();
+    const next = loadFrame(numbers[(index + 1) % numbers.length]);
+    await Promise.all([next.clip.ready, next.paint?.ready]);
+    await pause(times[index + 1] - times[index] - (performance.now() - shown));
+    if (mine === run && playing && at() === index) show((index + 1) % numbers.length);
+  }
+}
+
+function setPlaying(wanted) {
+  playing = wanted;
+  button.setAttribute("aria-label", playing ? "Pause" : "Play");
+  button.classList.toggle("is-playing", playing);
+  if (playing) play();
+}
+
+function setView(wanted) {
+  view = wanted;
+  for (const chip of player.querySelectorAll("[data-view]")) chip.setAttribute("aria-pressed", String(chip.dataset.view === view));
+  const beside = view === "beside";
+  const stacked = beside && width > height && stage.clientWidth < NARROW;
+  canvas.width = beside && !stacked ? 2 * width : width;
+  canvas.height = stacked ? 2 * height : height;
+  handle.hidden = beside;
+  draw();
+}
+
+// Which frames are painted, as the newest strip has it: "0-23 48 50-72".
+function read() {
+  const runs = (document.getElementById("strip")?.dataset.painted ?? "").split(" ").filter(Boolean);
+  const known = painted.size;
+  painted = new Set();
+  for (const [first, last] of runs.map((each) => each.split("-").map(Number))) {
+    for (let number = first; number <= (last ?? first); number += 1) painted.add(number);
+  }
+  if (painted.size !== known) show(at());
+}
+
+const handle = addHandle(stage, { label: "How much of the clip shows", words: "clip" }, (percent) => {
+  share = percent;
+  draw();
+});
+for (const chip of player.querySelectorAll("[data-view]")) chip.addEventListener("click", () => setView(chip.dataset.view));
+for (const each of player.querySelectorAll("[data-step]")) {
+  each.addEventListener("click", () => {
+    setPlaying(false);
+    step(Number(each.dataset.step));
+  });
+}
+button.addEventListener("click", () => setPlaying(!playing));
+place.addEventListener("input", () => {
+  setPlaying(false);
+  show(at());
+});
+player.addEventListener("keydown", (event) => {
+  if (event.key !== " " || event.target.closest("button, a")) return;
+  event.preventDefault();
+  setPlaying(!playing);
+});
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("#strip [data-frame]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  setPlaying(false);
+  show(numbers.indexOf(Number(link.dataset.frame)));
+  player.scrollIntoView({ block: "nearest" });
+});
+addEventListener("resize", () => setView(view));
+document.addEventListener("swapped", read);
+setView(view);
+read();
+show(0);
