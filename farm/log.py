@@ -80,6 +80,14 @@ def configure(**facts: str) -> None:
         sys.excepthook = _log_uncaught
 
 
+def configure_for_command() -> None:
+    """Set up the log of a command that a person runs: warnings alone, to standard error."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def _take_in_libraries(
     shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor
 ) -> None:

@@ -7,67 +7,21 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from farm import log
+from farm.cli.film_options import add_film_options, check_for_film, read_choice
 from farm.cli.guide_options import add_guide_options, read_guides
 from farm.cli.output import OUTPUT, find_free_name, is_folder
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
 from farm.cli.screen import console
-from farm.errors import InvalidInput, Problem
-from farm.recipe.film import LONGEST_SPACING, SPACING, Moving, parse_range
 from farm.recipe.film_formats import FILM_FORMATS
-
-UNUSED = {  # settings of a picture that a film has no use for, and why
-    "format": "is a picture's; the ending of --output chooses the film's",
-    "grown_from": "is a picture's; give --size",
-}
-
-
-def add_film_options(command: Any) -> Any:
-    """Add what is said of a film beside the settings of its frames."""
-    options = (
-        click.option(
-            "--frames", metavar="A:B", help="Only frames A up to, without, B, from 0.  [default: all]"
-        ),
-        click.option("--every", type=int, default=1, help="2 paints each second frame, and so on."),
-        click.option(
-            "--spacing",
-            type=click.IntRange(1, LONGEST_SPACING),
-            default=SPACING,
-            help="Frames from anchor to anchor.",
-            show_default=True,
-        ),
-        click.option(
-            "--moving",
-            metavar="JSON|FILE",
-            help='Settings that move, such as {"blend": {"0": [1, 0], "48": [0, 1]}}.',
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def read_moving(text: str | None) -> Moving:
-    """Read settings that move, from JSON or its file.
-
-    Raises:
-        InvalidInput: they are none, or the file cannot be read.
-    """
-    try:
-        if text and not text.lstrip().startswith("{"):
-            text = Path(text).read_text()
-        return Moving.parse(json.loads(text or "{}"))
-    except OSError as error:
-        message = f"must be JSON or its file; {text} cannot be read: {error.strerror}"
-        raise InvalidInput(Problem("moving", message)) from error
-    except ValueError as error:
-        raise InvalidInput(Problem("moving", f"is no JSON: {error}")) from error
 
 
 @main.command()
@@ -96,10 +50,6 @@ def film(
     output: Path,
     keep_frames: Path | None,
     as_json: bool,
-    frames: str | None,
-    every: int,
-    spacing: int,
-    moving: str | None,
     **given: Any,
 ) -> None:
     """Paint CLIP, a video or a folder of frames, in the manner of STYLES, here and now, without a farm.
@@ -107,18 +57,14 @@ def film(
     Ctrl-C stops; the same command goes on after the last whole frame, from the folder NAME.frames beside
     the film. Exit status 130.
     """
+    log.configure_for_command()
+    choice = read_choice(given)
     guides = read_guides(given)
-    if guides.init:
-        raise InvalidInput(Problem("init", "is a picture's; frames of a film begin from each other"))
-    for name, reason in UNUSED.items():
-        if given.get(name) is not None:
-            raise InvalidInput(Problem(name, reason))
+    check_for_film(given, guides)
     recipe = read_recipe(given)
-    first, end = parse_range(frames or ":")
-    movement = read_moving(moving)
     if is_folder(output):
         output = find_free_name(output, clip.stem, ".mp4")
-    from farm.cli.film_files import Choice, name_folder, paint_film  # brings torch
+    from farm.cli.film_files import name_folder, paint_film  # brings torch
 
     with _stop_on_signals(keep_frames or name_folder(output)), _build_progress() as progress:
         task = progress.add_task("", total=1.0, done="", left="")
@@ -137,14 +83,15 @@ def film(
             list(styles),
             output,
             recipe,
-            Choice(first, end, every, spacing, movement),
+            choice,
             guides=guides,
             keep=keep_frames,
-            say=console.print,
+            say=partial(console.print, soft_wrap=True),
             show=show,
         )
     figures = f"{report['frames']} frames of {report['width']} x {report['height']}"
-    console.print(f"{output} {figures}, {report['sound']}, {format_duration(report['seconds'])}")
+    took = format_duration(report["seconds"])
+    console.print(f"{output} {figures}, {report['sound']}, {took}", soft_wrap=True)
     if as_json:
         click.echo(json.dumps(report))
 

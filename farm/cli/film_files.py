@@ -17,6 +17,7 @@ from typing import Any
 from farm.cli import client
 from farm.cli.clip_files import read_clip
 from farm.cli.film_frames import FrameFolder
+from farm.cli.film_options import Choice
 from farm.cli.render_files import check_writable, decode_guides, decode_paintings, load_engine
 from farm.clips.clip import Clip, Sound
 from farm.clips.look import check_clip
@@ -29,7 +30,7 @@ from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
-from farm.recipe.film import SPACING, STILL, Moving, Part, Role, plan_parts, select_frames
+from farm.recipe.film import Part, Role, plan_parts, select_frames
 from farm.recipe.film_formats import FilmKind, find_film_format
 from farm.recipe.levels import compute_levels, count_work
 from farm.recipe.picture_sizes import compute_held_photograph
@@ -42,21 +43,6 @@ SOUNDS = {
     Sound.ENCODED: "sound encoded anew",
     Sound.LOST: "sound that could not be read",
 }
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The frames of a clip that become the film, and how they hang together."""
-
-    # The first one, and the one behind the last; None: to the end.
-    first: int = 0
-    end: int | None = None
-    # 2: each second one.
-    every: int = 1
-    # Frames from anchor to anchor.
-    spacing: int = SPACING
-    # Settings that move over the film.
-    moving: Moving = STILL
 
 
 @dataclass(frozen=True)
