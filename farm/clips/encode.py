@@ -45,7 +45,8 @@ class Codec:
 
 
 CODECS: dict[FilmKind, Codec] = {
-    "mp4": Codec("mp4", "libx264", "yuv420p", {"preset": "medium", "crf": "16"}),
+    # No B-frames: with them MP4 has no exact end where times vary, as it counts in order of decoding.
+    "mp4": Codec("mp4", "libx264", "yuv420p", {"preset": "medium", "crf": "16", "bf": "0"}),
     "webm": Codec(
         "webm",
         "libvpx-vp9",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from threading import BoundedSemaphore
 
 import numpy as np
@@ -83,7 +83,7 @@ def _look(data: bytes, field: str) -> tuple[Clip, bytes]:
 
 def read_frames(
     data: bytes, numbers: Sequence[int], size: Size, field: str = "clip"
-) -> Iterator[Pixels]:
+) -> Generator[Pixels]:
     """Decode some frames of a clip, upright, with square pixels, resized, in sRGB.
 
     Args:
