@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from farm.errors import FarmError, InvalidInput, Problem
 from farm.files import replace_file
 from farm.looks.look import Look
 from farm.recipe import Recipe, formats
+from farm.recipe.film_formats import FILM_FORMATS, FilmKind
 
 TIMEOUT = httpx.Timeout(10.0, read=120.0)  # s; an answer to a large upload takes a while
 PATIENCE_SECONDS = 300.0  # with a farm that answers "too many requests"
@@ -53,6 +55,10 @@ class Rejected(Refused):
     def __init__(self, message: str, fields: frozenset[str] = frozenset()) -> None:
         super().__init__(message)
         self.fields = fields
+
+
+class Missing(Rejected):
+    """Request for what is not there, or is another's."""
 
 
 class Unavailable(Refused):
@@ -121,6 +127,34 @@ class Client:
             self._retry_lost("POST", "/jobs", data=fields, files=files, headers=headers)
         )
 
+    def submit_film(
+        self,
+        clip: tuple[str, bytes],
+        styles: list[Path],
+        recipe: Recipe,
+        film: dict[str, Any],
+        fields: dict[str, str],
+        guides: Guides = NO_GUIDES,
+    ) -> dict[str, Any]:
+        """Send a clip and paintings and return the new film, as the API serialises it.
+
+        Args:
+            clip: its file's name and bytes. film: what belongs to the film as a whole.
+            fields: texts of the request beside these; empty ones are left out.
+            guides: files that steer each frame besides the clip's own and the paintings.
+
+        Raises:
+            Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
+            InvalidInput: a file cannot be read.
+        """
+        files = [("clip", clip), *_read_files(None, styles, guides)]
+        data = {"recipe": recipe.model_dump_json(), "film": json.dumps(film)}
+        data |= {name: text for name, text in fields.items() if text}
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        return self._decode_json(
+            self._retry_lost("POST", "/films", data=data, files=files, headers=headers)
+        )
+
     def grow(self, job_id: str, recipe: Recipe, fields: dict[str, str]) -> dict[str, Any]:
         """Ask for a larger picture of a finished job's and return its job.
 
@@ -140,8 +174,16 @@ class Client:
         """Return a job, as the API serialises it."""
         return self._decode_json(self._send("GET", f"/jobs/{job_id}"))
 
-    def poll_job(self, job_id: str, tag: str | None) -> tuple[dict[str, Any] | None, str | None]:
-        """Return a job and its ETag; None for the job while its ETag is still `tag`.
+    def find(self, any_id: str) -> dict[str, Any]:
+        """Return the job or the film of this id, as the API serialises it.
+
+        Raises:
+            Missing: there is none.
+        """
+        return self._decode_json(self._send_to_either("GET", any_id))
+
+    def poll(self, row: dict[str, Any], tag: str | None) -> tuple[dict[str, Any] | None, str | None]:
+        """Return a job or a film anew, and its ETag; None for it while its ETag is still `tag`.
 
         Raises:
             Unavailable: the farm does not answer just now.
@@ -149,7 +191,7 @@ class Client:
         """
         headers = {"If-None-Match": tag} if tag else {}
         try:
-            answer = self._http.get(f"/jobs/{job_id}", headers=headers)
+            answer = self._http.get(_get_address(row), headers=headers)
         except httpx.HTTPError as error:
             raise Unavailable(f"No answer from {self.url}: {error}.") from error
         if answer.status_code == httpx.codes.NOT_MODIFIED:
@@ -164,6 +206,10 @@ class Client:
         """Return the newest jobs, of one state if it is named."""
         query = {"state": state} if state else {}
         return list(self._decode_json(self._send("GET", "/jobs", params=query))["items"])
+
+    def list_films(self) -> list[dict[str, Any]]:
+        """Return the newest films."""
+        return list(self._decode_json(self._send("GET", "/films"))["items"])
 
     def explore(
         self,
@@ -191,33 +237,32 @@ class Client:
             self._retry_lost("POST", "/explorations", data=data, files=files, headers=headers)
         )
 
-    def retry(self, job_id: str) -> dict[str, Any]:
-        """Let a job that failed or was cancelled wait again, and return it."""
-        return self._decode_json(self._send("POST", f"/jobs/{job_id}/retry"))
+    def retry(self, any_id: str) -> dict[str, Any]:
+        """Let a job or a film that failed or was cancelled wait again, and return it."""
+        return self._decode_json(self._send_to_either("POST", any_id, "/retry"))
 
-    def cancel(self, job_id: str) -> dict[str, Any]:
-        """Cancel a job and return it."""
-        return self._decode_json(self._send("POST", f"/jobs/{job_id}/cancel"))
+    def cancel(self, any_id: str) -> dict[str, Any]:
+        """Cancel a job or a film and return it."""
+        return self._decode_json(self._send_to_either("POST", any_id, "/cancel"))
 
-    def delete(self, job_id: str) -> None:
-        """Delete a job that has ended, and its files."""
-        self._send("DELETE", f"/jobs/{job_id}")
+    def delete(self, any_id: str) -> None:
+        """Delete a job or a film that has ended, and its files."""
+        self._send_to_either("DELETE", any_id)
 
-    def fetch(self, job_id: str, output: Path | None) -> Path:
-        """Download the finished picture, piece by piece, and return its path.
+    def fetch(self, row: dict[str, Any], output: Path | None) -> Path:
+        """Download a finished picture or film, piece by piece, and return its path.
 
         Args:
-            output: the file, whose ending chooses the format; None: named for the job, in the format
-                and with the ending of its recipe, in this folder.
+            row: the job or the film. output: the file, whose ending chooses a picture's format; None:
+                named for the row, in its own format and with the ending of that, in this folder.
 
         Raises:
             InvalidInput: no format ends so.
             Refused: the picture cannot be had in that format.
         """
-        query = self._choose_format(job_id, output) if output else {}
-        with self._open_response("GET", f"/jobs/{job_id}/result", params=query) as response:
-            suffix = formats.find_suffix(response.headers.get("content-type", ""))
-            path = output or Path(f"{job_id}{suffix}")
+        query = _choose_format(row, output) if output else {}
+        with self._open_response("GET", f"{_get_address(row)}/result", params=query) as response:
+            path = output or Path(f"{row['id']}{find_suffix(row)}")
             with replace_file(path) as part, part.open("wb") as file:
                 for piece in response.iter_bytes():
                     file.write(piece)
@@ -260,12 +305,18 @@ class Client:
             raise InvalidInput(Problem("look", f"is none of this farm's (got {name!r})"))
         return str(row["id"])
 
-    def _choose_format(self, job_id: str, output: Path) -> dict[str, str]:
-        """Return the query that names the file's format; empty where it is the job's own."""
-        own = formats.FORMATS[self.get_job(job_id)["recipe"]["format"]]
-        if not output.suffix or output.suffix.lower() in own.suffixes:
-            return {}
-        return {"format": formats.find_format(output.suffix).name}
+    def _send_to_either(self, method: str, any_id: str, action: str = "") -> httpx.Response:
+        """Request of the job of this id, or of the film, if it is one's.
+
+        Raises:
+            Missing: it is neither's.
+        """
+        try:
+            return self._send(method, f"/jobs/{any_id}{action}")
+        except Missing:
+            with suppress(Missing):
+                return self._send(method, f"/films/{any_id}{action}")
+            raise
 
     def _retry_lost(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Request, and once more if the answer was lost on its way."""
@@ -329,6 +380,41 @@ def complete_url(text: str) -> str:
     return url
 
 
+def is_film(row: dict[str, Any]) -> bool:
+    """Check whether a row of the API is a film's, rather than a job's."""
+    return "/films/" in str(row["links"]["self"])
+
+
+def find_suffix(row: dict[str, Any]) -> str:
+    """Return the ending of what a job or a film makes."""
+    if is_film(row):
+        kind: FilmKind = row["film"]["format"]
+        return FILM_FORMATS[kind].suffix
+    return formats.FORMATS[row["recipe"]["format"]].suffix
+
+
+def _get_address(row: dict[str, Any]) -> str:
+    return f"/{'films' if is_film(row) else 'jobs'}/{row['id']}"
+
+
+def _choose_format(row: dict[str, Any], output: Path) -> dict[str, str]:
+    """Return the query that names the file's format; empty where it is the row's own.
+
+    Raises:
+        InvalidInput: no format ends so, or a film's does not.
+    """
+    if not output.suffix:
+        return {}
+    if is_film(row):
+        if output.suffix.lower() != find_suffix(row):
+            message = f"ends in {output.suffix}; this film is a {find_suffix(row)}"
+            raise InvalidInput(Problem("output", message))
+        return {}
+    if output.suffix.lower() in formats.FORMATS[row["recipe"]["format"]].suffixes:
+        return {}
+    return {"format": formats.find_format(output.suffix).name}
+
+
 def read_picture(field: str, path: Path) -> bytes:
     """Return a file's bytes.
 
@@ -342,14 +428,15 @@ def read_picture(field: str, path: Path) -> bytes:
 
 
 def _read_files(
-    content: Path, styles: list[Path], guides: Guides
+    content: Path | None, styles: list[Path], guides: Guides
 ) -> list[tuple[str, tuple[str, bytes]]]:
     """Return the parts of a request that hold pictures.
 
     Raises:
         InvalidInput: a file cannot be read.
     """
-    named = [("content", content), *(("style", style) for style in styles), *guides.list_files()]
+    named = [("content", content)] if content else []
+    named += [*(("style", style) for style in styles), *guides.list_files()]
     return [(field, (_clean_name(path), read_picture(field, path))) for field, path in named]
 
 
@@ -371,6 +458,8 @@ def _build_refusal(response: httpx.Response) -> Refused:
         return Refused(
             f"{_describe_problem(response)}\nThe command takes it from the environment: FARM_TOKEN."
         )
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return Missing(_describe_problem(response))
     if response.is_client_error:
         return Rejected(_describe_problem(response), _list_fields(response))
     return Refused(_describe_problem(response))

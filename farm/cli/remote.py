@@ -14,15 +14,18 @@ from rich.table import Column, Table
 from farm.cli import client
 from farm.cli import wait as waiting
 from farm.cli.batch import Batch, list_photographs
+from farm.cli.film_options import add_film_options, check_for_film, read_choice, refuse_choice
 from farm.cli.guide_options import add_guide_options, read_guides
 from farm.cli.output import OUTPUT, is_folder
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
 from farm.cli.screen import console
 from farm.cli.screen import output as screen
+from farm.clips.recognise import is_clip
 from farm.database.models import State
 from farm.database.names import make_printable
 from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, TAG_MEANS, WEBHOOK_MEANS
+from farm.recipe.film_formats import find_film_format
 from farm.settings import settings
 
 STATES = [state.value for state in State]
@@ -77,6 +80,7 @@ def add_job_options(name: str) -> Callable[[Command], Command]:
 @add_job_options("the photograph's file name")
 @click.option("--again", is_flag=True, help="Send a folder's pictures anew, those that were sent, too.")
 @url_option
+@add_film_options
 @add_guide_options
 @add_recipe_options
 def submit(
@@ -95,11 +99,16 @@ def submit(
     """Send CONTENT and STYLES to a running farm and print the job's id.
 
     CONTENT may be a folder: each picture in it becomes a job, but for hidden files; the same command
-    given again sends nothing twice. With --wait the exit status is 0 when all have succeeded, 1 when a
-    picture was refused, 3 when a job failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the
-    jobs.
+    given again sends nothing twice. It may be a clip, which becomes a film of the kind of --output.
+    With --wait the exit status is 0 when all have succeeded, 1 when a picture was refused, 3 when a
+    job failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the jobs.
     """
     farm = connect(url)
+    if content.is_file() and is_clip(client.read_picture("content", content)):
+        fields = {"name": name, "priority": str(priority), "webhook_url": webhook, "tag": tag}
+        _submit_film(farm, content, list(styles), fields, output, wait=wait, given=given)
+        return
+    refuse_choice(given)
     guides = read_guides(given)
     recipe = read_recipe(given, farm.find_look)
     photographs = list_photographs(content)
@@ -115,6 +124,32 @@ def submit(
     for photograph, reason in batch.refused.items():
         console.print(f"Not sent: {photograph}: {reason}", soft_wrap=True)
     sys.exit(status or (waiting.REFUSED if batch.refused else 0))
+
+
+def _submit_film(
+    farm: client.Client,
+    clip: Path,
+    styles: list[Path],
+    fields: dict[str, str],
+    output: Path | None,
+    *,
+    wait: bool,
+    given: dict[str, Any],
+) -> None:
+    """Send a clip, and wait for its film if that is wanted; given: the options of its frames."""
+    choice = read_choice(given)
+    guides = read_guides(given)
+    check_for_film(given, guides)
+    recipe = read_recipe(given, farm.find_look)
+    waiting.check_output(output, wait=wait, many=False)
+    named = output is not None and not is_folder(output)
+    kind = find_film_format(output.suffix).name if output and named else "mp4"
+    sent = clip.name.encode(errors="replace").decode(), client.read_picture("clip", clip)
+    made = farm.submit_film(sent, styles, recipe, choice.to_json() | {"format": kind}, fields, guides)
+    console.print(f"{made['state']}: {farm.url}/films/{made['id']}", soft_wrap=True)
+    if wait:
+        sys.exit(waiting.wait_for_all(farm, [made], output, console))
+    click.echo(made["id"])
 
 
 @main.command()
@@ -155,31 +190,48 @@ def grow(
 @click.option("--state", type=click.Choice(STATES), help="Only jobs of this state.")
 @url_option
 def status(job_id: str | None, as_json: bool, state: str | None, url: str) -> None:
-    """Show a job's state; without JOB_ID, the newest jobs."""
+    """Show the state of a job or a film; without JOB_ID, the newest jobs."""
     if job_id and state:
         raise click.UsageError("--state chooses among all jobs; leave JOB_ID out.")
     farm = connect(url)
-    found = [farm.get_job(job_id)] if job_id else farm.list_jobs(state)
+    found = [farm.find(job_id)] if job_id else farm.list_jobs(state)
     if as_json:
         click.echo(json.dumps(found[0] if job_id else found))
         return
-    table = Table(
-        Column("id", no_wrap=True, min_width=32), "name", "state", "done", "level", "left", box=None
-    )
-    for job in found:
-        left = "" if job["eta_seconds"] is None else f"{job['eta_seconds']:.0f} s"
-        done, level = f"{job['progress']:.0%}", f"{job['level']}/{job['levels']}"
-        table.add_row(job["id"], job["name"], job["state"], done, level, left)
-    screen.print(table)
+    _show(found)
     if job_id and found[0]["error"]:
         raise click.ClickException(make_printable(found[0]["error"]))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print them as the API serialises them.")
+@url_option
+def films(as_json: bool, url: str) -> None:
+    """Show the newest films; `farm status ID` shows one."""
+    found = connect(url).list_films()
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show(found)
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
+    """Print jobs or films as a table."""
+    table = Table(
+        Column("id", no_wrap=True, min_width=32), "name", "state", "done", "step", "left", box=None
+    )
+    for row in rows:
+        left = "" if row["eta_seconds"] is None else f"{row['eta_seconds']:.0f} s"
+        done, steps = f"{row['progress']:.0%}", waiting.describe_steps(row)
+        table.add_row(row["id"], row["name"], row["state"], done, steps, left)
+    screen.print(table)
 
 
 @main.command()
 @click.argument("job_id")
 @url_option
 def cancel(job_id: str, url: str) -> None:
-    """Stop a job: at once if it waits, soon if it runs."""
+    """Stop a job or a film: at once if it waits, soon if it runs."""
     click.echo(connect(url).cancel(job_id)["state"])
 
 
@@ -187,7 +239,7 @@ def cancel(job_id: str, url: str) -> None:
 @click.argument("job_id")
 @url_option
 def retry(job_id: str, url: str) -> None:
-    """Let a job that failed or was cancelled wait again."""
+    """Let a job or a film that failed or was cancelled wait again."""
     click.echo(connect(url).retry(job_id)["state"])
 
 
@@ -201,13 +253,13 @@ def retry(job_id: str, url: str) -> None:
 )
 @url_option
 def wait(job_ids: tuple[str, ...], output: Path | None, url: str) -> None:
-    """Wait until the jobs have ended, then fetch their pictures, as `submit --wait` does.
+    """Wait until the jobs and films have ended, then fetch what they made, as `submit --wait` does.
 
     The exit status is 0 when all have succeeded, 3 when a job failed, 4 when one was cancelled.
     """
     waiting.check_output(output, wait=True, many=len(job_ids) > 1)
     farm = connect(url)
-    jobs = [farm.get_job(job_id) for job_id in dict.fromkeys(job_ids)]
+    jobs = [farm.find(job_id) for job_id in dict.fromkeys(job_ids)]
     sys.exit(waiting.wait_for_all(farm, jobs, output, console))
 
 
@@ -257,7 +309,7 @@ def explore(
 @click.argument("job_id")
 @url_option
 def delete(job_id: str, url: str) -> None:
-    """Delete a job that has ended, and its pictures."""
+    """Delete a job or a film that has ended, and its pictures."""
     connect(url).delete(job_id)
     click.echo("deleted")
 
@@ -272,14 +324,15 @@ def delete(job_id: str, url: str) -> None:
 )
 @url_option
 def fetch(job_id: str, output: Path | None, url: str) -> None:
-    """Download a finished picture, in the format of its recipe or of the ending of --output.
+    """Download a finished picture, in the format of its recipe or of the ending of --output, or a film.
 
     In a folder it is named for its job. What ends with a slash is a folder, which is made.
     """
     if output and not is_folder(output) and not output.parent.is_dir():
         raise click.ClickException(f"{output.parent} is not a folder.")
     farm = connect(url)
+    row = farm.find(job_id)
     if output and is_folder(output):
-        click.echo(str(waiting.fetch_into(farm, farm.get_job(job_id), output)))
+        click.echo(str(waiting.fetch_into(farm, row, output)))
     else:
-        click.echo(str(farm.fetch(job_id, output)))
+        click.echo(str(farm.fetch(row, output)))

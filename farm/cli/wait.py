@@ -14,15 +14,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from farm.cli.batch import PHOTOGRAPHS
-from farm.cli.client import Client, Unavailable
+from farm.cli.client import Client, Unavailable, find_suffix, is_film
 from farm.cli.output import is_folder
 from farm.database.names import make_printable
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.files import build_file_name
-from farm.recipe.formats import FORMATS
+from farm.recipe.film_formats import FILM_FORMATS
 
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 300.0  # with a farm that does not answer
+FILES = (*PHOTOGRAPHS, *(known.suffix for known in FILM_FORMATS.values()))  # endings of one file
 REFUSED, FAILED, CANCELLED, INTERRUPTED = 1, 3, 4, 130  # exit statuses
 
 
@@ -38,7 +39,7 @@ def check_output(output: Path | None, *, wait: bool, many: bool) -> None:
         raise InvalidInput(Problem("output", "goes with --wait; without it nothing is fetched"))
     if not is_folder(output) and not output.parent.is_dir():
         raise InvalidInput(Problem("output", f"{output.parent} is not a folder"))
-    if many and (output.is_file() or output.suffix.lower() in PHOTOGRAPHS):
+    if many and (output.is_file() or output.suffix.lower() in FILES):
         raise InvalidInput(Problem("output", f"{output} must be a folder for several pictures"))
     if many:
         output.mkdir(exist_ok=True)
@@ -46,7 +47,7 @@ def check_output(output: Path | None, *, wait: bool, many: bool) -> None:
 
 @dataclass
 class _Watched:
-    """Job under watch, as the farm last served it."""
+    """Job or film under watch, as the farm last served it."""
 
     # As the API serialises it.
     job: dict[str, Any]
@@ -107,7 +108,7 @@ def _watch(farm: Client, watched: list[_Watched], progress: Progress) -> Iterato
     while open_jobs:
         for each in list(open_jobs):
             try:
-                changed, each.tag = farm.poll_job(each.job["id"], each.tag)
+                changed, each.tag = farm.poll(each.job, each.tag)
                 answered_at = time.monotonic()
             except Unavailable:
                 if time.monotonic() - answered_at > PATIENCE_SECONDS:
@@ -124,10 +125,17 @@ def _watch(farm: Client, watched: list[_Watched], progress: Progress) -> Iterato
 
 
 def _describe(job: dict[str, Any]) -> str:
-    if job["state"] == "running" and job["levels"]:
+    if job["state"] == "running" and (steps := describe_steps(job)):
         left = "" if job["eta_seconds"] is None else f", {job['eta_seconds']:.0f} s left"
-        return f"level {job['level']}/{job['levels']}{left}"
-    return make_printable(str(job["waiting_for"] or job["error"] or job["state"]))
+        return f"{steps}{left}"
+    return make_printable(str(job.get("waiting_for") or job["error"] or job["state"]))
+
+
+def describe_steps(job: dict[str, Any]) -> str:
+    """Return how far a job or a film is in its own steps; empty: not begun."""
+    if is_film(job):
+        return f"{job['painted']}/{job['frames']} frames"
+    return f"level {job['level']}/{job['levels']}" if job["levels"] else ""
 
 
 def _fetch(farm: Client, job: dict[str, Any], output: Path | None, console: Console) -> bool:
@@ -137,7 +145,7 @@ def _fetch(farm: Client, job: dict[str, Any], output: Path | None, console: Cons
         return True
     try:
         if output and not is_folder(output):
-            click.echo(farm.fetch(job["id"], output))
+            click.echo(farm.fetch(job, output))
         else:
             click.echo(fetch_into(farm, job, output or Path()))
     except (FarmError, OSError) as error:
@@ -147,15 +155,15 @@ def _fetch(farm: Client, job: dict[str, Any], output: Path | None, console: Cons
 
 
 def fetch_into(farm: Client, job: dict[str, Any], folder: Path) -> Path:
-    """Fetch a picture into a folder, named for its job, and return its path.
+    """Fetch a picture or a film into a folder, named for its job, and return its path.
 
     A file that exists is not replaced; if it is this very picture, it is the one.
     """
-    suffix = FORMATS[job["recipe"]["format"]].suffix
+    suffix = find_suffix(job)
     first = folder / build_file_name(job["name"], suffix)
     if not first.exists():
-        return farm.fetch(job["id"], first)
-    second = farm.fetch(job["id"], folder / build_file_name(job["name"], f"-{job['id'][:8]}{suffix}"))
+        return farm.fetch(job, first)
+    second = farm.fetch(job, folder / build_file_name(job["name"], f"-{job['id'][:8]}{suffix}"))
     if filecmp.cmp(first, second, shallow=False):
         second.unlink()
         return first

@@ -5,7 +5,8 @@ An animated WebP or PNG is a clip; one that stands still is a picture, as it alw
 
 from __future__ import annotations
 
-STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"crx ")
+BOXES = (b"moov", b"mdat", b"wide", b"free", b"skip")  # that old QuickTime files begin with
 PNG = b"\x89PNG\r\n\x1a\n"
 CHUNK_FRAME = 12  # bytes of a PNG's chunk besides its data: length, name and check sum
 STARTS = (b"GIF8", b"PK\x03\x04", b"\x1a\x45\xdf\xa3")  # GIF, ZIP, and what WebM and MKV are
@@ -18,6 +19,8 @@ def is_clip(data: bytes) -> bool:
         return True
     if data[4:8] == b"ftyp":
         return data[8:12] not in STILL_BRANDS
+    if data[4:8] in BOXES:
+        return True
     if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":
         return len(data) > 20 and bool(data[20] & ANIMATED)
     return data.startswith(PNG) and _is_animated(data)

@@ -73,9 +73,4 @@ def find_format(suffix: str, wanted: Format | None = None) -> FileFormat:
     return FORMATS[wanted]
 
 
-def find_suffix(mime: str) -> str:
-    """Find the suffix of a content type; empty for one that is not ours."""
-    return next((known.suffix for known in FORMATS.values() if known.mime == mime), "")
-
-
 PREVIEW_PIXELS = 1280  # longest side

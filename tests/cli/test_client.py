@@ -88,7 +88,8 @@ def test_the_ending_of_the_output_chooses_the_format(
     served: str, make_job: Callable[..., Job], tmp_path: Path, name: str, format: str
 ) -> None:
     job = make_job(State.SUCCEEDED)
-    path = Client(served).fetch(job.id, tmp_path / name)
+    client = Client(served)
+    path = client.fetch(client.find(job.id), tmp_path / name)
     with Image.open(path) as picture:
         assert picture.format == format
 
@@ -98,6 +99,7 @@ def test_a_format_that_cannot_be_had_is_named(
     served: str, make_job: Callable[..., Job], tmp_path: Path, name: str, words: str
 ) -> None:
     job = make_job(State.SUCCEEDED)
+    client = Client(served)
     with pytest.raises(FarmError, match=words):
-        Client(served).fetch(job.id, tmp_path / name)
+        client.fetch(client.find(job.id), tmp_path / name)
     assert list(tmp_path.glob("x*")) == []

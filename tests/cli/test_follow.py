@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -163,13 +164,13 @@ def test_a_farm_that_is_away_for_long_is_given_up(
     served: str, monkeypatch: pytest.MonkeyPatch, app
 ) -> None:
     monkeypatch.setattr(wait, "PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("farm.cli.client.Client.poll_job", _away)
+    monkeypatch.setattr("farm.cli.client.Client.poll", _away)
     done = submit(SAMPLES / "street.jpg", BRUSH, "--url", served, "--wait")
     assert done.exit_code == 1
     assert "No answer" in done.output
 
 
-def _away(client, job_id: str, tag: str | None):
+def _away(client, row: dict, tag: str | None):
     """As if the farm had been stopped after the submission."""
     from farm.cli.client import Unavailable
 
@@ -222,11 +223,11 @@ def test_a_wrong_painting_stops_a_batch_at_once(served: str, photographs: Path) 
 def test_one_picture_that_cannot_be_fetched_keeps_no_other_from_it(
     served: str, painter: Painter, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fetch(client, job_id: str, output: Path | None) -> Path:
+    def fetch(client, row: dict[str, Any], output: Path | None) -> Path:
         assert output is not None
         if output.name.startswith("lake"):
             raise OSError(28, "No space left on device")
-        return whole(client, job_id, output)
+        return whole(client, row, output)
 
     whole = Client.fetch
     monkeypatch.setattr(Client, "fetch", fetch)
