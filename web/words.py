@@ -11,6 +11,7 @@ from farm.clips.clip import Clip
 from farm.database.base import now
 from farm.database.models import Job, State
 from farm.errors import FarmError, InvalidInput
+from farm.films.estimates import FilmEstimate
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
 from farm.jobs.comparisons import Ranked
@@ -226,6 +227,24 @@ def describe_length(frames: int, seconds: float) -> str:
     """Return `240 frames, 10 s` of a film; a short one's seconds have a digit more."""
     shown = f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
     return f"{format_count(frames, 'frame')}, {shown}"
+
+
+def describe_film_need(found: FilmEstimate) -> str:
+    """Return `60 frames of 512 × 288 px: about 2 hours on 2 workers, and 27 MB of storage at most`."""
+    text = f"{format_count(found.frames, 'frame')} of {found.width} × {found.height} px"
+    if found.refusal:
+        return f"{text}: too large for every worker: {found.refusal}"
+    stored = f"and {format_bytes(found.stored_bytes)} of storage at most"
+    if found.seconds is None:
+        return f"{text}: time unknown until this farm has rendered something, {stored}"
+    where = found.workers[0] if len(found.workers) == 1 else f"{len(found.workers)} workers"
+    return f"{text}: {format_about_time(found.seconds)} on {where}, {stored}"
+
+
+def describe_unknown_film(frames: int, height: int, width: int) -> str:
+    """Return the same while no worker is alive."""
+    text = f"{format_count(frames, 'frame')} of {width} × {height} px"
+    return f"{text}: no worker is running, so nobody can tell how long they take"
 
 
 def describe_painted(done: int, frames: int, at_work: int) -> str:

@@ -114,21 +114,29 @@ def estimate_together(
     Raises:
         InvalidInput: a result would be too narrow.
     """
-    recipe.compute_result_size(height, width)
-    sizes = PictureSizes((height, width), tuple(paintings), masks, keeps)
-    schedule = compute_levels(recipe, height, width)
-    found = [_estimate_on(worker, recipe, schedule, None, sizes) for worker in workers]
+    found = estimate_each(recipe, PictureSizes((height, width), tuple(paintings), masks, keeps), workers)
     if not found:
         return None
     fitting = [each for each in found if each.refusal is None]
-    last = schedule[-1]
+    first = found[0]
     if not fitting:
-        return SharedEstimate(last.height, last.width, (), None, found[0].refusal)
+        return SharedEstimate(first.height, first.width, (), None, first.refusal)
     measured = [each for each in fitting if each.seconds is not None]
     names = tuple(each.worker for each in (measured or fitting)[: len(pieces)])
     speeds = [each.seconds for each in measured if each.seconds is not None]
     seconds = estimate_makespan(speeds, pieces) if speeds else None
-    return SharedEstimate(last.height, last.width, names, seconds)
+    return SharedEstimate(first.height, first.width, names, seconds)
+
+
+def estimate_each(recipe: Recipe, sizes: PictureSizes, workers: Iterable[Worker]) -> list[Estimate]:
+    """Return the estimate on each of some workers.
+
+    Raises:
+        InvalidInput: the result would be too narrow.
+    """
+    recipe.compute_result_size(*sizes.photograph)
+    schedule = compute_levels(recipe, *sizes.photograph)
+    return [_estimate_on(worker, recipe, schedule, None, sizes) for worker in workers]
 
 
 def estimate_makespan(speeds: Sequence[float], pieces: Sequence[float]) -> float:

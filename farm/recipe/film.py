@@ -19,6 +19,7 @@ from farm.recipe.json_limits import check_json
 from farm.recipe.recipe import Recipe, Scales, Weight, list_problems, parse_numbers
 
 SPACING = 24  # frames from anchor to anchor
+HELD_SHARE = 25 / 60  # of each level's iterations, for a frame that begins from its neighbour
 LONGEST_SPACING = 120  # of them; flow to the anchor ahead is held for each frame between, and strays
 _RANGE = re.compile(r"([0-9]{0,9}):([0-9]{0,9})")
 

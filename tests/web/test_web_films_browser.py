@@ -49,12 +49,18 @@ def clip_file(data: bytes | None = None, name: str = "walk.png") -> FilePayload:
     return {"name": name, "mimeType": "image/png", "buffer": make_clip() if data is None else data}
 
 
-def submit(settings: FilmSettings | None = None) -> Film:
+def submit_clip(settings: FilmSettings | None = None, priority: int = 0) -> Film:
     painting = bad_pictures.photo(100, 100)
     recipe = Recipe.parse({"size": SIZE[1], "preset": "draft"})
     names = ["walk.png", "brushwork.jpg"]
     return submit_film(
-        make_clip(), [painting], recipe, settings or FilmSettings(), name="Walk", file_names=names
+        make_clip(),
+        [painting],
+        recipe,
+        settings or FilmSettings(),
+        name="Walk",
+        priority=priority,
+        file_names=names,
     )
 
 
@@ -63,6 +69,7 @@ def paint_part(film: Film) -> None:
     with sessions.write_session() as session:
         claim = claims.claim(session, Taker("worker-1"))
     assert claim
+    assert claim.job.film_id == film.id
     part = films.plan(film)[claim.job.film_part or 0]
     frames = part.frames if part.role is not Role.JOIN else ()
     for number in frames:
@@ -106,6 +113,7 @@ def test_a_clip_in_the_form_becomes_a_film(page: Page, served: str) -> None:
     page.get_by_text("Brushwork").click()
     expect(page.locator("#clip-facts")).to_contain_text("96 × 72 px, 6 frames, 0.6 s")
     expect(page.get_by_text("Explore first")).to_be_hidden()
+    expect(page.locator("#estimate")).to_contain_text("6 frames of 512 × 384 px: no worker is running")
 
     # Then it is painted as a film, of the frames that were chosen
     page.get_by_label("From frame").fill("2")
@@ -167,7 +175,7 @@ def make_still_gif() -> bytes:
 
 def test_the_strip_fills_and_the_player_shows_clip_and_painting(page: Page, served: str) -> None:
     # Given a film of which nothing is painted: on the right what is to come, faint
-    film = submit(FilmSettings(spacing=4))
+    film = submit_clip(FilmSettings(spacing=4))
     page.goto(f"{served}/films/{film.id}")
     words, place = page.locator("#player-words"), page.get_by_role("slider", name="Frame")
     expect(words).to_have_text("Frame 1 of 6, 0:00.00, not painted yet")
@@ -200,6 +208,7 @@ def test_the_strip_fills_and_the_player_shows_clip_and_painting(page: Page, serv
     expect(words).to_contain_text("Frame 3 of 6")
     page.locator("#strip a").nth(4).click()
     expect(words).to_contain_text("Frame 5 of 6")
+    expect(page.locator("#strip [aria-current]")).to_have_attribute("data-frame", "4")
     expect_pixel(page, LEFT, (LEVELS[4],) * 3)
 
     # And it plays, until it is asked to stop
@@ -228,7 +237,7 @@ def drag(page: Page, stage: Locator) -> None:
 
 def test_a_finished_film_is_downloaded_whole_or_frame_by_frame(page: Page, served: str) -> None:
     # Given a film that is finished while its page is open
-    film = submit(FilmSettings(spacing=4))
+    film = submit_clip(FilmSettings(spacing=4))
     page.goto(f"{served}/films/{film.id}")
     while films.get(film.id).outcome is None:
         paint_part(film)
@@ -257,7 +266,7 @@ def test_a_finished_film_is_downloaded_whole_or_frame_by_frame(page: Page, serve
 
 
 def test_a_film_is_cancelled_and_goes_on(page: Page, served: str) -> None:
-    film = submit()
+    film = submit_clip()
     page.goto(f"{served}/films/{film.id}")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#film-facts .state")).to_have_text("Cancelled")
@@ -272,7 +281,7 @@ def test_a_film_is_cancelled_and_goes_on(page: Page, served: str) -> None:
 def test_without_a_script_a_film_is_a_strip(
     browser_without_script: Callable[[], Page], served: str
 ) -> None:
-    film = submit()
+    film = submit_clip()
     paint_part(film)
     page = browser_without_script()
     page.goto(f"{served}/films/{film.id}")

@@ -18,6 +18,7 @@ from farm.database import sessions
 from farm.database.models import Job, State
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
+from farm.films.settings import FilmSettings
 from farm.fleet import operations, registry
 from farm.jobs import comparisons, ratings
 from farm.jobs.ratings import Rater
@@ -30,6 +31,7 @@ from tests.browser.usable import complaints
 from tests.conftest import leave_environment
 from tests.web import bad_pictures
 from tests.web.conftest import bring_to, farm_in, job_made, serving
+from tests.web.test_web_films_browser import clip_file, paint_part, submit_clip
 from web import create_app
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("usable")]
@@ -97,9 +99,19 @@ def rows() -> dict[str, str]:
                 told = deliveries.claim(session)
                 assert told
                 deliveries.record_answer(session, told, Answer("500 Internal Server Error"))
+    paths |= {"finished film": _film(parts=4), "film": _film(parts=1)}
+    paths["deletion of the finished film"] = f"{paths['finished film']}/delete"
     for grid in ("grid", "finished grid"):
         paths[f"deletion of the {grid}"] = f"{paths[grid]}/delete"
     return paths
+
+
+def _film(parts: int) -> str:
+    """A film of so many painted parts, of five at most."""
+    film = submit_clip(FilmSettings(spacing=4), priority=1)  # before all that waits
+    for _ in range(parts):
+        paint_part(film)
+    return f"/films/{film.id}"
 
 
 def _grid(state: State) -> str:
@@ -159,6 +171,18 @@ def form_filled_in(page: Page, farm: Farm) -> None:
     page.get_by_text("From files").click()
     expect(page.locator("#blend-sliders")).to_be_visible()
     expect(page.locator("#brush canvas")).to_be_visible()
+
+
+def form_with_a_clip(page: Page, farm: Farm) -> None:
+    page.goto(farm.url)
+    page.get_by_label("Choose a photograph").set_input_files(clip_file())
+    expect(page.locator("#clip-facts")).to_contain_text("6 frames")
+
+
+def film_with_parts(page: Page, farm: Farm) -> None:
+    at("film")(page, farm)
+    page.get_by_text("Parts", exact=True).click()
+    expect(page.locator("#strip .not-begun")).to_have_count(5)
 
 
 def once_more(page: Page, farm: Farm) -> None:
@@ -245,7 +269,12 @@ PAGES: dict[str, dict[str, Callable[[Page, Farm], object]]] = {
         "form with errors": form_with_errors,
         "form with errors, sent back": form_with_errors_of_the_server,
         "form filled in": form_filled_in,
+        "form with a clip": form_with_a_clip,
         "form once more": once_more,
+        "film": film_with_parts,
+        "finished film": at("finished film"),
+        "film about to be deleted": at("deletion of the finished film"),
+        "films": at("/films"),
         "exploration": at("grid"),
         "finished exploration": at("finished grid"),
         "exploration, a draft enlarged": enlarged,
@@ -284,6 +313,7 @@ PAGES: dict[str, dict[str, Callable[[Page, Farm], object]]] = {
         "no comparison": at("/compare"),
         "no opinions": at("/opinions"),
         "no explorations": at("/explore"),
+        "no films": at("/films"),
         "no workers": at("/workers"),
         "no queue": at("/operators/queue"),
         "no events": at("/operators/events"),

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from flask import Response, request
 from flask_wtf import FlaskForm
 
 from farm.database import sessions
+from farm.database.fleet import Worker
+from farm.database.models import Upload
 from farm.errors import InvalidInput
 from farm.explorations import grids
+from farm.films.estimates import estimate_film
 from farm.fleet import registry
 from farm.recipe import Recipe
+from farm.recipe.film import plan_parts, select_frames
 from farm.recipe.picture_sizes import PictureSizes, Size
 from farm.recipe.recipe import MAX_STYLES
+from web import words
 from web.api.estimates import LONGEST_PHOTOGRAPH, estimate_resized
 from web.api.explorations import GridEstimate, estimate_cells
 from web.api.schemas import EstimateOut
-from web.pages import blueprint
-from web.pages.form import SIZES, PictureForm, read_axis, read_recipe
+from web.middleware.authentication import get_visitor
+from web.pages import blueprint, clip
+from web.pages.form import SIZES, PictureForm, read_axis, read_film_settings, read_recipe
 from web.pages.fragments import send_fragment
 
 
@@ -26,21 +34,53 @@ def refresh_estimate() -> Response:
     a grid. They are empty while a setting is half typed; sending the form says what is wrong.
 
     `?width=&height=` of the photograph, `painting=WIDTHxHEIGHT` for each painting, px, `masks=` how many
-    there are, `keeps=` where a map of what stays will be sent, and settings by their names in the form.
+    there are, `keeps=` where a map of what stays will be sent, and settings by their names in the form;
+    `clip=` a clip that was sent before, which is painted as a film.
     """
     form = PictureForm(formdata=request.args, meta={"csrf": False})
     photograph = _read_photograph()
     needs: dict[int, EstimateOut | None] = dict.fromkeys(SIZES)
-    own, grid = None, None
+    own: EstimateOut | ShownEstimate | None = None
+    grid = None
     if photograph and (recipe := _read_recipe(form)):
         with sessions.read_session() as session:
             workers = registry.list_alive(session)
         masks = max(0, min(request.args.get("masks", 0, type=int), MAX_STYLES))
         pictures = PictureSizes(photograph, _read_paintings(), masks, "keeps" in request.args)
         needs = {size: estimate_resized(recipe, size, pictures, workers) for size in SIZES}
-        own = estimate_resized(recipe, recipe.size, pictures, workers)
-        grid = _estimate_grid(form, recipe, pictures)
+        if found := clip.find_upload(form.clip.data or "", get_visitor()):
+            own = _estimate_film(form, recipe, replace(pictures, holds=True), found, workers)
+        else:
+            own = estimate_resized(recipe, recipe.size, pictures, workers)
+            grid = _estimate_grid(form, recipe, pictures)
     return send_fragment("_estimate.html", needs=needs, own=own, grid=grid, photograph=photograph)
+
+
+@dataclass(frozen=True)
+class ShownEstimate:
+    """What the line below the form says of a film."""
+
+    message: str
+    # None: nobody knows.
+    fits: bool | None
+
+
+def _estimate_film(
+    form: FlaskForm, recipe: Recipe, pictures: PictureSizes, upload: Upload, workers: list[Worker]
+) -> ShownEstimate | None:
+    """Estimate the film of a clip, as if it were one shot; None while a setting is half typed."""
+    try:
+        settings = read_film_settings(form)
+        numbers = select_frames(upload.frames, settings.first, settings.end, settings.every)
+        parts = plan_parts((0,), numbers, settings.spacing)
+        found = estimate_film(recipe, pictures, parts, workers)
+    except InvalidInput:
+        return None
+    if found is None:
+        height, width = recipe.compute_result_size(*pictures.photograph)
+        frames = len(parts[-1].frames)
+        return ShownEstimate(words.describe_unknown_film(frames, height, width), None)
+    return ShownEstimate(words.describe_film_need(found), found.refusal is None)
 
 
 def _read_photograph() -> Size | None:

@@ -18,8 +18,10 @@ from farm.database import sessions
 from farm.database.models import Film, FilmFrame, Job, State
 from farm.errors import NoRoom, NotFound, WrongState
 from farm.films import films
+from farm.films.estimates import estimate_film
 from farm.films.parts import read_settings
 from farm.films.small_frames import compute_small_size
+from farm.fleet import registry
 from farm.recipe import Recipe
 from farm.recipe.film import SPACING, Part, Role
 from farm.recipe.film_formats import FILM_FORMATS, FilmFormat
@@ -125,25 +127,23 @@ class ShownFilm:
         film: Film,
         plan: Sequence[Part],
         frames: Sequence[FilmFrame],
-        left: float | None = None,
     ) -> None:
         """Describe a film, which has its parts with it.
 
         Args:
-            plan: of its parts; the last one joins them. frames: that are painted. left: s until it is
-                finished; None: nobody knows.
+            plan: of its parts; the last one joins them. frames: that are painted.
         """
-        self.left = left
         self.film = film
+        self.left: float | None = None  # s until it is finished
         self.clip = Clip.from_json(film.clip)
         self.numbers = list(plan[-1].frames)
-        self._painted = {frame.number for frame in frames}
+        self.painted = {frame.number for frame in frames}
         self._places = {number: place for place, number in enumerate(self.numbers)}
         jobs = {job.film_part: job for job in film.parts}
         self.parts = [self._describe_part(part, jobs.get(part.number)) for part in plan]
 
     def _describe_part(self, part: Part, job: Job | None) -> ShownPart:
-        painted = len(self._painted.intersection(part.frames))
+        painted = len(self.painted.intersection(part.frames))
         return ShownPart(part, job, self._places[part.frames[0]], painted)
 
     @cached_property
@@ -164,12 +164,12 @@ class ShownFilm:
     @cached_property
     def progress(self) -> float:
         """Share of its frames that are painted, 0..1."""
-        return films.compute_progress(self.film, len(self._painted))
+        return films.compute_progress(self.film, len(self.painted))
 
     @property
     def done(self) -> bool:
         """True where a frame is painted."""
-        return bool(self._painted)
+        return bool(self.painted)
 
     @property
     def width(self) -> int:
@@ -199,7 +199,7 @@ class ShownFilm:
     @property
     def painted_words(self) -> str:
         """How far it is."""
-        done, at_work = len(self._painted), sum(part.state is State.RUNNING for part in self.parts)
+        done, at_work = len(self.painted), sum(part.state is State.RUNNING for part in self.parts)
         return words.describe_painted(done, len(self.numbers), at_work)
 
     @property
@@ -232,7 +232,7 @@ class ShownFilm:
     @cached_property
     def painted_runs(self) -> str:
         """Numbers of the painted frames, such as `0-23 48`."""
-        return format_runs(sorted(self._painted))
+        return format_runs(sorted(self.painted))
 
     @property
     def version(self) -> str:
@@ -249,7 +249,7 @@ class ShownFilm:
         every = -(-len(self.numbers) // MAX_SLOTS)
         for place in range(0, len(self.numbers), every):
             number = self.numbers[place]
-            painted = number in self._painted
+            painted = number in self.painted
             small = "get_small_frame" if painted else "get_clip_frame"
             href = self.build_url("get_frame" if painted else "get_clip_frame", number=number)
             yield Slot(number, place + 1, painted, self.build_url(small, number=number), href)
@@ -258,8 +258,8 @@ class ShownFilm:
     def poster(self) -> str:
         """Address of what stands for it in a list: its first painted frame, or until there is one the
         clip's."""
-        if self._painted:
-            return self.build_url("get_small_frame", number=min(self._painted))
+        if self.painted:
+            return self.build_url("get_small_frame", number=min(self.painted))
         return self.build_url("get_clip_frame", number=self.numbers[0])
 
     @property
@@ -275,7 +275,7 @@ class ShownFilm:
     @property
     def zip_url(self) -> str | None:
         """Address of all frames that are painted, as a zip; None: there is none, or the film is one."""
-        if not self._painted or (self.format.name == "zip" and self.state is State.SUCCEEDED):
+        if not self.painted or (self.format.name == "zip" and self.state is State.SUCCEEDED):
             return None
         return url_for("film_files.get_frames", film_id=self.film.id)
 
@@ -311,6 +311,16 @@ def _read(session: Session, film: Film) -> ShownFilm:
     return ShownFilm(film, films.plan(film), films.list_frames(session, film.id))
 
 
+def _estimate_left(session: Session, shown: ShownFilm) -> float | None:
+    """Return the seconds until all frames are painted; None: it has ended, or nobody can tell."""
+    if shown.state not in (State.QUEUED, State.RUNNING):
+        return None
+    recipe, sizes = Recipe.model_validate(shown.film.recipe), shown.film.parts[0].picture_sizes
+    plan, workers = [part.part for part in shown.parts], registry.list_alive(session)
+    found = estimate_film(recipe, sizes, plan, workers, shown.painted)
+    return found.seconds if found else None
+
+
 def _load(film_id: str) -> ShownFilm:
     """Read all that its page shows.
 
@@ -319,7 +329,9 @@ def _load(film_id: str) -> ShownFilm:
     """
     film = films.get(film_id)
     with sessions.read_session() as session:
-        return _read(session, film)
+        shown = _read(session, film)
+        shown.left = _estimate_left(session, shown)
+    return shown
 
 
 def take_snapshot(film_id: str) -> streams.Snapshot:

@@ -6,6 +6,7 @@ const MAX_PICTURES = 400; // kept, of both kinds; browsers drop what they decode
 const AHEAD = 10; // frames that are loaded before they are shown
 const NARROW = 560; // CSS px, below which two wide pictures stand one above the other
 const UNPAINTED = 0.45; // opacity
+const EDGE = 8; // CSS px beside the frame that is shown
 
 const player = document.getElementById("player");
 const stage = document.getElementById("player-stage");
@@ -28,6 +29,7 @@ let run = 0; // which run it is that plays
 let playing = false;
 
 const at = () => Number(place.value);
+const strip = () => document.getElementById("strip");
 const urlOf = (kind, number) => `${base}/${kind}/${number}/small?v=${version}`;
 
 // A picture, which may not be there yet.
@@ -98,10 +100,24 @@ function describe() {
   still.href = `${base}/frames/${number}?v=${version}`;
 }
 
+// Marks the strip's frame that is shown, or the last one before it, and brings it into the strip's view.
+function mark() {
+  const before = [...strip().querySelectorAll("[data-frame]")].filter((link) => Number(link.dataset.frame) <= numbers[at()]);
+  for (const link of strip().querySelectorAll("[aria-current]")) link.removeAttribute("aria-current");
+  const link = before.at(-1);
+  if (!link) return;
+  link.setAttribute("aria-current", "true");
+  const { left, right } = link.getBoundingClientRect();
+  const shown = strip().getBoundingClientRect();
+  if (left < shown.left) strip().scrollLeft += left - shown.left - EDGE;
+  else if (right > shown.right) strip().scrollLeft += right - shown.right + EDGE;
+}
+
 // Returns when both pictures are there; what comes first is drawn at once.
 async function show(index) {
   place.value = index;
   describe();
+  mark();
   draw();
   const { clip, paint } = loadFrame(numbers[index]);
   for (let next = 1; next <= AHEAD; next += 1) loadFrame(numbers[(index + next) % numbers.length]);
@@ -145,13 +161,14 @@ function setView(wanted) {
 
 // Which frames are painted, as the newest strip has it: "0-23 48 50-72".
 function read() {
-  const runs = (document.getElementById("strip")?.dataset.painted ?? "").split(" ").filter(Boolean);
+  const runs = strip().dataset.painted.split(" ").filter(Boolean);
   const known = painted.size;
   painted = new Set();
   for (const [first, last] of runs.map((each) => each.split("-").map(Number))) {
     for (let number = first; number <= (last ?? first); number += 1) painted.add(number);
   }
   if (painted.size !== known) show(at());
+  else mark(); // which a newer strip does not have
 }
 
 const handle = addHandle(stage, { label: "How much of the clip shows", words: "clip" }, (percent) => {

@@ -31,9 +31,8 @@ from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, Step, stylize
 from farm.engine.passes import OnTile
 from farm.recipe import Recipe
-from farm.recipe.film import SPACING, STILL, Moving, Part, Role
+from farm.recipe.film import HELD_SHARE, SPACING, STILL, Moving, Part, Role
 
-HELD_SHARE = 25 / 60  # of each level's iterations, for a frame that begins from its neighbour
 MOST_STEPS = SPACING  # of flow from an anchor to the one before it
 ReadFrame = Callable[[int], Frame]  # by the clip's numbers
 

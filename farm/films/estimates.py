@@ -1,0 +1,108 @@
+"""What a film will need: its time over all workers that have room, and the storage of its frames.
+
+Parts begin as they would: anchors one after the other, a stretch once both its anchors are painted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+
+from farm.database.fleet import Worker
+from farm.fleet.estimates import estimate_each
+from farm.recipe import Recipe
+from farm.recipe.film import HELD_SHARE, Part, Role
+from farm.recipe.picture_sizes import PictureSizes
+
+BYTES_PER_PIXEL = 3  # of a frame as PNG, at most
+
+
+@dataclass(frozen=True)
+class FilmEstimate:
+    """Time and storage of a film."""
+
+    # Of a frame, px.
+    height: int
+    width: int
+    # That are still to be painted.
+    frames: int
+    # That these take in storage, at most.
+    stored_bytes: int
+    # Names of the workers that can paint them.
+    workers: tuple[str, ...]
+    # Until all are painted, if nothing else waits; None where no speed was measured yet.
+    seconds: float | None
+    # Reason why they fit no worker, with the numbers; None: they fit.
+    refusal: str | None = None
+
+
+def estimate_film(
+    recipe: Recipe,
+    pictures: PictureSizes,
+    parts: Sequence[Part],
+    workers: Iterable[Worker],
+    painted: Collection[int] = (),
+) -> FilmEstimate | None:
+    """Return what a film will need; None: there are no workers.
+
+    Args:
+        recipe: of a frame. pictures: sizes of the clip's frames and of the paintings.
+        parts: of the film; the last one joins them. painted: numbers of the frames that are finished.
+
+    Raises:
+        InvalidInput: a frame would be too narrow.
+    """
+    found = estimate_each(recipe, pictures, workers)
+    if not found:
+        return None
+    height, width = found[0].height, found[0].width
+    frames = len(set(parts[-1].frames).difference(painted))
+    stored = frames * height * width * BYTES_PER_PIXEL
+    fitting = [each for each in found if each.refusal is None]
+    if not fitting:
+        return FilmEstimate(height, width, frames, stored, (), None, found[0].refusal)
+    speeds = {each.worker: each.seconds for each in fitting if each.seconds is not None}
+    seconds = compute_makespan(parts, list(speeds.values()), painted) if speeds else None
+    names = tuple(speeds or [each.worker for each in fitting])
+    return FilmEstimate(height, width, frames, stored, names, seconds)
+
+
+def compute_makespan(
+    parts: Sequence[Part], speeds: Sequence[float], painted: Collection[int] = ()
+) -> float:
+    """Return the seconds until all frames are painted, each part by whoever is done with it first.
+
+    Args:
+        speeds: for each worker, the seconds that it needs for a whole frame; at least one.
+    """
+    needed_by = defaultdict(list)
+    for part in parts:
+        for need in part.needs:
+            needed_by[need].append(part)
+    left = {part.number: len(part.needs) for part in parts}
+    ends: dict[int, float] = {}
+    ready = [(0.0, part.number) for part in parts if not part.needs]
+    heapify(ready)
+    free = [0.0] * len(speeds)
+    while ready:
+        earliest, number = heappop(ready)
+        work = _count_whole_frames(parts[number], painted)
+        done = [max(earliest, since) + work * speed for since, speed in zip(free, speeds, strict=True)]
+        ends[number] = earliest if not work else min(done)
+        if work:
+            free[done.index(ends[number])] = ends[number]
+        for part in needed_by[number]:
+            left[part.number] -= 1
+            if not left[part.number]:
+                heappush(ready, (max(ends[need] for need in part.needs), part.number))
+    return max(ends.values())
+
+
+def _count_whole_frames(part: Part, painted: Collection[int]) -> float:
+    """Return the work of a part in that of an anchor; joining is as good as none."""
+    if part.role is Role.JOIN:
+        return 0.0
+    share = 1.0 if part.role is Role.ANCHOR else HELD_SHARE
+    return share * sum(number not in painted for number in part.frames)
