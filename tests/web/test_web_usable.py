@@ -99,7 +99,7 @@ def rows() -> dict[str, str]:
                 told = deliveries.claim(session)
                 assert told
                 deliveries.record_answer(session, told, Answer("500 Internal Server Error"))
-    paths |= {"finished film": _film(parts=4), "film": _film(parts=1)}
+    paths |= {"finished film": _film(parts=5), "film": _film(parts=1)}
     paths["deletion of the finished film"] = f"{paths['finished film']}/delete"
     for grid in ("grid", "finished grid"):
         paths[f"deletion of the {grid}"] = f"{paths[grid]}/delete"
@@ -107,7 +107,7 @@ def rows() -> dict[str, str]:
 
 
 def _film(parts: int) -> str:
-    """A film of so many painted parts, of five at most."""
+    """A film of so many painted parts; it has five."""
     film = submit_clip(FilmSettings(spacing=4), priority=1)  # before all that waits
     for _ in range(parts):
         paint_part(film)
