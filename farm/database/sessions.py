@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session
 
 from farm.database import clock, tallies
@@ -38,6 +39,8 @@ CONNECT_SECONDS = 5  # for PostgreSQL's answer to a new connection
 SILENCE_SECONDS = 15
 PROBE_SECONDS = 5  # of silence, after which the peer is asked whether it is still there
 COUNTED_ON_SECONDS = 30  # in which two clocks go apart by some milliseconds at most
+UNTESTED_SECONDS = 1.0  # of rest of a connection, which is used again without a test
+RESTS_SINCE = "rests since"  # in what is noted of a connection
 LOCKED_SECONDS = 120  # that a transaction may rest, as that of a stopped process; ours end far sooner
 
 
@@ -46,7 +49,10 @@ def engine() -> Engine:
     """Return this process's engine, made at first use, so that a child process makes its own."""
     url = make_url(settings().database_url)
     if url.get_backend_name() != "sqlite":
-        return _connect_postgres(url, pool_pre_ping=True)
+        made = _connect_postgres(url)
+        event.listen(made, "checkin", _note_rest)
+        event.listen(made, "checkout", _test_rested)
+        return made
     if url.database:
         with suppress(OSError):  # SQLite tells what is wrong
             settings().make_home()
@@ -88,6 +94,26 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
         cursor.execute("SELECT clock_timestamp()")
         clock.set_clock(cursor.fetchone()[0], (began + clock.read_steady()) / 2)
     connection.commit()
+
+
+def _note_rest(_connection: Any, record: Any) -> None:
+    """Remember when a connection was last used."""
+    record.info[RESTS_SINCE] = time.monotonic()
+
+
+def _test_rested(connection: Any, record: Any, _proxy: Any) -> None:
+    """Test a connection that rested before it is used again: its server may have ended meanwhile.
+
+    Raises:
+        InvalidatePoolError: it is broken, as all others may be; SQLAlchemy makes a new one.
+    """
+    rests_since = record.info.get(RESTS_SINCE)
+    if rests_since is None or time.monotonic() - rests_since < UNTESTED_SECONDS:
+        return
+    try:
+        engine().dialect.do_ping(connection)
+    except engine().dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError from error
 
 
 def is_on_one_machine() -> bool:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 
-from sqlalchemy import Table, func, select
+from sqlalchemy import Executable, Table, func, select
 from sqlalchemy.orm import Session
 
 from farm.database.fleet import Tally
 from farm.database.models import State, WorkClass
-from farm.database.upserts import insert
+from farm.database.upserts import insert_for
 
 SHARDS = 32
 PENDING = "tallies"  # what a session has counted and not yet written
@@ -147,12 +147,18 @@ def write(session: Session) -> None:
         {"name": name, "labels": labels, "shard": shard, "value": pending[name, labels]}
         for name, labels in sorted(pending)
     ]
+    session.execute(_build_addition(session.get_bind().dialect.name), rows)
+
+
+@lru_cache
+def _build_addition(dialect: str) -> Executable:
+    """Return the statement that adds to a row, or begins it."""
     table = Tally.__table__
     assert isinstance(table, Table)
-    added = insert(session, table)
+    added = insert_for(dialect, table)
     grown = table.c.value + added.excluded.value
     mine = list(table.primary_key)
-    session.execute(added.on_conflict_do_update(index_elements=mine, set_={"value": grown}), rows)
+    return added.on_conflict_do_update(index_elements=mine, set_={"value": grown})
 
 
 def read_sums(session: Session) -> Sums:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from farm.database import values
+from farm.database.fleet import FarmValue
 from farm.people import audit
 
 PAUSED = "queue paused by"  # name of the value; it holds who paused it
+PAUSER = select(FarmValue.value).where(FarmValue.name == PAUSED).scalar_subquery()
 
 
 def pause(session: Session, person: str) -> None:

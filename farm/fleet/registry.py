@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
@@ -20,6 +20,15 @@ RETENTION_OF_MARKED = timedelta(days=30)  # likewise, where it is sick or paused
 GONE_SHOWN = 50  # workers that are not alive
 TWIN_STATUS = 75  # exit status of a worker whose name another process has
 DRAINED = "was drained; resume it when it shall take jobs again"
+# Built once: each claim needs them.
+ORDER = select(Worker.state, Worker.instance).where(Worker.name == bindparam("worker"))
+LOCKED_ORDER = ORDER.with_for_update()
+SET_JOB = (
+    update(Worker)
+    .where(Worker.name == bindparam("worker"))
+    .values(job_id=bindparam("job"))
+    .execution_options(synchronize_session=False)
+)
 
 
 @dataclass(frozen=True)
@@ -158,8 +167,7 @@ def read_order(session: Session, name: str, instance: str | None, *, lock: bool 
     Raises:
         NameTaken: another process is the worker of this name by now.
     """
-    query = select(Worker.state, Worker.instance).where(Worker.name == name)
-    row = session.execute(query.with_for_update() if lock else query).one_or_none()
+    row = session.execute(LOCKED_ORDER if lock else ORDER, {"worker": name}).one_or_none()
     if row is None:
         return WorkerState.ACTIVE
     if instance is not None and row.instance not in (instance, "", instances.ENDED):
@@ -182,7 +190,7 @@ def is_active(session: Session, name: str, instance: str | None, *, lock: bool =
 
 def set_job(session: Session, name: str, job_id: str | None) -> None:
     """Record the job that a worker is at; None: it has none."""
-    sessions.execute_count(session, update(Worker).where(Worker.name == name).values(job_id=job_id))
+    session.execute(SET_JOB, {"worker": name, "job": job_id})
 
 
 def finish_draining(session: Session, name: str, instance: str) -> bool:

@@ -10,24 +10,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, case, false, func, or_, select, union_all
 from sqlalchemy.orm import Session, lazyload
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from farm.database.fleet import Worker, WorkerState
 from farm.database.models import Attempt, Job, State, WorkClass
 from farm.database.people import Person
 from farm.fleet import queue, registry
 from farm.jobs import shares, states
-from farm.jobs.held import select_held
+from farm.jobs.held import ONE, is_in, select_held
 from farm.jobs.states import Claim
 from farm.settings import settings
 
 ALL_CLASSES = frozenset(WorkClass)
 TRIED_FIRST = 3  # people, before all that waits is looked at
-LIMITED = select(Person.id, Person.max_running).where(Person.max_running.is_not(None))
 LOOKED_AT = 50  # waiting jobs, in search of one for another worker
 
 
@@ -75,13 +76,14 @@ def claim(session: Session, taker: Taker, instance: str | None = None) -> Claim 
     Args:
         instance: see `registry.is_active`.
     """
-    if not registry.is_active(session, taker.name, instance, lock=True) or queue.is_paused(session):
+    if not registry.is_active(session, taker.name, instance, lock=True):
         return None
-    passed_over: set[str] = set()
-    while (job_id := _find_best(session, taker, passed_over)) is not None:
-        if taken := states.take(session, job_id, taker.name):
+    alike = replace(taker, name="")  # one statement for all that take the same
+    for owner, priority in _rank_owners(session, alike):
+        take = _build_take(alike, nobodys=owner is None)
+        given = {"of_owner": owner, "of_priority": priority}
+        if taken := states.take(session, take, given, taker.name):
             return taken
-        passed_over.add(job_id)  # another was quicker
     return None
 
 
@@ -126,33 +128,23 @@ def explain_obstacle(job: Job, workers: Sequence[Worker]) -> str | None:
     )
 
 
-def _find_best(session: Session, taker: Taker, without: set[str]) -> str | None:
-    """Return the id of the job that comes first for this worker, and lock its row."""
-    for owner, priority in _rank_owners(session, taker, without):
-        first = _build_first(taker, nobodys=owner is None)
-        if without:
-            first = first.where(Job.id.not_in(without))
-        if job_id := session.scalar(first, {"owner": owner, "priority": priority}):
-            return job_id
-    return None
-
-
-@lru_cache(maxsize=8)
-def _build_first(taker: Taker, *, nobodys: bool) -> Select[str]:
-    """Return the query that finds and locks the first job of an `owner` and a `priority`."""
-    owned = Job.owner_id.is_(None) if nobodys else Job.owner_id == bindparam("owner")
-    theirs = select(Job.id).where(*match(taker), Job.priority == bindparam("priority"), owned)
+@lru_cache(maxsize=8)  # built anew it would cost as much as the database takes
+def _build_take(taker: Taker, *, nobodys: bool) -> ReturningUpdate[Job]:
+    """Return the statement that takes the first job `of_owner` with a priority `of_priority`."""
+    owned = Job.owner_id.is_(None) if nobodys else Job.owner_id == bindparam("of_owner")
+    theirs = select(Job.id).where(*match(taker), Job.priority == bindparam("of_priority"), owned)
     drafts_first = case((Job.work_class == WorkClass.PREVIEW, 0), else_=1)
-    first = theirs.order_by(drafts_first, Job.created_at, Job.id).limit(1)
-    return first.with_for_update(skip_locked=True)
+    first = theirs.order_by(drafts_first, Job.created_at, Job.id).limit(ONE)
+    return states.build_take(first.with_for_update(skip_locked=True))
 
 
 def match(taker: Taker) -> list[ColumnElement[bool]]:
     """Return the conditions of a waiting job that this worker can take."""
     conditions = [
-        Job.state == State.QUEUED,
-        Job.work_class.in_(taker.classes),
-        or_(Job.tag.is_(None), Job.tag.in_(taker.tags)),
+        is_in(State.QUEUED),
+        # Not as lists, which SQLAlchemy writes into a statement anew at each use.
+        or_(false(), *(Job.work_class == each for each in sorted(taker.classes))),
+        or_(Job.tag.is_(None), *(Job.tag == each for each in sorted(taker.tags))),
     ]
     if taker.budget_bytes is not None:
         least = Job.least_cpu_bytes if taker.device_kind == "cpu" else Job.least_cuda_bytes
@@ -160,73 +152,106 @@ def match(taker: Taker) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _rank_owners(session: Session, taker: Taker, without: set[str]) -> Iterator[tuple[int | None, int]]:
+def _rank_owners(session: Session, taker: Taker) -> Iterator[tuple[int | None, int]]:
     """Yield the owners of what a worker can take with the priorities of theirs: the highest first, and
     among equals whoever has the least of the farm; without those who may not have more at once."""
-    highest = _find_highest_priority(session, taker)
+    highest, uses = _read_situation(session, taker)
     if highest is None:
         return
-    uses, limits = shares.read_uses(session), _read_limits(session)
-    ranked = [(owner, highest) for owner in _rank_by_use(uses)]
-    for owner, priority in chain(ranked, _rank_all(session, taker, uses, without)):
-        most = limits.get(owner, settings().quota_running) if owner else 0
-        if not most or _may_run_more(session, owner, most, uses.get(owner, shares.Use()).running):
+    for owner, priority in chain(
+        _rank_by_use(session, taker, uses, highest), _rank_all(session, taker, uses)
+    ):
+        use = uses.get(owner, shares.Use())
+        most = settings().quota_running if use.max_running is None else use.max_running
+        if not owner or not most or _may_run_more(session, owner, most, use.running):
             yield owner, priority
 
 
-def _find_highest_priority(session: Session, taker: Taker) -> int | None:
-    """Return the highest priority of the jobs that a worker can take; None: there are none. An index has
-    the highest of each class."""
-    found = session.execute(_build_highest(taker)).one() if taker.classes else ()
-    return max((priority for priority in found if priority is not None), default=None)
+def _read_situation(session: Session, taker: Taker) -> tuple[int | None, dict[int | None, shares.Use]]:
+    """Return the highest priority of the jobs that a worker can take, with everybody's use of the farm;
+    None: there are none, or the queue is paused."""
+    rows = session.execute(_build_situation(taker)).all()
+    paused_by, *found = rows[0][len(shares.USES.selected_columns) :]
+    priorities = [] if paused_by else [priority for priority in found if priority is not None]
+    return max(priorities, default=None), shares.collect_uses(rows)
 
 
-@lru_cache(maxsize=4)  # built anew it would cost as much as the database takes
-def _build_highest(taker: Taker) -> Select[Any]:
-    best = select(Job.priority).order_by(Job.priority.desc()).limit(1)
-    return select(
-        *(
-            best.where(*match(replace(taker, classes=frozenset({each})))).scalar_subquery()
-            for each in taker.classes
-        )
+@lru_cache(maxsize=4)
+def _build_situation(taker: Taker) -> Select[Any]:
+    """Return the query for everybody's use, each row with who paused the queue and the highest priority
+    of each class, which an index has. One query: each costs as much again as what it finds."""
+    best = select(Job.priority).order_by(Job.priority.desc()).limit(ONE)
+    highest = [best.where(*each).scalar_subquery() for each in _match_each(taker)]
+    return shares.USES.add_columns(queue.PAUSER, *highest)
+
+
+def _match_each(taker: Taker) -> list[list[ColumnElement[bool]]]:
+    """Return what `match` does for each class of the worker's alone."""
+    return [match(replace(taker, classes=frozenset({each}))) for each in taker.classes]
+
+
+def _rank_by_use(
+    session: Session, taker: Taker, uses: Mapping[int | None, shares.Use], highest: int
+) -> Iterator[tuple[int | None, int]]:
+    """Yield the first that `_rank_owners` does, without a look at all that waits.
+
+    Among people alike the age of what waits decides; behind the first of them it is for `_rank_all`.
+    """
+    waiting = [(use.running, use.seconds, owner) for owner, use in uses.items() if use.waiting]
+    waiting.sort(key=itemgetter(0, 1))
+    for _, alike in islice(groupby(waiting, key=itemgetter(0, 1)), TRIED_FIRST):
+        owners = [owner for _, _, owner in alike]
+        if len(owners) == 1:
+            yield owners[0], highest
+        elif oldest := _find_oldest(session, taker, owners, highest):
+            yield oldest.owner_id, highest
+            return
+
+
+def _find_oldest(
+    session: Session, taker: Taker, owners: list[int | None], priority: int
+) -> Row[int | None, datetime] | None:
+    """Return whose of these people's jobs of a priority waits longest, of those that a worker can take;
+    None: there is none."""
+    given = {"of_owners": [owner for owner in owners if owner], "of_priority": priority}
+    return session.execute(_build_oldest(taker, nobodys=None in owners), given).one_or_none()
+
+
+@lru_cache(maxsize=8)
+def _build_oldest(taker: Taker, *, nobodys: bool) -> Select[Any]:
+    """Return the query for the oldest job `of_owners` with a priority `of_priority`. An index has the
+    jobs of each class by age."""
+    owned = Job.owner_id.in_(bindparam("of_owners", expanding=True))
+    theirs = select(Job.owner_id, Job.created_at).where(
+        Job.priority == bindparam("of_priority"),
+        or_(owned, Job.owner_id.is_(None)) if nobodys else owned,
     )
-
-
-def _rank_by_use(uses: Mapping[int | None, shares.Use]) -> list[int | None]:
-    """Return a few of those who wait, with the least of the farm first; none where age has to decide."""
-    waiting = {owner: (use.running, use.seconds) for owner, use in uses.items() if use.waiting}
-    ranked = sorted(waiting, key=lambda owner: waiting[owner])[: TRIED_FIRST + 1]
-    alike = any(waiting[one] == waiting[other] for one, other in pairwise(ranked))
-    return [] if alike else ranked[:TRIED_FIRST]
+    oldest = theirs.order_by(Job.created_at).limit(ONE)
+    each = union_all(*(select(oldest.where(*one).subquery()) for one in _match_each(taker))).subquery()
+    return select(each).order_by(each.c.created_at).limit(ONE)
 
 
 def _rank_all(
-    session: Session, taker: Taker, uses: Mapping[int | None, shares.Use], without: set[str]
+    session: Session, taker: Taker, uses: Mapping[int | None, shares.Use]
 ) -> Iterator[tuple[int | None, int]]:
     """Yield what `_rank_owners` does, by a look at each job that waits."""
-    waiting = (*match(taker), Job.id.not_in(without))
     alike = (Job.owner_id, Job.priority)
-    found = session.execute(select(*alike, func.min(Job.created_at)).where(*waiting).group_by(*alike))
+    query = select(*alike, func.min(Job.created_at)).where(*match(taker)).group_by(*alike)
 
     def rank(row: Row[int | None, int, datetime]) -> tuple[int, int, float, datetime]:
         owner, priority, oldest = row
         use = uses.get(owner, shares.Use())
         return -priority, use.running, use.seconds, oldest
 
-    yield from ((owner, priority) for owner, priority, _ in sorted(found.all(), key=rank))
+    yield from ((owner, priority) for owner, priority, _ in sorted(session.execute(query), key=rank))
 
 
-def _read_limits(session: Session) -> dict[int | None, int]:
-    """Return how many jobs people may have at work, of those who have a limit of their own; 0: any."""
-    return dict(session.execute(LIMITED).all())  # type: ignore[arg-type]
-
-
-def _may_run_more(session: Session, owner: int | None, most: int, running: int) -> bool:
+def _may_run_more(session: Session, owner: int, most: int, running: int) -> bool:
     """Check that a person may have one more job at work.
 
     Whoever has a limit is locked and counted anew, so that two claims at one moment do not pass it.
     """
-    if owner is None or running >= most:
+    if running >= most:
         return False
     session.execute(select(Person.id).where(Person.id == owner).with_for_update())
     return shares.count_running(session, owner) < most

@@ -73,9 +73,9 @@ def reclaim(session: Session, attempt: AttemptRef) -> bool:
         Attempt.number > Job.retry_limit_from_attempt,
         Attempt.outcome == LOST,
     )
-    values = {"of_attempt": attempt.number, "lease_until": compute_lease_end(session)}
+    lease, message = compute_lease_end(session), "its worker is back and goes on"
     if session.scalar(lost) is None or not move(
-        session, attempt.job_id, State.QUEUED, State.RUNNING, "its worker is back and goes on", **values
+        session, attempt.job_id, State.QUEUED, State.RUNNING, message, attempt.number, lease_until=lease
     ):
         return False
     session.execute(update_attempt(attempt).values(finished_at=None, outcome=None))

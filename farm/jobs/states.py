@@ -13,8 +13,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Update, case, delete, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session, lazyload
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from farm.database import sessions, tallies
 from farm.database.models import (
@@ -51,6 +65,11 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 ASIDE = "stepped aside"  # outcome of an attempt that made way for drafts; counts as no failure
+# Beside the session: no object is made of the row, and its id is not asked for.
+INSERT_EVENT, INSERT_ATTEMPT = insert(Event).inline(), insert(Attempt).inline()
+PICTURES = select(JobPicture).where(JobPicture.job_id == bindparam("job"))
+PICTURES = PICTURES.order_by(JobPicture.role, JobPicture.position)
+MOVED = (Job.id, Job.attempt, Job.owner_id, Job.work_class, Job.webhook_url)  # what a move returns
 BROKE = "renderer broke"  # which fails the job, though it may be the worker's fault
 
 
@@ -149,30 +168,46 @@ def _guides(guides: Mapping[PictureRole, Sequence[Upload]]) -> list[JobPicture]:
     ]
 
 
-def take(session: Session, job_id: str, worker: str) -> Claim | None:
-    """Move a waiting job to running, by this worker; None: another was quicker. It was chosen by
-    `claims.claim`."""
-    moment = read_clock(session)
-    taken = move(
-        session,
-        job_id,
-        State.QUEUED,
-        State.RUNNING,
-        f"taken by {worker}",
-        attempt=Job.attempt + 1,
-        started_at=moment,
-        lease_until=compute_lease_end(session, moment),
+def build_take(first: Select[str]) -> ReturningUpdate[Job]:
+    """Return the statement of `take`, which also takes the parameters of `first`.
+
+    Args:
+        first: finds the id of a waiting job and locks its row.
+    """
+    values = {
+        "attempt": Job.attempt + 1,
+        "started_at": bindparam("taken_at"),
+        "lease_until": bindparam("leased_until"),
         **_BLANK,
         **_PROGRESS_KEPT,
-    )
-    if not taken:
+    }
+    which = Job.id == first.scalar_subquery()
+    taken = _update_state(which, State.QUEUED, State.RUNNING, values).returning(Job)
+    return taken.options(lazyload(Job.pictures))
+
+
+def take(
+    session: Session, statement: ReturningUpdate[Job], given: Mapping[str, Any], worker: str
+) -> Claim | None:
+    """Move a waiting job to running, by this worker; None: there is none.
+
+    Args:
+        statement: of `build_take`. given: parameters of the query in it.
+    """
+    moment = read_clock(session)
+    moments = {"taken_at": moment, "leased_until": compute_lease_end(session, moment)}
+    options = {"synchronize_session": False, "populate_existing": True}
+    job = session.scalars(statement, {**given, **moments}, execution_options=options).one_or_none()
+    if job is None:
         return None
-    job = get(session, job_id)
-    session.add(Attempt(job_id=job_id, number=job.attempt, worker=worker))
-    if job.attempt == 1 and job.started_at:
-        waited = (job.started_at - job.created_at).total_seconds()
+    set_committed_value(job, "pictures", list(session.scalars(PICTURES, {"job": job.id})))
+    _add_event(session, job.id, job.attempt, State.RUNNING, f"taken by {worker}")
+    begun = {"job_id": job.id, "number": job.attempt, "worker": worker}
+    session.connection().execute(INSERT_ATTEMPT, begun)
+    if job.attempt == 1:
+        waited = (moment - job.created_at).total_seconds()
         tallies.QUEUE_WAIT.observe(session, waited, job.work_class)
-    return Claim(job, AttemptRef(job_id, job.attempt))
+    return Claim(job, AttemptRef(job.id, job.attempt))
 
 
 def find_claim(session: Session, worker: str) -> Claim | None:
@@ -344,37 +379,74 @@ def delete_ended(session: Session, job_id: str) -> Job:
     return job
 
 
-def move(session: Session, job_id: str, start: State, to: State, message: str, **values: Any) -> bool:
+def move(
+    session: Session,
+    job_id: str,
+    start: State,
+    to: State,
+    message: str,
+    of_attempt: int | None = None,
+    **values: Any,
+) -> bool:
     """Change the state by the one statement that does; returns whether this caller won.
+
+    Args:
+        of_attempt: that the job has to be at; None: any.
+
+    Raises:
+        WrongState: no job goes from `start` to `to`.
+    """
+    which = Job.id == job_id if of_attempt is None else is_at_attempt(AttemptRef(job_id, of_attempt))
+    return _move(session, which, start, to, message, values) is not None
+
+
+def _move(
+    session: Session,
+    which: ColumnElement[bool],
+    start: State,
+    to: State,
+    message: str,
+    values: dict[str, Any],
+) -> Row[str, int, int | None, WorkClass, str | None] | None:
+    """Change the state of a job, with all that belongs to it; None: this caller did not win."""
+    if to.ended:
+        values |= {"finished_at": read_clock(session), "checkpoint_attempt": None}
+    moved = _update_state(which, start, to, values).returning(*MOVED)
+    options = {"synchronize_session": False}
+    row = session.execute(moved, execution_options=options).one_or_none()
+    if row is None:
+        return None
+    _add_event(session, row.id, row.attempt, to, message)
+    if to.ended:
+        tallies.JOBS_ENDED.add(session, to, row.work_class)
+    if to.ended and row.webhook_url:  # in the same transaction, so that no webhook is lost
+        moment = read_clock(session)
+        delivery = Delivery(
+            job_id=row.id, attempt=row.attempt, state=to, created_at=moment, due_at=moment
+        )
+        session.add(delivery)
+    session.flush()
+    return row
+
+
+def _add_event(session: Session, job_id: str, attempt: int, state: State, message: str) -> None:
+    event = {"job_id": job_id, "attempt": attempt, "state": state, "message": message}
+    session.connection().execute(INSERT_EVENT, event)
+
+
+def _update_state(which: ColumnElement[bool], start: State, to: State, values: dict[str, Any]) -> Update:
+    """Return the statement that changes the state.
 
     Raises:
         WrongState: no job goes from `start` to `to`.
     """
     if to not in MOVES[start]:
         raise WrongState(f"A job does not go from {start.value} to {to.value}.")
-    moved = update(Job).where(Job.id == job_id, Job.state == start)
-    if (attempt := values.pop("of_attempt", None)) is not None:
-        moved = moved.where(Job.attempt == attempt)
     if to is State.QUEUED:
         values |= {"ticket_at": None, "eta_seconds": None, "eta_spread_seconds": None}
-    if to.ended:
-        values |= {"finished_at": read_clock(session), "checkpoint_attempt": None}
-    moved = moved.values(state=to, version=Job.version + 1, **values)
-    told = moved.returning(Job.attempt, Job.webhook_url, Job.work_class)
-    row = session.execute(told, execution_options={"synchronize_session": False}).one_or_none()
-    if row is None:
-        return False
-    session.add(Event(job_id=job_id, attempt=row.attempt, state=to, message=message))
-    if to.ended:
-        tallies.JOBS_ENDED.add(session, to, row.work_class)
-    if to.ended and row.webhook_url:  # in the same transaction, so that no webhook is lost
-        moment = read_clock(session)
-        delivery = Delivery(
-            job_id=job_id, attempt=row.attempt, state=to, created_at=moment, due_at=moment
-        )
-        session.add(delivery)
-    session.flush()
-    return True
+    return (
+        update(Job).where(which, Job.state == start).values(state=to, version=Job.version + 1, **values)
+    )
 
 
 def end_attempt(
@@ -388,17 +460,21 @@ def end_attempt(
 ) -> None:
     """End an attempt: the job moves, if it is still this attempt's, and the attempt is closed."""
     values["lease_until"] = None
-    if not move(session, attempt.job_id, start, to, message, of_attempt=attempt.number, **values):
+    job = _move(session, is_at_attempt(attempt), start, to, message, values)
+    if job is None:
         raise AttemptLost()
     moment = read_clock(session)
     ended = update_attempt(attempt).values(finished_at=moment, outcome=outcome or to.value)
     started = session.scalars(ended.returning(Attempt.started_at)).one()
-    job = select(Job.owner_id, Job.work_class).where(Job.id == attempt.job_id)
-    owner, work_class = session.execute(job).one()
     seconds = (moment - started).total_seconds()
-    shares.add_use(session, owner, seconds)
-    tallies.RENDER.observe(session, seconds, work_class)
+    shares.add_use(session, job.owner_id, seconds)
+    tallies.RENDER.observe(session, seconds, job.work_class)
     tallies.ATTEMPTS_ENDED.add(session, (outcome or to.value).replace(" ", "_"))
+
+
+def is_at_attempt(attempt: AttemptRef) -> ColumnElement[bool]:
+    """Return the condition that a job is this attempt's."""
+    return and_(Job.id == attempt.job_id, Job.attempt == attempt.number)
 
 
 def update_attempt(attempt: AttemptRef) -> Update:

@@ -54,20 +54,37 @@ def test_a_glance_outlasts_the_end_of_its_connection(worker: str) -> None:
         pytest.skip("SQLite has no connections that could be ended")
     # Given connections that were used, and ended by the server
     assert sessions.read_one(ONE, name="a")
+    end_connections()
+    # Then the next look makes a new one
+    row = sessions.read_one(ONE, name="a")
+    assert row is not None
+    assert row.device == "CPU"
+
+
+def end_connections() -> None:
+    """Have the server end all connections of this process."""
     admin = create_engine(settings().database_url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         ended = connection.scalars(
             text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
         ).all()
     admin.dispose()
     assert any(ended)
-    # Then the next look makes a new one
-    row = sessions.read_one(ONE, name="a")
-    assert row is not None
-    assert row.device == "CPU"
+
+
+def test_a_session_after_a_rest_outlasts_the_end_of_its_connection(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", postgres)
+    fresh_settings()
+    monkeypatch.setattr(sessions, "UNTESTED_SECONDS", 0.0)
+    for _ in range(2):
+        with sessions.read_session() as session:
+            assert session.scalar(text("SELECT 1")) == 1
+        end_connections()
 
 
 @pytest.mark.parametrize(("given", "seconds"), [("", "5"), ("&connect_timeout=9", "9")])
