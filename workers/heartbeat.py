@@ -108,7 +108,8 @@ class Heartbeat(threading.Thread):
         tags = frozenset(split_list(given.tags))
         if machine is None:  # with which it takes nothing
             return Taker(self._worker, classes, tags)
-        return Taker(self._worker, classes, tags, machine.device_kind, machine.budget_bytes)
+        device, budget = machine.device_kind, machine.budget_bytes
+        return Taker(self._worker, classes, tags, device, budget, machine.films)
 
     def run(self) -> None:
         wait, beat_at = threading.Event().wait, 0.0

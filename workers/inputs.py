@@ -6,13 +6,13 @@ The cells of an exploration are made of the same pictures, one after another: th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from farm.database.models import Job, JobPicture, Upload
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.guides import NO_GUIDES, Guides
-from farm.pictures.decode import Channels, Decoded
+from farm.pictures.decode import Channels
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import (
@@ -69,31 +69,53 @@ def _decode_inputs(job: Job, recipe: Recipe, read: Read) -> Inputs:
     fit_photograph = partial(compute_held_photograph, recipe)
     data = read(job.content, PHOTOGRAPH)
     content = decoding.decode(data, PHOTOGRAPH, fit_photograph, Channels.COLOUR_AND_ALPHA)
-    fit = partial(compute_held_painting, recipe, content.sent)
+    styles = _decode_paintings(job, recipe, read, content.sent)
+    guides = _decode_maps(job, recipe, read)
+    start = None
+    if job.start:
+        fit = partial(compute_held_start, recipe, content.sent)
+        start = decoding.decode(read(job.start.upload, "start"), "start", fit).pixels
+    guides = replace(guides, opaque=content.alpha, start=start)
+    return Inputs(content.pixels, styles, content.sent, guides)
+
+
+@dataclass(frozen=True)
+class FilmInputs:
+    """What all frames of a film are made with."""
+
+    # (H, W, 3) sRGB each.
+    styles: list[Pixels]
+    guides: Guides
+
+
+def load_film_inputs(job: Job, recipe: Recipe, clip: Size, read: Read) -> FilmInputs:
+    """Return the inputs of a part of a film but for the clip, whose frames are of this height and width.
+
+    Raises:
+        RenderFailed, InvalidInput: as `load_inputs`.
+    """
+    return FilmInputs(_decode_paintings(job, recipe, read, clip), _decode_maps(job, recipe, read))
+
+
+def _decode_paintings(job: Job, recipe: Recipe, read: Read, photograph: Size) -> list[Pixels]:
+    fit = partial(compute_held_painting, recipe, photograph)
     scales, labels = recipe.list_style_scales(len(job.styles)), _number("painting", job.styles)
-    styles = [
+    return [
         decoding.decode(read(style.upload, label), label, partial(fit, scale=scale)).pixels
         for label, style, scale in zip(labels, job.styles, scales, strict=True)
     ]
-    return Inputs(content.pixels, styles, content.sent, _decode_guides(job, recipe, read, content))
 
 
-def _decode_guides(job: Job, recipe: Recipe, read: Read, photograph: Decoded) -> Guides:
-    """Return what steers the rendering; of the photograph, its transparency."""
+def _decode_maps(job: Job, recipe: Recipe, read: Read) -> Guides:
+    """Return the masks, and what stays."""
 
     def decode_map(picture: JobPicture, label: str) -> Pixels:
         data = read(picture.upload, label)
         return decoding.decode_map(data, label, partial(compute_held_map, recipe))
 
-    start = None
-    if job.start:
-        fit = partial(compute_held_start, recipe, photograph.sent)
-        start = decoding.decode(read(job.start.upload, "start"), "start", fit).pixels
     return Guides(
         masks=tuple(map(decode_map, job.masks, _number("mask", job.masks))),
         keep=decode_map(job.keep, "map of what stays") if job.keep else None,
-        opaque=photograph.alpha,
-        start=start,
     )
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from farm import log
 from farm.database import reserve, sessions
+from farm.films import films
 from farm.fleet import registry
 from farm.jobs import losses, tickets
 from farm.jobs.states import AttemptRef
@@ -68,6 +69,7 @@ class Janitor:
                 self._watched.clear()
             self._round_at = now
             self._requeue(now)
+            films.settle_all()
             self._remove_stale(now)
             sessions.checkpoint()
             reserve.keep()

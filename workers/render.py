@@ -37,7 +37,7 @@ from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage, storage
-from workers import checkpoints, decoding, retries
+from workers import checkpoints, decoding, film, retries
 from workers.exit_status import ExitStatus
 from workers.inputs import Inputs, load_inputs
 from workers.interrupts import Interrupted, StorageWait
@@ -67,6 +67,7 @@ def describe_machine() -> registry.Machine:
         precision=form.setting,
         device_uuid=cuda.read_uuid() if chosen.type == "cuda" else None,
         driver=cuda.read_driver_version() if chosen.type == "cuda" else None,
+        films=film.can_paint_films(),
     )
 
 
@@ -197,10 +198,14 @@ class _Task:
 def _render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> None:
     job, attempt = claim.job, claim.attempt
     store = storage()
-    recipe = Recipe.parse(job.recipe)
     storage_wait = StorageWait(attempt, on_progress)
+    read = partial(_read_upload, store, storage_wait)
+    if job.film_id is not None:
+        film.render_part(claim, taker, read, film.Painter(engine, on_progress))
+        return
+    recipe = Recipe.parse(job.recipe)
     try:
-        inputs = load_inputs(job, recipe, partial(_read_upload, store, storage_wait))
+        inputs = load_inputs(job, recipe, read)
     finally:
         decoding.end_used()
     resume = _find_checkpoint(store, storage_wait, claim)

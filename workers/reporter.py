@@ -5,6 +5,7 @@ then. From their answers it learns that it is to stop.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 import structlog
@@ -40,74 +41,56 @@ SMALLEST_MEASURED = 0.03  # megapixels, less than 256 px have; smaller ones are 
 log = structlog.get_logger()
 
 
-class Reporter:
-    """Writer of progress rows and previews, not more often than is useful, and of checkpoints.
+class Reports:
+    """Writer of an attempt's progress and log, not more often than is useful; from the answers it learns
+    that it is to stop."""
 
-    As a context it ends with the block, when the checkpoint that is being stored is stored.
-    """
-
-    def __init__(self, claim: Claim, taker: Taker, store: Storage, alpha: Pixels | None = None) -> None:
-        """
-        Args:
-            alpha: of the photograph; previews lie over white where it is transparent.
-        """
-        self._alpha = alpha
-        self._job, self._attempt, self._store = claim.job, claim.attempt, store
-        self._taker = taker
+    def __init__(self, claim: Claim, taker: Taker) -> None:
+        self._job, self._attempt, self._taker = claim.job, claim.attempt, taker
         self._watched = time.monotonic()
-        self._sizes = {"preview": 0, "checkpoint": 0}  # bytes of this attempt's files
-        self._checkpoints = CheckpointWriter(claim, store, self._sizes)
-        self._reported = self._previewed = -1e9
-        self._report_took = self._preview_took = 0.0
-        self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
-        self._first = 0  # iteration seen of this level
-        photograph = self._job.content
-        recipe = Recipe.model_validate(self._job.recipe)
-        levels = compute_levels(recipe, photograph.height, photograph.width)
-        self._pace = Pace(levels)
-        self._relative = RELATIVE_SECONDS[recipe.style_loss]
-        self._directed = recipe.directs_strokes  # its iterations are no measure of others
-        self._work = count_pixel_iterations(levels) / 1e6  # of the whole, megapixel-iterations
-        resumes = self._job.checkpoint_attempt is not None
-        self._counted = None if resumes else 0.0  # progress whose work is in the tally; None: not known
+        self._reported, self._report_took = -1e9, 0.0
         self._lines: list[str] = []  # not reported yet
-
-    def __enter__(self) -> Self:
-        self._checkpoints.__enter__()
-        return self
-
-    def __exit__(self, *raised: Any) -> None:
-        self._checkpoints.__exit__(*raised)
 
     def add_line(self, line: str) -> None:
         """Log a line, and with the next report add it to the log on the job's page."""
         log.info(line, job=self._job.id, attempt=self._attempt.number)
         self._lines.append(line)
 
-    def update(self, step: Step) -> None:
-        """Report an iteration, if it is time to.
+    def is_due(self) -> bool:
+        """Check whether it is time for the next report."""
+        pause = max(REPORT_SECONDS, self._report_took / REPORT_SHARE)
+        return time.monotonic() - self._reported >= pause
+
+    def write(
+        self, progress: attempts.Progress, also: Callable[[Session], None] = lambda _: None
+    ) -> bool:
+        """Write a report; one that the database does not take is left out: the next has all of it.
+
+        Args:
+            also: writes what belongs to it, in the same transaction.
+
+        Returns:
+            whether it was written.
 
         Raises:
-            Interrupted: a person cancelled the job, or this process shall end.
-            AttemptLost: the job is another attempt's.
+            Interrupted: a person cancelled the job. AttemptLost: it is another attempt's.
         """
-        if stopping.is_set() and step.progress < 1:
-            raise Interrupted(State.QUEUED)
-        if self._counted is None:
-            self._counted = step.progress
-        if step.level != self._level[0]:
-            self._start_level(step)
-        if step.ends_level:
-            self.add_line(str(LevelDone.from_step(step, self._level[1])))
-        report_pause = max(REPORT_SECONDS, self._report_took / REPORT_SHARE)
-        if step.ends_level or time.monotonic() - self._reported >= report_pause:
-            self._reported = time.monotonic()
-            self._report(step)
+        self._reported = time.monotonic()
+        try:
+            with sessions.write_session() as session:
+                state = attempts.report(session, self._attempt, progress)
+                also(session)
+                if self._lines:
+                    attempts.add_log_lines(session, self._attempt, self._lines)
+        except retries.DatabaseAway as error:
+            log.warning("not reported", job=self._job.id, error=str(error.orig))
+            return False
+        finally:
             self._report_took = time.monotonic() - self._reported
-            pause = max(PREVIEW_SECONDS, self._preview_took / PREVIEW_SHARE)
-            if step.ends_level or self._reported - self._previewed >= pause:
-                self._store_preview(step)
-        self._checkpoints.update(step)
+        self._lines.clear()
+        if state is State.CANCELLING:
+            raise Interrupted(state)
+        return True
 
     def watch(self) -> None:
         """Look, between two tiles, whether the job shall go on: an iteration of a large picture takes
@@ -133,6 +116,64 @@ class Reporter:
         if aside:
             raise Interrupted(State.QUEUED, for_drafts=True)
 
+
+class Reporter(Reports):
+    """Writer of progress rows and previews, not more often than is useful, and of checkpoints.
+
+    As a context it ends with the block, when the checkpoint that is being stored is stored.
+    """
+
+    def __init__(self, claim: Claim, taker: Taker, store: Storage, alpha: Pixels | None = None) -> None:
+        """
+        Args:
+            alpha: of the photograph; previews lie over white where it is transparent.
+        """
+        super().__init__(claim, taker)
+        self._alpha, self._store = alpha, store
+        self._sizes = {"preview": 0, "checkpoint": 0}  # bytes of this attempt's files
+        self._checkpoints = CheckpointWriter(claim, store, self._sizes)
+        self._previewed, self._preview_took = -1e9, 0.0
+        self._level = (0, 0.0, 0.0)  # number, and seconds and progress at its start
+        self._first = 0  # iteration seen of this level
+        photograph = self._job.content
+        recipe = Recipe.model_validate(self._job.recipe)
+        levels = compute_levels(recipe, photograph.height, photograph.width)
+        self._pace = Pace(levels)
+        self._relative = RELATIVE_SECONDS[recipe.style_loss]
+        self._directed = recipe.directs_strokes  # its iterations are no measure of others
+        self._work = count_pixel_iterations(levels) / 1e6  # of the whole, megapixel-iterations
+        resumes = self._job.checkpoint_attempt is not None
+        self._counted = None if resumes else 0.0  # progress whose work is in the tally; None: not known
+
+    def __enter__(self) -> Self:
+        self._checkpoints.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._checkpoints.__exit__(*raised)
+
+    def update(self, step: Step) -> None:
+        """Report an iteration, if it is time to.
+
+        Raises:
+            Interrupted: a person cancelled the job, or this process shall end.
+            AttemptLost: the job is another attempt's.
+        """
+        if stopping.is_set() and step.progress < 1:
+            raise Interrupted(State.QUEUED)
+        if self._counted is None:
+            self._counted = step.progress
+        if step.level != self._level[0]:
+            self._start_level(step)
+        if step.ends_level:
+            self.add_line(str(LevelDone.from_step(step, self._level[1])))
+        if step.ends_level or self.is_due():
+            self._report(step)
+            pause = max(PREVIEW_SECONDS, self._preview_took / PREVIEW_SHARE)
+            if step.ends_level or time.monotonic() - self._previewed >= pause:
+                self._store_preview(step)
+        self._checkpoints.update(step)
+
     def save(self, step: Step) -> None:
         """Store a checkpoint of the last iteration, for whoever goes on with the job.
 
@@ -146,23 +187,14 @@ class Reporter:
         self._first = step.iteration
 
     def _report(self, step: Step) -> None:
-        """Write a report; one that the database does not take is left out: the next has all of it."""
-        try:
-            with sessions.write_session() as session:
-                state = attempts.report(session, self._attempt, self._progress(step))
-                if speed := self._measure_speed(step):
-                    small = step.height * step.width / 1e6 < SMALLEST_MEASURED
-                    registry.record_speed(session, settings().worker_name, speed, first=small)
-                if self._lines:
-                    attempts.add_log_lines(session, self._attempt, self._lines)
-                self._count_work(session, step)
-        except retries.DatabaseAway as error:
-            log.warning("not reported", job=self._job.id, error=str(error.orig))
-            return
-        self._counted = step.progress
-        self._lines.clear()
-        if state is State.CANCELLING:
-            raise Interrupted(state)
+        def also(session: Session) -> None:
+            if speed := self._measure_speed(step):
+                small = step.height * step.width / 1e6 < SMALLEST_MEASURED
+                registry.record_speed(session, settings().worker_name, speed, first=small)
+            self._count_work(session, step)
+
+        if self.write(self._progress(step), also):
+            self._counted = step.progress
 
     def _count_work(self, session: Session, step: Step) -> None:
         """Add what was computed since the last report to the farm's tally."""

@@ -32,6 +32,7 @@ from farm.database import sessions
 from farm.database.fleet import Worker, WorkerState
 from farm.database.models import WorkClass
 from farm.errors import FarmError, NoDevice
+from farm.films import films
 from farm.fleet import instances, operations, registry
 from farm.jobs import claims, cleanup
 from farm.jobs.claims import Taker
@@ -231,6 +232,8 @@ def _render_all(taker: Taker) -> int:
         with _heartbeat.renew_lease_of(claim):
             ending = render.render(claim, taker, _heartbeat.note_progress)
         cleanup.remove_files(claim.job.id)
+        if claim.job.film_id is not None:
+            _settle_film(claim.job.film_id)
         if ending.exit_status is not None:
             _note_job(None)
             os._exit(ending.exit_status)  # the parent starts another child
@@ -241,6 +244,14 @@ def _render_all(taker: Taker) -> int:
     if count:  # a claim of another job has recorded that one
         _note_job(None)
     return count
+
+
+def _settle_film(film_id: str) -> None:
+    """Do what follows for a film from the end of a part, unless that has to wait for the janitor."""
+    try:
+        films.settle(film_id)
+    except (FarmError, SQLAlchemyError):
+        structlog.get_logger().exception("film not settled", film=film_id)
 
 
 def _is_active(taker: Taker) -> bool:

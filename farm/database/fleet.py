@@ -49,6 +49,7 @@ class Worker(Base):
     utilisation: Mapped[float | None]  # of the device, 0..1, where it tells
 
     # What it takes.
+    films: Mapped[bool] = mapped_column(default=True)  # whether it has what parts of films need
     classes: Mapped[list[str]] = mapped_column(default=list)  # WorkClass; empty: all
     tags: Mapped[list[str]] = mapped_column(default=list)
     state: Mapped[WorkerState] = mapped_column(make_enum(WorkerState), default=WorkerState.ACTIVE)

@@ -53,6 +53,8 @@ class Machine:
     device_uuid: str | None = None
     # Version of the card's driver.
     driver: str | None = None
+    # Whether it has what films need.
+    films: bool = True
 
 
 @dataclass(frozen=True)

@@ -44,13 +44,16 @@ class Taker:
     device_kind: str = "cpu"
     # Memory that a rendering may use; None: not limited.
     budget_bytes: int | None = None
+    # Whether it has what parts of films need.
+    films: bool = True
 
     @classmethod
     def from_row(cls, worker: Worker) -> Taker:
         """Return what a worker's row says that it takes."""
         classes = frozenset(WorkClass(each) for each in worker.classes) or ALL_CLASSES
         tags = frozenset(worker.tags)
-        return cls(worker.name, classes, tags, worker.device_kind, worker.budget_bytes)
+        memory = worker.budget_bytes
+        return cls(worker.name, classes, tags, worker.device_kind, memory, worker.films)
 
     def find_least_bytes(self, job: Job) -> int | None:
         """Return what a job's smallest plan holds on such a device; None: not computed."""
@@ -63,6 +66,7 @@ class Taker:
             job.work_class in self.classes
             and (job.tag is None or job.tag in self.tags)
             and (least is None or self.budget_bytes is None or least <= self.budget_bytes)
+            and (self.films or job.film_id is None)
         )
 
 
@@ -118,6 +122,8 @@ def explain_obstacle(job: Job, workers: Sequence[Worker]) -> str | None:
         return f"No worker that could make it takes jobs now: {told}. An operator can resume them."
     if not any(job.work_class in taker.classes for taker in able.values()):
         return f"No worker takes {job.work_class.value} pictures. It waits for one that does."
+    if job.film_id is not None and not any(taker.films for taker in able.values()):
+        return "No worker can paint films. It waits for one that has the extra `film` installed."
     if job.tag and not any(job.tag in taker.tags for taker in able.values()):
         return f"No worker has the tag {job.tag}. It waits for one that has."
     largest = max(workers, key=lambda worker: worker.budget_bytes)
@@ -149,6 +155,8 @@ def match(taker: Taker) -> list[ColumnElement[bool]]:
     if taker.budget_bytes is not None:
         least = Job.least_cpu_bytes if taker.device_kind == "cpu" else Job.least_cuda_bytes
         conditions.append(or_(least.is_(None), least <= taker.budget_bytes))
+    if not taker.films:
+        conditions.append(Job.film_id.is_(None))
     return conditions
 
 

@@ -75,6 +75,9 @@ def upgrade() -> None:
     op.create_index("ix_films_newest", "films", ["created_at", "id"])
     op.create_index("ix_films_outcome", "films", ["outcome"])
     _drop_list_indexes()
+    with op.batch_alter_table("workers", schema=None) as batch_op:  # those that are older have it not
+        no = sa.Column("films", sa.Boolean(), nullable=False, server_default=sa.false())
+        batch_op.add_column(no)
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.add_column(sa.Column("frames", sa.Integer(), nullable=False, server_default="1"))
     with op.batch_alter_table("jobs", schema=None) as batch_op:
@@ -113,5 +116,7 @@ def downgrade() -> None:
             batch_op.drop_column(column)
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.drop_column("frames")
+    with op.batch_alter_table("workers", schema=None) as batch_op:
+        batch_op.drop_column("films")
     _create_list_indexes("exploration_id")
     op.drop_table("films")

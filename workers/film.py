@@ -1,0 +1,351 @@
+"""Parts of films: anchors and stretches painted frame by frame, each stored as soon as it is finished,
+and all frames joined.
+
+A stored frame is the checkpoint: the next attempt, on whichever worker, goes on after the last one.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import structlog
+from PIL import Image
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from farm.clips.clip import Clip, Sound
+from farm.clips.reader import ClipReader
+from farm.clips.write import write_film
+from farm.database import sessions
+from farm.database.models import Film, FilmFrame, Job, State, frame_key
+from farm.engine import device
+from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
+from farm.engine.loaded import Engine
+from farm.errors import NotFound, RenderFailed
+from farm.films import films
+from farm.films.parts import read_settings
+from farm.films.settings import FilmSettings
+from farm.jobs import attempts, states, worker_failures
+from farm.jobs.attempts import Progress
+from farm.jobs.claims import Taker
+from farm.jobs.states import Claim
+from farm.pictures.encode import encode_jpeg, read_result, write_eight_bit
+from farm.pictures.pixels import Pixels
+from farm.recipe import Recipe
+from farm.recipe.film import Part, Role
+from farm.recipe.formats import PREVIEW_PIXELS
+from farm.recipe.picture_sizes import compute_held_photograph
+from farm.settings import settings
+from farm.storage import Storage, storage
+from workers import decoding, retries
+from workers.inputs import FilmInputs, Read, load_film_inputs
+from workers.interrupts import Interrupted, StorageWait, stopping
+from workers.reporter import Reports
+
+CLIP = "clip"
+PREVIEW_QUALITY = 88  # of JPEG
+SPREAD = 0.3  # by which the time left may well be off
+
+log = structlog.get_logger()
+
+
+def can_paint_films() -> bool:
+    """Check whether this worker has what films need: the extra `film`."""
+    return all(find_spec(name) is not None for name in ("av", "cv2"))
+
+
+@dataclass(frozen=True)
+class Painter:
+    """What a worker paints parts with."""
+
+    # Returns the network of a recipe's features and precision.
+    load_engine: Callable[[str, str], Engine]
+    # Called after each iteration.
+    on_progress: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """An attempt at a part with all that it works with."""
+
+    claim: Claim
+    part: Part
+    film: Film
+    settings: FilmSettings
+    clip: Clip
+    recipe: Recipe
+    # The clip's file.
+    source: bytes
+    store: Storage
+    # Called while the storage is away.
+    storage_wait: StorageWait
+    on_progress: Callable[[], None]
+    reports: Reports
+
+    @property
+    def job(self) -> Job:
+        """The part's job."""
+        return self.claim.job
+
+    def read_painted(self, number: int) -> Pixels:
+        """Return a painted frame, (H, W, 3) sRGB.
+
+        Raises:
+            RenderFailed: it is not there, or its file is damaged.
+        """
+        with sessions.read_session() as session:
+            frame = session.get(FilmFrame, (self.film.id, number))
+        if frame is None:
+            raise RenderFailed(f"Frame {number + 1} of the clip is not painted.")
+        try:
+            data = retries.call_storage(lambda: self.store.get(frame.key), self.storage_wait)
+            return np.asarray(read_result(io.BytesIO(data))[0].convert("RGB"))
+        except (NotFound, OSError, SyntaxError) as error:
+            message = f"The painted frame {number + 1} of the clip is gone from storage, or damaged."
+            raise RenderFailed(message) from error
+
+
+def render_part(claim: Claim, taker: Taker, read: Read, painter: Painter) -> None:
+    """Paint or join what a part of a film is, and move its row to succeeded.
+
+    Args:
+        taker: this worker, as it claims. read: returns the bytes of an upload.
+
+    Raises:
+        Interrupted: it is to be left. AttemptLost: it is another attempt's. And what the engine raises.
+    """
+    task = _prepare(claim, taker, read, painter)
+    began = time.monotonic()
+    sizes: dict[str, int] = {}  # bytes of the attempt's files by their keys
+    joins = task.part.role is Role.JOIN
+    metrics = _join(task, sizes) if joins else _paint(task, read, painter, sizes)
+    metrics["seconds"] = round(time.monotonic() - began, 1)
+    stored_bytes = sum(sizes.values())
+    added = retries.write(lambda session: _succeed(session, task, metrics, stored_bytes))
+    films.send_tickets(added)
+
+
+def _prepare(claim: Claim, taker: Taker, read: Read, painter: Painter) -> _Task:
+    job = claim.job
+    film = films.get(str(job.film_id))
+    part = films.plan(film)[job.film_part or 0]
+    storage_wait = StorageWait(claim.attempt, painter.on_progress)
+    return _Task(
+        claim=claim,
+        part=part,
+        film=film,
+        settings=read_settings(film),
+        clip=Clip.from_json(film.clip),
+        recipe=_choose_network(Recipe.parse(film.recipe), film),
+        source=read(job.content, CLIP),
+        store=storage(),
+        storage_wait=storage_wait,
+        on_progress=painter.on_progress,
+        reports=Reports(claim, taker),
+    )
+
+
+def _choose_network(recipe: Recipe, film: Film) -> Recipe:
+    """Return the recipe with the network that other parts were painted with, if they were: frames of
+    two networks would not go together."""
+    known = next((job.features for job in film.parts if job.features), None)
+    if recipe.features != "auto" or known is None:
+        return recipe
+    return Recipe.parse(recipe.model_dump(mode="json") | {"features": known})
+
+
+def _paint(task: _Task, read: Read, painter: Painter, sizes: dict[str, int]) -> dict[str, Any]:
+    """Paint the frames of a part that no attempt has finished, and return the figures."""
+    done = _count_finished(task)
+    try:
+        inputs = load_film_inputs(task.job, task.recipe, task.clip.size, read)
+    finally:
+        decoding.end_used()
+    loaded = painter.load_engine(task.recipe.features, task.recipe.precision)
+    ready = loaded.with_budget(settings().memory_gb)
+    device.trim(ready.device)  # what reading the files left
+    attempt = task.claim.attempt
+    retries.write(lambda session: attempts.set_features(session, attempt, ready.vgg.network))
+    device.reset_peak_memory(ready.device)
+    on = device.describe(ready.device)
+    task.reports.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
+    if done:
+        task.reports.add_line(f"goes on after {done} of {len(task.part.frames)} frames")
+    _paint_frames(task, inputs, ready, done, sizes)
+    return {
+        "peak_memory_bytes": device.read_peak_memory(ready.device),
+        "precision": ready.number_format.name,
+        "device": device.describe(ready.device),
+    }
+
+
+def _count_finished(task: _Task) -> int:
+    """Count the frames of a part that lie in storage already, from its first one on."""
+    with sessions.read_session() as session:
+        mine = select(FilmFrame.number).where(FilmFrame.film_id == task.film.id)
+        known = set(session.scalars(mine.where(FilmFrame.number.in_(task.part.frames))))
+    frames = task.part.frames
+    return next((place for place, frame in enumerate(frames) if frame not in known), len(frames))
+
+
+def _paint_frames(
+    task: _Task, inputs: FilmInputs, ready: Engine, done: int, sizes: dict[str, int]
+) -> None:
+    size = compute_held_photograph(task.recipe, task.clip.size)
+    pace = _Pace(done / len(task.part.frames))
+    with ClipReader(task.source, task.clip, size) as reader:
+        for news in paint_part(
+            task.part,
+            reader.read,
+            task.read_painted,
+            inputs.styles,
+            task.recipe,
+            ready,
+            done=done,
+            moving=task.settings.moving,
+            guides=inputs.guides,
+            on_tile=task.reports.watch,
+        ):
+            task.on_progress()
+            if isinstance(news, PaintedFrame):
+                _store_frame(task, news, sizes)
+            else:
+                _report(task, news, pace)
+            decoding.start()  # for the next job; before this one has begun it would be in its way
+
+
+def _report(task: _Task, news: FrameStep, pace: _Pace) -> None:
+    """Report an iteration, if it is time to.
+
+    Raises:
+        Interrupted: a person cancelled the job, or this process shall end.
+    """
+    if stopping.is_set():
+        raise Interrupted(State.QUEUED)
+    if not task.reports.is_due():
+        return
+    step = news.step
+    left = pace.estimate_left(news.progress)
+    task.reports.write(
+        Progress(
+            progress=news.progress,
+            level=news.done + 1,
+            levels=news.frames,
+            iteration=news.done * step.total + step.done,
+            iterations=news.frames * step.total,
+            eta_seconds=left,
+            eta_spread_seconds=SPREAD * left,
+            content_loss=step.losses.content,
+            style_loss=step.losses.style,
+            tv_loss=step.losses.tv,
+        )
+    )
+
+
+class _Pace:
+    """Time left of a part at the pace of this attempt.
+
+    Args:
+        progress: share of the part that was done before.
+    """
+
+    def __init__(self, progress: float) -> None:
+        self._began, self._before = time.monotonic(), progress
+
+    def estimate_left(self, progress: float) -> float:
+        """Return the seconds to the end, at this share of the part."""
+        gained = max(progress - self._before, 1e-6)
+        return (time.monotonic() - self._began) * (1 - progress) / gained
+
+
+def _store_frame(task: _Task, painted: PaintedFrame, sizes: dict[str, int]) -> None:
+    """Store a finished frame and its preview, then record it under the attempt's fence.
+
+    Args:
+        sizes: bytes of the attempt's files by their keys, these among them.
+
+    Raises:
+        AttemptLost: the job is another attempt's; the frame is not recorded.
+    """
+    attempt = task.claim.attempt
+    image = Image.fromarray(painted.picture)
+    key = frame_key(attempt.job_id, attempt.number, painted.frame)
+    _put(task, key, partial(write_eight_bit, image, "png"), sizes)
+    _put(task, task.job.preview_key, partial(_write_preview, image), sizes)
+    total = sum(sizes.values())
+    retries.write(
+        lambda session: attempts.record_frame(session, attempt, task.film.id, painted.frame, total)
+    )
+
+
+def _put(task: _Task, key: str, write: Callable[[Any], None], sizes: dict[str, int]) -> None:
+    def put() -> None:
+        with task.store.open_writer(key) as file:
+            write(file)
+            sizes[key] = file.seek(0, os.SEEK_END)
+
+    retries.call_storage(put, task.storage_wait)
+
+
+def _write_preview(image: Image.Image, file: Any) -> None:
+    small = image.copy()
+    small.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS), Image.Resampling.LANCZOS)
+    file.write(encode_jpeg(small, quality=PREVIEW_QUALITY))
+
+
+def _join(task: _Task, sizes: dict[str, int]) -> dict[str, Any]:
+    """Encode all frames, with the clip's sound, and return the figures."""
+    numbers = task.part.frames
+    first = Image.fromarray(task.read_painted(numbers[0]))
+    _put(task, task.job.preview_key, partial(_write_preview, first), sizes)
+    kind = task.settings.format
+    task.reports.add_line(f"joining {len(numbers)} frames")
+
+    def write(file: Any) -> None:
+        frames = _read_all(task, numbers)
+        sounds.append(write_film(frames, task.clip, numbers, kind, task.source, file))
+
+    sounds: list[Sound] = []
+    _put(task, task.job.result_key, write, sizes)
+    return {"frames": len(numbers), "sound": sounds[-1].value}
+
+
+def _read_all(task: _Task, numbers: Sequence[int]) -> Iterator[Pixels]:
+    """Yield painted frames, and report how far joining them is.
+
+    Raises:
+        Interrupted: a person cancelled the film, this process shall end, or drafts wait.
+    """
+    pace = _Pace(0.0)
+    for place, number in enumerate(numbers):
+        task.on_progress()
+        task.reports.watch()
+        if place and task.reports.is_due():
+            share = place / len(numbers)
+            left = pace.estimate_left(share)
+            task.reports.write(
+                Progress(share, 1, 1, place, len(numbers), left, 0.0, 0.0, 0.0, SPREAD * left)
+            )
+        yield task.read_painted(number)
+
+
+def _succeed(session: Session, task: _Task, metrics: dict[str, Any], stored_bytes: int) -> list[Job]:
+    """Move to succeeded, and add the jobs of the parts that waited for this one; return these.
+
+    Raises:
+        Interrupted: it was cancelled while its last frame was stored.
+    """
+    attempt = task.claim.attempt
+    if attempts.renew_lease(session, attempt) is State.CANCELLING:
+        raise Interrupted(State.CANCELLING)
+    states.succeed(session, attempt, metrics, stored_bytes)
+    worker_failures.reset(session, settings().worker_name)
+    return films.advance(session, task.film.id)
