@@ -41,6 +41,15 @@ def get_small_frame(film_id: str, number: int) -> Response:
 @blueprint.get("/films/<job_id:film_id>/frames/<int:number>")
 def get_frame(film_id: str, number: int) -> Response:
     """Send a painted frame, whole."""
+    return send_frame(film_id, number)
+
+
+def send_frame(film_id: str, number: int) -> Response:
+    """Send a painted frame, by its number in the clip.
+
+    Raises:
+        NotFound: no such film, or the frame is not painted.
+    """
     film, frame = _find_frame(film_id, number)
     response = send_stored(frame.key, "image/png", _build_tag(film, frame, "png"), _find_lifetime(film))
     name = build_file_name(film.name, f"-{number + 1:05}.png")
@@ -50,10 +59,15 @@ def get_frame(film_id: str, number: int) -> Response:
 
 @blueprint.get("/films/<job_id:film_id>/film")
 def get_film(film_id: str) -> Response:
-    """Send the finished film, as a download.
+    """Send the finished film, as a download."""
+    return send_film(film_id)
+
+
+def send_film(film_id: str) -> Response:
+    """Send a finished film, as a download.
 
     Raises:
-        WrongState: it is not finished. NotFound: its file is gone.
+        WrongState: it is not finished. NotFound: no such film, or its file is gone.
     """
     film = films.get(film_id)
     joined = films.find_join(film)

@@ -37,7 +37,8 @@ from farm.jobs import attempts, states, worker_failures
 from farm.jobs.attempts import Progress
 from farm.jobs.claims import Taker
 from farm.jobs.states import Claim
-from farm.pictures.encode import encode_jpeg, read_result, write_eight_bit
+from farm.pictures.encode import read_result, write_eight_bit
+from farm.pictures.jpeg import encode_jpeg
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
 from farm.recipe.film import Part, Role

@@ -10,7 +10,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
+from sqlalchemy.orm import Session
+
 from farm.database.fleet import Worker
+from farm.database.models import Film
+from farm.films.parts import plan
+from farm.fleet import registry
 from farm.fleet.estimates import estimate_each
 from farm.recipe import Recipe
 from farm.recipe.film import HELD_SHARE, Part, Role
@@ -67,6 +72,25 @@ def estimate_film(
     seconds = compute_makespan(parts, list(speeds.values()), painted) if speeds else None
     names = tuple(speeds or [each.worker for each in fitting])
     return FilmEstimate(height, width, frames, stored, names, seconds)
+
+
+def estimate_left(session: Session, film: Film, painted: Collection[int]) -> float | None:
+    """Return the seconds until all frames of a film, which has its parts with it, are painted; None: it
+    has ended, or nobody can tell.
+
+    Args:
+        painted: numbers of the frames that are finished.
+    """
+    if film.outcome is not None:
+        return None
+    recipe, sizes = Recipe.model_validate(film.recipe), film.parts[0].picture_sizes
+    found = estimate_film(recipe, sizes, plan(film), list_painters(session), painted)
+    return found.seconds if found else None
+
+
+def list_painters(session: Session) -> list[Worker]:
+    """Return the workers that are alive and have what films need."""
+    return [worker for worker in registry.list_alive(session) if worker.films]
 
 
 def compute_makespan(

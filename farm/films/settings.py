@@ -9,12 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from farm.clips.clip import Clip
 from farm.errors import InvalidInput, Problem
-from farm.recipe.film import SPACING, STILL, Moving, Part, plan_parts, select_frames
+from farm.recipe.film import LONGEST_SPACING, SPACING, STILL, Moving, Part, plan_parts, select_frames
 from farm.recipe.film_formats import FilmKind
 from farm.recipe.json_limits import check_json
 from farm.recipe.recipe import list_problems
 
-LONGEST_SPACING = 120  # frames; flow to the anchor ahead is held for each frame between, and strays
 FrameNumber = Annotated[int, Field(ge=0, le=10**9)]
 
 

@@ -76,8 +76,9 @@ def upgrade() -> None:
     op.create_index("ix_films_outcome", "films", ["outcome"])
     _drop_list_indexes()
     with op.batch_alter_table("workers", schema=None) as batch_op:  # those that are older have it not
-        no = sa.Column("films", sa.Boolean(), nullable=False, server_default=sa.false())
-        batch_op.add_column(no)
+        batch_op.add_column(
+            sa.Column("films", sa.Boolean(), nullable=False, server_default=sa.text("false"))
+        )
     with op.batch_alter_table("uploads", schema=None) as batch_op:
         batch_op.add_column(sa.Column("frames", sa.Integer(), nullable=False, server_default="1"))
     with op.batch_alter_table("jobs", schema=None) as batch_op:

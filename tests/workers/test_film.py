@@ -66,7 +66,7 @@ def mix_part(
         yield PaintedFrame(number, read_frame(number) // 2 + held // 2, place + 1, count)
 
 
-NETWORK = SimpleNamespace(
+NETWORK: Any = SimpleNamespace(
     device=torch.device("cpu"),
     vgg=SimpleNamespace(network="vgg16"),
     number_format=SimpleNamespace(name="float32"),

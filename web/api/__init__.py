@@ -24,6 +24,7 @@ from web.api import (  # noqa: E402, F401
     estimates,
     events,
     explorations,
+    films,
     history,
     jobs,
     looks,

@@ -6,6 +6,7 @@ OTHER_SITE = {403: "Sent by another site's page."}
 OPERATORS = {403: "Sent by somebody who is no operator, or by another site's page."}
 NO_JOB = {404: "No such job."}
 NO_EXPLORATION = {404: "No such exploration."}
+NO_FILM = {404: "No such film."}
 NO_WORKER = {404: "No such worker."}
 UNCHANGED = {304: "What the client has is the newest.", 412: "`If-Match` names another version."}
 PARTS = {206: "The part that `Range` asks for.", 416: "The file ends before that range."}

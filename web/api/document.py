@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, jsonify, request
+from pydantic import BaseModel
 
 from farm.database.models import WEBHOOK_LENGTH
 from farm.explorations.axes import ACROSS, DOWN, KINDS, VALUES_MEAN
@@ -26,6 +28,7 @@ from farm.jobs.guides import INIT_MEANS, KEEP_MEANS, MASK_MEANS
 from farm.jobs.idempotency import KEY_LENGTH
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
+from farm.recipe.film_formats import FILM_FORMATS
 from farm.recipe.formats import FORMATS
 from farm.recipe.recipe import MAX_STYLES
 from farm.settings import TAG, settings
@@ -54,7 +57,7 @@ PROBLEM = {
 }
 PICTURE = {"type": "string", "format": "binary", "description": f"{ACCEPTED}."}
 STRING = {"type": "string"}
-_PICTURES_AND_RECIPE = {
+_PICTURES_AND_RECIPE: dict[str, Any] = {
     "content": PICTURE,
     "style": {"type": "array", "minItems": 1, "maxItems": MAX_STYLES, "items": PICTURE},
     "mask": {"type": "array", "maxItems": MAX_STYLES, "items": PICTURE, "description": MASK_MEANS},
@@ -67,7 +70,7 @@ _PICTURES_AND_RECIPE = {
     },
     "name": {"type": "string", "maxLength": NAME_LENGTH, "description": NAME_MEANS},
 }
-SUBMISSION = {
+SUBMISSION: dict[str, Any] = {
     "type": "object",
     # Not `anyOf`, of which client generators make no class.
     "description": f"With `content` and `style`, or with `{FROM_JOB}`.",
@@ -96,7 +99,7 @@ _VALUES = {
     "contentMediaType": "application/json",
     "description": VALUES_MEAN,
 }
-EXPLORATION = {
+EXPLORATION: dict[str, Any] = {
     "type": "object",
     "required": ["content", "style"],
     "additionalProperties": False,
@@ -115,9 +118,44 @@ EXPLORATION = {
         },
     },
 }
-ENCODING = {"recipe": {"contentType": "application/json"}}  # parts of a form that are no plain text
+CLIP = {
+    "type": "string",
+    "format": "binary",
+    "description": "MP4, MOV, WebM, MKV, GIF, animated WebP or PNG, or a zip of frames.",
+}
+FILM: dict[str, Any] = {
+    "type": "object",
+    "required": ["clip", "style"],
+    "additionalProperties": False,
+    "properties": {"clip": CLIP}
+    | {name: part for name, part in _PICTURES_AND_RECIPE.items() if name not in ("content", "init")}
+    | {"film": {"$ref": "#/components/schemas/FilmSettings"}}
+    | {name: SUBMISSION["properties"][name] for name in ("priority", "tag", "webhook_url")},
+}
+FILM_EXAMPLES = {
+    "whole": {
+        "summary": "The whole clip as an MP4",
+        "value": {"recipe": {"size": 640}, "film": {"format": "mp4"}, "name": "A walk"},
+    },
+    "moving": {
+        "summary": "Two seconds of it, from one painting to another",
+        "value": {
+            "recipe": {"size": 640},
+            "film": {
+                "format": "webm",
+                "first": 24,
+                "end": 72,
+                "moving": {"blend": {"24": [1, 0], "71": [0, 1]}},
+            },
+        },
+    },
+}
+ENCODING = {  # parts of a form that are no plain text
+    name: {"contentType": "application/json"} for name in ("recipe", "film")
+}
 OPERATION_IDS = {  # of functions whose names do not say enough outside their files
     "create": "submit_job",
+    "create_film": "submit_film",
     "put": "put_job",
     "cancel": "cancel_job",
     "retry": "retry_job",
@@ -162,8 +200,13 @@ def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:
     schemas |= {"Problem": PROBLEM, "Recipe": _rewrite(Recipe.model_json_schema(), {})}
     _describe_forms(spec["paths"])
     _name_operations(spec["paths"])
-    _describe_result(spec["paths"]["/api/v1/jobs/{job_id}/result"]["get"]["responses"])
-    spec["webhooks"] = {"jobEnded": {"post": _describe_webhook(schemas)}}
+    for path, known in (("jobs/{job_id}", FORMATS), ("films/{film_id}", FILM_FORMATS)):
+        result = spec["paths"][f"/api/v1/{path}/result"]["get"]
+        _describe_result(result, [each.mime for each in known.values()])
+    spec["webhooks"] = {
+        "jobEnded": {"post": _describe_webhook(schemas, payload.Notice, "Webhook", "job")},
+        "filmEnded": {"post": _describe_webhook(schemas, payload.FilmNotice, "FilmWebhook", "film")},
+    }
     if settings().require_token:
         spec["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         spec["security"] = [{"token": []}]
@@ -219,30 +262,35 @@ def _describe_forms(paths: dict[str, Any]) -> None:
         ("jobs", "post", SUBMISSION),
         ("jobs/{job_id}", "put", SUBMISSION),
         ("explorations", "post", EXPLORATION),
+        ("films", "post", FILM),
     ):
         operation = paths[f"/api/v1/{path}"][method]
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"multipart/form-data": {"schema": schema, "encoding": ENCODING}},
-        }
+        encoding = {name: known for name, known in ENCODING.items() if name in schema["properties"]}
+        form = {"schema": schema, "encoding": encoding}
+        if schema is FILM:
+            form["examples"] = FILM_EXAMPLES
+        operation["requestBody"] = {"required": True, "content": {"multipart/form-data": form}}
         if method == "post":
             operation.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
 
 
-def _describe_result(responses: dict[str, Any]) -> None:
-    """Describe the result in all of its formats, whole and in part."""
+def _describe_result(operation: dict[str, Any], mimes: Iterable[str]) -> None:
+    """Describe a result in all of its formats, whole and in part."""
+    responses = operation["responses"]
     (schema,) = responses["200"]["content"].values()
     for status in ("200", "206"):
-        responses[status]["content"] = {known.mime: schema for known in FORMATS.values()}
+        responses[status]["content"] = dict.fromkeys(mimes, schema)
 
 
-def _describe_webhook(schemas: dict[str, Any]) -> dict[str, Any]:
+def _describe_webhook(
+    schemas: dict[str, Any], notice: type[BaseModel], name: str, subject: str
+) -> dict[str, Any]:
     """Describe what a receiver gets, and what its answers mean."""
-    schema = payload.Notice.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema = notice.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= schema.pop("$defs")
-    schemas["Webhook"] = schema
+    schemas[name] = schema
     return {
-        "summary": "A job has succeeded, failed or been cancelled.",
+        "summary": f"A {subject} has succeeded, failed or been cancelled.",
         "tags": ["Webhooks"],
         "parameters": [
             {"name": name, "in": "header", "required": True, "description": text, "schema": STRING}
@@ -250,7 +298,7 @@ def _describe_webhook(schemas: dict[str, Any]) -> dict[str, Any]:
         ],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Webhook"}}},
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}},
         },
         "responses": {
             "2XX": {"description": "Delivered."},

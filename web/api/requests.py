@@ -20,7 +20,10 @@ from web.middleware.authentication import get_visitor
 from web.middleware.conditions import make_conditional
 
 NAMED = ("content", "style")  # files whose names are kept
-FILES = (*NAMED, "mask", "keep", "init")
+CLIP_NAMED = ("clip", "style")  # of a film
+GUIDES = ("mask", "keep", "init")
+FILES = (*NAMED, *GUIDES)
+CLIP_FILES = (*CLIP_NAMED, *GUIDES)
 REPEATED = ("style", "mask")
 
 
@@ -45,6 +48,20 @@ def read_parts(texts: Sequence[str]) -> tuple[bytes | None, list[bytes], Recipe]
     _refuse_misplaced_fields(texts)
     recipe = _read_recipe()
     return next(iter(_read_files("content")), None), _read_files("style"), recipe
+
+
+def read_clip_submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
+    """Read clip, paintings and recipe of a multipart request whose text fields are these.
+
+    Raises:
+        InvalidInput: a field that would be ignored, a wrong recipe, or no clip.
+    """
+    _refuse_misplaced_fields(texts, CLIP_FILES)
+    recipe = _read_recipe()
+    clip = next(iter(_read_files("clip")), None)
+    if clip is None:
+        raise InvalidInput(Problem("clip", "is missing; send one clip"))
+    return clip, _read_files("style"), recipe
 
 
 def read_guides() -> GuideFiles:
@@ -85,12 +102,13 @@ def find_look(look_id: str) -> Look:
         return saved.read_look(saved.get(session, get_visitor(), look_id))
 
 
-def read_file_names() -> list[str | None]:
-    """Return the names of the photograph and the paintings of this request as they were sent."""
-    return [file.filename for name in NAMED for file in request.files.getlist(name)]
+def read_file_names(fields: Sequence[str] = NAMED) -> list[str | None]:
+    """Return the names of the files of these fields as they were sent: of the photograph or the clip,
+    and of the paintings."""
+    return [file.filename for name in fields for file in request.files.getlist(name)]
 
 
-def _refuse_misplaced_fields(texts: Sequence[str]) -> None:
+def _refuse_misplaced_fields(texts: Sequence[str], files: Sequence[str] = FILES) -> None:
     """Refuse what would be ignored: the picture would not be the one that was meant.
 
     Raises:
@@ -101,11 +119,11 @@ def _refuse_misplaced_fields(texts: Sequence[str]) -> None:
     wrong = []
     for sent, right, hint in (
         (request.form, texts, "is not a text field"),
-        (request.files, FILES, "is not a file field"),
+        (request.files, files, "is not a file field"),
     ):
         for name in sorted(sent):
             if name not in right:
-                message = f"{hint}; files are {', '.join(FILES)}, texts are {', '.join(texts)}"
+                message = f"{hint}; files are {', '.join(files)}, texts are {', '.join(texts)}"
                 wrong.append(Problem(name[:80], message))
             elif name not in REPEATED and len(sent.getlist(name)) > 1:
                 wrong.append(Problem(name, "was sent more than once"))

@@ -15,7 +15,7 @@ from farm.recipe.json_limits import MAX_BYTES, check_json
 from farm.settings import settings
 
 WITH_CLIPS = frozenset(
-    {"pages.create", "pages.check_clip", "pages.try_frames", "api.submit_film"}
+    {"pages.create", "pages.check_clip", "pages.try_frames", "api.create_film"}
 )  # a clip may come to these
 NAMELESS = "has a part without a name"
 

@@ -18,10 +18,9 @@ from farm.database import sessions
 from farm.database.models import Film, FilmFrame, Job, State
 from farm.errors import NoRoom, NotFound, WrongState
 from farm.films import films
-from farm.films.estimates import estimate_film
+from farm.films.estimates import estimate_left
 from farm.films.parts import read_settings
 from farm.films.small_frames import compute_small_size
-from farm.fleet import registry
 from farm.recipe import Recipe
 from farm.recipe.film import SPACING, Part, Role
 from farm.recipe.film_formats import FILM_FORMATS, FilmFormat
@@ -311,16 +310,6 @@ def _read(session: Session, film: Film) -> ShownFilm:
     return ShownFilm(film, films.plan(film), films.list_frames(session, film.id))
 
 
-def _estimate_left(session: Session, shown: ShownFilm) -> float | None:
-    """Return the seconds until all frames are painted; None: it has ended, or nobody can tell."""
-    if shown.state not in (State.QUEUED, State.RUNNING):
-        return None
-    recipe, sizes = Recipe.model_validate(shown.film.recipe), shown.film.parts[0].picture_sizes
-    plan, workers = [part.part for part in shown.parts], registry.list_alive(session)
-    found = estimate_film(recipe, sizes, plan, workers, shown.painted)
-    return found.seconds if found else None
-
-
 def _load(film_id: str) -> ShownFilm:
     """Read all that its page shows.
 
@@ -330,7 +319,7 @@ def _load(film_id: str) -> ShownFilm:
     film = films.get(film_id)
     with sessions.read_session() as session:
         shown = _read(session, film)
-        shown.left = _estimate_left(session, shown)
+        shown.left = estimate_left(session, shown.film, shown.painted)
     return shown
 
 
