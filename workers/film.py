@@ -24,15 +24,16 @@ from sqlalchemy.orm import Session
 from farm.clips.clip import Clip, Sound
 from farm.clips.reader import ClipReader
 from farm.clips.write import write_film
-from farm.database import sessions
+from farm.database import sessions, tallies
 from farm.database.models import Film, FilmFrame, Job, State, frame_key
 from farm.engine import device
-from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
+from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part, shorten
 from farm.engine.loaded import Engine
 from farm.errors import NotFound, RenderFailed
 from farm.films import films
 from farm.films.parts import read_settings
 from farm.films.settings import FilmSettings
+from farm.fleet import registry
 from farm.jobs import attempts, states, worker_failures
 from farm.jobs.attempts import Progress
 from farm.jobs.claims import Taker
@@ -43,13 +44,14 @@ from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
 from farm.recipe.film import Part, Role
 from farm.recipe.formats import PREVIEW_PIXELS
+from farm.recipe.levels import compute_levels, count_pixel_iterations, count_work
 from farm.recipe.picture_sizes import compute_held_photograph
 from farm.settings import settings
 from farm.storage import Storage, storage
 from workers import decoding, retries
 from workers.inputs import FilmInputs, Read, load_film_inputs
 from workers.interrupts import Interrupted, StorageWait, stopping
-from workers.reporter import Reports
+from workers.reporter import SMALLEST_MEASURED, Reports
 
 CLIP = "clip"
 PREVIEW_QUALITY = 88  # of JPEG
@@ -201,7 +203,7 @@ def _paint_frames(
     task: _Task, inputs: FilmInputs, ready: Engine, done: int, sizes: dict[str, int]
 ) -> None:
     size = compute_held_photograph(task.recipe, task.clip.size)
-    pace = _Pace(done / len(task.part.frames))
+    pace, seconds = _Pace(done / len(task.part.frames)), 0.0
     with ClipReader(task.source, task.clip, size) as reader:
         for news in paint_part(
             task.part,
@@ -217,8 +219,9 @@ def _paint_frames(
         ):
             task.on_progress()
             if isinstance(news, PaintedFrame):
-                _store_frame(task, news, sizes)
+                _store_frame(task, news, sizes, seconds)
             else:
+                seconds = news.step.seconds
                 _report(task, news, pace)
             decoding.start()  # for the next job; before this one has begun it would be in its way
 
@@ -267,11 +270,12 @@ class _Pace:
         return (time.monotonic() - self._began) * (1 - progress) / gained
 
 
-def _store_frame(task: _Task, painted: PaintedFrame, sizes: dict[str, int]) -> None:
+def _store_frame(task: _Task, painted: PaintedFrame, sizes: dict[str, int], seconds: float) -> None:
     """Store a finished frame and its preview, then record it under the attempt's fence.
 
     Args:
         sizes: bytes of the attempt's files by their keys, these among them.
+        seconds: that its iterations took.
 
     Raises:
         AttemptLost: the job is another attempt's; the frame is not recorded.
@@ -282,9 +286,24 @@ def _store_frame(task: _Task, painted: PaintedFrame, sizes: dict[str, int]) -> N
     _put(task, key, partial(write_eight_bit, image, "png"), sizes)
     _put(task, task.job.preview_key, partial(_write_preview, image), sizes)
     total = sum(sizes.values())
-    retries.write(
-        lambda session: attempts.record_frame(session, attempt, task.film.id, painted.frame, total)
-    )
+
+    def record(session: Session) -> None:
+        attempts.record_frame(session, attempt, task.film.id, painted.frame, total)
+        _record_speed(session, task, seconds)
+
+    retries.write(record)
+
+
+def _record_speed(session: Session, task: _Task, seconds: float) -> None:
+    """Record what an iteration took for a megapixel, and count what was computed, of one frame."""
+    anchor = task.part.role is Role.ANCHOR
+    recipe = task.recipe if anchor else shorten(task.recipe)
+    levels = compute_levels(recipe, *task.clip.size)
+    tallies.WORK.add(session, task.job.work_class, amount=count_pixel_iterations(levels) / 1_000_000)
+    if not recipe.directs_strokes:  # whose iterations are no measure of others
+        speed = seconds / (count_work(recipe, levels) / 1_000_000)
+        small = levels[-1].pixels / 1_000_000 < SMALLEST_MEASURED
+        registry.record_speed(session, settings().worker_name, speed, first=small)
 
 
 def _put(task: _Task, key: str, write: Callable[[Any], None], sizes: dict[str, int]) -> None:

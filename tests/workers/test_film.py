@@ -59,7 +59,7 @@ def mix_part(
     for place in range(done, count):
         number = part.frames[place]
         before = part.frames[place - 1] if place else part.before
-        step = SimpleNamespace(total=1, done=1, losses=LOSSES)
+        step = SimpleNamespace(total=1, done=1, losses=LOSSES, seconds=0.1)
         on_tile()
         yield FrameStep(number, place, count, (place + 1) / count, step)  # type: ignore[arg-type]
         held = read_frame(number) if before is None else read_painted(before)

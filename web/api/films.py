@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 from apiflask import FileSchema
 from flask import Response, request, url_for
@@ -14,12 +15,19 @@ from farm.database import sessions
 from farm.database.models import Film, State
 from farm.errors import InvalidInput, Problem
 from farm.films import films
-from farm.films.estimates import FilmEstimate, estimate_film, estimate_left
+from farm.films.estimates import (
+    BYTES_PER_PIXEL,
+    FilmEstimate,
+    estimate_film,
+    estimate_left,
+    list_painters,
+)
 from farm.films.parts import describe_part, read_settings
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.recipe import Recipe
 from farm.recipe.film import Part, Role, plan_parts, select_frames
+from farm.recipe.picture_sizes import Size
 from farm.settings import settings
 from web import film_files
 from web.api import answers, blueprint
@@ -35,7 +43,7 @@ from web.api.requests import (
 )
 from web.api.schemas import Fits, Moment, ResultSide
 from web.middleware.authentication import get_visitor
-from web.words import describe_film_need
+from web.words import describe_film_need, describe_unknown_film
 
 TEXTS = ("recipe", "look", "name", "film", "priority", "webhook_url", "tag")
 MAX_LISTED = 100
@@ -65,11 +73,11 @@ class ClipOut(BaseModel):
     sound: bool
 
 
-class PartOut(BaseModel):
+class FilmPartOut(BaseModel):
     """Part of a film, which is a job of its own."""
 
     number: int
-    role: Role = Field(
+    role: Literal["anchor", "stretch", "join"] = Field(
         description="`anchor`: one frame, held to the anchor before it; `stretch`: the frames between"
         " two anchors, or after the last one of a shot; `join`: joins all frames, and the clip's sound."
     )
@@ -103,7 +111,7 @@ class FilmOut(BaseModel):
     recipe: dict[str, Any] = Field(description="Of each frame.")
     film: FilmSettings
     clip: ClipOut
-    parts: list[PartOut] | None = Field(description="In their order. Null in lists.")
+    parts: list[FilmPartOut] | None = Field(description="In their order. Null in lists.")
     links: FilmLinks
 
     @classmethod
@@ -169,7 +177,7 @@ class FilmNeed(BaseModel):
     parts: int = Field(description="Jobs that it becomes.")
     width: ResultSide
     height: ResultSide
-    stored_bytes: int = Field(description="Of its frames and its file, at most.")
+    stored_bytes: int = Field(description="Of its frames, at most.")
     seconds: float | None = Field(
         description="Until it is finished, if nothing else waits; null while no speed is known."
     )
@@ -178,19 +186,34 @@ class FilmNeed(BaseModel):
     message: str = Field(description="For a person.")
 
     @classmethod
-    def from_estimate(cls, found: FilmEstimate) -> FilmNeed:
-        """Describe an estimate."""
-        known = found.workers or found.refusal
+    def from_estimate(cls, found: FilmEstimate, parts: int) -> FilmNeed:
+        """Describe an estimate of a film of so many parts."""
         return cls(
             frames=found.frames,
-            parts=found.parts,
+            parts=parts,
             width=found.width,
             height=found.height,
             stored_bytes=found.stored_bytes,
             seconds=found.seconds,
-            workers=found.workers,
-            fits=found.refusal is None if known else None,
+            workers=len(found.workers),
+            fits=found.refusal is None,
             message=describe_film_need(found),
+        )
+
+    @classmethod
+    def from_size(cls, frames: int, parts: int, size: Size) -> FilmNeed:
+        """Describe a film of frames of this height and width, px, while no worker is alive."""
+        height, width = size
+        return cls(
+            frames=frames,
+            parts=parts,
+            width=width,
+            height=height,
+            stored_bytes=frames * height * width * BYTES_PER_PIXEL,
+            seconds=None,
+            workers=0,
+            fits=None,
+            message=describe_unknown_film(frames, height, width),
         )
 
 
@@ -205,11 +228,11 @@ def _describe_clip(clip: Clip) -> ClipOut:
     )
 
 
-def _describe_part(film: Film, part: Part, parts: Any) -> PartOut:
+def _describe_part(film: Film, part: Part, parts: Any) -> FilmPartOut:
     job = next((job for job in film.parts if job.film_part == part.number), None)
-    return PartOut(
+    return FilmPartOut(
         number=part.number,
-        role=part.role,
+        role=part.role.value,
         frames=[] if part.role is Role.JOIN else list(part.frames),
         title=describe_part(part, parts),
         state=job.state if job else None,
@@ -275,9 +298,13 @@ def estimate_film_need(json_data: FilmQuery) -> FilmNeed:
     numbers = select_frames(json_data.frames, chosen.first, chosen.end, chosen.every)
     shots = sorted({0, *(json_data.shots or ())})
     parts = plan_parts(shots, numbers, chosen.spacing)
+    pictures = replace(json_data.sizes_of_pictures, holds=True)
     with sessions.read_session() as session:
-        found = estimate_film(session, recipe, json_data.sizes_of_pictures, parts, chosen.format)
-    return FilmNeed.from_estimate(found)
+        found = estimate_film(recipe, pictures, parts, list_painters(session))
+    if found is None:
+        size = recipe.compute_result_size(*pictures.photograph)
+        return FilmNeed.from_size(len(numbers), len(parts), size)
+    return FilmNeed.from_estimate(found, len(parts))
 
 
 @blueprint.get("/films")
@@ -356,7 +383,7 @@ def delete_film(film_id: str) -> ResponseReturnValue:
 def _respond(film: Film) -> Response:
     with sessions.read_session() as session:
         painted = [frame.number for frame in films.list_frames(session, film.id)]
-        eta = estimate_left(session, film)
+        eta = estimate_left(session, film, painted)
     response = respond_conditionally(FilmOut.from_row(film, painted, eta, whole=True))
     if film.outcome is None:
         response.headers["Retry-After"] = str(ASK_AGAIN_SECONDS)
