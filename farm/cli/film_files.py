@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from farm.clips.clip import Clip, Sound
 from farm.clips.look import check_clip
 from farm.clips.reader import ClipReader
 from farm.clips.write import write_film
+from farm.engine.film.flow import FlowUnavailable
 from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part, shorten
 from farm.engine.guides import Guides
 from farm.engine.loaded import Engine
@@ -87,6 +89,8 @@ def paint_film(
     check_writable("output", output, [source, *styles, *(path for _, path in guides.list_files())])
     recipe.check_number_of_paintings(len(styles))
     choice.moving.check_number_of_paintings(len(styles))
+    if find_spec("cv2") is None:  # before an anchor is painted that could not be gone on from
+        raise FlowUnavailable
     began = time.perf_counter()
     film = _Film.load(source, styles, recipe, choice, guides, say)
     frames = FrameFolder(keep, "keep-frames") if keep else FrameFolder(name_folder(output), "output")

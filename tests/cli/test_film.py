@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -230,6 +231,14 @@ def test_a_disk_without_room_is_named_before_anything_is_painted(
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "MB free for frames that may take" in read_words(run_film(tmp_path))
+    assert studio.painted == []
+
+
+def test_a_machine_without_opencv_says_what_to_install_before_anything_is_painted(
+    tmp_path: Path, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert "install the extra `film`" in read_words(run_film(tmp_path))
     assert studio.painted == []
 
 
