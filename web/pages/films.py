@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +13,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from farm.clips.clip import Clip
+from farm.clips.write import compute_end
 from farm.database import sessions
 from farm.database.models import Film, FilmFrame, Job, State
 from farm.errors import NoRoom, NotFound, WrongState
@@ -213,13 +213,9 @@ class ShownFilm:
     @property
     def times(self) -> list[int]:
         """When each of its frames begins, ms from the first one's, and at last when the film ends."""
-        times = [*(self.clip.times[number] for number in self.numbers), self._find_end()]
+        end = compute_end(self.clip, self.numbers)
+        times = [*(self.clip.times[number] for number in self.numbers), end]
         return [round(1000 * (time - times[0])) for time in times]
-
-    def _find_end(self) -> Fraction:
-        """Return when the last frame ends: where the clip's next one begins, or the clip ends."""
-        beyond = self.numbers[-1] + 1
-        return self.clip.times[beyond] if beyond < self.clip.frames else self.clip.duration
 
     @property
     def shots(self) -> list[int]:

@@ -133,7 +133,7 @@ AXES = [
 CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
 VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 # Where the label, as the subject of a message, would be a plural.
-SINGULAR = {"style": "Painting", "mask": "Mask"}
+SINGULAR = {"style": "Painting", "mask": "Mask", "clip": "Clip"}
 ANY_WORKER = "any that is free"
 
 
@@ -146,7 +146,6 @@ KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
 PICTURE_TYPES = _join_types(UPLOADED)
 CONTENT_TYPES = _join_types(UPLOADED | CLIPS)  # a clip may stand where a photograph does
 FIELD_OF = {  # of the form, by names in FilmSettings and elsewhere
-    "clip": "content",
     "format": "film_format",
     "frames": "frames_to",
     "first": "frames_from",
@@ -363,12 +362,9 @@ def read_film_settings(form: FlaskForm) -> FilmSettings:
         InvalidInput: each setting that is wrong, by the names of `FilmSettings`.
     """
     first, end, every = (_read_count(form, name) for name in ("frames_from", "frames_to", "every"))
-    values = {
-        "format": form.film_format.data,
-        "first": (first or 1) - 1,
-        "end": end,
-        "every": every or 1,
-    }
+    values: dict[str, Any] = {"first": (first or 1) - 1, "end": end, "every": every or 1}
+    if form.film_format.data:  # a page that was loaded before there were films sends none
+        values["format"] = form.film_format.data
     return FilmSettings.parse(values)
 
 
@@ -440,8 +436,10 @@ def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[st
         name, _, number = problem.field.partition(".")[0].partition(" ")  # "mask 2"
         if name == "content_weight" and not form.content_weight.data:
             name = "balance"
+        title = SINGULAR.get(name)
+        name = "content" if name == "clip" else name  # a clip stands where a photograph does
         field = form._fields.get(name)
-        title = problem.field if field is None else SINGULAR.get(name, field.label.text)
+        title = title or (problem.field if field is None else field.label.text)
         title = f"{title} {number}" if field is not None and number else title
         message = f"{title} {problem.message.removeprefix('input ')}"
         if field is not None:

@@ -1,0 +1,96 @@
+"""Films by the form as it is without a script, and what their pages give out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from farm.films import films
+from tests.web import bad_pictures
+from tests.web.conftest import token
+from tests.web.test_web_films_browser import FRAMES, make_clip, make_still_gif, paint_part, submit_clip
+from web.pages.films import format_runs
+
+Post = Callable[..., TestResponse]
+
+
+def test_a_clip_without_a_script_is_a_film(client: FlaskClient, post_form: Post) -> None:
+    answer = post_form(make_clip(), frames_from="2", frames_to="5", every="2", film_format="webm")
+    assert answer.status_code == 303
+    film = films.get(answer.headers["Location"][-32:])
+    assert films.plan(film)[-1].frames == (1, 3)
+    page = client.get(answer.headers["Location"]).text
+    assert "2 frames, 0.4 s" in page
+    assert page.count("data-frame=") == 2
+
+
+@pytest.mark.parametrize(
+    ("clip", "fields", "words"),
+    [
+        (b"GIF89a" + b"noise" * 20, {}, "Clip is damaged or incomplete"),
+        (None, {"frames_to": "7"}, "To frame must be a frame of the clip"),
+        (None, {"frames_from": "0"}, "From frame must be a whole number from 1"),
+        (None, {"every": "7"}, "Every nth frame must be 1 to 6"),
+        (None, {"film_format": "avi"}, "File of the film"),
+        (None, {"path": "/explore"}, "an exploration takes a photograph"),
+        (None, {"init": "picture"}, "is missing; choose one, or begin otherwise"),
+    ],
+)
+def test_what_is_wrong_with_a_clip_is_said_at_its_field(
+    post_form: Post, nothing_left: Callable[[], None], clip: bytes | None, fields: dict, words: str
+) -> None:
+    answer = post_form(clip or make_clip(), **fields)
+    assert answer.status_code == (415 if clip else 422)
+    assert words in answer.text
+    nothing_left()
+
+
+def test_a_clip_is_looked_at_before_it_is_sent(client: FlaskClient) -> None:
+    # Given a clip that was looked at
+    def look(data: bytes) -> TestResponse:
+        sent = {"csrf_token": token(client), "content": (io.BytesIO(data), "walk.png")}
+        return client.post("/clip", data=sent)
+
+    assert "holds only one frame; send it as a photograph." in look(make_still_gif()).text
+    answer = look(make_clip())
+    assert answer.status_code == 200
+    assert "96 × 72 px, 6 frames, 0.6 s" in answer.text
+    sha256 = answer.text.partition('name="clip" value="')[2][:64]
+
+    # Then the form needs no file, and its film bears the file's name
+    def send(sha256: str) -> TestResponse:
+        data = {"csrf_token": token(client), "size": "96", "clip": sha256, "clip_name": "walk.png"}
+        painting = (io.BytesIO(bad_pictures.photo(100, 100)), "painting.jpg")
+        return client.post("/", data=data | {"style": painting})
+
+    sent = send(sha256)
+    assert sent.status_code == 303, sent.text
+    assert films.get(sent.headers["Location"][-32:]).name == "walk"
+    assert "choose the clip again" in send("a" * 64).text
+
+
+def test_files_of_a_film(client: FlaskClient) -> None:
+    film = submit_clip()
+    base = f"/films/{film.id}"
+    assert client.get(f"{base}/frames/0").status_code == 404
+    assert client.get(f"{base}/frames.zip").status_code == 404
+    assert client.get(f"{base}/film").status_code == 409
+    assert client.get(f"{base}/clip/{FRAMES}/small").status_code == 404
+
+    paint_part(film)
+    for path, mime in (("frames/0", "image/png"), ("frames/0/small", "image/jpeg")):
+        answer = client.get(f"{base}/{path}")
+        assert answer.mimetype == mime
+        again = client.get(f"{base}/{path}", headers={"If-None-Match": answer.headers["ETag"]})
+        assert again.status_code == 304
+    assert client.get(f"{base}/clip/5/small").mimetype == "image/jpeg"
+    assert client.get(f"/films/{'0' * 32}").status_code == 404
+
+
+def test_runs_of_frames() -> None:
+    assert format_runs([0, 1, 2, 5, 7, 8]) == "0-2 5 7-8"
+    assert format_runs([]) == ""
