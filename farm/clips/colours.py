@@ -54,6 +54,8 @@ class Scheme:
     # Of H.273, where they are more than matrix and range can mend.
     curve: int = 0
     primaries: int = 0
+    # Whether it is transparent anywhere; it is then laid over white.
+    alpha: bool = False
 
     @classmethod
     def from_frame(cls, frame: Any) -> Scheme:
@@ -67,22 +69,25 @@ class Scheme:
         if tells_nothing and any(data.type.name in HDR_SIDE_DATA for data in frame.side_data):
             raise InvalidInput(Problem("", NO_TAGS))
         primaries = frame.color_primaries if frame.color_primaries in TO_SRGB else 0
+        alpha = any(component.is_alpha for component in frame.format.components)
         if frame.format.is_rgb or frame.format.name.startswith("pal"):
-            return cls(None, FULL, curve, primaries)
+            return cls(None, FULL, curve, primaries, alpha)
         if frame.format.name.startswith("gray"):
-            return cls(None, frame.color_range or LIMITED, curve, primaries)
+            return cls(None, frame.color_range or LIMITED, curve, primaries, alpha)
         full = frame.color_range == FULL or frame.format.name.startswith("yuvj")
-        return cls(_find_matrix(frame), FULL if full else LIMITED, curve, primaries)
+        return cls(_find_matrix(frame), FULL if full else LIMITED, curve, primaries, alpha)
 
     @property
     def pixel_format(self) -> str:
         """FFmpeg's name of what the matrix makes."""
-        return "rgb48le" if self.curve or self.primaries else "rgb24"
+        if self.curve or self.primaries:
+            return "rgb48le"
+        return "rgba" if self.alpha else "rgb24"
 
     def convert(self, samples: NDArray[Any]) -> Pixels:
-        """Convert what the matrix made, H x W x 3, to uint8 in sRGB."""
+        """Convert what the matrix made, H x W x 3, or 4 with alpha, to H x W x 3, uint8, in sRGB."""
         if not (self.curve or self.primaries):
-            return samples
+            return _lay_over_white(samples) if self.alpha else samples
         light = _build_table(self.curve)[samples]
         if self.curve == HLG:  # its system gamma for 1000 cd/m2, ITU-R BT.2100
             weights = np.array((0.2627, 0.6780, 0.0593), np.float32)
@@ -93,6 +98,14 @@ class Scheme:
         if self.curve:
             light = _roll_off(light)
         return _encode(light)
+
+
+def _lay_over_white(samples: Pixels) -> Pixels:
+    colours, alpha = samples[..., :3].astype(np.uint16), samples[..., 3:]
+    laid: Pixels = ((colours * alpha + 255 * (255 - alpha.astype(np.uint16)) + 127) // 255).astype(
+        np.uint8
+    )
+    return laid
 
 
 def _find_matrix(frame: Any) -> int:

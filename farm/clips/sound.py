@@ -25,6 +25,7 @@ ENCODERS: dict[FilmKind, tuple[str, int]] = {  # for others, and their bit rate
     "webm": ("libopus", 128_000),
     "mov": ("aac", 192_000),
 }
+PRIMING = Fraction(1, 10)  # s; packets that lie before what is heard, because decoders need them
 MAX_MEGAPIXELS = 2000  # of the frame that tells when the clip begins; it was looked at before
 OPUS_RATE = 48_000  # Hz; Opus takes no more than this
 
@@ -35,7 +36,7 @@ def find_sound(data: bytes) -> str | None:
         return None
     with open_input(data, find_container(data)) as container:
         stream = _find_stream(container)
-        return str(stream.codec_context.name) if stream else None
+        return _name_codec(stream) if stream else None
 
 
 def count_packets(data: bytes) -> int:
@@ -44,6 +45,11 @@ def count_packets(data: bytes) -> int:
         return 0
     with open_input(data, find_container(data)) as container:
         return sum(1 for _ in container.demux(_find_stream(container)))
+
+
+def _name_codec(stream: Any) -> str:
+    """Return the codec's name, whichever decoder reads it."""
+    return str(stream.codec_context.codec.canonical_name)
 
 
 def _find_stream(container: Any) -> Any:
@@ -59,14 +65,14 @@ class SoundTrack:
         """
         Args:
             film: FFmpeg's open output. data: the clip's file, which has sound.
-            begin, end: s on the clip's clock; None: from its first packet, to its last.
+            begin, end: s on the clip's clock; None: from its first frame, to its last packet.
         """
         self._film, self._begin, self._end = film, begin, end
         self._origin = _find_origin(data)
         self._shift = self._origin + (begin or 0)
         self._input = open_input(data, find_container(data))
         self._stream = _find_stream(self._input)
-        self._copies = self._stream.codec_context.name in TAKEN[kind]
+        self._copies = _name_codec(self._stream) in TAKEN[kind]
         self.state = Sound.COPIED if self._copies else Sound.ENCODED
         self._track = self._add_track(kind)
         self._packets = self._copy() if self._copies else self._encode()
@@ -105,8 +111,8 @@ class SoundTrack:
 
     def _is_within(self, time: Fraction) -> bool:
         """Check whether a time of the clip's own clock, s, is in the film."""
-        begins = self._begin is None or time >= self._shift
-        return begins and (self._end is None or time < self._origin + self._end)
+        begin = self._shift - (PRIMING if self._begin is None and self._copies else 0)
+        return time >= begin and (self._end is None or time < self._origin + self._end)
 
     def _copy(self) -> Iterator[Any]:
         for packet in self._input.demux(self._stream):

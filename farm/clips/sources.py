@@ -31,6 +31,7 @@ MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 STILLS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"crx ")
 WHOLE_BOXES = (b"moov", b"mdat", b"moof")  # that are never larger than their file
 SEGMENT = b"\x18\x53\x80\x67"  # all of a Matroska file but its head
+LONGEST_WHY = 100  # characters of a library's own words
 CUT = "is cut: the file says that it is longer than it is"
 
 
@@ -130,6 +131,12 @@ def check_frame_size(size: Size, megapixels: int) -> None:
         raise InvalidInput(Problem("", f"{shown}; they need at least {SHORTEST_SIDE} px a side"))
     if max(size) > LONGEST_RATIO * min(size):
         raise InvalidInput(Problem("", f"{shown}; sides may be 1 : {LONGEST_RATIO} at most"))
+
+
+def describe(error: Exception) -> str:
+    """Return what a library says of an error in few printable words; it may quote the file."""
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    return "".join(char for char in text if char.isascii() and char.isprintable())[:LONGEST_WHY]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import GifImagePlugin, Image  # noqa: F401 - registered before the sandbox is closed
 
-from farm.clips.sources import ClipLimits, Frame, check_frame_size
+from farm.clips.sources import ClipLimits, Frame, check_frame_size, describe
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures import decode
 from farm.pictures.pixels import Pixels
@@ -78,8 +78,12 @@ class ArchivedFrame:
         try:
             with self.archive.open(self.name) as file:
                 data = file.read(MAX_PICTURE_MB * 1_000_000 + 1)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
-            raise NotAPicture(Problem("", f"cannot be unpacked ({error})")) from None
+        except MemoryError:
+            raise
+        except (
+            Exception
+        ) as error:  # zipfile raises what it comes to: zlib.error, ValueError, EOFError ..
+            raise NotAPicture(Problem("", f"cannot be unpacked ({describe(error)})")) from None
         if len(data) > MAX_PICTURE_MB * 1_000_000:
             raise TooLarge(Problem("", f"is larger than {MAX_PICTURE_MB} MB"))
         return data
@@ -129,8 +133,10 @@ def iterate_archive(data: bytes, limits: ClipLimits) -> Iterator[Frame]:
     """
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-        raise NotAPicture(Problem("", f"is a damaged or cut ZIP ({error})")) from None
+    except MemoryError:
+        raise
+    except Exception as error:  # as above
+        raise NotAPicture(Problem("", f"is a damaged or cut ZIP ({describe(error)})")) from None
     with archive:
         names = sorted(filter(_is_picture, archive.namelist()), key=_split_numbers)
         if not names:

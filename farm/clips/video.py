@@ -20,7 +20,7 @@ from av.filter import Graph
 from av.video.reformatter import Interpolation
 
 from farm.clips import colours
-from farm.clips.sources import check_frame_size
+from farm.clips.sources import check_frame_size, describe
 from farm.errors import InvalidInput, NotAPicture, Problem
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
@@ -180,8 +180,8 @@ def _open_nothing(url: str, *_: object) -> NoReturn:
 def _refuse(error: Exception, where: str) -> NoReturn:
     if isinstance(error, MemoryError):
         raise error
-    why = " ".join(str(getattr(error, "strerror", None) or error).split())
-    raise NotAPicture(Problem("", f"is damaged or incomplete: {where} ({why})")) from error
+    message = f"is damaged or incomplete: {where} ({describe(error)})"
+    raise NotAPicture(Problem("", message)) from error
 
 
 def _is_cover(stream: Any) -> bool:

@@ -17,6 +17,7 @@ from farm.clips import clip_child
 from farm.clips.colours import HLG, PQ, WIDE, Scheme
 from farm.clips.look import check_clip, read_frames
 from farm.clips.sources import ClipLimits, open_frames
+from farm.clips.video import VideoFrame
 from farm.errors import InvalidInput, NotAPicture
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
@@ -107,6 +108,16 @@ def test_hdr_is_known_by_its_tags() -> None:
     data = make_clip(2, pixel_format="yuv420p10le", curve=PQ)
     grey = draw(data)[36, 48]
     assert np.abs(grey.astype(int) - 188).max() <= 12  # not 128: PQ's half is 92 cd/m2
+
+
+def test_a_transparent_frame_lies_over_white() -> None:
+    import av
+
+    samples = np.full((32, 32, 4), (200, 100, 0, 51), np.uint8)  # a fifth of it shows
+    frame: Any = av.VideoFrame.from_ndarray(samples, "rgba")
+    frame.pts, frame.time_base = 0, Fraction(1, 24)
+    shown = VideoFrame.from_decoded(frame, Fraction(1)).draw((32, 32))
+    assert np.abs(shown.astype(int) - (244, 224, 204)).max() <= 1
 
 
 @pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP"])
