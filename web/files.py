@@ -136,6 +136,8 @@ def send_result(job: Job) -> Response:
 
 
 def _require_finished(job: Job) -> None:
+    if job.film_id is not None:
+        raise WrongState("This is a part of a film; its frames and the film are asked for there.")
     if job.state is not State.SUCCEEDED:
         raise WrongState(f"This job is {job.state.value}; there is no result.")
 

@@ -6,6 +6,7 @@ import io
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -32,6 +33,16 @@ def make_picture(
     """Return a picture of one colour, PNG."""
     file = io.BytesIO()
     Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def make_moving_clip(frames: int) -> bytes:
+    """Return a GIF of a texture that moves a pixel each frame, 64 x 48 px."""
+    ground = np.random.default_rng(7).integers(0, 256, (12, 20, 3), np.uint8)
+    whole = Image.fromarray(ground).resize((100, 60), Image.Resampling.BICUBIC)
+    first, *others = (whole.crop((number, 0, 64 + number, 48)) for number in range(frames))
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=others, duration=40)
     return file.getvalue()
 
 

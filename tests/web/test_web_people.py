@@ -27,10 +27,12 @@ from farm.pictures import uploads
 from farm.storage import storage
 from tests.browser.usable import complaints
 from tests.conftest import fresh_settings
+from tests.films.made import know_clips
 from tests.web.bad_pictures import photo
 from web import create_app
 from web.middleware.authentication import require_operator
 
+NAMES = ("job_id", "exploration_id", "film_id")  # whose owners are checked
 Headers = dict[str, str]
 OURS = {"Sec-Fetch-Site": "same-origin"}
 
@@ -84,6 +86,15 @@ def post(client: FlaskClient, path: str, headers: Headers, **fields: Any) -> Tes
     return client.post(path, data=data | files, headers=headers)
 
 
+def submit_film(client: FlaskClient, headers: Headers) -> str:
+    clip, style = io.BytesIO(b"a clip"), io.BytesIO(photo(100, 100))
+    files = {"clip": (clip, "clip.mp4"), "style": (style, "style.jpg")}
+    data = files | {"recipe": json.dumps({"size": 96})}
+    answer = client.post("/api/v1/films", data=data, headers=headers)
+    assert answer.status_code == 202, answer.text
+    return str(answer.get_json()["id"])
+
+
 def explore(client: FlaskClient, headers: Headers) -> str:
     sides = {"across_values": "[0, 1]", "down_values": "[1]", "cell_size": "64"}
     answer = post(client, "/api/v1/explorations", headers, **sides)
@@ -100,7 +111,7 @@ def list_rules(app: Flask) -> Iterator[tuple[str, Rule]]:
 def test_each_address_that_names_a_job_is_guarded(app: Flask) -> None:
     for _method, rule in list_rules(app):
         for name in re.findall(r"<job_id:([^>]*)>", rule.rule):
-            assert name in ("job_id", "exploration_id"), f"{rule.rule}: nobody checks whose {name} it is"
+            assert name in NAMES, f"{rule.rule}: nobody checks whose {name} it is"
 
 
 def test_what_is_for_operators_is_refused_to_others_in_words(
@@ -149,8 +160,13 @@ def test_what_belongs_to_others_is_at_no_address(
     monkeypatch: pytest.MonkeyPatch,
     common: bool,
 ) -> None:
-    # Given a job and an exploration of Ada's
-    named = {"job_id": submit(ada, name="Hers"), "exploration_id": explore(client, ada)}
+    # Given a job, an exploration and a film of Ada's
+    know_clips(monkeypatch)
+    named = {
+        "job_id": submit(ada, name="Hers"),
+        "exploration_id": explore(client, ada),
+        "film_id": submit_film(client, ada),
+    }
     monkeypatch.setenv("FARM_SHARED", str(int(common)))
     fresh_settings()
     # When somebody else asks for every address that names one of them
@@ -166,12 +182,14 @@ def test_what_belongs_to_others_is_at_no_address(
         status = client.open(path, method=method, headers=bob | OURS).status_code
         # Then it is not there, unless all is common
         if common:
-            assert status != 404 or "/preview" in path or "/mask/" in path, path  # it has none
+            none = ("/preview", "/mask/", "/frames")
+            assert status != 404 or any(part in path for part in none), path
         else:
             assert status == 404, (method, path)
     assert asked > (20 if common else 40)
     # And operators see it
-    for path in (f"/jobs/{named['job_id']}", f"/explore/{named['exploration_id']}"):
+    pages = {"jobs": "job_id", "explore": "exploration_id", "films": "film_id"}
+    for path in (f"/{page}/{named[name]}" for page, name in pages.items()):
         assert client.get(path, headers=operator).status_code == 200
         assert client.get(path, headers=ada).status_code == 200
 

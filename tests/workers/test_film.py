@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from farm.database import sessions
 from farm.database.models import Film, State
@@ -25,7 +22,7 @@ from farm.jobs.claims import Taker
 from farm.recipe import Recipe
 from farm.recipe.film import Part
 from farm.storage import storage
-from tests.films.made import claim_part, get_part, list_parts
+from tests.films.made import claim_part, get_part, list_parts, make_moving_clip
 from tests.jobs.test_submit import picture
 from workers import interrupts
 from workers.render import Ending, render
@@ -74,19 +71,9 @@ NETWORK: Any = SimpleNamespace(
 )
 
 
-def make_clip() -> bytes:
-    """Return a GIF of a texture that moves a pixel each frame."""
-    ground = np.random.default_rng(7).integers(0, 256, (12, 20, 3), np.uint8)
-    whole = Image.fromarray(ground).resize((100, 60), Image.Resampling.BICUBIC)
-    first, *others = (whole.crop((n, 0, 64 + n, 48)) for n in range(FRAMES))
-    file = io.BytesIO()
-    first.save(file, "GIF", save_all=True, append_images=others, duration=40)
-    return file.getvalue()
-
-
 def submit(**options: Any) -> Film:
     settings = options.pop("settings", SETTINGS)
-    return submit_film(make_clip(), [picture(1)], RECIPE, settings, name="Walk", **options)
+    return submit_film(make_moving_clip(FRAMES), [picture(1)], RECIPE, settings, name="Walk", **options)
 
 
 def render_next(worker: str = "worker@test") -> bool:
