@@ -2,12 +2,14 @@
 
     celery --app benchmarks.testbed.stub_worker worker ...
 
-A job's name ends in the seconds that it takes. It reports once a second as a rendering does, stops when
-it is asked to, and succeeds without a file. No torch is loaded.
+A job's name ends in the seconds that it takes; a film's part takes `STUB_FRAME_SECONDS` for each frame.
+It reports once a second as a rendering does, stops when it is asked to, and succeeds without a file. No
+torch is loaded.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,15 +18,19 @@ from types import ModuleType
 from typing import Any
 
 from farm.database import sessions
-from farm.database.models import State
+from farm.database.models import Job, State
 from farm.errors import AttemptLost
+from farm.films import films
 from farm.fleet import registry
 from farm.jobs import attempts, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import Claim
+from farm.recipe.film import Role
 from workers.interrupts import stopping
 
 REPORT_SECONDS = 1.0
+FRAME_SECONDS = "STUB_FRAME_SECONDS"  # variable with how long a frame of a film takes
+ANCHOR_FRAMES = 3.0  # between anchors, that take as long as one
 MACHINE = registry.Machine("stub", 10**12, "cpu", 4, True, 10**12)
 
 
@@ -38,7 +44,7 @@ class Ending:
 
 def render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> Ending:
     """Wait for as long as the job's name says, and move its row as a rendering does."""
-    whole = float(claim.job.name.rpartition(" ")[2])
+    whole = _count_seconds(claim.job)
     ends_at = time.monotonic() + whole
     try:
         while (left := ends_at - time.monotonic()) > 0:
@@ -55,6 +61,15 @@ def render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> Endin
     except AttemptLost:
         pass
     return Ending()
+
+
+def _count_seconds(job: Job) -> float:
+    """Return how long a job takes."""
+    if job.film_id is None:
+        return float(job.name.rpartition(" ")[2])
+    part = films.plan(films.get(job.film_id))[job.film_part or 0]
+    frames = {Role.ANCHOR: ANCHOR_FRAMES, Role.STRETCH: len(part.frames), Role.JOIN: 1.0}[part.role]
+    return frames * float(os.environ[FRAME_SECONDS])
 
 
 def _report(claim: Claim, progress: float, left: float) -> None:

@@ -1,0 +1,85 @@
+"""The same film, byte for byte, from two workers of a farm and from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farm.cli.film_files import paint_film
+from farm.cli.film_options import Choice
+from farm.database import sessions
+from farm.database.models import Film, State
+from farm.films import films
+from farm.films.settings import FilmSettings
+from farm.films.submit import submit_film
+from farm.jobs.claims import Taker
+from farm.recipe import Recipe
+from farm.storage import storage
+from tests.conftest import fresh_settings, use_broker_in_memory
+from tests.films.made import claim_part
+from tests.jobs.test_submit import picture
+from tests.workers.test_film import make_clip
+from workers.render import Ending, render
+
+RECIPE = Recipe(size=64, start_size=64, iterations=(2,), features="vgg16")
+SPACING = 3  # of six frames: anchors 0 and 3, two stretches, which two workers can paint at once
+
+
+@pytest.fixture(autouse=True)
+def no_broker(farm_with_tables: Path, weights_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_broker_in_memory(monkeypatch)
+    fresh_settings()
+    storage().mark()
+
+
+def make_film(*workers: str) -> tuple[Film, list[set[str]]]:
+    """Make the film; where several workers hold parts at the same time, the last one paints first.
+
+    Returns:
+        the film, and who held parts at the same time.
+    """
+    film = submit_film(make_clip(), [picture(1)], RECIPE, FilmSettings(spacing=SPACING, format="zip"))
+    rounds = []
+    while held := [(name, claim) for name in workers if (claim := claim_part(name))]:
+        for name, claim in reversed(held):
+            assert render(claim, Taker(name), lambda: None) == Ending()
+            films.settle(film.id)
+        rounds.append({name for name, _ in held})
+    return films.get(film.id), rounds
+
+
+def read_files(film: Film) -> list[bytes]:
+    """Return the painted frames, then the film."""
+    assert films.compute_state(film) is State.SUCCEEDED, film.error
+    joined = films.find_join(film)
+    assert joined is not None
+    with sessions.read_session() as session:
+        keys = [frame.key for frame in films.list_frames(session, film.id)]
+    return [storage().get(key) for key in (*keys, joined.result_key)]
+
+
+def test_a_film_has_the_same_bytes_whoever_painted_which_part(tmp_path: Path) -> None:
+    # Given a film of two workers that had parts at the same time
+    shared, rounds = make_film("first@test", "second@test")
+    assert {"first@test", "second@test"} in rounds
+    expected = read_files(shared)
+
+    # When one machine paints it without a farm, part by part
+    (tmp_path / "clip.gif").write_bytes(make_clip())
+    (tmp_path / "painting.png").write_bytes(picture(1))
+    paint_film(
+        tmp_path / "clip.gif",
+        [tmp_path / "painting.png"],
+        tmp_path / "film.zip",
+        RECIPE,
+        Choice(spacing=SPACING),
+        keep=tmp_path / "frames",
+        say=lambda line: None,
+        show=lambda sight: None,
+    )
+
+    # Then frames and film are the same
+    frames = sorted((tmp_path / "frames").glob("*.png"))
+    assert [frame.read_bytes() for frame in frames] == expected[:-1]
+    assert (tmp_path / "film.zip").read_bytes() == expected[-1]
