@@ -14,12 +14,12 @@ from farm.engine.directions import Directed, direct
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective
 from farm.engine.graph import Recorder
-from farm.engine.guides import NO_GUIDES, Guides
+from farm.engine.guides import NO_GUIDES, Guides, Hold
 from farm.engine.hold import HoldLoss, resize_hold
 from farm.engine.kept import Kept
 from farm.engine.loaded import Engine
 from farm.engine.losses import Losses
-from farm.engine.maps import LevelMaps
+from farm.engine.maps import LevelMaps, quantise
 from farm.engine.passes import OnTile
 from farm.engine.precision import LossScale
 from farm.engine.pyramid import Level, measure_sizes, resize_photograph
@@ -144,7 +144,8 @@ class Gradients:
             recipe, paintings, bins = self._directed
             shares = recipe.normalise_blend(len(paintings))
             maps = LevelMaps.from_guides(self.guides, self._level, shares, bins)
-            self._kept = self._make_kept(maps)
+            hold = self.guides.hold and resize_hold(self.guides.hold, self._level)
+            self._kept = self._make_kept(maps, hold)
             objective = Objective(
                 self.engine.vgg,
                 recipe,
@@ -156,21 +157,20 @@ class Gradients:
                 self._on_tile,
                 maps,
                 self._kept,
-                self._make_hold(),
+                None if hold is None else HoldLoss(hold, self.engine.device),
             )
             self._objective = Recorder(objective)
         return self._objective
 
-    def _make_kept(self, maps: LevelMaps | None) -> Kept | None:
-        stays = maps.stays if maps else None
-        if stays is None:
-            return None
-        photograph = resize_photograph(self.photograph, self._level)
-        return Kept(photograph.to(self.engine.device), stays)
-
-    def _make_hold(self) -> HoldLoss | None:
-        hold = self.guides.hold
-        return None if hold is None else HoldLoss(resize_hold(hold, self._level), self.engine.device)
+    def _make_kept(self, maps: LevelMaps | None, hold: Hold | None) -> Kept | None:
+        """Lay what stays of the photograph over what stays of the frames that a frame is held to."""
+        device, kept = self.engine.device, None
+        if hold is not None and hold.stays is not None:
+            kept = Kept(hold.picture.to(device), quantise(hold.stays[0, 0]))
+        if maps is not None and (stays := maps.stays) is not None:
+            photograph = resize_photograph(self.photograph, self._level)
+            kept = Kept(photograph.to(device), stays, kept)
+        return kept
 
     def _shrink(self) -> None:
         """Change to the next smaller plan, for this level and all after it.

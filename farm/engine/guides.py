@@ -25,6 +25,8 @@ class Hold:
     picture: Tensor
     # How much each pixel is held, (1, 1, H, W) float32 in [0, 1]; 0 where nothing is known of it.
     weight: Tensor
+    # How much of each pixel stays as it is held, of the same shape. None: nothing does.
+    stays: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,8 @@ class Guides:
         if self.hold is not None:
             yield "hold", self.hold.picture[0].numpy()
             yield "hold weight", self.hold.weight[0, 0].numpy()
+            if self.hold.stays is not None:
+                yield "hold stays", self.hold.stays[0, 0].numpy()
 
     def check(self, photograph: Size, paintings: int) -> None:
         """Check that the maps go with a photograph of this size, px, and so many paintings.

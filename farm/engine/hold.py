@@ -22,8 +22,12 @@ HOLD_WEIGHT = 30.0  # lambda
 
 def resize_hold(hold: Hold, level: Level) -> Hold:
     """Return a hold at the size of a level."""
-    weight = resize(hold.weight, level.height, level.width).clamp(0, 1)
-    return Hold(resize_photograph(hold.picture, level), weight)
+
+    def fit(weight: Tensor) -> Tensor:
+        return resize(weight, level.height, level.width).clamp(0, 1)
+
+    stays = None if hold.stays is None else fit(hold.stays)
+    return Hold(resize_photograph(hold.picture, level), fit(hold.weight), stays)
 
 
 def begin_held(own: Tensor, hold: Hold) -> Tensor:

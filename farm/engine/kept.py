@@ -18,18 +18,21 @@ class Kept:
 
     Args:
         photograph: (1, 3, H, W) in [0, 1], at the size of the picture.
-        stays: (H, W) uint8, how much of it.
+        stays: (H, W) uint8, how much of it. below: what else stays, over which it is laid.
     """
 
-    def __init__(self, photograph: Tensor, stays: Tensor) -> None:
-        self._photograph = photograph
+    def __init__(self, photograph: Tensor, stays: Tensor, below: Kept | None = None) -> None:
+        self._photograph, self._below = photograph, below
         self._share = stays.to(photograph.device, photograph.dtype).div_(FULL)  # (H, W)
 
     def lay_over(self, picture: Tensor) -> Tensor:
         """Return a picture (1, 3, H, W), on whatever device, with the photograph where that stays."""
+        if self._below is not None:
+            picture = self._below.lay_over(picture)
         photograph, share = (each.to(picture.device) for each in (self._photograph, self._share))
         return torch.lerp(picture, photograph, share)
 
     def limit(self, gradient: Tensor) -> Tensor:
         """Turn the gradient by what `lay_over` returns into that by what it took, in place."""
-        return gradient.mul_(1 - self._share)
+        gradient.mul_(1 - self._share)
+        return gradient if self._below is None else self._below.limit(gradient)

@@ -69,7 +69,7 @@ class LevelMaps:
         if self.keep is None or self.opaque is None:
             return self.keep if self.opaque is None else FULL - self.opaque
         free = (FULL - self.keep.int()) * self.opaque
-        return _quantise(1 - free / FULL**2)
+        return quantise(1 - free / FULL**2)
 
     def compute_content_weights(self, block: int) -> tuple[Tensor | None, Tensor | None]:
         """Return the weights (H, W) float32 of a block's positions in the content loss, and in its
@@ -99,7 +99,7 @@ def _assign_paintings(masks: int, ways: int, paintings: int) -> tuple[tuple[int,
 
 
 def _multiply(mask: Tensor, way: Tensor) -> Tensor:
-    return _quantise(mask.float() * way / FULL**2)
+    return quantise(mask.float() * way / FULL**2)
 
 
 def _share_out(
@@ -117,7 +117,7 @@ def _share_out(
             mixed *= 1 - keep[rows] / FULL
         if opaque is not None:
             mixed *= opaque[rows] / FULL
-        regions[:, rows] = _quantise(mixed)
+        regions[:, rows] = quantise(mixed)
 
 
 def resize_map(mask: Mask | Tensor, height: int, width: int) -> Tensor:
@@ -127,14 +127,14 @@ def resize_map(mask: Mask | Tensor, height: int, width: int) -> Tensor:
         return whole
     numbers, size = whole[None, None].float() / FULL, (height, width)
     resized = F.interpolate(numbers, size, mode="bilinear", align_corners=False, antialias=True)
-    return _quantise(resized[0, 0])
+    return quantise(resized[0, 0])
 
 
 def pool_map(weights: Tensor) -> Tensor:
     """Average a map (H, W) uint8 as the network pools: (H // 2, W // 2), a side of one pixel stays."""
     H, W = weights.shape
     windows = (min(2, H), min(2, W))
-    return _quantise(F.avg_pool2d(weights[None, None].float() / FULL, windows)[0, 0])
+    return quantise(F.avg_pool2d(weights[None, None].float() / FULL, windows)[0, 0])
 
 
 def list_block_maps(weights: Tensor, blocks: int) -> list[Tensor]:
@@ -158,7 +158,7 @@ def count_positions(weights: Tensor) -> float:
     return int(weights.sum(dtype=torch.int64)) / FULL
 
 
-def _quantise(weights: Tensor) -> Tensor:
+def quantise(weights: Tensor) -> Tensor:
     """Round weights 0..1 to bytes."""
     return (weights * FULL + 0.5).clamp_(0, FULL).to(torch.uint8)
 

@@ -32,7 +32,7 @@ LBFGS_PAIRS = 8  # of its history
 # A pixel's floats of the optimiser's state between two steps, by name.
 STATE_FLOATS = {"adam": 4 * 3, "lbfgs": (3 + 2 * LBFGS_PAIRS) * 3}
 KEPT_FLOATS = 8  # of a pixel where some of the photograph stays: that, its share, the picture under it
-HOLD_FLOATS = 6  # of a pixel of a frame that is held: that and its weight, on the host and the device
+HOLD_FLOATS = 13  # of a pixel of a frame that is held: that and its weights, resized, and what stays
 STEP_FLOATS = 6  # what a step of the optimiser holds for a moment
 # Buffers of a tile's widest layer alive at once, measured; on a GPU (an H100 and an H200) in tiles, and
 # with the whole picture.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import InvalidInput
-from farm.recipe.film import Role, list_ready, parse_range, plan_parts, select_frames
+from farm.recipe import Recipe
+from farm.recipe.film import STILL, Moving, Role, list_ready, parse_range, plan_parts, select_frames
 
 
 def test_a_shot_is_anchors_and_the_stretches_between_them() -> None:
@@ -73,3 +74,49 @@ def test_frames_that_the_clip_has_not_are_refused_with_those_it_has(
 ) -> None:
     with pytest.raises(InvalidInput, match=said):
         select_frames(10, *chosen, every=every)
+
+
+def test_settings_move_on_straight_lines_between_key_frames() -> None:
+    moving = Moving.parse(
+        {
+            "content_weight": {"10": 0.2, "20": 0.1},
+            "style_scale": {"0": 1, "4": [0.5, 2]},
+            "blend": {"3": [1, 0]},
+        }
+    )
+    moving.check_number_of_paintings(2)
+    recipe = Recipe(content_weight=9)
+    weights = [moving.apply(recipe, frame, 2).content_weight for frame in (0, 10, 15, 20, 99)]
+    assert weights == pytest.approx([0.2, 0.2, 0.15, 0.1, 0.1])
+    assert moving.apply(recipe, 1, 2).style_scale == pytest.approx((0.875, 1.25))
+    assert moving.apply(recipe, 50, 2).blend == (1.0, 0.0)
+    assert moving.apply(recipe, 0, 2).style_weight == recipe.style_weight
+    assert Moving.parse(moving.model_dump_json()) == moving
+    assert STILL.apply(recipe, 7, 2) == recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "words"),
+    [
+        ({"content_weight": {"0": -1}}, "content_weight.0", "greater than or equal to 0"),
+        ({"style_scale": {"5": 9}}, "style_scale.5", "less than or equal to 4"),
+        ({"blend": {"-1": [1]}}, "blend.-1", "greater than or equal to 0"),
+        ({"blend": {"0": [0, 0]}}, "blend", "must not be 0 for each painting"),
+        ({"style_weight": {"0": 0}}, "style_weight", "must not be 0"),
+        ({"size": {"0": 64}}, "size", "is not a setting"),
+        ("{", "recipe", "json"),
+    ],
+)
+def test_key_frames_that_cannot_be_are_named_with_their_limit(
+    values: object, field: str, words: str
+) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        Moving.parse(values)
+    (problem,) = raised.value.problems
+    assert problem.field.startswith(field)
+    assert words in problem.message.lower()
+
+
+def test_key_frames_list_a_number_for_each_painting() -> None:
+    with pytest.raises(InvalidInput, match="blend: has 3 numbers at frame 4 for 2 paintings"):
+        Moving.parse({"blend": {"4": [1, 0, 0]}}).check_number_of_paintings(2)

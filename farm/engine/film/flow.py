@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -28,9 +29,10 @@ REFINED_EVERY = 2  # frames
 # Shares of the flow's square, and px^2, by which there and back may differ, and motion in one pixel.
 APART = (0.01, 0.5)
 EDGE = (0.01, 0.002)
+NEAR = 2.0  # px, sigma of the surroundings in which frames are compared
+CHANGED = (1.5, 3.0)  # of 255: mean change of what is still, and of what is not
 
 Frame = NDArray[np.uint8]  # (H, W, 3) sRGB
-Grey = NDArray[np.uint8]  # (H, W)
 Flow = NDArray[np.float32]  # (H, W, 2), px to the right and down
 
 
@@ -56,14 +58,16 @@ def compute_flow_size(frame: Size, picture: Size) -> Size:
     return max(SMALLEST, round(height * scale)), max(SMALLEST, round(width * scale))
 
 
-def make_grey(frame: Frame, size: Size) -> Grey:
-    """Return a frame's lightness at a size."""
+def shrink_frame(frame: Frame, size: Size) -> Frame:
+    """Return a frame at the size at which flow is looked for."""
     cv2 = _load()
-    grey: Grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    return grey if grey.shape == size else cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA)
+    if frame.shape[:2] == size:
+        return frame
+    shrunk: Frame = cv2.resize(frame, size[::-1], interpolation=cv2.INTER_AREA)
+    return shrunk
 
 
-def find_flow(frame: Grey, other: Grey, guess: Flow | None = None) -> Flow:
+def find_flow(frame: Frame, other: Frame, guess: Flow | None = None) -> Flow:
     """Find where each pixel of a frame lies in another one, from a guess or none.
 
     The same bits for any number of threads.
@@ -73,11 +77,12 @@ def find_flow(frame: Grey, other: Grey, guess: Flow | None = None) -> Flow:
     """
     cv2 = _load()
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow: Flow = search.calc(frame, other, None if guess is None else guess.copy())
+    greys = [cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (frame, other)]
+    flow: Flow = search.calc(*greys, None if guess is None else guess.copy())
     return flow
 
 
-def find_motion(frame: Grey, other: Grey) -> Motion:
+def find_motion(frame: Frame, other: Frame) -> Motion:
     """Find where each pixel of a frame lies in another one, by flow there and back."""
     return check_flow(find_flow(frame, other), find_flow(other, frame))
 
@@ -95,16 +100,16 @@ def chain_flows(first: Flow, second: Flow) -> Flow:
     return first + _sample(second, first)
 
 
-def find_motions_ahead(greys: Sequence[Grey]) -> list[Motion]:
+def find_motions_ahead(frames: Sequence[Frame]) -> list[Motion]:
     """Find where the pixels of each of some frames but the last lie in the last.
 
     Step by step, since flow is found over short ways only; and from where the steps lead the rest of the
     way is found directly, now and then, or their errors would add up.
     """
     found: list[Motion] = []
-    *others, last = greys
-    there = back = np.zeros((*last.shape, 2), np.float32)
-    for frame, following in zip(others[::-1], greys[:0:-1], strict=True):
+    *others, last = frames
+    there = back = np.zeros((*last.shape[:2], 2), np.float32)
+    for frame, following in zip(others[::-1], frames[:0:-1], strict=True):
         there = chain_flows(find_flow(frame, following), there)
         back = chain_flows(back, find_flow(following, frame))
         if len(found) % REFINED_EVERY or len(found) == len(others) - 1:
@@ -113,15 +118,43 @@ def find_motions_ahead(greys: Sequence[Grey]) -> list[Motion]:
     return found[::-1]
 
 
+def find_still(frame: Frame, other: Frame) -> NDArray[np.float32]:
+    """Return where two frames look the same but for noise, (H, W) in [0, 1].
+
+    Compared are frames a little blurred, so that noise matters less than what moves or changes.
+    """
+    cv2 = _load()
+    soft = [cv2.GaussianBlur(each.astype(np.float32), (0, 0), SOFTNESS) for each in (frame, other)]
+    apart = cv2.GaussianBlur(np.abs(soft[0] - soft[1]).max(axis=2), (0, 0), NEAR)
+    least, most = CHANGED
+    still: NDArray[np.float32] = np.clip((most - apart) / (most - least), 0, 1).astype(np.float32)
+    return still
+
+
 def move(painted: Frame, motion: Motion) -> Hold:
     """Return a painted frame as the motion of another frame sees it, at its own size."""
     H, W, _ = painted.shape
-    picture = (
-        torch.from_numpy(np.require(painted, requirements="W")).permute(2, 0, 1)[None].float() / 255
-    )
-    moved = warp(picture, resize_flow(_to_tensor(motion.flow), H, W))
-    weight = torch.from_numpy(motion.weight)[None, None]
-    return Hold(moved, torch.nn.functional.interpolate(weight, (H, W), mode="bilinear").clamp_(0, 1))
+    moved = warp(_to_picture(painted), resize_flow(_to_tensor(motion.flow), H, W))
+    return Hold(moved, resize_weight(motion.weight, H, W))
+
+
+def keep_still(hold: Hold, painted: Frame, still: NDArray[np.float32]) -> Hold:
+    """Return a hold with the pixels of a painted frame, at its place, where the clip is as still."""
+    stays = resize_weight(still, *painted.shape[:2])
+    picture = torch.lerp(hold.picture, _to_picture(painted), stays)
+    return Hold(picture, torch.maximum(hold.weight, stays), stays)
+
+
+def resize_weight(weight: NDArray[np.float32], height: int, width: int) -> Tensor:
+    """Return weights (h, w) at another size, (1, 1, height, width)."""
+    whole, size = torch.from_numpy(weight)[None, None], (height, width)
+    return F.interpolate(whole, size, mode="bilinear", align_corners=False).clamp_(0, 1)
+
+
+def _to_picture(painted: Frame) -> Tensor:
+    """Return a frame as (1, 3, H, W) in [0, 1]."""
+    writable = np.require(painted, requirements="W")  # torch warns of others
+    return torch.from_numpy(writable).permute(2, 0, 1)[None].float() / 255
 
 
 def _agrees(there: Flow, back: Flow) -> NDArray[np.bool_]:

@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.feature_cache import FeatureCache, FrameCache
 from farm.engine.film.flow import (
     Frame,
-    Grey,
     Motion,
     compute_flow_size,
     find_motion,
     find_motions_ahead,
-    make_grey,
+    find_still,
+    keep_still,
     move,
+    shrink_frame,
 )
 from farm.engine.guides import NO_GUIDES, Guides, Hold, Source
 from farm.engine.loaded import Engine
@@ -96,32 +98,40 @@ def paint_part(
     Raises:
         FlowUnavailable: OpenCV is not installed. InvalidInput, DoesNotFit, RenderFailed: see `stylize`.
     """
+    painted = _Neighbours(part, read_painted, done)
     motions = _find_motions(part, read_frame, recipe, done)
-    number_of = len(part.frames)
-    before = part.frames[done - 1] if done else part.before
-    last = None if before is None else read_painted(before)
-    ahead = None if part.after is None or done == number_of else read_painted(part.after)
+    resting = None if part.before is None else moving.apply(recipe, part.before, len(styles))
     cache, latest = FeatureCache(), None
     for frame, found in zip(part.frames[done:], motions, strict=True):
         own = moving.apply(recipe, frame, len(styles))
         if _compares(own) != latest:
             cache, latest = FeatureCache(), _compares(own)
-        hold = None if last is None else found.hold(last, ahead)
-        steps = stylize(
-            np.require(read_frame(frame), requirements="W"),  # torch warns of others
-            styles,
-            own if part.role is Role.ANCHOR else shorten(own),
-            engine,
-            guides=replace(guides, hold=hold),
-            tile=tile,
-            resume=resume,
-            cache=FrameCache(cache, own, guides),
-            on_tile=on_tile,
-        )
-        for step in steps:
-            yield FrameStep(frame, done, number_of, (done + step.progress) / number_of, step)
-        last, resume, done = to_bytes(step.picture()), None, done + 1
-        yield PaintedFrame(frame, last, done, number_of)
+        hold = found.hold(painted, rests=own == resting)
+        if painted.anchor is not None and hold is not None and _stays(hold):
+            picture = painted.anchor
+        else:
+            steps = stylize(
+                np.require(read_frame(frame), requirements="W"),  # torch warns of others
+                styles,
+                own if part.role is Role.ANCHOR else shorten(own),
+                engine,
+                guides=replace(guides, hold=hold),
+                tile=tile,
+                resume=resume,
+                cache=FrameCache(cache, own, guides),
+                on_tile=on_tile,
+            )
+            for step in steps:
+                progress = (done + step.progress) / len(part.frames)
+                yield FrameStep(frame, done, len(part.frames), progress, step)
+            picture = to_bytes(step.picture())
+        painted.last, resume, done = picture, None, done + 1
+        yield PaintedFrame(frame, picture, done, len(part.frames))
+
+
+def _stays(hold: Hold) -> bool:
+    """Return whether all of a frame is as it was, so that there is nothing to paint."""
+    return hold.stays is not None and float(hold.stays.min()) == 1
 
 
 def shorten(recipe: Recipe) -> Recipe:
@@ -147,44 +157,66 @@ def blend_holds(one: Hold, other: Hold, share: float) -> Hold:
     return Hold(torch.where(known > 0, picture, one.picture), known)
 
 
+class _Neighbours:
+    """The painted frames that frames of a part are held to.
+
+    Attributes:
+        anchor: the one before the part. last: the one before the frame. ahead: the one after the part.
+    """
+
+    def __init__(self, part: Part, read_painted: ReadFrame, done: int) -> None:
+        left = done < len(part.frames)
+        self.anchor = read_painted(part.before) if left and part.before is not None else None
+        self.last = read_painted(part.frames[done - 1]) if left and done else self.anchor
+        self.ahead = read_painted(part.after) if left and part.after is not None else None
+
+
 @dataclass(frozen=True)
 class _Motions:
-    """The ways from a frame to the painted frames that it is held to."""
+    """The ways from a frame to the painted frames that it is held to, most found when asked for."""
 
-    # To the one before, found when it is asked for.
+    # To the last one.
     before: Callable[[], Motion]
+    # Where it is as it was in the anchor before.
+    still: Callable[[], NDArray[np.float32]]
     # To the anchor ahead. None: there is none.
     ahead: Motion | None = None
     # The anchor's share.
     share: float = 0.0
 
-    def hold(self, last: Frame, ahead: Frame | None) -> Hold:
-        """Return what the frame is held to, of its painted neighbours."""
-        held = move(last, self.before())
-        if self.ahead is None or ahead is None:
-            return held
-        return blend_holds(held, move(ahead, self.ahead), self.share)
+    def hold(self, painted: _Neighbours, *, rests: bool) -> Hold | None:
+        """Return what the frame is held to; rests: its settings are those of the anchor before."""
+        if painted.last is None or painted.anchor is None:
+            return None
+        held = move(painted.last, self.before())
+        if self.ahead is not None and painted.ahead is not None:
+            held = blend_holds(held, move(painted.ahead, self.ahead), self.share)
+        return keep_still(held, painted.anchor, self.still()) if rests else held
 
 
 def _find_motions(part: Part, read_frame: ReadFrame, recipe: Recipe, done: int) -> list[_Motions]:
     """Find the ways of each of a part's frames that are not finished to those it is held to."""
     left = part.frames[done:]
-    before = part.frames[done - 1] if done else part.before
-    if before is None or not left:
-        return [_Motions(_find_nothing)] * len(left)
+    if part.before is None or not left:
+        return [_Motions(_find_nothing, _find_nothing)] * len(left)
     if part.role is Role.ANCHOR:
-        greys = _read_greys(_list_steps(before, left[0]), read_frame, recipe)
-        return [_Motions(lambda: find_motions_ahead(greys[::-1])[0])]
-    path = (before, *left) if part.after is None else (before, *left, part.after)
-    greys = _read_greys(path, read_frame, recipe)
-    pairs = [partial(find_motion, greys[i], greys[i - 1]) for i in range(1, len(left) + 1)]
-    if part.after is None:
-        return [_Motions(pair) for pair in pairs]
+        steps = _read(_list_steps(part.before, left[0]), read_frame, recipe)[::-1]
+        return [_Motions(lambda: find_motions_ahead(steps)[0], partial(find_still, steps[0], steps[-1]))]
+    latest = part.frames[done - 1 : done] if done else (part.before,)
+    after = () if part.after is None else (part.after,)
+    anchor, *path = _read((part.before, *latest, *left, *after), read_frame, recipe)
+    pairs = zip(path[1 : 1 + len(left)], path, strict=False)
+    found = [
+        _Motions(partial(find_motion, *pair), partial(find_still, pair[0], anchor)) for pair in pairs
+    ]
+    if not after:
+        return found
     shares = [(done + i) / (len(part.frames) + 1) for i in range(1, len(left) + 1)]
-    return [_Motions(*each) for each in zip(pairs, find_motions_ahead(greys[1:]), shares, strict=True)]
+    ahead = zip(found, find_motions_ahead(path[1:]), shares, strict=True)
+    return [replace(each, ahead=motion, share=share) for each, motion, share in ahead]
 
 
-def _find_nothing() -> Motion:
+def _find_nothing() -> Any:
     raise AssertionError("a frame without a neighbour is held to nothing")
 
 
@@ -194,14 +226,14 @@ def _list_steps(before: int, frame: int) -> tuple[int, ...]:
     return tuple(before + round(i * (frame - before) / steps) for i in range(steps + 1))
 
 
-def _read_greys(numbers: Sequence[int], read_frame: ReadFrame, recipe: Recipe) -> list[Grey]:
-    """Read frames of the clip, in rising order, as flow is found between them."""
-    greys: list[Grey] = []
+def _read(numbers: Sequence[int], read_frame: ReadFrame, recipe: Recipe) -> list[Frame]:
+    """Read frames of the clip, in rising order, at the size at which flow is found between them."""
+    found: list[Frame] = []
     for number in numbers:
         frame = read_frame(number)
         sent = (frame.shape[0], frame.shape[1])
-        greys.append(make_grey(frame, compute_flow_size(sent, recipe.compute_picture_size(*sent))))
-    return greys
+        found.append(shrink_frame(frame, compute_flow_size(sent, recipe.compute_picture_size(*sent))))
+    return found
 
 
 def _compares(recipe: Recipe) -> tuple[object, ...]:
