@@ -31,6 +31,8 @@ STATES = {
     State.CANCELLED: "Cancelled",
 }
 
+NO_PAINTER = "No worker that paints films is running; it waits for one."
+
 
 def describe_error(error: FarmError) -> str:
     """Return an error as sentences: `The priority must be a whole number.`"""
@@ -244,7 +246,7 @@ def describe_film_need(found: FilmEstimate) -> str:
 def describe_unknown_film(frames: int, height: int, width: int) -> str:
     """Return the same while no worker is alive."""
     text = f"{format_count(frames, 'frame')} of {width} × {height} px"
-    return f"{text}: no worker is running, so nobody can tell how long they take"
+    return f"{text}: no worker that paints films is running, so nobody can tell how long they take"
 
 
 def describe_painted(done: int, frames: int, at_work: int) -> str:

@@ -113,7 +113,7 @@ def test_a_clip_in_the_form_becomes_a_film(page: Page, served: str) -> None:
     page.get_by_text("Brushwork").click()
     expect(page.locator("#clip-facts")).to_contain_text("96 × 72 px, 6 frames, 0.6 s")
     expect(page.get_by_text("Explore first")).to_be_hidden()
-    expect(page.locator("#estimate")).to_contain_text("6 frames of 512 × 384 px: no worker is running")
+    expect(page.locator("#estimate")).to_contain_text("6 frames of 512 × 384 px: no worker that paints")
 
     # Then it is painted as a film, of the frames that were chosen
     page.get_by_label("From frame").fill("2")

@@ -12,7 +12,7 @@ from farm.database.fleet import Worker
 from farm.database.models import Upload
 from farm.errors import InvalidInput
 from farm.explorations import grids
-from farm.films.estimates import estimate_film
+from farm.films.estimates import estimate_film, list_painters
 from farm.fleet import registry
 from farm.recipe import Recipe
 from farm.recipe.film import plan_parts, select_frames
@@ -44,12 +44,12 @@ def refresh_estimate() -> Response:
     grid = None
     if photograph and (recipe := _read_recipe(form)):
         with sessions.read_session() as session:
-            workers = registry.list_alive(session)
+            workers, painters = registry.list_alive(session), list_painters(session)
         masks = max(0, min(request.args.get("masks", 0, type=int), MAX_STYLES))
         pictures = PictureSizes(photograph, _read_paintings(), masks, "keeps" in request.args)
         needs = {size: estimate_resized(recipe, size, pictures, workers) for size in SIZES}
         if found := clip.find_upload(form.clip.data or "", get_visitor()):
-            own = _estimate_film(form, recipe, replace(pictures, holds=True), found, workers)
+            own = _estimate_film(form, recipe, replace(pictures, holds=True), found, painters)
         else:
             own = estimate_resized(recipe, recipe.size, pictures, workers)
             grid = _estimate_grid(form, recipe, pictures)

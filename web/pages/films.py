@@ -18,7 +18,7 @@ from farm.database import sessions
 from farm.database.models import Film, FilmFrame, Job, State
 from farm.errors import NoRoom, NotFound, WrongState
 from farm.films import films
-from farm.films.estimates import estimate_left
+from farm.films.estimates import estimate_left, list_painters
 from farm.films.parts import read_settings
 from farm.films.small_frames import compute_small_size
 from farm.recipe import Recipe
@@ -134,6 +134,7 @@ class ShownFilm:
         """
         self.film = film
         self.left: float | None = None  # s until it is finished
+        self.has_painters = True  # whether a worker that is alive paints films
         self.clip = Clip.from_json(film.clip)
         self.numbers = list(plan[-1].frames)
         self.painted = {frame.number for frame in frames}
@@ -208,7 +209,9 @@ class ShownFilm:
             return "Stopping as soon as its workers notice."
         if self.parts[-1].state is State.RUNNING:
             return "All frames are painted; they are being joined."
-        return "Waiting for a worker." if self.state is State.QUEUED else ""
+        if self.state is not State.QUEUED:
+            return ""
+        return "Waiting for a worker." if self.has_painters else words.NO_PAINTER
 
     @property
     def times(self) -> list[int]:
@@ -316,6 +319,7 @@ def _load(film_id: str) -> ShownFilm:
     with sessions.read_session() as session:
         shown = _read(session, film)
         shown.left = estimate_left(session, shown.film, shown.painted)
+        shown.has_painters = bool(list_painters(session))
     return shown
 
 
