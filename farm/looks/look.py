@@ -145,9 +145,12 @@ def _check_settings(settings: dict[str, Any]) -> None:
         InvalidInput: they are of a newer version, or others are among them.
     """
     version = settings.get("version", NEWEST)
+    if not isinstance(version, str):
+        message = f"must be text, such as {NEWEST}: whose defaults hold where the look says nothing"
+        raise InvalidInput(Problem("settings.version", message))
     if version not in list_values(Version):
         known = ", ".join(list_values(Version))
-        message = f"is {str(version)[:LONGEST_NAME]}: the look is of a newer farm; this knows {known}"
+        message = f"is {version[:LONGEST_NAME]}: the look is of a newer farm; this knows {known}"
         raise InvalidInput(Problem("settings.version", message))
     others = [name for name in settings if name not in (*SETTINGS, "version")]
     if others:

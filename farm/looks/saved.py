@@ -14,8 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from farm.database.looks import SavedLook
+from farm.database.names import fold
 from farm.database.people import Person
 from farm.errors import InvalidInput, NotFound, Problem
+from farm.looks.built_in import list_built_in
 from farm.looks.look import Look
 from farm.people import audit
 from farm.people.accounts import check_name
@@ -144,8 +146,10 @@ def _write_name(session: Session, look: SavedLook, name: str) -> None:
     """Write a look under a name, which the database compares with the owner's others.
 
     Raises:
-        InvalidInput: another has the name.
+        InvalidInput: another has the name, or one of the farm's.
     """
+    if any(fold(name) == fold(each.look.name) for each in list_built_in()):
+        raise InvalidInput(Problem("name", f"{name!r} is a look of the farm's own; choose another"))
     try:
         with session.begin_nested():
             look.name = name

@@ -58,6 +58,8 @@ def test_a_look_goes_out_as_a_file_and_comes_in_as_the_same() -> None:
         ({"style_farm_look": 2, "tint": 1}, "style_farm_look: is 2: the look is of a newer farm"),
         ({"style_farm_look": 0}, "style_farm_look: must be 1"),
         ({"settings": {"version": "0.9", "brush": 1}}, r"version: is 0\.9: the look is of a newer farm"),
+        ({"settings": {"version": None}}, "version: must be text, such as 0.2"),
+        ({"settings": {"version": ["0.2"]}}, "version: must be text, such as 0.2"),
         ({"settings": {"brush": 1, "size": 64}}, "settings: has brush, size, which no look"),
         ({"tint": 1, "hue": 2}, "tint: is not a field of a look's file; nor hue"),
         ({"settings": {"style_weight": 0}}, "style_weight: must not be 0"),

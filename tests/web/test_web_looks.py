@@ -69,6 +69,7 @@ def test_the_look_of_a_job_is_saved_without_its_size(
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
+        ({"name": "Oil"}, "name"),
         ({"style_farm_look": 9}, "style_farm_look"),
         ({"settings": {"brush": 1}}, "settings"),
         ({"settings": {"style_weight": 0}}, "style_weight"),
