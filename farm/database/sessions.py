@@ -269,6 +269,13 @@ def execute_count(session: Session, statement: Any) -> int:
     return result.rowcount
 
 
+def execute_core(session: Session, statement: Executable, values: Any = None) -> CursorResult[Any]:
+    """Execute a statement past the session's objects, which it neither returns nor changes; the session
+    would take as long again for a short one."""
+    session.flush()
+    return session.connection().execute(statement, values)
+
+
 def read_clock(session: Session) -> datetime:
     """Return the time, in UTC, by the database's clock, so that all machines agree on leases.
 

@@ -147,7 +147,8 @@ def write(session: Session) -> None:
         {"name": name, "labels": labels, "shard": shard, "value": pending[name, labels]}
         for name, labels in sorted(pending)
     ]
-    session.execute(_build_addition(session.get_bind().dialect.name), rows)
+    connection = session.connection()
+    connection.execute(_build_addition(connection.dialect.name), rows)
 
 
 @lru_cache

@@ -23,12 +23,7 @@ DRAINED = "was drained; resume it when it shall take jobs again"
 # Built once: each claim needs them.
 ORDER = select(Worker.state, Worker.instance).where(Worker.name == bindparam("worker"))
 LOCKED_ORDER = ORDER.with_for_update()
-SET_JOB = (
-    update(Worker)
-    .where(Worker.name == bindparam("worker"))
-    .values(job_id=bindparam("job"))
-    .execution_options(synchronize_session=False)
-)
+SET_JOB = update(Worker).where(Worker.name == bindparam("worker")).values(job_id=bindparam("job"))
 
 
 @dataclass(frozen=True)
@@ -169,7 +164,8 @@ def read_order(session: Session, name: str, instance: str | None, *, lock: bool 
     Raises:
         NameTaken: another process is the worker of this name by now.
     """
-    row = session.execute(LOCKED_ORDER if lock else ORDER, {"worker": name}).one_or_none()
+    query = LOCKED_ORDER if lock else ORDER
+    row = sessions.execute_core(session, query, {"worker": name}).one_or_none()
     if row is None:
         return WorkerState.ACTIVE
     if instance is not None and row.instance not in (instance, "", instances.ENDED):
@@ -192,7 +188,7 @@ def is_active(session: Session, name: str, instance: str | None, *, lock: bool =
 
 def set_job(session: Session, name: str, job_id: str | None) -> None:
     """Record the job that a worker is at; None: it has none."""
-    session.execute(SET_JOB, {"worker": name, "job": job_id})
+    sessions.execute_core(session, SET_JOB, {"worker": name, "job": job_id})
 
 
 def finish_draining(session: Session, name: str, instance: str) -> bool:

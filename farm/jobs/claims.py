@@ -21,6 +21,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from farm.database.fleet import Worker, WorkerState
 from farm.database.models import Attempt, Job, State, WorkClass
 from farm.database.people import Person
+from farm.database.sessions import execute_core
 from farm.fleet import queue, registry
 from farm.jobs import shares, states
 from farm.jobs.held import ONE, is_in, select_held
@@ -178,7 +179,7 @@ def _rank_owners(session: Session, taker: Taker) -> Iterator[tuple[int | None, i
 def _read_situation(session: Session, taker: Taker) -> tuple[int | None, dict[int | None, shares.Use]]:
     """Return the highest priority of the jobs that a worker can take, with everybody's use of the farm;
     None: there are none, or the queue is paused."""
-    rows = session.execute(_build_situation(taker)).all()
+    rows = execute_core(session, _build_situation(taker)).all()
     paused_by, *found = rows[0][len(shares.USES.selected_columns) :]
     priorities = [] if paused_by else [priority for priority in found if priority is not None]
     return max(priorities, default=None), shares.collect_uses(rows)
@@ -218,11 +219,12 @@ def _rank_by_use(
 
 def _find_oldest(
     session: Session, taker: Taker, owners: list[int | None], priority: int
-) -> Row[int | None, datetime] | None:
+) -> Row[Any] | None:
     """Return whose of these people's jobs of a priority waits longest, of those that a worker can take;
     None: there is none."""
     given = {"of_owners": [owner for owner in owners if owner], "of_priority": priority}
-    return session.execute(_build_oldest(taker, nobodys=None in owners), given).one_or_none()
+    oldest = _build_oldest(taker, nobodys=None in owners)
+    return execute_core(session, oldest, given).one_or_none()
 
 
 @lru_cache(maxsize=8)

@@ -203,7 +203,7 @@ def take(
     set_committed_value(job, "pictures", list(session.scalars(PICTURES, {"job": job.id})))
     _add_event(session, job.id, job.attempt, State.RUNNING, f"taken by {worker}")
     begun = {"job_id": job.id, "number": job.attempt, "worker": worker}
-    session.connection().execute(INSERT_ATTEMPT, begun)
+    sessions.execute_core(session, INSERT_ATTEMPT, begun)
     if job.attempt == 1:
         waited = (moment - job.created_at).total_seconds()
         tallies.QUEUE_WAIT.observe(session, waited, job.work_class)
@@ -431,7 +431,7 @@ def _move(
 
 def _add_event(session: Session, job_id: str, attempt: int, state: State, message: str) -> None:
     event = {"job_id": job_id, "attempt": attempt, "state": state, "message": message}
-    session.connection().execute(INSERT_EVENT, event)
+    sessions.execute_core(session, INSERT_EVENT, event)
 
 
 def _update_state(which: ColumnElement[bool], start: State, to: State, values: dict[str, Any]) -> Update:
