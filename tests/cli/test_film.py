@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -117,15 +118,18 @@ def test_some_of_the_frames_can_be_chosen(tmp_path: Path, studio: Studio) -> Non
     assert json.loads((tmp_path / "out.mp4").read_bytes())["numbers"] == [1, 3, 5]
 
 
-def test_a_film_that_was_stopped_goes_on_to_the_same_film(tmp_path: Path, studio: Studio) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_film_that_was_stopped_goes_on_to_the_same_film(
+    tmp_path: Path, studio: Studio, number: signal.Signals
+) -> None:
     # Given a film that is stopped within a stretch
     def stop(frame: int) -> None:
         if frame == 2:
-            raise KeyboardInterrupt
+            signal.raise_signal(number)
 
     studio.before = stop
     done = run_film(tmp_path)
-    assert done.exit_code == 130
+    assert done.exit_code == 128 + number
     assert f"The same command goes on from {tmp_path / 'out.frames'}" in done.output.replace("\n", "")
     assert not (tmp_path / "out.mp4").exists()
     assert studio.painted == [0, 3, 1]
