@@ -27,7 +27,7 @@ NEEDS_MORE := browser or postgres or weights or processes or faults
 # Tests start the farm's processes many times; without bytecode that is kept each would compile all anew.
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: up help setup lock test test-fast coverage test-faults test-hosts lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-farm bench-overtaking bench-lists bench-presets bench-looks clean
+.PHONY: up help setup lock test test-fast coverage test-faults test-hosts lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-farm bench-overtaking bench-lists bench-presets bench-looks bench-film clean
 
 up: setup ## set up and run the farm on http://127.0.0.1:8000; the default
 	@exec $(BIN)/farm up
@@ -129,6 +129,9 @@ bench-presets: $(SET_UP_TEST) ## schedules of the presets
 
 bench-looks: $(SET_UP_TEST) ## sheets and figures of how pictures look
 	$(BIN)/python -m benchmarks.looks $(ARGS)
+
+bench-film: $(SET_UP_TEST) ## how steady films are, and what they cost; ARGS="OUT.png draft"
+	$(BIN)/python -m benchmarks.film $(ARGS)
 
 clean: ## remove .venv and what was built
 	rm -rf .venv build dist *.egg-info

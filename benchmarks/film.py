@@ -1,4 +1,4 @@
-"""`python -m benchmarks.film OUT`: how steady a painted clip is, and what that costs.
+"""`python -m benchmarks.film OUT [PRESET]`: how steady a painted clip is, and what that costs.
 
 A disc over a ground, both moving, each with a texture and noise: the flow is known (`film_clip.py`).
 Measured are pairs of neighbouring frames: the second against the first, moved along the true flow, where
