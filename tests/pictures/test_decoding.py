@@ -511,7 +511,11 @@ def test_a_closed_pool_keeps_nobody_waiting(make_pool: Callable[..., Pool]) -> N
     pictures = [save(gradient(160, 120 + number), "PNG") for number in range(4)]
     with ThreadPoolExecutor(4) as clients:
         asked = [clients.submit(one, pool, picture) for picture in pictures]
-        wait_for(lambda: pool._threads._work_queue.qsize() == 2, pause=0.01)
+        # two are taken and two wait; without the first, two that nobody has taken yet would do
+        wait_for(
+            lambda: sum(pool._turns._running.values()) == pool._threads._work_queue.qsize() == 2,
+            pause=0.01,
+        )
 
         # When the pool is closed, all have an answer
         pool.close()
