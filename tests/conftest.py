@@ -16,13 +16,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import pytest
 import structlog
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine.default import DefaultDialect
+from sqlalchemy.pool import QueuePool
 
-from benchmarks.testbed.processes import find_chromium
+from benchmarks.testbed.processes import find_chromium, wait_for
 from farm.database import schema, sessions
 from farm.jobs.tickets import celery
 from farm.settings import Settings, settings
@@ -43,6 +45,8 @@ PATIENCE = (
 MARKER_OF = {"browser": "browser", "postgres": "postgres", "weights_dir": "weights"}
 # Whoever uses the fixture runs in the same process as others that do: it is made once in each.
 GROUP_OF = {"farm": "farm", "bucket": "s3"}
+# Those that a farm's sessions use or used, as long as anybody has them.
+engines: WeakSet[Engine] = WeakSet()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -76,9 +80,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the garbage collector from what was imported and collected, which stays until the end:
-    without its rounds through that two files of web tests took 16 instead of 19 s of a processor."""
+    """Keep the garbage collector from what was imported and collected, which stays until the end, and
+    from beginning a round for each page that is rendered: that took a tenth of all tests' time."""
     gc.freeze()
+    gc.set_threshold(50_000)  # objects, instead of 700
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -88,7 +93,9 @@ def compiled_statements() -> Iterator[None]:
     kept: dict[object, object] = {}
 
     def create(*arguments: Any, **options: Any) -> Engine:
-        return create_engine(*arguments, execution_options={"compiled_cache": kept}, **options)
+        made = create_engine(*arguments, execution_options={"compiled_cache": kept}, **options)
+        engines.add(made)
+        return made
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sessions, "create_engine", create)
@@ -112,9 +119,17 @@ def fresh_settings() -> Settings:
 
 def forget_settings() -> None:
     """Forget what this process has read and opened; who next asks for settings reads the environment."""
+    # A connection that a thread still uses while its pool is closed would stay open, and warn much later.
+    wait_for(lambda: count_connections_in_use() == 0, pause=0.01)
     sessions.close()
     for cached in (settings, celery):
         cached.cache_clear()
+
+
+def count_connections_in_use() -> int:
+    """Return how many connections to a database this process is using."""
+    pools = [engine.pool for engine in engines]
+    return sum(pool.checkedout() for pool in pools if isinstance(pool, QueuePool))
 
 
 def use_broker_in_memory(patch: pytest.MonkeyPatch) -> None:

@@ -127,11 +127,14 @@ def serving(app: Flask) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        app.extensions["live"].stop()
+        watch = app.extensions["live"]
+        watch.stop()
         server.shutdown()
         thread.join()
         server.server_close()
         counted.wait()
+        if looking := watch._thread:  # at the database, whenever it is stopped
+            looking.join()
 
 
 class AnswersAtWork:
