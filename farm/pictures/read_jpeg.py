@@ -23,6 +23,7 @@ PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 LS_FRAME = 0xF7  # of JPEG-LS
 ABOUT = {*range(0xE0, 0xFF)} - {LS_FRAME}  # comments and what programs add
 MOST_SEGMENTS = 50_000  # a picture has some dozen
+BLOCK = 8  # px
 MAX_SCANS = 100  # each costs a pass over all pixels; programs write 3 to 20
 PROFILE = b"ICC_PROFILE\0"
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of what has a length, or the end's
@@ -65,8 +66,8 @@ def open_picture(data: bytes) -> Opened:
 def _read(segments: Segments, enough: int | None) -> tuple[Raster, int]:
     """Decode to the end, which may lack its marker: the picture, and EXIF's orientation."""
     _check_scans(segments)
-    _check_data(segments)
     image = _load(_build_file(segments, PADDINGS[0]), enough)
+    _check_data(segments, image, enough)
     image.info = {}
     profile = b"".join(segments.profile[number] for number in sorted(segments.profile))
     colour = Colour(profile=profile) if 0 < len(profile) <= MAX_PROFILE else Colour()
@@ -162,17 +163,28 @@ def _check_scans(found: Segments) -> None:
         raise ValueError("data are missing")
 
 
-def _check_data(segments: Segments) -> None:
+def _check_data(segments: Segments, image: Image.Image, enough: int | None) -> None:
     """Check that no scan's data were cut: decoders make up what is missing, so two paddings give two
     pictures. The verdict is the same at whatever size the picture is wanted. Each block begins with its
     mean, so an eighth of the sides shows where data end; progressive files have all means first.
+
+    Args:
+        image: decoded with the first padding, where `enough` px suffice; one of the two, if it can be,
+            as decoding takes most of an upload's time.
 
     Raises:
         ValueError: data are missing.
     """
     assert segments.frame
-    enough = None if segments.frame[0] in PROGRESSIVE else 1
-    one, other = (_load(_build_file(segments, padding), enough) for padding in PADDINGS)
+    height, width = struct.unpack_from(">HH", segments.frame[1], 1)
+    whole, progressive = image.size == (width, height), segments.frame[0] in PROGRESSIVE
+    # Of a whole picture no second one is held, unless all of it is needed.
+    scale = None if progressive else 1 if whole else enough
+    one = image if whole == progressive else _load(_build_file(segments, PADDINGS[0]), scale)
+    other = _load(_build_file(segments, PADDINGS[1]), scale)
+    if not progressive and not whole:
+        factor = round(BLOCK * max(image.size) / max(width, height))
+        one, other = one.reduce(factor), other.reduce(factor)
     if ImageChops.difference(one, other).getbbox():
         raise ValueError("data are missing")
 
