@@ -119,7 +119,7 @@ def fresh_settings() -> Settings:
 
 def forget_settings() -> None:
     """Forget what this process has read and opened; who next asks for settings reads the environment."""
-    # A connection that a thread still uses while its pool is closed would stay open, and warn much later.
+    # A connection that a thread still uses while its pool is closed would stay open and warn later.
     wait_for(lambda: count_connections_in_use() == 0, pause=0.01)
     sessions.close()
     for cached in (settings, celery):

@@ -7,7 +7,6 @@ from typing import Any
 
 from flask import Flask, request, url_for
 
-from farm.database import sessions
 from farm.database.disk import describe_shortage
 from farm.database.models import DeliveryStatus, State
 from farm.fleet import queue
@@ -64,10 +63,7 @@ def init_app(app: Flask) -> None:
 
 def _find_pauser() -> str | None:
     """Return who paused the farm, for whoever was let in; None: it is not paused."""
-    if not is_let_in():
-        return None
-    with sessions.read_session() as session:
-        return queue.find_pauser(session)
+    return queue.find_pauser_for_page() if is_let_in() else None
 
 
 def _list_farm_pages() -> dict[str, str]:

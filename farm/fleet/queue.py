@@ -36,6 +36,11 @@ def find_pauser(session: Session) -> str | None:
     return values.read(session, PAUSED)
 
 
+def find_pauser_for_page() -> str | None:
+    """Return the same for a page that asks the database nothing else at that moment."""
+    return values.read_alone(PAUSED)
+
+
 def is_paused(session: Session) -> bool:
     """Check whether the queue is paused."""
     return find_pauser(session) is not None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from farm.database import disk, sessions
+from farm.database.fleet import Worker
 from farm.database.models import GUIDES, Job, PictureRole, Upload
 from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
@@ -167,10 +168,11 @@ class Submission:
         sent = [] if isinstance(content, CheckedUpload) else [PictureFile(content, "content")]
         with closing(uploads.check([*sent, *(file for _, file in files)])) as answers:
             photograph = content if isinstance(content, CheckedUpload) else next(answers)
-            _check_fits_some_worker(recipe, photograph.upload, guides)
+            workers = _list_workers()
+            _check_fits_some_worker(recipe, photograph.upload, guides, workers)
             checked = list(answers)
         paintings = [each.upload for each in checked[: len(styles)]]
-        _check_fits_some_worker(recipe, photograph.upload, guides, paintings)
+        _check_fits_some_worker(recipe, photograph.upload, guides, workers, paintings)
         for (role, file), each in zip(files, checked, strict=True):
             if role in GUIDES:
                 check_proportion(file.field, each.upload.size, photograph.upload.size)
@@ -261,19 +263,26 @@ def check_number_of_styles(styles: Sequence[bytes]) -> None:
         raise InvalidInput(Problem("style", message))
 
 
+def _list_workers() -> list[Worker]:
+    with sessions.read_session() as session:
+        return registry.list_alive(session)
+
+
 def _check_fits_some_worker(
-    recipe: Recipe, photograph: Upload, guides: GuideFiles, paintings: Sequence[Upload] = ()
+    recipe: Recipe,
+    photograph: Upload,
+    guides: GuideFiles,
+    workers: Sequence[Worker],
+    paintings: Sequence[Upload] = (),
 ) -> None:
     """Check that some worker has memory enough; while none is alive, the job may wait for a larger one.
 
     Args:
-        paintings: as far as they are known.
+        workers: those that are alive. paintings: as far as they are known.
 
     Raises:
         InvalidInput: no worker that is alive has memory enough, or the result would be too narrow.
     """
-    with sessions.read_session() as session:
-        workers = registry.list_alive(session)
     sizes = [painting.size for painting in paintings]
     masks, keeps = len(guides.masks), guides.keep is not None
     best = estimate(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
@@ -255,12 +256,12 @@ class Work:
             statistics_bytes=STATISTICS_BYTES * len(copies),
         )
 
-    @property
+    @cached_property
     def loss_layers(self) -> frozenset[str]:
         """The layers of either loss."""
         return self.content | self.style
 
-    @property
+    @cached_property
     def deepest(self) -> int:
         """The last block that the losses compare."""
         return max(parse_block(layer) for layer in self.loss_layers)

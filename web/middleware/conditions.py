@@ -57,7 +57,7 @@ def _leave_out_ignored() -> None:
         del headers["HTTP_IF_MATCH"]
     if "HTTP_RANGE" in headers and (request.method != "GET" or _is_ignored(headers["HTTP_RANGE"])):
         del headers["HTTP_RANGE"]
-    if _is_static() and not CONDITIONS.isdisjoint(headers):
+    if not CONDITIONS.isdisjoint(headers) and _is_static():
         headers.pop("HTTP_RANGE", None)
     if "HTTP_IF_RANGE" in headers and not _is_strong(headers["HTTP_IF_RANGE"]):
         headers.pop("HTTP_RANGE", None)

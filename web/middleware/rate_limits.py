@@ -58,7 +58,8 @@ def _leave_out_traceback(record: logging.LogRecord) -> bool:
 
 
 def _set_decoders_client() -> None:
-    decoder_pool.set_client(identify_client())
+    if request.method not in SAFE_METHODS:  # others send no picture
+        decoder_pool.set_client(identify_client())
 
 
 def _list_limits() -> list[ApplicationLimit]:
