@@ -17,13 +17,12 @@ from farm.jobs.claims import Taker
 from farm.recipe import Recipe
 from farm.storage import storage
 from tests.conftest import fresh_settings, use_broker_in_memory
-from tests.films.made import claim_part
+from tests.films.made import claim_part, make_moving_clip
 from tests.jobs.test_submit import picture
-from tests.workers.test_film import make_clip
 from workers.render import Ending, render
 
 RECIPE = Recipe(size=64, start_size=64, iterations=(2,), features="vgg16")
-SPACING = 3  # of six frames: anchors 0 and 3, two stretches, which two workers can paint at once
+FRAMES, SPACING = 6, 3  # anchors 0 and 3, two stretches, which two workers can paint at once
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +38,9 @@ def make_film(*workers: str) -> tuple[Film, list[set[str]]]:
     Returns:
         the film, and who held parts at the same time.
     """
-    film = submit_film(make_clip(), [picture(1)], RECIPE, FilmSettings(spacing=SPACING, format="zip"))
+    film = submit_film(
+        make_moving_clip(FRAMES), [picture(1)], RECIPE, FilmSettings(spacing=SPACING, format="zip")
+    )
     rounds = []
     while held := [(name, claim) for name in workers if (claim := claim_part(name))]:
         for name, claim in reversed(held):
@@ -66,7 +67,7 @@ def test_a_film_has_the_same_bytes_whoever_painted_which_part(tmp_path: Path) ->
     expected = read_files(shared)
 
     # When one machine paints it without a farm, part by part
-    (tmp_path / "clip.gif").write_bytes(make_clip())
+    (tmp_path / "clip.gif").write_bytes(make_moving_clip(FRAMES))
     (tmp_path / "painting.png").write_bytes(picture(1))
     paint_film(
         tmp_path / "clip.gif",
