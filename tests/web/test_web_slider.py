@@ -122,7 +122,6 @@ def test_the_form_takes_a_balance_between_two_drafts(client: FlaskClient) -> Non
         assert client.get(f"/?from={cell.id}&content_weight={wrong}").status_code == 200
 
 
-@pytest.mark.browser
 def draw_across(page: Page) -> str | None:
     """Draw across the slider's picture, which may still be moving; return the words of where it is."""
     picture = page.locator("#slider-picture")
@@ -136,6 +135,7 @@ def draw_across(page: Page) -> str | None:
     return page.get_by_role("slider", name="Balance between").get_attribute("aria-valuetext")
 
 
+@pytest.mark.browser
 def test_drafts_are_blended_by_their_shares(page: Page, served: str) -> None:
     # Given an exploration without drafts, there is nothing to blend
     found = make_grid()
