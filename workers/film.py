@@ -220,6 +220,7 @@ def _paint_frames(
             task.on_progress()
             if isinstance(news, PaintedFrame):
                 _store_frame(task, news, sizes, seconds)
+                seconds = 0.0  # a frame that is as still as its anchor has no iterations
             else:
                 seconds = news.step.seconds
                 _report(task, news, pace)
