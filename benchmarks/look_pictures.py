@@ -47,9 +47,7 @@ def main() -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
     for name in asked.looks or [each.id for each in list_built_in()]:
         given = {"size": asked.size, "preset": asked.preset, "features": asked.features}
-        picture, seconds = render_picture(
-            photograph, painting, read_look(name).resolve(given), engine, None
-        )
+        picture, seconds = render_picture(photograph, painting, read_look(name).resolve(given), engine)
         made[Path(name).stem] = picture
         path = asked.out / f"{Path(name).stem}.jpg"
         path.write_bytes(shrink(picture))

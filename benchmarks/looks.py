@@ -6,16 +6,18 @@
 Renders each pair of photograph and painting with each of the settings. Writes a sheet for each pair
 (whole pictures, and below each a crop at 200 %) and prints a JSON line for each picture. `--pictures` is
 a folder of further pictures: of the pairs in `MORE_PAIRS`, those whose two files are there are painted,
-too. `--settings` is a JSON file of recipes by name. `--seconds` gives each the same time: its iterations
-are scaled by what a first run took. `--statistics` takes each style loss, and attention, in place of the
-settings; a table of means over the pairs ends it. `--beside` takes pictures that were made elsewhere,
-named `PHOTOGRAPH-PAINTING.png`, so that another program is looked at and measured in the same way.
+too. `--settings` is a JSON file of recipes by name. `--seconds` gives each the same time, of the process
+on a CPU: its iterations are scaled by what a first run took on the first pair. `--statistics` takes each
+style loss, and attention, in place of the settings, and adds how near the pictures come by the losses of
+other families; a table of means over the pairs ends it. `--beside` takes pictures that were made
+elsewhere, named `PHOTOGRAPH-PAINTING.png`, so that another program is measured in the same way.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -27,6 +29,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from farm.engine import lpips
+from farm.engine.gradient import Objective
 from farm.engine.lab import convert_to_lab
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, stylize
@@ -54,6 +58,8 @@ MORE_PAIRS = (
     ("brad_pitt", "picasso_selfport1907"),  # a portrait
     ("brad_pitt", "escher_sphere"),  # a fine pen
     ("golden_gate", "shipwreck"),
+    ("tubingen", "brushwork"),
+    ("golden_gate", "mosaic"),
 )
 UNUSED_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")  # by the default losses
 BLOCK = 16  # px, side of the blocks whose finest detail is looked at
@@ -70,6 +76,9 @@ STATISTICS: dict[str, dict[str, object]] = {
     **{name: {"features": "vgg16", "style_loss": name} for name in get_args(StyleLoss)},
     "attention": {"features": "vgg16", "content_target": "attention"},
 }
+# Of style losses: which measure nearly the same. None is judged by its own family.
+FAMILIES = (("gram", "gram+mean"), ("wasserstein", "light", "attention"), ("moments",), ("kernel",))
+NEAREST = 1024  # positions of picture and painting that are compared, each with each
 JUDGE = "vgg16"  # the network that figures are taken on, whichever painted
 BINOMIAL = torch.tensor([1.0, 2.0, 1.0]) / 4
 
@@ -82,6 +91,9 @@ class Figures:
     style: float
     # Structural similarity to the photograph, luma.
     ssim: float
+    # Mean distance of unit features, weighed as by LPIPS, to the nearest of the painting's, over layers
+    # that the loss does not use.
+    nearest: float
     # To the photograph: mean squared distance of unit features at each position, over unused layers.
     lpips: float
     # 2-Wasserstein distance of the Gaussians of Lab colours to the painting's, in Lab units.
@@ -100,6 +112,7 @@ def main() -> None:
     """Render, measure, print, and write the sheets."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=384)
+    parser.add_argument("--preset", default="standard")
     parser.add_argument("--seconds", type=float, help="for each picture; else its recipe's iterations")
     parser.add_argument("--pictures", type=Path, default=SAMPLES)
     parser.add_argument("--settings", type=Path, help="recipes by name, JSON; else 0.1 and today's")
@@ -111,6 +124,8 @@ def main() -> None:
     usual = STATISTICS if asked.statistics else SETTINGS
     recipes = json.loads(asked.settings.read_text()) if asked.settings else usual
     table: dict[str, list[Figures]] = {}
+    others: dict[str, list[float]] = {}
+    shares: dict[str, float] = {}
     ready = cache(lambda features: Engine.load(features, "auto", settings().weights_dir, print))
     for pair in (*PAIRS, *MORE_PAIRS):
         files = [find_picture(name, {SAMPLES, asked.pictures}) for name in pair]
@@ -121,11 +136,13 @@ def main() -> None:
         made = read_besides(pair, asked.beside)
         seconds = dict.fromkeys(made, 0.0)
         for name, values in recipes.items():
-            recipe = Recipe.parse({"size": asked.size, **values})
+            recipe = Recipe.parse({"size": asked.size, "preset": asked.preset, **values})
             engine = ready(recipe.features)
-            made[name], seconds[name] = render_picture(
-                photograph, painting, recipe, engine, asked.seconds
-            )
+            if asked.seconds and name not in shares:
+                took = render_picture(photograph, painting, recipe, engine)[1]
+                shares[name] = asked.seconds / took
+            recipe = scale_iterations(recipe, shares.get(name, 1.0))
+            made[name], seconds[name] = render_picture(photograph, painting, recipe, engine)
             (asked.out / f"{'-'.join(pair)}-{name}.png").write_bytes(encode_picture(made[name], "png"))
         for name, picture in made.items():
             (scale,) = Recipe.parse(recipes.get(name, {})).list_style_scales(1)
@@ -135,7 +152,12 @@ def main() -> None:
             print(json.dumps(row | rounded), flush=True)
             table.setdefault(name, []).append(figures)
         draw_sheet(made, photograph, painting).save(asked.out / f"{'-'.join(pair)}.jpg", quality=92)
+        if asked.statistics:
+            for name, found in measure_by_others(made, photograph, painting, ready(JUDGE)).items():
+                others.setdefault(name, []).append(found)
     print_table(table)
+    for name, ratios in others.items():
+        print(f"{name}: by the other families {sum(ratios) / len(ratios):.3f} of their mean")
 
 
 def print_table(table: Mapping[str, Sequence[Figures]]) -> None:
@@ -165,19 +187,44 @@ def read_besides(pair: tuple[str, str], besides: Iterable[str]) -> dict[str, Pic
     return found
 
 
+def scale_iterations(recipe: Recipe, share: float) -> Recipe:
+    """Return the recipe with its iterations times `share`, at least one a level."""
+    if share == 1:
+        return recipe
+    usual = recipe.level_iterations[len(recipe.draft_sizes) :]
+    return recipe.model_copy(update={"iterations": tuple(max(1, round(n * share)) for n in usual)})
+
+
 def render_picture(
-    photograph: Picture, painting: Picture, recipe: Recipe, engine: Engine, seconds: float | None
+    photograph: Picture, painting: Picture, recipe: Recipe, engine: Engine
 ) -> tuple[Picture, float]:
-    """Render and return the picture and the seconds that it took; about `seconds`, if they are given."""
-    if seconds is not None:
-        _, took = render_picture(photograph, painting, recipe, engine, None)
-        share = seconds / took
-        scaled = tuple(
-            max(1, round(n * share)) for n in recipe.level_iterations[len(recipe.draft_sizes) :]
-        )
-        recipe = recipe.model_copy(update={"iterations": scaled})
+    """Render and return the picture and the seconds that it took, the process's on a CPU."""
+    clock = time.process_time if engine.device.type == "cpu" else time.perf_counter
+    began = clock()
     *_, last = stylize(photograph, [painting], recipe, engine)
-    return last.picture(), last.seconds
+    return last.picture(), clock() - began
+
+
+@torch.no_grad()
+def measure_by_others(
+    made: Mapping[str, Picture], photograph: Picture, painting: Picture, engine: Engine
+) -> dict[str, float]:
+    """Measure each picture by the style losses of other families than its own, over the mean of all
+    pictures: 1 is as near as they are."""
+    height, width = next(iter(made.values())).shape[:2]
+    content, style = (to_tensor(each, engine.device) for each in (photograph, painting))
+    pictures = {name: to_tensor(each, engine.device) for name, each in made.items()}
+    ratios: dict[str, list[float]] = {name: [] for name in made}
+    for kind in get_args(StyleLoss):
+        recipe = Recipe(size=max(height, width), style_loss=kind)
+        objective = Objective(engine.vgg, recipe, content, [style], Level(height, width, 1))
+        found = {name: objective.measure(each)[0].style for name, each in pictures.items()}
+        mean = sum(found.values()) / len(found)
+        (family,) = (each for each in FAMILIES if kind in each)
+        for name, distance in found.items():
+            if name not in family:
+                ratios[name].append(distance / mean)
+    return {name: sum(each) / len(each) for name, each in ratios.items()}
 
 
 def draw_sheet(made: dict[str, Picture], photograph: Picture, painting: Picture) -> Image.Image:
@@ -227,6 +274,7 @@ def measure(picture: Tensor, photograph: Tensor, painting: Tensor, engine: Engin
     return Figures(
         style=style,
         ssim=float(ssim),
+        nearest=compute_nearest_distance(picture, painting, engine),
         lpips=compute_perceptual_distance(picture, photograph, engine),
         colour=compute_colour_distance(picture, painting),
         maze_luma=maze[0] / max(painted[0], SEEN),
@@ -308,6 +356,25 @@ def compute_perceptual_distance(picture: Tensor, photograph: Tensor, engine: Eng
     ours, theirs = (extract_unit_features(x, engine) for x in (picture, photograph))
     distances = [float((ours[n] - theirs[n]).square().sum(dim=2).mean()) for n in ours]
     return sum(distances) / len(distances)
+
+
+def compute_nearest_distance(picture: Tensor, painting: Tensor, engine: Engine) -> float:
+    """Return how far positions of the picture are from the nearest of the painting's, mean of
+    `NEAREST` and of the unused layers: squared distances of unit features with LPIPS's weights."""
+    weights, whole = lpips.load_weights(), 0.0
+    assert weights is not None, "this torchmetrics carries no weights of LPIPS"
+    ours, theirs = (extract_unit_features(x, engine) for x in (picture, painting))
+    for layer in ours:
+        root = weights[layer].clamp(min=0).sqrt().to(engine.device)
+        x, y = (_spread_positions(each[layer]) * root for each in (ours, theirs))
+        whole += float(torch.cdist(x, y).square().min(dim=1).values.mean())
+    return whole / len(ours)
+
+
+def _spread_positions(features: Tensor) -> Tensor:
+    """Return `NEAREST` positions (n, C) of features (H, W, C), spread evenly; all, if they are fewer."""
+    flat = features.flatten(0, 1)
+    return flat[torch.linspace(0, len(flat) - 1, min(NEAREST, len(flat))).long()]
 
 
 def extract_unit_features(picture: Tensor, engine: Engine) -> dict[str, Tensor]:

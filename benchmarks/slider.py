@@ -39,7 +39,7 @@ def main() -> None:
             usual = Recipe(size=asked.size, preset="draft", features=asked.features)
             weight = compute_content_weight(usual.content_weight, stops)
             recipe = usual.model_copy(update={"content_weight": weight})
-            return round_to_bytes(render_picture(*pictures, recipe, engine, None)[0])
+            return round_to_bytes(render_picture(*pictures, recipe, engine)[0])
 
         first, between, second = (paint(stops) for stops in (low, (low + high) / 2, high))
         blend = round_to_bytes(np.float32(0.5) * (first + second))

@@ -7,8 +7,9 @@ painting. With z the features, each channel with mean 0 and variance 1 over its 
     target = S z_photograph + M
 
 Differs from the paper: nothing is learned, so queries, keys and values are the features themselves; and
-of a painting at most `KEYS` positions are looked at, spread evenly. The target is fixed by the pictures,
-so to the optimiser it is a content loss like any other, and exact in tiles.
+of a painting at most `KEYS` positions are looked at, spread evenly. With regions each place looks at its
+own paintings alone, and where nobody paints the photograph's features stay. The target is fixed by the
+pictures, so to the optimiser it is a content loss like any other, and exact in tiles.
 """
 
 from __future__ import annotations
@@ -67,12 +68,16 @@ def _spread(count: int, length: int) -> list[int]:
 
 
 def attend(
-    photograph: Tensor, keys: Sequence[Tensor], shares: Sequence[float], opaque: Tensor | None = None
+    photograph: Tensor,
+    keys: Sequence[Tensor],
+    shares: Sequence[float | Tensor],
+    opaque: Tensor | None = None,
 ) -> float:
     """Turn the photograph's features (H, W, C) into the target, in place.
 
     Args:
-        keys: of each painting, (n, C). shares: of each, which sum to 1.
+        keys: of each painting, (n, C). shares: of each, one number or (H, W); at a place they sum to 1
+            at most, and what they leave is the photograph's.
         opaque: weights of the positions in what is returned, (H, W); None: 1.
 
     Returns:
@@ -83,16 +88,27 @@ def attend(
     normal = [_normalise(F, *_measure_channels(F)) for F in keys]
     energy = torch.zeros((), dtype=torch.float64, device=flat.device)
     seen = None if opaque is None else opaque.reshape(-1, 1)
+    columns = [_broadcast(share, len(flat)).to(mean) for share in shares]  # (H W, 1) each
     for start in range(0, len(flat), AT_ONCE):
         band = flat[start : start + AT_ONCE]
         z = _normalise(to_float32(band), mean, deviation)
-        pairs = zip(shares, normal, keys, strict=True)
-        found = sum((share * _look(z, k, F) for share, k, F in pairs), start=torch.zeros_like(z))
+        found = to_float32(band) * (1 - sum(column[start : start + AT_ONCE] for column in columns))
+        for column, k, F in zip(columns, normal, keys, strict=True):
+            share = column[start : start + AT_ONCE]
+            if share.any():
+                found += share * _look(z, k, F)
         band.copy_(found)
         squares = found.square_()
         squares = squares if seen is None else squares * seen[start : start + AT_ONCE]
         energy += squares.sum(dtype=torch.float64)
     return float(energy)
+
+
+def _broadcast(share: float | Tensor, positions: int) -> Tensor:
+    """Return a share of all positions, (positions, 1), of a number or of a map (H, W)."""
+    if isinstance(share, Tensor):
+        return share.reshape(-1, 1)
+    return torch.full((positions, 1), share, dtype=torch.float64)
 
 
 def _look(z: Tensor, normal_keys: Tensor, F: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from farm.engine.feature_cache import FeatureCache
 from farm.engine.hold import HOLD_WEIGHT, HoldLoss
 from farm.engine.kept import Kept
 from farm.engine.losses import ContentLoss, Losses, OpaqueVariation, Variation, to_float32, tv_loss
-from farm.engine.maps import FULL, LevelMaps
+from farm.engine.maps import FULL, LevelMaps, share_among
 from farm.engine.passes import OnTile, Pass, compute_moments
 from farm.engine.pyramid import Level, resize_photograph, resize_style
 from farm.engine.regions import Everywhere, Masked, Part, Regions
@@ -178,7 +178,8 @@ class Objective:
             keys = [self._collect_keys(resize()) for resize in self._resize]
             for layer in target:
                 found = [each[layer].features for each in keys]
-                energy[layer] = attend(target[layer], found, shares, weights[layer][1])
+                here = shares if maps is None else maps.share_out(shares, parse_block(layer))
+                energy[layer] = attend(target[layer], found, here, weights[layer][1])
         return {
             layer: ContentLoss(target[layer], float(energy[layer]), weights[layer][0])
             for layer in target
@@ -378,12 +379,6 @@ def blend(
     pairs = zip(paintings, shares, strict=True)
     first, *others = (sums[number][name].scale_to(share) for number, share in pairs)
     return sum(others, start=first)
-
-
-def share_among(shares: Sequence[float], paintings: Sequence[int]) -> list[float]:
-    """Return the shares that some of the paintings have of what is theirs alone, which sum to 1."""
-    whole = sum(shares[number] for number in paintings)
-    return [shares[number] / whole if whole else 1 / len(paintings) for number in paintings]
 
 
 def make_regions(maps: LevelMaps | None, layers: Sequence[str], vgg: VGG) -> Regions:

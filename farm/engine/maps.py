@@ -82,12 +82,34 @@ class LevelMaps:
         weights = 1 + (KEPT_CONTENT - 1) * keep
         return weights if opaque is None else weights * opaque, opaque
 
+    def share_out(self, shares: Sequence[float], block: int) -> list[float | Tensor]:
+        """Return each painting's share of a block's positions: its own, or (H, W) where there are
+        regions, which it has together with the other paintings of each.
+
+        shares: of the paintings, or their turned copies.
+        """
+        if not self.masked:
+            return [*shares]
+        found: list[float | Tensor] = [0.0] * len(shares)
+        for region, paintings in zip(self.regions, self.paintings, strict=True):
+            weights = list_block_maps(region, block)[-1].float() / FULL
+            numbers = paintings or range(len(shares))
+            for number, share in zip(numbers, share_among(shares, numbers), strict=True):
+                found[number] = found[number] + share * weights
+        return found
+
     @property
     def opaque_positions(self) -> float:
         """The sum of what is opaque, positions."""
         if self.opaque is None:
             return float(self.regions[0].numel())
         return count_positions(self.opaque)
+
+
+def share_among(shares: Sequence[float], paintings: Sequence[int]) -> list[float]:
+    """Return the shares that some of the paintings have of what is theirs alone, which sum to 1."""
+    whole = sum(shares[number] for number in paintings)
+    return [shares[number] / whole if whole else 1 / len(paintings) for number in paintings]
 
 
 def _assign_paintings(masks: int, ways: int, paintings: int) -> tuple[tuple[int, ...] | None, ...]:

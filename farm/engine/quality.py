@@ -15,10 +15,10 @@ from farm.engine import lpips
 from farm.engine.device import trim
 from farm.engine.directions import direct
 from farm.engine.feature_cache import FeatureCache
-from farm.engine.gradient import Objective, share_among
+from farm.engine.gradient import Objective
 from farm.engine.guides import NO_GUIDES, Guides, Source
 from farm.engine.loaded import Engine
-from farm.engine.maps import LevelMaps
+from farm.engine.maps import LevelMaps, share_among
 from farm.engine.optimise import HOST, Picture
 from farm.engine.pyramid import Level, measure_sizes, resize, to_tensor
 from farm.engine.statistics import Moments

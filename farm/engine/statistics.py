@@ -7,7 +7,6 @@ weighted sum of theirs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,9 +18,43 @@ from farm.recipe.memory_plan import BAND_VALUES
 
 HALF = (torch.float16, torch.bfloat16)
 FEW = 4  # positions a channel
+KEPT = 0.8  # positions a channel: of so few, none is summed up
 CONVERTED = 1 << 12  # positions at once on a CPU in half precision, so that their float32 stays near it
 NEAR_VALUES, FAR_VALUES = BAND_VALUES["cpu"], BAND_VALUES["cuda"]  # in a band of features
 SUMMED = 1 << 22  # positions whose float32 products are added up in float32, elsewhere
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Few positions as they are, in float64: their covariance's root is found faster by them."""
+
+    # (n, C), the feature vectors, each times the root of its weight.
+    features: Tensor
+    # (n,), these roots.
+    roots: Tensor
+
+    @classmethod
+    def from_features(cls, features: Tensor, weights: Tensor | None) -> Rows:
+        """Copy features (h, w, C) with weights (h, w), without positions of none; None: 1."""
+        flat = features.reshape(-1, features.shape[2])
+        if weights is None:
+            return cls(flat.to(torch.float64, copy=True), flat.new_ones(len(flat), dtype=torch.float64))
+        w = weights.reshape(-1).double()
+        seen = w.nonzero()[:, 0]
+        roots = w[seen].sqrt()
+        return cls(flat[seen].double() * roots[:, None], roots)
+
+    def __len__(self) -> int:
+        return len(self.roots)
+
+    def join(self, other: Rows) -> Rows:
+        """Return the positions of both."""
+        return Rows(torch.cat((self.features, other.features)), torch.cat((self.roots, other.roots)))
+
+    def scale(self, factor: float | Tensor) -> Rows:
+        """Return the same positions with weights times a factor."""
+        root = factor**0.5
+        return Rows(self.features * root, self.roots * root)
 
 
 @dataclass(frozen=True)
@@ -35,10 +68,10 @@ class Moments:
     count: float | Tensor
     # (C,), the sum of the feature vectors.
     total: Tensor
-    # (C, C), the sum of their outer products.
-    outer: Tensor
-    # No more positions than these have weight, so the rank of what they sum up to is no larger.
-    positions: float = math.inf
+    # (C, C), the sum of their outer products. None: by `rows`, when it is wanted.
+    products: Tensor | None
+    # The positions themselves, on a CPU that has few of them: no more than `KEPT` a channel.
+    rows: Rows | None = None
 
     @classmethod
     def from_features(cls, features: Tensor, weights: Tensor | None = None) -> Moments:
@@ -47,45 +80,45 @@ class Moments:
         Args:
             weights: of the positions, (H, W), 0 or more: n = sum w, sum w F, sum w F'F. None: 1.
         """
+        H, W, C = features.shape
+        if _may_keep(features) and _count_seen(H * W, weights, 2 * C) <= KEPT * C:
+            rows = Rows.from_features(features, weights)
+            count = H * W if weights is None else weights.sum(dtype=torch.float64)
+            return cls(count, rows.roots @ rows.features, None, rows)
         features = make_few_exact(features)
-        H, W, _ = features.shape
         if weights is not None:
-            return cls._weigh(features, weights)
+            return cls(weights.sum(dtype=torch.float64), *_weigh(features, weights))
         first, *others = torch.split(features, max(1, _choose_band(features) // W))
         total, outer = (part.double() for part in _sum_band(first))
         for band in others:
             part, product = _sum_band(band)
             total += part
             outer += product
-        return cls(H * W, total, outer, H * W)
-
-    @classmethod
-    def _weigh(cls, features: Tensor, weights: Tensor) -> Moments:
-        """Sum over features (H, W, C) with weights (H, W), by their roots: so products are symmetric."""
-        rows = max(1, _choose_band(features) // features.shape[1])
-        total: Tensor | float = 0.0
-        outer: Tensor | float = 0.0
-        for band, each in zip(torch.split(features, rows), torch.split(weights, rows), strict=True):
-            root = each.to(torch.promote_types(band.dtype, torch.float32)).sqrt().to(band.dtype)
-            rooted = band * root[..., None]
-            outer = outer + _sum_band(rooted)[1].double()
-            total = total + (rooted * root[..., None]).sum(dim=(0, 1), dtype=torch.float64)
-        assert isinstance(total, Tensor)
-        assert isinstance(outer, Tensor)
-        return cls(weights.sum(dtype=torch.float64), total, outer, weights.numel())
+        return cls(H * W, total, outer)
 
     def __add__(self, other: Moments) -> Moments:
-        return Moments(
-            self.count + other.count,
-            self.total + other.total,
-            self.outer + other.outer,
-            self.positions + other.positions,
-        )
+        count, total = self.count + other.count, self.total + other.total
+        rows = None
+        if self.rows is not None and other.rows is not None:
+            rows = self.rows.join(other.rows)
+        if rows is not None and len(rows) <= KEPT * len(total):
+            return Moments(count, total, None, rows)
+        return Moments(count, total, self.outer + other.outer)
 
     def scale_to(self, count: float) -> Moments:
         """Scale the sums to `count` positions; with counts that sum to 1, blends are weighted means."""
         scale = count / self.count
-        return Moments(count, self.total * scale, self.outer * scale, self.positions)
+        rows = None if self.rows is None else self.rows.scale(scale)
+        products = None if self.products is None else self.products * scale
+        return Moments(count, self.total * scale, products, rows)
+
+    @property
+    def outer(self) -> Tensor:
+        """(C, C), the sum of the feature vectors' outer products."""
+        if self.products is not None:
+            return self.products
+        assert self.rows is not None
+        return self.rows.features.T @ self.rows.features
 
     @property
     def mean(self) -> Tensor:
@@ -101,6 +134,46 @@ class Moments:
     def covariance(self) -> Tensor:
         """(C, C), the centred Gram matrix."""
         return self.gram - torch.outer(self.mean, self.mean)
+
+    @property
+    def centred(self) -> Tensor:
+        """(n, C), X of the few positions, X'X the covariance."""
+        assert self.rows is not None
+        return (self.rows.features - self.rows.roots[:, None] * self.mean) / self.count**0.5
+
+
+def _may_keep(features: Tensor) -> bool:
+    """Check whether few positions may be kept as they are: on a CPU, but in float64, since the root by
+    them is right to 1e-10 alone."""
+    return features.device.type == "cpu" and features.dtype != torch.float64
+
+
+def _count_seen(positions: int, weights: Tensor | None, looked: int) -> int:
+    """Count the positions that have weight; where there are more than `looked`, all of them."""
+    if weights is None or positions > looked:
+        return positions
+    return int(weights.count_nonzero())
+
+
+def _weigh(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum features (H, W, C) and their outer products with weights (H, W), by the roots of these: so
+    products are symmetric. (C,), (C, C) float64."""
+    _, W, C = features.shape
+    near = features.device.type == "cpu"
+    rows = max(1, (CONVERTED if near else SUMMED) // W)
+    total, outer = (features.new_zeros(size, dtype=torch.float64) for size in ((C,), (C, C)))
+    for band, each in zip(torch.split(features, rows), torch.split(weights, rows), strict=True):
+        exact = torch.promote_types(band.dtype, torch.float32)
+        flat, root = band.reshape(-1, C), each.reshape(-1).to(exact).sqrt()
+        if near:
+            rooted = flat.to(exact, copy=True).mul_(root[:, None])
+            total += root @ rooted
+            outer += rooted.T @ rooted
+        else:
+            rooted = flat * root[:, None].to(band.dtype)
+            total += (rooted * root[:, None]).sum(dim=0, dtype=torch.float64)
+            outer += _sum_band(rooted[None])[1]
+    return total, outer
 
 
 def make_few_exact(features: Tensor) -> Tensor:

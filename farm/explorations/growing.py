@@ -120,9 +120,10 @@ def prepare(
         InvalidInput: the job cannot grow, or not so.
     """
     draft = find_draft(job_id, visitor)
+    _check_start(given)
     sent = [*([] if content is None else [content]), *styles]
     if sent:
-        check_pictures(draft, sent)
+        check_pictures(draft, content, styles)
     if guides != NO_GUIDES:
         message = "brings its own masks and is the start itself; leave mask, keep and init out"
         raise InvalidInput(Problem(FROM_JOB, message))
@@ -143,13 +144,29 @@ def _list_uploads(job: Job) -> list[Upload]:
     return [job.content, *(style.upload for style in job.styles)]
 
 
-def check_pictures(draft: Job, pictures: Sequence[bytes]) -> None:
+def _check_start(given: Recipe) -> None:
+    """Check that no other start is asked for than the picture that grows.
+
+    Raises:
+        InvalidInput: there is.
+    """
+    if "init" in given.model_fields_set and given.init != "picture":
+        message = f"is {given.init}, and the finished picture is the start; leave init or {FROM_JOB} out"
+        raise InvalidInput(Problem("init", message))
+
+
+def check_pictures(draft: Job, content: bytes | None, styles: Sequence[bytes]) -> None:
     """Check that these are a finished job's photograph and paintings, in their order.
 
     Raises:
-        InvalidInput: they are not.
+        InvalidInput: they are not, or only some of them came.
     """
-    digests = [hashlib.sha256(picture).hexdigest() for picture in pictures]
+    for field, missing in (("content", content is None), ("style", not styles)):
+        if missing:
+            message = f"is missing beside the others; with {FROM_JOB} send all of its pictures, or none"
+            raise InvalidInput(Problem(field, message))
+    assert content is not None
+    digests = [hashlib.sha256(picture).hexdigest() for picture in (content, *styles)]
     if digests != [upload.sha256 for upload in _list_uploads(draft)]:
         message = "was made from other pictures than were sent; leave them out, or send the same"
         raise InvalidInput(Problem(FROM_JOB, message))

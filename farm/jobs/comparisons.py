@@ -193,7 +193,7 @@ def rank(session: Session, visitor: Visitor) -> Ranking:
             wins[numbers[winner], numbers[loser]] = count
     fitted = bradley_terry.fit(wins)
     examples = _find_examples(session, looks, visitor)
-    scores = ratings.compute_look_scores(session, looks)
+    scores = ratings.compute_look_scores(session, looks, visitor)
     ranked = [
         Ranked(
             look=look,

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -95,23 +95,25 @@ def find_stars(session: Session, job_id: str, rater: Rater) -> int | None:
     return mine.stars if mine else None
 
 
-def compute_opinion(session: Session, job: Job) -> Opinion:
-    """Return the opinion of a job's picture and of its look."""
+def compute_opinion(session: Session, job: Job, visitor: Visitor) -> Opinion:
+    """Return the opinion of a job's picture, and of its look by the pictures that a visitor sees."""
     mine = Rating.job_id == job.id
     if not job.look_sha256:
         score = Score.compute([stars for _, _, stars in _list_centred(session, mine)])
         return Opinion(score, score)
-    rated = _list_centred(session, Job.look_sha256 == job.look_sha256)
+    seen = visitor.match_visible(Job.owner_id)
+    rated = _list_centred(session, and_(Job.look_sha256 == job.look_sha256, seen))
     return Opinion(
         Score.compute([stars for job_id, _, stars in rated if job_id == job.id]),
         Score.compute([stars for _, _, stars in rated]),
     )
 
 
-def compute_look_scores(session: Session, looks: Collection[str]) -> dict[str, Score]:
-    """Return the scores of looks that anybody has rated."""
+def compute_look_scores(session: Session, looks: Collection[str], visitor: Visitor) -> dict[str, Score]:
+    """Return the scores of looks, by what anybody thinks of the pictures that a visitor sees."""
     values: dict[str, list[float]] = {}
-    for _, look, stars in _list_centred(session, Job.look_sha256.in_(looks)):
+    seen = visitor.match_visible(Job.owner_id)
+    for _, look, stars in _list_centred(session, and_(Job.look_sha256.in_(looks), seen)):
         values.setdefault(str(look), []).append(stars)
     return {look: Score.compute(stars) for look, stars in values.items()}
 

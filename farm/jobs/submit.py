@@ -28,6 +28,7 @@ from farm.people import quotas
 from farm.people.visitors import ANYBODY, Visitor
 from farm.pictures import uploads
 from farm.pictures.decoder_child import PictureFile
+from farm.pictures.transparency import may_be_transparent
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import NOTHING_LEFT, check_proportion, check_start
@@ -169,10 +170,10 @@ class Submission:
         with closing(uploads.check([*sent, *(file for _, file in files)])) as answers:
             photograph = content if isinstance(content, CheckedUpload) else next(answers)
             workers = _list_workers()
-            _check_fits_some_worker(recipe, photograph.upload, guides, workers)
+            _check_fits_some_worker(recipe, photograph, guides, workers)
             checked = list(answers)
         paintings = [each.upload for each in checked[: len(styles)]]
-        _check_fits_some_worker(recipe, photograph.upload, guides, workers, paintings)
+        _check_fits_some_worker(recipe, photograph, guides, workers, paintings)
         for (role, file), each in zip(files, checked, strict=True):
             if role in GUIDES:
                 check_proportion(file.field, each.upload.size, photograph.upload.size)
@@ -270,7 +271,7 @@ def _list_workers() -> list[Worker]:
 
 def _check_fits_some_worker(
     recipe: Recipe,
-    photograph: Upload,
+    photograph: CheckedUpload,
     guides: GuideFiles,
     workers: Sequence[Worker],
     paintings: Sequence[Upload] = (),
@@ -283,16 +284,14 @@ def _check_fits_some_worker(
     Raises:
         InvalidInput: no worker that is alive has memory enough, or the result would be too narrow.
     """
-    sizes = [painting.size for painting in paintings]
-    masks, keeps = len(guides.masks), guides.keep is not None
     best = estimate(
         recipe,
-        *photograph.size,
+        *photograph.upload.size,
         workers,
-        paintings=sizes,
-        masks=masks,
-        keeps=keeps,
-        holds=photograph.frames > 1,
+        paintings=[painting.size for painting in paintings],
+        masks=len(guides.masks),
+        keeps=guides.keep is not None or may_be_transparent(photograph.data),
+        holds=photograph.upload.frames > 1,
     )
     if best and best.refusal:
         field, those = ("style", "are") if paintings else ("size", "is")

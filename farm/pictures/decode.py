@@ -36,6 +36,7 @@ from farm.pictures.pixels import (
     iterate_srgb,
     iterate_straight,
     quantise,
+    shows_nothing,
     turn_upright,
 )
 
@@ -47,6 +48,7 @@ LONGEST_SIDE = 30_000  # px; what libraries below Pillow are sure to hold
 SHORTEST_SIDE = 16  # px, unless something larger is asked for
 LONGEST_RATIO = 20  # of the sides; beyond it, a level would be less than a pixel high
 THUMBNAIL = 960  # px, longest side
+NOTHING_SHOWN = "is transparent all over, so that there is nothing to see"
 DRAFT = (
     2  # times the sides that are wanted: as many a JPEG is read at, whose own shrinking is a coarse one
 )
@@ -156,11 +158,14 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SID
         shortest: minimum of its shorter side, px.
 
     Raises:
-        NotAPicture, TooLarge, InvalidInput: what is wrong with it, naming the field and the limit.
+        NotAPicture, TooLarge, InvalidInput: what is wrong with it, naming the field and the limit; it is
+            transparent all over.
         MemoryError: there is not enough for it.
     """
     with translate_errors(field):
         raster, (width, height) = _open(data, field, megapixels, shortest, lambda *_: 2 * THUMBNAIL)
+        if shows_nothing(raster):
+            raise InvalidInput(Problem(field, NOTHING_SHOWN))
         thumbnail = encode_jpeg(_shrink_to_thumbnail(raster), quality=85)
     return Checked(width, height, thumbnail)
 

@@ -121,6 +121,14 @@ def is_transparent(raster: Raster) -> bool:
     return image.shape[2] in (2, 4) and int(image[..., -1].min()) < np.iinfo(image.dtype).max
 
 
+def shows_nothing(raster: Raster) -> bool:
+    """Check whether every pixel is transparent altogether."""
+    image = raster.samples
+    if isinstance(image, Image.Image):
+        return image.mode in ("LA", "RGBA") and _find_extremes(image, "A")[1] == 0
+    return image.shape[2] in (2, 4) and not image[..., -1].any()
+
+
 def _find_extremes(image: Image.Image, channel: str) -> tuple[int, int]:
     low, high = image.getchannel(channel).getextrema()
     assert isinstance(low, int), "a channel has bytes"

@@ -255,6 +255,20 @@ def test_attention_to_the_photograph_itself_leaves_its_means_and_to_one_colour_g
     torch.testing.assert_close(both, 0.25 * parts[0] + 0.75 * parts[1])
 
 
+def test_attention_looks_at_a_regions_own_painting_and_leaves_the_photograph_where_nobody_paints() -> (
+    None
+):
+    # Given paintings of one colour: one of the left, one of half of the middle, none of the right
+    photograph, paintings = features(4, 6, 5), [torch.full((4, 4, 5), c).double() for c in (0.5, 2.0)]
+    left, middle = torch.zeros(4, 6), torch.zeros(4, 6)
+    left[:, :2], middle[:, 2:4] = 1.0, 0.5
+    target = photograph.clone()
+    attend(target, [collect(each, 4) for each in paintings], [left, middle])
+    torch.testing.assert_close(target[:, :2], torch.full_like(target[:, :2], 0.5))
+    torch.testing.assert_close(target[:, 2:4], 1.0 + 0.5 * photograph[:, 2:4])
+    torch.testing.assert_close(target[:, 4:], photograph[:, 4:])
+
+
 def test_attention_finds_the_like_place() -> None:
     # Given two kinds of places, in photograph and painting alike but for the painting's own strength
     kinds = torch.zeros(2, 64, dtype=torch.float64)

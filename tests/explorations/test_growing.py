@@ -65,6 +65,23 @@ def test_the_same_pictures_may_be_sent_again() -> None:
     assert parts == grow(draft.id, size=128)
 
 
+def test_another_start_than_the_picture_that_grows_is_refused() -> None:
+    draft = make_draft()
+    with pytest.raises(InvalidInput, match="init: is noise, and the finished picture is the start"):
+        grow(draft.id, size=128, init="noise")
+    assert grow(draft.id, size=128, init="picture").recipe.init == "picture"
+
+
+@pytest.mark.parametrize(
+    ("sent", "missing"), [((None, PAINTINGS), "content"), ((PHOTOGRAPH, []), "style")]
+)
+def test_some_of_its_pictures_alone_are_refused_by_what_is_missing(
+    sent: tuple[bytes | None, list[bytes]], missing: str
+) -> None:
+    with pytest.raises(InvalidInput, match=f"{missing}: is missing beside the others; with from_job"):
+        growing.prepare(make_draft().id, Recipe(size=128), *sent)
+
+
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED, State.CANCELLED])
 def test_what_has_not_finished_does_not_grow(state: State) -> None:
     with pytest.raises(InvalidInput, match=f"from_job: names a job that is {state}"):

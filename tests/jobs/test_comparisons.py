@@ -163,6 +163,25 @@ def test_only_what_is_finished_and_seen_is_compared() -> None:
         assert [row.owner_id for row in session.scalars(select(Comparison))] == [None, None]
 
 
+@pytest.mark.usefixtures("database")
+def test_scores_of_looks_are_of_the_pictures_that_a_visitor_sees() -> None:
+    # Given pictures of one look and of another, Ada's and somebody else's
+    with sessions.write_session() as session:
+        person = accounts.add(session, "Ada", Role.USER, by="a test")
+        ada = Visitor(person.id, "Ada", Role.USER)
+        mine, other = (finish(session, owner=person.id, tv_weight=weight) for weight in (1, 2))
+        others = finish(session, photograph="e", tv_weight=1)
+        ratings.rate(session, mine.id, ANN, 5)
+        ratings.rate(session, others.id, BOB, 1)
+        comparisons.record_answer(session, [mine.id, other.id], mine.id, ANN, ada)
+        # Then others' pictures count for whoever sees them alone
+        for visitor, mean, count in ((ada, 5, 1), (ANYBODY, 3, 2)):
+            opinion = ratings.compute_opinion(session, mine, visitor)
+            scores = [each.score for each in comparisons.rank(session, visitor).looks]
+            assert (opinion.look.mean, opinion.look.count) == (mean, count)
+            assert [(each.mean, each.count) for each in scores if each.count] == [(mean, count)]
+
+
 @pytest.mark.parametrize("setting", LATER)
 def test_settings_that_came_after_their_version_are_named_where_they_differ(setting: str) -> None:
     assert LATER.keys() == Recipe.model_fields.keys() - SETTINGS_OF[NEWEST]

@@ -8,6 +8,7 @@ from farm.database import sessions
 from farm.jobs import ratings, states
 from farm.jobs.ratings import Rater
 from farm.jobs.scores import Score, compute_t_quantile
+from farm.people.visitors import ANYBODY
 from tests.jobs.test_comparisons import finish
 
 
@@ -52,7 +53,9 @@ def test_a_strict_raters_bias_is_taken_out(database: str) -> None:
         ratings.rate(session, jobs[3].id, Rater.from_name("ann"), 3)
 
         def score(number: int) -> Score:
-            return ratings.compute_opinion(session, states.get(session, jobs[number].id)).picture
+            return ratings.compute_opinion(
+                session, states.get(session, jobs[number].id), ANYBODY
+            ).picture
 
         # Then where she rates alone, her strictness is taken out; where both do, they agree
         first_mean = 7 / 3  # of the first picture, where cat is one of three

@@ -34,6 +34,13 @@ def picture(seed: int, width: int = 80, height: int | None = None) -> bytes:
     return buffer.getvalue()
 
 
+def veil(alpha: int) -> bytes:
+    """A picture with transparency."""
+    buffer = io.BytesIO()
+    Image.new("RGBA", (80, 80), (200, 100, 50, alpha)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def rows(table: type) -> int:
     with sessions.read_session() as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
@@ -60,6 +67,7 @@ def test_a_job_is_accepted_while_the_queue_is_away_and_its_ticket_is_due() -> No
         ([picture(1)], {"name": "nul\x00"}, "name"),
         ([picture(1)], {"priority": 1000}, "priority"),
         ([picture(1)], {"content": picture(0, 640, 32), "recipe": Recipe(size=64)}, "size"),
+        ([picture(1)], {"content": veil(0)}, "content"),
     ],
 )
 def test_what_is_wrong_leaves_no_row_and_no_file(
@@ -181,3 +189,13 @@ def test_an_id_that_another_job_has_is_refused() -> None:
 def test_a_key_that_is_none_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="Idempotency-Key"):
         Key.from_client(key, ANYBODY)
+
+
+@pytest.mark.parametrize(("content", "keeps"), [(picture(0), False), (veil(128), True)])
+def test_what_a_photographs_transparency_takes_is_counted_before_it_is_accepted(
+    content: bytes, keeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr("farm.jobs.submit.estimate", lambda *_, **given: asked.append(given["keeps"]))
+    submit(content, [picture(1)], Recipe(size=200))
+    assert asked == [keeps, keeps]

@@ -43,7 +43,10 @@ class EstimateQuery(Recipe):
         " as the photograph.",
     )
     masks: int = Field(0, ge=0, le=MAX_STYLES, description="How many will be sent.")
-    keeps: bool = Field(False, description="Whether a map of what stays will be sent.")
+    keeps: bool = Field(
+        False,
+        description="Whether a map of what stays will be sent, or the photograph has transparency.",
+    )
 
     @property
     def sizes_of_pictures(self) -> PictureSizes:

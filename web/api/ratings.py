@@ -84,4 +84,5 @@ def _read_rater(name: str) -> ratings.Rater:
 
 def _load_opinion(job_id: str) -> OpinionOut:
     with sessions.read_session() as session:
-        return OpinionOut.from_opinion(ratings.compute_opinion(session, states.get(session, job_id)))
+        job = states.get(session, job_id)
+        return OpinionOut.from_opinion(ratings.compute_opinion(session, job, get_visitor()))

@@ -34,8 +34,8 @@ def refresh_estimate() -> Response:
     a grid. They are empty while a setting is half typed; sending the form says what is wrong.
 
     `?width=&height=` of the photograph, `painting=WIDTHxHEIGHT` for each painting, px, `masks=` how many
-    there are, `keeps=` where a map of what stays will be sent, and settings by their names in the form;
-    `clip=` a clip that was sent before, which is painted as a film.
+    there are, `keeps=` where a map of what stays will be sent or the photograph has transparency, and
+    settings by their names in the form; `clip=` a clip that was sent before, which is painted as a film.
     """
     form = PictureForm(formdata=request.args, meta={"csrf": False})
     photograph = _read_photograph()

@@ -68,7 +68,7 @@ def _load_rows(session: Session, job: Job) -> dict[str, Any]:
         "needs": words.describe_job_need(job, expected) if expected else "",
         "curve": _draw(details.list_losses(session, job)),
         "log_lines": details.list_last_log_lines(session, job),
-        "opinion": ratings.compute_opinion(session, job),
+        "opinion": ratings.compute_opinion(session, job, get_visitor()),
         "stars": ratings.find_stars(session, job.id, identify_rater()),
         "deliveries": deliveries.list_for_job(session, job.id) if job.webhook_url else [],
     }

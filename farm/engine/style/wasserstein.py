@@ -20,13 +20,13 @@ from farm.engine.roots import (
     factorise,
     take_root_by_eigh,
     take_root_by_iteration,
-    take_root_in_few,
+    take_root_of_few,
 )
 from farm.engine.statistics import Moments
 from farm.engine.style.protocol import AffineGradients, MomentsLoss
 from farm.engine.ways import CPU, Way
 
-FEW = 0.6  # positions a direction of the painting's: fewer are faster by their own range
+FEW = 0.8  # positions a direction of the painting's: fewer are faster by their own products
 
 
 class WassersteinLoss(MomentsLoss):
@@ -36,6 +36,7 @@ class WassersteinLoss(MomentsLoss):
         super().__init__(targets, width, way)
         covariance = subtract_means(self._gram, self._mean)
         self._factor = factorise(covariance) if way.iterates_roots else cut_factor(covariance[0])[None]
+        self._product: Tensor | None = None  # of the factor and its transpose, for few positions
         self._trace = sum_diagonals(covariance)
         self._energy = sum_diagonals(self._gram) + SMALL
 
@@ -45,26 +46,44 @@ class WassersteinLoss(MomentsLoss):
         Raises:
             LinAlgError: they are not finite, and roots are taken by eigh.
         """
-        mean, gram = self._stack(sums)
-        S, apart = subtract_means(gram, mean), mean - self._mean
-        trace, inverse = self._take_root(S, sum(sums[layer].positions for layer in self.layers))
+        if (few := self._find_few(sums)) is not None:
+            mean, variance, (trace, inverse) = few.mean[None], *self._take_root_of_few(few)
+        else:
+            mean, gram = self._stack(sums)
+            S = subtract_means(gram, mean)
+            variance, (trace, inverse) = sum_diagonals(S), self._take_root(S)
+        apart = mean - self._mean
         D = inverse.mul_(-2)  # and so 2 D of the above
         D.diagonal(dim1=1, dim2=2).add_(2)
-        distance = apart.square().sum(dim=1).add_(sum_diagonals(S)).add_(self._trace)
+        distance = apart.square().sum(dim=1).add_(variance).add_(self._trace)
         distance = distance.sub_(trace, alpha=2).div_(self._energy)
         # From the left, as the features are multiplied: what rounding leaves of D in directions without
         # variance is not symmetric, and cancels in (F - m) D alone.
         e = torch.baddbmm(apart[:, None], mean[:, None], D, beta=2, alpha=-1)[:, 0]
         return AffineGradients(distance, D, e, self._compute_share(sums), self.channels)
 
-    def _take_root(self, S: Tensor, positions: float) -> tuple[Tensor, Tensor]:
-        """Return tr (L' S L)^1/2 and L (L' S L)^-1/2 L' for covariances S of so many positions."""
+    def _take_root(self, S: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tr (L' S L)^1/2 and L (L' S L)^-1/2 L' for covariances S."""
         L = self._factor
-        if self._way.iterates_roots:
-            return take_root_by_iteration(torch.bmm(torch.bmm(L.mT, S), L), L)
-        if positions < FEW * L.shape[2]:
-            return take_root_in_few(S, L, int(positions))
-        return take_root_by_eigh(torch.bmm(torch.bmm(L.mT, S), L), L)
+        take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
+        return take_root(torch.bmm(torch.bmm(L.mT, S), L), L)
+
+    def _find_few(self, sums: Mapping[str, Moments]) -> Moments | None:
+        """Return the sums of the one layer if their positions are fewer than the painting's directions;
+        None: they are not, or roots are taken by iteration."""
+        found = sums[self.layers[0]]
+        if self._way.iterates_roots or len(self.layers) > 1 or found.rows is None:
+            return None
+        return found if len(found.rows) < FEW * self._factor.shape[2] else None
+
+    def _take_root_of_few(self, few: Moments) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return tr S, (1,), and the same as `_take_root`, by the positions."""
+        assert few.rows is not None
+        if self._product is None:
+            self._product = self._factor[0] @ self._factor[0].T
+        energy = few.rows.features.square().sum() / few.count
+        X = few.centred
+        return X.square().sum()[None], take_root_of_few(X, self._product, energy)
 
 
 def subtract_means(gram: Tensor, mean: Tensor) -> Tensor:

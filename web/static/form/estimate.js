@@ -24,6 +24,24 @@ function photographSize() {
   return pick ? [Number(pick.dataset.width), Number(pick.dataset.height)] : [];
 }
 
+const SMALL = 64; // px, at which transparency is looked for
+const seen = new WeakMap(); // pictures, by whether they have any
+
+// Whether the chosen photograph has transparency, as far as the browser can read it.
+function isTransparent() {
+  const picture = form.querySelector('[data-drop="content"] [data-chosen] img');
+  if (!picture?.naturalWidth) return false;
+  const known = seen.get(picture);
+  if (known?.address === picture.src) return known.found;
+  const canvas = new OffscreenCanvas(SMALL, SMALL);
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0, SMALL, SMALL);
+  const alpha = context.getImageData(0, 0, SMALL, SMALL).data.filter((_, at) => at % 4 === 3);
+  const found = alpha.some((value) => value < 255);
+  seen.set(picture, { address: picture.src, found });
+  return found;
+}
+
 // WIDTHxHEIGHT in px of each painting whose size the browser knows.
 function paintingSizes() {
   const chosen = [...form.querySelectorAll('[data-drop="style"] [data-chosen] img')];
@@ -43,7 +61,7 @@ function question() {
   const settings = names.map((name) => [name, values.get(name) ?? ""]);
   const paintings = paintingSizes().map((size) => ["painting", size]);
   const chosen = (name) => form.querySelector(`input[type=file][name=${name}]`).files.length;
-  const guides = [["masks", chosen("mask")], ...(chosen("keep") ? [["keeps", 1]] : [])];
+  const guides = [["masks", chosen("mask")], ...(chosen("keep") || isTransparent() ? [["keeps", 1]] : [])];
   return String(new URLSearchParams([["width", width], ["height", height], ...paintings, ...guides, ...settings]));
 }
 
