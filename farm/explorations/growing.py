@@ -121,9 +121,8 @@ def prepare(
     """
     draft = find_draft(job_id, visitor)
     _check_start(given)
-    sent = [*([] if content is None else [content]), *styles]
-    if sent:
-        check_pictures(draft, content, styles)
+    if content is not None or styles:
+        check_pictures(draft, _list_all(content, styles))
     if guides != NO_GUIDES:
         message = "brings its own masks and is the start itself; leave mask, keep and init out"
         raise InvalidInput(Problem(FROM_JOB, message))
@@ -155,18 +154,27 @@ def _check_start(given: Recipe) -> None:
         raise InvalidInput(Problem("init", message))
 
 
-def check_pictures(draft: Job, content: bytes | None, styles: Sequence[bytes]) -> None:
-    """Check that these are a finished job's photograph and paintings, in their order.
+def _list_all(content: bytes | None, styles: Sequence[bytes]) -> list[bytes]:
+    """Return photograph and paintings.
 
     Raises:
-        InvalidInput: they are not, or only some of them came.
+        InvalidInput: only some of them came.
     """
     for field, missing in (("content", content is None), ("style", not styles)):
         if missing:
             message = f"is missing beside the others; with {FROM_JOB} send all of its pictures, or none"
             raise InvalidInput(Problem(field, message))
     assert content is not None
-    digests = [hashlib.sha256(picture).hexdigest() for picture in (content, *styles)]
+    return [content, *styles]
+
+
+def check_pictures(draft: Job, pictures: Sequence[bytes]) -> None:
+    """Check that these are a finished job's photograph and paintings, in their order.
+
+    Raises:
+        InvalidInput: they are not.
+    """
+    digests = [hashlib.sha256(picture).hexdigest() for picture in pictures]
     if digests != [upload.sha256 for upload in _list_uploads(draft)]:
         message = "was made from other pictures than were sent; leave them out, or send the same"
         raise InvalidInput(Problem(FROM_JOB, message))

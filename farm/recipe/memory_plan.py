@@ -50,6 +50,7 @@ CUDA_WORKSPACE_BYTES = 180_000_000  # of cuDNN and cuBLAS, measured on an H100 f
 BAND_VALUES = {"cpu": 1 << 20, "cuda": 1 << 25}
 STATISTIC_FLOATS: dict[str, int] = {"light": 2, "moments": 4, "kernel": 2}
 WINOGRAD_WORKSPACE_BYTES = 120_000_000
+ATTENTION_FLOATS = 3 * 1024 * CHANNELS[-1]  # of a painting in a layer: keys, normalised, squared
 STATISTICS_BYTES = 45_000_000  # of a turned copy's statistics and what is computed of them, measured
 DECODING_BYTES = 18  # a pixel of an upload while it is decoded, measured: a WebP with transparency
 
@@ -168,6 +169,14 @@ def list_painting_plans(plan: Plan, tile: int | None) -> list[Plan]:
     return found
 
 
+def _estimate_attention_bytes(recipe: Recipe, paintings: int) -> int:
+    """Estimate what attention looks at in so many paintings or turned copies."""
+    if recipe.content_target != "attention":
+        return 0
+    layers = sum(1 for weight in recipe.content_layers.values() if weight)
+    return 4 * ATTENTION_FLOATS * paintings * layers
+
+
 def _estimate_turning_bytes(paintings: Sequence[Size], copies: Sequence[Size]) -> int:
     """Estimate the most bytes that a painting takes while it is turned, a channel at a time: its rows
     resized, the whole, and what is found for some rows."""
@@ -212,7 +221,7 @@ class Work:
     holds: bool = False
     # While a painting is turned, in the CPU's memory.
     turning_bytes: int = 0
-    # Of the statistics of turned copies, with what is computed of them.
+    # Of the statistics of turned copies, with what is computed of them, and of what attention looks at.
     statistics_bytes: int = 0
 
     @classmethod
@@ -253,7 +262,8 @@ class Work:
             keeps=sizes.keeps if sizes else False,
             holds=sizes.holds if sizes else False,
             turning_bytes=_estimate_turning_bytes(held[1:], [size for size, _ in copies]),
-            statistics_bytes=STATISTICS_BYTES * len(copies),
+            statistics_bytes=STATISTICS_BYTES * len(copies)
+            + _estimate_attention_bytes(recipe, len(copies or paintings)),
         )
 
     @cached_property

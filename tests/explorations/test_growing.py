@@ -118,10 +118,9 @@ def test_a_picture_grows_larger_or_not_at_all(size: int | None) -> None:
         (picture(3), PAINTINGS),
         (PHOTOGRAPH, PAINTINGS[::-1]),
         (PHOTOGRAPH, PAINTINGS[:1]),
-        (None, PAINTINGS),
     ],
 )
-def test_other_pictures_are_refused(content: bytes | None, styles: list[bytes]) -> None:
+def test_other_pictures_are_refused(content: bytes, styles: list[bytes]) -> None:
     with pytest.raises(InvalidInput, match="from_job: was made from other pictures than were sent"):
         growing.prepare(make_draft().id, Recipe(size=128), content, styles)
 

@@ -26,6 +26,7 @@ from farm.jobs.ratings import Rater
 from farm.jobs.submit import submit
 from farm.people.visitors import Visitor
 from farm.recipe import Recipe
+from farm.recipe.recipe import SETTINGS_OF
 from farm.storage import storage
 from farm.webhooks import deliveries
 from tests.conftest import SAMPLES, fresh_settings, use_broker_in_memory
@@ -184,6 +185,19 @@ def test_keys_and_ids_of_the_old_home_find_their_jobs() -> None:
         assert by_form
         assert by_form.name == "Queued by a form"
         assert session.scalar(select(func.count()).select_from(Job)) == len(jobs) + 4
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_what_0_1_did_not_have_is_absent_from_its_rows_and_stays_so() -> None:
+    newer = Recipe.model_fields.keys() - SETTINGS_OF["0.1"]
+    with sessions.read_session() as session:
+        for job in session.scalars(select(Job)):
+            recipe = Recipe.model_validate(job.recipe)
+            assert not newer & job.recipe.keys()
+            again = recipe.model_dump(mode="json", exclude={"version", "grown_from"})
+            assert again == job.recipe  # and what came since adds nothing where it is written again
+            assert job.look_sha256 == recipe.look
+            assert [*job.masks, job.keep, job.start] == [None, None]
 
 
 @pytest.mark.usefixtures("upgraded")

@@ -146,6 +146,20 @@ def test_turned_copies_are_counted() -> None:
     assert more > copies + 4 * FHD[0] * FHD[1]
 
 
+def test_what_attention_looks_at_is_counted_for_each_turned_copy() -> None:
+    def count(**settings: Any) -> int:
+        sizes = PictureSizes((1080, 1920), ((1000, 1000), (900, 1600)))
+        return describe(sizes, size=1920, **settings).statistics_bytes
+
+    looked_at = 3 * 1024 * 512 * 4  # of a painting: 1024 positions of `relu4_2`, three times in float32
+    assert count(content_target="attention") == 2 * looked_at
+    turned, attended = (
+        count(stroke_direction="photograph", content_target=target)
+        for target in ("photograph", "attention")
+    )
+    assert attended - turned == 4 * 2 * looked_at
+
+
 def test_a_picture_to_begin_from_is_counted() -> None:
     sizes = PictureSizes((900, 1600))
     none, own, draft = (
