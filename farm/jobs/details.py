@@ -141,8 +141,9 @@ def read_version(job_id: str) -> str | None:
 
 def estimate_job(session: Session, job: Job) -> Estimate | None:
     """Estimate a job: where it waits, on the best worker; where it runs, on its own, until it has
-    measured its time left. None: it has, it has ended, or there are no workers."""
-    if not depends_on_others(job.state, job.eta_seconds):
+    measured its time left. None: it has, it has ended, there are no workers, or it is a part of a film,
+    which is estimated as a whole."""
+    if job.film_id is not None or not depends_on_others(job.state, job.eta_seconds):
         return None
     workers = registry.list_alive(session)
     if job.state is State.RUNNING:
