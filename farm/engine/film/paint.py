@@ -202,9 +202,9 @@ def _find_motions(part: Part, read_frame: ReadFrame, recipe: Recipe, done: int) 
     if part.role is Role.ANCHOR:
         steps = _read(_list_steps(part.before, left[0]), read_frame, recipe)[::-1]
         return [_Motions(lambda: find_motions_ahead(steps)[0], partial(find_still, steps[0], steps[-1]))]
-    latest = part.frames[done - 1 : done] if done else (part.before,)
     after = () if part.after is None else (part.after,)
-    anchor, *path = _read((part.before, *latest, *left, *after), read_frame, recipe)
+    whole = _read((part.before, *part.frames, *after), read_frame, recipe)
+    anchor, path = whole[0], whole[done:]
     pairs = zip(path[1 : 1 + len(left)], path, strict=False)
     found = [
         _Motions(partial(find_motion, *pair), partial(find_still, pair[0], anchor)) for pair in pairs
@@ -212,7 +212,9 @@ def _find_motions(part: Part, read_frame: ReadFrame, recipe: Recipe, done: int) 
     if not after:
         return found
     shares = [(done + i) / (len(part.frames) + 1) for i in range(1, len(left) + 1)]
-    ahead = zip(found, find_motions_ahead(path[1:]), shares, strict=True)
+    # Of the finished frames, too: which ways are found directly depends on how many there are.
+    motions = find_motions_ahead(whole[1:])[done:]
+    ahead = zip(found, motions, shares, strict=True)
     return [replace(each, ahead=motion, share=share) for each, motion, share in ahead]
 
 

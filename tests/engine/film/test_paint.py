@@ -94,6 +94,10 @@ def test_a_part_that_was_interrupted_has_the_same_frames(
     assert shares[0] > 1 / 3
     assert shares[-1] == 1
     assert [each.done for each in news if isinstance(each, PaintedFrame)] == [2, 3]
+    # And so has one who goes on later, of whose frames another one is now the first
+    again.painted = {n: film.painted[n] for n in (0, 1, 2, 4)}
+    assert list(again.paint(stretch, done=2))
+    np.testing.assert_array_equal([again.painted[n] for n in range(5)], whole)
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])
