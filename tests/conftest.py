@@ -12,8 +12,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -101,6 +101,30 @@ def compiled_statements() -> Iterator[None]:
         patch.setattr(sessions, "create_engine", create)
         patch.setattr(DefaultDialect, "__eq__", lambda one, other: type(one) is type(other))
         patch.setattr(DefaultDialect, "__hash__", lambda one: hash(type(one)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checked_pictures() -> Iterator[None]:
+    """A good picture is checked by a decoder once a run, not once for each test that sends it: decoders
+    took a tenth of the time of all tests. What is refused is looked at each time."""
+    from farm.pictures import decoder_pool
+    from farm.pictures.decoder_child import Checked, Limits, PictureFile
+
+    check, kept = decoder_pool.check, dict[object, Checked]()
+
+    def check_once(pictures: Sequence[PictureFile]) -> Iterator[Checked]:
+        limits = Limits.from_settings()
+        keys = [(each.data, each.shortest, each.channels, limits) for each in pictures]
+        known = [kept.get(key) for key in keys]
+        new = [each for each, found in zip(pictures, known, strict=True) if found is None]
+        with closing(check(new)) as answers:
+            for key, found in zip(keys, known, strict=True):
+                kept[key] = found or next(answers)
+                yield kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder_pool, "check", check_once)
         yield
 
 
