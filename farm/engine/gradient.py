@@ -249,8 +249,8 @@ class Objective:
         """Compute the losses' terms and the gradient, all on the device.
 
         Returns:
-            content, style, total variation, hold, and the sum of the gradient, which is finite if all
-            of it is: (5,) float64. d(total)/d(picture) * scale.
+            content, style, total variation, hold where there is one, and the sum of the gradient, which
+            is finite if all of it is: (4,) or (5,) float64. d(total)/d(picture) * scale.
         """
         if self._kept is not None:
             picture = self._kept.lay_over(picture)
@@ -275,19 +275,17 @@ class Objective:
         gradient = run.backward(add_gradient)
         weight, chroma = self.recipe.tv_weight * scale, self.recipe.chroma_variation
         tv = self._measure_variation(picture, gradient, weight, chroma)
-        hold = self._measure_hold(picture, gradient, HOLD_WEIGHT * scale)
+        held = self._measure_hold(picture, gradient, HOLD_WEIGHT * scale)
         if self._kept is not None:
             self._kept.limit(gradient)
         style = torch.stack(values).sum() if values else torch.zeros_like(content)
-        return torch.stack((content, style, tv, hold, gradient.sum(dtype=torch.float64))), gradient
+        return torch.stack((content, style, tv, *held, gradient.sum(dtype=torch.float64))), gradient
 
     def _measure_hold(
         self, picture: Tensor, gradient: Tensor | None = None, weight: float = 1.0
-    ) -> Tensor:
-        """Measure how far a picture is from what it is held to; see `HoldLoss`."""
-        if self._hold is None:
-            return picture.new_zeros((), dtype=torch.float64)
-        return self._hold(picture, gradient, weight)
+    ) -> list[Tensor]:
+        """Measure how far a picture is from what it is held to, if it is; see `HoldLoss`."""
+        return [] if self._hold is None else [self._hold(picture, gradient, weight)]
 
     @contextmanager
     def uninterrupted(self) -> Iterator[None]:
@@ -314,13 +312,13 @@ class Objective:
         for loss, weights in zip(self._style, self._style_weights, strict=True):
             style += loss(sums).values @ weights
         tv = self._measure_variation(picture, chroma=self.recipe.chroma_variation)
-        hold = self._measure_hold(picture)
-        return self.read(torch.stack((content, style, tv, hold, tv))), moments
+        held = self._measure_hold(picture)
+        return self.read(torch.stack((content, style, tv, *held, tv))), moments
 
     def read(self, sums: Tensor) -> Losses:
         """Read `compute`'s sums from the device."""
-        content, style, tv, hold, gradient = sums.tolist()
-        r = self.recipe
+        content, style, tv, *held, gradient = sums.tolist()
+        r, hold = self.recipe, sum(held)
         total = r.content_weight * content + r.style_weight * style + r.tv_weight * tv
         total += HOLD_WEIGHT * hold
         return Losses(content, style, tv, total, math.isfinite(total + gradient), hold)

@@ -32,6 +32,7 @@ class FakeFarm(Client):
         self.job: dict[str, Any] = dict.fromkeys(("eta_seconds", "waiting_for", "error"))
         self.job |= {"id": "0" * 32, "name": name, "state": "queued", "progress": 0.0}
         self.job |= {"level": 0, "levels": 0, "recipe": {"format": "png"}}
+        self.job |= {"links": {"self": f"/api/v1/jobs/{'0' * 32}"}}
 
     def submit(self, *_: Any, **__: Any) -> dict[str, Any]:
         return dict(self.job)
@@ -39,10 +40,10 @@ class FakeFarm(Client):
     def list_jobs(self, state: str | None = None) -> list[dict[str, Any]]:
         return [dict(self.job)]
 
-    def get_job(self, job_id: str) -> dict[str, Any]:
+    def find(self, any_id: str) -> dict[str, Any]:
         return self.job | {"error": self.job["name"]}
 
-    def poll_job(self, job_id: str, tag: str | None) -> tuple[dict[str, Any], None]:
+    def poll(self, row: dict[str, Any], tag: str | None) -> tuple[dict[str, Any], None]:
         return self.job | {"state": "failed", "error": self.job["name"]}, None
 
 

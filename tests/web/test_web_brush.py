@@ -70,15 +70,20 @@ def find_resting_box(canvas: Locator) -> FloatRect:
 
 
 def stroke(canvas: Locator, *places: tuple[float, float]) -> None:
-    """Lead the pointer over these places, shares of width and height, with its button down."""
-    box = find_resting_box(canvas)
-    points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
-    mouse = canvas.page.mouse
-    mouse.move(*points[0])
-    mouse.down()
-    for point in points[1:]:
-        mouse.move(*point, steps=4)
-    mouse.up()
+    """Lead the pointer over these places, shares of width and height, with its button down; once more if
+    the page moved under it, as it does while pictures come."""
+    while True:
+        box = find_resting_box(canvas)
+        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+        mouse = canvas.page.mouse
+        mouse.move(*points[0])
+        mouse.down()
+        for point in points[1:]:
+            mouse.move(*point, steps=4)
+        mouse.up()
+        if canvas.bounding_box() == box:
+            return
+        canvas.page.get_by_role("button", name="Undo").click()
 
 
 def paint_left_half(page: Page) -> None:

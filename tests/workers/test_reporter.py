@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from farm.database import sessions
+from farm.database.models import State
 from farm.database.tallies import ATTEMPTS_ENDED, STALLS, WORK, read_sums
 from farm.jobs.claims import Taker
 from farm.storage import storage
 from tests.jobs.test_jobs import claim, make_job
 from workers.heartbeat import Heartbeat
-from workers.reporter import REPORT_SECONDS, REPORT_SHARE, Reporter
+from workers.reporter import REPORT_SECONDS, REPORT_SHARE, Reporter, Reports
 
 ITERATION = 0.2  # s
 
@@ -27,27 +28,24 @@ def test_reports_are_rarer_where_each_takes_long(
     # Given a clock, and reports that take so long by it
     now, reported = 0.0, []
 
-    def report(_reporter: Reporter, _step: Any) -> None:
+    def report(*_: Any) -> State:
         nonlocal now
         reported.append(now)
         now += took
+        return State.RUNNING
 
     monkeypatch.setattr("workers.reporter.time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(Reporter, "_report", report)
-    monkeypatch.setattr(Reporter, "_store_preview", lambda *_: None)
-    storage().mark()
+    monkeypatch.setattr("workers.reporter.attempts.report", report)
     make_job()
     claimed = claim()
     assert claimed is not None
-    reporter = Reporter(claimed, Taker("worker@test"), storage())
-    monkeypatch.setattr(reporter, "_checkpoints", SimpleNamespace(update=lambda _step: None))
+    reports = Reports(claimed, Taker("worker@test"))
+    progress: Any = None
     # When a rendering goes on for a while
-    for number in range(1, 501):
+    for _ in range(500):
         now += ITERATION
-        step: Any = SimpleNamespace(
-            level=1, iteration=number, seconds=now, progress=0.5, ends_level=False
-        )
-        reporter.update(step)
+        if reports.is_due():
+            reports.write(progress)
     # Then they take no more than their share, and come once a second where they are quick
     pause = max(REPORT_SECONDS, took / REPORT_SHARE)
     gaps = [later - earlier for earlier, later in pairwise(reported)]
