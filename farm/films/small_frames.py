@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageOps
 
 from farm.clips.look import read_frames
+from farm.clips.turns import Turns
 from farm.database.models import FilmFrame, Upload
 from farm.errors import NotFound
 from farm.pictures.jpeg import encode_jpeg
@@ -22,7 +23,7 @@ LONGEST = 768  # px
 QUALITY = 86  # of JPEG
 AT_ONCE = 32  # frames of a clip that are decoded together
 
-_decoding = threading.Lock()  # who comes meanwhile finds what the first one made
+_decoding = Turns()  # who comes meanwhile finds what the client's first one made
 _shrinking = threading.BoundedSemaphore(2)  # a frame of 4K takes 25 MB meanwhile
 
 
@@ -51,22 +52,26 @@ def provide_painted(frame: FilmFrame) -> bytes:
     return data
 
 
-def provide_clip_frame(upload: Upload, number: int) -> bytes:
+def provide_clip_frame(upload: Upload, number: int, client: str = "") -> bytes:
     """Return a frame of a clip as a small JPEG, in the clip's own proportions.
+
+    Args:
+        client: who asks; clients take turns at having clips decoded.
 
     Raises:
         NotFound: it has no such frame, or its file is gone. InvalidInput and its kin: nobody can decode
-            it.
+            it. Busy: it was not this client's turn in time.
     """
     if not 0 <= number < upload.frames:
         raise NotFound(f"This clip has {upload.frames} frames, counted from 0.")
-    size = compute_small_size(upload.size)
-    with _decoding:
-        key = _build_key(upload, number)
-        if not storage().exists(key):
-            begin = number - number % AT_ONCE
-            _make_clip_frames(upload, range(begin, min(begin + AT_ONCE, upload.frames)), size)
-        return storage().get(key)
+    key = _build_key(upload, number)
+    if not storage().exists(key):
+        with _decoding.take(client):
+            if not storage().exists(key):
+                begin = number - number % AT_ONCE
+                numbers = range(begin, min(begin + AT_ONCE, upload.frames))
+                _make_clip_frames(upload, numbers, compute_small_size(upload.size))
+    return storage().get(key)
 
 
 def _make_clip_frames(upload: Upload, numbers: Sequence[int], size: Size) -> None:
