@@ -25,7 +25,8 @@ def get_clip_frame(film_id: str, number: int) -> Response:
     tag = f"{build_film_version(film)}-clip-{number}"
     if request.if_none_match.contains_weak(tag):
         return respond_with_jpeg(b"", tag, _find_lifetime(film))
-    data = small_frames.provide_clip_frame(film.parts[0].content, number, identify_client())
+    clip, strip = film.parts[0].content, small_frames.select_strip(films.plan(film)[-1].frames)
+    data = small_frames.provide_clip_frame(clip, number, identify_client(), strip)
     return respond_with_jpeg(data, tag, _find_lifetime(film))
 
 

@@ -78,6 +78,8 @@ def _look(data: bytes, field: str) -> tuple[Clip, bytes]:
             clip = answer.clip.convert() if answer.clip and thumbnail else None
             if not answer.refused and clip is None:
                 raise ValueError("neither a clip nor a refusal")
+            if clip and clip.frames > frames:
+                raise ValueError("more frames than there may be")
     finally:
         process.end()
     if answer.refused or clip is None:

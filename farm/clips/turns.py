@@ -10,7 +10,7 @@ from farm.errors import Busy
 
 PLACES = 2
 WAIT_SECONDS = 30.0  # for one of them
-MOST_WAITING = 6  # of one client; each holds a thread. A browser asks for six pictures at once
+MOST_WAITING = 6  # of one client; each holds a thread, and a clip in memory
 
 
 class _Asked:
@@ -23,8 +23,12 @@ class _Asked:
 class Turns:
     """Places for what takes a process for long; threads may share it."""
 
-    def __init__(self, places: int = PLACES) -> None:
-        self._free = places
+    def __init__(self, places: int = PLACES, most_waiting: float = MOST_WAITING) -> None:
+        """
+        Args:
+            most_waiting: of one client.
+        """
+        self._free, self._most_waiting = places, most_waiting
         self._served: set[str] = set()  # clients that have a place
         self._waiting: list[_Asked] = []  # whose turn is next comes first
         self._changed = Condition()
@@ -44,7 +48,7 @@ class Turns:
 
     def _await_place(self, asked: _Asked) -> None:
         with self._changed:
-            if sum(each.client == asked.client for each in self._waiting) >= MOST_WAITING:
+            if sum(each.client == asked.client for each in self._waiting) >= self._most_waiting:
                 raise Busy()
             self._waiting.append(asked)
             try:

@@ -1,11 +1,13 @@
 """Small pictures of a film's frames, for pages: the clip's and painted ones.
 
 Each is made when it is first asked for. A clip is decoded from its start, so that some of its frames are
-made at a time, and kept beside the upload; painted ones are kept beside the frame.
+made at a time, those of a page's strip all at once, and kept beside the upload; painted ones are kept
+beside the frame.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 
@@ -22,8 +24,11 @@ from farm.storage import storage
 LONGEST = 768  # px
 QUALITY = 86  # of JPEG
 AT_ONCE = 32  # frames of a clip that are decoded together
+MAX_SLOTS = 60  # frames in a strip; of a longer film every nth
 
-_decoding = Turns()  # who comes meanwhile finds what the client's first one made
+# Who comes meanwhile finds what the client's first one made. No number is too many: by HTTP/2 a browser
+# asks for a whole strip at one moment, and never again for what was refused.
+_decoding = Turns(most_waiting=math.inf)
 _shrinking = threading.BoundedSemaphore(2)  # a frame of 4K takes 25 MB meanwhile
 
 
@@ -52,11 +57,19 @@ def provide_painted(frame: FilmFrame) -> bytes:
     return data
 
 
-def provide_clip_frame(upload: Upload, number: int, client: str = "") -> bytes:
+def select_strip(numbers: Sequence[int]) -> Sequence[int]:
+    """Return those of a film's frames that its strip shows."""
+    return numbers[:: -(-len(numbers) // MAX_SLOTS)]
+
+
+def provide_clip_frame(
+    upload: Upload, number: int, client: str = "", strip: Sequence[int] = ()
+) -> bytes:
     """Return a frame of a clip as a small JPEG, in the clip's own proportions.
 
     Args:
         client: who asks; clients take turns at having clips decoded.
+        strip: frames that are asked for together, rising, perhaps this one among them.
 
     Raises:
         NotFound: it has no such frame, or its file is gone. InvalidInput and its kin: nobody can decode
@@ -69,7 +82,8 @@ def provide_clip_frame(upload: Upload, number: int, client: str = "") -> bytes:
         with _decoding.take(client):
             if not storage().exists(key):
                 begin = number - number % AT_ONCE
-                numbers = range(begin, min(begin + AT_ONCE, upload.frames))
+                near = range(begin, min(begin + AT_ONCE, upload.frames))
+                numbers = strip if number in strip else near
                 _make_clip_frames(upload, numbers, compute_small_size(upload.size))
     return storage().get(key)
 

@@ -55,6 +55,15 @@ def test_frames_of_a_clip_are_decoded_some_at_a_time_and_once(asked: list[list[i
     assert asked == [list(range(32, 40)), list(range(32))]
 
 
+def test_the_frames_of_a_strip_are_decoded_in_one_go(asked: list[list[int]]) -> None:
+    upload = store_clip(200)
+    strip = small_frames.select_strip(range(200))
+    assert (len(strip), strip[0], strip[-1]) == (50, 0, 196)
+    for number in (100, 0, 196, 1):
+        small_frames.provide_clip_frame(upload, number, "one", strip)
+    assert asked == [list(strip), list(range(32))]
+
+
 def test_clients_take_turns_at_frames_that_are_not_made_yet(
     asked: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
