@@ -52,7 +52,9 @@ def test_a_film_is_submitted_watched_and_fetched(client: FlaskClient) -> None:
     assert [part["state"] for part in made["parts"]] == ["queued", *[None] * 6]
     assert made["links"]["result"] is None
     assert client.get(f"{address}/result").status_code == 409
-    assert client.get(f"{address}/frames/0").status_code == 404
+    for number in (0, 2**31, 10**30):
+        assert client.get(f"{address}/frames/{number}").status_code == 404
+        assert client.get(f"/films/{made['id']}/frames/{number}/small").status_code == 404
 
     # When its parts are painted and joined
     while claim := claim_part():
@@ -138,6 +140,8 @@ def test_what_a_film_needs_is_estimated_beforehand(client: FlaskClient) -> None:
     assert known["seconds"] > 0
 
     # And frames that no clip has are refused
+    shots = client.post("/api/v1/films/estimate", json=asked | {"shots": [0, FRAMES]})
+    assert (shots.status_code, shots.get_json()["errors"][0]["field"]) == (422, "shots")
     beyond = client.post("/api/v1/films/estimate", json=asked | {"frames": 10**9})
     assert (beyond.status_code, beyond.get_json()["errors"][0]["field"]) == (422, "frames")
 
