@@ -10,7 +10,7 @@ from farm.errors import Busy
 
 PLACES = 2
 WAIT_SECONDS = 30.0  # for one of them
-MOST_WAITING = 6  # of one client; each holds a thread, and a clip in memory
+MOST_WAITING = 3  # of one client; each holds a thread, and a clip in memory
 
 
 class _Asked:
