@@ -16,6 +16,7 @@ from farm.fleet import registry
 from farm.jobs import states
 from farm.storage import storage
 from tests.films.made import FRAMES, claim_part, finish, know_clips, make_picture
+from web import streams
 
 MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 
@@ -85,6 +86,7 @@ def test_a_film_is_submitted_watched_and_fetched(client: FlaskClient) -> None:
 
 def test_a_film_is_cancelled_retried_and_deleted(client: FlaskClient) -> None:
     address = post(client).headers["Location"]
+    film_id = address.rpartition("/")[2]
     assert client.delete(address).status_code == 409
     assert client.post(f"{address}/cancel").get_json()["state"] == "cancelled"
     assert client.post(f"{address}/cancel").get_json()["state"] == "cancelled"
@@ -96,7 +98,12 @@ def test_a_film_is_cancelled_retried_and_deleted(client: FlaskClient) -> None:
     assert claim is not None
     with sessions.write_session() as session:
         states.fail(session, claim.attempt, "The renderer broke.")
-    films.settle_all()
+    watch, seen = streams.Watch(1), list[object]()
+    for act in (lambda: None, films.settle_all):
+        act()  # no part changes
+        watch._wake_changed([film_id])
+        seen.append(watch._versions[film_id])
+    assert seen[0] != seen[1]  # a stream sends its end at once
     failed = client.get(address).get_json()
     assert (failed["state"], failed["error"]) == ("failed", "Frame 1: The renderer broke.")
     assert client.delete(address).status_code == 204
