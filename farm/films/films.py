@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
-from sqlalchemy import ColumnElement, Select, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session, load_only, raiseload, selectinload
+from sqlalchemy.orm import Session, lazyload, load_only, raiseload, selectinload
 
 from farm.database import disk, reserve, sessions
 from farm.database.models import Delivery, Film, FilmFrame, Job, State
@@ -34,15 +34,18 @@ log = structlog.get_logger()
 
 
 def get(film_id: str) -> Film:
-    """Return one film with those of its parts that have a job, in their order.
+    """Return one film with those of its parts that have a job, in their order; the first of them has its
+    pictures, which are those of all.
 
     Raises:
         NotFound: no such film.
     """
+    parts = selectinload(Film.parts).lazyload(Job.pictures)
     with sessions.read_session() as session:
-        found: Film | None = session.scalars(_select_with_parts(Film.id == film_id)).one_or_none()
-    if found is None or not found.parts:  # else its parts went between the two statements
-        raise NotFound(NO_FILM)
+        found: Film | None = session.get(Film, film_id, options=[parts])
+        if found is None or not found.parts:  # else its parts went between the two statements
+            raise NotFound(NO_FILM)
+        found.parts[0].pictures  # noqa: B018 - read now
     return found
 
 
@@ -53,10 +56,6 @@ def list_newest(session: Session, limit: int, visitor: Visitor = ANYBODY) -> lis
     seen = select(Film).where(visitor.match_visible(Film.owner_id)).options(parts)
     newest = seen.order_by(Film.created_at.desc(), Film.id.desc())
     return list(session.scalars(newest.limit(limit)))
-
-
-def _select_with_parts(condition: ColumnElement[bool]) -> Select[Film]:
-    return select(Film).where(condition).options(selectinload(Film.parts))
 
 
 def list_frames(session: Session, film_id: str) -> list[FilmFrame]:
@@ -265,8 +264,10 @@ def _lock(session: Session, film_id: str) -> Film | None:
 
 
 def _list_jobs(session: Session, film_id: str) -> list[Job]:
-    """Return the jobs of a film's parts as the database has them now, in the order of the parts."""
+    """Return the jobs of a film's parts as the database has them now, in the order of the parts; their
+    pictures, which nearly nobody asks for, are read when somebody does."""
     mine = select(Job).where(Job.film_id == film_id).order_by(Job.film_part)
+    mine = mine.options(lazyload(Job.pictures))
     return list(session.scalars(mine.execution_options(populate_existing=True)))
 
 

@@ -197,6 +197,10 @@ def test_lists_read_of_parts_and_frames_what_they_show() -> None:
     assert {each.id: films.compute_state(each) for each in listed} == {film.id: DONE, other.id: DONE}
     assert painted == {each.id: list(range(FRAMES)) for each in (film, other)}
 
+    # And of one film the pictures of a part alone, which are those of all
+    parts = films.get(film.id).parts
+    assert ["pictures" in vars(job) for job in parts] == [True, *[False] * 6]
+
 
 def test_a_film_that_cannot_be_settled_hinders_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     broken, other = make_film(), make_film(name="Another")
