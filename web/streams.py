@@ -21,12 +21,12 @@ from itertools import chain
 
 import structlog
 from flask import Flask, Response, current_app, request, stream_with_context
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
 from farm.database import sessions
-from farm.database.models import Job
+from farm.database.models import Film, Job
 from farm.errors import NotFound
 from farm.people import tokens
 from farm.people.visitors import ANYBODY, Visitor
@@ -43,7 +43,8 @@ FULL = "The farm has as many live streams as it may have. Ask for the job itself
 RETRY_SECONDS = 5  # sent with it
 IDS_AT_ONCE = 500  # of one query
 UNKNOWN = -1  # version of a job that was not read yet
-VERSION_OF_PARTS = func.sum(Job.version + 1)  # of a film: grows with each change, and with each new part
+# Of a film: another with each change of a part, with each new one, and once it has ended.
+VERSION_OF_FILM = 2 * func.sum(Job.version + 1) + func.max(case((Film.outcome.is_(None), 0), else_=1))
 
 log = structlog.get_logger()
 
@@ -183,10 +184,11 @@ class Watch:
             for first in range(0, len(watched), IDS_AT_ONCE):
                 some = watched[first : first + IDS_AT_ONCE]
                 of_jobs = select(Job.id, Job.version).where(Job.id.in_(some))
-                of_films = select(Job.film_id, VERSION_OF_PARTS).where(Job.film_id.in_(some))
+                of_films = select(Film.id, VERSION_OF_FILM).join(Job, Job.film_id == Film.id)
                 found.update((row.id, row.version) for row in session.execute(of_jobs))
-                for film_id, version in session.execute(of_films.group_by(Job.film_id)):
-                    found[str(film_id)] = int(version)
+                of_films = of_films.where(Film.id.in_(some)).group_by(Film.id)
+                for film_id, version in session.execute(of_films):
+                    found[film_id] = int(version)
         # One that is gone has no version, which differs from what it had.
         now = {job: found.get(job) for job in watched}
         changed = {job for job in watched if self._versions.get(job, UNKNOWN) != now[job]}

@@ -52,6 +52,8 @@ class FrameFolder:
                 part.write_text(json.dumps(film, indent=1))
         except OSError as error:
             raise self._refuse(f"cannot be used: {error.strerror}") from error
+        except ValueError as error:
+            raise self._refuse(f"holds a damaged {NOTE}; delete the folder, or name another") from error
 
     def has(self, number: int) -> bool:
         """Check whether a frame is painted."""

@@ -11,7 +11,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -63,6 +63,10 @@ class Answer(BaseModel):
     sound: Literal["none", "copied", "encoded", "lost"] = "none"
 
 
+# No exponent, of which a few characters are gigabytes.
+_Fraction = Annotated[str, Field(pattern=r"^[0-9]{1,150}(/[1-9][0-9]{0,149})?$")]
+
+
 class _Clip(BaseModel):
     """A clip in a child's answer."""
 
@@ -70,8 +74,8 @@ class _Clip(BaseModel):
 
     height: int = Field(ge=1, le=LONGEST_SIDE)
     width: int = Field(ge=1, le=LONGEST_SIDE)
-    times: list[str] = Field(min_length=2)
-    duration: str = Field(max_length=MAX_END_PER_FRAME)
+    times: list[_Fraction] = Field(min_length=2)
+    duration: _Fraction
     shots: list[int] = Field(min_length=1)
     sound: bool
 

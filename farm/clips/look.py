@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from threading import BoundedSemaphore
+from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -15,17 +15,16 @@ from farm.clips.clip_child import (
     limit_decoding,
 )
 from farm.clips.clip_messages import FRAME, LOOK, READ
-from farm.errors import Busy, Problem, TooLarge
+from farm.clips.turns import Turns
+from farm.errors import Problem, TooLarge
+from farm.pictures import decoder_pool
 from farm.pictures.decoder_child import MAX_HEAD, MAX_THUMBNAIL
 from farm.pictures.decoder_process import END, THUMBNAIL
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
 from farm.settings import settings
 
-PROCESSES = 2  # that look at clips at once
-WAIT_SECONDS = 30.0  # for one of them
-
-_free = BoundedSemaphore(PROCESSES)
+_looking = Turns()
 
 
 def check_clip(data: bytes, field: str) -> tuple[Clip, bytes]:
@@ -39,18 +38,23 @@ def check_clip(data: bytes, field: str) -> tuple[Clip, bytes]:
         what is known of it, and a thumbnail of its first frame, JPEG.
 
     Raises:
-        InvalidInput and its kin: what is wrong with it. Busy: no process was free in time.
+        InvalidInput and its kin: what is wrong with it. Busy: it was not this client's turn in time.
         FarmError: no process could be started.
     """
     if len(data) > settings().max_clip_mb * 1_000_000:
         message = f"has {len(data) / 1e6:.0f} MB; the limit is {settings().max_clip_mb} MB"
         raise TooLarge(Problem(field, message))
-    if not _free.acquire(timeout=WAIT_SECONDS):
-        raise Busy()
-    try:
+    with take_turn():
         return _look(data, field)
-    finally:
-        _free.release()
+
+
+def take_turn() -> AbstractContextManager[None]:
+    """Return a context in which this client, as set for pictures, has a process for a clip it sent.
+
+    Raises:
+        Busy: on entering, it was not its turn in time.
+    """
+    return _looking.take(decoder_pool.get_client())
 
 
 def _look(data: bytes, field: str) -> tuple[Clip, bytes]:
@@ -74,6 +78,8 @@ def _look(data: bytes, field: str) -> tuple[Clip, bytes]:
             clip = answer.clip.convert() if answer.clip and thumbnail else None
             if not answer.refused and clip is None:
                 raise ValueError("neither a clip nor a refusal")
+            if clip and clip.frames > frames:
+                raise ValueError("more frames than there may be")
     finally:
         process.end()
     if answer.refused or clip is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"crx ")
 BOXES = (b"moov", b"mdat", b"wide", b"free", b"skip")  # that old QuickTime files begin with
 PNG = b"\x89PNG\r\n\x1a\n"
+MOST_CHUNKS = 1000  # of a PNG that are looked at: it may have millions
 CHUNK_FRAME = 12  # bytes of a PNG's chunk besides its data: length, name and check sum
 STARTS = (b"GIF8", b"PK\x03\x04", b"\x1a\x45\xdf\xa3")  # GIF, ZIP, and what WebM and MKV are
 ANIMATED = 2  # flag of a WebP with a VP8X chunk
@@ -27,11 +28,12 @@ def is_clip(data: bytes) -> bool:
 
 
 def _is_animated(data: bytes) -> bool:
-    """Check whether a PNG says before its pixels that there are several pictures."""
+    """Check whether a PNG says before its pixels, and in its first chunks, that there are several
+    pictures."""
     place = len(PNG)
-    while place + 8 <= len(data):
+    for _ in range(MOST_CHUNKS):
         name = data[place + 4 : place + 8]
-        if name in (b"acTL", b"IDAT"):
+        if name in (b"acTL", b"IDAT", b""):
             return name == b"acTL"
         place += CHUNK_FRAME + int.from_bytes(data[place : place + 4], "big")
     return False

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select, update
-from sqlalchemy.orm import Session, selectinload
+import structlog
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, lazyload, load_only, raiseload, selectinload
 
 from farm.database import disk, reserve, sessions
 from farm.database.models import Delivery, Film, FilmFrame, Job, State
@@ -26,30 +28,34 @@ from farm.people.visitors import ANYBODY, NO_FILM, Visitor
 from farm.recipe.film import Part, Role, list_ready
 
 ENDED = [state for state in State if state.ended]
+LARGEST_NUMBER = 2**31 - 1  # that a column of frames' numbers holds
+
+log = structlog.get_logger()
 
 
 def get(film_id: str) -> Film:
-    """Return one film with those of its parts that have a job, in their order.
+    """Return one film with those of its parts that have a job, in their order; the first of them has its
+    pictures, which are those of all.
 
     Raises:
         NotFound: no such film.
     """
+    parts = selectinload(Film.parts).lazyload(Job.pictures)
     with sessions.read_session() as session:
-        found: Film | None = session.scalars(_select_with_parts(Film.id == film_id)).one_or_none()
-    if found is None:
-        raise NotFound(NO_FILM)
+        found: Film | None = session.get(Film, film_id, options=[parts])
+        if found is None or not found.parts:  # else its parts went between the two statements
+            raise NotFound(NO_FILM)
+        found.parts[0].pictures  # noqa: B018 - read now
     return found
 
 
 def list_newest(session: Session, limit: int, visitor: Visitor = ANYBODY) -> list[Film]:
-    """Return the latest films that a visitor sees, with their parts, newest first."""
-    seen = _select_with_parts(visitor.match_visible(Film.owner_id))
+    """Return the latest films that a visitor sees, with what lists show of their parts, newest first."""
+    shown = (Job.film_id, Job.film_part, Job.film_role, Job.state, Job.progress)
+    parts = selectinload(Film.parts).options(load_only(*shown, raiseload=True), raiseload(Job.pictures))
+    seen = select(Film).where(visitor.match_visible(Film.owner_id)).options(parts)
     newest = seen.order_by(Film.created_at.desc(), Film.id.desc())
     return list(session.scalars(newest.limit(limit)))
-
-
-def _select_with_parts(condition: ColumnElement[bool]) -> Select[Film]:
-    return select(Film).where(condition).options(selectinload(Film.parts))
 
 
 def list_frames(session: Session, film_id: str) -> list[FilmFrame]:
@@ -58,13 +64,23 @@ def list_frames(session: Session, film_id: str) -> list[FilmFrame]:
     return list(session.scalars(mine))
 
 
+def list_painted(session: Session, film_ids: Sequence[str]) -> dict[str, list[int]]:
+    """Return the numbers of the frames that are painted, rising, of each of these films."""
+    theirs = select(FilmFrame.film_id, FilmFrame.number).where(FilmFrame.film_id.in_(film_ids))
+    found: dict[str, list[int]] = {film_id: [] for film_id in film_ids}
+    for film_id, number in session.execute(theirs.order_by(FilmFrame.film_id, FilmFrame.number)):
+        found[film_id].append(number)
+    return found
+
+
 def get_frame(session: Session, film_id: str, number: int) -> FilmFrame:
     """Return a painted frame.
 
     Raises:
         NotFound: it is not painted yet, or none of the film's.
     """
-    found = session.get(FilmFrame, (film_id, number))
+    known = number <= LARGEST_NUMBER  # SQLite takes none beyond 64 bits
+    found = session.get(FilmFrame, (film_id, number)) if known else None
     if found is None:
         raise NotFound("This frame is not painted yet, or is none of the film's.")
     return found
@@ -141,11 +157,17 @@ def settle(film_id: str) -> None:
 
 
 def settle_all() -> None:
-    """Settle each film that needs it, whatever cut off whoever should have: the janitor's part."""
+    """Settle each film that needs it, whatever cut off whoever should have: the janitor's part. One that
+    breaks it off hinders no other."""
     with sessions.read_session() as session:
         due = session.scalars(select(Film.id).where(_match_unsettled())).all()
     for film_id in due:
-        settle(film_id)
+        try:
+            settle(film_id)
+        except OperationalError:  # the database is away: for all of them
+            raise
+        except Exception:
+            log.exception("film not settled", film=film_id)
 
 
 def _match_unsettled() -> ColumnElement[bool]:
@@ -220,10 +242,8 @@ def retry(film_id: str) -> Film:
             raise WrongState("Parts of this film are still stopping; try again in a moment.")
         film.outcome = film.error = film.finished_at = None
         again = [job for job in jobs if job.state is not State.SUCCEEDED]
-        added = []
-        for job in again:
-            quotas.take_place(session, film.owner_id)
-            added.append(states.retry(session, job.id))
+        quotas.take_places(session, film.owner_id, len(again))
+        added = [states.retry(session, job.id) for job in again]
         added += advance(session, film_id)
     send_tickets(added)
     return get(film_id)
@@ -244,8 +264,10 @@ def _lock(session: Session, film_id: str) -> Film | None:
 
 
 def _list_jobs(session: Session, film_id: str) -> list[Job]:
-    """Return the jobs of a film's parts as the database has them now, in the order of the parts."""
+    """Return the jobs of a film's parts as the database has them now, in the order of the parts; their
+    pictures, which nearly nobody asks for, are read when somebody does."""
     mine = select(Job).where(Job.film_id == film_id).order_by(Job.film_part)
+    mine = mine.options(lazyload(Job.pictures))
     return list(session.scalars(mine.execution_options(populate_existing=True)))
 
 

@@ -1,17 +1,20 @@
 """Small pictures of a film's frames, for pages: the clip's and painted ones.
 
 Each is made when it is first asked for. A clip is decoded from its start, so that some of its frames are
-made at a time, and kept beside the upload; painted ones are kept beside the frame.
+made at a time, those of a page's strip all at once, and kept beside the upload; painted ones are kept
+beside the frame.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 
 from PIL import Image, ImageOps
 
 from farm.clips.look import read_frames
+from farm.clips.turns import Turns
 from farm.database.models import FilmFrame, Upload
 from farm.errors import NotFound
 from farm.pictures.jpeg import encode_jpeg
@@ -21,8 +24,11 @@ from farm.storage import storage
 LONGEST = 768  # px
 QUALITY = 86  # of JPEG
 AT_ONCE = 32  # frames of a clip that are decoded together
+MAX_SLOTS = 60  # frames in a strip; of a longer film every nth
 
-_decoding = threading.Lock()  # who comes meanwhile finds what the first one made
+# Who comes meanwhile finds what the client's first one made. No number is too many: by HTTP/2 a browser
+# asks for a whole strip at one moment, and never again for what was refused.
+_decoding = Turns(most_waiting=math.inf)
 _shrinking = threading.BoundedSemaphore(2)  # a frame of 4K takes 25 MB meanwhile
 
 
@@ -51,22 +57,35 @@ def provide_painted(frame: FilmFrame) -> bytes:
     return data
 
 
-def provide_clip_frame(upload: Upload, number: int) -> bytes:
+def select_strip(numbers: Sequence[int]) -> Sequence[int]:
+    """Return those of a film's frames that its strip shows."""
+    return numbers[:: -(-len(numbers) // MAX_SLOTS)]
+
+
+def provide_clip_frame(
+    upload: Upload, number: int, client: str = "", strip: Sequence[int] = ()
+) -> bytes:
     """Return a frame of a clip as a small JPEG, in the clip's own proportions.
+
+    Args:
+        client: who asks; clients take turns at having clips decoded.
+        strip: frames that are asked for together, rising, perhaps this one among them.
 
     Raises:
         NotFound: it has no such frame, or its file is gone. InvalidInput and its kin: nobody can decode
-            it.
+            it. Busy: it was not this client's turn in time.
     """
     if not 0 <= number < upload.frames:
         raise NotFound(f"This clip has {upload.frames} frames, counted from 0.")
-    size = compute_small_size(upload.size)
-    with _decoding:
-        key = _build_key(upload, number)
-        if not storage().exists(key):
-            begin = number - number % AT_ONCE
-            _make_clip_frames(upload, range(begin, min(begin + AT_ONCE, upload.frames)), size)
-        return storage().get(key)
+    key = _build_key(upload, number)
+    if not storage().exists(key):
+        with _decoding.take(client):
+            if not storage().exists(key):
+                begin = number - number % AT_ONCE
+                near = range(begin, min(begin + AT_ONCE, upload.frames))
+                numbers = strip if number in strip else near
+                _make_clip_frames(upload, numbers, compute_small_size(upload.size))
+    return storage().get(key)
 
 
 def _make_clip_frames(upload: Upload, numbers: Sequence[int], size: Size) -> None:

@@ -163,9 +163,20 @@ def take_place(session: Session, owner_id: int | None) -> None:
     Raises:
         QuotaReached: as many wait as may.
     """
-    person = None if owner_id is None else _lock(session, owner_id)
+    take_places(session, owner_id, 1)
+
+
+def take_places(session: Session, owner_id: int | None, jobs: int) -> None:
+    """Check the same of jobs that wait again together. More than ever may wait need all places, since
+    they were let in before, by and by.
+
+    Raises:
+        QuotaReached: too many others wait.
+    """
+    person = None if owner_id is None or not jobs else _lock(session, owner_id)
     if person is not None:
-        _check_waiting(measure(session, person).waiting, 1)
+        waiting = measure(session, person).waiting
+        _check_waiting(waiting, jobs if waiting.limit is None else min(jobs, int(waiting.limit)))
 
 
 def _get_signed_in(session: Session, visitor: Visitor, *, lock: bool) -> Person:

@@ -253,6 +253,11 @@ def set_client(client: str) -> None:
     _client.set(client)
 
 
+def get_client() -> str:
+    """Return for whom this thread, or context, asks; "": nobody said."""
+    return _client.get()
+
+
 def warm() -> None:
     """Start the children of this process's pool now, in the background."""
     _pool().warm()

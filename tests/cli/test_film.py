@@ -164,6 +164,9 @@ def test_frames_of_another_film_are_left_alone(tmp_path: Path, studio: Studio) -
     other = run_film(tmp_path, *keep, "--style-scale", "2", "--every", "2")
     assert other.exit_code == 1
     assert "holds frames of another film (other settings, frames)" in read_words(other)
+    for damaged in (b"{", b"\xff"):
+        (tmp_path / "frames" / "film.json").write_bytes(damaged)
+        assert "holds a damaged film.json; delete" in read_words(run_film(tmp_path, *keep))
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "notes.txt").write_text("mine")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from pydantic import ValidationError
 
 pytest.importorskip("av", reason="the extra film")
 
@@ -162,6 +163,22 @@ def test_without_the_extra_a_clip_is_refused_in_words(monkeypatch: pytest.Monkey
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InvalidInput, match="clip: cannot be read: this farm is installed without"):
         check_clip(make_clip(2), "clip")
+
+
+@pytest.mark.parametrize("time", ["1e999999999", "-1", "1.5", "9" * 151, "1/0"])
+def test_times_that_would_cost_their_reader_dear_are_no_clip(time: str) -> None:
+    known = {
+        "height": 16,
+        "width": 16,
+        "times": ["0", "1"],
+        "duration": "3",
+        "shots": [0],
+        "sound": False,
+    }
+    assert clip_child.Answer.model_validate({"clip": known}).clip
+    for wrong in ({"duration": time}, {"times": ["0", time]}):
+        with pytest.raises(ValidationError):
+            clip_child.Answer.model_validate({"clip": known | wrong})
 
 
 def test_a_file_beyond_the_limit_is_refused_before_it_is_read(

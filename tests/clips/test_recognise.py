@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from farm.clips import recognise
 from farm.clips.recognise import is_clip
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -48,6 +49,13 @@ def test_an_animation_is_a_clip_and_a_picture_is_none(kind: str) -> None:
 )
 def test_files_are_told_by_their_heads(head: bytes, expected: bool) -> None:
     assert is_clip(head + bytes(40)) is expected
+
+
+def test_a_png_of_very_many_chunks_is_not_searched_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recognise, "MOST_CHUNKS", 3)
+    text, control = b"\0\0\0\0tEXtcrc.", b"\0\0\0\0acTLcrc."
+    assert is_clip(recognise.PNG + 2 * text + control)
+    assert not is_clip(recognise.PNG + 3 * text + control)
 
 
 def test_a_photograph_is_no_clip() -> None:

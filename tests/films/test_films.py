@@ -6,16 +6,21 @@ import threading
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.models import Delivery, Film, FilmFrame, Job, JobPicture, State, Upload, WorkClass
-from farm.errors import AttemptLost, InvalidInput, KeyReused, NotFound, WrongState
+from farm.database.people import Role as RoleOfPerson
+from farm.errors import AttemptLost, InvalidInput, KeyReused, NotFound, QuotaReached, WrongState
 from farm.films import films
 from farm.films.settings import FilmSettings
 from farm.jobs import actions, attempts, cleanup, lists, retention, states
 from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import Key
-from farm.people.visitors import ANYBODY
+from farm.people import accounts, quotas
+from farm.people.quotas import Limits
+from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe.film import Role
 from farm.storage import storage
 from farm.webhooks import deliveries, payload
@@ -152,6 +157,65 @@ def test_a_cancelled_film_stops_all_its_parts_and_begins_none_until_it_is_retrie
     assert films.compute_state(films.get(film.id)) is DONE
     with pytest.raises(WrongState, match="already succeeded"):
         films.cancel(film.id)
+
+
+def test_more_parts_than_may_wait_are_retried_once_nothing_else_waits() -> None:
+    # Given a person of whose jobs one may wait, and two of whose film's parts were cancelled
+    with sessions.write_session() as session:
+        person = accounts.add(session, "Ada", RoleOfPerson.USER, by="a test")
+        quotas.change_limits(session, "Ada", Limits(waiting=1), by="a test")
+        ada = Visitor(person.id, "Ada", RoleOfPerson.USER)
+    film = make_film(visitor=ada)
+    for _ in range(2):
+        claim = claim_part()
+        assert claim is not None
+        finish(claim)
+    films.cancel(film.id)
+
+    # While something else waits, it is not retried
+    with sessions.write_session() as session:
+        other = Job(name="a", work_class=WorkClass.PREVIEW, recipe={}, width=1, height=1)
+        other.owner_id = ada.person_id
+        session.add(other)
+    with pytest.raises(QuotaReached, match="quota of waiting jobs is 1, and 1 wait"):
+        films.retry(film.id)
+    assert films.compute_state(films.get(film.id)) is State.CANCELLED
+    actions.cancel(other.id)
+    films.retry(film.id)
+    assert list(list_parts(film).values()).count(QUEUED) == 2
+
+
+def test_lists_read_of_parts_and_frames_what_they_show() -> None:
+    film, other = make_film(), make_film(name="Another")
+    paint_all(film)  # and the other one
+    with sessions.read_session() as session:
+        listed = films.list_newest(session, 9)
+        painted = films.list_painted(session, [each.id for each in listed])
+        for unread in ("pictures", "recipe"):
+            with pytest.raises(InvalidRequestError):
+                getattr(listed[0].parts[0], unread)
+    assert {each.id: films.compute_state(each) for each in listed} == {film.id: DONE, other.id: DONE}
+    assert painted == {each.id: list(range(FRAMES)) for each in (film, other)}
+
+    # And of one film the pictures of a part alone, which are those of all
+    parts = films.get(film.id).parts
+    assert ["pictures" in vars(job) for job in parts] == [True, *[False] * 6]
+
+
+def test_a_film_that_cannot_be_settled_hinders_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken, other = make_film(), make_film(name="Another")
+    actions.cancel(get_part(broken, 0).id)
+    actions.cancel(get_part(other, 0).id)
+    advance = films.advance
+
+    def break_off(session: Session, film_id: str) -> list[Job]:
+        if film_id == broken.id:
+            raise ValueError("a film that nobody can read")
+        return advance(session, film_id)
+
+    monkeypatch.setattr(films, "advance", break_off)
+    films.settle_all()
+    assert [films.get(film.id).outcome for film in (broken, other)] == [None, State.CANCELLED]
 
 
 def test_a_part_that_fails_fails_its_film_in_words_that_name_its_frames() -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from farm.clips import turns
 from farm.database.models import FilmFrame, Upload
-from farm.errors import NotFound
+from farm.errors import Busy, NotFound
 from farm.films import small_frames
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
@@ -52,6 +53,29 @@ def test_frames_of_a_clip_are_decoded_some_at_a_time_and_once(asked: list[list[i
             assert image.size == (768, 432)
             assert image.getpixel((9, 9)) == pytest.approx((number,) * 3, abs=1)
     assert asked == [list(range(32, 40)), list(range(32))]
+
+
+def test_the_frames_of_a_strip_are_decoded_in_one_go(asked: list[list[int]]) -> None:
+    upload = store_clip(200)
+    strip = small_frames.select_strip(range(200))
+    assert (len(strip), strip[0], strip[-1]) == (50, 0, 196)
+    for number in (100, 0, 196, 1):
+        small_frames.provide_clip_frame(upload, number, "one", strip)
+    assert asked == [list(strip), list(range(32))]
+
+
+def test_clients_take_turns_at_frames_that_are_not_made_yet(
+    asked: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.01)
+    upload = store_clip(2 * small_frames.AT_ONCE)
+    made = small_frames.provide_clip_frame(upload, 3, "one")
+    with small_frames._decoding.take("one"):
+        assert small_frames.provide_clip_frame(upload, 3, "one") == made
+        with pytest.raises(Busy):
+            small_frames.provide_clip_frame(upload, 40, "one")
+        small_frames.provide_clip_frame(upload, 40, "two")
+    assert asked == [list(range(32)), list(range(32, 64))]
 
 
 @pytest.mark.parametrize("number", [-1, 8])

@@ -16,6 +16,7 @@ from farm.fleet import registry
 from farm.jobs import states
 from farm.storage import storage
 from tests.films.made import FRAMES, claim_part, finish, know_clips, make_picture
+from web import streams
 
 MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, True, 12 * 10**9)
 
@@ -52,7 +53,9 @@ def test_a_film_is_submitted_watched_and_fetched(client: FlaskClient) -> None:
     assert [part["state"] for part in made["parts"]] == ["queued", *[None] * 6]
     assert made["links"]["result"] is None
     assert client.get(f"{address}/result").status_code == 409
-    assert client.get(f"{address}/frames/0").status_code == 404
+    for number in (0, 2**31, 10**30):
+        assert client.get(f"{address}/frames/{number}").status_code == 404
+        assert client.get(f"/films/{made['id']}/frames/{number}/small").status_code == 404
 
     # When its parts are painted and joined
     while claim := claim_part():
@@ -83,6 +86,7 @@ def test_a_film_is_submitted_watched_and_fetched(client: FlaskClient) -> None:
 
 def test_a_film_is_cancelled_retried_and_deleted(client: FlaskClient) -> None:
     address = post(client).headers["Location"]
+    film_id = address.rpartition("/")[2]
     assert client.delete(address).status_code == 409
     assert client.post(f"{address}/cancel").get_json()["state"] == "cancelled"
     assert client.post(f"{address}/cancel").get_json()["state"] == "cancelled"
@@ -94,7 +98,12 @@ def test_a_film_is_cancelled_retried_and_deleted(client: FlaskClient) -> None:
     assert claim is not None
     with sessions.write_session() as session:
         states.fail(session, claim.attempt, "The renderer broke.")
-    films.settle_all()
+    watch, seen = streams.Watch(1), list[object]()
+    for act in (lambda: None, films.settle_all):
+        act()  # no part changes
+        watch._wake_changed([film_id])
+        seen.append(watch._versions[film_id])
+    assert seen[0] != seen[1]  # a stream sends its end at once
     failed = client.get(address).get_json()
     assert (failed["state"], failed["error"]) == ("failed", "Frame 1: The renderer broke.")
     assert client.delete(address).status_code == 204
@@ -138,6 +147,8 @@ def test_what_a_film_needs_is_estimated_beforehand(client: FlaskClient) -> None:
     assert known["seconds"] > 0
 
     # And frames that no clip has are refused
+    shots = client.post("/api/v1/films/estimate", json=asked | {"shots": [0, FRAMES]})
+    assert (shots.status_code, shots.get_json()["errors"][0]["field"]) == (422, "shots")
     beyond = client.post("/api/v1/films/estimate", json=asked | {"frames": 10**9})
     assert (beyond.status_code, beyond.get_json()["errors"][0]["field"]) == (422, "frames")
 

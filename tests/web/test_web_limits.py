@@ -47,6 +47,11 @@ def ask_of_a_grid(client: FlaskClient) -> int:
     return client.post("/api/v1/explorations/estimate", json=asked).status_code
 
 
+def ask_of_a_film(client: FlaskClient) -> int:
+    asked = {"width": 300, "height": 200, "frames": 24}
+    return client.post("/api/v1/films/estimate", json=asked).status_code
+
+
 def test_too_many_changes_are_refused_with_the_time_to_come_again(limited: Callable) -> None:
     client = limited(FARM_RATE_LIMIT=THREE)
     assert [change(client) for _ in range(4)] == [404, 404, 404, 429]
@@ -59,7 +64,8 @@ def test_too_many_changes_are_refused_with_the_time_to_come_again(limited: Calla
     assert answer.headers["X-RateLimit-Limit"] == "3"
     assert answer.headers["X-RateLimit-Remaining"] == "0"
     # Looking is no change; questions, which take a while, are counted by themselves
-    assert [ask(client), ask_of_a_grid(client), ask(client), ask(client)] == [200, 200, 200, 429]
+    asked = [ask(client), ask_of_a_grid(client), ask_of_a_film(client), ask(client)]
+    assert asked == [200, 200, 200, 429]
     assert {client.get("/api/v1/jobs").status_code for _ in range(9)} == {200}
     assert client.get("/").status_code == 200
 

@@ -297,6 +297,8 @@ def estimate_film_need(json_data: FilmQuery) -> FilmNeed:
     chosen = json_data.film
     numbers = select_frames(json_data.frames, chosen.first, chosen.end, chosen.every)
     shots = sorted({0, *(json_data.shots or ())})
+    if shots[-1] >= json_data.frames:
+        raise InvalidInput(Problem("shots", f"must be below {json_data.frames}, the number of frames"))
     parts = plan_parts(shots, numbers, chosen.spacing)
     pictures = replace(json_data.sizes_of_pictures, holds=True)
     with sessions.read_session() as session:
@@ -315,9 +317,8 @@ def list_films(query_data: FilmsQuery) -> Films:
     """List the latest films, newest first."""
     with sessions.read_session() as session:
         found = films.list_newest(session, query_data.limit, get_visitor())
-        painted = [[frame.number for frame in films.list_frames(session, film.id)] for film in found]
-    pairs = zip(found, painted, strict=True)
-    return Films(items=[FilmOut.from_row(film, frames, None, whole=False) for film, frames in pairs])
+        painted = films.list_painted(session, [film.id for film in found])
+    return Films(items=[FilmOut.from_row(film, painted[film.id], None, whole=False) for film in found])
 
 
 @blueprint.get("/films/<job_id:film_id>")
@@ -382,7 +383,7 @@ def delete_film(film_id: str) -> ResponseReturnValue:
 
 def _respond(film: Film) -> Response:
     with sessions.read_session() as session:
-        painted = [frame.number for frame in films.list_frames(session, film.id)]
+        painted = films.list_painted(session, [film.id])[film.id]
         eta = estimate_left(session, film, painted)
     response = respond_conditionally(FilmOut.from_row(film, painted, eta, whole=True))
     if film.outcome is None:

@@ -22,7 +22,13 @@ from web.middleware.headers import SAFE_METHODS
 WAIT = "X-RateLimit-Wait"  # s; the limiter would put it into every answer's Retry-After
 # Change nothing, and take a while.
 QUESTIONS = frozenset(
-    {"api.estimate_size", "api.estimate_sizes", "api.estimate_grid", "pages.refresh_estimate"}
+    {
+        "api.estimate_size",
+        "api.estimate_sizes",
+        "api.estimate_grid",
+        "api.estimate_film_need",
+        "pages.refresh_estimate",
+    }
 )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from farm.clips.clip import Clip
-from farm.clips.look import check_clip, read_frames
+from farm.clips.look import check_clip, read_frames, take_turn
 from farm.database import disk, sessions
 from farm.database.models import Upload
 from farm.database.people import UploadOwner
@@ -80,13 +80,16 @@ def draw_three(data: bytes, film: FilmSettings, longest: int) -> Iterator[tuple[
         longest: px, of twice which the frames have no more.
 
     Raises:
-        InvalidInput and its kin: the clip cannot be decoded, or has none of these frames.
+        InvalidInput and its kin: the clip cannot be decoded, or has none of these frames. Busy: it was
+            not this client's turn in time.
     """
     found, _ = check_clip(data, "clip")
     frames = film.select_frames(found)
     numbers = sorted({frames[0], frames[len(frames) // 2], frames[-1]})
     size = _shrink(found.size, 2 * longest)
-    for number, pixels in zip(numbers, read_frames(data, numbers, size), strict=True):
+    with take_turn():
+        drawn = list(read_frames(data, numbers, size))
+    for number, pixels in zip(numbers, drawn, strict=True):
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG")
         yield number, file.getvalue()

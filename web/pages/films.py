@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 from farm.clips.clip import Clip
 from farm.clips.write import compute_end
 from farm.database import sessions
-from farm.database.models import Film, FilmFrame, Job, State
+from farm.database.models import Film, Job, State
 from farm.errors import NoRoom, NotFound, WrongState
 from farm.films import films
 from farm.films.estimates import estimate_left, list_painters
 from farm.films.parts import read_settings
-from farm.films.small_frames import compute_small_size
+from farm.films.small_frames import compute_small_size, select_strip
 from farm.recipe import Recipe
 from farm.recipe.film import SPACING, Part, Role
 from farm.recipe.film_formats import FILM_FORMATS, FilmFormat
@@ -34,7 +34,6 @@ from web.pages import blueprint
 from web.pages.fragments import send_fragment
 
 LISTED = 24
-MAX_SLOTS = 60  # frames in the strip; of a longer film every nth
 
 
 @dataclass(frozen=True)
@@ -125,19 +124,19 @@ class ShownFilm:
         self,
         film: Film,
         plan: Sequence[Part],
-        frames: Sequence[FilmFrame],
+        painted: Collection[int],
     ) -> None:
         """Describe a film, which has its parts with it.
 
         Args:
-            plan: of its parts; the last one joins them. frames: that are painted.
+            plan: of its parts; the last one joins them. painted: numbers of the frames that are.
         """
         self.film = film
         self.left: float | None = None  # s until it is finished
         self.has_painters = True  # whether a worker that is alive paints films
         self.clip = Clip.from_json(film.clip)
         self.numbers = list(plan[-1].frames)
-        self.painted = {frame.number for frame in frames}
+        self.painted = set(painted)
         self._places = {number: place for place, number in enumerate(self.numbers)}
         jobs = {job.film_part: job for job in film.parts}
         self.parts = [self._describe_part(part, jobs.get(part.number)) for part in plan]
@@ -244,13 +243,13 @@ class ShownFilm:
     @property
     def slots(self) -> Iterator[Slot]:
         """The places of its strip."""
-        every = -(-len(self.numbers) // MAX_SLOTS)
-        for place in range(0, len(self.numbers), every):
-            number = self.numbers[place]
+        for number in select_strip(self.numbers):
             painted = number in self.painted
             small = "get_small_frame" if painted else "get_clip_frame"
             href = self.build_url("get_frame" if painted else "get_clip_frame", number=number)
-            yield Slot(number, place + 1, painted, self.build_url(small, number=number), href)
+            yield Slot(
+                number, self._places[number] + 1, painted, self.build_url(small, number=number), href
+            )
 
     @property
     def poster(self) -> str:
@@ -305,8 +304,9 @@ def format_runs(numbers: Sequence[int]) -> str:
     return " ".join(f"{first}-{last}" if last > first else f"{first}" for first, last in runs)
 
 
-def _read(session: Session, film: Film) -> ShownFilm:
-    return ShownFilm(film, films.plan(film), films.list_frames(session, film.id))
+def _read(session: Session, found: Sequence[Film]) -> list[ShownFilm]:
+    painted = films.list_painted(session, [film.id for film in found])
+    return [ShownFilm(film, films.plan(film), painted[film.id]) for film in found]
 
 
 def _load(film_id: str) -> ShownFilm:
@@ -317,7 +317,7 @@ def _load(film_id: str) -> ShownFilm:
     """
     film = films.get(film_id)
     with sessions.read_session() as session:
-        shown = _read(session, film)
+        (shown,) = _read(session, [film])
         shown.left = estimate_left(session, shown.film, shown.painted)
         shown.has_painters = bool(list_painters(session))
     return shown
@@ -339,7 +339,7 @@ def take_snapshot(film_id: str) -> streams.Snapshot:
 def list_films() -> str:
     """List the latest films."""
     with sessions.read_session() as session:
-        found = [_read(session, film) for film in films.list_newest(session, LISTED, get_visitor())]
+        found = _read(session, films.list_newest(session, LISTED, get_visitor()))
     return render_template("films.html", films=found)
 
 
