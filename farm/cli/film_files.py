@@ -25,14 +25,14 @@ from farm.clips.look import check_clip
 from farm.clips.reader import ClipReader
 from farm.clips.write import write_film
 from farm.engine.film.flow import FlowUnavailable
-from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part, shorten
+from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
 from farm.engine.guides import Guides
 from farm.engine.loaded import Engine
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
-from farm.recipe.film import Part, Role, plan_parts, select_frames
+from farm.recipe.film import Part, Role, plan_parts, select_frames, shorten_iterations
 from farm.recipe.film_formats import FilmKind, find_film_format
 from farm.recipe.levels import compute_levels, count_work
 from farm.recipe.picture_sizes import compute_held_photograph
@@ -178,7 +178,7 @@ class _Film:
 
     def weigh(self, part: Part) -> float:
         """Return the work in each frame of a part, in pixel-iterations."""
-        recipe = self.recipe if part.role is Role.ANCHOR else shorten(self.recipe)
+        recipe = self.recipe if part.role is Role.ANCHOR else shorten_iterations(self.recipe)
         return count_work(recipe, compute_levels(recipe, *self.clip.size))
 
 
