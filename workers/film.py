@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import structlog
 from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -56,8 +55,6 @@ from workers.reporter import SMALLEST_MEASURED, Reports
 CLIP = "clip"
 PREVIEW_QUALITY = 88  # of JPEG
 SPREAD = 0.3  # by which the time left may well be off
-
-log = structlog.get_logger()
 
 
 def can_paint_films() -> bool:

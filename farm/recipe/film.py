@@ -145,7 +145,7 @@ def shorten_iterations(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"iterations": iterations})
 
 
-FrameNumber = Annotated[int, Field(ge=0)]
+FrameNumber = Annotated[int, Field(ge=0, le=10**9)]
 Blend = Annotated[tuple[Weight, ...], BeforeValidator(parse_numbers)]
 
 

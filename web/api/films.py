@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -26,7 +27,7 @@ from farm.films.parts import describe_part, read_settings
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.recipe import Recipe
-from farm.recipe.film import Part, Role, plan_parts, select_frames
+from farm.recipe.film import Part, Role, plan_parts
 from farm.recipe.picture_sizes import Size
 from farm.settings import settings
 from web import film_files
@@ -228,7 +229,7 @@ def _describe_clip(clip: Clip) -> ClipOut:
     )
 
 
-def _describe_part(film: Film, part: Part, parts: Any) -> FilmPartOut:
+def _describe_part(film: Film, part: Part, parts: Sequence[Part]) -> FilmPartOut:
     job = next((job for job in film.parts if job.film_part == part.number), None)
     return FilmPartOut(
         number=part.number,
@@ -295,7 +296,7 @@ def estimate_film_need(json_data: FilmQuery) -> FilmNeed:
         raise InvalidInput(Problem("frames", f"must be {limit} at most; a clip has no more"))
     recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
     chosen = json_data.film
-    numbers = select_frames(json_data.frames, chosen.first, chosen.end, chosen.every)
+    numbers = chosen.select_frames(json_data.frames)
     shots = sorted({0, *(json_data.shots or ())})
     parts = plan_parts(shots, numbers, chosen.spacing)
     pictures = replace(json_data.sizes_of_pictures, holds=True)
