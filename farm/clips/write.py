@@ -22,7 +22,7 @@ from farm.errors import FarmError, InvalidInput
 from farm.pictures.decoder_child import MAX_HEAD
 from farm.pictures.decoder_process import END
 from farm.pictures.pixels import Pixels
-from farm.recipe.film_formats import FilmKind
+from farm.recipe.film_formats import FilmKind, name_frame
 from farm.recipe.picture_sizes import Size
 
 MAX_PUT = 1 << 26  # bytes of one piece
@@ -146,5 +146,5 @@ def _write_archive(frames: Iterable[Pixels], numbers: Sequence[int], file: Binar
         for number, frame in zip(numbers, frames, strict=True):
             png = BytesIO()
             Image.fromarray(frame).save(png, "PNG")
-            entry = zipfile.ZipInfo(f"frame_{number:06d}.png", EPOCH)
+            entry = zipfile.ZipInfo(name_frame(number), EPOCH)
             archive.writestr(entry, png.getvalue())

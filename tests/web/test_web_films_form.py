@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from farm.clips.look import check_clip
 from farm.films import films
 from farm.films.settings import FilmSettings
 from tests.web import bad_pictures
@@ -82,8 +83,9 @@ def test_three_frames_of_a_clip_that_was_looked_at_need_no_second_look(
     sent = {"csrf_token": token(client), "content": (io.BytesIO(make_clip()), "walk.png")}
     assert client.post("/clip", data=sent).status_code == 200
     looks: list[bytes] = []
-    check = clip.check_clip
-    monkeypatch.setattr(clip, "check_clip", lambda data, field: looks.append(data) or check(data, field))
+    monkeypatch.setattr(
+        clip, "check_clip", lambda data, field: looks.append(data) or check_clip(data, field)
+    )
     # When three of its frames are tried, they are drafts, and nobody looked at it again
     assert post_form(make_clip(), path="/films/try").status_code == 303
     assert looks == []

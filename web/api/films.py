@@ -17,7 +17,6 @@ from farm.database.models import Film, State
 from farm.errors import InvalidInput, Problem
 from farm.films import films
 from farm.films.estimates import (
-    BYTES_PER_PIXEL,
     FilmEstimate,
     estimate_film,
     estimate_left,
@@ -28,6 +27,7 @@ from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.recipe import Recipe
 from farm.recipe.film import Part, Role, plan_parts
+from farm.recipe.film_formats import FRAME_BYTES_PER_PIXEL
 from farm.recipe.picture_sizes import Size
 from farm.settings import settings
 from web import film_files
@@ -210,7 +210,7 @@ class FilmNeed(BaseModel):
             parts=parts,
             width=width,
             height=height,
-            stored_bytes=frames * height * width * BYTES_PER_PIXEL,
+            stored_bytes=frames * height * width * FRAME_BYTES_PER_PIXEL,
             seconds=None,
             workers=0,
             fits=None,
