@@ -52,7 +52,7 @@ def send_frame(film_id: str, number: int) -> Response:
     """
     film, frame = _find_frame(film_id, number)
     response = send_stored(frame.key, "image/png", _build_tag(film, frame, "png"), _find_lifetime(film))
-    name = build_file_name(film.name, f"-{number + 1:05}.png")
+    name = build_file_name(film.name, f"-{name_frame(number)}")
     response.headers.set("Content-Disposition", "inline", filename=name)
     return response
 

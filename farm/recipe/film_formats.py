@@ -47,7 +47,7 @@ CLIPS: dict[str, tuple[str, ...]] = {  # suffixes of the content types that are 
 
 
 def name_frame(number: int) -> str:
-    """Return the file name of a painted frame by its number in the clip, from 0: `frame_000024.png`."""
+    """Return `frame_000024.png`: a painted frame's file name, by its number in the clip from 0."""
     return f"frame_{number:06d}.png"
 
 
