@@ -109,7 +109,8 @@ def checked_pictures() -> Iterator[None]:
     """A good picture is checked by a decoder once a run, not once for each test that sends it: decoders
     took a tenth of the time of all tests. What is refused is looked at each time."""
     from farm.pictures import decoder_pool
-    from farm.pictures.decoder_child import Checked, Limits, PictureFile
+    from farm.pictures.decode import Checked
+    from farm.pictures.decoder_child import Limits, PictureFile
 
     check, kept = decoder_pool.check, dict[object, Checked]()
 

@@ -55,8 +55,8 @@ teardown_appcontext
 """
 VERBS = """
 acknowledge adapt add admit advance allocate allow allows answer apply ask average await beat become
-begin blend build call can cancel carry catch chain change check choose classify clean close collect
-combine compare complete compose compress compute configure confirm connect convert convolve copy
+begin blend build call can cancel capitalise carry catch chain change check choose classify clean close
+collect combine compare complete compose compress compute configure confirm connect convert convolve copy
 count create crop cut decay decide decode decompress delete depends derive describe differentiate
 divide download drain draw drop dump earn encode end enlarge ensure erase escape estimate exchange
 execute expand expire explain explore extract factorise fail fetch fill filter find finish fit fold

@@ -10,7 +10,7 @@ from farm.errors import NotFound, WrongState
 from farm.files import build_file_name
 from farm.films import films, small_frames
 from farm.films.parts import read_settings
-from farm.recipe.film_formats import FILM_FORMATS
+from farm.recipe.film_formats import FILM_FORMATS, name_frame
 from web.files import A_YEAR, name_download, respond_with_jpeg, send_stored
 from web.middleware.authentication import identify_client
 from web.zips import write_zip
@@ -54,7 +54,7 @@ def send_frame(film_id: str, number: int) -> Response:
     """
     film, frame = _find_frame(film_id, number)
     response = send_stored(frame.key, "image/png", _build_tag(film, frame, "png"), _find_lifetime(film))
-    name = build_file_name(film.name, f"-{number + 1:05}.png")
+    name = build_file_name(film.name, f"-{name_frame(number)}")
     response.headers.set("Content-Disposition", "inline", filename=name)
     return response
 
@@ -90,7 +90,7 @@ def get_frames(film_id: str) -> Response:
         found = films.list_frames(session, film_id)
     if not found:
         raise NotFound("No frame of this film is painted yet.")
-    files = [(f"{frame.number + 1:05}.png", frame.key, film.created_at) for frame in found]
+    files = [(name_frame(frame.number), frame.key, film.created_at) for frame in found]
     response = Response(write_zip(files), mimetype="application/zip")
     response.headers["Content-Disposition"] = name_download(film.name, f"-{film.id[:8]}.zip")
     response.headers["Cache-Control"] = "private, no-store"

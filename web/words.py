@@ -17,7 +17,6 @@ from farm.jobs import details
 from farm.jobs.comparisons import Ranked
 from farm.jobs.scores import Score
 from farm.people.quotas import Quotas
-from farm.recipe.film import Part, Role
 from farm.recipe.recipe import format_value, get_title
 from farm.settings import settings
 from farm.storage import format_bytes
@@ -204,7 +203,12 @@ def describe_grid(cells: int, shape: tuple[int, int], found: SharedEstimate | No
 def describe_job_need(job: Job, found: Estimate) -> str:
     """Return what a job needs: a queued one on the best worker, a running one on its own."""
     text = describe_need(found, "this worker" if job.state is State.RUNNING else found.worker)
-    return text[0].upper() + text[1:]
+    return capitalise(text)
+
+
+def capitalise(text: str) -> str:
+    """Return a text with its first letter large, the others as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def describe_clip_limits() -> str:
@@ -253,18 +257,6 @@ def describe_painted(done: int, frames: int, at_work: int) -> str:
     """Return `17 of 48 frames are painted; 2 parts are at work.`"""
     at_work_words = f"; {format_count(at_work, 'part')} {'is' if at_work == 1 else 'are'} at work"
     return f"{done} of {format_count(frames, 'frame')} are painted{at_work_words if at_work else ''}."
-
-
-def describe_part(part: Part, begin: int) -> str:
-    """Return `Frame 25`, `Frames 2 to 24`, `Joining all frames`: what a part of a film does.
-
-    Args:
-        begin: place of its first frame among the film's, from 0.
-    """
-    if part.role is Role.JOIN:
-        return "Joining all frames"
-    last = begin + len(part.frames)
-    return f"Frame {last}" if len(part.frames) == 1 else f"Frames {begin + 1} to {last}"
 
 
 def format_three_digits(value: float) -> str:

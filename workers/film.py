@@ -16,7 +16,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import structlog
 from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -27,7 +26,7 @@ from farm.clips.write import write_film
 from farm.database import sessions, tallies
 from farm.database.models import Film, FilmFrame, Job, State, frame_key
 from farm.engine import device
-from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part, shorten
+from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
 from farm.engine.loaded import Engine
 from farm.errors import NotFound, RenderFailed
 from farm.films import films
@@ -42,7 +41,7 @@ from farm.pictures.encode import read_result, write_eight_bit
 from farm.pictures.jpeg import encode_jpeg
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
-from farm.recipe.film import Part, Role
+from farm.recipe.film import Part, Role, shorten_iterations
 from farm.recipe.formats import PREVIEW_PIXELS
 from farm.recipe.levels import compute_levels, count_pixel_iterations, count_work
 from farm.recipe.picture_sizes import compute_held_photograph
@@ -56,8 +55,6 @@ from workers.reporter import SMALLEST_MEASURED, Reports
 CLIP = "clip"
 PREVIEW_QUALITY = 88  # of JPEG
 SPREAD = 0.3  # by which the time left may well be off
-
-log = structlog.get_logger()
 
 
 def can_paint_films() -> bool:
@@ -298,7 +295,7 @@ def _store_frame(task: _Task, painted: PaintedFrame, sizes: dict[str, int], seco
 def _record_speed(session: Session, task: _Task, seconds: float) -> None:
     """Record what an iteration took for a megapixel, and count what was computed, of one frame."""
     anchor = task.part.role is Role.ANCHOR
-    recipe = task.recipe if anchor else shorten(task.recipe)
+    recipe = task.recipe if anchor else shorten_iterations(task.recipe)
     levels = compute_levels(recipe, *task.clip.size)
     tallies.WORK.add(session, task.job.work_class, amount=count_pixel_iterations(levels) / 1_000_000)
     if not recipe.directs_strokes:  # whose iterations are no measure of others

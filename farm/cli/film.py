@@ -15,7 +15,7 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from farm import log
-from farm.cli.film_options import add_film_options, check_for_film, read_choice
+from farm.cli.film_options import UNUSED, add_film_options, check_for_film, read_choice
 from farm.cli.guide_options import add_guide_options, read_guides
 from farm.cli.output import OUTPUT, find_free_name, is_folder
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
@@ -70,10 +70,10 @@ def film(
         task = progress.add_task("", total=1.0, done="", left="")
         foretold: list[str] = []
 
-        def show(sight: Any) -> None:
-            done = f"{sight.done}/{sight.frames} frames"
-            left = "" if sight.seconds_left is None else f"{format_duration(sight.seconds_left)} left"
-            progress.update(task, completed=sight.share, done=done, left=left)
+        def show(now: Any) -> None:
+            done = f"{now.done}/{now.frames} frames"
+            left = "" if now.seconds_left is None else f"{format_duration(now.seconds_left)} left"
+            progress.update(task, completed=now.share, done=done, left=left)
             if left and not foretold:
                 foretold.append(left)
                 console.print(f"About {left}")
@@ -94,6 +94,11 @@ def film(
     console.print(f"{output} {figures}, {report['sound']}, {took}", soft_wrap=True)
     if as_json:
         click.echo(json.dumps(report))
+
+
+for _option in film.params:
+    if isinstance(_option, click.Option):  # what is refused is not offered
+        _option.hidden = _option.name in UNUSED
 
 
 def format_duration(seconds: float) -> str:

@@ -25,19 +25,18 @@ from farm.clips.look import check_clip
 from farm.clips.reader import ClipReader
 from farm.clips.write import write_film
 from farm.engine.film.flow import FlowUnavailable
-from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part, shorten
+from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
 from farm.engine.guides import Guides
 from farm.engine.loaded import Engine
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
-from farm.recipe.film import Part, Role, plan_parts, select_frames
-from farm.recipe.film_formats import FilmKind, find_film_format
+from farm.recipe.film import Part, Role, plan_parts, select_frames, shorten_iterations
+from farm.recipe.film_formats import FRAME_BYTES_PER_PIXEL, FilmKind, find_film_format
 from farm.recipe.levels import compute_levels, count_work
 from farm.recipe.picture_sizes import compute_held_photograph
 
-BYTES_PER_PIXEL = 3  # of a frame's file, hardly ever more
 FORETOLD = 0.1  # share of an anchor after which the pace is known well enough
 SOUNDS = {
     Sound.NONE: "no sound",
@@ -48,7 +47,7 @@ SOUNDS = {
 
 
 @dataclass(frozen=True)
-class Sight:
+class FilmProgress:
     """How far a film is, after an iteration."""
 
     # Frames that are painted, of all.
@@ -58,8 +57,6 @@ class Sight:
     share: float
     # Until the last frame is painted, s. None: not known yet.
     seconds_left: float | None
-    # The clip's number of the frame at work.
-    frame: int
 
 
 def paint_film(
@@ -72,7 +69,7 @@ def paint_film(
     guides: client.Guides = client.NO_GUIDES,
     keep: Path | None = None,
     say: Callable[[str], None],
-    show: Callable[[Sight], None],
+    show: Callable[[FilmProgress], None],
 ) -> dict[str, Any]:
     """Paint a film, write it, and return its figures.
 
@@ -178,7 +175,7 @@ class _Film:
 
     def weigh(self, part: Part) -> float:
         """Return the work in each frame of a part, in pixel-iterations."""
-        recipe = self.recipe if part.role is Role.ANCHOR else shorten(self.recipe)
+        recipe = self.recipe if part.role is Role.ANCHOR else shorten_iterations(self.recipe)
         return count_work(recipe, compute_levels(recipe, *self.clip.size))
 
 
@@ -202,7 +199,7 @@ def _open_folder(frames: FrameFolder, film: _Film, say: Callable[[str], None]) -
     frames.open(film.facts)
     done = sum(_count_finished(part, frames) for part in film.painting)
     height, width = film.recipe.compute_result_size(*film.clip.size)
-    needed = (len(film.numbers) - done) * height * width * BYTES_PER_PIXEL
+    needed = (len(film.numbers) - done) * height * width * FRAME_BYTES_PER_PIXEL
     frames.check_room(needed)
     if done:
         say(f"Goes on from {frames.path}, where {done} of {len(film.numbers)} frames are painted")
@@ -229,7 +226,7 @@ class _Pace:
         self._before = self._work = sum(weights[frame] for frame in finished)
         self._began = time.monotonic()
 
-    def update(self, news: FrameStep | PaintedFrame) -> Sight:
+    def update(self, news: FrameStep | PaintedFrame) -> FilmProgress:
         """Count an iteration or a finished frame."""
         weight, partly = self._weights[news.frame], 0.0
         if isinstance(news, PaintedFrame):
@@ -239,7 +236,7 @@ class _Pace:
             partly = weight * news.step.progress
         work = self._work + partly
         done, frames = len(self._finished), len(self._weights)
-        return Sight(done, frames, work / self._total, self._foretell(work), news.frame)
+        return FilmProgress(done, frames, work / self._total, self._foretell(work))
 
     def _foretell(self, work: float) -> float | None:
         run = work - self._before
@@ -248,7 +245,7 @@ class _Pace:
         return (self._total - work) * (time.monotonic() - self._began) / run
 
 
-def _paint(film: _Film, frames: FrameFolder, show: Callable[[Sight], None]) -> int:
+def _paint(film: _Film, frames: FrameFolder, show: Callable[[FilmProgress], None]) -> int:
     """Paint the frames that the folder lacks, part by part; return how many they were."""
     finished = {
         frame for part in film.painting for frame in part.frames[: _count_finished(part, frames)]

@@ -15,9 +15,9 @@ from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.pictures.encode import read_result, write_eight_bit
 from farm.pictures.pixels import Pixels
+from farm.recipe.film_formats import name_frame
 
 NOTE = "film.json"  # what the frames are of
-DIGITS = 6  # of a frame's number, at least, in its file's name
 
 
 class FrameFolder:
@@ -88,7 +88,7 @@ class FrameFolder:
 
     def get_path(self, number: int) -> Path:
         """Return the path of a frame's file."""
-        return self.path / f"{number:0{DIGITS}d}.png"
+        return self.path / name_frame(number)
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Delete these frames and the note, and the folder, if nothing else is in it."""

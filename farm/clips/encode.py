@@ -18,11 +18,11 @@ import numpy as np
 
 from farm.clips import colours
 from farm.clips.clip import Sound
+from farm.clips.clip_messages import Order
 from farm.clips.sound import SoundTrack, count_packets, open_sound
 from farm.clips.video import SCALING
 from farm.pictures.pixels import Pixels
 from farm.recipe.film_formats import FilmKind
-from farm.recipe.picture_sizes import Size
 
 THREADS = 4
 MAX_TICKS = 1_000_000  # a second; finer clocks are rounded to COMMON_TICKS
@@ -55,48 +55,6 @@ CODECS: dict[FilmKind, Codec] = {
     ),
     "mov": Codec("mov", "prores_ks", "yuv422p10le", {"profile": "hq", "vendor": "apl0"}),
 }
-
-
-@dataclass(frozen=True)
-class Order:
-    """A film that is asked for."""
-
-    kind: FilmKind
-    # Height and width of its frames, px.
-    size: Size
-    # When each is shown, s from the film's begin; rising, the first is 0.
-    times: tuple[Fraction, ...]
-    # When the last one ends.
-    duration: Fraction
-    # The part of the clip's sound that is wanted, s on the clip's clock; None: from its first packet, to
-    # its last.
-    begin: Fraction | None = None
-    end: Fraction | None = None
-    # Whether the clip has sound at all.
-    sound: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {
-            "kind": self.kind,
-            "size": list(self.size),
-            "times": [str(time) for time in self.times],
-            "duration": str(self.duration),
-            "begin": None if self.begin is None else str(self.begin),
-            "end": None if self.end is None else str(self.end),
-            "sound": self.sound,
-        }
-
-    @classmethod
-    def from_json(cls, order: dict[str, Any]) -> Order:
-        """Read what `to_json` wrote."""
-        begin, end = (
-            None if order[name] is None else Fraction(order[name]) for name in ("begin", "end")
-        )
-        height, width = order["size"]
-        times = tuple(Fraction(time) for time in order["times"])
-        duration = Fraction(order["duration"])
-        return cls(order["kind"], (height, width), times, duration, begin, end, order["sound"])
 
 
 class Output(io.RawIOBase):

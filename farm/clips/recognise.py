@@ -6,7 +6,8 @@ An animated WebP or PNG is a clip; one that stands still is a picture, as it alw
 from __future__ import annotations
 
 STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"crx ")
-BOXES = (b"moov", b"mdat", b"wide", b"free", b"skip")  # that old QuickTime files begin with
+# Boxes that an MP4 or MOV begins with; old ones with others than the first.
+MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 PNG = b"\x89PNG\r\n\x1a\n"
 MOST_CHUNKS = 1000  # of a PNG that are looked at: it may have millions
 CHUNK_FRAME = 12  # bytes of a PNG's chunk besides its data: length, name and check sum
@@ -18,10 +19,8 @@ def is_clip(data: bytes) -> bool:
     """Check whether a file begins as a clip does; whether it is one, `check_clip` finds out."""
     if data.startswith(STARTS):
         return True
-    if data[4:8] == b"ftyp":
+    if data[4:8] in MOV_BOXES:
         return data[8:12] not in STILL_BRANDS
-    if data[4:8] in BOXES:
-        return True
     if data[:4] == b"RIFF" and data[8:16] == b"WEBPVP8X":
         return len(data) > 20 and bool(data[20] & ANIMATED)
     return data.startswith(PNG) and _is_animated(data)

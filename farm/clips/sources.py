@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+from farm.clips.recognise import MOV_BOXES, STILL_BRANDS
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures.decode import LONGEST_RATIO, LONGEST_SIDE, SHORTEST_SIDE
 from farm.pictures.pixels import Pixels
@@ -27,8 +28,6 @@ STARTS = {
     b"\x89PNG\r\n\x1a\n": PNG,
     b"PK\x03\x04": ZIP,
 }
-MOV_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
-STILLS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"crx ")
 WHOLE_BOXES = (b"moov", b"mdat", b"moof")  # that are never larger than their file
 SEGMENT = b"\x18\x53\x80\x67"  # all of a Matroska file but its head
 LONGEST_WHY = 100  # characters of a library's own words
@@ -69,7 +68,7 @@ def find_container(data: bytes) -> str:
     """
     if not data:
         raise InvalidInput(Problem("", "is empty; choose a clip"))
-    if data[4:8] in MOV_BOXES and data[8:12] not in STILLS:
+    if data[4:8] in MOV_BOXES and data[8:12] not in STILL_BRANDS:
         _check_boxes(data)
         return MOV
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":

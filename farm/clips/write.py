@@ -10,19 +10,19 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from io import BytesIO
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from farm.clips.clip import Clip, Sound
 from farm.clips.clip_child import Answer, ClipProcess, limit_encoding
-from farm.clips.clip_messages import NEXT, POSITION, PUT, WRITE
+from farm.clips.clip_messages import NEXT, POSITION, PUT, WRITE, Order
 from farm.errors import FarmError, InvalidInput
 from farm.pictures.decoder_child import MAX_HEAD
 from farm.pictures.decoder_process import END
 from farm.pictures.pixels import Pixels
-from farm.recipe.film_formats import FilmKind
+from farm.recipe.film_formats import FilmKind, name_frame
 from farm.recipe.picture_sizes import Size
 
 MAX_PUT = 1 << 26  # bytes of one piece
@@ -63,7 +63,7 @@ def write_film(
     size = height, width
     process = ClipProcess(source, "clip", limit_encoding(len(numbers), height * width, len(source)))
     try:
-        process.ask(WRITE, _build_order(clip, numbers, kind, size))
+        process.ask(WRITE, _build_order(clip, numbers, kind, size).to_json())
         most = len(numbers) * height * width * MAX_BYTES_PER_PIXEL + len(source) + MAX_BYTES_BESIDES
         answer = _serve(process, _chain(first, iterator), file, most)
     except InvalidInput as error:
@@ -84,7 +84,7 @@ def _chain(first: Pixels, others: Iterator[Pixels]) -> Iterator[Pixels]:
         yield frame
 
 
-def _build_order(clip: Clip, numbers: Sequence[int], kind: FilmKind, size: Size) -> dict[str, Any]:
+def _build_order(clip: Clip, numbers: Sequence[int], kind: FilmKind, size: Size) -> Order:
     """Build the encoder's order: times from the film's first frame, and the sound that goes with it.
 
     A film to the clip's last frame has all sound that is left, one from its first frame also what
@@ -92,17 +92,15 @@ def _build_order(clip: Clip, numbers: Sequence[int], kind: FilmKind, size: Size)
     """
     begin = clip.times[numbers[0]]
     end = compute_end(clip, numbers)
-    sound_begin = None if numbers[0] == 0 else begin
-    sound_end = None if end >= clip.duration else end
-    return {
-        "kind": kind,
-        "size": list(size),
-        "times": [str(clip.times[number] - begin) for number in numbers],
-        "duration": str(end - begin),
-        "begin": None if sound_begin is None else str(sound_begin),
-        "end": None if sound_end is None else str(sound_end),
-        "sound": clip.sound,
-    }
+    return Order(
+        kind=kind,
+        size=size,
+        times=tuple(clip.times[number] - begin for number in numbers),
+        duration=end - begin,
+        begin=None if numbers[0] == 0 else begin,
+        end=None if end >= clip.duration else end,
+        sound=clip.sound,
+    )
 
 
 def compute_end(clip: Clip, numbers: Sequence[int]) -> Fraction:
@@ -148,5 +146,5 @@ def _write_archive(frames: Iterable[Pixels], numbers: Sequence[int], file: Binar
         for number, frame in zip(numbers, frames, strict=True):
             png = BytesIO()
             Image.fromarray(frame).save(png, "PNG")
-            entry = zipfile.ZipInfo(f"frame_{number:06d}.png", EPOCH)
+            entry = zipfile.ZipInfo(name_frame(number), EPOCH)
             archive.writestr(entry, png.getvalue())

@@ -19,9 +19,8 @@ from farm.fleet import registry
 from farm.fleet.estimates import estimate_each
 from farm.recipe import Recipe
 from farm.recipe.film import HELD_SHARE, Part, Role
+from farm.recipe.film_formats import FRAME_BYTES_PER_PIXEL
 from farm.recipe.picture_sizes import PictureSizes
-
-BYTES_PER_PIXEL = 3  # of a frame as PNG, at most
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def estimate_film(
         return None
     height, width = found[0].height, found[0].width
     frames = len(set(parts[-1].frames).difference(painted))
-    stored = frames * height * width * BYTES_PER_PIXEL
+    stored = frames * height * width * FRAME_BYTES_PER_PIXEL
     fitting = [each for each in found if each.refusal is None]
     if not fitting:
         return FilmEstimate(height, width, frames, stored, (), None, found[0].refusal)

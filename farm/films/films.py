@@ -106,9 +106,7 @@ def compute_progress(film: Film, painted: int) -> float:
         return 1.0
     frames = len(plan(film)[-1].frames)
     at_work = sum(
-        job.progress * (1 if job.film_role is Role.ANCHOR else 0)
-        for job in film.parts
-        if job.state is State.RUNNING
+        job.progress for job in film.parts if job.state is State.RUNNING and job.film_role is Role.ANCHOR
     )
     return min(0.99, (painted + at_work) / frames)  # the rest is joining
 

@@ -9,12 +9,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from farm.clips.clip import Clip
 from farm.errors import InvalidInput, Problem
-from farm.recipe.film import LONGEST_SPACING, SPACING, STILL, Moving, Part, plan_parts, select_frames
+from farm.recipe.film import (
+    LONGEST_SPACING,
+    SPACING,
+    STILL,
+    FrameNumber,
+    Moving,
+    Part,
+    plan_parts,
+    select_frames,
+)
 from farm.recipe.film_formats import FilmKind
 from farm.recipe.json_limits import check_json
 from farm.recipe.recipe import list_problems
-
-FrameNumber = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class FilmSettings(BaseModel):
@@ -54,13 +61,13 @@ class FilmSettings(BaseModel):
         except ValidationError as error:
             raise InvalidInput(*map(_name_field, list_problems(error))) from None
 
-    def select_frames(self, clip: Clip) -> tuple[int, ...]:
-        """Return the numbers of the clip's frames that are painted, rising.
+    def select_frames(self, count: int) -> tuple[int, ...]:
+        """Return the numbers of the frames that are painted, rising, of a clip with so many.
 
         Raises:
             InvalidInput: the clip has none of them.
         """
-        return select_frames(clip.frames, self.first, self.end, self.every)
+        return select_frames(count, self.first, self.end, self.every)
 
     def plan(self, clip: Clip) -> Sequence[Part]:
         """Return the parts of the film.
@@ -68,7 +75,7 @@ class FilmSettings(BaseModel):
         Raises:
             InvalidInput: the clip has none of the frames that are asked for.
         """
-        return plan_parts(clip.shots, self.select_frames(clip), self.spacing)
+        return plan_parts(clip.shots, self.select_frames(clip.frames), self.spacing)
 
 
 def _name_field(problem: Problem) -> Problem:

@@ -136,7 +136,16 @@ def list_ready(parts: Sequence[Part], begun: Collection[int], done: Collection[i
     ]
 
 
-FrameNumber = Annotated[int, Field(ge=0)]
+def shorten_iterations(recipe: Recipe) -> Recipe:
+    """Return the recipe of a frame that begins from its neighbour: each level in fewer iterations.
+
+    Coarse levels are for what was hidden, whose strokes would else be of the finest kind alone.
+    """
+    iterations = tuple(max(1, round(HELD_SHARE * each)) for each in recipe.level_iterations)
+    return recipe.model_copy(update={"iterations": iterations})
+
+
+FrameNumber = Annotated[int, Field(ge=0, le=10**9)]
 Blend = Annotated[tuple[Weight, ...], BeforeValidator(parse_numbers)]
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from farm.errors import InvalidInput, Problem
 
+FRAME_BYTES_PER_PIXEL = 3  # of a frame as PNG, hardly ever more
 FilmKind = Literal["mp4", "webm", "mov", "zip"]
 
 
@@ -43,6 +44,11 @@ CLIPS: dict[str, tuple[str, ...]] = {  # suffixes of the content types that are 
     "image/png": (".png", ".apng"),
     "application/zip": (".zip",),
 }
+
+
+def name_frame(number: int) -> str:
+    """Return `frame_000024.png`: a painted frame's file name, by its number in the clip from 0."""
+    return f"frame_{number:06d}.png"
 
 
 def find_film_format(suffix: str) -> FilmFormat:

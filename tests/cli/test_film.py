@@ -179,11 +179,11 @@ def test_a_frame_whose_file_broke_is_named_and_painted_again(tmp_path: Path, stu
     keep = ["--keep-frames", str(tmp_path / "frames")]
     run_film(tmp_path, *keep)
     whole = (tmp_path / "out.mp4").read_bytes()
-    frame = tmp_path / "frames" / "000001.png"
+    frame = tmp_path / "frames" / "frame_000001.png"
     frame.write_bytes(frame.read_bytes()[:40])
     broken = run_film(tmp_path, *keep)
     assert broken.exit_code == 1
-    assert "000001.png cannot be read; delete it" in read_words(broken)
+    assert "frame_000001.png cannot be read; delete it" in read_words(broken)
     assert (tmp_path / "out.mp4").read_bytes() == whole
     frame.unlink()
     assert run_film(tmp_path, *keep).exit_code == 0
@@ -260,3 +260,10 @@ def _list_parts() -> tuple[Part, Part]:
 
     anchor, _, stretch, *_ = plan_parts((0,), range(8), 3)
     return anchor, stretch
+
+
+def test_settings_that_films_refuse_are_not_offered() -> None:
+    words = CliRunner().invoke(main, ["film", "--help"]).output
+    assert "--frames" in words
+    assert "--format" not in words
+    assert "--grown-from" not in words

@@ -39,6 +39,7 @@ def test_an_animation_is_a_clip_and_a_picture_is_none(kind: str) -> None:
         (b"\x00\x00\x00\x14ftypqt  ", True),
         (b"\x00\x00\x00\x08wide\x00\x00\x00\x00mdat", True),
         (b"\x00\x00\x10\x00moov", True),
+        (b"\x00\x00\x00\x14pnot", True),
         (b"\x00\x00\x00\x18ftypheic", False),
         (b"\x00\x00\x00\x18ftypcrx ", False),  # a raw photograph
         (b"\x00\x00\x00\x18ftypavif", False),

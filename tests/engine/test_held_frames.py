@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from farm.engine.film.paint import shorten
 from farm.engine.guides import Guides, Hold
 from farm.engine.optimise import stylize
 from farm.recipe import Recipe
+from farm.recipe.film import shorten_iterations
 from farm.recipe.levels import compute_levels
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_the_finest_detail_of_what_is_held_outlives_coarse_levels(
     weight = torch.zeros(1, 1, H, W)
     weight[..., : W // 2] = 1
     hold = Hold((0.4 + 0.2 * board).expand(1, 3, H, W).contiguous(), weight)
-    recipe = shorten(Recipe(size=96, start_size=48, iterations=(5,)))
+    recipe = shorten_iterations(Recipe(size=96, start_size=48, iterations=(5,)))
     # When the frame is painted over several levels
     steps = list(stylize(lake, [strokes], recipe, engine, guides=Guides(hold=hold)))
     # Then the board is there to the last, where it is held
@@ -40,7 +40,7 @@ def test_the_finest_detail_of_what_is_held_outlives_coarse_levels(
 
 def test_a_held_frame_has_all_levels_and_fewer_iterations_in_each() -> None:
     whole = Recipe(size=512)
-    short = shorten(whole)
+    short = shorten_iterations(whole)
     sizes = [(level.height, level.width) for level in compute_levels(whole, 288, 512)]
     assert [(level.height, level.width) for level in compute_levels(short, 288, 512)] == sizes
     shares = [

@@ -253,7 +253,7 @@ def test_a_finished_film_is_downloaded_whole_or_frame_by_frame(page: Page, serve
     with page.expect_download() as frames:
         page.get_by_role("link", name="The frames as a zip").click()
     with zipfile.ZipFile(frames.value.path()) as archive:
-        assert archive.namelist() == [f"{number:05}.png" for number in range(1, FRAMES + 1)]
+        assert archive.namelist() == [f"frame_{number:06d}.png" for number in range(FRAMES)]
     with page.expect_download() as one:
         page.get_by_role("link", name="This frame as PNG").click()
     with Image.open(one.value.path()) as image:

@@ -9,10 +9,13 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from farm.clips.look import check_clip
 from farm.films import films
+from farm.films.settings import FilmSettings
 from tests.web import bad_pictures
 from tests.web.conftest import token
 from tests.web.test_web_films_browser import FRAMES, make_clip, make_still_gif, paint_part, submit_clip
+from web.pages import clip
 from web.pages.films import format_runs
 
 Post = Callable[..., TestResponse]
@@ -73,6 +76,24 @@ def test_a_clip_is_looked_at_before_it_is_sent(client: FlaskClient) -> None:
     assert "choose the clip again" in send("a" * 64).text
 
 
+def test_three_frames_of_a_clip_that_was_looked_at_need_no_second_look(
+    client: FlaskClient, post_form: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a clip that was sent when it was chosen
+    sent = {"csrf_token": token(client), "content": (io.BytesIO(make_clip()), "walk.png")}
+    assert client.post("/clip", data=sent).status_code == 200
+    looks: list[bytes] = []
+    monkeypatch.setattr(
+        clip, "check_clip", lambda data, field: looks.append(data) or check_clip(data, field)
+    )
+    # When three of its frames are tried, they are drafts, and nobody looked at it again
+    assert post_form(make_clip(), path="/films/try").status_code == 303
+    assert looks == []
+    # Without a script it comes with the form, and is looked at then
+    assert post_form(make_clip(frames=4), path="/films/try").status_code == 303
+    assert len(looks) == 1
+
+
 def test_files_of_a_film(client: FlaskClient) -> None:
     film = submit_clip()
     base = f"/films/{film.id}"
@@ -89,6 +110,17 @@ def test_files_of_a_film(client: FlaskClient) -> None:
         assert again.status_code == 304
     assert client.get(f"{base}/clip/5/small").mimetype == "image/jpeg"
     assert client.get(f"/films/{'0' * 32}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("spacing", "words"), [(1, "each frame first"), (4, "one frame of every 4 first")]
+)
+def test_a_film_says_how_many_frames_are_painted_first(
+    client: FlaskClient, spacing: int, words: str
+) -> None:
+    film = submit_clip(FilmSettings(spacing=spacing))
+    assert words in client.get(f"/films/{film.id}").text
+    assert words in client.get(f"/films/{film.id}/strip").text
 
 
 def test_runs_of_frames() -> None:

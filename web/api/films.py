@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -16,7 +17,6 @@ from farm.database.models import Film, State
 from farm.errors import InvalidInput, Problem
 from farm.films import films
 from farm.films.estimates import (
-    BYTES_PER_PIXEL,
     FilmEstimate,
     estimate_film,
     estimate_left,
@@ -26,7 +26,8 @@ from farm.films.parts import describe_part, read_settings
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.recipe import Recipe
-from farm.recipe.film import Part, Role, plan_parts, select_frames
+from farm.recipe.film import Part, Role, plan_parts
+from farm.recipe.film_formats import FRAME_BYTES_PER_PIXEL
 from farm.recipe.picture_sizes import Size
 from farm.settings import settings
 from web import film_files
@@ -209,7 +210,7 @@ class FilmNeed(BaseModel):
             parts=parts,
             width=width,
             height=height,
-            stored_bytes=frames * height * width * BYTES_PER_PIXEL,
+            stored_bytes=frames * height * width * FRAME_BYTES_PER_PIXEL,
             seconds=None,
             workers=0,
             fits=None,
@@ -228,7 +229,7 @@ def _describe_clip(clip: Clip) -> ClipOut:
     )
 
 
-def _describe_part(film: Film, part: Part, parts: Any) -> FilmPartOut:
+def _describe_part(film: Film, part: Part, parts: Sequence[Part]) -> FilmPartOut:
     job = next((job for job in film.parts if job.film_part == part.number), None)
     return FilmPartOut(
         number=part.number,
@@ -295,7 +296,7 @@ def estimate_film_need(json_data: FilmQuery) -> FilmNeed:
         raise InvalidInput(Problem("frames", f"must be {limit} at most; a clip has no more"))
     recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
     chosen = json_data.film
-    numbers = select_frames(json_data.frames, chosen.first, chosen.end, chosen.every)
+    numbers = chosen.select_frames(json_data.frames)
     shots = sorted({0, *(json_data.shots or ())})
     if shots[-1] >= json_data.frames:
         raise InvalidInput(Problem("shots", f"must be below {json_data.frames}, the number of frames"))

@@ -15,7 +15,7 @@ from farm.explorations import grids
 from farm.films.estimates import estimate_film, list_painters
 from farm.fleet import registry
 from farm.recipe import Recipe
-from farm.recipe.film import plan_parts, select_frames
+from farm.recipe.film import plan_parts
 from farm.recipe.picture_sizes import PictureSizes, Size
 from farm.recipe.recipe import MAX_STYLES
 from web import words
@@ -71,7 +71,7 @@ def _estimate_film(
     """Estimate the film of a clip, as if it were one shot; None while a setting is half typed."""
     try:
         settings = read_film_settings(form)
-        numbers = select_frames(upload.frames, settings.first, settings.end, settings.every)
+        numbers = settings.select_frames(upload.frames)
         parts = plan_parts((0,), numbers, settings.spacing)
         found = estimate_film(recipe, pictures, parts, workers)
     except InvalidInput:

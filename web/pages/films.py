@@ -19,10 +19,11 @@ from farm.database.models import Film, Job, State
 from farm.errors import NoRoom, NotFound, WrongState
 from farm.films import films
 from farm.films.estimates import estimate_left, list_painters
-from farm.films.parts import read_settings
+from farm.films.parts import describe_part, read_settings
+from farm.films.settings import FilmSettings
 from farm.films.small_frames import compute_small_size, select_strip
 from farm.recipe import Recipe
-from farm.recipe.film import SPACING, Part, Role
+from farm.recipe.film import Part, Role
 from farm.recipe.film_formats import FILM_FORMATS, FilmFormat
 from farm.recipe.picture_sizes import Size
 from farm.recipe.recipe import format_value, get_title
@@ -41,6 +42,8 @@ class ShownPart:
     """A part of a film as its page shows it."""
 
     part: Part
+    # What it does, for a person.
+    title: str
     # None: it waits for other parts.
     job: Job | None
     # Place of its first frame among the film's.
@@ -74,11 +77,6 @@ class ShownPart:
         if self.state is State.SUCCEEDED:
             return 1.0
         return self.painted / self.length if self.length else 0.0
-
-    @property
-    def title(self) -> str:
-        """What it does, for a person."""
-        return words.describe_part(self.part, self.begin)
 
     @property
     def words(self) -> str:
@@ -139,11 +137,12 @@ class ShownFilm:
         self.painted = set(painted)
         self._places = {number: place for place, number in enumerate(self.numbers)}
         jobs = {job.film_part: job for job in film.parts}
-        self.parts = [self._describe_part(part, jobs.get(part.number)) for part in plan]
+        self.parts = [self._describe_part(part, plan, jobs.get(part.number)) for part in plan]
 
-    def _describe_part(self, part: Part, job: Job | None) -> ShownPart:
+    def _describe_part(self, part: Part, plan: Sequence[Part], job: Job | None) -> ShownPart:
+        title = words.capitalise(describe_part(part, plan))
         painted = len(self.painted.intersection(part.frames))
-        return ShownPart(part, job, self._places[part.frames[0]], painted)
+        return ShownPart(part, title, job, self._places[part.frames[0]], painted)
 
     @cached_property
     def state(self) -> State:
@@ -264,10 +263,15 @@ class ShownFilm:
         """Address of the finished film."""
         return self.build_url("get_film")
 
+    @cached_property
+    def settings(self) -> FilmSettings:
+        """Its settings as a whole."""
+        return read_settings(self.film)
+
     @property
     def format(self) -> FilmFormat:
         """File format of the finished film."""
-        return FILM_FORMATS[read_settings(self.film).format]
+        return FILM_FORMATS[self.settings.format]
 
     @property
     def zip_url(self) -> str | None:
@@ -351,7 +355,6 @@ def show_film(film_id: str) -> str:
     return render_template(
         "film.html",
         shown=shown,
-        spacing=SPACING,
         recipe={name: format_value(value) for name, value in recipe.items()},
         titles={name: get_title(name) for name in Recipe.model_fields},
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
@@ -361,7 +364,7 @@ def show_film(film_id: str) -> str:
 @blueprint.get("/films/<job_id:film_id>/strip")
 def refresh_film(film_id: str) -> Response:
     """Return the parts of its page that change while it is painted, alone."""
-    return send_fragment("_film.html", shown=_load(film_id), spacing=SPACING)
+    return send_fragment("_film.html", shown=_load(film_id))
 
 
 @blueprint.get("/films/<job_id:film_id>/changes")

@@ -310,7 +310,7 @@ def _try_frames(form: FlaskForm, kept: Job | None) -> str:
     name = form["name"].data or (file_name and PurePosixPath(file_name).stem) or "Clip"
     styles = [each.data for each in pictures[1:]]
     draft = make_draft(recipe)
-    for number, frame in clip.draw_three(content, read_film_settings(form), draft.size):
+    for number, frame in clip.draw_three(content, read_film_settings(form), draft.size, get_visitor()):
         submit(
             frame,
             styles,

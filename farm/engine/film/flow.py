@@ -25,7 +25,7 @@ from farm.recipe.picture_sizes import Size
 LONGEST = 1024  # px, of the size at which flow is looked for
 SMALLEST = 16  # px of a side; DIS finds nothing in smaller pictures
 SOFTNESS = 0.8  # px, sigma of the weights' blur
-REFINED_EVERY = 2  # frames
+REFINED_EVERY = 2  # steps from the last frame
 # Shares of the flow's square, and px^2, by which there and back may differ, and motion in one pixel.
 APART = (0.01, 0.5)
 EDGE = (0.01, 0.002)
@@ -103,8 +103,8 @@ def chain_flows(first: Flow, second: Flow) -> Flow:
 def find_motions_ahead(frames: Sequence[Frame]) -> list[Motion]:
     """Find where the pixels of each of some frames but the last lie in the last.
 
-    Step by step, since flow is found over short ways only; and from where the steps lead the rest of the
-    way is found directly, now and then, or their errors would add up.
+    Step by step, since flow is found over short ways only; and from where they lead the whole way is
+    found directly, at every `REFINED_EVERY`th step and the last one, or their errors would add up.
     """
     found: list[Motion] = []
     *others, last = frames
@@ -112,7 +112,8 @@ def find_motions_ahead(frames: Sequence[Frame]) -> list[Motion]:
     for frame, following in zip(others[::-1], frames[:0:-1], strict=True):
         there = chain_flows(find_flow(frame, following), there)
         back = chain_flows(back, find_flow(following, frame))
-        if len(found) % REFINED_EVERY or len(found) == len(others) - 1:
+        steps = len(found) + 1
+        if steps % REFINED_EVERY == 0 or steps == len(others):
             there, back = find_flow(frame, last, there), find_flow(last, frame, back)
         found.append(check_flow(there, back))
     return found[::-1]

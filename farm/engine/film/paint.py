@@ -33,7 +33,7 @@ from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, Step, stylize
 from farm.engine.passes import OnTile
 from farm.recipe import Recipe
-from farm.recipe.film import HELD_SHARE, SPACING, STILL, Moving, Part, Role
+from farm.recipe.film import SPACING, STILL, Moving, Part, Role, shorten_iterations
 
 MOST_STEPS = SPACING  # of flow from an anchor to the one before it
 ReadFrame = Callable[[int], Frame]  # by the clip's numbers
@@ -113,7 +113,7 @@ def paint_part(
             steps = stylize(
                 np.require(read_frame(frame), requirements="W"),  # torch warns of others
                 styles,
-                own if part.role is Role.ANCHOR else shorten(own),
+                own if part.role is Role.ANCHOR else shorten_iterations(own),
                 engine,
                 guides=replace(guides, hold=hold),
                 tile=tile,
@@ -132,15 +132,6 @@ def paint_part(
 def _stays(hold: Hold) -> bool:
     """Return whether all of a frame is as it was, so that there is nothing to paint."""
     return hold.stays is not None and float(hold.stays.min()) == 1
-
-
-def shorten(recipe: Recipe) -> Recipe:
-    """Return the recipe of a frame that begins from its neighbour: each level in fewer iterations.
-
-    Coarse levels are for what was hidden, whose strokes would else be of the finest kind alone.
-    """
-    iterations = tuple(max(1, round(HELD_SHARE * each)) for each in recipe.level_iterations)
-    return recipe.model_copy(update={"iterations": iterations})
 
 
 def to_bytes(picture: Picture) -> Frame:
