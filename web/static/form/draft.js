@@ -3,6 +3,7 @@ import { form } from "./form.js";
 
 const KEY = "style-farm draft"; // of the files
 const SETTINGS_KEY = `${KEY} ${form.elements.version.value}`; // those of an older version mean something else
+const SENT_KEY = `${KEY} sent`; // there until the files of a form that was sent are forgotten
 const FILES = [...form.querySelectorAll("input[type=file]")];
 const NOT_KEPT = new Set(["csrf_token", "from_job", "once", "clip", "clip_name", ...FILES.map((input) => input.name)]);
 let timer = 0;
@@ -34,10 +35,16 @@ function keepFiles(input) {
   store("readwrite", (files) => files.put([...input.files], input.name)).catch(() => {}); // a private window
 }
 
+// The page is left at this moment, so files, which take a while, are the next form's to forget.
 function forget() {
   clearTimeout(timer);
   localStorage.removeItem(SETTINGS_KEY);
-  store("readwrite", (files) => files.clear()).catch(() => {});
+  localStorage.setItem(SENT_KEY, "true");
+}
+
+async function forgetFiles() {
+  await store("readwrite", (files) => files.clear());
+  localStorage.removeItem(SENT_KEY);
 }
 
 function fill(typed) {
@@ -50,6 +57,7 @@ function fill(typed) {
 }
 
 async function fillFiles() {
+  if (localStorage.getItem(SENT_KEY)) await forgetFiles();
   for (const input of FILES) {
     const files = (await store("readonly", (kept) => kept.get(input.name))) ?? [];
     if (!files.length || input.files.length) continue;
