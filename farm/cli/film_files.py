@@ -48,7 +48,7 @@ SOUNDS = {
 
 @dataclass(frozen=True)
 class FilmProgress:
-    """How far a film is, after an iteration."""
+    """Progress of a film, after an iteration."""
 
     # Frames that are painted, of all.
     done: int
@@ -214,7 +214,7 @@ def _count_finished(part: Part, frames: FrameFolder) -> int:
 
 
 class _Pace:
-    """How much of a film is painted, and how long the rest takes at the pace of this run.
+    """Share of a film that is painted, and the time left at the pace of this run.
 
     Args:
         weights: the work in each frame. finished: frames that are painted already.

@@ -11,7 +11,7 @@ from farm.recipe.picture_sizes import Size
 
 
 class Sound(enum.StrEnum):
-    """What became of a clip's sound in a film."""
+    """Fate of a clip's sound in a film."""
 
     NONE = "none"  # the clip has none, or the format takes none
     COPIED = "copied"  # packet by packet, as it was

@@ -1,4 +1,4 @@
-"""What a process that handles a clip and its parent tell each other; see `clip_process.py`."""
+"""Messages between a process that handles a clip and its parent; see `clip_process.py`."""
 
 from __future__ import annotations
 

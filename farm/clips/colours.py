@@ -46,7 +46,7 @@ Light = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a frame's samples become sRGB."""
+    """Conversion of a frame's samples to sRGB."""
 
     # swscale's number; None: the samples are RGB.
     matrix: int | None

@@ -35,7 +35,7 @@ FRAME_BYTES, PACKET_BYTES = 96, 48  # and for each of these
 
 @dataclass(frozen=True)
 class Codec:
-    """How films of one format are encoded."""
+    """Encoding of films of one format."""
 
     # FFmpeg's names.
     container: str
@@ -118,7 +118,7 @@ class Encoder:
 
     @property
     def sound(self) -> Sound:
-        """What becomes of the clip's sound."""
+        """Fate of the clip's sound."""
         if self._sound is None:
             return Sound.LOST if self._order.sound else Sound.NONE
         return self._sound.state

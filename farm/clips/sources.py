@@ -36,7 +36,7 @@ CUT = "is cut: the file says that it is longer than it is"
 
 @dataclass(frozen=True)
 class ClipLimits:
-    """What a clip may have at most."""
+    """Limits of a clip."""
 
     frames: int
     # Of its length.

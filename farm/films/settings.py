@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from farm.clips.clip import Clip
-from farm.errors import InvalidInput, Problem
 from farm.recipe.film import (
     LONGEST_SPACING,
     SPACING,
@@ -20,8 +19,7 @@ from farm.recipe.film import (
     select_frames,
 )
 from farm.recipe.film_formats import FilmKind
-from farm.recipe.json_limits import check_json
-from farm.recipe.recipe import list_problems
+from farm.recipe.recipe import parse_untrusted
 
 
 class FilmSettings(BaseModel):
@@ -53,13 +51,7 @@ class FilmSettings(BaseModel):
         Raises:
             InvalidInput: naming each field that is wrong and its limit.
         """
-        try:
-            if isinstance(values, str | bytes):
-                check_json(values, "film")
-                return cls.model_validate_json(values)
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise InvalidInput(*map(_name_field, list_problems(error))) from None
+        return parse_untrusted(cls, values, "film", within="film.")
 
     def select_frames(self, count: int) -> tuple[int, ...]:
         """Return the numbers of the frames that are painted, rising, of a clip with so many.
@@ -76,8 +68,3 @@ class FilmSettings(BaseModel):
             InvalidInput: the clip has none of the frames that are asked for.
         """
         return plan_parts(clip.shots, self.select_frames(clip.frames), self.spacing)
-
-
-def _name_field(problem: Problem) -> Problem:
-    """Return a problem of these settings as one of the part `film` of a request."""
-    return Problem(f"film.{problem.field}", problem.message)

@@ -90,7 +90,7 @@ class PictureFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessLimits:
-    """What a process may use."""
+    """Limits of a process."""
 
     # Bytes beside those of the process itself.
     memory: int

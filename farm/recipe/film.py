@@ -12,11 +12,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from farm.errors import InvalidInput, Problem
-from farm.recipe.json_limits import check_json
-from farm.recipe.recipe import Recipe, Scales, Weight, list_problems, parse_numbers
+from farm.recipe.recipe import Recipe, Scales, Weight, parse_numbers, parse_untrusted
 
 SPACING = 24  # frames from anchor to anchor
 HELD_SHARE = 25 / 60  # of each level's iterations, for a frame that begins from its neighbour
@@ -178,13 +177,7 @@ class Moving(BaseModel):
         Raises:
             InvalidInput: naming each field that is wrong and its limit.
         """
-        try:
-            if isinstance(values, str | bytes):
-                check_json(values, "moving")
-                return cls.model_validate_json(values)
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise InvalidInput(*list_problems(error)) from None
+        return parse_untrusted(cls, values, "moving")
 
     def check_number_of_paintings(self, styles: int) -> None:
         """Check that what is listed for each painting goes with this many.

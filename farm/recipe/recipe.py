@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -335,13 +335,7 @@ class Recipe(BaseModel):
         Raises:
             InvalidInput: naming each field that is wrong and its limit.
         """
-        try:
-            if isinstance(values, str | bytes):
-                check_json(values, "recipe")
-                return cls.model_validate_json(values)
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise InvalidInput(*list_problems(error)) from None
+        return parse_untrusted(cls, values, "recipe")
 
     def dump_given(self) -> str:
         """Return the JSON of the settings that were given: the same in all versions that know them."""
@@ -519,6 +513,28 @@ def space_levels(start: int, end: int, growth: float) -> list[int]:
     """Space longest sides from about `start` to exactly `end` px, each about `growth` times the last."""
     steps = max(0, round(math.log(end / start, growth))) if start < end else 0
     return [round(end / growth**k) for k in range(steps, -1, -1)]
+
+
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def parse_untrusted(model: type[Parsed], values: Any, field: str, within: str = "") -> Parsed:
+    """Validate untrusted values, a dictionary or JSON.
+
+    Args:
+        field: names JSON that is too large. within: stands before the names of fields that are wrong.
+
+    Raises:
+        InvalidInput: naming each field that is wrong and its limit.
+    """
+    try:
+        if isinstance(values, str | bytes):
+            check_json(values, field)
+            return model.model_validate_json(values)
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [Problem(within + each.field, each.message) for each in list_problems(error)]
+        raise InvalidInput(*problems) from None
 
 
 def list_problems(error: ValidationError) -> tuple[Problem, ...]:

@@ -80,7 +80,7 @@ class ShownPart:
 
     @property
     def words(self) -> str:
-        """How far it is."""
+        """Progress of the part, for a person."""
         if self.length:
             return f"{self.painted} of {words.format_count(self.length, 'frame')}"
         return "" if self.job is None else words.format_percent(self.job.progress)
@@ -196,7 +196,7 @@ class ShownFilm:
 
     @property
     def painted_words(self) -> str:
-        """How far it is."""
+        """Progress of the film, for a person."""
         done, at_work = len(self.painted), sum(part.state is State.RUNNING for part in self.parts)
         return words.describe_painted(done, len(self.numbers), at_work)
 

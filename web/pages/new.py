@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import structlog
 from flask import current_app, flash, redirect, render_template, request, url_for
@@ -273,15 +274,22 @@ def _submit_form(form: FlaskForm, kept: Job | None) -> str:
         content,
         styles,
         recipe,
-        name=form["name"].data or "",
-        webhook_url=form.webhook_url.data or "",
-        tag=form.tag.data or "",
-        guides=guides,
-        key=_compute_key(form, [content, *styles, *guides.parts]),
-        file_names=[each.file_name for each in pictures],
-        visitor=get_visitor(),
+        **_list_options(form, pictures, guides),
     )
     return url_for("pages.show_job", job_id=job.id)
+
+
+def _list_options(form: FlaskForm, pictures: list[_Picture], guides: GuideFiles) -> dict[str, Any]:
+    """List what jobs and films are submitted with alike, beside pictures and recipe."""
+    return {
+        "name": form["name"].data or "",
+        "webhook_url": form.webhook_url.data or "",
+        "tag": form.tag.data or "",
+        "guides": guides,
+        "key": _compute_key(form, [*(each.data for each in pictures), *guides.parts]),
+        "file_names": [each.file_name for each in pictures],
+        "visitor": get_visitor(),
+    }
 
 
 def _submit_film(form: FlaskForm, pictures: list[_Picture], guides: GuideFiles, recipe: Recipe) -> str:
@@ -291,13 +299,7 @@ def _submit_film(form: FlaskForm, pictures: list[_Picture], guides: GuideFiles, 
         styles,
         recipe,
         read_film_settings(form),
-        name=form["name"].data or "",
-        webhook_url=form.webhook_url.data or "",
-        tag=form.tag.data or "",
-        guides=guides,
-        key=_compute_key(form, [content, *styles, *guides.parts]),
-        file_names=[each.file_name for each in pictures],
-        visitor=get_visitor(),
+        **_list_options(form, pictures, guides),
     )
     return url_for("pages.show_film", film_id=film.id)
 
