@@ -30,6 +30,8 @@ class MovingDisc:
     # px a frame, to the right and down.
     ground_moves: tuple[float, float] = (1.3, 0.4)
     disc_moves: tuple[float, float] = (-2.2, 0.6)
+    # Its centre in the first frame, as shares of the width and the height.
+    disc_begins: tuple[float, float] = (0.62, 0.45)
     # px; 0: no disc.
     radius: float = 20.0
     # Standard deviation of the noise of each frame, of 255.
@@ -71,8 +73,8 @@ class MovingDisc:
         self, number: int, x: NDArray[np.floating], y: NDArray[np.floating]
     ) -> NDArray[np.bool_]:
         centre = (
-            0.62 * self.width + number * self.disc_moves[0],
-            0.45 * self.height + number * self.disc_moves[1],
+            self.disc_begins[0] * self.width + number * self.disc_moves[0],
+            self.disc_begins[1] * self.height + number * self.disc_moves[1],
         )
         covers: NDArray[np.bool_] = np.hypot(x - centre[0], y - centre[1]) < self.radius
         return covers
