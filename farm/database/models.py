@@ -398,10 +398,14 @@ class Film(Base):
     """A clip that is painted, frame by frame; its parts are jobs."""
 
     __tablename__ = "films"
-    __table_args__ = (Index("ix_films_newest", "created_at", "id"),)
+    __table_args__ = (  # of lists, as those of jobs (farm/films/lists.py)
+        Index("ix_films_newest", "created_at", "id", "name_folded", "outcome", "owner_id"),
+        Index("ix_films_by_name", "name_folded", "id", "outcome", "owner_id"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
     name: Mapped[str] = mapped_column(String(120))
+    name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=_fold_name)  # see `fold`
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("people.id", ondelete="SET NULL"))
     recipe: Mapped[dict[str, Any]]  # of each frame
     clip: Mapped[dict[str, Any]]  # farm.clips.clip.Clip: what was sent

@@ -231,3 +231,15 @@ def test_pictures_from_before_there_were_films_stay_and_the_way_back_takes_films
     with sessions.engine().connect() as connection:
         assert connection.execute(text("SELECT id FROM jobs")).scalars().all() == [job_id]
         assert set(connection.execute(text("SELECT job_id FROM events")).scalars()) == {job_id}
+
+
+@pytest.mark.usefixtures("database")
+def test_films_from_before_they_were_in_lists_are_found_by_name() -> None:
+    config = schema.make_alembic_config()
+    with sessions.write_session() as session:
+        session.add(Film(id="f" * 32, name="Über den DÄCHERN", recipe={}, clip={}, settings={}))
+    command.downgrade(config, "0015")
+    schema.upgrade()
+    with sessions.engine().connect() as connection:
+        found = connection.execute(text("SELECT name_folded FROM films")).scalars().all()
+    assert found == ["uber den dachern"]
