@@ -21,13 +21,14 @@ from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
 from farm.films.parts import add_part, describe_part
 from farm.films.parts import plan as plan
-from farm.jobs import actions, states
+from farm.jobs import actions, cleanup, states
 from farm.jobs.tickets import TicketBatch
 from farm.people import quotas
 from farm.people.visitors import ANYBODY, NO_FILM, Visitor
 from farm.recipe.film import Part, Role, list_ready
 
 ENDED = [state for state in State if state.ended]
+BROKEN = (State.FAILED, State.CANCELLED)  # outcomes of a film that can be retried
 LARGEST_NUMBER = 2**31 - 1  # that a column of frames' numbers holds
 
 log = structlog.get_logger()
@@ -148,7 +149,7 @@ def settle(film_id: str) -> None:
     with sessions.write_session() as session:
         added = advance(session, film_id)
         film = session.get(Film, film_id)
-        ended = film is not None and film.outcome not in (None, State.SUCCEEDED)
+        ended = film is not None and film.outcome in BROKEN
     send_tickets(added)
     if ended:
         _cancel_parts(film_id)
@@ -206,15 +207,37 @@ def cancel(film_id: str) -> Film:
 
 
 def _cancel_parts(film_id: str) -> None:
-    """Cancel each part that has not ended, in a transaction of its own, so that no worker that holds one
-    waits for another."""
+    """Cancel each part that has not ended of a film that has, in a transaction of its own, so that no
+    worker that holds one waits for another."""
     with sessions.read_session() as session:
         left = session.scalars(
             select(Job.id).where(Job.film_id == film_id, Job.state.in_((State.QUEUED, State.RUNNING)))
         ).all()
     for job_id in left:
         with suppress(NotFound, WrongState):
-            actions.cancel(job_id)
+            _cancel_part(film_id, job_id)
+
+
+def _cancel_part(film_id: str, job_id: str) -> None:
+    """Cancel a part that has not ended, unless its film goes on: it may have been retried since whoever
+    asks has looked.
+
+    The part's row is locked before the film's, as by the worker that ends it. `retry` locks them the
+    other way round, but only parts that have ended, for whose film nobody waits here.
+
+    Raises:
+        NotFound: there is no such part any more. WrongState: it has ended.
+    """
+    with sessions.write_session() as session:
+        left = select(Job.id).where(Job.id == job_id, Job.state.not_in(ENDED))
+        if session.scalar(left.with_for_update(key_share=True)) is None:
+            return
+        film = _lock(session, film_id)
+        if film is None or film.outcome not in BROKEN:
+            return
+        job = states.cancel(session, job_id)
+    if job.state.ended:  # a running one's worker removes its files when it stops
+        cleanup.remove_files(job_id)
 
 
 def retry(film_id: str) -> Film:
@@ -232,7 +255,7 @@ def retry(film_id: str) -> Film:
         film = _lock(session, film_id)
         if film is None:
             raise NotFound(NO_FILM)
-        if film.outcome not in (State.FAILED, State.CANCELLED):
+        if film.outcome not in BROKEN:
             state = film.outcome.value if film.outcome else "not ended"
             raise WrongState(f"This film has {state}; only a failed or cancelled one is retried.")
         jobs = _list_jobs(session, film_id)
