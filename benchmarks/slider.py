@@ -1,8 +1,8 @@
 """Blends of the slider against true pictures: how near half of two drafts each is to the one between.
 
-    python -m benchmarks.slider [--size 192] [--stops -2 0] [--features vgg16]
+    python -m benchmarks.slider [--size 192] [--stops -2 0] [--features vgg16] [--pictures DIR]
 
-For each pair of samples three drafts are painted: at both stops of the balance, and half way between.
+For each pair of samples, and of `--pictures` those in `MORE_PAIRS` whose files are there, three drafts are painted: at both stops of the balance, and half way between.
 Prints the distance, dB (PSNR, 8 bits), of the blend to the one between, and of the nearest draft alone.
 """
 
@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 
-from benchmarks.looks import PAIRS, SAMPLES, find_picture, render_picture
+from benchmarks.looks import MORE_PAIRS, PAIRS, SAMPLES, find_picture, render_picture
 from farm.engine.loaded import Engine
 from farm.pictures.decode import decode
 from farm.pictures.pixels import Picture
@@ -28,11 +29,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--stops", nargs=2, type=float, default=(0, 2))
     parser.add_argument("--features", default="vgg16")
+    parser.add_argument("--pictures", type=Path, default=SAMPLES, help="a folder of further pictures")
     asked = parser.parse_args()
     engine = Engine.load(asked.features, "auto", settings().weights_dir, print)
     low, high = asked.stops
-    for pair in PAIRS:
-        files = [find_picture(name, {SAMPLES}) for name in pair]
+    for pair in (*PAIRS, *MORE_PAIRS):
+        files = [find_picture(name, {SAMPLES, asked.pictures}) for name in pair]
+        if None in files:
+            continue
         photograph, painting = (decode(file.read_bytes(), file.name, 100) for file in files if file)
 
         def paint(stops: float, pictures: tuple[Picture, Picture] = (photograph, painting)) -> Picture:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from sqlalchemy import select
+import structlog
+from sqlalchemy import select, update
 
 from farm.database import reserve, schema, sessions
-from farm.database.models import Upload
-from farm.errors import StorageAway
+from farm.database.models import Job, Upload
+from farm.errors import InvalidInput, StorageAway
+from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import MARK, storage
 
 LOOKED_FOR = 20  # of the newest uploads
+
+log = structlog.get_logger()
 
 
 def install() -> None:
@@ -26,6 +30,7 @@ def install() -> None:
         settings().make_home()
     schema.upgrade()
     reserve.keep()
+    fill_looks()
     store = storage()
     if store.is_marked():
         return
@@ -38,3 +43,19 @@ def install() -> None:
             f"To go on with an empty one, put a file named {MARK} there."
         )
     store.mark()
+
+
+def fill_looks() -> None:
+    """Fill in the looks of pictures from before looks were kept, so that opinions of them count.
+
+    A recipe that cannot be read stays without one; a film's parts never have one.
+    """
+    with sessions.write_session() as session:
+        without = select(Job.id, Job.recipe).where(Job.look_sha256.is_(None), Job.film_id.is_(None))
+        for job_id, recipe in session.execute(without).all():
+            try:
+                look = Recipe.parse(recipe).look
+            except InvalidInput as error:
+                log.warning("the picture's look stays unknown", job=job_id, error=str(error))
+                continue
+            session.execute(update(Job).where(Job.id == job_id).values(look_sha256=look))

@@ -170,7 +170,8 @@ def record_answer(
             raise NotFound(NO_JOB)
         if job.state is not State.SUCCEEDED:
             raise WrongState(f"This job is {job.state.value}; there is no picture to compare.")
-    if first.look_sha256 == second.look_sha256 or not _are_alike(first, second):
+    looks = {first.look_sha256, second.look_sha256}
+    if None in looks or len(looks) == 1 or not _are_alike(first, second):
         raise InvalidInput(Problem("pictures", NO_PAIR))
     answers = {first_id: Answer.FIRST, second_id: Answer.SECOND, None: Answer.SKIPPED}
     key = {"first_job_id": first_id, "second_job_id": second_id, "rater": rater.marks[0]}
@@ -228,9 +229,12 @@ def _match_visible(query: Any, visitor: Visitor) -> Any:
 
 
 def _count_choices(session: Session, visitor: Visitor) -> dict[tuple[str, str], int]:
-    """Count how often each look was chosen over each other, by (chosen, other)."""
+    """Count how often each look was chosen over each other, by (chosen, other). A picture without a
+    look counts for none."""
     columns = (_first.look_sha256, _second.look_sha256, Comparison.answer)
-    query = _match_visible(select(*columns, func.count()), visitor).where(~_SKIPPED)
+    query = _match_visible(select(*columns, func.count()), visitor).where(
+        ~_SKIPPED, _first.look_sha256.is_not(None), _second.look_sha256.is_not(None)
+    )
     found: dict[tuple[str, str], int] = {}
     for first, second, answer, number in session.execute(query.group_by(*columns)):
         key = (first, second) if answer is Answer.FIRST else (second, first)

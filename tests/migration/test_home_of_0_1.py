@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from alembic import command
 from flask.testing import FlaskClient
-from sqlalchemy import Integer, MetaData, create_engine, func, select, text
+from sqlalchemy import Integer, MetaData, create_engine, func, select, text, update
 
 from farm.database import schema, sessions
 from farm.database.models import Exploration, Job, State, WorkClass
 from farm.database.people import Role
 from farm.database.setup import install
-from farm.errors import KeyReused
+from farm.errors import InvalidInput, KeyReused
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
-from farm.jobs import claims, losses, ratings, states
+from farm.jobs import claims, comparisons, losses, ratings, states
 from farm.jobs.claims import Taker
 from farm.jobs.idempotency import FORM, Key
 from farm.jobs.ratings import Rater
@@ -198,6 +198,34 @@ def test_what_0_1_did_not_have_is_absent_from_its_rows_and_stays_so() -> None:
             assert again == job.recipe  # and what came since adds nothing where it is written again
             assert job.look_sha256 == recipe.look
             assert [*job.masks, job.keep, job.start] == [None, None]
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_pictures_from_before_looks_are_compared_and_ranked_by_theirs() -> None:
+    # Given a finished picture of the old home, from before there were looks, and one in another manner
+    done = find_jobs()["Succeeded"]
+    recipe = Recipe.model_validate(done.recipe).model_copy(update={"tv_weight": 7.0})
+    other = submit(PHOTOGRAPH, [MOSAIC, BRUSHWORK], recipe, visitor=ADA)
+    with sessions.write_session() as session:
+        session.execute(update(Job).values(state=State.SUCCEEDED, look_sha256=None))
+    pair, ann = [done.id, other.id], Rater.from_name("ann")
+    with sessions.write_session() as session:
+        assert comparisons.choose_pair(session, ann, ADA) is None
+        with pytest.raises(InvalidInput, match="no pair"):
+            comparisons.record_answer(session, pair, done.id, ann, ADA)
+    # When the farm is set up again, then they have their looks, and answers count
+    install()
+    with sessions.write_session() as session:
+        (broken,) = session.scalars(select(Job).where(Job.name == "Failed"))
+        broken.look_sha256, broken.recipe = None, {"size": "no number"}
+        comparisons.record_answer(session, pair, done.id, ann, ADA)
+    install()
+    with sessions.read_session() as session:
+        first, second = comparisons.rank(session, ADA).looks
+        unknown = session.scalars(select(Job.name).where(Job.look_sha256.is_(None))).all()
+    assert [first.look, second.look] == [done.look_sha256, recipe.look]
+    assert (first.chosen, first.score.mean) == (1, 4.0)  # and by the stars that ann gave to 0.1
+    assert unknown == ["Failed"]
 
 
 @pytest.mark.usefixtures("upgraded")
