@@ -2,7 +2,8 @@
 
     python -m benchmarks.slider [--size 192] [--stops -2 0] [--features vgg16] [--pictures DIR]
 
-For each pair of samples, and of `--pictures` those in `MORE_PAIRS` whose files are there, three drafts are painted: at both stops of the balance, and half way between.
+Three drafts of each pair are painted: at both stops of the balance, and half way between. Pairs are
+those of the samples and, of `MORE_PAIRS`, those whose files are in the folder `--pictures`.
 Prints the distance, dB (PSNR, 8 bits), of the blend to the one between, and of the nearest draft alone.
 """
 
