@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from farm.cli import main
 from farm.database import sessions
-from farm.people import tokens
+from farm.people import audit, tokens
 
 LINE = 200  # columns
 
@@ -42,6 +42,15 @@ def test_a_token_is_made_used_listed_and_revoked() -> None:
     assert token("revoke", "Ada").stdout == "revoked\n"
     assert (whose(ada), whose(bob)) == (None, "the night batch")
     assert token("create", "Ada").exit_code == 0
+    # Each leaves a line in the audit
+    with sessions.read_session() as session:
+        lines = [(each.action, each.subject) for each in audit.list_newest(session).lines]
+    assert lines == [
+        ("make token", "Ada"),
+        ("revoke token", "Ada"),
+        ("make token", "the night batch"),
+        ("make token", "Ada"),
+    ]
 
 
 @pytest.mark.usefixtures("database")

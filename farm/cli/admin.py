@@ -12,7 +12,7 @@ from farm.cli.root import main
 from farm.cli.screen import console, output
 from farm.database import schema, sessions, shared_secrets
 from farm.errors import NoFarm
-from farm.people import accounts, tokens
+from farm.people import accounts, audit, tokens
 from farm.recipe.recipe import AUTOMATIC, Features, list_values
 from farm.settings import settings
 
@@ -103,6 +103,7 @@ def create_token(name: str, person: str | None) -> None:
     with sessions.write_session() as session:
         owner = accounts.get(session, person) if person else None
         token = tokens.create(session, name, owner)
+        audit.record(session, audit.COMMAND_LINE, "make token", name, f"of {person or name}")
     click.echo(token)
     warn_if_open()
 
@@ -126,6 +127,7 @@ def revoke_token(name: str) -> None:
     """Revoke NAME's token; it is refused from now on."""
     with sessions.write_session() as session:
         tokens.revoke(session, name)
+        audit.record(session, audit.COMMAND_LINE, "revoke token", name)
     click.echo("revoked")
 
 

@@ -12,6 +12,7 @@ from farm.cli.root import main
 from farm.cli.screen import output
 from farm.database import schema, sessions
 from farm.database.fleet import Worker
+from farm.database.models import Film
 from farm.fleet import operations, queue, registry
 from farm.jobs import actions, backlog
 from farm.jobs.backlog import Backlog
@@ -94,7 +95,7 @@ def show_queue(change: str | None) -> None:
         pauser = queue.find_pauser(session)
     for work_class, count in found.everybody.waiting.items():
         output.print(f"{work_class.value}: {count} waiting")
-    output.print(f"{found.everybody.running} at work, {_describe_end(found)}")
+    output.print(_describe_end(found))
     for person in found.people:
         if person.name:
             output.print(f"{person.name}: {person.total} waiting, {person.running} at work")
@@ -104,19 +105,27 @@ def show_queue(change: str | None) -> None:
 
 
 def _describe_end(found: Backlog) -> str:
-    """Return when all of the backlog is done: `all done in 12 minutes or so`."""
+    """Return what is at work, and when all of the backlog is done: `3 at work, all done in 12 minutes or
+    so`."""
+    running = f"{found.everybody.running} at work"
+    if not found.seconds and not (found.everybody.running or found.everybody.total):
+        return f"{running}, nothing to do"
     if found.seconds is None:
-        return "nobody knows until when: no worker has measured its speed"
-    return f"all done in {max(1, round(found.seconds / 60))} minutes or so"
+        return f"{running}, nobody knows until when: no worker has measured its speed"
+    minutes = max(1, round(found.seconds / 60))
+    return f"{running}, all done in {minutes} minute{'' if minutes == 1 else 's'} or so"
 
 
 @operators.command("priority")
 @click.argument("job_id")
 @click.argument("priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]))
 def change_priority(job_id: str, priority: int) -> None:
-    """Change the priority of a job that has not ended: higher goes first."""
-    job = actions.set_priority(job_id, priority, ANYBODY, audit.COMMAND_LINE)
-    output.print(f"{job.name} has priority {job.priority}.")
+    """Change the priority of a job or a film that has not ended: higher goes first."""
+    with sessions.read_session() as session:
+        is_film = session.get(Film, job_id) is not None
+    change = actions.set_priority_of_film if is_film else actions.set_priority
+    changed = change(job_id, priority, ANYBODY, audit.COMMAND_LINE)
+    output.print(f"{changed.name} has priority {priority}.")
 
 
 @operators.command("events")

@@ -18,7 +18,7 @@ from farm.films.parts import plan
 from farm.fleet import registry
 from farm.fleet.estimates import estimate_each
 from farm.recipe import Recipe
-from farm.recipe.film import HELD_SHARE, Part, Role
+from farm.recipe.film import Part, count_whole_frames
 from farm.recipe.film_formats import FRAME_BYTES_PER_PIXEL
 from farm.recipe.picture_sizes import PictureSizes
 
@@ -111,7 +111,7 @@ def compute_makespan(
     free = [0.0] * len(speeds)
     while ready:
         earliest, number = heappop(ready)
-        work = _count_whole_frames(parts[number], painted)
+        work = count_whole_frames(parts[number], painted)
         done = [max(earliest, since) + work * speed for since, speed in zip(free, speeds, strict=True)]
         ends[number] = earliest if not work else min(done)
         if work:
@@ -121,11 +121,3 @@ def compute_makespan(
             if not left[part.number]:
                 heappush(ready, (max(ends[need] for need in part.needs), part.number))
     return max(ends.values())
-
-
-def _count_whole_frames(part: Part, painted: Collection[int]) -> float:
-    """Return the work of a part in that of an anchor; joining is as good as none."""
-    if part.role is Role.JOIN:
-        return 0.0
-    share = 1.0 if part.role is Role.ANCHOR else HELD_SHARE
-    return share * sum(number not in painted for number in part.frames)

@@ -52,7 +52,7 @@ def get(film_id: str) -> Film:
 
 def list_newest(session: Session, limit: int, visitor: Visitor = ANYBODY) -> list[Film]:
     """Return the latest films that a visitor sees, with what lists show of their parts, newest first."""
-    shown = (Job.film_id, Job.film_part, Job.film_role, Job.state, Job.progress)
+    shown = (Job.film_id, Job.film_part, Job.film_role, Job.state, Job.progress, Job.priority)
     parts = selectinload(Film.parts).options(load_only(*shown, raiseload=True), raiseload(Job.pictures))
     seen = select(Film).where(visitor.match_visible(Film.owner_id)).options(parts)
     newest = seen.order_by(Film.created_at.desc(), Film.id.desc())

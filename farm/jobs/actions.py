@@ -76,7 +76,8 @@ def rename(job_id: str, name: str) -> Job:
 
 
 def set_priority(job_id: str, priority: int, visitor: Visitor, person: str) -> Job:
-    """Change a job's priority: higher goes first, the highest to the front.
+    """Change a job's priority: higher goes first, the highest to the front. That of a film's part is the
+    film's.
 
     Args:
         visitor: whoever asks for it. person: their name, for the audit.
@@ -88,10 +89,35 @@ def set_priority(job_id: str, priority: int, visitor: Visitor, person: str) -> J
     """
     check_priority(priority, visitor)
     with sessions.write_session() as session:
-        before = states.get(session, job_id).priority
+        job = states.get(session, job_id)
+        if job.film_id is not None:
+            _set_priority_of_film(session, job.film_id, priority, person)
+            return states.get(session, job_id)
+        before = job.priority
         job = states.set_priority(session, job_id, priority)
         audit.record(session, person, "change priority", job_id, f"{job.name}: {before} to {priority}")
     return job
+
+
+def set_priority_of_film(film_id: str, priority: int, visitor: Visitor, person: str) -> Film:
+    """Change the priority of all parts of a film, those that are yet to begin among them.
+
+    Args, Raises: as above.
+    """
+    check_priority(priority, visitor)
+    with sessions.write_session() as session:
+        return _set_priority_of_film(session, film_id, priority, person)
+
+
+def _set_priority_of_film(session: Session, film_id: str, priority: int, person: str) -> Film:
+    film = session.scalars(select_locked_film(film_id)).one_or_none()
+    if film is None:
+        raise NotFound(NO_FILM)
+    if film.outcome is not None:
+        raise WrongState(f"This film has already {film.outcome}; its priority says nothing any more.")
+    states.set_priority_of_film(session, film_id, priority)
+    audit.record(session, person, "change priority", film_id, f"{film.name}: to {priority}")
+    return film
 
 
 def resume_queue(person: str) -> None:

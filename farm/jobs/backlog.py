@@ -4,7 +4,7 @@ it is done."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from farm.database.people import Person
 from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate_makespan
-from farm.jobs import claims, shares
+from farm.jobs import claims, film_work, shares
 from farm.jobs.held import select_held
 from farm.recipe import Recipe
 from farm.recipe.levels import compute_levels, count_work
@@ -91,7 +91,7 @@ def read(session: Session) -> Backlog:
             together.waiting[work_class] += count
         together.running += each.running
     together.oldest = min((each.oldest for each in people if each.oldest), default=None)
-    seconds = _estimate_seconds(session, workers, together.total + together.running)
+    seconds = _estimate_seconds(session, workers)
     obstacles = _find_obstacles(session, workers) if workers else []
     return Backlog(together, people, obstacles, len(workers), seconds)
 
@@ -124,14 +124,24 @@ def read_names(session: Session, owner_ids: Iterable[int | None]) -> dict[int, s
 def _find_obstacles(session: Session, workers: Sequence[Worker]) -> list[Obstacle]:
     """Return why jobs wait that no worker can take, those of most jobs first."""
     needs = (Job.work_class, Job.tag, Job.least_cpu_bytes, Job.least_cuda_bytes)
-    waiting = select(*needs, func.count(), func.min(Job.id)).where(Job.state == State.QUEUED)
+    one = (func.count(), func.min(Job.id), func.min(Job.film_id))
+    waiting = (
+        select(*needs, *one).where(Job.state == State.QUEUED).group_by(*needs, Job.film_id.is_(None))
+    )
     active = {
-        claims.Taker("", taker.classes, taker.tags, taker.device_kind, taker.budget_bytes)
-        for taker in map(claims.Taker.from_row, (w for w in workers if w.state is WorkerState.ACTIVE))
+        replace(claims.Taker.from_row(worker), name="")
+        for worker in workers
+        if worker.state is WorkerState.ACTIVE
     }
     found: dict[str, Obstacle] = {}
-    for work_class, tag, cpu, cuda, count, job_id in session.execute(waiting.group_by(*needs)):
-        job = Job(work_class=work_class, tag=tag, least_cpu_bytes=cpu, least_cuda_bytes=cuda)
+    for work_class, tag, cpu, cuda, count, job_id, film_id in session.execute(waiting):
+        job = Job(
+            work_class=work_class,
+            tag=tag,
+            least_cpu_bytes=cpu,
+            least_cuda_bytes=cuda,
+            film_id=film_id,
+        )
         if any(taker.can_take(job) for taker in active):
             continue
         if reason := claims.explain_obstacle(job, workers):
@@ -140,24 +150,27 @@ def _find_obstacles(session: Session, workers: Sequence[Worker]) -> list[Obstacl
     return sorted(found.values(), key=lambda each: -each.count)[:MOST_OBSTACLES]
 
 
-def _estimate_seconds(session: Session, workers: Sequence[Worker], count: int) -> float | None:
-    """Return how long these workers need for all that waits and is at work, s.
+def _estimate_seconds(session: Session, workers: Sequence[Worker]) -> float | None:
+    """Return how long these workers need for all that waits and is at work, and for the parts of films
+    that come after it, s.
 
     The work of many jobs is estimated by some of them: ids are random, so the first are a fair sample.
     """
     active = [worker for worker in workers if worker.state is WorkerState.ACTIVE]
     speeds = [each.seconds_per_megapixel for each in active if each.seconds_per_megapixel]
-    unfinished = Job.state.in_((State.QUEUED, State.RUNNING))
-    columns = select(Job.recipe, Job.height, Job.width, Job.progress).where(unfinished)
+    unfinished = (Job.state.in_((State.QUEUED, State.RUNNING)), Job.film_id.is_(None))
+    columns = select(Job.recipe, Job.height, Job.width, Job.progress).where(*unfinished)
     rows = session.execute(columns.order_by(Job.id).limit(SAMPLE)).all()
-    if not rows:
+    films = film_work.list_pieces(session)
+    pieces = [_compute_megapixels(*row) for row in rows] + films
+    if not pieces:
         return 0.0
     if not speeds:
         return None
-    pieces = [_compute_megapixels(*row) for row in rows]
-    if len(rows) < SAMPLE:
+    if len(pieces) < SAMPLE:
         return estimate_makespan(speeds, pieces)
-    whole = sum(pieces) / len(pieces) * max(count, len(pieces))
+    count = session.scalar(select(func.count()).where(*unfinished)) or 0
+    whole = sum(films) + sum(pieces[: len(rows)]) * max(1.0, count / max(1, len(rows)))
     return max(whole / sum(1 / speed for speed in speeds), max(pieces) * min(speeds))
 
 

@@ -311,11 +311,21 @@ def set_priority(session: Session, job_id: str, priority: int) -> Job:
     """
     job = get(session, job_id)
     alive = [state for state in State if not state.ended]
-    changed = update(Job).where(Job.id == job_id, Job.state.in_(alive))
-    values = {"priority": priority, "version": Job.version + 1}
-    if not sessions.execute_count(session, changed.values(values)):
+    if not _write_priority(session, priority, Job.id == job_id, Job.state.in_(alive)):
         raise WrongState(f"This job has already {job.state.value}; its priority says nothing any more.")
     return get(session, job_id)
+
+
+def set_priority_of_film(session: Session, film_id: str, priority: int) -> None:
+    """Change that of all parts of a film, also of those that have ended: parts that are made later have
+    it from the first."""
+    _write_priority(session, priority, Job.film_id == film_id)
+
+
+def _write_priority(session: Session, priority: int, *which: ColumnElement[bool]) -> int:
+    """Return how many jobs it was changed of."""
+    values = {"priority": priority, "version": Job.version + 1}
+    return sessions.execute_count(session, update(Job).where(*which).values(values))
 
 
 def cancel(session: Session, job_id: str) -> Job:

@@ -135,6 +135,18 @@ def list_ready(parts: Sequence[Part], begun: Collection[int], done: Collection[i
     ]
 
 
+def count_whole_frames(part: Part, painted: Collection[int] = ()) -> float:
+    """Return the work of a part in that of an anchor; joining is as good as none.
+
+    Args:
+        painted: numbers of the frames that are finished.
+    """
+    if part.role is Role.JOIN:
+        return 0.0
+    share = 1.0 if part.role is Role.ANCHOR else HELD_SHARE
+    return share * sum(number not in painted for number in part.frames)
+
+
 def shorten_iterations(recipe: Recipe) -> Recipe:
     """Return the recipe of a frame that begins from its neighbour: each level in fewer iterations.
 

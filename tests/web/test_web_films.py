@@ -128,6 +128,21 @@ def test_what_is_wrong_is_named(client: FlaskClient, field: str, fields: dict[st
     assert client.get("/api/v1/films").get_json()["items"] == []
 
 
+def test_a_films_priority_is_changed_and_the_audit_leads_to_the_film(client: FlaskClient) -> None:
+    made = post(client, priority="3").get_json()
+    address = made["links"]["self"]
+    assert made["priority"] == 3
+    changed = client.patch(address, json={"priority": 100})
+    assert (changed.status_code, changed.get_json()["priority"]) == (200, 100)
+    (listed,) = client.get("/api/v1/films").get_json()["items"]
+    assert listed["priority"] == 100
+    assert f'<a href="/films/{made["id"]}">walk</a>' in client.get("/operators/events").text
+    for wrong in ({}, {"priority": 101}, {"priority": "high"}, {"priority": 1, "name": "x"}):
+        assert client.patch(address, json=wrong).status_code == 422
+    client.post(made["links"]["cancel"])
+    assert client.patch(address, json={"priority": 1}).status_code == 409
+
+
 def test_what_a_film_needs_is_estimated_beforehand(client: FlaskClient) -> None:
     # Given no worker, and then one whose speed is known
     asked = {"width": 48, "height": 32, "frames": FRAMES, "size": 64, "film": {"spacing": 4, "every": 2}}

@@ -24,6 +24,7 @@ from web.api import (  # noqa: E402, F401
     estimates,
     events,
     explorations,
+    film_estimates,
     films,
     history,
     jobs,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from apiflask import FileSchema
 from flask import Response, request, url_for
@@ -14,25 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from farm.clips.clip import Clip
 from farm.database import sessions
 from farm.database.models import Film, State
-from farm.errors import InvalidInput, Problem
 from farm.films import films
-from farm.films.estimates import (
-    FilmEstimate,
-    estimate_film,
-    estimate_left,
-    list_painters,
-)
+from farm.films.estimates import estimate_left
 from farm.films.parts import describe_part, read_settings
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
+from farm.jobs import actions
+from farm.jobs.fields import PRIORITIES, PRIORITY_MEANS
 from farm.recipe import Recipe
-from farm.recipe.film import Part, Role, plan_parts
-from farm.recipe.film_formats import FRAME_BYTES_PER_PIXEL
-from farm.recipe.picture_sizes import Size
-from farm.settings import settings
+from farm.recipe.film import Part, Role
 from web import film_files
 from web.api import answers, blueprint
-from web.api.estimates import EstimateQuery
 from web.api.requests import (
     CLIP_NAMED,
     read_clip_submission,
@@ -42,9 +33,8 @@ from web.api.requests import (
     read_whole_number,
     respond_conditionally,
 )
-from web.api.schemas import Fits, Moment, ResultSide
+from web.api.schemas import Moment
 from web.middleware.authentication import get_visitor
-from web.words import describe_film_need, describe_unknown_film
 
 TEXTS = ("recipe", "look", "name", "film", "priority", "webhook_url", "tag")
 MAX_LISTED = 100
@@ -97,6 +87,7 @@ class FilmOut(BaseModel):
     name: str
     state: State
     progress: float
+    priority: int = Field(description="Of all its parts.")
     painted: int = Field(description="Frames that are finished.")
     frames: int = Field(description="Frames that are painted in all.")
     painted_frames: list[int] | None = Field(
@@ -129,6 +120,7 @@ class FilmOut(BaseModel):
             name=film.name,
             state=state,
             progress=films.compute_progress(film, len(painted)),
+            priority=max((job.priority for job in film.parts), default=0),
             painted=len(painted),
             frames=len(parts[-1].frames),
             painted_frames=painted if whole else None,
@@ -153,69 +145,20 @@ class Films(BaseModel):
     items: list[FilmOut]
 
 
+class FilmChange(BaseModel):
+    """Change of a film that has not ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: int = Field(ge=PRIORITIES[0], le=PRIORITIES[-1], description=PRIORITY_MEANS)
+
+
 class FilmsQuery(BaseModel):
     """Number of films that are asked for."""
 
     model_config = ConfigDict(extra="forbid")
 
     limit: int = Field(20, ge=1, le=MAX_LISTED)
-
-
-class FilmQuery(EstimateQuery):
-    """Recipe of a film's frames, the size of a frame in px, and what is known of the clip."""
-
-    frames: int = Field(ge=1, description="Of the clip.")
-    shots: list[Annotated[int, Field(ge=0)]] | None = Field(
-        None, description="Numbers of the frames that begin a shot; one shot when left out."
-    )
-    film: FilmSettings = FilmSettings()
-
-
-class FilmNeed(BaseModel):
-    """Needs of a film."""
-
-    frames: int = Field(description="That are painted.")
-    parts: int = Field(description="Jobs that it becomes.")
-    width: ResultSide
-    height: ResultSide
-    stored_bytes: int = Field(description="Of its frames, at most.")
-    seconds: float | None = Field(
-        description="Until it is finished, if nothing else waits; null while no speed is known."
-    )
-    workers: int = Field(description="How many share its parts.")
-    fits: Fits
-    message: str = Field(description="For a person.")
-
-    @classmethod
-    def from_estimate(cls, found: FilmEstimate, parts: int) -> FilmNeed:
-        """Describe an estimate of a film of so many parts."""
-        return cls(
-            frames=found.frames,
-            parts=parts,
-            width=found.width,
-            height=found.height,
-            stored_bytes=found.stored_bytes,
-            seconds=found.seconds,
-            workers=len(found.workers),
-            fits=found.refusal is None,
-            message=describe_film_need(found),
-        )
-
-    @classmethod
-    def from_size(cls, frames: int, parts: int, size: Size) -> FilmNeed:
-        """Describe a film of frames of this height and width, px, while no worker is alive."""
-        height, width = size
-        return cls(
-            frames=frames,
-            parts=parts,
-            width=width,
-            height=height,
-            stored_bytes=frames * height * width * FRAME_BYTES_PER_PIXEL,
-            seconds=None,
-            workers=0,
-            fits=None,
-            message=describe_unknown_film(frames, height, width),
-        )
 
 
 def _describe_clip(clip: Clip) -> ClipOut:
@@ -285,31 +228,6 @@ def create_film() -> ResponseReturnValue:
     return response
 
 
-@blueprint.post("/films/estimate")
-@blueprint.input(FilmQuery, location="json")
-@blueprint.output(FilmNeed)
-@blueprint.doc(tags=["Films"], responses=answers.BAD_JSON)
-def estimate_film_need(json_data: FilmQuery) -> FilmNeed:
-    """Estimate a film's minutes and storage before it is submitted."""
-    limit = settings().max_clip_frames
-    if json_data.frames > limit:
-        raise InvalidInput(Problem("frames", f"must be {limit} at most; a clip has no more"))
-    recipe = Recipe.parse(json_data.model_dump(include=set(Recipe.model_fields)))
-    chosen = json_data.film
-    numbers = chosen.select_frames(json_data.frames)
-    shots = sorted({0, *(json_data.shots or ())})
-    if shots[-1] >= json_data.frames:
-        raise InvalidInput(Problem("shots", f"must be below {json_data.frames}, the number of frames"))
-    parts = plan_parts(shots, numbers, chosen.spacing)
-    pictures = replace(json_data.sizes_of_pictures, holds=True)
-    with sessions.read_session() as session:
-        found = estimate_film(recipe, pictures, parts, list_painters(session))
-    if found is None:
-        size = recipe.compute_result_size(*pictures.photograph)
-        return FilmNeed.from_size(len(numbers), len(parts), size)
-    return FilmNeed.from_estimate(found, len(parts))
-
-
 @blueprint.get("/films")
 @blueprint.input(FilmsQuery, location="query")
 @blueprint.output(Films)
@@ -371,6 +289,23 @@ def cancel_film(film_id: str) -> Response:
 def retry_film(film_id: str) -> Response:
     """Let a failed or cancelled film go on with the frames that are not painted."""
     return _respond(films.retry(film_id))
+
+
+@blueprint.patch("/films/<job_id:film_id>")
+@blueprint.input(FilmChange, location="json")
+@blueprint.output(FilmOut)
+@blueprint.doc(
+    tags=["Films"],
+    responses=answers.NO_FILM
+    | answers.BAD_JSON
+    | answers.OPERATORS
+    | {409: "It has ended: it has no priority."},
+)
+def change_film(film_id: str, json_data: FilmChange) -> Response:
+    """Give a film another priority while it has not ended."""
+    visitor = get_visitor()
+    actions.set_priority_of_film(film_id, json_data.priority, visitor, visitor.name)
+    return _respond(films.get(film_id))
 
 
 @blueprint.delete("/films/<job_id:film_id>")

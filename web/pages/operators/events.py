@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, render_template, request
+from flask import Response, render_template, request, url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Job
+from farm.database.models import Film, Job
 from farm.errors import InvalidInput, Problem
 from farm.people import audit
 from farm.people.audit import Lines
@@ -39,8 +39,8 @@ def _read() -> dict[str, Any]:
     q, before = request.args.get("q", ""), _read_before()
     with sessions.read_session() as session:
         found = audit.list_newest(session, PAGE, q=q, before=before)
-        jobs = _find_jobs(session, found)
-    return {"events": found, "jobs": jobs, "q": " ".join(q.split()), "before": before}
+        links = _find_links(session, found)
+    return {"events": found, "links": links, "q": " ".join(q.split()), "before": before}
 
 
 def _read_before() -> int | None:
@@ -57,7 +57,12 @@ def _read_before() -> int | None:
     return int(text)
 
 
-def _find_jobs(session: Session, events: Lines) -> dict[str, str]:
-    """Return the names of the jobs, by their ids, that these lines are about."""
+def _find_links(session: Session, events: Lines) -> dict[str, tuple[str, str]]:
+    """Return the names and pages of the jobs and films, by their ids, that these lines are about."""
     subjects = {line.subject for line in events.lines}
-    return dict(session.execute(select(Job.id, Job.name).where(Job.id.in_(subjects))).all())
+    jobs = session.execute(select(Job.id, Job.name).where(Job.id.in_(subjects))).all()
+    films = session.execute(select(Film.id, Film.name).where(Film.id.in_(subjects))).all()
+    return {
+        **{job_id: (name, url_for("pages.show_job", job_id=job_id)) for job_id, name in jobs},
+        **{film_id: (name, url_for("pages.show_film", film_id=film_id)) for film_id, name in films},
+    }
