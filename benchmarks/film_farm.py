@@ -24,7 +24,8 @@ from benchmarks.farm import count_alive, run_farm
 from benchmarks.testbed.processes import wait_for
 from farm.clips.clip import Clip
 from farm.database import sessions
-from farm.database.models import Attempt, Film, Job, State
+from farm.database.films import Film
+from farm.database.models import Attempt, Job, State
 from farm.films import films
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film

@@ -5,7 +5,7 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import Connection, Enum, text
 
-from farm.database import fleet, looks, models, people, sessions  # noqa: F401 - each adds tables
+from farm.database import sessions  # which imports all tables
 from farm.database.base import Base, UTCTime
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from farm.database import sessions
-from farm.database.models import Film, FilmFrame, State
+from farm.database.films import Film, FilmFrame
+from farm.database.models import State
 from farm.errors import NotFound, WrongState
 from farm.files import build_file_name
 from farm.films import films, small_frames

@@ -26,7 +26,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import ServiceUnavailable
 
 from farm.database import sessions
-from farm.database.models import Film, Job
+from farm.database.films import Film
+from farm.database.models import Job
 from farm.errors import NotFound
 from farm.people import tokens
 from farm.people.visitors import ANYBODY, Visitor

@@ -24,7 +24,8 @@ from farm.clips.clip import Clip, Sound
 from farm.clips.reader import ClipReader
 from farm.clips.write import write_film
 from farm.database import sessions, tallies
-from farm.database.models import Film, FilmFrame, Job, State, frame_key
+from farm.database.films import Film, FilmFrame, frame_key
+from farm.database.models import Job, State
 from farm.engine import device
 from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
 from farm.engine.loaded import Engine

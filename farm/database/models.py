@@ -105,7 +105,7 @@ class Upload(Base):
 HIDDEN = ("exploration_id", "film_id")  # columns that are null in whatever lists show
 
 
-def _fold_name(context: Any) -> str:
+def fold_name(context: Any) -> str:
     return fold(context.get_current_parameters()["name"])
 
 
@@ -137,7 +137,7 @@ class Job(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
     name: Mapped[str] = mapped_column(String(120))
-    name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=_fold_name)  # see `fold`
+    name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=fold_name)  # see `fold`
     state: Mapped[State] = mapped_column(make_enum(State), default=State.QUEUED)
     work_class: Mapped[WorkClass] = mapped_column(make_enum(WorkClass))
     priority: Mapped[int] = mapped_column(default=0)  # higher goes first
@@ -392,54 +392,6 @@ class Exploration(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     cells: Mapped[list[Job]] = relationship(order_by="Job.cell", passive_deletes=True)
-
-
-class Film(Base):
-    """A clip that is painted, frame by frame; its parts are jobs."""
-
-    __tablename__ = "films"
-    __table_args__ = (  # of lists, as those of jobs (farm/films/lists.py)
-        Index("ix_films_newest", "created_at", "id", "name_folded", "outcome", "owner_id"),
-        Index("ix_films_by_name", "name_folded", "id", "outcome", "owner_id"),
-    )
-
-    id: Mapped[str] = mapped_column(String(32), primary_key=True, default=lambda: uuid.uuid4().hex)
-    name: Mapped[str] = mapped_column(String(120))
-    name_folded: Mapped[str] = mapped_column(String(FOLDED_LENGTH), default=_fold_name)  # see `fold`
-    owner_id: Mapped[int | None] = mapped_column(ForeignKey("people.id", ondelete="SET NULL"))
-    recipe: Mapped[dict[str, Any]]  # of each frame
-    clip: Mapped[dict[str, Any]]  # farm.clips.clip.Clip: what was sent
-    settings: Mapped[dict[str, Any]]  # farm.films.settings.FilmSettings: of the film as a whole
-    webhook_url: Mapped[str | None] = mapped_column(String(WEBHOOK_LENGTH))  # notified of its end
-    # How it ended, the first end since a person last asked for it; None: it has not.
-    outcome: Mapped[State | None] = mapped_column(make_enum(State), index=True)
-    error: Mapped[str | None]  # for a person
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    finished_at: Mapped[datetime | None]
-
-    parts: Mapped[list[Job]] = relationship(order_by="Job.film_part", passive_deletes=True)
-
-
-class FilmFrame(Base):
-    """A frame of a film that is painted and lies in storage."""
-
-    __tablename__ = "film_frames"
-
-    film_id: Mapped[str] = mapped_column(ForeignKey("films.id", ondelete="CASCADE"), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # of the clip's frames
-    # Whose file it is.
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
-    attempt: Mapped[int]
-
-    @property
-    def key(self) -> str:
-        """Storage key of it, PNG."""
-        return frame_key(self.job_id, self.attempt, self.number)
-
-
-def frame_key(job_id: str, attempt: int, number: int) -> str:
-    """Return the storage key of a frame of a film that an attempt painted."""
-    return f"jobs/{job_id}/{attempt}/frames/{number}.png"
 
 
 class Rating(Base):

@@ -12,8 +12,8 @@ from heapq import heapify, heappop, heappush
 
 from sqlalchemy.orm import Session
 
+from farm.database.films import Film
 from farm.database.fleet import Worker
-from farm.database.models import Film
 from farm.films.parts import plan
 from farm.fleet import registry
 from farm.fleet.estimates import estimate_each

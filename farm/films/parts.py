@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from farm.clips.clip import Clip
-from farm.database.models import GUIDES, Film, Job, WorkClass
+from farm.database.films import Film
+from farm.database.models import GUIDES, Job, WorkClass
 from farm.database.names import fold
 from farm.films.settings import FilmSettings
 from farm.jobs import states

@@ -15,7 +15,8 @@ from PIL import Image, ImageOps
 
 from farm.clips.look import read_frames
 from farm.clips.turns import Turns
-from farm.database.models import FilmFrame, Upload
+from farm.database.films import FilmFrame
+from farm.database.models import Upload
 from farm.errors import NotFound
 from farm.pictures.jpeg import encode_jpeg
 from farm.recipe.picture_sizes import Size

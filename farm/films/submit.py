@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from farm.clips.clip import Clip
 from farm.clips.look import check_clip
 from farm.database import disk, sessions
-from farm.database.models import Film, Job, Upload
+from farm.database.films import Film
+from farm.database.models import Job, Upload
 from farm.errors import InvalidInput, Problem
 from farm.films import films
 from farm.films.parts import add_part, make_part

@@ -15,7 +15,8 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.orm import Session
 
 from farm.database import disk, reserve, sessions
-from farm.database.models import Exploration, Film, Job
+from farm.database.films import Film
+from farm.database.models import Exploration, Job
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.fleet import queue
 from farm.jobs import cleanup, states, tickets

@@ -12,7 +12,8 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import HELD, Event, FilmFrame, Job, LogLine, LossPoint, State
+from farm.database.films import FilmFrame
+from farm.database.models import HELD, Event, Job, LogLine, LossPoint, State
 from farm.errors import AttemptLost
 from farm.jobs.losses import reclaim
 from farm.jobs.states import AttemptRef, compute_lease_end, read_state

@@ -19,7 +19,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import HELD, FilmFrame, Job, JobPicture, Upload
+from farm.database.films import FilmFrame
+from farm.database.models import HELD, Job, JobPicture, Upload
 from farm.database.people import UploadOwner
 from farm.errors import StorageAway
 from farm.storage import Storage, storage

@@ -18,7 +18,8 @@ from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Exploration, Film, Job, Rating, State
+from farm.database.films import Film
+from farm.database.models import Exploration, Job, Rating, State
 from farm.errors import NotFound, WrongState
 from farm.jobs import actions, holdings
 from farm.jobs.holdings import Holdings

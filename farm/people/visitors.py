@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, select, true
 
 from farm.database import sessions
-from farm.database.models import Exploration, Film, Job
+from farm.database.films import Film
+from farm.database.models import Exploration, Job
 from farm.database.people import Person, Role, Token
 from farm.errors import NotFound
 from farm.settings import settings

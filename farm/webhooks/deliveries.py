@@ -15,7 +15,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions, tallies
-from farm.database.models import Delivery, DeliveryStatus, Event, Film, Job
+from farm.database.films import Film
+from farm.database.models import Delivery, DeliveryStatus, Event, Job
 from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from farm.database.models import Delivery, Film, State
+from farm.database.films import Film
+from farm.database.models import Delivery, State
 from farm.settings import settings
 from farm.webhooks.deliveries import Claim
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from farm.clips.clip import Clip
 from farm.database import sessions
-from farm.database.models import Film, Job, State
+from farm.database.films import Film
+from farm.database.models import Job, State
 from farm.films import films
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film

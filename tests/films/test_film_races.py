@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Film, State
+from farm.database.films import Film
+from farm.database.models import State
 from farm.films import films
 from farm.jobs import states
 from farm.people import quotas

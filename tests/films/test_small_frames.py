@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from farm.clips import turns
-from farm.database.models import FilmFrame, Upload
+from farm.database.films import FilmFrame
+from farm.database.models import Upload
 from farm.errors import Busy, NotFound
 from farm.films import small_frames
 from farm.pictures.pixels import Pixels

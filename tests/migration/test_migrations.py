@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from farm.database import schema, sessions
-from farm.database.models import Film, FilmFrame
+from farm.database.films import Film, FilmFrame
 from farm.database.people import Role
 from farm.database.tallies import JOBS_ENDED, read_sums
 from farm.errors import DatabaseOutOfDate

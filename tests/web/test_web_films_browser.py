@@ -15,7 +15,8 @@ from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from benchmarks.testbed.processes import wait_for
 from farm.database import sessions
-from farm.database.models import Film, Job
+from farm.database.films import Film
+from farm.database.models import Job
 from farm.films import films
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film

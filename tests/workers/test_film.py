@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from farm.database import sessions
-from farm.database.models import Film, State
+from farm.database.films import Film
+from farm.database.models import State
 from farm.engine.film.paint import FrameStep, PaintedFrame
 from farm.films import films
 from farm.films.settings import FilmSettings

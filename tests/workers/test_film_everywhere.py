@@ -9,7 +9,8 @@ import pytest
 from farm.cli.film_files import paint_film
 from farm.cli.film_options import Choice
 from farm.database import sessions
-from farm.database.models import Film, State
+from farm.database.films import Film
+from farm.database.models import State
 from farm.films import films
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film

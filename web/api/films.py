@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.clips.clip import Clip
 from farm.database import sessions
-from farm.database.models import Film, State
+from farm.database.films import Film
+from farm.database.models import State
 from farm.films import films
 from farm.films.estimates import estimate_left
 from farm.films.parts import describe_part, read_settings

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from farm.clips.clip import Clip
 from farm.clips.write import compute_end
 from farm.database import sessions
-from farm.database.models import Film, Job, State
+from farm.database.films import Film
+from farm.database.models import Job, State
 from farm.errors import NoRoom, NotFound, WrongState
 from farm.films import films
 from farm.films.estimates import estimate_left, list_painters
