@@ -18,7 +18,8 @@ import numpy as np
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from farm.database.models import Answer, Comparison, Job, JobPicture, PictureRole, State
+from farm.database.models import Job, JobPicture, PictureRole, State
+from farm.database.opinions import Answer, Comparison
 from farm.database.upserts import insert
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.jobs import bradley_terry, ratings, states

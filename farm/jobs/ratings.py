@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Job, Rating, State
+from farm.database.models import Job, State
+from farm.database.opinions import Rating
 from farm.errors import InvalidInput, Problem, WrongState
 from farm.jobs import states
 from farm.jobs.scores import RATED_FOR_BIAS, STARS, Score

@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions
 from farm.database.films import Film
-from farm.database.models import Exploration, Job, Rating, State
+from farm.database.models import Exploration, Job, State
+from farm.database.opinions import Rating
 from farm.errors import NotFound, WrongState
 from farm.jobs import actions, holdings
 from farm.jobs.holdings import Holdings

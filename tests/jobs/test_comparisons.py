@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Answer, Comparison, Job, PictureRole, State, Upload
+from farm.database.models import Job, PictureRole, State, Upload
+from farm.database.opinions import Answer, Comparison
 from farm.database.people import Role
 from farm.errors import InvalidInput, NotFound, WrongState
 from farm.jobs import actions, bradley_terry, comparisons, ratings, states

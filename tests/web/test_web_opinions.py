@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from farm.database import sessions
-from farm.database.models import Answer, Comparison, Job, State
+from farm.database.models import Job, State
+from farm.database.opinions import Answer, Comparison
 from tests.web.conftest import token
 
 MakeJob = Callable[..., Job]
