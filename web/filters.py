@@ -7,8 +7,9 @@ from typing import Any
 
 from flask import Flask, request, url_for
 
+from farm.database.deliveries import DeliveryStatus
 from farm.database.disk import describe_shortage
-from farm.database.models import DeliveryStatus, State
+from farm.database.models import State
 from farm.fleet import queue
 from farm.recipe.recipe import format_value
 from farm.settings import settings

@@ -1,4 +1,4 @@
-"""The tables of jobs, what belongs to them, and explorations. Only `farm/jobs/states.py` changes a job's state."""
+"""The tables of jobs, what belongs to them, and explorations; only `states.py` changes a job's state."""
 
 from __future__ import annotations
 
@@ -384,32 +384,3 @@ class Exploration(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
     cells: Mapped[list[Job]] = relationship(order_by="Job.cell", passive_deletes=True)
-
-
-class DeliveryStatus(enum.StrEnum):
-    """State of a delivery, in the words that pages and the API show."""
-
-    WAITING = "waiting"  # for its next try
-    SENDING = "being sent"  # a sender has claimed it
-    DELIVERED = "delivered"  # its receiver accepted it
-    GIVEN_UP = "given up"  # until a person asks for it again
-
-
-class Delivery(Base):
-    """One webhook: the notice of a job's end to its `webhook_url`."""
-
-    __tablename__ = "deliveries"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
-    attempt: Mapped[int]
-    state: Mapped[State] = mapped_column(make_enum(State))  # that the job came to
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    status: Mapped[DeliveryStatus] = mapped_column(
-        make_enum(DeliveryStatus), default=DeliveryStatus.WAITING
-    )
-    # Of the next try, or the end of the sender's claim; None: delivered or given up.
-    due_at: Mapped[datetime | None] = mapped_column(default=now, index=True)
-    tries: Mapped[int] = mapped_column(default=0)
-    answer: Mapped[str | None] = mapped_column(String(200))  # to the latest try, for a person
-    delivered_at: Mapped[datetime | None]

@@ -27,7 +27,17 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.orm import Session
 
-from farm.database import clock, films, fleet, looks, models, opinions, people, tallies  # noqa: F401 - all tables
+from farm.database import (  # noqa: F401 - the tables name each other: whoever has a session has all
+    clock,
+    deliveries,
+    films,
+    fleet,
+    looks,
+    models,
+    opinions,
+    people,
+    tallies,
+)
 from farm.errors import NoFarm
 from farm.settings import lock_folder, settings
 

@@ -16,8 +16,9 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, lazyload, load_only, raiseload, selectinload
 
 from farm.database import disk, reserve, sessions
+from farm.database.deliveries import Delivery
 from farm.database.films import Film, FilmFrame
-from farm.database.models import Delivery, Job, State
+from farm.database.models import Job, State
 from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
 from farm.films.parts import add_part, describe_part

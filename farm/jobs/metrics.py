@@ -17,8 +17,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from farm.database import disk, sessions, tallies
+from farm.database.deliveries import Delivery
 from farm.database.fleet import WorkerState
-from farm.database.models import HELD, Delivery, Job, State, WorkClass
+from farm.database.models import HELD, Job, State, WorkClass
 from farm.database.tallies import Counter, Histogram
 from farm.fleet import queue, registry
 from farm.jobs import holdings

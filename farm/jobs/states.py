@@ -31,17 +31,8 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from farm.database import sessions, tallies
-from farm.database.models import (
-    Attempt,
-    Delivery,
-    Event,
-    Job,
-    JobPicture,
-    PictureRole,
-    State,
-    Upload,
-    WorkClass,
-)
+from farm.database.deliveries import Delivery
+from farm.database.models import Attempt, Event, Job, JobPicture, PictureRole, State, Upload, WorkClass
 from farm.database.names import fold
 from farm.database.sessions import read_clock
 from farm.errors import AttemptLost, NotFound, WrongState

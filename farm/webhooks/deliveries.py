@@ -15,8 +15,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from farm.database import sessions, tallies
+from farm.database.deliveries import Delivery, DeliveryStatus
 from farm.database.films import Film
-from farm.database.models import Delivery, DeliveryStatus, Event, Job
+from farm.database.models import Event, Job
 from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
 

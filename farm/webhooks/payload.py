@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
+from farm.database.deliveries import Delivery
 from farm.database.films import Film
-from farm.database.models import Delivery, State
+from farm.database.models import State
 from farm.settings import settings
 from farm.webhooks.deliveries import Claim
 

@@ -10,8 +10,9 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
+from farm.database.deliveries import Delivery
 from farm.database.films import Film, FilmFrame
-from farm.database.models import Delivery, Job, JobPicture, State, Upload, WorkClass
+from farm.database.models import Job, JobPicture, State, Upload, WorkClass
 from farm.database.people import Role as RoleOfPerson
 from farm.errors import AttemptLost, InvalidInput, KeyReused, NotFound, QuotaReached, WrongState
 from farm.films import films

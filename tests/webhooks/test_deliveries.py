@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import func, select, update
 
 from farm.database import sessions
-from farm.database.models import Delivery, DeliveryStatus, Job, State, WorkClass
+from farm.database.deliveries import Delivery, DeliveryStatus
+from farm.database.models import Job, State, WorkClass
 from farm.errors import NotFound, WrongState
 from farm.jobs import claims, states
 from farm.jobs.claims import Taker

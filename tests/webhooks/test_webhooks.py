@@ -22,7 +22,8 @@ from structlog.testing import capture_logs
 
 from benchmarks.testbed.processes import FARM, free_port, wait_for
 from farm.database import sessions, shared_secrets
-from farm.database.models import Delivery, DeliveryStatus, State, WorkClass
+from farm.database.deliveries import Delivery, DeliveryStatus
+from farm.database.models import State, WorkClass
 from farm.jobs import claims, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from farm.database import sessions
-from farm.database.models import Delivery, DeliveryStatus, State
+from farm.database.deliveries import Delivery, DeliveryStatus
+from farm.database.models import State
 from farm.jobs import states
 from farm.webhooks import deliveries, payload
 from web.api import answers, blueprint
