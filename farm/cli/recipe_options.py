@@ -12,7 +12,8 @@ from farm.errors import InvalidInput, Problem
 from farm.looks.built_in import find_built_in, list_built_in
 from farm.looks.look import Look
 from farm.recipe import Recipe
-from farm.recipe.recipe import LONGEST_NAME, format_value, list_values
+from farm.recipe.problems import LONGEST_NAME
+from farm.recipe.recipe import format_value, list_values
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 FindLook = Callable[[str], Look | None]

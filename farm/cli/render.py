@@ -22,7 +22,8 @@ from farm.cli.screen import console
 from farm.errors import InvalidInput, Problem
 from farm.recipe.formats import FORMATS
 from farm.recipe.memory_plan import SMALLEST_TILE
-from farm.recipe.recipe import LARGEST_SIZE, LONGEST_NAME
+from farm.recipe.problems import LONGEST_NAME
+from farm.recipe.recipe import LARGEST_SIZE
 
 
 def parse_tile(text: str) -> int | Literal["auto"] | None:

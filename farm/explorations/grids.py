@@ -29,7 +29,8 @@ from farm.jobs.tickets import TicketBatch
 from farm.people.visitors import ANYBODY, NO_EXPLORATION, Visitor
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import PictureSizes, check_start
-from farm.recipe.recipe import LONGEST_NAME, get_title
+from farm.recipe.problems import LONGEST_NAME
+from farm.recipe.recipe import get_title
 
 SIZES = range(64, 385)  # px, longest side of a cell: all are previews
 SIZE = 256

@@ -19,7 +19,7 @@ from farm.recipe.film import (
     select_frames,
 )
 from farm.recipe.film_formats import FilmKind
-from farm.recipe.recipe import parse_untrusted
+from farm.recipe.problems import parse_untrusted
 
 
 class FilmSettings(BaseModel):

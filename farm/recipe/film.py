@@ -15,7 +15,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from farm.errors import InvalidInput, Problem
-from farm.recipe.recipe import Recipe, Scales, Weight, parse_numbers, parse_untrusted
+from farm.recipe.problems import parse_untrusted
+from farm.recipe.recipe import Recipe, Scales, Weight, parse_numbers
 
 SPACING = 24  # frames from anchor to anchor
 HELD_SHARE = 25 / 60  # of each level's iterations, for a frame that begins from its neighbour

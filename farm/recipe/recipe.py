@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -23,11 +23,10 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from farm.errors import InvalidInput, Problem
 from farm.recipe.formats import Format
-from farm.recipe.json_limits import check_json
+from farm.recipe.problems import EACH, LONGEST_NAME, MAX_PROBLEMS, ONE, parse_untrusted
 
 Preset = Literal["draft", "standard", "fine"]
 Features = Literal["auto", "vgg19", "vgg16", "vgg16-bsds"]
@@ -44,9 +43,6 @@ Version = Literal["0.1", "0.2"]
 SMALLEST_SIZE = 64  # px, longest side
 LARGEST_SIZE = 7680  # px, longest side: 8K
 MAX_STYLES = 8
-MAX_PROBLEMS = 20  # reported at once
-MAX_OTHERS = 4  # of the same kind that are named
-LONGEST_NAME = 80  # characters of what was sent that a message repeats
 MAX_ITERATIONS = 5000  # in one level
 SHORTEST_RESULT = 16  # px, shortest side; below it there is nothing to compare
 SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 sees one point
@@ -166,7 +162,6 @@ Finite = Field(allow_inf_nan=False)
 Weight = Annotated[float, Field(ge=0, le=1e6), Finite]
 LayerWeights = Annotated[dict[str, Weight], BeforeValidator(_parse_pairs)]
 Scale = Annotated[float, Field(ge=0.1, le=4.0)]
-ONE, EACH = "(one)", "(each)"  # tags, which are part of no field's name
 Scales = Annotated[
     Annotated[Scale, Tag(ONE)] | Annotated[tuple[Scale, ...], Field(max_length=MAX_STYLES), Tag(EACH)],
     Discriminator(lambda value: EACH if isinstance(value, list | tuple) and value else ONE),
@@ -513,70 +508,6 @@ def space_levels(start: int, end: int, growth: float) -> list[int]:
     """Space longest sides from about `start` to exactly `end` px, each about `growth` times the last."""
     steps = max(0, round(math.log(end / start, growth))) if start < end else 0
     return [round(end / growth**k) for k in range(steps, -1, -1)]
-
-
-Parsed = TypeVar("Parsed", bound=BaseModel)
-
-
-def parse_untrusted(model: type[Parsed], values: Any, field: str, within: str = "") -> Parsed:
-    """Validate untrusted values, a dictionary or JSON.
-
-    Args:
-        field: names JSON that is too large. within: stands before the names of fields that are wrong.
-
-    Raises:
-        InvalidInput: naming each field that is wrong and its limit.
-    """
-    try:
-        if isinstance(values, str | bytes):
-            check_json(values, field)
-            return model.model_validate_json(values)
-        return model.model_validate(values)
-    except ValidationError as error:
-        problems = [Problem(within + each.field, each.message) for each in list_problems(error)]
-        raise InvalidInput(*problems) from None
-
-
-def list_problems(error: ValidationError) -> tuple[Problem, ...]:
-    """List pydantic's findings, one `Problem` for each kind, without its wording for programmers."""
-    kinds: dict[tuple[str, str], list[ErrorDetails]] = {}
-    for item in error.errors(include_url=False):
-        kinds.setdefault(_find_kind(item), []).append(item)
-    return tuple(_describe_kind(items) for items in list(kinds.values())[:MAX_PROBLEMS])
-
-
-def _find_kind(item: ErrorDetails) -> tuple[str, str]:
-    """Return what alike findings share: all unknown settings, or one fault in parts of one field."""
-    if item["type"] == "extra_forbidden":
-        return "", item["type"]
-    return str(item["loc"][0]) if item["loc"] else "", item["type"]
-
-
-def _describe_kind(items: list[ErrorDetails]) -> Problem:
-    """Describe the first finding of a kind, and name some of the others."""
-    item = items[0]
-    field = _name_field(item)
-    if item["type"] == "extra_forbidden":
-        others = ", ".join(_name_field(each) for each in items[1 : 1 + MAX_OTHERS])
-        rest = ", ..." if len(items) > 1 + MAX_OTHERS else ""
-        more = f"; nor {others}{rest}" if others else ""
-        return Problem(field, f"is not a setting of a recipe{more}")
-    own = item["msg"].startswith("Value error, ")
-    message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
-    if item["type"] in ("json_invalid", "model_type"):
-        field = "recipe"
-    if not field:  # from a model validator, which writes "field: message"
-        field, _, message = message.partition(": ")
-    message = message if own else message[:1].lower() + message[1:]
-    given = item.get("input")
-    if isinstance(given, int | float | str) and item["type"] != "json_invalid":
-        shown = repr(given) if isinstance(given, str) else str(given)
-        message += f" (got {shown[:LONGEST_NAME]})"
-    return Problem(field, message)
-
-
-def _name_field(item: ErrorDetails) -> str:
-    return ".".join(str(part)[:LONGEST_NAME] for part in item["loc"] if part not in (ONE, EACH))
 
 
 def list_values(kind: Any) -> tuple[str, ...]:

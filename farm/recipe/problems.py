@@ -1,0 +1,78 @@
+"""What is wrong with untrusted settings: pydantic's findings as problems, each with its field and limit."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from farm.errors import InvalidInput, Problem
+from farm.recipe.json_limits import check_json
+
+MAX_PROBLEMS = 20  # reported at once
+MAX_OTHERS = 4  # of the same kind that are named
+LONGEST_NAME = 80  # characters of what was sent that a message repeats
+ONE, EACH = "(one)", "(each)"  # tags, which are part of no field's name
+Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+def parse_untrusted(model: type[Parsed], values: Any, field: str, within: str = "") -> Parsed:
+    """Validate untrusted values, a dictionary or JSON.
+
+    Args:
+        field: names JSON that is too large. within: stands before the names of fields that are wrong.
+
+    Raises:
+        InvalidInput: naming each field that is wrong and its limit.
+    """
+    try:
+        if isinstance(values, str | bytes):
+            check_json(values, field)
+            return model.model_validate_json(values)
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [Problem(within + each.field, each.message) for each in list_problems(error)]
+        raise InvalidInput(*problems) from None
+
+
+def list_problems(error: ValidationError) -> tuple[Problem, ...]:
+    """List pydantic's findings, one `Problem` for each kind, without its wording for programmers."""
+    kinds: dict[tuple[str, str], list[ErrorDetails]] = {}
+    for item in error.errors(include_url=False):
+        kinds.setdefault(_find_kind(item), []).append(item)
+    return tuple(_describe_kind(items) for items in list(kinds.values())[:MAX_PROBLEMS])
+
+
+def _find_kind(item: ErrorDetails) -> tuple[str, str]:
+    """Return what alike findings share: all unknown settings, or one fault in parts of one field."""
+    if item["type"] == "extra_forbidden":
+        return "", item["type"]
+    return str(item["loc"][0]) if item["loc"] else "", item["type"]
+
+
+def _describe_kind(items: list[ErrorDetails]) -> Problem:
+    """Describe the first finding of a kind, and name some of the others."""
+    item = items[0]
+    field = _name_field(item)
+    if item["type"] == "extra_forbidden":
+        others = ", ".join(_name_field(each) for each in items[1 : 1 + MAX_OTHERS])
+        rest = ", ..." if len(items) > 1 + MAX_OTHERS else ""
+        more = f"; nor {others}{rest}" if others else ""
+        return Problem(field, f"is not a setting of a recipe{more}")
+    own = item["msg"].startswith("Value error, ")
+    message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
+    if item["type"] in ("json_invalid", "model_type"):
+        field = "recipe"
+    if not field:  # from a model validator, which writes "field: message"
+        field, _, message = message.partition(": ")
+    message = message if own else message[:1].lower() + message[1:]
+    given = item.get("input")
+    if isinstance(given, int | float | str) and item["type"] != "json_invalid":
+        shown = repr(given) if isinstance(given, str) else str(given)
+        message += f" (got {shown[:LONGEST_NAME]})"
+    return Problem(field, message)
+
+
+def _name_field(item: ErrorDetails) -> str:
+    return ".".join(str(part)[:LONGEST_NAME] for part in item["loc"] if part not in (ONE, EACH))
