@@ -22,7 +22,8 @@ from farm.engine.pyramid import Level
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import CHANNELS, EVERYTHING, Work, estimate_peak_bytes, parse_block
-from farm.recipe.recipe import StyleLoss, list_layer_names
+from farm.recipe.networks import list_layer_names
+from farm.recipe.recipe import StyleLoss
 
 META = torch.device("meta")
 aten = torch.ops.aten

@@ -19,7 +19,7 @@ from farm.engine.regions import Masked
 from farm.engine.roots import cut_factor
 from farm.engine.statistics import Moments
 from farm.recipe import Recipe
-from farm.recipe.recipe import list_layer_names
+from farm.recipe.networks import list_layer_names
 
 
 def features(

@@ -13,7 +13,8 @@ from farm.cli.screen import console, output
 from farm.database import schema, sessions, shared_secrets
 from farm.errors import NoFarm
 from farm.people import accounts, audit, tokens
-from farm.recipe.recipe import AUTOMATIC, Features, list_values
+from farm.recipe.networks import AUTOMATIC
+from farm.recipe.recipe import Features, list_values
 from farm.settings import settings
 
 

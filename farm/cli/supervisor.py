@@ -37,7 +37,7 @@ from farm.fleet import registry
 from farm.jobs import losses
 from farm.people import sign_in
 from farm.prctl import end_with_parent
-from farm.recipe.recipe import AUTOMATIC
+from farm.recipe.networks import AUTOMATIC
 from farm.settings import Settings, settings
 
 LONGEST_BACK_OFF = 30.0  # s

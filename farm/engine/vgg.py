@@ -21,7 +21,7 @@ from farm.engine.border import fold_border, pad_by_repeating, repeat_border
 from farm.engine.convolution import Kernel, adjoint, kernel
 from farm.engine.cuda_kernels import TAPS, Kernels, find_kernels
 from farm.engine.ways import Way, choose_way
-from farm.recipe.recipe import CONVOLUTIONS, list_layer_names
+from farm.recipe.networks import CONVOLUTIONS, list_layer_names
 
 
 class VGG:

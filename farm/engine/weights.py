@@ -36,7 +36,7 @@ from torch import Tensor
 from farm.engine import onnx
 from farm.errors import WeightsUnavailable
 from farm.files import replace_file
-from farm.recipe.recipe import AUTOMATIC, LAST_RESORT, list_layer_names
+from farm.recipe.networks import AUTOMATIC, LAST_RESORT, list_layer_names
 
 Report = Callable[[str], None]  # takes one line for whoever waits
 PROBE_SECONDS = 5

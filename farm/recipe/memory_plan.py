@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict
 
 from farm.errors import DoesNotFit, OutOfMemory
 from farm.recipe import Recipe
+from farm.recipe.networks import CONVOLUTIONS
 from farm.recipe.picture_sizes import DIRECTIONS, PictureSizes, Size, compute_style_size
-from farm.recipe.recipe import CONVOLUTIONS, StyleLoss
+from farm.recipe.recipe import StyleLoss
 
 CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
 BLOCKS = (1, 2, 3, 4, 5)

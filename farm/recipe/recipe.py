@@ -26,6 +26,7 @@ from pydantic import (
 
 from farm.errors import InvalidInput, Problem
 from farm.recipe.formats import Format
+from farm.recipe.networks import list_layer_names
 from farm.recipe.problems import EACH, LONGEST_NAME, MAX_PROBLEMS, ONE, parse_untrusted
 
 Preset = Literal["draft", "standard", "fine"]
@@ -81,26 +82,6 @@ SETTINGS_OF: dict[Version, frozenset[str]] = {
     "0.1": SETTINGS_OF_0_1,
     "0.2": SETTINGS_OF_0_1 | {"version", "grown_from"},
 }
-
-CONVOLUTIONS = {  # in each block
-    "vgg19": (2, 2, 4, 4, 4),
-    "vgg16": (2, 2, 3, 3, 3),
-    "vgg16-bsds": (2, 2, 3, 3, 3),
-}
-AUTOMATIC = ("vgg19", "vgg16")  # `auto` takes the first of these that can be had
-LAST_RESORT = "vgg16-bsds"  # `auto` takes it where it is cached and neither of those can be had
-
-
-def list_layer_names(features: str) -> tuple[str, ...]:
-    """List `relu1_1` .. of one network, shallow to deep; of `auto` those that all networks have."""
-    if features == "auto":
-        first, *others = (list_layer_names(name) for name in (*AUTOMATIC, LAST_RESORT))
-        return tuple(layer for layer in first if all(layer in other for other in others))
-    return tuple(
-        f"relu{block}_{index}"
-        for block, count in enumerate(CONVOLUTIONS[features], start=1)
-        for index in range(1, count + 1)
-    )
 
 
 @dataclass(frozen=True)

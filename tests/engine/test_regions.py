@@ -21,7 +21,7 @@ from farm.engine.maps import (
 from farm.engine.pyramid import Level
 from farm.engine.regions import Masked, cover
 from farm.engine.tiles import Region, compute_block_sizes, cut_tiles
-from farm.recipe.recipe import CONVOLUTIONS
+from farm.recipe.networks import CONVOLUTIONS
 
 CPU = torch.device("cpu")
 VGG16 = dict(enumerate(CONVOLUTIONS["vgg16"], start=1))

@@ -22,7 +22,7 @@ from farm.engine.tiles import Region
 from farm.engine.vgg import VGG
 from farm.errors import WeightsUnavailable
 from farm.recipe.memory_plan import WHOLE
-from farm.recipe.recipe import list_layer_names
+from farm.recipe.networks import list_layer_names
 from farm.settings import settings
 from tests.engine.onnx_writer import model, node, tensor
 

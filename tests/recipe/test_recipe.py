@@ -8,7 +8,8 @@ import pytest
 
 from farm.errors import InvalidInput
 from farm.recipe import Recipe
-from farm.recipe.recipe import NEWEST, PRESETS, SETTINGS_OF, list_layer_names
+from farm.recipe.networks import list_layer_names
+from farm.recipe.recipe import NEWEST, PRESETS, SETTINGS_OF
 
 
 def test_json_there_and_back_is_the_identity() -> None:

@@ -37,19 +37,12 @@ from farm.looks.look import SETTINGS as LOOK_SETTINGS
 from farm.looks.look import Look
 from farm.pictures.decode import ACCEPTED
 from farm.recipe import Recipe
-from farm.recipe.balance import (
-    MAX_STOPS,
-    STEP,
-    compute_content_weight,
-    find_stops,
-    list_content_weights,
-)
+from farm.recipe.balance import MAX_STOPS, STEP, compute_content_weight, find_stops, list_content_weights
 from farm.recipe.film_formats import CLIPS, FILM_FORMATS
 from farm.recipe.formats import FORMATS, UPLOADED
+from farm.recipe.networks import AUTOMATIC, LAST_RESORT
 from farm.recipe.recipe import (
-    AUTOMATIC,
     LARGEST_SIZE,
-    LAST_RESORT,
     NEWEST,
     SETTINGS_OF,
     Version,

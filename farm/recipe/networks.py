@@ -1,0 +1,23 @@
+"""Networks whose features are compared: their layers, and which of them `auto` takes."""
+
+from __future__ import annotations
+
+CONVOLUTIONS = {  # in each block
+    "vgg19": (2, 2, 4, 4, 4),
+    "vgg16": (2, 2, 3, 3, 3),
+    "vgg16-bsds": (2, 2, 3, 3, 3),
+}
+AUTOMATIC = ("vgg19", "vgg16")  # `auto` takes the first of these that can be had
+LAST_RESORT = "vgg16-bsds"  # `auto` takes it where it is cached and neither of those can be had
+
+
+def list_layer_names(features: str) -> tuple[str, ...]:
+    """List `relu1_1` .. of one network, shallow to deep; of `auto` those that all networks have."""
+    if features == "auto":
+        first, *others = (list_layer_names(name) for name in (*AUTOMATIC, LAST_RESORT))
+        return tuple(layer for layer in first if all(layer in other for other in others))
+    return tuple(
+        f"relu{block}_{index}"
+        for block, count in enumerate(CONVOLUTIONS[features], start=1)
+        for index in range(1, count + 1)
+    )
