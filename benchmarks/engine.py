@@ -46,7 +46,7 @@ from farm.engine.statistics import Moments
 from farm.pictures.decode import decode
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import CHANNELS, list_layers, parse_block
-from farm.recipe.recipe import space_levels
+from farm.recipe.schedules import space_levels
 from farm.settings import settings
 
 SAMPLES = Path(__file__).parent.parent / "samples"

@@ -23,7 +23,7 @@ from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.pictures.pixels import Picture
 from farm.recipe import Recipe
-from farm.recipe.recipe import PRESETS, Schedule
+from farm.recipe.schedules import PRESETS, Schedule
 from farm.settings import settings
 
 SAMPLES = Path(__file__).parent.parent / "samples"

@@ -20,7 +20,7 @@ from farm.engine.optimise import Step, stylize
 from farm.errors import InvalidInput, RenderFailed
 from farm.pictures.pixels import Picture
 from farm.recipe import Recipe
-from farm.recipe.recipe import PRESETS, Schedule
+from farm.recipe.schedules import PRESETS, Schedule
 from tests.conftest import load_sample
 
 SETTINGS = {"size": 64, "start_size": 32, "iterations": (7, 5, 4)}

@@ -24,7 +24,7 @@ from farm.engine.pyramid import Level, compute_levels, resize_style, to_tensor
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import estimate_peak_bytes, list_plans
-from farm.recipe.recipe import PRESETS, Schedule, space_levels
+from farm.recipe.schedules import PRESETS, Schedule, space_levels
 from tests.conftest import load_sample
 
 CPU = torch.device("cpu")
