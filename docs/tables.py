@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from farm.recipe import Recipe
-from farm.recipe.recipe import format_value
+from farm.recipe.typed_values import format_value
 from farm.settings import SECRET, Settings
 from web import metrics
 

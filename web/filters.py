@@ -11,7 +11,7 @@ from farm.database.deliveries import DeliveryStatus
 from farm.database.disk import describe_shortage
 from farm.database.models import State
 from farm.fleet import queue
-from farm.recipe.recipe import format_value
+from farm.recipe.typed_values import format_value
 from farm.settings import settings
 from farm.storage import format_bytes
 from farm.webhooks import destinations

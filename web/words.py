@@ -17,7 +17,8 @@ from farm.jobs import details
 from farm.jobs.comparisons import Ranked
 from farm.jobs.scores import Score
 from farm.people.quotas import Quotas
-from farm.recipe.recipe import format_value, get_title
+from farm.recipe.recipe import get_title
+from farm.recipe.typed_values import format_value
 from farm.settings import settings
 from farm.storage import format_bytes
 

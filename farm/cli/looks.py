@@ -16,7 +16,7 @@ from farm.cli.root import main
 from farm.cli.screen import console, output
 from farm.looks.built_in import list_built_in
 from farm.looks.look import Look
-from farm.recipe.recipe import format_value
+from farm.recipe.typed_values import format_value
 
 share_option = click.option("--share", is_flag=True, help="With everybody.")
 

@@ -13,7 +13,8 @@ from farm.looks.built_in import find_built_in, list_built_in
 from farm.looks.look import Look
 from farm.recipe import Recipe
 from farm.recipe.problems import LONGEST_NAME
-from farm.recipe.recipe import format_value, list_values
+from farm.recipe.recipe import list_values
+from farm.recipe.typed_values import format_value
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 FindLook = Callable[[str], Look | None]

@@ -16,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from farm.errors import InvalidInput, Problem
 from farm.recipe.problems import parse_untrusted
-from farm.recipe.recipe import Recipe, Scales, Weight, parse_numbers
+from farm.recipe.recipe import Recipe, Scales, Weight
+from farm.recipe.typed_values import parse_numbers
 
 SPACING = 24  # frames from anchor to anchor
 HELD_SHARE = 25 / 60  # of each level's iterations, for a frame that begins from its neighbour

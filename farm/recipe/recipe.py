@@ -27,6 +27,7 @@ from farm.recipe.formats import Format
 from farm.recipe.networks import list_layer_names
 from farm.recipe.problems import EACH, LONGEST_NAME, MAX_PROBLEMS, ONE, parse_untrusted
 from farm.recipe.schedules import PRESETS, PRESETS_OF_0_1, Schedule, space_levels
+from farm.recipe.typed_values import parse_numbers, parse_pairs, parse_scales
 
 Preset = Literal["draft", "standard", "fine"]
 Features = Literal["auto", "vgg19", "vgg16", "vgg16-bsds"]
@@ -83,36 +84,14 @@ SETTINGS_OF: dict[Version, frozenset[str]] = {
 }
 
 
-def _parse_pairs(value: Any) -> Any:
-    """Parse `"relu1_1=4,relu2_1"`, as it is typed, to `{"relu1_1": 4.0, "relu2_1": 1.0}`."""
-    if not isinstance(value, str):
-        return value
-    pairs = (part.partition("=") for part in value.replace(" ", "").split(",") if part)
-    return {name: weight or 1.0 for name, _, weight in pairs}
-
-
-def _parse_scales(value: Any) -> Any:
-    """Parse `"1"` or `[1]` to the one number, and `"1,2"`, as it is typed, to `("1", "2")`."""
-    if isinstance(value, str):
-        value = [part for part in value.replace(" ", "").split(",") if part] or value
-    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-
-
-def parse_numbers(value: Any) -> Any:
-    """Parse `"200,100"` or `200`, as it is typed, to `(200, 100)` or `(200,)`; no value to None."""
-    if isinstance(value, str):
-        value = tuple(part for part in value.replace(" ", "").split(",") if part)
-    return (value,) if isinstance(value, int | float) else value or None
-
-
 Finite = Field(allow_inf_nan=False)
 Weight = Annotated[float, Field(ge=0, le=1e6), Finite]
-LayerWeights = Annotated[dict[str, Weight], BeforeValidator(_parse_pairs)]
+LayerWeights = Annotated[dict[str, Weight], BeforeValidator(parse_pairs)]
 Scale = Annotated[float, Field(ge=0.1, le=4.0)]
 Scales = Annotated[
     Annotated[Scale, Tag(ONE)] | Annotated[tuple[Scale, ...], Field(max_length=MAX_STYLES), Tag(EACH)],
     Discriminator(lambda value: EACH if isinstance(value, list | tuple) and value else ONE),
-    BeforeValidator(_parse_scales),
+    BeforeValidator(parse_scales),
 ]
 
 
@@ -459,14 +438,3 @@ def list_values(kind: Any) -> tuple[str, ...]:
 def get_title(name: str) -> str:
     """Return a setting's one name for people, on the form, on pages and along the axes of a grid."""
     return Recipe.model_fields[name].title or name.replace("_", " ").capitalize()
-
-
-def format_value(value: Any) -> str:
-    """Format a setting as a person types it into the form: `relu1_1=1,relu2_1=0.5`, `200,100`."""
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        return ",".join(f"{name}={format_value(weight)}" for name, weight in value.items())
-    if isinstance(value, list | tuple):
-        return ",".join(format_value(part) for part in value)
-    return str(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -21,7 +21,7 @@ from farm.jobs import attempts, claims
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
-from farm.recipe.recipe import format_value
+from farm.recipe.typed_values import format_value
 from farm.storage import storage
 from tests.web import bad_pictures as bad
 from tests.web.conftest import token

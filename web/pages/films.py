@@ -27,7 +27,8 @@ from farm.recipe import Recipe
 from farm.recipe.film import Part, Role
 from farm.recipe.film_formats import FILM_FORMATS, FilmFormat
 from farm.recipe.picture_sizes import Size
-from farm.recipe.recipe import format_value, get_title
+from farm.recipe.recipe import get_title
+from farm.recipe.typed_values import format_value
 from web import streams, words
 from web.files import build_source_url
 from web.film_files import build_film_version

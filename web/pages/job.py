@@ -17,7 +17,8 @@ from farm.explorations.sliders import find_slider
 from farm.jobs import actions, details, ratings, states
 from farm.pictures import conversions
 from farm.recipe import Recipe
-from farm.recipe.recipe import format_value, get_title
+from farm.recipe.recipe import get_title
+from farm.recipe.typed_values import format_value
 from farm.settings import settings
 from farm.webhooks import deliveries
 from web import streams, words
