@@ -27,7 +27,8 @@ from farm.jobs.ratings import Rater
 from farm.jobs.scores import Score
 from farm.people.visitors import NO_JOB, Visitor
 from farm.recipe import Recipe
-from farm.recipe.recipe import NEWEST, NOT_LOOK
+from farm.recipe.recipe import NOT_LOOK
+from farm.recipe.versions import NEWEST
 
 MAX_TRIED = 50  # pictures for which a partner is looked for, from a random place on
 MAX_PARTNERS = 100  # pictures of one photograph that are looked at

@@ -17,7 +17,7 @@ from farm.jobs import states
 from farm.people.accounts import key_owner
 from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe import Recipe
-from farm.recipe.recipe import SETTINGS_OF
+from farm.recipe.versions import SETTINGS_OF
 
 KEY_LENGTH = 200
 NO_TOKEN, FORM, ID = "", "form", "id"  # owners of keys: clients without a token, forms, ids of PUT

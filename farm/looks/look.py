@@ -14,7 +14,8 @@ from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.json_limits import check_json
 from farm.recipe.problems import LONGEST_NAME, MAX_OTHERS, list_problems
-from farm.recipe.recipe import NEWEST, NOT_LOOK, Version, list_values
+from farm.recipe.recipe import NOT_LOOK, list_values
+from farm.recipe.versions import NEWEST, Version
 
 FORMAT = 1  # of the file; a later one means something else
 # What belongs to the pictures that are chosen, such as a weight for each painting, is none.

@@ -1,4 +1,4 @@
-"""What is wrong with untrusted settings: pydantic's findings as problems, each with its field and limit."""
+"""Problems of untrusted settings: pydantic's findings, each with its field and limit, for people."""
 
 from __future__ import annotations
 

@@ -28,18 +28,24 @@ from farm.recipe.networks import list_layer_names
 from farm.recipe.problems import EACH, LONGEST_NAME, MAX_PROBLEMS, ONE, parse_untrusted
 from farm.recipe.schedules import PRESETS, PRESETS_OF_0_1, Schedule, space_levels
 from farm.recipe.typed_values import parse_numbers, parse_pairs, parse_scales
+from farm.recipe.versions import (
+    DEFAULTS_OF_0_1,
+    FIRST_SETTINGS,
+    FIRST_STYLE_LOSSES,
+    NEWEST,
+    SETTINGS_OF,
+    Version,
+)
 
 Preset = Literal["draft", "standard", "fine"]
 Features = Literal["auto", "vgg19", "vgg16", "vgg16-bsds"]
 Precision = Literal["auto", "float32", "winograd", "mixed"]
 StyleLoss = Literal["gram", "gram+mean", "wasserstein", "light", "moments", "kernel"]
 ContentTarget = Literal["photograph", "attention"]
-FIRST_STYLE_LOSSES = ("gram", "wasserstein")
 Optimizer = Literal["adam", "lbfgs"]
 Init = Literal["content", "photograph", "recoloured", "picture", "noise", "gray"]
 Colour = Literal["painting", "photograph", "lightness"]
 StrokeDirection = Literal["free", "photograph"]
-Version = Literal["0.1", "0.2"]
 
 SMALLEST_SIZE = 64  # px, longest side
 LARGEST_SIZE = 7680  # px, longest side: 8K
@@ -59,30 +65,7 @@ NOT_LOOK = {
     "features",
     "seed",
 }
-NEWEST: Version = "0.2"
 CHROMA_VARIATION = 4.0  # see docs/looks.md
-# Defaults of a recipe of version 0.1 that are others now.
-DEFAULTS_OF_0_1: dict[str, Any] = {
-    "content_weight": 0.1,
-    "tv_weight": 2.0,
-    "style_layers": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0},
-}
-# The settings there always were: whole recipes without a version, as 0.1 wrote them, have all of them.
-FIRST_SETTINGS = frozenset(
-    {
-        *("size", "preset", "content_weight", "style_weight", "tv_weight", "content_layers"),
-        *("style_layers", "style_loss", "style_scale", "blend", "start_size", "iterations", "init"),
-        *("seed", "precision", "features"),
-    }
-)
-SETTINGS_OF_0_1 = FIRST_SETTINGS | {"format", "tolerance", "optimizer"}
-# The settings that each version had when it came out. Looks and requests are known again by them, so a
-# setting that comes later is in none of them, and changes neither where it has its default.
-SETTINGS_OF: dict[Version, frozenset[str]] = {
-    "0.1": SETTINGS_OF_0_1,
-    "0.2": SETTINGS_OF_0_1 | {"version", "grown_from"},
-}
-
 
 Finite = Field(allow_inf_nan=False)
 Weight = Annotated[float, Field(ge=0, le=1e6), Finite]

@@ -19,7 +19,7 @@ from farm.jobs.ratings import Rater
 from farm.people import accounts
 from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe import Recipe
-from farm.recipe.recipe import NEWEST, SETTINGS_OF
+from farm.recipe.versions import NEWEST, SETTINGS_OF
 
 # Settings that came after the newest version, each with a value that is not its default.
 LATER = {

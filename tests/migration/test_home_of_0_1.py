@@ -26,7 +26,7 @@ from farm.jobs.ratings import Rater
 from farm.jobs.submit import submit
 from farm.people.visitors import Visitor
 from farm.recipe import Recipe
-from farm.recipe.recipe import SETTINGS_OF
+from farm.recipe.versions import SETTINGS_OF
 from farm.storage import storage
 from farm.webhooks import deliveries
 from tests.conftest import SAMPLES, fresh_settings, use_broker_in_memory

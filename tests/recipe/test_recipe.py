@@ -9,8 +9,8 @@ import pytest
 from farm.errors import InvalidInput
 from farm.recipe import Recipe
 from farm.recipe.networks import list_layer_names
-from farm.recipe.recipe import NEWEST, SETTINGS_OF
 from farm.recipe.schedules import PRESETS
+from farm.recipe.versions import NEWEST, SETTINGS_OF
 
 
 def test_json_there_and_back_is_the_identity() -> None:

@@ -24,8 +24,8 @@ from werkzeug.exceptions import (
 )
 
 from farm.errors import Busy, FarmError, InvalidInput, NoRoom, Problem, QuotaReached, StorageAway
-from farm.recipe import recipe
 from farm.recipe.json_limits import MAX_BYTES
+from farm.recipe.problems import list_problems
 from farm.settings import settings
 
 DETAILS = {
@@ -143,7 +143,7 @@ def _handle_bad_transfer(error: ParseException) -> Response:
 
 def _handle_invalid_query(error: HTTPError) -> Response:
     cause = error.__cause__
-    problems = recipe.list_problems(cause) if isinstance(cause, ValidationError) else ()
+    problems = list_problems(cause) if isinstance(cause, ValidationError) else ()
     named = [_translate_problem(problem) for problem in problems]
     return _respond(error.status_code, str(InvalidInput(*named)), named)
 

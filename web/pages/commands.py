@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from farm.database.models import Job
 from farm.recipe import Recipe
-from farm.recipe.recipe import NEWEST
 from farm.recipe.typed_values import format_value
+from farm.recipe.versions import NEWEST
 from farm.settings import settings
 
 OPTIONS = ("mask", "keep", "init")  # that name files

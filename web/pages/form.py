@@ -41,8 +41,9 @@ from farm.recipe.balance import MAX_STOPS, STEP, compute_content_weight, find_st
 from farm.recipe.film_formats import CLIPS, FILM_FORMATS
 from farm.recipe.formats import FORMATS, UPLOADED
 from farm.recipe.networks import AUTOMATIC, LAST_RESORT
-from farm.recipe.recipe import LARGEST_SIZE, NEWEST, SETTINGS_OF, Version, get_title, list_values
+from farm.recipe.recipe import LARGEST_SIZE, get_title, list_values
 from farm.recipe.typed_values import format_value
+from farm.recipe.versions import NEWEST, SETTINGS_OF, Version
 from web.samples import CONTENTS, STYLES, list_offered
 
 SIZES = {

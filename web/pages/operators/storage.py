@@ -16,7 +16,7 @@ from farm.database.disk import Disk
 from farm.jobs import holdings, retention
 from farm.jobs.holdings import TITLES, Holdings
 from farm.jobs.retention import Rules
-from farm.recipe import recipe
+from farm.recipe.problems import list_problems
 from farm.settings import settings
 from farm.storage import find_local_folder
 from web.api.storage import RetentionQuery
@@ -64,7 +64,7 @@ def show_storage() -> ResponseReturnValue:
     try:
         rules = RetentionQuery.model_validate({name: text for name, text in given.items() if text}).rules
     except ValidationError as error:
-        problems = [f"{each.field} {each.message}" for each in recipe.list_problems(error)]
+        problems = [f"{each.field} {each.message}" for each in list_problems(error)]
     held = _read_held()
     with sessions.read_session() as session:
         plan = retention.plan(session, rules, held)
