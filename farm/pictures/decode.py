@@ -1,7 +1,7 @@
 """Pictures in: bytes -> numpy (H, W, 3), sRGB, float32 in [0, 1] or bytes.
 
 Decoding trusts nothing: the size is checked from the header before a pixel is read, only the formats of
-KINDS are tried, and a picture is decoded to its end before it is accepted.
+`kinds.py` are tried, and a picture is decoded to its end before it is accepted.
 
 An 8K picture is 400 MB as float32. All that is done to one is done strip by strip, so that besides
 it there is at most one picture in the samples of its file.
@@ -20,10 +20,9 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
-from farm.pictures import read_heif, read_jpeg, read_png, read_tiff, read_webp
 from farm.pictures.colour import SRGB, Unsupported
 from farm.pictures.jpeg import encode_jpeg
-from farm.pictures.parts import Opened
+from farm.pictures.kinds import HEAD, find_kind, name_other
 from farm.pictures.pixels import (
     STRIP,
     Picture,
@@ -43,7 +42,6 @@ from farm.pictures.pixels import (
 if TYPE_CHECKING:  # the process that decodes uploads needs no recipe, which takes a tenth of a second
     from farm.recipe.picture_sizes import Size
 
-ACCEPTED = "JPEG, PNG, WebP, TIFF, AVIF or HEIC"
 LONGEST_SIDE = 30_000  # px; what libraries below Pillow are sure to hold
 SHORTEST_SIDE = 16  # px, unless something larger is asked for
 LONGEST_RATIO = 20  # of the sides; beyond it, a level would be less than a pixel high
@@ -56,77 +54,6 @@ ON_ITS_SIDE = (5, 6, 7, 8)  # of EXIF's orientation
 
 Image.MAX_IMAGE_PIXELS = None  # `decode` checks the header against its own limit, by field
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A file format that is read."""
-
-    mime: str
-    # Tells it by its first HEAD bytes.
-    matches: Callable[[bytes], bool]
-    open: Callable[[bytes], Opened]
-    # Returns a whole picture without anything that is neither pixels nor their meaning.
-    clean: Callable[[bytes], bytes]
-
-
-HEAD = 16  # bytes
-KINDS = (
-    Kind(
-        "image/jpeg", lambda head: head[:2] == read_jpeg.START, read_jpeg.open_picture, read_jpeg.clean
-    ),
-    Kind(
-        "image/png", lambda head: head[:8] == read_png.SIGNATURE, read_png.open_picture, read_png.clean
-    ),
-    Kind(
-        "image/webp",
-        lambda head: head[:4] + head[8:12] == b"RIFFWEBP",
-        read_webp.open_picture,
-        read_webp.clean,
-    ),
-    Kind(
-        "image/tiff",
-        lambda head: head[:4] in read_tiff.PREFIXES,
-        read_tiff.open_picture,
-        read_tiff.clean,
-    ),
-    Kind(
-        "image/avif",
-        lambda head: head[4:12] in (b"ftypavif", b"ftypavis"),
-        read_heif.open_picture,
-        read_heif.clean,
-    ),
-    Kind(
-        "image/heic",
-        lambda head: head[4:8] == b"ftyp" and head[8:12] in read_heif.BRANDS,
-        read_heif.open_picture,
-        read_heif.clean,
-    ),
-)
-RAW_STARTS = (
-    b"FUJIFILMCCD-RAW",
-    b"IIRO",
-    b"IIRS",
-    b"MMOR",
-    b"IIU\0",
-    b"FOVb",
-    b"\0MRM",
-    b"II\x1a\0\0\0HEAP",
-)
-OTHERS = {  # what a file begins with, and what it is
-    b"\xff\x0a": "a JPEG XL",
-    b"\0\0\0\x0cJXL ": "a JPEG XL",
-    b"\0\0\0\x0cjP  ": "a JPEG 2000",
-    b"\xff\x4f\xff\x51": "a JPEG 2000",
-    b"GIF8": "a GIF",
-    b"BM": "a BMP",
-    b"8BPS": "a Photoshop file",
-    b"gimp xcf": "a GIMP file",
-    b"%PDF": "a PDF",
-    b"<svg": "an SVG",
-    b"\x76\x2f\x31\x01": "an OpenEXR",
-    b"#?RADIANCE": "a Radiance HDR",
-}
 
 
 class Channels(enum.StrEnum):
@@ -316,11 +243,6 @@ def _iterate_map(marked: Image.Image) -> Iterator[Pixels]:
         yield np.asarray(rows)[..., None]
 
 
-def find_kind(head: bytes) -> Kind | None:
-    """Find the format of a file by its first HEAD bytes."""
-    return next((kind for kind in KINDS if kind.matches(head)), None)
-
-
 @contextmanager
 def translate_errors(field: str) -> Iterator[None]:
     """Raise whatever Pillow's decoders raise (OSError, SyntaxError, struct.error ..) as NotAPicture."""
@@ -359,7 +281,7 @@ def _open(
     if not data:
         raise InvalidInput(Problem(field, "is empty; choose a picture"))
     if (kind := find_kind(data[:HEAD])) is None:
-        raise NotAPicture(Problem(field, _name_other(data[:HEAD])))
+        raise NotAPicture(Problem(field, name_other(data[:HEAD])))
     opened = kind.open(data)
     check_size(*opened.size, field, megapixels, shortest)
     if opened.is_several:
@@ -367,16 +289,6 @@ def _open(
     raster, orientation = opened.read(enough(*opened.size) if enough else None)
     size = opened.size[::-1] if orientation in ON_ITS_SIDE else opened.size
     return turn_upright(raster, orientation), size
-
-
-def _name_other(head: bytes) -> str:
-    """Name a file that is not read, with what to do."""
-    if head.startswith(RAW_STARTS) or head[4:12] == b"ftypcrx ":
-        return read_tiff.RAW
-    found = next((name for start, name in OTHERS.items() if head.startswith(start)), None)
-    if found:
-        return f"is {found}, not a {ACCEPTED} picture; save it as one of these"
-    return f"is not a {ACCEPTED} picture"
 
 
 def check_size(width: int, height: int, field: str, megapixels: int, shortest: int) -> None:

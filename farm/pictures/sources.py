@@ -11,7 +11,7 @@ import structlog
 
 from farm.database.models import Upload
 from farm.errors import NotFound
-from farm.pictures import decode
+from farm.pictures import kinds
 from farm.storage import storage
 
 _cleaning = threading.BoundedSemaphore(1)  # a file is held twice meanwhile
@@ -29,7 +29,7 @@ def provide_clean(upload: Upload) -> tuple[str, str]:
         if not storage().exists(upload.clean_key):
             storage().put(upload.clean_key, _clean(upload))
     with storage().open(upload.clean_key) as file:
-        kind = decode.find_kind(file.read(decode.HEAD))
+        kind = kinds.find_kind(file.read(kinds.HEAD))
     assert kind
     return upload.clean_key, kind.mime
 
@@ -37,7 +37,7 @@ def provide_clean(upload: Upload) -> tuple[str, str]:
 def _clean(upload: Upload) -> bytes:
     data = storage().get_whole(upload.key, upload.sha256)
     try:
-        kind = decode.find_kind(data[: decode.HEAD])
+        kind = kinds.find_kind(data[: kinds.HEAD])
         if kind is None:
             raise ValueError("nobody knows this format any more")
         return kind.clean(data)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from farm.errors import InvalidInput, NotAPicture
-from farm.pictures import decode
-from farm.pictures.decode import KINDS
+from farm.pictures import decode, kinds
+from farm.pictures.kinds import KINDS
 from farm.pictures.pixels import Picture
 from farm.recipe.formats import UPLOADED
 from tests.pictures.chart import (
@@ -657,11 +657,11 @@ def test_thumbnails_hold_nothing_but_pixels(kind: str) -> None:
 @pytest.mark.parametrize("kind", files_with_secrets())
 def test_a_clean_file_has_the_same_pixels_and_nothing_else(kind: str) -> None:
     data = files_with_secrets()[kind]
-    found = decode.find_kind(data[: decode.HEAD])
+    found = kinds.find_kind(data[: kinds.HEAD])
     assert found
     cleaned = found.clean(data)
     assert SECRET not in cleaned
-    assert decode.find_kind(cleaned[: decode.HEAD]) == found
+    assert kinds.find_kind(cleaned[: kinds.HEAD]) == found
     assert np.array_equal(read(cleaned), read(data))
 
 
@@ -684,7 +684,7 @@ def turned_and_coloured() -> dict[str, bytes]:
 @pytest.mark.parametrize("kind", turned_and_coloured())
 def test_a_clean_file_keeps_its_turn_and_its_colours(kind: str) -> None:
     data = turned_and_coloured()[kind]
-    found = decode.find_kind(data[: decode.HEAD])
+    found = kinds.find_kind(data[: kinds.HEAD])
     assert found
     picture = read(data)
     assert picture.shape == (48, 32, 3)

@@ -26,7 +26,7 @@ from farm.jobs.fields import (
 )
 from farm.jobs.guides import INIT_MEANS, KEEP_MEANS, MASK_MEANS
 from farm.jobs.idempotency import KEY_LENGTH
-from farm.pictures.decode import ACCEPTED
+from farm.pictures.kinds import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.film_formats import FILM_FORMATS
 from farm.recipe.formats import FORMATS

@@ -35,7 +35,7 @@ from farm.jobs.guides import INIT_MEANS, KEEP_MEANS, MASK_MEANS
 from farm.looks.built_in import USUAL
 from farm.looks.look import SETTINGS as LOOK_SETTINGS
 from farm.looks.look import Look
-from farm.pictures.decode import ACCEPTED
+from farm.pictures.kinds import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.balance import MAX_STOPS, STEP, compute_content_weight, find_stops, list_content_weights
 from farm.recipe.film_formats import CLIPS, FILM_FORMATS
