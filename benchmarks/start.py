@@ -25,7 +25,7 @@ from farm.database import sessions
 from farm.database.models import Job
 from farm.pictures import decoder_pool
 from farm.pictures.decode import decode
-from farm.pictures.decoder_child import PictureFile
+from farm.pictures.decoder_request import PictureFile
 
 ITERATIONS = 4  # the first and the last are reported
 POLL_SECONDS = 0.01  # oftener would take the processor from the worker

@@ -110,7 +110,7 @@ def checked_pictures() -> Iterator[None]:
     took a tenth of the time of all tests. What is refused is looked at each time."""
     from farm.pictures import decoder_pool
     from farm.pictures.decode import Checked
-    from farm.pictures.decoder_child import Limits, PictureFile
+    from farm.pictures.decoder_request import Limits, PictureFile
 
     check, kept = decoder_pool.check, dict[object, Checked]()
 

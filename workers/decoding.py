@@ -12,7 +12,8 @@ import structlog
 
 from farm.errors import FarmError
 from farm.pictures.decode import Channels, Decoded
-from farm.pictures.decoder_child import Child, Limits, PictureFile
+from farm.pictures.decoder_child import Child
+from farm.pictures.decoder_request import Limits, PictureFile
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from farm.database.models import PictureRole
 from farm.errors import InvalidInput, Problem
 from farm.pictures.decode import Channels
-from farm.pictures.decoder_child import PictureFile
+from farm.pictures.decoder_request import PictureFile
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import name_mask
 

@@ -27,7 +27,7 @@ from farm.jobs.tickets import wake
 from farm.people import quotas
 from farm.people.visitors import ANYBODY, Visitor
 from farm.pictures import uploads
-from farm.pictures.decoder_child import PictureFile
+from farm.pictures.decoder_request import PictureFile
 from farm.pictures.transparency import may_be_transparent
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe

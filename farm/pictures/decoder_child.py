@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from io import BufferedReader
 from pathlib import Path
@@ -24,7 +23,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from farm.errors import FarmError, InvalidInput, NotAPicture, Problem, TooLarge
-from farm.pictures.decode import LONGEST_SIDE, SHORTEST_SIDE, Channels, Checked, Decoded, check_size
+from farm.pictures.decode import LONGEST_SIDE, Channels, Checked, Decoded, check_size
 from farm.pictures.decoder_process import (
     BROKEN,
     CHANNELS,
@@ -43,21 +42,15 @@ from farm.pictures.decoder_process import (
     SIZE_ASKED,
     THUMBNAIL,
 )
+from farm.pictures.decoder_request import Limits, PictureFile, ProcessLimits
 from farm.pictures.pixels import Pixels
 from farm.pictures.sandbox import LANDLOCK, SECCOMP
 from farm.recipe.picture_sizes import Size
-from farm.settings import settings
 
 DECODER = "farm.pictures.decoder_process"  # the module that a child runs
 START_SECONDS = 30.0  # for a new one; a quarter of a second is usual
 EXIT_SECONDS = 5.0  # until a process whose pipe is closed is gone; a large one is unmapped for a while
 
-BYTES_PER_PIXEL = 24  # measured: 20 for a WebP with transparency that lies on its side
-BYTES_BESIDES = 32_000_000  # whatever the size
-COPIES_OF_FILE = 3
-CPU_SECONDS = 5.0  # of any picture
-CPU_SECONDS_PER_MEGAPIXEL = 0.25  # measured: 0.05
-PATIENCE = 2  # times the processor's time: others use the processor, too
 
 PIPE_BYTES = 1 << 20  # on Linux; a photograph then takes 12 ms less to get there than by the usual 64 KB
 MAX_HEAD = 30_000  # bytes of an answer's JSON
@@ -73,60 +66,6 @@ BROKE = "it broke the program that decodes pictures"
 KILLED = "was not decoded: the process that does so was killed, perhaps as memory ran out; try again"
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """A file to be checked or decoded."""
-
-    data: bytes
-    # Its name in the form, for messages.
-    field: str
-    # Minimum of its shorter side, px.
-    shortest: int = SHORTEST_SIDE
-    # What is wanted of its samples.
-    channels: Channels = Channels.COLOUR
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProcessLimits:
-    """Limits of a process."""
-
-    # Bytes beside those of the process itself.
-    memory: int
-    # On a processor.
-    cpu_seconds: int
-    # By the clock, while its parent waits for it.
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits(ProcessLimits):
-    """The limits of one picture, sufficient for the largest permitted."""
-
-    megapixels: int
-
-    @classmethod
-    def from_largest_upload(cls, megapixels: int, megabytes: int) -> Limits:
-        """Compute what the largest picture needs, in the format and mode that need most, with a margin.
-
-        Args:
-            megabytes: of the largest file.
-        """
-        pixels = megapixels * 1_000_000 * BYTES_PER_PIXEL
-        memory = BYTES_BESIDES + pixels + megabytes * 1_000_000 * COPIES_OF_FILE
-        cpu_seconds = round(CPU_SECONDS + megapixels * CPU_SECONDS_PER_MEGAPIXEL)
-        return cls(
-            megapixels=megapixels,
-            memory=memory,
-            cpu_seconds=cpu_seconds,
-            seconds=float(PATIENCE * cpu_seconds),
-        )
-
-    @classmethod
-    def from_settings(cls) -> Limits:
-        """Compute what the largest picture needs that the settings permit."""
-        return cls.from_largest_upload(settings().max_upload_megapixels, settings().max_upload_mb)
 
 
 class _Answer(BaseModel):

@@ -23,7 +23,8 @@ import structlog
 
 from farm.errors import Busy, FarmError, InvalidInput, Problem
 from farm.pictures.decode import Channels, Checked
-from farm.pictures.decoder_child import Child, Limits, PictureFile
+from farm.pictures.decoder_child import Child
+from farm.pictures.decoder_request import Limits, PictureFile
 
 PROCESSES = 2
 WAIT_SECONDS = 30.0  # for a free process

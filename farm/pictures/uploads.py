@@ -16,7 +16,7 @@ from farm.database.models import Upload
 from farm.database.people import UploadOwner
 from farm.pictures import decoder_pool
 from farm.pictures.decode import Channels, check_size
-from farm.pictures.decoder_child import PictureFile
+from farm.pictures.decoder_request import PictureFile
 from farm.settings import settings
 from farm.storage import storage
 

@@ -36,8 +36,9 @@ from benchmarks.testbed.processes import FARM, answers, free_port, sample_files,
 from farm.database.setup import install
 from farm.errors import Busy, InvalidInput, NotAPicture, TooLarge
 from farm.pictures import decode, decoder_child, decoder_pool, sandbox
-from farm.pictures.decoder_child import Child, Limits, PictureFile
+from farm.pictures.decoder_child import Child
 from farm.pictures.decoder_pool import Pool
+from farm.pictures.decoder_request import Limits, PictureFile
 from farm.pictures.sandbox import LANDLOCK, SECCOMP
 from tests.pictures.chart import chunk, png, tiff
 from tests.pictures.test_readers import HEIC
@@ -234,7 +235,8 @@ def test_what_a_decoder_taken_over_answers_is_not_trusted(
 DECODE_LARGE = """
 import sys
 from pathlib import Path
-from farm.pictures.decoder_child import Child, Limits, PictureFile
+from farm.pictures.decoder_child import Child
+from farm.pictures.decoder_request import Limits, PictureFile
 
 def peak():
     status = Path("/proc/self/status").read_text()
@@ -743,7 +745,7 @@ import os, sys, time
 from pathlib import Path
 from farm import log
 from farm.pictures import decoder_pool
-from farm.pictures.decoder_child import PictureFile
+from farm.pictures.decoder_request import PictureFile
 
 log.configure()
 

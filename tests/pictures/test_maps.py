@@ -11,7 +11,8 @@ from PIL import Image
 
 from farm.errors import InvalidInput
 from farm.pictures.decode import Channels, check_map, decode_map_to_size, decode_to_size
-from farm.pictures.decoder_child import Child, Limits, PictureFile
+from farm.pictures.decoder_child import Child
+from farm.pictures.decoder_request import Limits, PictureFile
 from farm.pictures.encode import encode_picture, encode_preview, read_result, write_eight_bit
 from farm.pictures.jpeg import SRGB
 from farm.pictures.png import write_png

@@ -14,7 +14,7 @@ from farm.database.models import Upload
 from farm.errors import InvalidInput, NotFound, TooLarge
 from farm.pictures import decoder_pool, sources, uploads
 from farm.pictures.decode import Checked
-from farm.pictures.decoder_child import PictureFile
+from farm.pictures.decoder_request import PictureFile
 from farm.pictures.uploads import CheckedUpload
 from farm.storage import storage
 from tests.conftest import fresh_settings
