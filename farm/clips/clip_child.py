@@ -19,7 +19,8 @@ from farm.clips.clip import Clip
 from farm.clips.clip_messages import REQUEST
 from farm.errors import InvalidInput, Problem
 from farm.pictures.decode import LONGEST_SIDE
-from farm.pictures.decoder_child import Child, explain_refusal, get_input, get_output, read, receive_head
+from farm.pictures.decoder_answers import get_input, get_output, read, receive_head
+from farm.pictures.decoder_child import Child, explain_refusal
 from farm.pictures.decoder_process import END, LONGEST_MESSAGE, LONGEST_TRACE
 from farm.pictures.decoder_request import PictureFile, ProcessLimits
 from farm.settings import settings

@@ -8,17 +8,12 @@ from contextlib import AbstractContextManager
 import numpy as np
 
 from farm.clips.clip import Clip
-from farm.clips.clip_child import (
-    MAX_END_PER_FRAME,
-    Answer,
-    ClipProcess,
-    limit_decoding,
-)
+from farm.clips.clip_child import MAX_END_PER_FRAME, Answer, ClipProcess, limit_decoding
 from farm.clips.clip_messages import FRAME, LOOK, READ
 from farm.clips.turns import Turns
 from farm.errors import Problem, TooLarge
 from farm.pictures import decoder_pool
-from farm.pictures.decoder_child import MAX_HEAD, MAX_THUMBNAIL
+from farm.pictures.decoder_answers import MAX_HEAD, MAX_THUMBNAIL
 from farm.pictures.decoder_process import END, THUMBNAIL
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size

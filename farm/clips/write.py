@@ -19,7 +19,7 @@ from farm.clips.clip import Clip, Sound
 from farm.clips.clip_child import Answer, ClipProcess, limit_encoding
 from farm.clips.clip_messages import NEXT, POSITION, PUT, WRITE, Order
 from farm.errors import FarmError, InvalidInput
-from farm.pictures.decoder_child import MAX_HEAD
+from farm.pictures.decoder_answers import MAX_HEAD
 from farm.pictures.decoder_process import END
 from farm.pictures.pixels import Pixels
 from farm.recipe.film_formats import FilmKind, name_frame

@@ -13,34 +13,22 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from io import BufferedReader
 from pathlib import Path
 from threading import Event, Timer
-from typing import IO, Literal
 
-import numpy as np
 import structlog
-from pydantic import BaseModel, ConfigDict, Field
 
 from farm.errors import FarmError, InvalidInput, NotAPicture, Problem, TooLarge
-from farm.pictures.decode import LONGEST_SIDE, Channels, Checked, Decoded, check_size
+from farm.pictures.decode import Channels, Checked, Decoded
+from farm.pictures.decoder_answers import Received, get_input, receive_thumbnail
 from farm.pictures.decoder_process import (
     BROKEN,
-    CHANNELS,
     CHECK,
     CHECK_MAP,
     DECODING,
-    END,
-    LONGEST_MESSAGE,
-    LONGEST_TRACE,
-    MESSAGE,
     OUT_OF_MEMORY,
     READY,
     REQUEST,
-    ROWS,
-    SIZE,
-    SIZE_ASKED,
-    THUMBNAIL,
 )
 from farm.pictures.decoder_request import Limits, PictureFile, ProcessLimits
 from farm.pictures.pixels import Pixels
@@ -51,12 +39,8 @@ DECODER = "farm.pictures.decoder_process"  # the module that a child runs
 START_SECONDS = 30.0  # for a new one; a quarter of a second is usual
 EXIT_SECONDS = 5.0  # until a process whose pipe is closed is gone; a large one is unmapped for a while
 
-
 PIPE_BYTES = 1 << 20  # on Linux; a photograph then takes 12 ms less to get there than by the usual 64 KB
-MAX_HEAD = 30_000  # bytes of an answer's JSON
-MAX_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
 KINDS = {channels: kind for kind, channels in DECODING.items()}  # of requests
-MAY_HAVE = {Channels.COLOUR: (3,), Channels.COLOUR_AND_ALPHA: (3, 4), Channels.MAP: (1,)}
 PASSED_ON = ("PATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT")
 
 REFUSED = "cannot be decoded within the limits of this farm"
@@ -66,19 +50,6 @@ BROKE = "it broke the program that decodes pictures"
 KILLED = "was not decoded: the process that does so was killed, perhaps as memory ran out; try again"
 
 log = structlog.get_logger()
-
-
-class _Answer(BaseModel):
-    """The answer of a child, which is not to be trusted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    refused: Literal["NotAPicture", "TooLarge", "InvalidInput", "MemoryError", "Exception"] | None = None
-    message: str = Field("", max_length=LONGEST_MESSAGE)
-    trace: str = Field("", max_length=LONGEST_TRACE)
-    width: int = Field(1, ge=1, le=LONGEST_SIDE)
-    height: int = Field(1, ge=1, le=LONGEST_SIDE)
-    marks_all: bool = False
 
 
 class Child:
@@ -107,7 +78,7 @@ class Child:
         """
         kind = CHECK_MAP if picture.channels is Channels.MAP else CHECK
         with self._ask(kind, picture, limits) as process:
-            answer, thumbnail = _receive_thumbnail(process)
+            answer, thumbnail = receive_thumbnail(process)
         if answer.refused:
             raise explain_refusal(picture, answer.refused, answer.message, answer.trace)
         return Checked(answer.width, answer.height, thumbnail, answer.marks_all)
@@ -135,9 +106,9 @@ class Child:
 
     def _receive(
         self, picture: PictureFile, limits: Limits, compute_size: Callable[[Size], Size]
-    ) -> _Received:
+    ) -> Received:
         with self._ask(KINDS[picture.channels], picture, limits) as process:
-            received = _Received(process, picture, limits, compute_size)
+            received = Received(process, picture, limits, compute_size)
             answer = received.receive()
         if answer.refused:
             raise explain_refusal(picture, answer.refused, answer.message, answer.trace)
@@ -302,119 +273,6 @@ def _send(process: subprocess.Popen[bytes], kind: bytes, picture: PictureFile, l
     pipe.write(REQUEST.pack(kind, len(picture.data), limits.megapixels, picture.shortest))
     pipe.write(picture.data)
     pipe.flush()
-
-
-def _receive_thumbnail(process: subprocess.Popen[bytes]) -> tuple[_Answer, bytes]:
-    """Receive the answer to a check, and the thumbnail (JPEG), empty for a picture that was refused.
-
-    Raises:
-        OSError, EOFError: the process is gone. ValueError: its answer breaks the protocol.
-    """
-    thumbnail = b""
-    while True:
-        kind, size = receive_head(process, {THUMBNAIL: MAX_THUMBNAIL, END: MAX_HEAD})
-        if kind == END:
-            return _Answer.model_validate_json(read(process, size)), thumbnail
-        thumbnail = read(process, size)
-
-
-class _Received:
-    """A picture that comes row by row into the one array that is kept of it."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        picture: PictureFile,
-        limits: Limits,
-        compute_size: Callable[[Size], Size],
-    ) -> None:
-        self._process, self._picture, self._limits = process, picture, limits
-        self._compute_size = compute_size
-        self._filled = 0  # bytes
-        self._wanted: Size = (0, 0)
-        self.sent: Size = (0, 0)
-        self.pixels: Pixels = np.empty((0, 0, 3), np.uint8)
-
-    def receive(self) -> _Answer:
-        """Receive the answer to its end.
-
-        Raises:
-            OSError, EOFError: the process is gone. ValueError: its answer breaks the protocol.
-            TooLarge, InvalidInput: a picture may not have this size.
-        """
-        while True:
-            left = self.pixels.nbytes - self._filled or -1  # none of it, not even an empty one
-            limits = {SIZE_ASKED: SIZE.size, CHANNELS: 1, ROWS: left, END: MAX_HEAD}
-            kind, size = receive_head(self._process, limits)
-            if kind == END:
-                return self._finish(_Answer.model_validate_json(read(self._process, size)))
-            if kind == ROWS:
-                self._receive_rows(size)
-            elif kind == CHANNELS:
-                self._make_room(*read(self._process, size))
-            else:
-                self._answer_size(read(self._process, size))
-
-    def _answer_size(self, body: bytes) -> None:
-        """Answer at what size the picture is wanted; the size that is asked about last is its own."""
-        self.sent = height, width = SIZE.unpack(body)
-        check_size(width, height, self._picture.field, self._limits.megapixels, self._picture.shortest)
-        self._wanted = self._compute_size(self.sent)
-        pipe = get_input(self._process)
-        pipe.write(SIZE.pack(*self._wanted))
-        pipe.flush()
-
-    def _make_room(self, channels: int = 0) -> None:
-        if channels not in MAY_HAVE[self._picture.channels]:
-            raise ValueError(f"{channels} channels")
-        self.pixels, self._filled = np.empty((*self._wanted, channels), np.uint8), 0
-
-    def _receive_rows(self, size: int) -> None:
-        rows = self.pixels.data.cast("B")[self._filled : self._filled + size]
-        if get_output(self._process).readinto(rows) < size:
-            raise EOFError("it ended")
-        self._filled += size
-
-    def _finish(self, answer: _Answer) -> _Answer:
-        if not answer.refused and (
-            self._filled < self.pixels.nbytes
-            or self.pixels.shape[:2] != self._wanted
-            or self.sent != (answer.height, answer.width)
-        ):
-            raise ValueError(f"{self._filled} of {self.pixels.nbytes} bytes of pixels")
-        return answer
-
-
-def receive_head(process: subprocess.Popen[bytes], limits: dict[bytes, int]) -> tuple[bytes, int]:
-    """Receive the head of a message: its kind, and the bytes of its body.
-
-    Args:
-        limits: most bytes of a body, for each kind that may come.
-
-    Raises:
-        OSError, EOFError: the process is gone. ValueError: another message came.
-    """
-    kind, size = MESSAGE.unpack(read(process, MESSAGE.size))
-    if size > limits.get(kind, -1):
-        raise ValueError(f"a message {kind!r} of {size} bytes")
-    return kind, size
-
-
-def read(process: subprocess.Popen[bytes], size: int) -> bytes:
-    data = get_output(process).read(size)
-    if len(data) < size:
-        raise EOFError("it ended")
-    return data
-
-
-def get_input(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    assert process.stdin
-    return process.stdin
-
-
-def get_output(process: subprocess.Popen[bytes]) -> BufferedReader:
-    assert isinstance(process.stdout, BufferedReader)
-    return process.stdout
 
 
 def explain_refusal(
