@@ -38,7 +38,7 @@ from farm.database.models import Attempt, Job, State, Upload, WorkClass
 from farm.database.people import Person
 from farm.database.setup import install
 from farm.fleet import operations, registry
-from farm.jobs import claims, losses, states
+from farm.jobs import claims, job_rows, losses, states
 from farm.jobs.claims import Taker
 from farm.jobs.metrics import FarmCollector
 from farm.jobs.states import Claim
@@ -148,7 +148,7 @@ def submit(owners: list[int | None], seconds: list[float], size: int = 512) -> l
     with sessions.write_session() as session:
         picture = session.merge(Upload(sha256="c" * 64, width=400, height=300, size_bytes=1))
         for owner, takes in zip(owners, seconds, strict=True):
-            job = states.create(
+            job = job_rows.create(
                 session, name=f"stub {takes:.2f}", recipe=recipe, content=picture, styles=[picture]
             )
             job.owner_id = owner

@@ -11,7 +11,7 @@ from farm.database.films import Film
 from farm.database.models import GUIDES, Job, WorkClass
 from farm.database.names import fold
 from farm.films.settings import FilmSettings
-from farm.jobs import states
+from farm.jobs import job_rows
 from farm.recipe import Recipe
 from farm.recipe.film import Part, Role
 
@@ -49,7 +49,7 @@ def add_part(session: Session, film: Film, part: Part, parts: Sequence[Part], fi
     """
     guides = {role: [each.upload for each in first.guides if each.role is role] for role in GUIDES}
     photograph, paintings = first.source_names
-    job = states.create(
+    job = job_rows.create(
         session,
         owner_id=film.owner_id,
         name=film.name,

@@ -19,7 +19,7 @@ from farm.database.films import Film
 from farm.database.models import Exploration, Job
 from farm.errors import InvalidInput, NotFound, Problem, WrongState
 from farm.fleet import queue
-from farm.jobs import cleanup, states, tickets
+from farm.jobs import cleanup, job_rows, states, tickets
 from farm.jobs.fields import check_priority
 from farm.jobs.names import check_name
 from farm.jobs.tickets import wake
@@ -73,7 +73,7 @@ def rename(job_id: str, name: str) -> Job:
     if not name:
         raise InvalidInput(Problem("name", "is empty; a job needs one"))
     with sessions.write_session() as session:
-        return states.rename(session, job_id, name)
+        return job_rows.rename(session, job_id, name)
 
 
 def set_priority(job_id: str, priority: int, visitor: Visitor, person: str) -> Job:
@@ -95,7 +95,7 @@ def set_priority(job_id: str, priority: int, visitor: Visitor, person: str) -> J
             _set_priority_of_film(session, job.film_id, priority, person)
             return states.get(session, job_id)
         before = job.priority
-        job = states.set_priority(session, job_id, priority)
+        job = job_rows.set_priority(session, job_id, priority)
         audit.record(session, person, "change priority", job_id, f"{job.name}: {before} to {priority}")
     return job
 
@@ -116,7 +116,7 @@ def _set_priority_of_film(session: Session, film_id: str, priority: int, person:
         raise NotFound(NO_FILM)
     if film.outcome is not None:
         raise WrongState(f"This film has already {film.outcome}; its priority says nothing any more.")
-    states.set_priority_of_film(session, film_id, priority)
+    job_rows.set_priority_of_film(session, film_id, priority)
     audit.record(session, person, "change priority", film_id, f"{film.name}: to {priority}")
     return film
 
@@ -148,7 +148,7 @@ def delete(job_id: str) -> Job:
     reserve.release_if_full()
     with sessions.write_session() as session:
         _get_whole(session, job_id)
-        job = states.delete_ended(session, job_id)
+        job = job_rows.delete_ended(session, job_id)
     cleanup.remove_files(job_id)
     return job
 
@@ -178,7 +178,7 @@ def delete_together(job_ids: Iterable[str]) -> Iterator[Session]:
     with sessions.write_session() as session:
         for job_id in job_ids:
             with suppress(NotFound):
-                states.delete_ended(session, job_id)
+                job_rows.delete_ended(session, job_id)
         yield session
     for job_id in job_ids:
         cleanup.remove_files(job_id)
@@ -215,7 +215,7 @@ def delete_film(film_id: str) -> None:
         if film.outcome is None:
             raise WrongState("This film has not ended; cancel it first, then delete it.")
         for job_id in parts:
-            states.delete_ended(session, job_id)
+            job_rows.delete_ended(session, job_id)
         session.execute(delete_from(Film).where(Film.id == film_id))
     for job_id in parts:
         cleanup.remove_files(job_id)

@@ -18,7 +18,7 @@ from farm.database.models import GUIDES, Job, PictureRole, Upload
 from farm.errors import InvalidInput, Problem
 from farm.fleet import registry
 from farm.fleet.estimates import estimate
-from farm.jobs import states
+from farm.jobs import job_rows
 from farm.jobs.fields import check_priority
 from farm.jobs.guides import NO_GUIDES, GuideFiles
 from farm.jobs.idempotency import ID, Key, Request, submit_once
@@ -236,7 +236,7 @@ class Submission:
         found: dict[PictureRole, list[Upload]] = defaultdict(list)
         for role, each in zip(self.roles, self.pictures, strict=True):
             found[role].append(session.get_one(Upload, each.upload.sha256))
-        return states.create(
+        return job_rows.create(
             session,
             owner_id=self.visitor.person_id,
             name=self.name,

@@ -1,7 +1,7 @@
 """Quotas: how much a person may have running, waiting, submitted in a day, and stored.
 
 A limit is the account's own, or else the farm's (`FARM_QUOTA_...`); 0 is no limit. Whatever is nobody's
-has none. The running quota is no reason to refuse: jobs wait for it (`farm/jobs/states.py`, `claim`).
+has none. The running quota is no reason to refuse: jobs wait for it (`farm/jobs/claims.py`, `claim`).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 from farm.database import sessions
 from farm.database.models import State
 from farm.errors import InvalidInput, NotFound
-from farm.jobs import bulk, states, tickets
+from farm.jobs import bulk, job_rows, states, tickets
 from farm.jobs.bulk import Action
 from farm.people.visitors import Visitor
 from farm.settings import settings
@@ -116,7 +116,7 @@ def test_what_changes_after_the_look_is_told_and_hinders_no_other(
         seen = look(action, asked)
         monkeypatch.setattr(bulk, "plan", look)
         with sessions.write_session() as session:
-            states.delete_ended(session, ids[0])
+            job_rows.delete_ended(session, ids[0])
             states.retry(session, ids[1])
         return seen
 

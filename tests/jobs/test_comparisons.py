@@ -14,7 +14,7 @@ from farm.database.models import Job, PictureRole, State, Upload
 from farm.database.opinions import Answer, Comparison
 from farm.database.people import Role
 from farm.errors import InvalidInput, NotFound, WrongState
-from farm.jobs import actions, bradley_terry, comparisons, ratings, states
+from farm.jobs import actions, bradley_terry, comparisons, job_rows, ratings
 from farm.jobs.ratings import Rater
 from farm.people import accounts
 from farm.people.visitors import ANYBODY, Visitor
@@ -44,7 +44,7 @@ def finish(
         return session.merge(Upload(sha256=letter * 64, width=400, height=300, size_bytes=1))
 
     content, style = add(photograph), add("d")
-    job = states.create(
+    job = job_rows.create(
         session,
         owner_id=owner,
         name="secret name",

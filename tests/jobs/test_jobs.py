@@ -13,7 +13,7 @@ from farm.database import sessions
 from farm.database.models import Event, Job, LossPoint, State, Upload, WorkClass
 from farm.errors import AttemptLost, NotFound, WrongState
 from farm.fleet import registry
-from farm.jobs import attempts, claims, details, losses, states, tickets
+from farm.jobs import attempts, claims, details, job_rows, losses, states, tickets
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
@@ -25,7 +25,7 @@ def make_job(name: str = "picture", size: int = 256, priority: int = 0) -> str:
     """A queued job; returns its id."""
     with sessions.write_session() as session:
         picture = session.merge(Upload(sha256="c" * 64, width=400, height=300, size_bytes=1))
-        job = states.create(
+        job = job_rows.create(
             session,
             name=name,
             recipe=Recipe(size=size),
@@ -406,12 +406,12 @@ def test_only_what_has_ended_is_deleted_and_then_with_all_its_rows() -> None:
         job_id = to_state(start)
         if start.ended:
             with sessions.write_session() as session:
-                states.delete_ended(session, job_id)
+                job_rows.delete_ended(session, job_id)
             with sessions.read_session() as session, pytest.raises(NotFound):
                 states.get(session, job_id)
         else:
             with sessions.write_session() as session, pytest.raises(WrongState, match="cancel it first"):
-                states.delete_ended(session, job_id)
+                job_rows.delete_ended(session, job_id)
             with sessions.write_session() as session:
                 session.get_one(Job, job_id).work_class = WorkClass.LARGE
     with sessions.read_session() as session:

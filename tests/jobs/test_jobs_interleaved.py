@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from farm.database import sessions
 from farm.database.models import HELD, Attempt, Job, State
 from farm.errors import AttemptLost, NotFound, WrongState
-from farm.jobs import attempts, losses, states
+from farm.jobs import attempts, job_rows, losses, states
 from farm.jobs.states import AttemptRef
 from tests.jobs.test_jobs import claim, make_job, progress
 
@@ -133,7 +133,7 @@ class Interleaved(RuleBasedStateMachine):
         if not (picked := self.pick(number)):
             return
         job_id, known = picked
-        do: Any = {"cancel": states.cancel, "retry": states.retry, "delete": states.delete_ended}[what]
+        do: Any = {"cancel": states.cancel, "retry": states.retry, "delete": job_rows.delete_ended}[what]
         right = {
             "cancel": known.state not in (State.SUCCEEDED, State.FAILED),
             "retry": known.state in (State.FAILED, State.CANCELLED),

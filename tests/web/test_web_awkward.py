@@ -16,7 +16,7 @@ from farm.database.models import Exploration, Job, State
 from farm.explorations import grids
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
-from farm.jobs import attempts, claims, states
+from farm.jobs import attempts, claims, job_rows, states
 from farm.jobs.attempts import Progress
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
@@ -136,7 +136,7 @@ def test_a_form_whose_job_was_deleted_makes_a_new_one(page: Page, served: str) -
     page.go_back()
     with sessions.write_session() as session:
         states.cancel(session, job.id)
-        states.delete_ended(session, job.id)
+        job_rows.delete_ended(session, job.id)
 
     page.get_by_role("button", name="Paint it").click()
     page.wait_for_url("**/jobs/*")
@@ -240,7 +240,7 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_said_to_be(
     page.goto(f"{served}/jobs/{job.id}")
     with sessions.write_session() as session:
         states.cancel(session, job.id)
-        states.delete_ended(session, job.id)
+        job_rows.delete_ended(session, job.id)
 
     expect(page.get_by_role("heading", level=1)).to_have_text("This job was deleted")
     expect(page.get_by_role("link", name="All jobs")).to_be_visible()
@@ -266,7 +266,7 @@ def test_an_exploration_that_is_deleted_while_it_is_watched_is_said_to_be(
     with sessions.write_session() as session:
         for cell in grid.cells:
             states.cancel(session, cell.id)
-            states.delete_ended(session, cell.id)
+            job_rows.delete_ended(session, cell.id)
         session.execute(delete(Exploration))
 
     expect(page.get_by_role("heading", level=1)).to_have_text("This exploration was deleted")

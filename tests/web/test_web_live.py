@@ -20,7 +20,7 @@ from farm.database import sessions
 from farm.database.base import now
 from farm.database.models import Job, State
 from farm.fleet import registry
-from farm.jobs import attempts, claims, cleanup, losses, states
+from farm.jobs import attempts, claims, cleanup, job_rows, losses, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from web import streams
@@ -123,7 +123,7 @@ def test_a_job_that_is_deleted_while_it_is_watched_is_gone(served: str, make_job
         next(told)
         with sessions.write_session() as session:
             states.cancel(session, job.id)
-            states.delete_ended(session, job.id)
+            job_rows.delete_ended(session, job.id)
         cleanup.remove_files(job.id)
         assert next(told)[0] == "gone"
 

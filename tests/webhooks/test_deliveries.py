@@ -13,7 +13,7 @@ from farm.database import sessions
 from farm.database.deliveries import Delivery, DeliveryStatus
 from farm.database.models import Job, State, WorkClass
 from farm.errors import NotFound, WrongState
-from farm.jobs import claims, states
+from farm.jobs import claims, job_rows, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.recipe import Recipe
@@ -132,7 +132,7 @@ def test_a_job_takes_its_deliveries_with_it() -> None:
     job_id = cancel(told_job())
     found = claimed()
     with sessions.write_session() as session:
-        states.delete_ended(session, job_id)
+        job_rows.delete_ended(session, job_id)
     assert answer(found, DONE) is False
     assert claim() is None
     with sessions.read_session() as session:
@@ -255,7 +255,7 @@ def test_nobody_sends_again_what_is_being_sent_or_is_not_there() -> None:
 def test_the_url_is_kept_with_the_job() -> None:
     with sessions.write_session() as session:
         picture = states.get(session, make_job()).content
-        job = states.create(
+        job = job_rows.create(
             session,
             name="told",
             recipe=Recipe(size=96),
