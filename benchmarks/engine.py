@@ -45,7 +45,7 @@ from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.statistics import Moments
 from farm.pictures.decode import decode
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import CHANNELS, list_layers, parse_block
+from farm.recipe.networks import CHANNELS, list_layers, parse_block
 from farm.recipe.schedules import space_levels
 from farm.settings import settings
 

@@ -42,7 +42,8 @@ from farm.engine.style.protocol import FeatureGradient, StyleLoss, Sums
 from farm.engine.tiles import Region, compute_block_sizes
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import WHOLE, Plan, parse_block
+from farm.recipe.memory_plan import WHOLE, Plan
+from farm.recipe.networks import parse_block
 
 # Takes a part of a tile, and the tile's features (h, w, C).
 SumFeatures = Callable[[Part, Tensor], Sums]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from farm.engine.guides import Guides, Mask
 from farm.engine.pyramid import Level
-from farm.recipe.memory_plan import parse_block
+from farm.recipe.networks import parse_block
 
 FULL = 255  # a weight of 1
 KEPT_CONTENT = 4.0  # weight of the content where the photograph stays, over that elsewhere

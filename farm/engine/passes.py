@@ -20,7 +20,8 @@ from farm.engine.statistics import Moments
 from farm.engine.tape import Tape
 from farm.engine.tiles import Region, compute_block_sizes, cut_tiles
 from farm.engine.vgg import VGG
-from farm.recipe.memory_plan import CHANNELS, Plan, parse_block
+from farm.recipe.memory_plan import Plan
+from farm.recipe.networks import CHANNELS, parse_block
 
 LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is returned
 TILES_AT_ONCE = 8  # after so many

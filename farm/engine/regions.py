@@ -24,16 +24,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from farm.engine.maps import (
-    FULL,
-    LevelMaps,
-    compute_reach,
-    count_positions,
-    erode,
-    list_block_maps,
-)
+from farm.engine.maps import FULL, LevelMaps, compute_reach, count_positions, erode, list_block_maps
 from farm.engine.tiles import Region
-from farm.recipe.memory_plan import parse_block
+from farm.recipe.networks import parse_block
 
 ERODED = 0.5  # of a layer's reach
 LEFT = 0.5  # of a region's weight

@@ -15,11 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from farm.errors import DoesNotFit, OutOfMemory
 from farm.recipe import Recipe
-from farm.recipe.networks import CONVOLUTIONS
+from farm.recipe.networks import CHANNELS, CONVOLUTIONS, list_layers, parse_block
 from farm.recipe.picture_sizes import DIRECTIONS, PictureSizes, Size, compute_style_size
 from farm.recipe.recipe import StyleLoss
 
-CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
 BLOCKS = (1, 2, 3, 4, 5)
 EACH_ALONE = tuple((block,) for block in BLOCKS)
 FIRST_TWO_TOGETHER = ((1, 2), (3,), (4,), (5,))
@@ -286,17 +285,6 @@ class Work:
             values += channels * (before + (CONVOLUTIONS[self.network][block - 1] - 1) * channels)
         kernels = 36 if self.winograd else 9
         return values * self.itemsize * (9 + 2 * kernels)
-
-
-def parse_block(layer: str) -> int:
-    """Return the block of a layer: `relu3_2` -> 3."""
-    return int(layer[4])
-
-
-def list_layers(network: str, segment: Sequence[int]) -> list[str]:
-    """List the layers of some blocks, shallow to deep."""
-    counts = CONVOLUTIONS[network]
-    return [f"relu{block}_{i}" for block in segment for i in range(1, counts[block - 1] + 1)]
 
 
 def find_last_recomputed(layers: Sequence[str], loss_layers: frozenset[str], kept: bool) -> str | None:

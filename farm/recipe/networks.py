@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from farm.recipe.networks import CONVOLUTIONS
+
 CONVOLUTIONS = {  # in each block
     "vgg19": (2, 2, 4, 4, 4),
     "vgg16": (2, 2, 3, 3, 3),
@@ -21,3 +25,17 @@ def list_layer_names(features: str) -> tuple[str, ...]:
         for block, count in enumerate(CONVOLUTIONS[features], start=1)
         for index in range(1, count + 1)
     )
+
+
+CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
+
+
+def parse_block(layer: str) -> int:
+    """Return the block of a layer: `relu3_2` -> 3."""
+    return int(layer[4])
+
+
+def list_layers(network: str, segment: Sequence[int]) -> list[str]:
+    """List the layers of some blocks, shallow to deep."""
+    counts = CONVOLUTIONS[network]
+    return [f"relu{block}_{i}" for block in segment for i in range(1, counts[block - 1] + 1)]
