@@ -21,7 +21,8 @@ from farm.engine.precision import BFLOAT16, LossScale
 from farm.engine.pyramid import Level
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import EVERYTHING, Work, estimate_peak_bytes
+from farm.recipe.memory_estimates import Work, estimate_peak_bytes
+from farm.recipe.memory_plan import EVERYTHING
 from farm.recipe.networks import CHANNELS, list_layer_names, parse_block
 from farm.recipe.recipe import StyleLoss
 

@@ -25,7 +25,8 @@ from farm.engine.precision import LossScale
 from farm.engine.pyramid import Level, measure_sizes, resize_photograph
 from farm.errors import RenderFailed
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import Plan, choose
+from farm.recipe.memory_choice import choose
+from farm.recipe.memory_plan import Plan
 
 # Takes a picture and a loss scale; returns losses, and the gradient times the scale.
 ComputeGradient = Callable[[Tensor, float], tuple[Losses, Tensor]]

@@ -11,7 +11,9 @@ from farm.engine import device as devices
 from farm.engine import precision, weights
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import Plan, Work, choose, choose_tile
+from farm.recipe.memory_choice import choose
+from farm.recipe.memory_estimates import Work
+from farm.recipe.memory_plan import Plan, choose_tile
 from farm.recipe.picture_sizes import PictureSizes
 
 # Of the memory that there is, unless a budget is given. Of a card's only what is free counts, so what is

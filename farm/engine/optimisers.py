@@ -14,7 +14,7 @@ from torch import Tensor
 
 from farm.engine.colours import keep_colours
 from farm.engine.pyramid import Level, resize
-from farm.recipe.memory_plan import LBFGS_PAIRS
+from farm.recipe.memory_estimates import LBFGS_PAIRS
 
 AVERAGED_SHARE = 0.25  # of a level's iterations: about as many of the last ones make its mean
 LONGEST_AVERAGE = 100  # iterations

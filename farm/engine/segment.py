@@ -13,7 +13,7 @@ from farm.engine.pooling import max_pool
 from farm.engine.tape import Tape
 from farm.engine.tiles import Region, Tile
 from farm.engine.vgg import VGG
-from farm.recipe.memory_plan import find_last_recomputed
+from farm.recipe.memory_estimates import find_last_recomputed
 from farm.recipe.networks import list_layers, parse_block
 
 # Takes a layer, the region of its features, and the features there (h, w, C).

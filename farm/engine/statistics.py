@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.cuda_kernels import find_kernels
-from farm.recipe.memory_plan import BAND_VALUES
+from farm.recipe.memory_estimates import BAND_VALUES
 
 HALF = (torch.float16, torch.bfloat16)
 FEW = 4  # positions a channel

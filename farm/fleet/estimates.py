@@ -12,14 +12,9 @@ from farm.database.fleet import Worker
 from farm.errors import DoesNotFit
 from farm.recipe import Recipe
 from farm.recipe.levels import Level, compute_levels, count_work
-from farm.recipe.memory_plan import (
-    Work,
-    choose,
-    choose_tile,
-    estimate_peak_bytes,
-    list_plans,
-    minimise,
-)
+from farm.recipe.memory_choice import choose, minimise
+from farm.recipe.memory_estimates import Work, estimate_peak_bytes
+from farm.recipe.memory_plan import choose_tile, list_plans
 from farm.recipe.picture_sizes import PictureSizes, Size
 
 REGION_SECONDS = 0.05  # of a rendering's time, for each region but the first: docs/quality.md

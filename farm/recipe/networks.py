@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from farm.recipe.networks import CONVOLUTIONS
-
 CONVOLUTIONS = {  # in each block
     "vgg19": (2, 2, 4, 4, 4),
     "vgg16": (2, 2, 3, 3, 3),
     "vgg16-bsds": (2, 2, 3, 3, 3),
 }
+CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
 AUTOMATIC = ("vgg19", "vgg16")  # `auto` takes the first of these that can be had
 LAST_RESORT = "vgg16-bsds"  # `auto` takes it where it is cached and neither of those can be had
 
@@ -25,9 +24,6 @@ def list_layer_names(features: str) -> tuple[str, ...]:
         for block, count in enumerate(CONVOLUTIONS[features], start=1)
         for index in range(1, count + 1)
     )
-
-
-CHANNELS = (64, 128, 256, 512, 512)  # of the convolutions in each block, VGG16 and VGG19 alike
 
 
 def parse_block(layer: str) -> int:

@@ -23,7 +23,8 @@ from farm.engine.precision import FLOAT16, WINOGRAD, LossScale
 from farm.engine.pyramid import Level, compute_levels, resize_style, to_tensor
 from farm.errors import DoesNotFit, InvalidInput, RenderFailed
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import estimate_peak_bytes, list_plans
+from farm.recipe.memory_estimates import estimate_peak_bytes
+from farm.recipe.memory_plan import list_plans
 from farm.recipe.schedules import PRESETS, Schedule, space_levels
 from tests.conftest import load_sample
 

@@ -19,7 +19,7 @@ from farm.engine.optimise import Picture, stylize
 from farm.engine.pyramid import Level
 from farm.fleet.estimates import estimate
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import CPU_BASE_BYTES
+from farm.recipe.memory_estimates import CPU_BASE_BYTES
 from tests.conftest import SAMPLES, load_sample
 from tests.fleet.test_estimate import worker
 

@@ -16,19 +16,16 @@ from farm.database.fleet import Worker
 from farm.database.models import Job, Upload
 from farm.errors import InvalidInput
 from farm.fleet import registry
-from farm.fleet.estimates import (
-    compute_work,
-    estimate,
-    estimate_makespan,
-    estimate_together,
-)
+from farm.fleet.estimates import compute_work, estimate, estimate_makespan, estimate_together
 from farm.jobs import attempts, claims, details, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
 from farm.recipe import Recipe, memory_plan
 from farm.recipe.levels import DIRECTED_TIME, Level, compute_levels, count_pixel_iterations
-from farm.recipe.memory_plan import choose, choose_tile, estimate_peak_bytes
+from farm.recipe.memory_choice import choose
+from farm.recipe.memory_estimates import estimate_peak_bytes
+from farm.recipe.memory_plan import choose_tile
 from farm.recipe.picture_sizes import PictureSizes
 from farm.settings import settings
 from farm.storage import storage

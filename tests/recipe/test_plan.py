@@ -8,18 +8,14 @@ import pytest
 
 from farm.errors import DoesNotFit, OutOfMemory
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import (
-    EVERYTHING,
-    WHOLE,
+from farm.recipe.memory_choice import choose
+from farm.recipe.memory_estimates import (
     Work,
-    choose,
-    choose_tile,
     estimate_gradient_bytes,
     estimate_painting_bytes,
     estimate_peak_bytes,
-    list_painting_plans,
-    list_plans,
 )
+from farm.recipe.memory_plan import EVERYTHING, WHOLE, choose_tile, list_painting_plans, list_plans
 from farm.recipe.picture_sizes import PictureSizes
 
 STYLE = frozenset(f"relu{block}_1" for block in range(1, 6))

@@ -17,7 +17,8 @@ from farm.engine.kept import Kept
 from farm.engine.pyramid import Level, resize, to_tensor
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
-from farm.recipe.memory_plan import WHOLE, Work, estimate_peak_bytes, list_plans
+from farm.recipe.memory_estimates import Work, estimate_peak_bytes
+from farm.recipe.memory_plan import WHOLE, list_plans
 from farm.recipe.picture_sizes import PictureSizes
 from tests.conftest import load_sample
 
