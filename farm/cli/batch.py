@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farm.cli.client import NO_GUIDES, Client, Guides, Rejected, read_picture
+from farm.cli.client import NO_GUIDES, Client, Guides, read_picture
+from farm.cli.refusals import Rejected
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.formats import UPLOADED

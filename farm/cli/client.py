@@ -14,7 +14,17 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from farm.errors import FarmError, InvalidInput, Problem
+from farm.cli.refusals import (
+    Missing,
+    RateLimited,
+    Refused,
+    ResponseLost,
+    Unavailable,
+    build_refusal,
+    describe_problem,
+    is_unavailable,
+)
+from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.looks.look import Look
 from farm.recipe import Recipe, formats
@@ -43,38 +53,6 @@ class Guides:
 
 
 NO_GUIDES = Guides()
-
-
-class Refused(FarmError):
-    """Request refused, or without an answer."""
-
-
-class Rejected(Refused):
-    """Request that the farm answered with what is wrong in it; `fields` names the parts."""
-
-    def __init__(self, message: str, fields: frozenset[str] = frozenset()) -> None:
-        super().__init__(message)
-        self.fields = fields
-
-
-class Missing(Rejected):
-    """Request for what is not there, or is another's."""
-
-
-class Unavailable(Refused):
-    """Farm without an answer just now; it may be about to start again."""
-
-
-class RateLimited(Refused):
-    """Request refused for now (429); `seconds` until it may be repeated."""
-
-    def __init__(self, message: str, seconds: float) -> None:
-        super().__init__(message)
-        self.seconds = seconds
-
-
-class ResponseLost(Refused):
-    """Request sent whose answer did not arrive; the farm may have carried it out."""
 
 
 class Client:
@@ -196,10 +174,10 @@ class Client:
             raise Unavailable(f"No answer from {self.url}: {error}.") from error
         if answer.status_code == httpx.codes.NOT_MODIFIED:
             return None, tag
-        if _is_unavailable(answer):
-            raise Unavailable(_describe_problem(answer))
+        if is_unavailable(answer):
+            raise Unavailable(describe_problem(answer))
         if not answer.is_success:
-            raise Refused(_describe_problem(answer))
+            raise Refused(describe_problem(answer))
         return self._decode_json(answer), answer.headers.get("ETag")
 
     def list_jobs(self, state: str | None = None) -> list[dict[str, Any]]:
@@ -350,7 +328,7 @@ class Client:
             with self._http.stream(method, path, **options) as response:
                 if not response.is_success:
                     response.read()
-                    raise _build_refusal(response)
+                    raise build_refusal(response)
                 yield response
         except (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError) as error:
             raise ResponseLost(f"{self.url} broke off: {error}.") from error
@@ -443,41 +421,3 @@ def _read_files(
 def _clean_name(path: Path) -> str:
     """Return a file's name, with question marks for bytes that are no text."""
     return path.name.encode(errors="replace").decode()
-
-
-def _is_unavailable(response: httpx.Response) -> bool:
-    return response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS
-
-
-def _build_refusal(response: httpx.Response) -> Refused:
-    if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        wait = response.headers.get("Retry-After", "")
-        seconds = max(1.0, float(wait)) if wait.isdecimal() else 1.0
-        return RateLimited(_describe_problem(response), seconds)
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        return Refused(
-            f"{_describe_problem(response)}\nThe command takes it from the environment: FARM_TOKEN."
-        )
-    if response.status_code == httpx.codes.NOT_FOUND:
-        return Missing(_describe_problem(response))
-    if response.is_client_error:
-        return Rejected(_describe_problem(response), _list_fields(response))
-    return Refused(_describe_problem(response))
-
-
-def _list_fields(response: httpx.Response) -> frozenset[str]:
-    """Return the fields that a problem names."""
-    try:
-        return frozenset(str(item["field"]) for item in response.json().get("errors") or [])
-    except (ValueError, AttributeError):
-        return frozenset()
-
-
-def _describe_problem(response: httpx.Response) -> str:
-    """Format a problem (RFC 9457) as one line a field."""
-    try:
-        problem = response.json()
-    except ValueError:
-        return f"The farm answered {response.status_code} {response.reason_phrase}."
-    lines = [f"{item['field']}: {item['message']}" for item in problem.get("errors") or []]
-    return "\n".join(lines) or problem.get("detail") or problem.get("title") or str(response.status_code)

@@ -9,8 +9,8 @@ import click
 from rich.table import Table
 
 from farm.cli import remote
-from farm.cli.client import Refused
 from farm.cli.recipe_options import EXISTING, add_recipe_options, find_look, read_look_file, read_recipe
+from farm.cli.refusals import Refused
 from farm.cli.remote import url_option
 from farm.cli.root import main
 from farm.cli.screen import console, output

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from farm.cli.batch import PHOTOGRAPHS
-from farm.cli.client import Client, Unavailable, find_suffix, is_film
+from farm.cli.client import Client, find_suffix, is_film
 from farm.cli.output import is_folder
+from farm.cli.refusals import Unavailable
 from farm.database.names import make_printable
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.files import build_file_name

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.testbed.processes import SAMPLES
-from farm.cli.client import Client, ResponseLost
+from farm.cli.client import Client
+from farm.cli.refusals import ResponseLost
 from farm.database.models import Job, State
 from farm.errors import FarmError
 from farm.recipe import Recipe

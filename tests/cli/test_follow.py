@@ -172,7 +172,7 @@ def test_a_farm_that_is_away_for_long_is_given_up(
 
 def _away(client, row: dict, tag: str | None):
     """As if the farm had been stopped after the submission."""
-    from farm.cli.client import Unavailable
+    from farm.cli.refusals import Unavailable
 
     raise Unavailable(f"No answer from {client.url}: stopped.")
 

@@ -13,7 +13,8 @@ from playwright.sync_api import Page, expect
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from farm.cli.client import Client, Refused
+from farm.cli.client import Client
+from farm.cli.refusals import Refused
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.people import tokens
