@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from farm.cli.client import NO_GUIDES, Client, Guides, read_picture
+from farm.cli.client import Client
 from farm.cli.refusals import Rejected
+from farm.cli.sent_files import NO_GUIDES, Guides, read_picture
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.formats import UPLOADED

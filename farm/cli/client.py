@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +23,7 @@ from farm.cli.refusals import (
     describe_problem,
     is_unavailable,
 )
+from farm.cli.sent_files import NO_GUIDES, Guides, read_files
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.looks.look import Look
@@ -32,27 +32,6 @@ from farm.recipe.film_formats import FILM_FORMATS, FilmKind
 
 TIMEOUT = httpx.Timeout(10.0, read=120.0)  # s; an answer to a large upload takes a while
 PATIENCE_SECONDS = 300.0  # with a farm that answers "too many requests"
-
-
-@dataclass(frozen=True)
-class Guides:
-    """Files that steer a picture besides photograph and paintings."""
-
-    # Where each painting paints, in their order; empty: everywhere.
-    masks: tuple[Path, ...] = ()
-    # Where the photograph stays.
-    keep: Path | None = None
-    # What the picture begins from.
-    init: Path | None = None
-
-    def list_files(self) -> list[tuple[str, Path]]:
-        """List them, each under its field of a request."""
-        files = [("mask", mask) for mask in self.masks]
-        others = (("keep", self.keep), ("init", self.init))
-        return files + [(name, path) for name, path in others if path is not None]
-
-
-NO_GUIDES = Guides()
 
 
 class Client:
@@ -94,7 +73,7 @@ class Client:
             Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
             InvalidInput: a file cannot be read.
         """
-        files = _read_files(content, styles, guides)
+        files = read_files(content, styles, guides)
         fields = {"recipe": recipe.model_dump_json(), "name": name, "priority": str(priority)}
         if webhook_url:
             fields["webhook_url"] = webhook_url
@@ -125,7 +104,7 @@ class Client:
             Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
             InvalidInput: a file cannot be read.
         """
-        files = [("clip", clip), *_read_files(None, styles, guides)]
+        files = [("clip", clip), *read_files(None, styles, guides)]
         data = {"recipe": recipe.model_dump_json(), "film": json.dumps(film)}
         data |= {name: text for name, text in fields.items() if text}
         headers = {"Idempotency-Key": uuid.uuid4().hex}
@@ -207,7 +186,7 @@ class Client:
             Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
             InvalidInput: a file cannot be read.
         """
-        files = _read_files(content, styles, guides)
+        files = read_files(content, styles, guides)
         given = {name: text for name, text in fields.items() if text}
         data = {"recipe": recipe.model_dump_json(exclude_unset=True), **given}
         headers = {"Idempotency-Key": uuid.uuid4().hex}
@@ -391,33 +370,3 @@ def _choose_format(row: dict[str, Any], output: Path) -> dict[str, str]:
     if output.suffix.lower() in formats.FORMATS[row["recipe"]["format"]].suffixes:
         return {}
     return {"format": formats.find_format(output.suffix).name}
-
-
-def read_picture(field: str, path: Path) -> bytes:
-    """Return a file's bytes.
-
-    Raises:
-        InvalidInput: it cannot be read; names the field and the file.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(Problem(field, f"{path} cannot be read: {error.strerror}")) from error
-
-
-def _read_files(
-    content: Path | None, styles: list[Path], guides: Guides
-) -> list[tuple[str, tuple[str, bytes]]]:
-    """Return the parts of a request that hold pictures.
-
-    Raises:
-        InvalidInput: a file cannot be read.
-    """
-    named = [("content", content)] if content else []
-    named += [*(("style", style) for style in styles), *guides.list_files()]
-    return [(field, (_clean_name(path), read_picture(field, path))) for field, path in named]
-
-
-def _clean_name(path: Path) -> str:
-    """Return a file's name, with question marks for bytes that are no text."""
-    return path.name.encode(errors="replace").decode()

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from farm.cli.batch import list_photographs
-from farm.cli.client import read_picture
+from farm.cli.sent_files import read_picture
 
 
 def read_clip(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from farm.cli.client import Guides
+from farm.cli.sent_files import Guides
 from farm.errors import InvalidInput, Problem
 from farm.recipe.film import LONGEST_SPACING, SPACING, STILL, Moving, parse_range
 

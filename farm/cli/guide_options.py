@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from farm.cli.client import Guides
 from farm.cli.recipe_options import EXISTING
+from farm.cli.sent_files import Guides
 from farm.errors import InvalidInput, Problem
 from farm.recipe.recipe import Init, list_values
 

@@ -21,6 +21,7 @@ from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
 from farm.cli.screen import console
 from farm.cli.screen import output as screen
+from farm.cli.sent_files import clean_name, read_picture
 from farm.clips.recognise import is_clip
 from farm.database.models import State
 from farm.database.names import make_printable
@@ -104,7 +105,7 @@ def submit(
     job failed, 4 when one was cancelled; Ctrl-C stops the waiting, not the jobs.
     """
     farm = connect(url)
-    if content.is_file() and is_clip(client.read_picture("content", content)):
+    if content.is_file() and is_clip(read_picture("content", content)):
         fields = {"name": name, "priority": str(priority), "webhook_url": webhook, "tag": tag}
         _submit_film(farm, content, list(styles), fields, output, wait=wait, given=given)
         return
@@ -144,7 +145,7 @@ def _submit_film(
     waiting.check_output(output, wait=wait, many=False)
     named = output is not None and not is_folder(output)
     kind = find_film_format(output.suffix).name if output and named else "mp4"
-    sent = clip.name.encode(errors="replace").decode(), client.read_picture("clip", clip)
+    sent = clean_name(clip), read_picture("clip", clip)
     made = farm.submit_film(sent, styles, recipe, choice.to_json() | {"format": kind}, fields, guides)
     console.print(f"{made['state']}: {farm.url}/films/{made['id']}", soft_wrap=True)
     if wait:
