@@ -15,11 +15,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from farm.cli import sent_files
 from farm.cli.clip_files import read_clip
 from farm.cli.film_frames import FrameFolder
 from farm.cli.film_options import Choice
 from farm.cli.render_files import check_writable, decode_guides, decode_paintings, load_engine
-from farm.cli.sent_files import NO_GUIDES, Guides
 from farm.clips.clip import Clip, Sound
 from farm.clips.look import check_clip
 from farm.clips.reader import ClipReader
@@ -66,7 +66,7 @@ def paint_film(
     recipe: Recipe,
     choice: Choice,
     *,
-    guides: Guides = NO_GUIDES,
+    guides: sent_files.Guides = sent_files.NO_GUIDES,
     keep: Path | None = None,
     say: Callable[[str], None],
     show: Callable[[FilmProgress], None],
@@ -130,7 +130,7 @@ class _Film:
         styles: list[Path],
         recipe: Recipe,
         choice: Choice,
-        files: Guides,
+        files: sent_files.Guides,
         say: Callable[[str], None],
     ) -> _Film:
         data = read_clip(source)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from farm.cli.sent_files import NO_GUIDES, Guides
+from farm.cli import sent_files
 from farm.engine import device, quality
 from farm.engine.checkpoint import Checkpoint, read
 from farm.engine.checkpoint_writer import CheckpointThread
@@ -42,7 +42,7 @@ def render_files(
     output: Path,
     recipe: Recipe,
     *,
-    guides: Guides = NO_GUIDES,
+    guides: sent_files.Guides = sent_files.NO_GUIDES,
     tile: int | Literal["auto"] | None = "auto",
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 300,
@@ -197,7 +197,7 @@ def decode_paintings(styles: list[Path], recipe: Recipe, photograph: Size, whole
 
 
 def decode_guides(
-    files: Guides, recipe: Recipe, photograph: Size, opaque: Pixels | None = None
+    files: sent_files.Guides, recipe: Recipe, photograph: Size, opaque: Pixels | None = None
 ) -> Guides:
     """Return what steers the rendering of a photograph of this size; opaque: its transparency.
 
