@@ -19,9 +19,10 @@ from farm.engine.colours import (
     take_colours,
 )
 from farm.engine.gradient import Objective
+from farm.engine.initial_picture import make_initial_picture
 from farm.engine.lab import convert_from_lab, convert_to_lab
 from farm.engine.loaded import Engine
-from farm.engine.optimise import make_initial_picture, stylize
+from farm.engine.optimise import stylize
 from farm.engine.pyramid import Level, shrink, to_tensor
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe

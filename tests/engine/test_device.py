@@ -16,8 +16,8 @@ import torch
 from torch.nn import functional
 
 from farm.engine import device, loaded, precision, pyramid
+from farm.engine.initial_picture import make_initial_picture
 from farm.engine.loaded import Engine
-from farm.engine.optimise import make_initial_picture
 from farm.engine.pyramid import Level, resize
 from farm.engine.vgg import VGG
 from farm.errors import DoesNotFit, OutOfMemory, StorageAway

@@ -11,7 +11,8 @@ import torch
 from farm.engine.checkpoint import read
 from farm.engine.colours import average_colours, keep_colours
 from farm.engine.guides import Guides
-from farm.engine.optimise import Step, make_initial_picture, stylize
+from farm.engine.initial_picture import make_initial_picture
+from farm.engine.optimise import Step, stylize
 from farm.engine.pyramid import Level, resize, to_tensor
 from farm.errors import InvalidInput
 from farm.recipe import Recipe
