@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,12 +14,10 @@ import structlog
 from flask import current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
-from werkzeug.datastructures import FileStorage
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from farm.clips.recognise import is_clip
 from farm.database import sessions
-from farm.database.models import Job, JobPicture, State, Upload
+from farm.database.models import Job, State
 from farm.database.people import Person
 from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached
 from farm.explorations import grids, growing
@@ -38,7 +35,6 @@ from farm.people.visitors import NO_JOB, check_job
 from farm.recipe import Recipe
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import settings
-from farm.storage import storage
 from web import samples, words
 from web.api.looks import list_looks_for, save_as_own
 from web.api.requests import find_look, read_whole_number
@@ -46,13 +42,12 @@ from web.files import build_source_url
 from web.middleware.authentication import get_visitor
 from web.middleware.errors import list_headers
 from web.pages import blueprint, clip, recent
+from web.pages.chosen_pictures import Picture, read_form
 from web.pages.form import (
     FILM_FIELDS,
-    KEPT,
     PictureForm,
     fill_values,
     find_larger_size,
-    find_unknown_fields,
     list_choices,
     make_draft,
     name_fields,
@@ -266,7 +261,7 @@ def _describe_own_quotas() -> str:
 
 
 def _submit_form(form: FlaskForm, kept: Job | None) -> str:
-    pictures, guides, recipe = _read_form(form, kept)
+    pictures, guides, recipe = read_form(form, kept)
     content, *styles = [each.data for each in pictures]
     if is_clip(content):
         return _submit_film(form, pictures, guides, recipe)
@@ -279,7 +274,7 @@ def _submit_form(form: FlaskForm, kept: Job | None) -> str:
     return url_for("pages.show_job", job_id=job.id)
 
 
-def _list_options(form: FlaskForm, pictures: list[_Picture], guides: GuideFiles) -> dict[str, Any]:
+def _list_options(form: FlaskForm, pictures: list[Picture], guides: GuideFiles) -> dict[str, Any]:
     """List what jobs and films are submitted with alike, beside pictures and recipe."""
     return {
         "name": form["name"].data or "",
@@ -292,7 +287,7 @@ def _list_options(form: FlaskForm, pictures: list[_Picture], guides: GuideFiles)
     }
 
 
-def _submit_film(form: FlaskForm, pictures: list[_Picture], guides: GuideFiles, recipe: Recipe) -> str:
+def _submit_film(form: FlaskForm, pictures: list[Picture], guides: GuideFiles, recipe: Recipe) -> str:
     content, *styles = [each.data for each in pictures]
     film = submit_film(
         content,
@@ -305,7 +300,7 @@ def _submit_film(form: FlaskForm, pictures: list[_Picture], guides: GuideFiles, 
 
 
 def _try_frames(form: FlaskForm, kept: Job | None) -> str:
-    pictures, _, recipe = _read_form(form, kept)
+    pictures, _, recipe = read_form(form, kept)
     (content, file_name), *_ = [(each.data, each.file_name) for each in pictures]
     if not is_clip(content):
         raise InvalidInput(Problem("content", "is no clip; three frames are tried of a clip"))
@@ -328,7 +323,7 @@ def _try_frames(form: FlaskForm, kept: Job | None) -> str:
 
 
 def _explore_form(form: FlaskForm, kept: Job | None) -> str:
-    pictures, guides, recipe = _read_form(form, kept)
+    pictures, guides, recipe = read_form(form, kept)
     content, *styles = [each.data for each in pictures]
     if is_clip(content):
         message = "is a clip; an exploration takes a photograph. Try three frames first instead"
@@ -363,180 +358,3 @@ def _compute_key(form: FlaskForm, parts: list[bytes]) -> Key | None:
         if key.find_job(session):
             flash(SENT_BEFORE)
     return key
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """A picture of the form."""
-
-    data: bytes
-    # Where it came from, as far as that is known.
-    file_name: str | None
-
-
-def _read_form(form: FlaskForm, kept: Job | None) -> tuple[list[_Picture], GuideFiles, Recipe]:
-    """Read the photograph, then the paintings, what else steers the picture, and the recipe.
-
-    Raises:
-        InvalidInput: all that can be found before the pictures are looked at.
-    """
-    problems = list(find_unknown_fields(form, [*request.form, *request.files]))
-    recipe = Recipe()
-    try:
-        recipe = read_recipe(form)
-    except InvalidInput as error:
-        problems += error.problems
-    content = next(_read_contents(form, kept, problems), None)
-    styles = list(_read_styles(form, kept, problems))
-    guides = _read_guides(form, kept, problems)
-    try:
-        start = _read_start(form, kept, recipe, [*([content] if content else []), *styles])
-        guides = replace(guides, init=start)
-    except InvalidInput as error:
-        problems += error.problems
-    if (number := len(request.files.getlist("content"))) > 1:
-        message = f"is one for each picture; {number} were sent, which takes a script in this page"
-        problems.append(Problem("content", message))
-    if content is None and not any(p.field == "content" for p in problems):
-        problems.append(Problem("content", "is missing; choose a photograph"))
-    if not styles and not any(p.field == "style" for p in problems):
-        problems.append(Problem("style", "is missing; choose at least one painting"))
-    if problems:
-        raise InvalidInput(*problems)
-    assert content is not None
-    _check_weight(content)
-    return [content, *styles], guides, recipe
-
-
-def _check_weight(content: _Picture) -> None:
-    """Check that a form without a clip is no larger than any other submission.
-
-    Raises:
-        RequestEntityTooLarge: it is.
-    """
-    most = current_app.config["MAX_CONTENT_LENGTH"]
-    if (request.content_length or 0) > most and not is_clip(content.data):
-        request.max_content_length = most  # which the answer names
-        raise RequestEntityTooLarge
-
-
-def _read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[_Picture]:
-    """Read the photograph: a file if there is one, else what was picked; or a clip in its place."""
-    if _is_chosen(form.content.data):
-        yield _read_file(form.content.data)
-        return
-    if form.clip.data:
-        upload = clip.find_upload(form.clip.data, get_visitor())
-        if upload is None:
-            problems.append(Problem("content", "is no longer here; choose the clip again"))
-        else:
-            yield from _read_stored(upload, form.clip_name.data, "content", problems)
-        return
-    pick = form.content_pick.data
-    if pick == KEPT and kept:
-        yield from _read_stored(kept.content, kept.content_name, "content", problems)
-    elif pick:
-        yield from _read_sample(pick, samples.CONTENTS, "content", problems)
-
-
-def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[_Picture]:
-    """Read the paintings: what was picked, then the files."""
-    uploads = {f"{KEPT}-{style.position}": style for style in kept.styles} if kept else {}
-    for pick in form.style_pick.data or []:
-        if stored := uploads.get(pick) or _find_recent(pick):
-            yield from _read_stored(stored.upload, stored.file_name, "style", problems)
-        else:
-            yield from _read_sample(pick, samples.STYLES, "style", problems)
-    yield from (_read_file(file) for file in form.style.data or [] if _is_chosen(file))
-
-
-def _read_guides(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> GuideFiles:
-    """Read masks and what stays: files if there are any, else an earlier job's, if it was asked for."""
-    masks = tuple(file.read() for file in form.mask.data or [] if _is_chosen(file))
-    keep = form.keep.data.read() if _is_chosen(form.keep.data) else None
-    if kept is None or not form.kept_guides.data:
-        return GuideFiles(masks, keep)
-    if not masks:
-        masks = tuple(_read_kept_masks(form, kept, problems))
-    if keep is None and kept.keep:
-        keep = _read_guide(kept.keep, problems)
-    return GuideFiles(masks, keep)
-
-
-def _read_start(
-    form: FlaskForm, kept: Job | None, recipe: Recipe, pictures: list[_Picture]
-) -> bytes | None:
-    """Read what the picture begins from: a file, or an earlier job's picture that it grows out of, or
-    what that one began from.
-
-    Raises:
-        InvalidInput: the settings ask for a start, and there is none, or it does not go with these
-            pictures.
-    """
-    if _is_chosen(form.start.data):
-        data: bytes = form.start.data.read()
-        return data
-    if recipe.init != "picture":
-        return None
-    if kept and recipe.grown_from == growing.measure_draft(kept):
-        draft = growing.find_draft(kept.id, get_visitor())
-        growing.check_pictures(draft, [each.data for each in pictures])
-        growing.check_larger(draft, recipe.size)
-        return growing.read_start(draft)
-    problems: list[Problem] = []
-    if kept and kept.start and (found := _read_guide(kept.start, problems)):
-        return found
-    raise InvalidInput(*problems or [Problem("start", "is missing; choose one, or begin otherwise")])
-
-
-def _read_kept_masks(form: FlaskForm, kept: Job, problems: list[Problem]) -> Iterator[bytes]:
-    """Read the masks of an earlier job, each for the painting that it was for."""
-    if not kept.masks:
-        return
-    by_pick = {f"{KEPT}-{mask.position}": mask for mask in kept.masks}
-    picks = form.style_pick.data or []
-    if not by_pick.keys() >= set(picks) or any(_is_chosen(file) for file in form.style.data or []):
-        message = "of that picture goes with its own painting; leave them out, or send others"
-        problems.append(Problem("mask", message))
-        return
-    for pick in picks:
-        if (data := _read_guide(by_pick[pick], problems)) is not None:
-            yield data
-
-
-def _read_guide(guide: JobPicture, problems: list[Problem]) -> bytes | None:
-    found = next(_read_stored(guide.upload, None, guide.role.value, problems), None)
-    return found.data if found else None
-
-
-def _find_recent(pick: str) -> JobPicture | None:
-    with sessions.read_session() as session:
-        return recent.find_painting(session, pick, get_visitor())
-
-
-def _read_file(file: FileStorage) -> _Picture:
-    return _Picture(file.read(), file.filename)
-
-
-def _is_chosen(file: object) -> bool:
-    """Check for a file: browsers send a nameless part for an empty file input."""
-    return isinstance(file, FileStorage) and bool(file.filename)
-
-
-def _read_stored(
-    upload: Upload, file_name: str | None, field: str, problems: list[Problem]
-) -> Iterator[_Picture]:
-    try:
-        yield _Picture(storage().get_whole(upload.key, upload.sha256), file_name)
-    except NotFound:
-        problems.append(Problem(field, "is no longer whole in storage; choose the file again"))
-
-
-def _read_sample(
-    name: str, offered: tuple[samples.Sample, ...], field: str, problems: list[Problem]
-) -> Iterator[_Picture]:
-    found = next((sample for sample in samples.list_offered(offered) if sample.name == name), None)
-    if found is None:
-        problems.append(Problem(field, "is not one of the pictures offered here"))
-    else:
-        yield _Picture(found.path.read_bytes(), f"{found.title}{found.path.suffix}")
