@@ -21,7 +21,8 @@ from farm.storage import storage
 from web import samples
 from web.middleware.authentication import get_visitor
 from web.pages import clip, recent
-from web.pages.form import KEPT, find_unknown_fields, read_recipe
+from web.pages.form import KEPT
+from web.pages.form_values import find_unknown_fields, read_recipe
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from web.api.explorations import GridEstimate, estimate_cells
 from web.api.schemas import EstimateOut
 from web.middleware.authentication import get_visitor
 from web.pages import blueprint, clip
-from web.pages.form import SIZES, PictureForm, read_axis, read_film_settings, read_recipe
+from web.pages.form import SIZES, PictureForm
+from web.pages.form_values import read_axis, read_film_settings, read_recipe
 from web.pages.fragments import send_fragment
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from flask_wtf import FlaskForm
@@ -24,26 +23,21 @@ from wtforms.widgets import NumberInput, RangeInput
 
 from farm.database.models import WEBHOOK_LENGTH, Job
 from farm.database.people import NAME_LENGTH as LOOK_NAME_LENGTH
-from farm.errors import InvalidInput, Problem
-from farm.explorations.axes import ACROSS, DOWN, KINDS, MAX_VALUES, Axis, axis
-from farm.explorations.grids import QUICK_LOOK
+from farm.explorations.axes import ACROSS, DOWN, KINDS, MAX_VALUES
 from farm.explorations.grids import SIZE as CELL_SIZE
-from farm.explorations.grids import SIZES as GRID_SIZES
-from farm.films.settings import FilmSettings
 from farm.jobs.fields import NAME_LENGTH, TAG_MEANS, WEBHOOK_MEANS
 from farm.jobs.guides import INIT_MEANS, KEEP_MEANS, MASK_MEANS
 from farm.looks.built_in import USUAL
 from farm.looks.look import SETTINGS as LOOK_SETTINGS
-from farm.looks.look import Look
 from farm.pictures.kinds import ACCEPTED
 from farm.recipe import Recipe
-from farm.recipe.balance import MAX_STOPS, STEP, compute_content_weight, find_stops, list_content_weights
+from farm.recipe.balance import MAX_STOPS, STEP, list_content_weights
 from farm.recipe.film_formats import CLIPS, FILM_FORMATS
 from farm.recipe.formats import FORMATS, UPLOADED
 from farm.recipe.networks import AUTOMATIC, LAST_RESORT
 from farm.recipe.recipe import LARGEST_SIZE, get_title, list_values
 from farm.recipe.typed_values import format_value
-from farm.recipe.versions import NEWEST, SETTINGS_OF, Version
+from farm.recipe.versions import NEWEST, Version
 from web.samples import CONTENTS, STYLES, list_offered
 
 SIZES = {
@@ -119,8 +113,6 @@ AXES = [
 ]
 CELL_SIZES = {128: "a glance", 192: "small", 256: "as usual", 384: "as large as may be"}
 VALUES = {"spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
-# Where the label, as the subject of a message, would be a plural.
-SINGULAR = {"style": "Painting", "mask": "Mask", "clip": "Clip"}
 ANY_WORKER = "any that is free"
 
 
@@ -132,13 +124,6 @@ def _join_types(types: dict[str, tuple[str, ...]]) -> str:
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
 PICTURE_TYPES = _join_types(UPLOADED)
 CONTENT_TYPES = _join_types(UPLOADED | CLIPS)  # a clip may stand where a photograph does
-FIELD_OF = {  # of the form, by names in FilmSettings and elsewhere
-    "format": "film_format",
-    "frames": "frames_to",
-    "first": "frames_from",
-    "end": "frames_to",
-}
-OUTSIDE = "must be a frame of the clip, and not before the first one that is painted"
 FILM_FIELDS = ("frames_from", "frames_to", "every", "film_format")
 
 
@@ -261,136 +246,9 @@ PictureForm = type(
 )
 
 
-def read_recipe(form: FlaskForm) -> Recipe:
-    """Read the settings that were typed; what is left empty takes its default.
-
-    Raises:
-        InvalidInput: each setting that is wrong.
-    """
-    values = {name: form[name].data.strip() for name in (*PROMINENT, *ADVANCED) if form[name].data}
-    values = {name: text for name, text in values.items() if text}
-    values["version"] = form.version.data
-    older = [name for name in (*PROMINENT, *ADVANCED) if name in SETTINGS_OF["0.1"]]
-    if not form.version.raw_data and all(form[name].raw_data for name in older):
-        values["version"] = "0.1"  # a page that was loaded before the upgrade; it sends all it knows
-    if "content_weight" not in values:
-        usual = _make_defaults(values["version"]).content_weight
-        values["content_weight"] = compute_content_weight(usual, _read_stops(form.balance.data or "0"))
-    return Recipe.parse(values)
-
-
-def _make_defaults(version: str | None) -> Recipe:
+def make_defaults(version: str | None) -> Recipe:
     """Return the defaults of a version; of the newest where there is none of that name."""
     return Recipe.parse({"version": version if version in list_values(Version) else NEWEST})
-
-
-def _read_stops(balance: str) -> float:
-    """Read the stops of the slider.
-
-    Raises:
-        InvalidInput: it is no number, or beyond its ends.
-    """
-    try:
-        stops = float(balance)
-    except ValueError:
-        stops = math.nan
-    if not -MAX_STOPS <= stops <= MAX_STOPS:
-        raise InvalidInput(Problem("balance", f"must be a number from -{MAX_STOPS} to {MAX_STOPS}"))
-    return stops
-
-
-def fill_values(job: Job, recipe: Recipe) -> dict[str, Any]:
-    """Return values for the form so that sending it makes a picture of this job's by this recipe."""
-    values: dict[str, Any] = {
-        name: format_value(getattr(recipe, name)) for name in (*PROMINENT, *ADVANCED)
-    }
-    values["version"] = recipe.version
-    if recipe.version == "0.1" and recipe.features == "auto" and job.features:
-        values["features"] = job.features  # what auto took then, it may take no more
-    stops = find_stops(recipe.content_weight, _make_defaults(recipe.version).content_weight)
-    if stops is not None:
-        values |= {"balance": format_value(stops), "content_weight": ""}
-    kept = [f"{KEPT}-{style.position}" for style in job.styles]
-    values |= {"name": job.name, "webhook_url": job.webhook_url or "", "tag": job.tag or ""}
-    values["kept_guides"] = bool(job.masks or job.keep)
-    values["look_taken"] = ""
-    return values | {"from_job": job.id, "content_pick": KEPT, "style_pick": kept}
-
-
-def take_look(form: FlaskForm, look_id: str, look: Look) -> None:
-    """Put the settings of a look into the form; size, effort and all that is no part of it stay."""
-    form.look_taken.data = look_id
-    for name, value in look.manner.items():
-        form[name].data = format_value(value)
-    set_content_weight(form, look.manner["content_weight"])
-
-
-def set_content_weight(form: FlaskForm, weight: float) -> None:
-    """Put a weight of the photograph into the form: as a place of the slider, if it has such a place."""
-    stops = find_stops(weight, _make_defaults(form.version.data).content_weight)
-    form.balance.data = "0" if stops is None else format_value(stops)
-    form.content_weight.data = format_value(weight) if stops is None else ""
-
-
-def read_axis(form: FlaskForm, field: str, recipe: Recipe) -> Axis:
-    """Return what varies along one side of the grid: `-2, 0, 2` in its values, the usual ones if empty.
-
-    Raises:
-        InvalidInput: there is no such axis, or a value makes no recipe.
-    """
-    parts = [part.strip() for part in (form[f"{field}_values"].data or "").split(",")]
-    return axis(field, form[field].data or "", recipe, [_parse_value(part) for part in parts if part])
-
-
-def read_film_settings(form: FlaskForm) -> FilmSettings:
-    """Read what belongs to a film as a whole; its frames are counted from 1 in the form.
-
-    Raises:
-        InvalidInput: each setting that is wrong, by the names of `FilmSettings`.
-    """
-    first, end, every = (_read_count(form, name) for name in ("frames_from", "frames_to", "every"))
-    values: dict[str, Any] = {"first": (first or 1) - 1, "end": end, "every": every or 1}
-    if form.film_format.data:  # a page that was loaded before there were films sends none
-        values["format"] = form.film_format.data
-    return FilmSettings.parse(values)
-
-
-def _read_count(form: FlaskForm, name: str) -> int | None:
-    """Read a field that counts from 1; None: it is empty.
-
-    Raises:
-        InvalidInput: it is no such number.
-    """
-    text = (form[name].data or "").strip()
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
-        raise InvalidInput(Problem(name, "must be a whole number from 1"))
-    return int(text)
-
-
-def name_fields(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Yield problems of a film at the fields of this form."""
-    for problem in problems:
-        name = problem.field.removeprefix("film.")
-        message = OUTSIDE if name == "frames" else problem.message  # which counts from 0
-        yield Problem(FIELD_OF.get(name, problem.field), message)
-
-
-def make_draft(recipe: Recipe) -> Recipe:
-    """Return the recipe of a small draft of a picture."""
-    size = min(recipe.size, max(GRID_SIZES))
-    start = min(recipe.start_size, size)
-    return Recipe.parse(
-        recipe.model_dump(mode="json") | QUICK_LOOK | {"size": size, "start_size": start}
-    )
-
-
-def _parse_value(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def offer_tags(form: FlaskForm, tags: Sequence[str]) -> bool:
@@ -408,36 +266,9 @@ def find_larger_size(job: Job) -> int | None:
     return next((size for size in SIZES if size > max(job.width, job.height)), None)
 
 
-def find_unknown_fields(form: FlaskForm, sent: Iterable[str]) -> Iterator[Problem]:
-    """Name the first field that this form does not have, and how many others."""
-    unknown = sorted(set(sent) - {field.name for field in form})
-    if unknown:
-        others = f", nor are {len(unknown) - 1} others" if unknown[1:] else ""
-        yield Problem(unknown[0][:80], f"is not a field of this form{others}")
-
-
-def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[str, str]]:
-    """Put each problem beside its field; return all as (field's id or "", text)."""
-    messages = []
-    for problem in problems:
-        name, _, number = problem.field.partition(".")[0].partition(" ")  # "mask 2"
-        if name == "content_weight" and not form.content_weight.data:
-            name = "balance"
-        title = SINGULAR.get(name)
-        name = "content" if name == "clip" else name  # a clip stands where a photograph does
-        field = form._fields.get(name)
-        title = title or (problem.field if field is None else field.label.text)
-        title = f"{title} {number}" if field is not None and number else title
-        message = f"{title} {problem.message.removeprefix('input ')}"
-        if field is not None:
-            field.errors = [*field.errors, message]
-        messages.append((name if field is not None else "", message))
-    return messages
-
-
 def list_choices(version: str | None) -> dict[str, Any]:
     """Return what the page needs besides the form, for a recipe of this version."""
-    usual = _make_defaults(version)
+    usual = make_defaults(version)
     return {
         "sample_contents": list_offered(CONTENTS),
         "sample_styles": list_offered(STYLES),

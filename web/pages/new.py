@@ -43,15 +43,11 @@ from web.middleware.authentication import get_visitor
 from web.middleware.errors import list_headers
 from web.pages import blueprint, clip, recent
 from web.pages.chosen_pictures import Picture, read_form
-from web.pages.form import (
-    FILM_FIELDS,
-    PictureForm,
+from web.pages.form import FILM_FIELDS, PictureForm, find_larger_size, list_choices, offer_tags
+from web.pages.form_values import (
     fill_values,
-    find_larger_size,
-    list_choices,
     make_draft,
     name_fields,
-    offer_tags,
     read_axis,
     read_film_settings,
     read_recipe,
