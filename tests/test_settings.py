@@ -13,7 +13,7 @@ from redis import Redis
 from sqlalchemy.engine import make_url
 
 from benchmarks.testbed.processes import wait_for
-from farm.cli.supervisor import build_redis_command
+from farm.cli.private_redis import build_redis_command
 from farm.database import sessions
 from farm.database.models import WorkClass
 from farm.database.setup import install
