@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from pathlib import Path
 
 from farm.cli.batch import list_photographs
 from farm.cli.sent_files import read_picture
+from farm.clips.frame_names import split_numbers
 
 
 def read_clip(path: Path) -> bytes:
@@ -19,16 +19,11 @@ def read_clip(path: Path) -> bytes:
     """
     if not path.is_dir():
         return read_picture("clip", path)
+    frames = sorted(list_photographs(path), key=lambda frame: split_numbers(frame.name))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for number, frame in enumerate(sorted(list_photographs(path), key=_split_numbers)):
+        for number, frame in enumerate(frames):
             # The same bytes for the same frames: no dates.
             entry = zipfile.ZipInfo(f"{number:08d}{frame.suffix.lower()}")
             archive.writestr(entry, read_picture("clip", frame))
     return packed.getvalue()
-
-
-def _split_numbers(path: Path) -> list[tuple[int, str]]:
-    """Return a key by which names with numbers sort as people count."""
-    words = re.findall(r"[0-9]+|[^0-9]+", path.name)
-    return [(int(word), "") if word.isdecimal() and word.isascii() else (-1, word) for word in words]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import GifImagePlugin, Image  # noqa: F401 - registered before the sandbox is closed
 
+from farm.clips.frame_names import split_numbers
 from farm.clips.sources import ClipLimits, Frame, check_frame_size, describe
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures import decode
@@ -138,7 +138,7 @@ def iterate_archive(data: bytes, limits: ClipLimits) -> Iterator[Frame]:
     except Exception as error:  # as above
         raise NotAPicture(Problem("", f"is a damaged or cut ZIP ({describe(error)})")) from None
     with archive:
-        names = sorted(filter(_is_picture, archive.namelist()), key=_split_numbers)
+        names = sorted(filter(_is_picture, archive.namelist()), key=split_numbers)
         if not names:
             raise InvalidInput(Problem("", "holds no pictures; a ZIP has a clip's frames as files"))
         seconds = Fraction(1, FRAMES_PER_SECOND)
@@ -150,9 +150,3 @@ def _is_picture(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     return not hidden and path.suffix.lower() in PICTURES
-
-
-def _split_numbers(name: str) -> list[tuple[int, str]]:
-    """Return a key by which frame2 comes before frame10."""
-    parts = re.findall(r"([0-9]{1,18})|([^0-9]+)", name)
-    return [(int(digits) if digits else -1, text) for digits, text in parts]
