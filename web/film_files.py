@@ -10,7 +10,7 @@ from farm.database.models import State
 from farm.errors import NotFound, WrongState
 from farm.files import build_file_name
 from farm.films import films, small_frames
-from farm.films.parts import read_settings
+from farm.films.parts import read_plan, read_settings
 from farm.recipe.film_formats import FILM_FORMATS, name_frame
 from web.files import A_YEAR, name_download, respond_with_jpeg, send_stored
 from web.middleware.authentication import identify_client
@@ -26,7 +26,7 @@ def get_clip_frame(film_id: str, number: int) -> Response:
     tag = f"{build_film_version(film)}-clip-{number}"
     if request.if_none_match.contains_weak(tag):
         return respond_with_jpeg(b"", tag, _find_lifetime(film))
-    clip, strip = film.parts[0].content, small_frames.select_strip(films.plan(film)[-1].frames)
+    clip, strip = film.parts[0].content, small_frames.select_strip(read_plan(film)[-1].frames)
     data = small_frames.provide_clip_frame(clip, number, identify_client(), strip)
     return respond_with_jpeg(data, tag, _find_lifetime(film))
 

@@ -31,7 +31,7 @@ from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
 from farm.engine.loaded import Engine
 from farm.errors import NotFound, RenderFailed
 from farm.films import films
-from farm.films.parts import read_settings
+from farm.films.parts import read_plan, read_settings
 from farm.films.settings import FilmSettings
 from farm.fleet import registry
 from farm.jobs import attempts, states, worker_failures
@@ -137,7 +137,7 @@ def render_part(claim: Claim, taker: Taker, read: Read, painter: Painter) -> Non
 def _prepare(claim: Claim, taker: Taker, read: Read, painter: Painter) -> _Task:
     job = claim.job
     film = films.get(str(job.film_id))
-    part = films.plan(film)[job.film_part or 0]
+    part = read_plan(film)[job.film_part or 0]
     storage_wait = StorageWait(claim.attempt, painter.on_progress)
     return _Task(
         claim=claim,

@@ -21,6 +21,7 @@ from farm.database import sessions
 from farm.database.models import Job, State
 from farm.errors import AttemptLost
 from farm.films import films
+from farm.films.parts import read_plan
 from farm.fleet import registry
 from farm.jobs import attempts, states
 from farm.jobs.claims import Taker
@@ -67,7 +68,7 @@ def _count_seconds(job: Job) -> float:
     """Return how long a job takes."""
     if job.film_id is None:
         return float(job.name.rpartition(" ")[2])
-    part = films.plan(films.get(job.film_id))[job.film_part or 0]
+    part = read_plan(films.get(job.film_id))[job.film_part or 0]
     frames = {Role.ANCHOR: ANCHOR_FRAMES, Role.STRETCH: len(part.frames), Role.JOIN: 1.0}[part.role]
     return frames * float(os.environ[FRAME_SECONDS])
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from farm.database.films import Film
 from farm.database.fleet import Worker
-from farm.films.parts import plan
+from farm.films.parts import read_plan
 from farm.fleet import registry
 from farm.fleet.estimates import estimate_each
 from farm.recipe import Recipe
@@ -83,7 +83,7 @@ def estimate_left(session: Session, film: Film, painted: Collection[int]) -> flo
     if film.outcome is not None:
         return None
     recipe, sizes = Recipe.model_validate(film.recipe), film.parts[0].picture_sizes
-    found = estimate_film(recipe, sizes, plan(film), list_painters(session), painted)
+    found = estimate_film(recipe, sizes, read_plan(film), list_painters(session), painted)
     return found.seconds if found else None
 
 

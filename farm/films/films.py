@@ -21,8 +21,7 @@ from farm.database.films import Film, FilmFrame
 from farm.database.models import Job, State
 from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
-from farm.films.parts import add_part, describe_part
-from farm.films.parts import plan as plan
+from farm.films.parts import add_part, describe_part, read_plan
 from farm.jobs import actions, cleanup, states
 from farm.jobs.tickets import TicketBatch
 from farm.people import quotas
@@ -107,7 +106,7 @@ def compute_progress(film: Film, painted: int) -> float:
     """
     if film.outcome is State.SUCCEEDED:
         return 1.0
-    frames = len(plan(film)[-1].frames)
+    frames = len(read_plan(film)[-1].frames)
     at_work = sum(
         job.progress for job in film.parts if job.state is State.RUNNING and job.film_role is Role.ANCHOR
     )
@@ -130,7 +129,7 @@ def advance(session: Session, film_id: str) -> list[Job]:
     if film is None or film.outcome is not None:
         return []
     jobs = _list_jobs(session, film_id)
-    parts = plan(film)
+    parts = read_plan(film)
     by_state = {state: [job for job in jobs if job.state is state] for state in State}
     if failed := by_state[State.FAILED]:
         _end(session, film, State.FAILED, _explain(failed[0], parts))

@@ -18,7 +18,7 @@ from farm.recipe.film import Part, Role
 NAME_LENGTH = 90  # characters of the film's name in that of a part
 
 
-def plan(film: Film) -> Sequence[Part]:
+def read_plan(film: Film) -> Sequence[Part]:
     """Return the parts of a film, as they were planned when it was submitted."""
     return read_settings(film).plan(Clip.from_json(film.clip))
 

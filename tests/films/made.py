@@ -15,6 +15,7 @@ from farm.database import sessions
 from farm.database.films import Film
 from farm.database.models import Job, State
 from farm.films import films
+from farm.films.parts import read_plan
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.jobs import attempts, claims, states
@@ -69,7 +70,7 @@ def finish(claim: Claim) -> None:
     film_id, part = claim.job.film_id, claim.job.film_part
     assert film_id is not None
     assert part is not None
-    planned = films.plan(films.get(film_id))[part]
+    planned = read_plan(films.get(film_id))[part]
     with sessions.write_session() as session:
         for number in planned.frames if planned.role != "join" else ():
             attempts.record_frame(session, claim.attempt, film_id, number, 10)

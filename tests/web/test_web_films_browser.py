@@ -18,6 +18,7 @@ from farm.database import sessions
 from farm.database.films import Film
 from farm.database.models import Job
 from farm.films import films
+from farm.films.parts import read_plan
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.jobs import attempts, claims, states
@@ -71,7 +72,7 @@ def paint_part(film: Film) -> None:
         claim = claims.claim(session, Taker("worker-1"))
     assert claim
     assert claim.job.film_id == film.id
-    part = films.plan(film)[claim.job.film_part or 0]
+    part = read_plan(film)[claim.job.film_part or 0]
     frames = part.frames if part.role is not Role.JOIN else ()
     for number in frames:
         paint_frame(film, claim.job, number)

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from farm.clips.look import check_clip
 from farm.films import films
+from farm.films.parts import read_plan
 from farm.films.settings import FilmSettings
 from tests.web import bad_pictures
 from tests.web.conftest import token
@@ -25,7 +26,7 @@ def test_a_clip_without_a_script_is_a_film(client: FlaskClient, post_form: Post)
     answer = post_form(make_clip(), frames_from="2", frames_to="5", every="2", film_format="webm")
     assert answer.status_code == 303
     film = films.get(answer.headers["Location"][-32:])
-    assert films.plan(film)[-1].frames == (1, 3)
+    assert read_plan(film)[-1].frames == (1, 3)
     page = client.get(answer.headers["Location"]).text
     assert "2 frames, 0.4 s" in page
     assert page.count("data-frame=") == 2

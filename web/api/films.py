@@ -16,7 +16,7 @@ from farm.database.films import Film
 from farm.database.models import State
 from farm.films import films
 from farm.films.estimates import estimate_left
-from farm.films.parts import describe_part, read_settings
+from farm.films.parts import describe_part, read_plan, read_settings
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.jobs import actions
@@ -114,7 +114,7 @@ class FilmOut(BaseModel):
         Args:
             painted: numbers of the clip's frames that are finished. whole: with parts and frames.
         """
-        clip, parts, state = Clip.from_json(film.clip), films.plan(film), films.compute_state(film)
+        clip, parts, state = Clip.from_json(film.clip), read_plan(film), films.compute_state(film)
         height, width = Recipe.model_validate(film.recipe).compute_result_size(*clip.size)
         return cls(
             id=film.id,

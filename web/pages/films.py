@@ -20,7 +20,7 @@ from farm.database.models import Job, State
 from farm.errors import NoRoom, NotFound, WrongState
 from farm.films import films
 from farm.films.estimates import estimate_left, list_painters
-from farm.films.parts import describe_part, read_settings
+from farm.films.parts import describe_part, read_plan, read_settings
 from farm.films.settings import FilmSettings
 from farm.films.small_frames import compute_small_size, select_strip
 from farm.recipe import Recipe
@@ -312,7 +312,7 @@ def format_runs(numbers: Sequence[int]) -> str:
 
 def _read(session: Session, found: Sequence[Film]) -> list[ShownFilm]:
     painted = films.list_painted(session, [film.id for film in found])
-    return [ShownFilm(film, films.plan(film), painted[film.id]) for film in found]
+    return [ShownFilm(film, read_plan(film), painted[film.id]) for film in found]
 
 
 def _load(film_id: str) -> ShownFilm:
