@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from farm.cli.root import main
 from farm.cli.screen import output
 from farm.database import schema, sessions
+from farm.database.films import Film
 from farm.database.fleet import Worker
-from farm.database.models import Film
 from farm.fleet import operations, queue, registry
 from farm.jobs import actions, backlog
 from farm.jobs.backlog import Backlog

@@ -6,7 +6,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from farm.clips.clip import Clip
-from farm.database.models import Film, Job, State
+from farm.database.films import Film
+from farm.database.models import Job, State
 from farm.recipe import Recipe
 from farm.recipe.film import count_whole_frames, plan_parts, select_frames
 from farm.recipe.levels import compute_levels, count_work

@@ -8,8 +8,9 @@ from sqlalchemy import select, update
 
 from farm.cli import main
 from farm.database import sessions
+from farm.database.films import Film
 from farm.database.fleet import Worker
-from farm.database.models import Film, Job
+from farm.database.models import Job
 from farm.database.people import AuditLine
 from farm.errors import NotFound, WrongState
 from farm.films import films

@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Film, Job
+from farm.database.films import Film
+from farm.database.models import Job
 from farm.errors import InvalidInput, Problem
 from farm.people import audit
 from farm.people.audit import Lines
