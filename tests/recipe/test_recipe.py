@@ -8,7 +8,9 @@ import pytest
 
 from farm.errors import InvalidInput
 from farm.recipe import Recipe
+from farm.recipe.levels import RELATIVE_SECONDS
 from farm.recipe.networks import list_layer_names
+from farm.recipe.recipe import StyleLoss, list_values
 from farm.recipe.schedules import PRESETS
 from farm.recipe.versions import NEWEST, SETTINGS_OF
 
@@ -212,3 +214,7 @@ def test_settings_later_than_0_2_are_written_only_where_they_differ() -> None:
     painted = Recipe(colour="lightness", colour_strength=0.5)
     assert Recipe.parse(painted.model_dump_json()) == painted
     assert painted.look != Recipe().look
+
+
+def test_it_is_known_of_every_style_loss_how_long_it_takes() -> None:
+    assert set(RELATIVE_SECONDS) == set(list_values(StyleLoss))
