@@ -64,7 +64,7 @@ def test_accounts_are_added_listed_changed_and_removed_and_the_audit_tells_who_d
     assert run("people", "quota", "Ada", "--waiting", "3", "--storage-gb", "0.5").exit_code == 0
     assert "waiting: 0 of 3\n" in run("people", "quota", "Ada").stdout
     assert "waiting: 0\n" in run("people", "quota", "Ada", "--waiting", "farm").stdout
-    assert "0 of 0.5" in run("people", "list").stdout
+    assert "0 kB of 500 MB" in run("people", "list").stdout
     for wrong in ("-1", "nan", "many"):
         assert run("people", "quota", "Ada", "--megapixels-a-day", wrong).exit_code != 0
     wrong_count = run("people", "quota", "Ada", "--waiting", "1.5").output
@@ -193,6 +193,21 @@ def test_two_submissions_at_once_never_pass_a_quota() -> None:
     assert all("quota of waiting jobs is 3, and 3 wait" in refusal for refusal in refusals)
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "0"),
+        (1.9e-6, "0"),
+        (0.0125, "0.013"),
+        (71.66, "71.7"),
+        (999.6, "1,000"),
+        (1e9, "1,000,000,000"),
+    ],
+)
+def test_amounts_are_numbers_for_people(value: float, words: str) -> None:
+    assert quotas.describe_amount(value) == words
+
+
 def test_each_quota_is_named_with_its_limit_and_when_it_frees(monkeypatch: pytest.MonkeyPatch) -> None:
     ada = add("Ada", waiting=2, megapixels_a_day=1.0, storage_gb=0.001)
     with pytest.raises(QuotaTooSmall, match=r"waiting jobs is 2, and this makes 3"):
@@ -213,7 +228,7 @@ def test_each_quota_is_named_with_its_limit_and_when_it_frees(monkeypatch: pytes
     add_job(ada, State.SUCCEEDED, stored_bytes=999_000)
     with (
         sessions.read_session() as session,
-        pytest.raises(QuotaTooSmall, match=r"0.001 GB.*Delete some"),
+        pytest.raises(QuotaTooSmall, match=r"storage is 1 MB.*Delete some"),
     ):
         quotas.check(session, ada, Request(uploads=(("b" * 64, 2000),)))
     # Limits of nobody's own are the farm's, and 0 is none

@@ -16,7 +16,7 @@ from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
 from farm.jobs.comparisons import Ranked
 from farm.jobs.scores import Score
-from farm.people.quotas import Quotas
+from farm.people.quotas import Quotas, describe_amount
 from farm.recipe.recipe import get_title
 from farm.recipe.typed_values import format_value
 from farm.settings import settings
@@ -359,7 +359,7 @@ def describe_quotas_left(found: Quotas) -> str:
     if waiting is not None:
         words.append(f"{waiting:.0f} {'job' if waiting == 1 else 'jobs'} that may wait")
     if megapixels is not None:
-        words.append(f"{megapixels:.3g} megapixels until 00:00 UTC")
+        words.append(f"{describe_amount(megapixels)} megapixels until 00:00 UTC")
     if stored is not None:
         words.append(f"{format_bytes(stored)} of storage")
     return f"Left of your quotas: {', '.join(words)}." if words else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import click
@@ -12,11 +13,12 @@ from farm.cli.screen import console, output
 from farm.database import schema, sessions
 from farm.database.people import Person, Role
 from farm.people import accounts, audit, quotas, sign_in
-from farm.people.quotas import GIGABYTE, Limits, Quota
+from farm.people.quotas import Limits, Quota, describe_amount
 from farm.settings import settings
+from farm.storage import format_bytes
 
 ROLES = click.Choice([each.value for each in Role])
-LABELS = ("running", "waiting", "megapixels today", "GB")
+LABELS = ("running", "waiting", "megapixels today", "stored")
 LIMIT = "NUMBER|farm"
 FARMS = "farm"  # in place of a limit: the farm's own holds
 
@@ -88,14 +90,14 @@ def _describe_quotas(person: Person) -> list[str]:
         _describe_quota(used.running),
         _describe_quota(used.waiting),
         _describe_quota(used.megapixels_a_day),
-        _describe_quota(used.stored_bytes, GIGABYTE),
+        _describe_quota(used.stored_bytes, format_bytes),
     ]
 
 
-def _describe_quota(quota: Quota, unit: int = 1) -> str:
+def _describe_quota(quota: Quota, describe: Callable[[float], str] = describe_amount) -> str:
     """Return `3 of 10`, or `3` where there is no limit."""
-    used = f"{quota.used / unit:.3g}"
-    return used if quota.limit is None else f"{used} of {quota.limit / unit:.3g}"
+    used = describe(quota.used)
+    return used if quota.limit is None else f"{used} of {describe(quota.limit)}"
 
 
 @people.command("role")

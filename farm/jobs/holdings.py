@@ -16,13 +16,14 @@ from sqlalchemy.orm import Session
 
 from farm.database import sessions, values
 from farm.database.models import Job, JobPicture, State, Upload
+from farm.people import accounts, quotas
 
 NAME = "holdings"  # of the row that keeps them
 TITLES = {  # of the kinds, for people
-    "finished": "Finished pictures",
+    "finished": "Finished pictures and films",
     "unfinished": "Failed and cancelled",
     "at_work": "Waiting and being painted",
-    "uploads": "Photographs and paintings",
+    "uploads": "Photographs, clips and paintings",
     "unused_uploads": "Uploads that nobody uses",
 }
 LEAST_PAUSE = 10.0  # s between two times of adding up
@@ -44,7 +45,7 @@ class Part:
 class Holdings:
     """Sums over all jobs and uploads."""
 
-    # Finished pictures, each with its preview.
+    # Finished pictures, each with its preview; parts of films, each with its frames.
     finished: Part
     # Jobs that failed or were cancelled, of which previews are left.
     unfinished: Part
@@ -130,6 +131,18 @@ def sum_job_bytes(session: Session) -> tuple[int, int]:
     bytes are not known yet."""
     by_state, unknown = _sum_jobs(session)
     return sum(part.size_bytes for part in by_state.values()), unknown
+
+
+def list_owners(session: Session) -> list[tuple[str | None, int]]:
+    """Return whose the bytes of files and uploads are, most first; None: files that are nobody's. An
+    upload counts for each person who sent it. Without accounts nobody is listed."""
+    people = accounts.list_all(session)
+    if not people:
+        return []
+    stored = quotas.sum_stored(session, [person.id for person in people])
+    nobodys = session.scalar(select(func.sum(Job.stored_bytes)).where(Job.owner_id.is_(None)))
+    found = [(None, int(nobodys or 0)), *((person.name, stored[person.id]) for person in people)]
+    return sorted((each for each in found if each[1]), key=lambda each: -each[1])
 
 
 def _sum_jobs(session: Session) -> tuple[dict[State, Part], int]:

@@ -22,6 +22,7 @@ from farm.errors import InvalidInput, Problem, QuotaReached, QuotaTooSmall, Sign
 from farm.people import accounts, audit
 from farm.people.visitors import Visitor
 from farm.settings import settings
+from farm.storage import format_bytes
 
 GIGABYTE = 1_000_000_000
 MEGAPIXEL = 1_000_000
@@ -81,7 +82,7 @@ def measure_all(session: Session, people: Sequence[Person]) -> dict[int, Quotas]
     moment, farm = read_clock(session), settings()
     ids = [person.id for person in people]
     running, waiting = _count_jobs(session, ids, HELD), _count_jobs(session, ids, (State.QUEUED,))
-    stored = _sum_stored(session, ids)
+    stored = sum_stored(session, ids)
     day_ends_at = datetime.combine(moment.date() + timedelta(days=1), time(), moment.tzinfo)
     farm_bytes = int(farm.quota_storage_gb * GIGABYTE)
     return {
@@ -115,7 +116,7 @@ def choose_limit(own: float | None, farm: float) -> float | None:
     return (farm if own is None else own) or None
 
 
-def _sum_stored(session: Session, ids: Sequence[int]) -> Counter[int]:
+def sum_stored(session: Session, ids: Sequence[int]) -> Counter[int]:
     """Add up the bytes of each of these people's files and uploads."""
     files = select(Job.owner_id, func.sum(Job.stored_bytes)).where(Job.owner_id.in_(ids))
     sent = select(UploadOwner.person_id, func.sum(Upload.size_bytes)).join(
@@ -206,6 +207,11 @@ def _check_quotas(session: Session, person: Person, asked: Request) -> None:
     _check_stored(found.stored_bytes, _count_new_bytes(session, person, asked))
 
 
+def describe_amount(value: float) -> str:
+    """Return a number with three digits, and never a power of ten: `0.25`, `71.7`, `12,345`."""
+    return f"{value:,.0f}" if value >= 999.5 else f"{round(value, 3):.3g}"
+
+
 def _check_waiting(quota: Quota, jobs: int) -> None:
     if quota.left is None or jobs <= quota.left:
         return
@@ -228,12 +234,13 @@ def _check_day(found: Quotas, moment: datetime, megapixels: float) -> None:
         return
     if quota.limit is not None and megapixels > quota.limit:
         raise QuotaTooSmall(
-            f"Your quota is {quota.limit:g} megapixels a day, and this has {megapixels:.3g}. Make it "
-            "smaller, or ask an operator."
+            f"Your quota is {describe_amount(quota.limit)} megapixels a day, and this has "
+            f"{describe_amount(megapixels)}. Make it smaller, or ask an operator."
         )
     raise QuotaReached(
-        f"Your quota is {quota.limit:g} megapixels a day; {quota.left:.3g} are left and this has "
-        f"{megapixels:.3g}. It is counted anew at {found.day_ends_at:%H:%M} UTC.",
+        f"Your quota is {describe_amount(quota.limit or 0)} megapixels a day; "
+        f"{describe_amount(quota.left)} are left and this has {describe_amount(megapixels)}. It is "
+        f"counted anew at {found.day_ends_at:%H:%M} UTC.",
         retry_seconds=int((found.day_ends_at - moment).total_seconds()) + 1,
     )
 
@@ -242,8 +249,8 @@ def _check_stored(quota: Quota, new_bytes: int) -> None:
     if quota.left is None or (quota.left > 0 and new_bytes <= quota.left):
         return
     raise QuotaTooSmall(
-        f"Your quota of storage is {(quota.limit or 0) / GIGABYTE:.3g} GB, and your pictures take "
-        f"{quota.used / GIGABYTE:.3g} GB. Delete some of your jobs to make room."
+        f"Your quota of storage is {format_bytes(quota.limit or 0)}, and your pictures take "
+        f"{format_bytes(quota.used)}. Delete some of your jobs to make room."
     )
 
 

@@ -24,7 +24,7 @@ def run(*arguments: str, typed: str = "") -> Result:
 def test_it_shows_what_is_held_and_what_would_go(jobs: None) -> None:
     shown = run()
     assert shown.exit_code == 0
-    assert "Finished pictures          2       3 MB" in shown.output
+    assert "Finished pictures and films       2       3 MB" in shown.output
     assert "Everything is kept" in shown.output
     tried = run("--keep-days", "30")
     assert "Kept: pictures for 30 days." in tried.output

@@ -18,6 +18,7 @@ from farm.database.base import now
 from farm.database.models import Job, State, Upload
 from farm.database.people import Role
 from farm.jobs import actions, ratings
+from farm.people import accounts
 from tests.conftest import fresh_settings
 from tests.web.test_web_people import closed, make_person  # noqa: F401 - a fixture
 from web import create_app
@@ -103,7 +104,7 @@ def test_the_page_draws_what_takes_how_much(
 ) -> None:
     page = client.get("/operators/storage").text
     for words in (
-        "Finished pictures <b>4.0 GB</b>",
+        "Finished pictures and films <b>4.0 GB</b>",
         "Uploads that nobody uses <b>1.0 GB</b>",
         "Disk of the pictures",
         "Everything is kept.",
@@ -128,12 +129,22 @@ def test_the_page_draws_what_takes_how_much(
     assert "This goes now: <b>1 picture, 3.0 GB" in page
 
 
-def test_it_is_for_operators(closed: None) -> None:  # noqa: F811
+def test_it_is_for_operators(closed: None, make_job: MakeJob) -> None:  # noqa: F811
     user, operator = make_person("Ada", Role.USER), make_person("Olga", Role.OPERATOR)
     client = create_app().test_client()
     for path in ("/api/v1/storage", "/operators/storage", "/operators/storage/held"):
         assert client.get(path, headers=user).status_code == 403, path
         assert client.get(path, headers=operator).status_code == 200, path
+    # Where there are accounts it says whose the bytes are, most first
+    set_job(make_job(State.SUCCEEDED), stored_bytes=GB)
+    with sessions.read_session() as session:
+        ada = accounts.get(session, "Ada").id
+    set_job(make_job(State.SUCCEEDED), stored_bytes=3 * GB, owner_id=ada)
+    page = client.get("/operators/storage", headers=operator).text
+    assert re.findall(r"<bdi>(.*?)</bdi></b>\s*<p class=\"gauge\"><span>(.*?)<", page) == [
+        ("Ada", "3.0 GB"),
+        ("Nobody&#39;s", "1.0 GB"),
+    ]
     # Whose pages alone lead there
     link = 'href="/operators/storage"'
     assert link not in client.get("/workers", headers=user).text
@@ -143,7 +154,7 @@ def test_it_is_for_operators(closed: None) -> None:  # noqa: F811
 @pytest.mark.browser
 def test_limits_are_tried_and_the_bars_follow(jobs: dict[str, Job], served: str, page: Page) -> None:
     page.goto(f"{served}/operators/storage")
-    expect(page.locator("#held")).to_contain_text("Finished pictures 4.0 GB 2")
+    expect(page.locator("#held")).to_contain_text("Finished pictures and films 4.0 GB 2")
     # When an operator tries a limit
     page.get_by_label("Days after a job ended").fill("30")
     page.get_by_role("button", name="Show what would go").click()
@@ -151,4 +162,4 @@ def test_limits_are_tried_and_the_bars_follow(jobs: dict[str, Job], served: str,
     # And deletes it
     actions.delete(jobs["old"].id)
     # Then the bars show it by themselves
-    expect(page.locator("#held")).to_contain_text("Finished pictures 1.0 GB 1", timeout=60_000)
+    expect(page.locator("#held")).to_contain_text("Finished pictures and films 1.0 GB 1", timeout=60_000)

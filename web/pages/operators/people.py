@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,8 +16,9 @@ from farm.database import sessions
 from farm.database.people import Person, Role, Token
 from farm.errors import FarmError, InvalidInput, NotFound, Problem, WrongState
 from farm.people import accounts, quotas, sign_in
-from farm.people.quotas import GIGABYTE, Limits, Quota, Quotas
+from farm.people.quotas import Limits, Quota, Quotas, describe_amount
 from farm.settings import settings
+from farm.storage import format_bytes
 from web.middleware.authentication import get_visitor, require_operator
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
@@ -29,8 +31,7 @@ class Gauge:
 
     title: str
     quota: Quota
-    # Of its numbers.
-    unit: int = 1
+    describe: Callable[[float], str] = describe_amount
 
     @property
     def share(self) -> float | None:
@@ -41,9 +42,8 @@ class Gauge:
     @property
     def words(self) -> str:
         """`3 of 10`, or `3` where there is no limit."""
-        used = f"{self.quota.used / self.unit:.3g}"
-        limit = self.quota.limit
-        return used if limit is None else f"{used} of {limit / self.unit:g}"
+        used, limit = self.describe(self.quota.used), self.quota.limit
+        return used if limit is None else f"{used} of {self.describe(limit)}"
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def _list_gauges(found: Quotas) -> list[Gauge]:
         Gauge("At work", found.running),
         Gauge("Waiting", found.waiting),
         Gauge("Megapixels today", found.megapixels_a_day),
-        Gauge("GB stored", found.stored_bytes, GIGABYTE),
+        Gauge("Stored", found.stored_bytes, format_bytes),
     ]
 
 

@@ -25,6 +25,7 @@ from web.pages import blueprint
 from web.pages.fragments import send_fragment
 
 BAR_WIDTH = 1000.0  # a bar's own units, however wide it is on a page
+MOST_OWNERS = 30  # that are shown
 NARROWEST = 12.0  # of them, so that what there is is seen
 
 
@@ -68,6 +69,7 @@ def show_storage() -> ResponseReturnValue:
     held = _read_held()
     with sessions.read_session() as session:
         plan = retention.plan(session, rules, held)
+        owners = holdings.list_owners(session)
     page = render_template(
         "operators/storage.html",
         given=given,
@@ -76,6 +78,8 @@ def show_storage() -> ResponseReturnValue:
         own_rules=Rules.from_settings(),
         describe_rules=retention.describe_rules,
         plan=plan,
+        owners=owners[:MOST_OWNERS],
+        more_owners=len(owners[MOST_OWNERS:]),
         would_go=retention.describe_plan(plan),
         **_draw(held),
     )
