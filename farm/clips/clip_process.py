@@ -27,7 +27,8 @@ from farm.clips.clip import Clip
 from farm.clips.clip_messages import FRAME, LOOK, NEXT, POSITION, PUT, READ, REQUEST, Order
 from farm.clips.cuts import SMALL, CutFinder
 from farm.clips.encode import Encoder, Output
-from farm.clips.sources import ClipLimits, Frame, check_frame_size, open_frames
+from farm.clips.frames import ClipLimits, Frame, check_frame_size
+from farm.clips.sources import open_frames
 from farm.errors import InvalidInput, Problem, TooLarge
 from farm.pictures.decode import THUMBNAIL as THUMBNAIL_SIDE
 from farm.pictures.decoder_process import (

@@ -9,15 +9,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
 
+from farm.clips.frames import ClipLimits, Frame
 from farm.clips.recognise import MOV_BOXES, STILL_BRANDS
-from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
-from farm.pictures.decode import LONGEST_RATIO, LONGEST_SIDE, SHORTEST_SIDE
-from farm.pictures.pixels import Pixels
-from farm.recipe.picture_sizes import Size
+from farm.errors import InvalidInput, NotAPicture, Problem
 
 ACCEPTED = "MP4, MOV, WebM, MKV, GIF, animated WebP or PNG, or a ZIP of pictures"
 MOV, MATROSKA, GIF, WEBP, PNG, ZIP = "mov", "matroska", "gif", "webp", "png", "zip"
@@ -30,34 +26,7 @@ STARTS = {
 }
 WHOLE_BOXES = (b"moov", b"mdat", b"moof")  # that are never larger than their file
 SEGMENT = b"\x18\x53\x80\x67"  # all of a Matroska file but its head
-LONGEST_WHY = 100  # characters of a library's own words
 CUT = "is cut: the file says that it is longer than it is"
-
-
-@dataclass(frozen=True)
-class ClipLimits:
-    """Limits of a clip."""
-
-    frames: int
-    # Of its length.
-    seconds: float
-    # Of a frame.
-    megapixels: int
-
-
-class Frame(Protocol):
-    """A frame of a clip, as it is shown."""
-
-    # When it is shown, s on the clip's own clock.
-    time: Fraction
-    # How long, s; 0: the file does not tell.
-    seconds: Fraction
-
-    def draw(self, size: Size) -> Pixels:
-        """Draw it upright with square pixels, at a height and width: H x W x 3, uint8, sRGB."""
-
-    def measure(self) -> Size:
-        """Return height and width as it is shown, px."""
 
 
 def find_container(data: bytes) -> str:
@@ -114,28 +83,6 @@ def _read_length(data: bytes, position: int) -> tuple[int | None, int]:
     length = 9 - first.bit_length()  # bytes
     value = int.from_bytes(data[position : position + length]) & ((1 << 7 * length) - 1)
     return None if value == (1 << 7 * length) - 1 else value, position + length
-
-
-def check_frame_size(size: Size, megapixels: int) -> None:
-    """Check height and width of a clip's frames, px.
-
-    Raises:
-        TooLarge, InvalidInput: a clip may not have this size.
-    """
-    height, width = size
-    shown = f"has frames of {width} x {height} px"
-    if height * width > megapixels * 1e6 or max(size) > LONGEST_SIDE:
-        raise TooLarge(Problem("", f"{shown}; the limit is {megapixels} megapixels"))
-    if min(size) < SHORTEST_SIDE:
-        raise InvalidInput(Problem("", f"{shown}; they need at least {SHORTEST_SIDE} px a side"))
-    if max(size) > LONGEST_RATIO * min(size):
-        raise InvalidInput(Problem("", f"{shown}; sides may be 1 : {LONGEST_RATIO} at most"))
-
-
-def describe(error: Exception) -> str:
-    """Return what a library says of an error in few printable words; it may quote the file."""
-    text = " ".join(str(getattr(error, "strerror", None) or error).split())
-    return "".join(char for char in text if char.isascii() and char.isprintable())[:LONGEST_WHY]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import GifImagePlugin, Image  # noqa: F401 - registered before the sandbox is closed
 
 from farm.clips.frame_names import split_numbers
-from farm.clips.sources import ClipLimits, Frame, check_frame_size, describe
+from farm.clips.frames import ClipLimits, Frame, check_frame_size, describe
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures import decode
 from farm.pictures.pixels import Pixels

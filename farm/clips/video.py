@@ -20,7 +20,7 @@ from av.filter import Graph
 from av.video.reformatter import Interpolation
 
 from farm.clips import colours
-from farm.clips.sources import check_frame_size, describe
+from farm.clips.frames import check_frame_size, describe
 from farm.errors import InvalidInput, NotAPicture, Problem
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size

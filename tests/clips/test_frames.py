@@ -16,8 +16,9 @@ pytest.importorskip("av", reason="the extra film")
 
 from farm.clips import clip_child
 from farm.clips.colours import HLG, PQ, WIDE, Scheme
+from farm.clips.frames import ClipLimits
 from farm.clips.look import check_clip, read_frames
-from farm.clips.sources import ClipLimits, open_frames
+from farm.clips.sources import open_frames
 from farm.clips.video import VideoFrame
 from farm.errors import InvalidInput, NotAPicture
 from farm.pictures.pixels import Pixels

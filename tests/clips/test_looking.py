@@ -15,7 +15,7 @@ pytest.importorskip("av", reason="the extra film")
 
 from farm.clips.clip import Clip
 from farm.clips.clip_process import look
-from farm.clips.sources import ClipLimits
+from farm.clips.frames import ClipLimits
 from farm.errors import InvalidInput, NotAPicture, TooLarge
 from tests.clips.make import BT601, draw_quarters, make_clip, save_animation
 from tests.conftest import SAMPLES

@@ -18,7 +18,8 @@ pytest.importorskip("av", reason="the extra film")
 
 from farm.clips import clip_process
 from farm.clips.clip import Clip, Sound
-from farm.clips.sources import ClipLimits, open_frames
+from farm.clips.frames import ClipLimits
+from farm.clips.sources import open_frames
 from farm.clips.write import compute_end, write_film
 from farm.errors import FarmError
 from farm.files import replace_file
