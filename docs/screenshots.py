@@ -64,8 +64,8 @@ def submit_film(farm: RunningFarm) -> dict[str, Any]:
     """Submit a film of the sample clip; return what the farm answers."""
     files = [("clip", CLIP), *sample_files("street", "brushwork")[1:]]
     data = {
-        "recipe": as_json({"size": 256, "preset": "draft"}),
-        "film": as_json({"every": 4, "spacing": 6}),
+        "recipe": as_json({"size": 192, "preset": "draft"}),
+        "film": as_json({"every": 8, "spacing": 3}),
         "name": "Flight, in long strokes",
     }
     answer = farm.api("POST", "/films", files=files, data=data)
@@ -76,7 +76,7 @@ def choose_clip(page: Page) -> None:
     """Send clip and painting to the form, and wait until it knows what they are."""
     page.get_by_label("Choose a photograph").set_input_files(CLIP_FILE)
     page.get_by_text("Brushwork").click()
-    page.locator("#clip-facts").wait_for()
+    page.locator("#clip-facts").filter(has_text="frames").wait_for()
     page.get_by_label("From frame").wait_for()
     page.evaluate("scrollTo(0, 0)")
 

@@ -10,17 +10,20 @@ from farm.cli import main
 from farm.database import sessions
 from farm.database.films import Film
 from farm.database.fleet import Worker
-from farm.database.models import Job
+from farm.database.models import Job, State
 from farm.database.people import AuditLine
+from farm.database.people import Role as RoleOfPerson
 from farm.errors import NotFound, WrongState
 from farm.films import films
 from farm.jobs import actions, backlog, film_work
 from farm.jobs.backlog import Backlog
-from farm.people.visitors import ANYBODY
+from farm.people import accounts, quotas
+from farm.people.quotas import Limits
+from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe import Recipe
 from farm.recipe.film import HELD_SHARE
 from farm.recipe.levels import compute_levels, count_work
-from tests.films.made import CLIP, claim_part, finish, get_part, know_clips, make_film
+from tests.films.made import CLIP, FRAMES, claim_part, finish, get_part, know_clips, make_film
 from tests.jobs.test_claims import make, see, take_id
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -137,3 +140,44 @@ def test_operators_change_it_by_command_by_the_id_of_film_or_part() -> None:
     assert "0 at work, nobody knows until when" in CliRunner().invoke(main, ["ops", "queue"]).output
     films.cancel(film.id)
     assert "0 at work, nothing to do" in CliRunner().invoke(main, ["ops", "queue"]).output
+
+
+def add_person(**limits: float) -> Visitor:
+    with sessions.write_session() as session:
+        person = accounts.add(session, "Ada", RoleOfPerson.USER, by="a test")
+        quotas.change_limits(session, "Ada", Limits(**limits), by="a test")  # type: ignore[arg-type]
+        return Visitor(person.id, "Ada", person.role)
+
+
+def test_parts_at_work_count_as_jobs_at_once_and_all_frames_as_megapixels() -> None:
+    # Given a person who may have one job at once, and a film with two parts that wait
+    ada = add_person(running=1)
+    make_film(RECIPE, visitor=ada)
+    for _ in range(2):
+        claim = claim_part()
+        assert claim is not None
+        finish(claim)
+
+    # Then one of them is painted at a time
+    assert claim_part() is not None
+    assert claim_part() is None
+    with sessions.read_session() as session:
+        found = quotas.measure(session, accounts.get(session, "Ada"))
+    assert (found.running.used, found.waiting.used) == (1, 1)
+    height, width = RECIPE.compute_result_size(*CLIP.size)
+    assert found.megapixels_a_day.used == pytest.approx(FRAMES * height * width / 1e6)
+
+
+def test_the_film_of_a_person_who_is_removed_goes_on_and_is_nobodys() -> None:
+    ada = add_person()
+    film = make_film(RECIPE, visitor=ada)
+    claim = claim_part()
+    assert claim is not None
+    with sessions.write_session() as session:
+        accounts.remove(session, "Ada", by="a test")
+    finish(claim)
+    while claim := claim_part():
+        finish(claim)
+    found = films.get(film.id)
+    assert (found.outcome, found.owner_id) == (State.SUCCEEDED, None)
+    assert {job.owner_id for job in found.parts} == {None}
