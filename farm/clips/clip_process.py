@@ -16,7 +16,7 @@ import sys
 import traceback
 from contextlib import suppress
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av  # all now: afterwards there are few files that it may open
 import numpy as np
@@ -46,7 +46,9 @@ from farm.pictures.decoder_process import (
 )
 from farm.pictures.jpeg import encode_jpeg
 from farm.pictures.pixels import Pixels
-from farm.recipe.picture_sizes import Size
+
+if TYPE_CHECKING:  # a process for one clip loads no models of recipes
+    from farm.recipe.picture_sizes import Size
 
 LEAST_FRAMES = 2
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -22,7 +22,9 @@ from farm.clips.clip_messages import Order
 from farm.clips.sound import SoundTrack, count_packets, open_sound
 from farm.clips.video import SCALING
 from farm.pictures.pixels import Pixels
-from farm.recipe.film_formats import FilmKind
+
+if TYPE_CHECKING:  # a process for one clip loads no models of recipes
+    from farm.recipe.film_formats import FilmKind
 
 THREADS = 4
 MAX_TICKS = 1_000_000  # a second; finer clocks are rounded to COMMON_TICKS

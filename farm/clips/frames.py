@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from farm.errors import InvalidInput, Problem, TooLarge
 from farm.pictures.decode import LONGEST_RATIO, LONGEST_SIDE, SHORTEST_SIDE
 from farm.pictures.pixels import Pixels
-from farm.recipe.picture_sizes import Size
+
+if TYPE_CHECKING:  # a process for one clip loads no models of recipes
+    from farm.recipe.picture_sizes import Size
 
 LONGEST_WHY = 100  # characters of a library's own words
 

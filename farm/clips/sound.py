@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 
@@ -12,7 +12,9 @@ from farm.clips.clip import Sound
 from farm.clips.sources import MATROSKA, MOV, find_container
 from farm.clips.video import Video, open_input
 from farm.errors import InvalidInput
-from farm.recipe.film_formats import FilmKind
+
+if TYPE_CHECKING:  # a process for one clip loads no models of recipes
+    from farm.recipe.film_formats import FilmKind
 
 PCM = ("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le")
 TAKEN: dict[FilmKind, tuple[str, ...]] = {  # codecs that formats and their players take

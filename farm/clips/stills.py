@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import GifImagePlugin, Image  # noqa: F401 - registered before the sandbox is closed
@@ -17,7 +18,9 @@ from farm.clips.frames import ClipLimits, Frame, check_frame_size, describe
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures import decode
 from farm.pictures.pixels import Pixels
-from farm.recipe.picture_sizes import Size
+
+if TYPE_CHECKING:  # a process for one clip loads no models of recipes
+    from farm.recipe.picture_sizes import Size
 
 FRAMES_PER_SECOND = 24  # of pictures in an archive, which have no times
 SHORTEST_MS = 20  # browsers show frames that ask for less for DEFAULT_MS, and so do we

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import av
 import numpy as np
@@ -23,7 +23,9 @@ from farm.clips import colours
 from farm.clips.frames import check_frame_size, describe
 from farm.errors import InvalidInput, NotAPicture, Problem
 from farm.pictures.pixels import Pixels
-from farm.recipe.picture_sizes import Size
+
+if TYPE_CHECKING:  # a process for one clip loads no models of recipes
+    from farm.recipe.picture_sizes import Size
 
 SCALING = (
     Interpolation.BICUBIC

@@ -189,6 +189,7 @@ class Interleaved(RuleBasedStateMachine):
 
 
 @pytest.mark.no_cover  # what it runs is run by tests of one order each, too
+@pytest.mark.slow
 def test_no_order_of_events_breaks_a_job(database: str) -> None:
     checks = list(HealthCheck)
     often = settings(

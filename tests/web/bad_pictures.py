@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zlib
@@ -27,6 +28,7 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
+@functools.cache
 def photo(width: int = 160, height: int = 120) -> bytes:
     return encoded(picture(width, height))
 

@@ -54,6 +54,7 @@ def generated(served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         del sys.modules[name]
 
 
+@pytest.mark.slow
 def test_a_generated_client_submits_lists_estimates_explores_waits_and_downloads(generated: Any) -> None:
     farm, models = generated.farm, generated.models
 

@@ -448,6 +448,7 @@ def test_a_storage_that_refuses_is_said_in_words_and_loses_nothing(post_form: Po
     assert post_form().status_code == 303
 
 
+@pytest.mark.slow
 def test_the_web_part_needs_no_torch() -> None:
     code = (
         "import sys, web; sys.exit(any(m in sys.modules for m in ('torch', 'workers', 'farm.engine')))"

@@ -55,6 +55,7 @@ def send(operation: APIOperation, data: bytes | None = None, **fields: Any) -> N
     operation.Case(**fields).call_and_validate(checks=CHECKS, **body)
 
 
+@pytest.mark.slow
 @pytest.mark.no_cover  # measuring would triple its time: most calls are those of the library that asks
 @pytest.mark.xdist_group("schema")  # the longest test of all begins early
 def test_every_answer_is_one_that_the_document_tells_of(

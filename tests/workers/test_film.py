@@ -97,6 +97,7 @@ def read_files(film: Film) -> list[bytes]:
     return [storage().get(key) for key in (*(frame.key for frame in frames), joined.result_key)]
 
 
+@pytest.mark.slow
 def test_a_film_goes_on_after_the_last_stored_frame_and_is_the_same_whoever_painted_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_film_goes_on_after_the_last_stored_frame_and_is_the_same_whoever_pain
     assert read_files(film) == read_files(whole)
 
 
+@pytest.mark.slow
 def test_a_film_is_stopped_in_the_middle_of_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
     film, record = submit(), attempts.record_frame
 

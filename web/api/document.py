@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from apiflask import APIFlask
 from flask import Blueprint, Response, current_app, jsonify, request
@@ -35,6 +35,8 @@ from farm.settings import TAG, settings
 from farm.webhooks import payload
 
 blueprint = Blueprint("openapi_document", __name__)
+
+DOCUMENT = "openapi_document"  # among an application's extensions: its document, once made
 
 PROBLEM = {
     "type": "object",
@@ -189,8 +191,17 @@ def init_app(app: APIFlask) -> None:
 @blueprint.get("/openapi.json")
 def get_document() -> Response:
     """Return the API, for programs."""
-    here = [{"url": request.script_root or "/"}]  # the framework would keep what the first asked for
-    return jsonify(current_app.spec | {"servers": here})  # type: ignore[attr-defined]
+    here = [{"url": request.script_root or "/"}]  # may differ from one request to the next
+    return jsonify(read_document() | {"servers": here})
+
+
+def read_document() -> dict[str, Any]:
+    """Return the document of this application without its servers, made when it is first asked for: the
+    framework would make it anew, in a tenth of a second, for each request."""
+    known: dict[str, Any] = current_app.extensions
+    if DOCUMENT not in known:
+        known[DOCUMENT] = current_app.spec  # type: ignore[attr-defined]
+    return cast("dict[str, Any]", known[DOCUMENT])
 
 
 def _complete(spec: dict[Any, Any] | str) -> dict[Any, Any]:

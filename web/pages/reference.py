@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flask import current_app, render_template
+from flask import render_template
 from markupsafe import Markup, escape
 
+from web.api import document
 from web.pages import blueprint
 
 METHODS = ("get", "post", "put", "patch", "delete")
@@ -50,7 +51,7 @@ class Operation:
 @blueprint.get("/api")
 def show_reference() -> str:
     """Show every address, grouped by what it is about."""
-    spec = current_app.spec  # type: ignore[attr-defined]
+    spec = document.read_document()
     groups: dict[str, list[Operation]] = {}
     for path, item in spec["paths"].items():
         for method in METHODS:
