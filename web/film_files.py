@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from typing import Any
+
+from flask import Blueprint, Response, request, url_for
 
 from farm.database import sessions
 from farm.database.films import Film, FilmFrame
@@ -10,6 +12,7 @@ from farm.database.models import State
 from farm.errors import NotFound, WrongState
 from farm.files import build_file_name
 from farm.films import films, small_frames
+from farm.films.lists import ListedFilm
 from farm.films.parts import read_plan, read_settings
 from farm.recipe.film_formats import FILM_FORMATS, name_frame
 from web.files import A_YEAR, name_download, respond_with_jpeg, send_stored
@@ -108,6 +111,19 @@ def build_film_version(film: Film) -> str:
     """Return what tells a film from another of the same id; an address that holds it never serves
     another's."""
     return f"{round(film.created_at.timestamp() * 1_000_000):x}"
+
+
+def build_film_url(film: Film, endpoint: str, **values: Any) -> str:
+    """Return the address of a file of a film that may be kept."""
+    return url_for(f"film_files.{endpoint}", film_id=film.id, v=build_film_version(film), **values)
+
+
+def build_poster_url(listed: ListedFilm) -> str:
+    """Return the address of what stands for a film in a list: its first painted frame, or until there
+    is one the clip's."""
+    if listed.first_painted is None:
+        return build_film_url(listed.film, "get_clip_frame", number=listed.numbers[0])
+    return build_film_url(listed.film, "get_small_frame", number=listed.first_painted)
 
 
 def _build_tag(film: Film, frame: FilmFrame, kind: str) -> str:

@@ -17,6 +17,7 @@ from farm.storage import format_bytes
 from farm.webhooks import destinations
 from web import words
 from web.files import build_file_url, build_picture_url, build_preview_url
+from web.film_files import build_poster_url
 from web.middleware.authentication import is_let_in, may_operate
 from web.middleware.headers import get_own_address
 
@@ -36,6 +37,9 @@ FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "typed": format_value,
     "picture_url": build_picture_url,
     "preview_url": build_preview_url,
+    "poster_url": build_poster_url,
+    "seconds": words.format_film_time,
+    "film_length": words.describe_film_length,
     "file_url": build_file_url,
     "host": destinations.extract_host,
 }

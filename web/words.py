@@ -12,6 +12,7 @@ from farm.database.base import now
 from farm.database.models import Job, State
 from farm.errors import FarmError, InvalidInput
 from farm.films.estimates import FilmEstimate
+from farm.films.lists import ListedFilm
 from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
 from farm.jobs.comparisons import Ranked
@@ -232,8 +233,17 @@ def describe_clip(found: Clip) -> str:
 
 def describe_length(frames: int, seconds: float) -> str:
     """Return `240 frames, 10 s` of a film; a short one's seconds have a digit more."""
-    shown = f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
-    return f"{format_count(frames, 'frame')}, {shown}"
+    return f"{format_count(frames, 'frame')}, {format_film_time(seconds)}"
+
+
+def format_film_time(seconds: float) -> str:
+    """Return `2.4 s`, `12 s`, `1 min 20 s`: how long a clip or a film is."""
+    return f"{seconds:.1f} s" if seconds < 10 else format_duration(seconds)
+
+
+def describe_film_length(film: ListedFilm) -> str:
+    """Return the same of a film in a list."""
+    return describe_length(len(film.numbers), film.seconds)
 
 
 def describe_film_need(found: FilmEstimate) -> str:

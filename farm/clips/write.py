@@ -108,9 +108,14 @@ def compute_end(clip: Clip, numbers: Sequence[int]) -> Fraction:
 
     The last frame is shown until the next one of the same step would be, or the clip ends.
     """
-    step = numbers[-1] - numbers[-2] if len(numbers) > 1 else 1
-    following = numbers[-1] + step
+    following = find_following(numbers)
     return clip.times[following] if following < clip.frames else clip.duration
+
+
+def find_following(numbers: Sequence[int]) -> int:
+    """Return the number that would come after these frames of a clip, which may not have it."""
+    step = numbers[-1] - numbers[-2] if len(numbers) > 1 else 1
+    return numbers[-1] + step
 
 
 def _serve(process: ClipProcess, frames: Iterator[Pixels], file: BinaryIO, most: int) -> Answer:

@@ -1,7 +1,8 @@
 """Lists of jobs: of one state, searched by name, sorted, page by page forth and back.
 
 A page is found in an index alone, then its rows are fetched; counts come from an index too. So a list
-stays quick among 100,000 jobs (`benchmarks/lists.py`). Jobs of an exploration or a film are in no list.
+stays quick among 100,000 jobs (`benchmarks/lists.py`). Jobs of an exploration or a film are in no list;
+`farm/films/lists.py` puts films themselves among the jobs.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import json
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.orm import Session, raiseload
 
+from farm.database.films import Film
 from farm.database.models import HIDDEN, Job, State
 from farm.database.names import FOLDED_LENGTH, can_be_shown, fold
 from farm.errors import InvalidInput, Problem
@@ -28,6 +30,17 @@ HIDDEN_COLUMNS = tuple(getattr(Job, name) for name in HIDDEN)
 CURSOR_LENGTH = 2000  # characters; a cursor holds a name
 
 
+class Listed(Protocol):
+    """What stands in a list: a job or a film."""
+
+    @property
+    def id(self) -> str:
+        """Decides between equals."""
+
+
+Row = TypeVar("Row", bound=Listed)
+
+
 class Sort(enum.StrEnum):
     """The order of a list."""
 
@@ -36,9 +49,9 @@ class Sort(enum.StrEnum):
     NAME = "name"  # without regard to capitals and accents
 
     @property
-    def column(self) -> Any:
-        """The column to sort by; ids decide between equals."""
-        return Job.name_folded if self is Sort.NAME else Job.created_at
+    def column(self) -> str:
+        """Name of the column to sort by; ids decide between equals."""
+        return "name_folded" if self is Sort.NAME else "created_at"
 
 
 @dataclass(frozen=True)
@@ -86,20 +99,33 @@ def page(session: Session, asked: ListQuery, *, cursor: str | None = None, limit
     Raises:
         InvalidInput: the cursor is not one of ours, or of another list.
     """
-    start = _Place.read(cursor, asked) if cursor else None
+    start = Place.read(cursor, asked) if cursor else None
     backward = start is not None and start.backward
     ids = _select_ids(asked, start).limit(limit + 1)
-    rows = select(Job).where(Job.id.in_(ids)).order_by(*_sort_columns(asked.sort, backward))
+    rows = select(Job).where(Job.id.in_(ids)).order_by(*_sort_columns(Job, asked.sort, backward))
     found = list(session.scalars(rows.options(raiseload("*"))))
+    return Page(*cut(found, asked, start, limit))
+
+
+def cut(
+    found: list[Row], asked: ListQuery, start: Place | None, limit: int
+) -> tuple[list[Row], str | None, str | None]:
+    """Return the rows of a page as they are shown, and the cursors of the next and the previous one.
+
+    Args:
+        found: from the place on in the order in which they were asked for, one more than the page has
+            if there are more.
+    """
+    backward = start is not None and start.backward
     more = len(found) > limit
     shown = found[:limit][::-1] if backward else found[:limit]
     if not shown:
-        return Page([], None, None)
+        return [], None, None
     after, before = (True, more) if backward else (more, start is not None)
-    return Page(
+    return (
         shown,
-        _Place.from_job(shown[-1], asked, backward=False).write(asked) if after else None,
-        _Place.from_job(shown[0], asked, backward=True).write(asked) if before else None,
+        Place.from_row(shown[-1], asked, backward=False).write(asked) if after else None,
+        Place.from_row(shown[0], asked, backward=True).write(asked) if before else None,
     )
 
 
@@ -111,63 +137,85 @@ def list_ids(session: Session, asked: ListQuery, limit: int) -> list[str]:
 def count_by_state(session: Session, q: str = "", owner_id: int | None = None) -> dict[State, int]:
     """Count the jobs of the list in each state, of those whose name has `q` in it."""
     asked = ListQuery(q=q, owner_id=owner_id)
-    query = select(Job.state, func.count()).where(*_filter_listed(asked)).group_by(Job.state)
+    query = select(Job.state, func.count()).where(*filter_listed(asked)).group_by(Job.state)
     found: dict[State, int] = dict(session.execute(query).all())
     return {state: found.get(state, 0) for state in State}
 
 
-def _select_ids(asked: ListQuery, start: _Place | None) -> Select[str]:
+def _select_ids(asked: ListQuery, start: Place | None) -> Select[Any]:
     """Select the ids of the jobs from a place on, as an index has them."""
-    backward = start is not None and start.backward
-    query = select(Job.id).where(*_filter_listed(asked))
-    if start is not None:
-        column = asked.sort.column
-        here, there = tuple_(column, Job.id), tuple_(literal(start.value, column.type), start.job_id)
-        query = query.where(here < there if _is_descending(asked.sort, backward) else here > there)
+    query = select(Job.id).where(*filter_listed(asked))
     # PostgreSQL reads an index in order only if its first columns are named, though null in all.
-    return query.order_by(*_sort_columns(asked.sort, backward, *HIDDEN_COLUMNS))
+    return order_from(query, Job, asked, start, *HIDDEN_COLUMNS)
 
 
-def _filter_listed(asked: ListQuery) -> list[ColumnElement[bool]]:
+def order_from(
+    query: Select[Any], kind: type[Job | Film], asked: ListQuery, start: Place | None, *before: Any
+) -> Select[Any]:
+    """Order a query of such rows as a list has them, from a place on.
+
+    Args:
+        before: columns that the index has before those of the sort.
+    """
+    backward = start is not None and start.backward
+    if start is not None:
+        column = getattr(kind, asked.sort.column)
+        here, there = tuple_(column, kind.id), tuple_(literal(start.value, column.type), start.row_id)
+        query = query.where(here < there if is_descending(asked.sort, backward) else here > there)
+    return query.order_by(*_sort_columns(kind, asked.sort, backward, *before))
+
+
+def filter_listed(asked: ListQuery) -> list[ColumnElement[bool]]:
+    """Return the conditions of the jobs in a list."""
     conditions: list[ColumnElement[bool]] = [each.is_(None) for each in HIDDEN_COLUMNS]
-    if asked.owner_id is not None:
-        conditions.append(Job.owner_id == asked.owner_id)
     if asked.state is not None:
         conditions.append(Job.state == asked.state)
+    return conditions + filter_named(asked, Job)
+
+
+def filter_named(asked: ListQuery, kind: type[Job | Film]) -> list[ColumnElement[bool]]:
+    """Return the conditions that hold for jobs and films alike: whose they are, and their name."""
+    conditions: list[ColumnElement[bool]] = []
+    if asked.owner_id is not None:
+        conditions.append(kind.owner_id == asked.owner_id)
     if asked.q:
-        conditions.append(Job.name_folded.contains(fold(asked.q), autoescape=True))
+        conditions.append(kind.name_folded.contains(fold(asked.q), autoescape=True))
     return conditions
 
 
-def _sort_columns(sort: Sort, backward: bool, *before: Any) -> list[ColumnElement[Any]]:
-    columns = (*before, sort.column, Job.id)
-    return [column.desc() if _is_descending(sort, backward) else column.asc() for column in columns]
+def _sort_columns(
+    kind: type[Job | Film], sort: Sort, backward: bool, *before: Any
+) -> list[ColumnElement[Any]]:
+    columns = (*before, getattr(kind, sort.column), kind.id)
+    return [column.desc() if is_descending(sort, backward) else column.asc() for column in columns]
 
 
-def _is_descending(sort: Sort, backward: bool) -> bool:
+def is_descending(sort: Sort, backward: bool) -> bool:
+    """Check that a list is read from large values to small ones."""
     return (sort is Sort.NEWEST) is not backward
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A job's place in a list, and which way to read on from it."""
+class Place:
+    """A row's place in a list, and which way to read on from it."""
 
     backward: bool
     value: datetime | str
-    job_id: str
+    row_id: str
 
     @classmethod
-    def from_job(cls, job: Job, asked: ListQuery, *, backward: bool) -> _Place:
-        return cls(backward, getattr(job, asked.sort.column.key), job.id)
+    def from_row(cls, row: Listed, asked: ListQuery, *, backward: bool) -> Place:
+        """Return the place of a job or a film."""
+        return cls(backward, getattr(row, asked.sort.column), row.id)
 
     def write(self, asked: ListQuery) -> str:
         """Return the place as a cursor."""
         value = self.value if isinstance(self.value, str) else self.value.isoformat()
-        text = json.dumps([self.backward, asked.mark, value, self.job_id], ensure_ascii=False)
+        text = json.dumps([self.backward, asked.mark, value, self.row_id], ensure_ascii=False)
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
-    def read(cls, cursor: str, asked: ListQuery) -> _Place:
+    def read(cls, cursor: str, asked: ListQuery) -> Place:
         """Parse a cursor.
 
         Raises:
@@ -176,12 +224,12 @@ class _Place:
         try:
             text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
             match json.loads(text[:CURSOR_LENGTH]):
-                case [bool(backward), str(mark), str(value), str(job_id)]:
-                    job_id = uuid.UUID(job_id).hex
+                case [bool(backward), str(mark), str(value), str(row_id)]:
+                    row_id = uuid.UUID(row_id).hex
                 case _:
                     raise ValueError(text)
             if mark == asked.mark:
-                return cls(backward, _parse_value(asked.sort, value), job_id)
+                return cls(backward, _parse_value(asked.sort, value), row_id)
         except (ValueError, OverflowError, RecursionError):
             raise InvalidInput(Problem("cursor", "is not one that this farm gave out")) from None
         message = "belongs to a list of another sort, search or state; ask for the first page again"

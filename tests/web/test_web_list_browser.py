@@ -227,11 +227,11 @@ def test_all_of_a_search_are_selected_at_once(
         make_job(name=f"Mill {number}")
     other = make_job(name="Bridge")
     page.goto(f"{served}/jobs?q=mill")
-    expect(page.get_by_label("All 3 of this list")).to_be_hidden()
+    expect(page.get_by_label("All 3 jobs of this list")).to_be_hidden()
 
     # When all of the page and then all of the search are ticked, all are cancelled
     page.get_by_label("Select all on this page").check()
-    page.get_by_label("All 3 of this list").check()
+    page.get_by_label("All 3 jobs of this list").check()
     page.get_by_role("form", name="The selected jobs").get_by_role(
         "button", name="Cancel", exact=True
     ).click()

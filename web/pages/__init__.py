@@ -8,6 +8,7 @@ blueprint = Blueprint("pages", __name__)
 
 from web.pages import (  # noqa: E402, F401
     bulk,
+    deletion,
     download,
     estimate,
     explorations,

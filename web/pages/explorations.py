@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, flash, redirect, render_template, request, url_for
+from flask import Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from farm.database import sessions
 from farm.database.models import Exploration, State
-from farm.errors import NotFound, WrongState
 from farm.explorations import grids
 from web import streams
 from web.api.explorations import compute_progress, is_going, take_snapshot
@@ -76,38 +75,3 @@ def cancel_exploration(exploration_id: str) -> ResponseReturnValue:
     grids.cancel(exploration_id)
     place = "confirm_deletion" if request.form.get("then") == "delete" else "show_exploration"
     return redirect(url_for(f"pages.{place}", exploration_id=exploration_id), 303)
-
-
-@blueprint.get("/explore/<job_id:exploration_id>/delete")
-def confirm_deletion(exploration_id: str) -> str:
-    """Ask whether it shall be deleted; while it is painted, offer to stop it."""
-    return render_template("explore_delete.html", **_read_deletion(exploration_id))
-
-
-@blueprint.get("/explore/<job_id:exploration_id>/delete/state")
-def refresh_deletion(exploration_id: str) -> Response:
-    """Return the part of that page that changes while it is painted, alone."""
-    return send_fragment("_explore_delete.html", **_read_deletion(exploration_id))
-
-
-def _read_deletion(exploration_id: str) -> dict[str, Any]:
-    found = grids.get(exploration_id)
-    states = {job.state for job in found.cells}
-    stoppable = bool(states & {State.QUEUED, State.RUNNING})
-    return {"exploration": found, "going": is_going(found), "stoppable": stoppable}
-
-
-@blueprint.post("/explore/<job_id:exploration_id>/delete")
-def delete_exploration(exploration_id: str) -> ResponseReturnValue:
-    """Delete it with its pictures, and go back to the list."""
-    try:
-        name = grids.get(exploration_id).name
-        grids.forget(exploration_id)
-    except NotFound:
-        flash("This exploration was deleted already.")
-    except WrongState:
-        flash("A draft has not ended yet; stop the exploration first.")
-        return redirect(url_for("pages.confirm_deletion", exploration_id=exploration_id), 303)
-    else:
-        flash(f"“{name}” was deleted.")
-    return redirect(url_for("pages.list_explorations"), 303)

@@ -1,318 +1,30 @@
-"""Films: one on its own page while its frames are painted, and a list of the latest."""
+"""Films: one on its own page while its frames are painted, what a person does there, and a list."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
-from flask import Response, flash, redirect, render_template, url_for
+from flask import Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy.orm import Session
 
-from farm.clips.clip import Clip
-from farm.clips.write import compute_end
 from farm.database import sessions
-from farm.database.films import Film
-from farm.database.models import Job, State
-from farm.errors import NoRoom, NotFound, WrongState
-from farm.films import films
+from farm.errors import NoRoom, WrongState
+from farm.films import films, lists
 from farm.films.estimates import estimate_left, list_painters
-from farm.films.parts import describe_part, read_plan, read_settings
-from farm.films.settings import FilmSettings
-from farm.films.small_frames import compute_small_size, select_strip
+from farm.films.parts import read_plan
 from farm.recipe import Recipe
-from farm.recipe.film import Part, Role
-from farm.recipe.film_formats import FILM_FORMATS, FilmFormat
-from farm.recipe.picture_sizes import Size
 from farm.recipe.recipe import get_title
 from farm.recipe.typed_values import format_value
-from web import streams, words
-from web.files import build_source_url
-from web.film_files import build_film_version
+from farm.webhooks import deliveries
+from web import streams
+from web.api.webhooks import LARGEST_ID
 from web.middleware.authentication import get_visitor
 from web.pages import blueprint
 from web.pages.fragments import send_fragment
+from web.pages.shown_film import ShownFilm
+from web.pages.webhooks import ShownWebhook, send_again
 
 LISTED = 24
-
-
-@dataclass(frozen=True)
-class ShownPart:
-    """A part of a film as its page shows it."""
-
-    part: Part
-    # What it does, for a person.
-    title: str
-    # None: it waits for other parts.
-    job: Job | None
-    # Place of its first frame among the film's.
-    begin: int
-    # Frames of it that lie in storage.
-    painted: int
-
-    @property
-    def number(self) -> int:
-        """Its number, from 0."""
-        return self.part.number
-
-    @property
-    def state(self) -> State | None:
-        """State of its job; None: it has none yet."""
-        return self.job.state if self.job else None
-
-    @property
-    def error(self) -> str | None:
-        """Why it failed."""
-        return self.job.error if self.job else None
-
-    @property
-    def length(self) -> int:
-        """Number of the frames that it paints; the last part paints none."""
-        return 0 if self.part.role is Role.JOIN else len(self.part.frames)
-
-    @property
-    def progress(self) -> float:
-        """Share of it that is painted, 0..1."""
-        if self.state is State.SUCCEEDED:
-            return 1.0
-        return self.painted / self.length if self.length else 0.0
-
-    @property
-    def words(self) -> str:
-        """Progress of the part, for a person."""
-        if self.length:
-            return f"{self.painted} of {words.format_count(self.length, 'frame')}"
-        return "" if self.job is None else words.format_percent(self.job.progress)
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A place of the strip."""
-
-    # Of the clip's frame, from 0.
-    number: int
-    # Among the film's frames, from 1.
-    place: int
-    painted: bool
-    # Address of its small picture.
-    src: str
-    # Address of it whole, or while it is not painted of the clip's frame.
-    href: str
-
-
-@dataclass(frozen=True)
-class ShownSource:
-    """Something that a film is made from."""
-
-    title: str
-    file_name: str | None
-    small: str
-    width: int
-    height: int
-    # Address of it whole; None: it is not given out.
-    whole: str | None = None
-    words: str = ""
-
-
-class ShownFilm:
-    """A film as its page shows it, at one moment."""
-
-    def __init__(
-        self,
-        film: Film,
-        plan: Sequence[Part],
-        painted: Collection[int],
-    ) -> None:
-        """Describe a film, which has its parts with it.
-
-        Args:
-            plan: of its parts; the last one joins them. painted: numbers of the frames that are.
-        """
-        self.film = film
-        self.left: float | None = None  # s until it is finished
-        self.has_painters = True  # whether a worker that is alive paints films
-        self.clip = Clip.from_json(film.clip)
-        self.numbers = list(plan[-1].frames)
-        self.painted = set(painted)
-        self._places = {number: place for place, number in enumerate(self.numbers)}
-        jobs = {job.film_part: job for job in film.parts}
-        self.parts = [self._describe_part(part, plan, jobs.get(part.number)) for part in plan]
-
-    def _describe_part(self, part: Part, plan: Sequence[Part], job: Job | None) -> ShownPart:
-        title = words.capitalise(describe_part(part, plan))
-        painted = len(self.painted.intersection(part.frames))
-        return ShownPart(part, title, job, self._places[part.frames[0]], painted)
-
-    @cached_property
-    def state(self) -> State:
-        """State of the whole."""
-        return films.compute_state(self.film)
-
-    @property
-    def error(self) -> str | None:
-        """Why it failed, for a person."""
-        return self.film.error if self.state is State.FAILED else None
-
-    @property
-    def stoppable(self) -> bool:
-        """True where a person may cancel it."""
-        return self.state in (State.QUEUED, State.RUNNING)
-
-    @cached_property
-    def progress(self) -> float:
-        """Share of its frames that are painted, 0..1."""
-        return films.compute_progress(self.film, len(self.painted))
-
-    @property
-    def done(self) -> bool:
-        """True where a frame is painted."""
-        return bool(self.painted)
-
-    @property
-    def width(self) -> int:
-        """Of its frames, px."""
-        return self.size[1]
-
-    @property
-    def height(self) -> int:
-        """Of its frames, px."""
-        return self.size[0]
-
-    @property
-    def size(self) -> Size:
-        """Height and width of its frames, px."""
-        return Recipe.model_validate(self.film.recipe).compute_result_size(*self.clip.size)
-
-    @property
-    def small(self) -> Size:
-        """Height and width of their small pictures, px."""
-        return compute_small_size(self.size)
-
-    @property
-    def frames_words(self) -> str:
-        """How long it is."""
-        return words.describe_length(len(self.numbers), self.times[-1] / 1000)
-
-    @property
-    def painted_words(self) -> str:
-        """Progress of the film, for a person."""
-        done, at_work = len(self.painted), sum(part.state is State.RUNNING for part in self.parts)
-        return words.describe_painted(done, len(self.numbers), at_work)
-
-    @property
-    def waiting_words(self) -> str:
-        """Why nothing happens, or what happens last."""
-        if self.state is State.CANCELLING:
-            return "Stopping as soon as its workers notice."
-        if self.parts[-1].state is State.RUNNING:
-            return "All frames are painted; they are being joined."
-        if self.state is not State.QUEUED:
-            return ""
-        return "Waiting for a worker." if self.has_painters else words.NO_PAINTER
-
-    @property
-    def times(self) -> list[int]:
-        """When each of its frames begins, ms from the first one's, and at last when the film ends."""
-        end = compute_end(self.clip, self.numbers)
-        times = [*(self.clip.times[number] for number in self.numbers), end]
-        return [round(1000 * (time - times[0])) for time in times]
-
-    @property
-    def shots(self) -> list[int]:
-        """Places of the frames that begin a shot, but for the first."""
-        return [
-            place for place, number in enumerate(self.numbers) if place and number in self.clip.shots
-        ]
-
-    @cached_property
-    def painted_runs(self) -> str:
-        """Numbers of the painted frames, such as `0-23 48`."""
-        return format_runs(sorted(self.painted))
-
-    @property
-    def version(self) -> str:
-        """What tells it from another of the same id."""
-        return build_film_version(self.film)
-
-    def build_url(self, endpoint: str, **values: Any) -> str:
-        """Return the address of a file of it that may be kept."""
-        return url_for(f"film_files.{endpoint}", film_id=self.film.id, v=self.version, **values)
-
-    @property
-    def slots(self) -> Iterator[Slot]:
-        """The places of its strip."""
-        for number in select_strip(self.numbers):
-            painted = number in self.painted
-            small = "get_small_frame" if painted else "get_clip_frame"
-            href = self.build_url("get_frame" if painted else "get_clip_frame", number=number)
-            yield Slot(
-                number, self._places[number] + 1, painted, self.build_url(small, number=number), href
-            )
-
-    @property
-    def poster(self) -> str:
-        """Address of what stands for it in a list: its first painted frame, or until there is one the
-        clip's."""
-        if self.painted:
-            return self.build_url("get_small_frame", number=min(self.painted))
-        return self.build_url("get_clip_frame", number=self.numbers[0])
-
-    @property
-    def result_url(self) -> str:
-        """Address of the finished film."""
-        return self.build_url("get_film")
-
-    @cached_property
-    def settings(self) -> FilmSettings:
-        """Its settings as a whole."""
-        return read_settings(self.film)
-
-    @property
-    def format(self) -> FilmFormat:
-        """File format of the finished film."""
-        return FILM_FORMATS[self.settings.format]
-
-    @property
-    def zip_url(self) -> str | None:
-        """Address of all frames that are painted, as a zip; None: there is none, or the film is one."""
-        if not self.painted or (self.format.name == "zip" and self.state is State.SUCCEEDED):
-            return None
-        return url_for("film_files.get_frames", film_id=self.film.id)
-
-    @property
-    def sources(self) -> Iterator[ShownSource]:
-        """The clip and the paintings."""
-        job = self.film.parts[0]
-        clip_words = words.describe_length(self.clip.frames, float(self.clip.duration))
-        thumbnail = build_source_url(job, job.pictures[0])
-        yield ShownSource(
-            "Clip", job.content_name, thumbnail, self.clip.width, self.clip.height, words=clip_words
-        )
-        for number, style in enumerate(job.styles, 1):
-            title = f"Painting {number}" if len(job.styles) > 1 else "Painting"
-            small, whole = (build_source_url(job, style, whole=whole) for whole in (False, True))
-            yield ShownSource(
-                title, style.file_name, small, style.upload.width, style.upload.height, whole
-            )
-
-
-def format_runs(numbers: Sequence[int]) -> str:
-    """Return rising numbers as runs, such as `0-23 48`."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return " ".join(f"{first}-{last}" if last > first else f"{first}" for first, last in runs)
-
-
-def _read(session: Session, found: Sequence[Film]) -> list[ShownFilm]:
-    painted = films.list_painted(session, [film.id for film in found])
-    return [ShownFilm(film, read_plan(film), painted[film.id]) for film in found]
 
 
 def _load(film_id: str) -> ShownFilm:
@@ -323,7 +35,8 @@ def _load(film_id: str) -> ShownFilm:
     """
     film = films.get(film_id)
     with sessions.read_session() as session:
-        (shown,) = _read(session, [film])
+        painted = films.list_painted(session, [film_id])[film_id]
+        shown = ShownFilm(film, read_plan(film), painted)
         shown.left = estimate_left(session, shown.film, shown.painted)
         shown.has_painters = bool(list_painters(session))
     return shown
@@ -345,7 +58,7 @@ def take_snapshot(film_id: str) -> streams.Snapshot:
 def list_films() -> str:
     """List the latest films."""
     with sessions.read_session() as session:
-        found = _read(session, films.list_newest(session, LISTED, get_visitor()))
+        found = lists.list_newest(session, LISTED, get_visitor())
     return render_template("films.html", films=found)
 
 
@@ -357,6 +70,7 @@ def show_film(film_id: str) -> str:
     return render_template(
         "film.html",
         shown=shown,
+        webhook=_load_webhook(film_id),
         recipe={name: format_value(value) for name, value in recipe.items()},
         titles={name: get_title(name) for name in Recipe.model_fields},
         descriptions={name: info.description for name, info in Recipe.model_fields.items()},
@@ -369,6 +83,29 @@ def refresh_film(film_id: str) -> Response:
     return send_fragment("_film.html", shown=_load(film_id))
 
 
+@blueprint.get("/films/<job_id:film_id>/deliveries")
+def list_film_deliveries(film_id: str) -> Response:
+    """Return the part of its page that says who was notified of its end, alone."""
+    return send_fragment("_deliveries.html", webhook=_load_webhook(film_id))
+
+
+@blueprint.post(f"/films/<job_id:film_id>/deliveries/<int(max={LARGEST_ID}):delivery_id>/retry")
+def retry_film_delivery(film_id: str, delivery_id: int) -> ResponseReturnValue:
+    """Send one of them now."""
+    send_again(films.get(film_id).parts[0].id, delivery_id)
+    return redirect(url_for("pages.show_film", film_id=film_id, _anchor="webhook"), 303)
+
+
+def _load_webhook(film_id: str) -> ShownWebhook | None:
+    """Load who is notified of a film's end; None: nobody. Deliveries are kept with its first part."""
+    film = films.get(film_id)
+    if not film.webhook_url:
+        return None
+    with sessions.read_session() as session:
+        found = deliveries.list_for_job(session, film.parts[0].id)
+    return ShownWebhook("film", film.webhook_url, found, film_id=film_id)
+
+
 @blueprint.get("/films/<job_id:film_id>/changes")
 def stream_film_changes(film_id: str) -> Response:
     """Say to its pages, by server-sent events, when it changed."""
@@ -377,12 +114,13 @@ def stream_film_changes(film_id: str) -> Response:
 
 @blueprint.post("/films/<job_id:film_id>/cancel")
 def cancel_film(film_id: str) -> ResponseReturnValue:
-    """Stop it; what is painted stays."""
+    """Stop it; what is painted stays. `then=delete`: because it is to be deleted."""
     try:
         films.cancel(film_id)
     except WrongState as error:
         flash(str(error))
-    return redirect(url_for("pages.show_film", film_id=film_id), 303)
+    place = "confirm_deletion" if request.form.get("then") == "delete" else "show_film"
+    return redirect(url_for(f"pages.{place}", film_id=film_id), 303)
 
 
 @blueprint.post("/films/<job_id:film_id>/retry")
@@ -395,25 +133,3 @@ def retry_film(film_id: str) -> ResponseReturnValue:
     except NoRoom:  # the page says how full the disk is
         flash("It was not tried again: the farm has no room for it just now.")
     return redirect(url_for("pages.show_film", film_id=film_id), 303)
-
-
-@blueprint.get("/films/<job_id:film_id>/delete")
-def confirm_film_deletion(film_id: str) -> str:
-    """Ask whether it shall be deleted."""
-    return render_template("film_delete.html", shown=_load(film_id))
-
-
-@blueprint.post("/films/<job_id:film_id>/delete")
-def delete_film(film_id: str) -> ResponseReturnValue:
-    """Delete it with its frames, and go back to the list."""
-    try:
-        name = films.get(film_id).name
-        films.delete(film_id)
-    except NotFound:
-        flash("This film was deleted already.")
-    except WrongState:
-        flash("A part of it has not ended yet; cancel the film first.")
-        return redirect(url_for("pages.confirm_film_deletion", film_id=film_id), 303)
-    else:
-        flash(f"“{name}” was deleted.")
-    return redirect(url_for("pages.list_films"), 303)

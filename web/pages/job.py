@@ -30,6 +30,7 @@ from web.pages.form import find_larger_size
 from web.pages.fragments import send_fragment, send_unchanged
 from web.pages.opinions import identify_rater
 from web.pages.sliders import describe_slider
+from web.pages.webhooks import ShownWebhook
 
 
 @blueprint.get("/jobs/<job_id:job_id>")
@@ -71,8 +72,15 @@ def _load_rows(session: Session, job: Job) -> dict[str, Any]:
         "log_lines": details.list_last_log_lines(session, job),
         "opinion": ratings.compute_opinion(session, job, get_visitor()),
         "stars": ratings.find_stars(session, job.id, identify_rater()),
-        "deliveries": deliveries.list_for_job(session, job.id) if job.webhook_url else [],
+        "webhook": _load_webhook(session, job),
     }
+
+
+def _load_webhook(session: Session, job: Job) -> ShownWebhook | None:
+    if not job.webhook_url:
+        return None
+    found = deliveries.list_for_job(session, job.id)
+    return ShownWebhook("job", job.webhook_url, found, job_id=job.id)
 
 
 @blueprint.post("/jobs/<job_id:job_id>/rating")

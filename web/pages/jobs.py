@@ -1,4 +1,4 @@
-"""All jobs: the list as a page, and the part of it that changes by itself."""
+"""All jobs and films: the list as a page, and the part of it that changes by itself."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from flask import Response, render_template, request
 from farm.database import sessions
 from farm.database.models import State
 from farm.errors import InvalidInput, Problem
+from farm.films import lists as film_lists
 from farm.fleet import registry
 from farm.jobs import bulk, lists
 from farm.jobs.lists import ListQuery, Sort
@@ -34,7 +35,7 @@ SORTS = {Sort.NEWEST: "Newest", Sort.OLDEST: "Oldest", Sort.NAME: "Name"}
 
 @blueprint.get("/jobs")
 def list_jobs() -> str:
-    """List jobs; `?state=` of one state only, `?q=` in their name, `?sort=`, `?view=`, `?cursor=`."""
+    """List jobs and films; `?state=` of one, `?q=` in their name, `?sort=`, `?view=`, `?cursor=`."""
     return render_template("jobs.html", **_load_list(), sorts=SORTS, views=View, bulk=bulk)
 
 
@@ -90,14 +91,19 @@ def _load_list() -> dict[str, Any]:
     question = read_question()
     view = read_choice(View, "view") or View.CARDS
     with sessions.read_session() as session:
-        page = lists.page(session, question, cursor=request.args.get("cursor"), limit=PAGES[view])
-        counts = lists.count_by_state(session, question.q, question.owner_id)
+        cursor = request.args.get("cursor")
+        page = film_lists.page(session, question, cursor=cursor, limit=PAGES[view])
+        jobs, films = (
+            count(session, question.q, question.owner_id)
+            for count in (lists.count_by_state, film_lists.count_by_state)
+        )
         workers = registry.list_alive(session)
     state = question.state.value if question.state else None
     return {
         "asked": question,
         "page": page,
-        "counts": counts,
+        "counts": {each: jobs[each] + films[each] for each in State},
+        "job_counts": jobs,
         "workers": workers,
         "view": view,
         "kept": keep_question(question, state=state, view=None if view is View.CARDS else view.value),

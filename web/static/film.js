@@ -1,5 +1,5 @@
-// The player of a film: clip and painted frames on one canvas, drawn from the frames that are there. Without this
-// script the strip of frames and the downloads do.
+// The player of a film: clip and painted frames on one canvas, drawn from the frames that are there; and, once it is
+// finished, the film itself in their place. Without this script the film, the strip of frames and the downloads do.
 import { addHandle } from "./handle.js";
 
 const MAX_PICTURES = 400; // kept, of both kinds; browsers drop what they decoded of them as they like
@@ -9,6 +9,9 @@ const UNPAINTED = 0.45; // opacity
 const EDGE = 8; // CSS px beside the frame that is shown
 
 const player = document.getElementById("player");
+const views = document.getElementById("player-views");
+const whole = document.getElementById("film-whole"); // null until it is finished, and where browsers play no such file
+const video = whole?.querySelector("video");
 const stage = document.getElementById("player-stage");
 const canvas = document.getElementById("player-picture");
 const place = document.getElementById("player-place");
@@ -23,7 +26,7 @@ const numbers = JSON.parse(player.dataset.numbers); // of the clip's frames, in 
 const times = JSON.parse(player.dataset.times); // ms, when each begins, and at last when the film ends
 const pictures = new Map(); // their addresses -> pictures, the least used first
 let painted = new Set(); // numbers of the frames that are there
-let view = "over";
+let view = whole ? "film" : "over";
 let share = 50; // of the clip, from the left
 let run = 0; // which run it is that plays
 let playing = false;
@@ -150,13 +153,34 @@ function setPlaying(wanted) {
 
 function setView(wanted) {
   view = wanted;
-  for (const chip of player.querySelectorAll("[data-view]")) chip.setAttribute("aria-pressed", String(chip.dataset.view === view));
+  for (const chip of views.querySelectorAll("[data-view]")) chip.setAttribute("aria-pressed", String(chip.dataset.view === view));
+  if (whole) whole.hidden = view !== "film";
+  player.hidden = view === "film";
   const beside = view === "beside";
   const stacked = beside && width > height && stage.clientWidth < NARROW;
   canvas.width = beside && !stacked ? 2 * width : width;
   canvas.height = stacked ? 2 * height : height;
   handle.hidden = beside;
   draw();
+}
+
+// From the film to its frames, and back, at the same moment.
+function turnTo(wanted) {
+  if (view === "film" && wanted !== "film") {
+    video.pause();
+    const ms = 1000 * video.currentTime;
+    const later = times.findIndex((time) => time > ms);
+    if (ms) show((later < 1 ? numbers.length : later) - 1);
+  } else if (wanted === "film") {
+    setPlaying(false);
+  }
+  setView(wanted);
+}
+
+// A browser without the film's codec shows its frames.
+function giveUpFilm() {
+  views.querySelector("[data-view=film]").remove();
+  turnTo("over");
 }
 
 // Which frames are painted, as the newest strip has it: "0-23 48 50-72".
@@ -175,7 +199,7 @@ const handle = addHandle(stage, { label: "How much of the clip shows", words: "c
   share = percent;
   draw();
 });
-for (const chip of player.querySelectorAll("[data-view]")) chip.addEventListener("click", () => setView(chip.dataset.view));
+for (const chip of views.querySelectorAll("[data-view]")) chip.addEventListener("click", () => turnTo(chip.dataset.view));
 for (const each of player.querySelectorAll("[data-step]")) {
   each.addEventListener("click", () => {
     setPlaying(false);
@@ -197,6 +221,7 @@ document.addEventListener("click", (event) => {
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
   setPlaying(false);
+  if (view === "film") turnTo("over");
   show(numbers.indexOf(Number(link.dataset.frame)));
   player.scrollIntoView({ block: "nearest" });
 });
@@ -205,3 +230,8 @@ document.addEventListener("swapped", read);
 setView(view);
 read();
 show(0);
+if (video) {
+  video.querySelector("source").addEventListener("error", giveUpFilm);
+  video.addEventListener("error", giveUpFilm);
+  if (video.error || video.networkState === HTMLMediaElement.NETWORK_NO_SOURCE) giveUpFilm(); // before this script came
+}
