@@ -19,7 +19,7 @@ from farm.database.models import Job, JobPicture, PictureRole, State, Upload
 from farm.errors import NotFound, WrongState
 from farm.files import build_file_name
 from farm.jobs import states
-from farm.pictures import conversions, decode, sources
+from farm.pictures import conversions, sources
 from farm.recipe.formats import FileFormat
 from farm.storage import storage
 from web import samples
@@ -105,8 +105,7 @@ def get_sample(name: str) -> Response:
     found = samples.find(name)
     if found is None:
         raise NotFound("There is no sample of this name.")
-    small = decode.check(found.path.read_bytes(), "sample", megapixels=100).thumbnail
-    return respond_with_jpeg(small, f"sample-{found.path.stat().st_mtime_ns}", A_DAY)
+    return respond_with_jpeg(found.read_thumbnail(), f"sample-{found.path.stat().st_mtime_ns}", A_DAY)
 
 
 def send_preview(job: Job) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from farm.films import films
 from farm.fleet import registry
 from farm.jobs import states
 from farm.storage import storage
+from farm.webhooks import deliveries
 from tests.films.made import FRAMES, claim_part, finish, know_clips, make_picture
 from web import streams
 
@@ -82,6 +84,82 @@ def test_a_film_is_submitted_watched_and_fetched(client: FlaskClient) -> None:
     assert client.post(f"{address}/cancel").status_code == 409
     assert client.delete(address).status_code == 204
     assert client.get(address).status_code == 404
+
+
+def finish_film() -> None:
+    """Paint and join the one film that waits."""
+    while claim := claim_part():
+        storage().put(claim.job.result_key, b"a whole film")
+        finish(claim)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "found", "part"),
+    [
+        (None, 200, b"a whole film", None),
+        ("bytes=0-", 206, b"a whole film", "bytes 0-11/12"),
+        ("bytes=0-1", 206, b"a ", "bytes 0-1/12"),
+        ("bytes=-4", 206, b"film", "bytes 8-11/12"),
+        ("bytes=8-99", 206, b"film", "bytes 8-11/12"),
+        ("bytes=12-", 416, None, None),
+    ],
+)
+def test_a_player_asks_for_a_film_in_parts(
+    client: FlaskClient, asked: str | None, status: int, found: bytes | None, part: str | None
+) -> None:
+    film_id = post(client).get_json()["id"]
+    finish_film()
+    answer = client.get(f"/films/{film_id}/film", headers={"Range": asked} if asked else {})
+    assert (answer.status_code, answer.headers.get("Content-Range")) == (status, part)
+    assert found is None or (answer.data, answer.headers["Accept-Ranges"]) == (found, "bytes")
+
+
+def test_a_film_stands_among_the_jobs_and_in_the_gallery_with_its_poster(client: FlaskClient) -> None:
+    # Given a film that waits: a clip's frame is its poster, and none of its parts is listed
+    film_id = post(client).get_json()["id"]
+    for path in ("/jobs", "/jobs?view=table", "/jobs?state=queued", "/jobs?q=WALK", "/films"):
+        page = client.get(path).text
+        assert page.count(f'href="/films/{film_id}"') == 1, path
+        assert (
+            f"/films/{film_id}/clip/0/small" in page,
+            "/jobs/" in page.replace("/jobs/list", ""),
+        ) == (
+            True,
+            False,
+        )
+    for path in ("/jobs?state=running", "/jobs?q=other", "/gallery"):
+        assert f"/films/{film_id}" not in client.get(path).text
+
+    # When it is finished, its first painted frame is
+    finish_film()
+    for path in ("/jobs", "/gallery", "/gallery?q=walk&sort=name"):
+        page = client.get(path).text
+        assert page.count(f'href="/films/{film_id}"') == 1, path
+        assert (f"/films/{film_id}/frames/0/small" in page, 'title="10 frames, 0.4 s"' in page) == (
+            True,
+            True,
+        )
+
+
+def test_a_films_page_lists_who_was_notified_of_its_end(client: FlaskClient) -> None:
+    # Given a finished film whose receiver answered badly
+    film_id = post(client, webhook_url="https://hook.example/told").get_json()["id"]
+    page = client.get(f"/films/{film_id}").text
+    assert "hook.example will be told how this film ends" in page
+    finish_film()
+    with sessions.write_session() as session:
+        claimed = deliveries.claim(session)
+        assert claimed
+        deliveries.record_answer(session, claimed, deliveries.Answer("500 Internal Server Error"))
+
+    # Then its page says so, and sends it again
+    page = client.get(f"/films/{film_id}").text
+    assert "500 Internal Server Error" in page
+    (retry,) = re.findall(f"/films/{film_id}/deliveries/[0-9]+/retry", page)
+    csrf = re.search(r'name="csrf_token" value="([^"]+)"', page)
+    assert csrf
+    assert client.post(retry, data={"csrf_token": csrf[1]}).status_code == 303
+    assert "About to be sent." in client.get(f"/films/{film_id}/deliveries").text
 
 
 def test_a_film_is_cancelled_retried_and_deleted(client: FlaskClient) -> None:

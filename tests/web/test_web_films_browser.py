@@ -14,6 +14,8 @@ from PIL import Image
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from benchmarks.testbed.processes import wait_for
+from farm.clips.look import check_clip
+from farm.clips.write import write_film
 from farm.database import sessions
 from farm.database.films import Film
 from farm.database.models import Job
@@ -51,7 +53,7 @@ def clip_file(data: bytes | None = None, name: str = "walk.png") -> FilePayload:
     return {"name": name, "mimeType": "image/png", "buffer": make_clip() if data is None else data}
 
 
-def submit_clip(settings: FilmSettings | None = None, priority: int = 0) -> Film:
+def submit_clip(settings: FilmSettings | None = None, priority: int = 0, webhook_url: str = "") -> Film:
     painting = bad_pictures.photo(100, 100)
     recipe = Recipe.parse({"size": SIZE[1], "preset": "draft"})
     names = ["walk.png", "brushwork.jpg"]
@@ -62,12 +64,17 @@ def submit_clip(settings: FilmSettings | None = None, priority: int = 0) -> Film
         settings or FilmSettings(),
         name="Walk",
         priority=priority,
+        webhook_url=webhook_url,
         file_names=names,
     )
 
 
-def paint_part(film: Film) -> None:
-    """Paint the next part of a film as a worker does."""
+def paint_part(film: Film, result: bytes = b"the film") -> None:
+    """Paint the next part of a film as a worker does.
+
+    Args:
+        result: the file that joining all makes.
+    """
     with sessions.write_session() as session:
         claim = claims.claim(session, Taker("worker-1"))
     assert claim
@@ -79,9 +86,9 @@ def paint_part(film: Film) -> None:
         with sessions.write_session() as session:
             attempts.record_frame(session, claim.attempt, film.id, number, 1000)
     if part.role is Role.JOIN:
-        storage().put(claim.job.result_key, b"the film")
+        storage().put(claim.job.result_key, result)
     with sessions.write_session() as session:
-        states.succeed(session, claim.attempt, {})
+        states.succeed(session, claim.attempt, {"sound": "copied"} if part.role is Role.JOIN else {})
     films.settle(film.id)
 
 
@@ -245,6 +252,8 @@ def test_a_finished_film_is_downloaded_whole_or_frame_by_frame(page: Page, serve
     while films.get(film.id).outcome is None:
         paint_part(film)
     expect(page.get_by_role("link", name="Download MP4")).to_be_visible(timeout=30_000)
+    expect(page.locator("#player")).to_be_visible()  # as no browser plays what this file holds
+    expect(page.get_by_role("button", name="The film")).to_have_count(0)
     expect(page.locator("#strip .not-begun")).to_have_count(0)
 
     # Then there is the film, all frames, and one
@@ -266,6 +275,86 @@ def test_a_finished_film_is_downloaded_whole_or_frame_by_frame(page: Page, serve
     page.get_by_role("button", name="Delete the film").click()
     expect(page.get_by_text("“Walk” was deleted.")).to_be_visible()
     expect(page.get_by_text("No film yet")).to_be_visible()
+
+
+def make_webm() -> bytes:
+    """Return the painted frames of the clip as a film."""
+    file = io.BytesIO()
+    clip, _ = check_clip(make_clip(), "clip")
+    frames = (np.full((*SIZE, 3), PAINTED, np.uint8) for _ in range(FRAMES))
+    write_film(frames, clip, range(FRAMES), "webm", make_clip(), file)
+    return file.getvalue()
+
+
+def test_a_finished_film_plays_on_its_page(
+    page: Page, served: str, browser_without_script: Callable[[], Page]
+) -> None:
+    # Given a finished film in a format that browsers play
+    film, result = submit_clip(FilmSettings(format="webm", spacing=4)), make_webm()
+    while films.get(film.id).outcome is None:
+        paint_part(film, result)
+
+    # Then its page has it, with words for its sound, and clip and painting at the same moment
+    page.goto(f"{served}/films/{film.id}")
+    video = page.locator("video")
+    expect(video).to_be_visible()
+    expect(
+        page.locator("figcaption", has_text="The film: 6 frames, 0.6 s, with the clip's")
+    ).to_be_visible()
+    expect(page.locator("#player")).to_be_hidden()
+    wait_for(lambda: video.evaluate("video => video.readyState >= 2"), seconds=30)
+    assert video.evaluate("video => video.videoWidth") == SIZE[1]
+    video.evaluate("video => { video.currentTime = 0.35; }")
+    page.get_by_role("button", name="Over each other").click()
+    expect(video).to_be_hidden()
+    expect(page.locator("#player-words")).to_have_text("Frame 4 of 6, 0:00.30")
+    page.get_by_role("button", name="The film").click()
+    expect(video).to_be_visible()
+
+    # And without a script, too
+    plain = browser_without_script()
+    plain.goto(f"{served}/films/{film.id}")
+    expect(plain.locator("video")).to_be_visible()
+    expect(plain.locator("#player-views")).to_be_hidden()
+
+
+def test_a_film_is_made_again_with_its_settings(page: Page, served: str) -> None:
+    # Given a film of some frames, in which a setting moves
+    moving = {"style_scale": {"0": 0.5, "5": 2}}
+    settings = FilmSettings.parse(
+        {"first": 1, "every": 2, "spacing": 4, "format": "zip", "moving": moving}
+    )
+    film = submit_clip(settings)
+
+    # When it is made once more from its page, which says what it was
+    page.goto(f"{served}/films/{film.id}")
+    expect(page.locator(".film-settings")).to_contain_text("2 to 6 of the clip's 6, each second one")
+    expect(page.locator(".film-settings")).to_contain_text("0.5 at frame 1; 2 at frame 6")
+    page.get_by_role("link", name="Again, with changes").click()
+    expect(page.locator("#clip-facts")).to_contain_text("6 frames")
+    expect(page.get_by_role("checkbox", name="Its settings that move over time")).to_be_checked()
+    page.get_by_label("Anchor every").fill("3")
+    page.get_by_role("button", name="Paint the film").click()
+    page.wait_for_url(re.compile("/films/[0-9a-f]{32}$"))
+
+    # Then the other film has the clip, the paintings and all settings, but for what was changed
+    again = films.get(page.url[-32:])
+    assert again.id != film.id
+    assert FilmSettings.model_validate(again.settings) == settings.model_copy(update={"spacing": 3})
+    assert again.name == "Walk"
+    sources = [
+        [each.upload_sha256 for each in films.get(one.id).parts[0].sources] for one in (film, again)
+    ]
+    assert sources[0] == sources[1]
+
+
+def test_a_film_is_cancelled_where_it_is_to_be_deleted(page: Page, served: str) -> None:
+    film = submit_clip()
+    page.goto(f"{served}/films/{film.id}/delete")
+    expect(page.get_by_text("0 of 6 frames are painted. Cancel the film first")).to_be_visible()
+    page.get_by_role("button", name="Cancel the film").click()
+    page.get_by_role("button", name="Delete the film").click()
+    expect(page.get_by_text("“Walk” was deleted.")).to_be_visible()
 
 
 def test_a_film_is_cancelled_and_goes_on(page: Page, served: str) -> None:

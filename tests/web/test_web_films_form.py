@@ -17,7 +17,7 @@ from tests.web import bad_pictures
 from tests.web.conftest import token
 from tests.web.test_web_films_browser import FRAMES, make_clip, make_still_gif, paint_part, submit_clip
 from web.pages import clip
-from web.pages.films import format_runs
+from web.pages.shown_film import format_runs
 
 Post = Callable[..., TestResponse]
 
@@ -39,6 +39,7 @@ def test_a_clip_without_a_script_is_a_film(client: FlaskClient, post_form: Post)
         (None, {"frames_to": "7"}, "To frame must be a frame of the clip"),
         (None, {"frames_from": "0"}, "From frame must be a whole number from 1"),
         (None, {"every": "7"}, "Every nth frame must be 1 to 6"),
+        (None, {"spacing": "121"}, "Anchor every should be less than or equal to 120"),
         (None, {"film_format": "avi"}, "File of the film"),
         (None, {"path": "/explore"}, "an exploration takes a photograph"),
         (None, {"init": "picture"}, "is missing; choose one, or begin otherwise"),
@@ -51,6 +52,25 @@ def test_what_is_wrong_with_a_clip_is_said_at_its_field(
     assert answer.status_code == (415 if clip else 422)
     assert words in answer.text
     nothing_left()
+
+
+def test_the_sample_clip_is_offered_where_sample_photographs_are(client: FlaskClient) -> None:
+    # Given the form, with the clip's picture among the samples
+    page = client.get("/").text
+    assert 'value="flight" data-clip' in page
+    tile = client.get("/samples/flight")
+    assert (tile.status_code, tile.mimetype) == (200, "image/jpeg")
+
+    # When it is picked, then it is looked at like one that was sent, and painted without a script
+    sent = {"csrf_token": token(client), "content_pick": "flight"}
+    answer = client.post("/clip", data=sent).text
+    assert "480 × 270 px, 48 frames, 2.0 s, 2 shots" in answer
+    assert 'name="clip_name" value="Flight.mp4"' in answer
+    form = sent | {"size": "96", "preset": "draft", "style_pick": "brushwork", "frames_to": "4"}
+    made = client.post("/", data=form)
+    assert made.status_code == 303
+    film = films.get(made.headers["Location"][-32:])
+    assert (film.name, len(films.plan(film)[-1].frames)) == ("Flight", 4)
 
 
 def test_a_clip_is_looked_at_before_it_is_sent(client: FlaskClient) -> None:

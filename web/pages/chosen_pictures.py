@@ -46,7 +46,7 @@ def read_form(form: FlaskForm, kept: Job | None) -> tuple[list[Picture], GuideFi
         recipe = read_recipe(form)
     except InvalidInput as error:
         problems += error.problems
-    content = next(_read_contents(form, kept, problems), None)
+    content = next(read_contents(form, kept, problems), None)
     styles = list(_read_styles(form, kept, problems))
     guides = _read_guides(form, kept, problems)
     try:
@@ -80,8 +80,8 @@ def _check_weight(content: Picture) -> None:
         raise RequestEntityTooLarge
 
 
-def _read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[Picture]:
-    """Read the photograph: a file if there is one, else what was picked; or a clip in its place."""
+def read_contents(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> Iterator[Picture]:
+    """Read the photograph or the clip in its place: a file if there is one, else what was picked."""
     if _is_chosen(form.content.data):
         yield _read_file(form.content.data)
         return

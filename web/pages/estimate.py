@@ -24,8 +24,9 @@ from web.api.explorations import GridEstimate, estimate_cells
 from web.api.schemas import EstimateOut
 from web.middleware.authentication import get_visitor
 from web.pages import blueprint, clip
+from web.pages.film_form import read_film_settings
 from web.pages.form import SIZES, PictureForm
-from web.pages.form_values import read_axis, read_film_settings, read_recipe
+from web.pages.form_values import read_axis, read_recipe
 from web.pages.fragments import send_fragment
 
 

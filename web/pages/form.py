@@ -32,6 +32,7 @@ from farm.looks.look import SETTINGS as LOOK_SETTINGS
 from farm.pictures.kinds import ACCEPTED
 from farm.recipe import Recipe
 from farm.recipe.balance import MAX_STOPS, STEP, list_content_weights
+from farm.recipe.film import SPACING
 from farm.recipe.film_formats import CLIPS, FILM_FORMATS
 from farm.recipe.formats import FORMATS, UPLOADED
 from farm.recipe.networks import AUTOMATIC, LAST_RESORT
@@ -124,7 +125,6 @@ def _join_types(types: dict[str, tuple[str, ...]]) -> str:
 KEPT = "kept"  # prefix of picks that stand for an earlier job's pictures
 PICTURE_TYPES = _join_types(UPLOADED)
 CONTENT_TYPES = _join_types(UPLOADED | CLIPS)  # a clip may stand where a photograph does
-FILM_FIELDS = ("frames_from", "frames_to", "every", "film_format")
 
 
 def _build_frame_field(title: str, description: str, default: str = "") -> Field:
@@ -183,6 +183,10 @@ class _Form(FlaskForm):
     frames_from = _build_frame_field("From frame", "Counted from 1.", default="1")
     frames_to = _build_frame_field("To frame", "Left empty, to the clip's end.")
     every = _build_frame_field("Every nth frame", "2 paints each second one, 3 each third.", default="1")
+    spacing = _build_frame_field(
+        "Anchor every", "Frames; fewer let more workers paint at once.", default=str(SPACING)
+    )
+    kept_moving = BooleanField("Its settings that move over time")
     film_format = SelectField(
         "File of the film",
         description="With the clip's sound, if it has one.",

@@ -13,7 +13,6 @@ from farm.errors import InvalidInput, Problem
 from farm.explorations.axes import Axis, axis
 from farm.explorations.grids import QUICK_LOOK
 from farm.explorations.grids import SIZES as GRID_SIZES
-from farm.films.settings import FilmSettings
 from farm.looks.look import Look
 from farm.recipe import Recipe
 from farm.recipe.balance import MAX_STOPS, compute_content_weight, find_stops
@@ -23,13 +22,6 @@ from web.pages.form import ADVANCED, KEPT, PROMINENT, make_defaults
 
 # Where the label, as the subject of a message, would be a plural.
 SINGULAR = {"style": "Painting", "mask": "Mask", "clip": "Clip"}
-FIELD_OF = {  # of the form, by names in FilmSettings and elsewhere
-    "format": "film_format",
-    "frames": "frames_to",
-    "first": "frames_from",
-    "end": "frames_to",
-}
-OUTSIDE = "must be a frame of the clip, and not before the first one that is painted"
 
 
 def read_recipe(form: FlaskForm) -> Recipe:
@@ -106,41 +98,6 @@ def read_axis(form: FlaskForm, field: str, recipe: Recipe) -> Axis:
     """
     parts = [part.strip() for part in (form[f"{field}_values"].data or "").split(",")]
     return axis(field, form[field].data or "", recipe, [_parse_value(part) for part in parts if part])
-
-
-def read_film_settings(form: FlaskForm) -> FilmSettings:
-    """Read what belongs to a film as a whole; its frames are counted from 1 in the form.
-
-    Raises:
-        InvalidInput: each setting that is wrong, by the names of `FilmSettings`.
-    """
-    first, end, every = (_read_count(form, name) for name in ("frames_from", "frames_to", "every"))
-    values: dict[str, Any] = {"first": (first or 1) - 1, "end": end, "every": every or 1}
-    if form.film_format.data:  # a page that was loaded before there were films sends none
-        values["format"] = form.film_format.data
-    return FilmSettings.parse(values)
-
-
-def _read_count(form: FlaskForm, name: str) -> int | None:
-    """Read a field that counts from 1; None: it is empty.
-
-    Raises:
-        InvalidInput: it is no such number.
-    """
-    text = (form[name].data or "").strip()
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
-        raise InvalidInput(Problem(name, "must be a whole number from 1"))
-    return int(text)
-
-
-def name_fields(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Yield problems of a film at the fields of this form."""
-    for problem in problems:
-        name = problem.field.removeprefix("film.")
-        message = OUTSIDE if name == "frames" else problem.message  # which counts from 0
-        yield Problem(FIELD_OF.get(name, problem.field), message)
 
 
 def make_draft(recipe: Recipe) -> Recipe:

@@ -17,6 +17,7 @@ from flask_wtf import FlaskForm
 
 from farm.clips.recognise import is_clip
 from farm.database import sessions
+from farm.database.films import Film
 from farm.database.models import Job, State
 from farm.database.people import Person
 from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached
@@ -42,14 +43,19 @@ from web.files import build_source_url
 from web.middleware.authentication import get_visitor
 from web.middleware.errors import list_headers
 from web.pages import blueprint, clip, recent
-from web.pages.chosen_pictures import Picture, read_form
-from web.pages.form import FILM_FIELDS, PictureForm, find_larger_size, list_choices, offer_tags
+from web.pages.chosen_pictures import Picture, read_contents, read_form
+from web.pages.film_form import (
+    FILM_FIELDS,
+    fill_film_values,
+    find_kept_film,
+    name_fields,
+    read_film_settings,
+)
+from web.pages.form import PictureForm, find_larger_size, list_choices, offer_tags
 from web.pages.form_values import (
     fill_values,
     make_draft,
-    name_fields,
     read_axis,
-    read_film_settings,
     read_recipe,
     set_content_weight,
     show_problems,
@@ -70,7 +76,10 @@ def show_form() -> str:
     go on from its pixels, `&settings=newest` with today's settings instead of the job's,
     `&content_weight=` with another balance; `?look=<id>` takes a look."""
     kept = load_kept_job(request.args.get("from", ""))
-    form = PictureForm(formdata=None, data=fill_values(kept, _find_recipe(kept)) if kept else None)
+    values = fill_values(kept, _find_recipe(kept)) if kept else {}
+    if film := find_kept_film(kept):
+        values |= fill_film_values(film)
+    form = PictureForm(formdata=None, data=values)
     if kept and request.args.get("settings") == "newest":
         kept_settings = _find_recipe(kept).model_dump(include={"size", "preset", "format", "blend"})
         form = PictureForm(formdata=None, data=fill_values(kept, Recipe.parse(kept_settings)))
@@ -116,20 +125,22 @@ def try_frames() -> ResponseReturnValue:
 
 @blueprint.post("/clip")
 def check_clip() -> ResponseReturnValue:
-    """Look at a clip that was chosen, keep it, and return what is known of it, or what is wrong."""
-    file = request.files.get("content")
+    """Look at a clip that was chosen or picked, keep it, and return what is known of it, or what is
+    wrong."""
+    form, problems, sent = PictureForm(), list[Problem](), None
     try:
-        if file is None or not file.filename:
-            raise InvalidInput(Problem("clip", "is missing; choose one"))
-        checked = clip.check_and_store(file.read(), get_visitor())
+        sent = next(read_contents(form, _load_kept_job_or_none(form), problems), None)
+        if sent is None:
+            raise InvalidInput(*problems or [Problem("clip", "is missing; choose one")])
+        checked = clip.check_and_store(sent.data, get_visitor())
     except InvalidInput as error:
         log.info("clip refused", problems=[problem.message for problem in error.problems])
-        name = clean_file_name(file.filename if file else None) or "The clip"
+        name = clean_file_name(sent.file_name if sent else None) or "The clip"
         wrong = [f"{name} {problem.message}." for problem in error.problems]
         return render_template("_clip.html", alone=True, wrong=wrong), error.status
     except (NoRoom, QuotaReached) as error:
         return render_template("_clip.html", alone=True, wrong=[str(error)]), error.status
-    return render_template("_clip.html", alone=True, checked=checked)
+    return render_template("_clip.html", alone=True, checked=checked, file_name=sent.file_name)
 
 
 @blueprint.post("/look")
@@ -219,10 +230,13 @@ def _render_form(
         used = recent.list_recent(session, get_visitor())
     shown = {sample.sha256 for sample in samples.list_offered(samples.STYLES)}
     shown |= {style.upload_sha256 for style in kept.styles} if kept else set()
+    film = find_kept_film(kept)
     return render_template(
         "new.html",
         form=form,
         kept=kept,
+        kept_name=film.name if film else kept.name if kept else "",
+        kept_film=film,
         recent=[each for each in used if each.upload.sha256 not in shown],
         messages=messages or [],
         megabytes=settings().max_upload_mb,
@@ -260,7 +274,7 @@ def _submit_form(form: FlaskForm, kept: Job | None) -> str:
     pictures, guides, recipe = read_form(form, kept)
     content, *styles = [each.data for each in pictures]
     if is_clip(content):
-        return _submit_film(form, pictures, guides, recipe)
+        return _submit_film(form, find_kept_film(kept), pictures, guides, recipe)
     job = submit(
         content,
         styles,
@@ -283,13 +297,15 @@ def _list_options(form: FlaskForm, pictures: list[Picture], guides: GuideFiles) 
     }
 
 
-def _submit_film(form: FlaskForm, pictures: list[Picture], guides: GuideFiles, recipe: Recipe) -> str:
+def _submit_film(
+    form: FlaskForm, kept: Film | None, pictures: list[Picture], guides: GuideFiles, recipe: Recipe
+) -> str:
     content, *styles = [each.data for each in pictures]
     film = submit_film(
         content,
         styles,
         recipe,
-        read_film_settings(form),
+        read_film_settings(form, kept),
         **_list_options(form, pictures, guides),
     )
     return url_for("pages.show_film", film_id=film.id)

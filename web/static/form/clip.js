@@ -1,5 +1,6 @@
 // A clip where a photograph goes: it is sent as soon as it is chosen, so that the farm says at once what it is, or
-// what is wrong with it; the form itself then sends only which one it was.
+// what is wrong with it; the form itself then sends only which one it was. One that the farm has, a sample or that of an
+// earlier film, is looked at in the same way when it is picked.
 import { showErrors } from "./errors.js";
 import { form, make } from "./form.js";
 import { boxes, keyOf, showWeight } from "./pictures.js";
@@ -58,10 +59,11 @@ function say(text) {
 }
 
 // Resolves with the answer; its status is 0 where nobody answers.
-function post(file) {
+function post(clip) {
   const data = new FormData();
   data.set("csrf_token", form.elements.csrf_token.value);
-  data.set("content", file);
+  if (clip instanceof File) data.set("content", clip);
+  else for (const [name, value] of [[clip.name, clip.value], ["from_job", form.elements.from_job.value]]) data.set(name, value);
   request = new XMLHttpRequest(); // fetch does not tell how much was sent
   const mine = request;
   return new Promise((resolve) => {
@@ -81,8 +83,9 @@ function refuse(words) {
   return false;
 }
 
-async function check(file) {
-  const answer = await post(file);
+// Whether a file, or the box of a clip that the farm has, can be painted.
+async function check(clip) {
+  const answer = await post(clip);
   if (answer !== request) return false; // another one was chosen meanwhile
   if (answer.status === 0) return refuse(["The farm does not answer. Choose the clip again when it does."]);
   const page = new DOMParser().parseFromString(answer.responseText, "text/html");
@@ -91,9 +94,11 @@ async function check(file) {
   const wrong = [...found.querySelectorAll("[data-wrong]")].map((line) => line.textContent);
   if (wrong.length) return refuse(wrong);
   facts.replaceChildren(...found.children);
-  form.elements.clip_name.value = file.name;
   const { thumbnail, width, height } = facts.querySelector(".clip-facts").dataset;
-  boxes.get("content").showThumbnail(thumbnail, width, height);
+  if (clip instanceof File) {
+    form.elements.clip_name.value = clip.name;
+    boxes.get("content").showThumbnail(thumbnail, width, height);
+  } else Object.assign(clip.dataset, { width, height });
   form.dispatchEvent(new Event("change"));
   return true;
 }
@@ -102,8 +107,9 @@ async function look() {
   const { files } = boxes.get("content");
   const clips = await Promise.all(files.map(isClip));
   if (files !== boxes.get("content").files) return;
-  const clip = files.find((_, place) => clips[place]);
-  const key = clip ? keyOf(clip) : "";
+  const picked = files.length ? null : form.querySelector("input[name=content_pick][data-clip]:checked");
+  const clip = files.find((_, place) => clips[place]) ?? picked;
+  const key = picked ? `pick ${picked.value}` : clip ? keyOf(clip) : "";
   if (clip && files.length > 1) {
     boxes.get("content").keep([clip]); // which looks again
     showErrors("content", ["A clip is painted alone; the other files were left out."]);
@@ -123,4 +129,6 @@ async function look() {
 }
 
 form.addEventListener("paintings", look);
+form.addEventListener("draft", look); // which may bring back what was picked
+form.addEventListener("click", (event) => event.target.name === "content_pick" && look());
 look();

@@ -5,7 +5,7 @@ import { form } from "./form.js";
 
 const PAUSE_MS = 400; // of typing, before the farm is asked
 const GRID = ["across", "across_values", "down", "down_values", "cell_size"];
-const FILM = ["clip", "frames_from", "frames_to", "every", "film_format"];
+const FILM = ["clip", "frames_from", "frames_to", "every", "spacing", "film_format"];
 const names = [...form.dataset.settings.split(" "), ...GRID, ...FILM];
 const lines = [...form.querySelectorAll("#estimate, #grid-estimate, [data-size] small")];
 
