@@ -101,7 +101,7 @@ def finish_film() -> None:
         ("bytes=0-1", 206, b"a ", "bytes 0-1/12"),
         ("bytes=-4", 206, b"film", "bytes 8-11/12"),
         ("bytes=8-99", 206, b"film", "bytes 8-11/12"),
-        ("bytes=12-", 416, None, None),
+        ("bytes=12-", 416, None, "bytes */12"),
     ],
 )
 def test_a_player_asks_for_a_film_in_parts(
@@ -120,13 +120,7 @@ def test_a_film_stands_among_the_jobs_and_in_the_gallery_with_its_poster(client:
     for path in ("/jobs", "/jobs?view=table", "/jobs?state=queued", "/jobs?q=WALK", "/films"):
         page = client.get(path).text
         assert page.count(f'href="/films/{film_id}"') == 1, path
-        assert (
-            f"/films/{film_id}/clip/0/small" in page,
-            "/jobs/" in page.replace("/jobs/list", ""),
-        ) == (
-            True,
-            False,
-        )
+        assert (f"/films/{film_id}/clip/0/small" in page, page.count("data-id=")) == (True, 1), path
     for path in ("/jobs?state=running", "/jobs?q=other", "/gallery"):
         assert f"/films/{film_id}" not in client.get(path).text
 
