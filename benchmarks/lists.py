@@ -1,12 +1,12 @@
 """Latency of lists among many jobs, page and API, on SQLite and PostgreSQL.
 
-    python -m benchmarks.lists [--jobs 125000] [--times 200] [--database sqlite|postgres] [--people 20]
-        [--explain]
+    python -m benchmarks.lists [--jobs 125000] [--films 500] [--times 200] [--database sqlite|postgres]
+        [--people 20] [--explain]
 
-Fills a database of its own, where a fifth of the jobs are in explorations and not listed; then asks for
-each list again and again through the web application, counts, rows and HTML included. Prints the median
-and p99 in milliseconds. With `--people` the jobs belong to so many people in turn, the first of whom
-asks and sees their own alone.
+Fills a database of its own, where a fifth of the jobs are in explorations and not listed, and finished
+films of 240 frames stand among them; then asks for each list again and again through the web
+application, counts, rows and HTML included. Prints the median and p99 in milliseconds. With `--people`
+the jobs belong to so many people in turn, the first of whom asks and sees their own alone.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from flask.testing import FlaskClient
-from sqlalchemy import event, insert, text
+from sqlalchemy import event, insert, select, text
 
 from farm.database import schema, sessions
+from farm.database.films import Film, FilmFrame
 from farm.database.models import Exploration, Job, JobPicture, PictureRole, State, Upload, WorkClass
 from farm.database.people import Person
+from farm.films.settings import FilmSettings
 from farm.jobs import lists
 from farm.people import accounts, tokens
 from farm.recipe import Recipe
@@ -47,6 +49,7 @@ IN_EXPLORATIONS = 0.2
 PICTURE = "c" * 64
 EXPLORATION = "e" * 32
 AT_ONCE = 5000  # rows in one INSERT
+FILM_FRAMES = 240
 LISTS = {
     "first page": "/jobs",
     "table of 50": "/jobs?view=table",
@@ -93,6 +96,33 @@ def fill(jobs: int, people: int = 0) -> None:
                 for role in PictureRole
             ]
             session.execute(insert(JobPicture), pictures)
+
+
+def fill_films(count: int) -> None:
+    """Insert finished films, over the same half year."""
+    start = datetime(2026, 5, 1, tzinfo=UTC)
+    times = [f"{number}/25" for number in range(FILM_FRAMES)]
+    clip = {"height": 270, "width": 480, "times": times, "duration": f"{FILM_FRAMES}/25"}
+    with sessions.write_session() as session:
+        if not count:
+            return
+        part = session.scalars(select(Job.id).limit(1)).one()  # whose frames they are plays no part here
+        for number in range(count):
+            film = Film(
+                name=f"film no {number}",
+                recipe=Recipe(size=512).model_dump(mode="json"),
+                clip=clip | {"shots": [0], "sound": True},
+                settings=FilmSettings().model_dump(mode="json"),
+                outcome=State.SUCCEEDED,
+                created_at=start + timedelta(days=180 * number / count),
+            )
+            session.add(film)
+            session.flush()
+            frames = [
+                {"film_id": film.id, "number": each, "job_id": part, "attempt": 1}
+                for each in range(FILM_FRAMES)
+            ]
+            session.execute(insert(FilmFrame), frames)
 
 
 def _build_row(chance: random.Random, number: int, recipe: dict, start: datetime) -> dict:
@@ -195,6 +225,7 @@ def main() -> None:
     """Fill, explain, measure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=125_000)
+    parser.add_argument("--films", type=int, default=500)
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--people", type=int, default=0)
@@ -203,6 +234,7 @@ def main() -> None:
     with open_database(asked.database):
         schema.upgrade()
         fill(asked.jobs, asked.people)
+        fill_films(asked.films)
         update_statistics()
         if asked.explain:
             explain(asked.people)
