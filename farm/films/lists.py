@@ -185,7 +185,7 @@ def _filter(asked: ListQuery) -> list[ColumnElement[bool]]:
         conditions.append(
             Film.outcome == (State.CANCELLED if asked.state is State.CANCELLING else asked.state)
         )
-    return conditions if asked.state is None else [*conditions, asked.state == STATE]
+    return conditions if asked.state is None else [*conditions, STATE.in_((asked.state,))]
 
 
 def _read(session: Session, condition: ColumnElement[bool]) -> Iterator[ListedFilm]:

@@ -214,7 +214,7 @@ def test_every_list_can_be_read_in_order_from_a_covering_index(database: str) ->
             for other in ("seqscan", "bitmapscan", "sort"):
                 connection.exec_driver_sql(f"SET LOCAL enable_{other} = off")
         for sort, q, state, owner in product(Sort, ("", "ict"), (None, State.QUEUED), (None, 7)):
-            start = lists._Place(False, "a" if sort is Sort.NAME else now(), ID)
+            start = lists.Place(False, "a" if sort is Sort.NAME else now(), ID)
             query = lists._select_ids(ListQuery(state, q, sort, owner), start)
             text = str(query.compile(sessions.engine(), compile_kwargs={"literal_binds": True}))
             explain = "EXPLAIN QUERY PLAN " if database == "sqlite" else "EXPLAIN "

@@ -70,7 +70,7 @@ def test_the_sample_clip_is_offered_where_sample_photographs_are(client: FlaskCl
     made = client.post("/", data=form)
     assert made.status_code == 303
     film = films.get(made.headers["Location"][-32:])
-    assert (film.name, len(films.plan(film)[-1].frames)) == ("Flight", 4)
+    assert (film.name, len(read_plan(film)[-1].frames)) == ("Flight", 4)
 
 
 def test_a_clip_is_looked_at_before_it_is_sent(client: FlaskClient) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from flask import Response, flash, redirect, url_for
 from flask.typing import ResponseReturnValue
@@ -20,7 +21,7 @@ from web.pages.fragments import send_fragment
 class ShownWebhook:
     """Who is notified of an end, and how that went."""
 
-    def __init__(self, word: str, url: str, found: Sequence[Delivery], **named: str) -> None:
+    def __init__(self, word: str, url: str, found: Sequence[Delivery], **named: Any) -> None:
         """Describe a webhook.
 
         Args:
