@@ -90,12 +90,12 @@ class ListedFilm:
 
     @property
     def height(self) -> int:
-        """Of its frames, px."""
+        """Height of its frames, px."""
         return self.size[0]
 
     @property
     def width(self) -> int:
-        """Of its frames, px."""
+        """Width of its frames, px."""
         return self.size[1]
 
     @property

@@ -31,7 +31,7 @@ CURSOR_LENGTH = 2000  # characters; a cursor holds a name
 
 
 class Listed(Protocol):
-    """What stands in a list: a job or a film."""
+    """Row of a list: a job or a film."""
 
     @property
     def id(self) -> str:

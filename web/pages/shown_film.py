@@ -160,12 +160,12 @@ class ShownFilm:
 
     @property
     def width(self) -> int:
-        """Of its frames, px."""
+        """Width of its frames, px."""
         return self.size[1]
 
     @property
     def height(self) -> int:
-        """Of its frames, px."""
+        """Height of its frames, px."""
         return self.size[0]
 
     @property
@@ -251,7 +251,7 @@ class ShownFilm:
 
     @property
     def result_words(self) -> str:
-        """What the finished film is, for a person."""
+        """Words for the finished film."""
         joined = films.find_join(self.film)
         seconds = self.times[-1] / 1000
         return film_words.describe_film(len(self.numbers), seconds, joined.metrics if joined else None)
@@ -268,7 +268,7 @@ class ShownFilm:
 
     @property
     def settings_words(self) -> list[tuple[str, str]]:
-        """What its settings as a whole say: titles and words."""
+        """Titles and words of its settings as a whole."""
         return film_words.list_film_settings(self.settings, self.clip.frames)
 
     @property
