@@ -21,7 +21,7 @@ from farm.jobs import attempts, claims, details, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
 from farm.jobs.submit import submit
-from farm.recipe import Recipe, memory_plan
+from farm.recipe import Recipe, memory_estimates
 from farm.recipe.levels import DIRECTED_TIME, Level, compute_levels, count_pixel_iterations
 from farm.recipe.memory_choice import choose
 from farm.recipe.memory_estimates import estimate_peak_bytes
@@ -246,7 +246,7 @@ def test_paintings_that_fit_no_worker_are_refused_by_their_field(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given a worker with room for a photograph of few pixels and for none of many
-    monkeypatch.setattr(memory_plan, "DECODING_BYTES", 100_000)
+    monkeypatch.setattr(memory_estimates, "DECODING_BYTES", 100_000)
     seen("small", budget_bytes=3 * 10**9)
     with pytest.raises(InvalidInput) as caught:
         submit(picture(0), [picture(1), picture(2, 300)], Recipe(size=256))
