@@ -129,6 +129,15 @@ def checked_pictures() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def unsynced_files() -> Iterator[None]:
+    """Nobody waits for the disk, which a test does several times and no test loses power; a file that is
+    closed is refused as ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def reset_log() -> Iterator[None]:
     """Forget where a test's log went: to its own captured output, which ends with it."""

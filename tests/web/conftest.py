@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import re
@@ -22,6 +23,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import TestResponse
 from werkzeug.wsgi import ClosingIterator
 
+from farm.clips import look
+from farm.clips.clip import Clip
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.jobs import attempts, claims, states, submit
@@ -31,6 +34,7 @@ from farm.jobs.states import AttemptRef
 from farm.pictures.decode import decode
 from farm.pictures.encode import encode_picture
 from farm.recipe import Recipe
+from farm.settings import settings
 from farm.storage import storage
 from tests.conftest import forget_settings, use_broker_in_memory
 from tests.web import bad_pictures
@@ -83,6 +87,30 @@ def keep_by_address(compile_rule: Callable[[Rule], None]) -> Callable[[Rule], No
             setattr(rule, name, value.__get__(rule) if callable(value) else value)
 
     return compile_once
+
+
+@pytest.fixture(scope="module", autouse=True)
+def checked_clips() -> Iterator[None]:
+    """A good clip is looked at by a process once a run, not once for each test that sends it. What is
+    refused is looked at each time."""
+
+    def check(data: bytes, field: str) -> tuple[Clip, bytes]:
+        held = settings()
+        return check_clip_once(
+            data, field, (held.max_clip_frames, held.max_clip_minutes, held.max_clip_megapixels)
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(look, "_look", check)
+        yield
+
+
+look_at_clip = look._look
+
+
+@functools.cache
+def check_clip_once(data: bytes, field: str, limits: tuple[float, ...]) -> tuple[Clip, bytes]:
+    return look_at_clip(data, field)
 
 
 @pytest.fixture
