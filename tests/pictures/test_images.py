@@ -143,6 +143,7 @@ def test_a_thumbnail_looks_as_if_made_of_every_pixel(format: str) -> None:
     assert difference.mean() < 2  # of 255; before they were written as JPEG it was 0.5 to 0.7
 
 
+@pytest.mark.slow
 def test_a_damaged_jpeg_is_refused_at_a_half_of_its_size_as_at_the_whole() -> None:
     # Given JPEGs large enough to be read at a half of their size, each cut or damaged somewhere
     whole, chance = save(photograph(200, 3900), "JPEG"), np.random.default_rng(1)

@@ -48,6 +48,7 @@ FORMATS = {
 }
 
 
+@pytest.mark.slow
 def test_every_format_is_answered_as_in_this_process(pool: Pool) -> None:
     asked = [PictureFile(data, "content") for data in FORMATS.values()]
     expected = [decode.check(data, "content", 100) for data in FORMATS.values()]
