@@ -86,7 +86,9 @@ def delete(exploration_id: str = "", film_id: str = "") -> ResponseReturnValue:
     except NotFound:
         flash(f"This {'film' if film_id else 'exploration'} was deleted already.")
     except WrongState:
-        flash("Not all of it has ended yet; stop it first.")
+        early = "part of it" if film_id else "draft"
+        stop = "cancel the film" if film_id else "stop the exploration"
+        flash(f"A {early} has not ended yet; {stop} first.")
         return redirect(url_for("pages.confirm_deletion", **(request.view_args or {})), 303)
     else:
         flash(f"“{name}” was deleted.")
