@@ -1,4 +1,4 @@
-"""Directions: strokes that run along the photograph's edges.
+"""Directions: strokes that run along the photograph's edges, or along arrows.
 
 Each painting is turned `DIRECTIONS` ways, and each position of the photograph goes to the copies whose
 strokes run as its edges do: to the two nearest directions, by how near they are. The directions are
@@ -25,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from farm.engine.arrows import draw_arrows, lay_over
 from farm.engine.pyramid import resize
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import DIRECTIONS, Size, compute_turned_size
@@ -51,7 +52,7 @@ class Directed(NamedTuple):
 
 
 def direct(recipe: Recipe, photograph: Tensor, paintings: list[Tensor]) -> Directed:
-    """Turn the paintings so that their strokes follow the photograph, if the recipe asks for that.
+    """Turn the paintings so that their strokes follow photograph or arrows, if the recipe asks for that.
 
     Args:
         photograph, paintings: (1, 3, H, W) on the CPU, floats in [0, 1] or bytes.
@@ -66,12 +67,23 @@ def direct(recipe: Recipe, photograph: Tensor, paintings: list[Tensor]) -> Direc
         copies += turn_all(painting, held)
     blend = recipe.normalise_blend(len(paintings))
     for_copies = {"blend": _repeat(blend), "style_scale": _repeat(scales)}
-    bins = make_bins(find_directions(photograph))
+    bins = make_bins(find_strokes(recipe, photograph))
     return Directed(recipe.model_copy(update=for_copies), copies, bins)
 
 
 def _repeat(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(value for value in values for _ in range(DIRECTIONS))
+
+
+def find_strokes(recipe: Recipe, photograph: Tensor) -> Tensor:
+    """Find the directions that strokes are to have: those of the recipe's arrows, of the photograph
+    (1, 3, H, W), or beyond the arrows the photograph's; (H', W') complex, at most `LONGEST` px."""
+    if not recipe.stroke_arrows:
+        return find_directions(photograph)
+    drawn = draw_arrows(recipe.stroke_arrows, *_fit(photograph))
+    if recipe.stroke_direction != "photograph":
+        return drawn.directions
+    return lay_over(drawn, find_directions(photograph))
 
 
 def find_directions(picture: Tensor) -> Tensor:
@@ -99,13 +111,18 @@ def find_own_direction(painting: Tensor) -> float:
 def _multiply_derivatives(picture: Tensor) -> Tensor:
     """Return what structure tensors are averages of: (3, 1, H', W'), real and imaginary part of numbers
     with twice the angle along edges, and their sum of squares."""
-    H, W = picture.shape[-2:]
-    shrink = min(1.0, LONGEST / max(H, W))
-    small = resize(picture, max(1, round(H * shrink)), max(1, round(W * shrink)))
+    small = resize(picture, *_fit(picture))
     small = blur(small.float().clamp(0, 1), BEFORE)
     x, y = _differentiate(small), _differentiate(small.mT).mT  # (1, 3, H', W') each
     products = torch.cat((y * y - x * x, -2 * x * y, x * x + y * y))
     return products.sum(dim=1, keepdim=True)  # over colours
+
+
+def _fit(picture: Tensor) -> Size:
+    """Return the size of a picture (1, 3, H, W), at most `LONGEST` px."""
+    H, W = picture.shape[-2:]
+    shrink = min(1.0, LONGEST / max(H, W))
+    return max(1, round(H * shrink)), max(1, round(W * shrink))
 
 
 def _differentiate(picture: Tensor) -> Tensor:

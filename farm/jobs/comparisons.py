@@ -1,8 +1,8 @@
 """Blind comparisons: which of two finished pictures is nearer to the painting, and the ranks of looks.
 
-Two pictures are compared if they have the photograph, the paintings, the masks, what is kept, the size
-and the preset in common, and not the look. A rater answers a pair once, and may change the answer. Ranks
-are of looks, which those who answered did not know.
+Two pictures are compared if they have the photograph, the paintings, the masks, what is kept, the arrows
+for strokes, the size and the preset in common, and not the look. A rater answers a pair once, and may
+change the answer. Ranks are of looks, which those who answered did not know.
 """
 
 from __future__ import annotations
@@ -149,7 +149,8 @@ def _are_alike(one: Job, other: Job) -> bool:
 def _list_common(job: Job) -> tuple[object, ...]:
     paintings = [style.upload_sha256 for style in job.styles]
     masks, keep = [mask.upload_sha256 for mask in job.masks], job.keep and job.keep.upload_sha256
-    return job.content.sha256, paintings, masks, keep, (job.width, job.height), job.recipe.get("preset")
+    effort = (job.width, job.height), job.recipe.get("preset")
+    return job.content.sha256, paintings, masks, keep, job.recipe.get("stroke_arrows"), effort
 
 
 def record_answer(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
@@ -27,7 +28,13 @@ from farm.recipe.formats import Format
 from farm.recipe.networks import list_layer_names
 from farm.recipe.problems import EACH, LONGEST_NAME, MAX_PROBLEMS, ONE, parse_untrusted
 from farm.recipe.schedules import PRESETS, PRESETS_OF_0_1, Schedule, space_levels
-from farm.recipe.typed_values import parse_numbers, parse_pairs, parse_scales
+from farm.recipe.typed_values import (
+    format_value,
+    parse_arrows,
+    parse_numbers,
+    parse_pairs,
+    parse_scales,
+)
 from farm.recipe.versions import (
     DEFAULTS_OF_0_1,
     FIRST_SETTINGS,
@@ -50,6 +57,8 @@ StrokeDirection = Literal["free", "photograph"]
 SMALLEST_SIZE = 64  # px, longest side
 LARGEST_SIZE = 7680  # px, longest side: 8K
 MAX_STYLES = 8
+MAX_ARROWS = 64
+SHORTEST_ARROW = 0.001  # of the sides
 MAX_ITERATIONS = 5000  # in one level
 SHORTEST_RESULT = 16  # px, shortest side; below it there is nothing to compare
 SMALLEST_STYLE = 64  # px, shortest side of an uploaded style: below it relu5_1 sees one point
@@ -64,6 +73,7 @@ NOT_LOOK = {
     "precision",
     "features",
     "seed",
+    "stroke_arrows",  # are of one photograph
 }
 CHROMA_VARIATION = 4.0  # see docs/looks.md
 
@@ -71,6 +81,9 @@ Finite = Field(allow_inf_nan=False)
 Weight = Annotated[float, Field(ge=0, le=1e6), Finite]
 LayerWeights = Annotated[dict[str, Weight], BeforeValidator(parse_pairs)]
 Scale = Annotated[float, Field(ge=0.1, le=4.0)]
+Arrow = Annotated[  # from x,y to x,y, shares of the sides from the left and from the top
+    tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=4, max_length=4)
+]
 Scales = Annotated[
     Annotated[Scale, Tag(ONE)] | Annotated[tuple[Scale, ...], Field(max_length=MAX_STYLES), Tag(EACH)],
     Discriminator(lambda value: EACH if isinstance(value, list | tuple) and value else ONE),
@@ -131,6 +144,15 @@ class Recipe(BaseModel):
         title="Direction of strokes",
         description="Whether strokes run as the paintings' statistics allow, or along the photograph's"
         " edges.",
+    )
+    stroke_arrows: Annotated[
+        tuple[Arrow, ...], Field(max_length=MAX_ARROWS), BeforeValidator(parse_arrows)
+    ] = Field(
+        (),
+        title="Arrows for strokes",
+        description="Strokes run along these, and between them as the nearest do; with direction"
+        " photograph, near them alone. Each is four numbers: from x,y to x,y, 0 to 1 from the left and"
+        " from the top.",
     )
     colour: Colour = Field(
         "painting",
@@ -230,6 +252,14 @@ class Recipe(BaseModel):
             raise ValueError("style_weight: must not be 0, nor may all weights of style_layers be")
         if self.blend is not None and not sum(self.blend):
             raise ValueError("blend: must not be 0 for each painting")
+        return self
+
+    @model_validator(mode="after")
+    def _arrows_have_length(self) -> Self:
+        for number, (x0, y0, x1, y1) in enumerate(self.stroke_arrows, start=1):
+            if math.hypot(x1 - x0, y1 - y0) < SHORTEST_ARROW:
+                place = f"{format_value(x0)},{format_value(y0)}"
+                raise ValueError(f"stroke_arrows: number {number}, at {place}, has no length")
         return self
 
     @classmethod
@@ -343,8 +373,8 @@ class Recipe(BaseModel):
 
     @property
     def directs_strokes(self) -> bool:
-        """Return whether strokes follow the photograph, for which each painting is turned."""
-        return self.stroke_direction == "photograph"
+        """Return whether strokes follow photograph or arrows, for which each painting is turned."""
+        return self.stroke_direction == "photograph" or bool(self.stroke_arrows)
 
     @property
     def schedules(self) -> dict[str, Schedule]:

@@ -20,6 +20,16 @@ def parse_scales(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
+def parse_arrows(value: Any) -> Any:
+    """Parse `"0.1,0.5,0.9,0.5"`, as it is typed, to `(("0.1", "0.5", "0.9", "0.5"),)`."""
+    if not isinstance(value, str):
+        return () if value is None else value
+    numbers = value.replace(",", " ").replace(";", " ").split()
+    if len(numbers) % 4:
+        raise ValueError(f"has {len(numbers)} numbers; an arrow has four: from x,y to x,y")
+    return tuple(tuple(numbers[place : place + 4]) for place in range(0, len(numbers), 4))
+
+
 def parse_numbers(value: Any) -> Any:
     """Parse `"200,100"` or `200`, as it is typed, to `(200, 100)` or `(200,)`; no value to None."""
     if isinstance(value, str):

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from farm.engine.colours import measure_colours
-from farm.engine.directions import direct, find_directions, find_own_direction, make_bins, turn_all
+from farm.engine.directions import (
+    direct,
+    find_directions,
+    find_own_direction,
+    find_strokes,
+    make_bins,
+    turn_all,
+)
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.gradient import Objective
 from farm.engine.guides import Guides
@@ -121,17 +128,48 @@ def test_blend_and_scale_are_for_each_copy_and_masks_for_each_direction() -> Non
     )
 
 
+def test_strokes_run_along_the_nearest_arrow_and_between_two_as_both_do() -> None:
+    # Given an upright arrow at the left of a wide picture and one to the upper right at its right
+    arrows = ((0.1, 0.9, 0.1, 0.1), (0.8, 0.7, 0.9, 0.5))
+    recipe = Recipe(stroke_arrows=arrows)
+    found = find_strokes(recipe, torch.rand(1, 3, 60, 120))
+    degrees = (torch.rad2deg(found.angle()) / 2) % 180
+    assert apart(float(degrees[30, 12]), 90) < 1
+    assert apart(float(degrees[36, 102]), 135) < 1
+    assert 92 < float(degrees[36, 60]) < 133
+    assert float(degrees[0, 60]) < float(degrees[36, 60])  # the right one ends further down
+    # Where it leads does not count, and its angle is of the picture's pixels, not of shares
+    back = find_strokes(Recipe(stroke_arrows=((1, 1, 0, 0),)), torch.rand(1, 3, 60, 120))
+    assert torch.rad2deg(back.angle() / 2).numpy() == pytest.approx(26.565, abs=0.01)
+
+
+def test_beyond_arrows_the_photographs_directions_hold_if_they_are_asked_for() -> None:
+    photograph = to_tensor(stripes(45, 120, 160), CPU)
+    recipe = Recipe(stroke_direction="photograph", stroke_arrows=((0, 0.1, 0, 0.9),))
+    bins = [each.float() / 255 for each in make_bins(find_strokes(recipe, photograph))]
+    assert float(bins[2][40:80, 0].mean()) > 0.95  # upright, as the arrow
+    assert float(bins[1][40:80, 120:].mean()) > 0.95  # as the photograph
+
+
 @pytest.fixture(scope="module")
 def engine(weights_dir: Path) -> Engine:
     return Engine.load("vgg16", "float32", weights_dir, print)
 
 
-def test_stripes_are_painted_along_the_photographs(engine: Engine) -> None:
+def test_stripes_are_painted_along_the_photographs_or_along_an_arrow(engine: Engine) -> None:
     photograph, painting = stripes(0, 48, 64, 24), stripes(90, period=16)
     found = {}
-    for name in ("free", "photograph"):
+    ways: dict[str, dict[str, object]] = {
+        "free": {},
+        "photograph": {"stroke_direction": "photograph"},
+        "arrows": {
+            "stroke_arrows": ((0.2, 0.9, 0.2 + 0.75 * 0.5, 0.4),)
+        },  # 45 degrees, to the upper right
+    }
+    for name, way in ways.items():
         update: dict[str, object] = {
-            "stroke_direction": name,
+            "stroke_direction": "free",
+            **way,
             "init": "noise",
             "content_weight": 0.0,
             "iterations": (20,),
@@ -142,6 +180,7 @@ def test_stripes_are_painted_along_the_photographs(engine: Engine) -> None:
         found[name] = find_degrees(to_tensor(last.picture(), CPU))
     assert apart(found["photograph"], 0) < 15
     assert apart(found["free"], 90) < 15
+    assert apart(found["arrows"], 135) < 15
 
 
 def test_in_tiles_the_gradient_is_that_of_the_whole_picture(weights_dir: Path) -> None:

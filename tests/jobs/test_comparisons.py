@@ -19,6 +19,7 @@ from farm.jobs.ratings import Rater
 from farm.people import accounts
 from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe import Recipe
+from farm.recipe.recipe import NOT_LOOK
 from farm.recipe.versions import NEWEST, SETTINGS_OF
 
 # Settings that came after the newest version, each with a value that is not its default.
@@ -81,6 +82,7 @@ def test_a_pair_differs_in_its_look_alone_and_is_shown_to_a_rater_once() -> None
         finish(session, preset="draft", style_scale=2)
         finish(session, guides={PictureRole.MASK: "a"}, style_scale=2)
         finish(session, guides={PictureRole.KEEP: "b"}, style_scale=3)
+        finish(session, stroke_arrows=[(0, 0, 1, 1)], style_scale=2)
         other = finish(session, photograph="f", style_scale=2)
     assert choose() == set()
 
@@ -185,7 +187,7 @@ def test_scores_of_looks_are_of_the_pictures_that_a_visitor_sees() -> None:
 
 @pytest.mark.parametrize("setting", LATER)
 def test_settings_that_came_after_their_version_are_named_where_they_differ(setting: str) -> None:
-    assert LATER.keys() == Recipe.model_fields.keys() - SETTINGS_OF[NEWEST]
+    assert LATER.keys() == Recipe.model_fields.keys() - SETTINGS_OF[NEWEST] - NOT_LOOK
     for version in ("0.1", "0.2"):
         recipe = Recipe.parse({"version": version, setting: LATER[setting]})
         old = {} if version == "0.2" else {"version": version}

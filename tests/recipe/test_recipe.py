@@ -12,6 +12,7 @@ from farm.recipe.levels import RELATIVE_SECONDS
 from farm.recipe.networks import list_layer_names
 from farm.recipe.recipe import StyleLoss, list_values
 from farm.recipe.schedules import PRESETS
+from farm.recipe.typed_values import format_value
 from farm.recipe.versions import NEWEST, SETTINGS_OF
 
 
@@ -48,6 +49,18 @@ def test_json_there_and_back_is_the_identity() -> None:
         ({"style_scale": "broad"}, "style_scale", "valid number"),
         ({"style_scale": []}, "style_scale", "valid number"),
         ({"style_scale": (1,) * 9}, "style_scale", "at most 8"),
+        (
+            {"stroke_arrows": [[0, 0, 1, 1], [0.5, 0.25, 0.5, 0.25]]},
+            "stroke_arrows",
+            "number 2, at 0.5,0.25",
+        ),
+        ({"stroke_arrows": "0.5,0.5,0.5,0.5"}, "stroke_arrows", "has no length"),
+        ({"stroke_arrows": "0,0,1"}, "stroke_arrows", "has 3 numbers; an arrow has four"),
+        ({"stroke_arrows": "0,0,1,up"}, "stroke_arrows.0.3", "valid number"),
+        ({"stroke_arrows": [[0, 0, 1, 1.01]]}, "stroke_arrows.0.3", "less than or equal to 1"),
+        ({"stroke_arrows": [[0, 0, 1]]}, "stroke_arrows.0", "at least 4"),
+        ({"stroke_arrows": [[0, 0, 1, 1]] * 65}, "stroke_arrows", "at most 64"),
+        ({"stroke_arrows": [[0, 0, 1, float("nan")]]}, "stroke_arrows.0.3", "equal to"),
         ({"seed": -1}, "seed", "greater than or equal to 0"),
         ({"hue": 1}, "hue", "not a setting of a recipe"),
         ({"colour": "sepia"}, "colour", "'painting', 'photograph' or 'lightness'"),
@@ -72,6 +85,17 @@ def test_what_is_typed_on_a_command_line_is_understood() -> None:
     assert recipe.style_layers == {"relu1_1": 4.0, "relu2_1": 1.0}
     assert recipe.iterations == (30, 20, 9, 9, 9)
     assert recipe.normalise_blend(2) == (0.25, 0.75)
+
+
+def test_arrows_are_typed_as_they_are_shown_and_no_arrow_is_in_no_dump() -> None:
+    recipe = Recipe.parse({"stroke_arrows": "0.1,0.5, 0.9,0.5; 0,0 1,1"})
+    assert recipe.stroke_arrows == ((0.1, 0.5, 0.9, 0.5), (0, 0, 1, 1))
+    assert format_value(recipe.stroke_arrows) == "0.1,0.5,0.9,0.5,0,0,1,1"
+    assert Recipe.parse({"stroke_arrows": format_value(recipe.stroke_arrows)}) == recipe
+    for none in ("", [], None):
+        assert "stroke_arrows" not in Recipe.parse({"stroke_arrows": none}).model_dump()
+    assert Recipe.parse(recipe.model_dump_json()).directs_strokes
+    assert recipe.look == Recipe().look
 
 
 def test_an_empty_list_is_as_good_as_none() -> None:

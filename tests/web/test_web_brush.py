@@ -120,9 +120,9 @@ def test_two_regions_are_painted_sent_and_found_in_the_picture(chosen: Page, wei
 
     # Then each painting has its part, and together they have all of it
     left, right = (levels(mask) for mask in job.masks)
-    assert left.shape == (96, 128)
-    assert left[:, :40].min() == 255
-    assert left[:, 72:].max() == 0
+    assert left.shape == (384, 512)  # of a small photograph a map is larger than it is
+    assert left[:, :160].min() == 255
+    assert left[:, 288:].max() == 0
     assert (left.astype(int) + right == 255).all()
     assert job.keep is None
     page.get_by_role("img", name="Where painting 2 paints").scroll_into_view_if_needed()
@@ -215,7 +215,7 @@ def test_a_finger_paints_on_a_narrow_page_and_once_more_shows_it(
     page.locator("#size").fill("96")
     job = send(page)
     sent = levels(job.masks[0])
-    assert sent[48, 64] == 255
+    assert sent[192, 256] == 255
     assert (sent.astype(int) + levels(job.masks[1]) == 255).all()
 
     # Once more: its regions are there, and are sent again as they are
@@ -225,3 +225,77 @@ def test_a_finger_paints_on_a_narrow_page_and_once_more_shows_it(
     again = send(page)
     assert [each.upload_sha256 for each in again.guides] == [each.upload_sha256 for each in job.guides]
     context.close()
+
+
+@pytest.mark.parametrize("size", [(40, 30), (33, 130)])
+def test_a_tiny_photograph_is_painted_on_in_its_proportion(
+    page: Page, served: str, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    page.goto(served)
+    (tmp_path / "tiny.png").write_bytes(
+        bad_pictures.encoded(Image.new("RGB", size, (90, 120, 60)), "PNG")
+    )
+    (tmp_path / "red.png").write_bytes(painting(RED))
+    page.locator("input[name=content]").set_input_files(tmp_path / "tiny.png")
+    page.locator("input[name=style]").set_input_files(tmp_path / "red.png")
+    page.locator("#where > summary").click()
+    canvas = page.locator("#brush canvas")
+    expect(canvas).to_be_visible()
+    box = find_resting_box(canvas)
+    assert max(box["width"], box["height"]) > 250
+    assert box["width"] / box["height"] == pytest.approx(size[0] / size[1], rel=0.02)
+    page.get_by_role("button", name="Leave as it is").click()
+    stroke(canvas, (0.5, 0.5), (0.5, 0.7))
+    job = send(page)
+    assert job.keep
+    sent = levels(job.keep)
+    assert max(sent.shape) == 512
+    assert sent[sent.shape[0] // 2, sent.shape[1] // 2] == 255
+    assert sent[0, 0] == 0
+
+
+def test_arrows_are_drawn_with_pointer_and_keys_and_sent(chosen: Page) -> None:
+    # Given one arrow drawn by pointer, and one by keys to the right of the middle
+    page = chosen
+    canvas, words = page.locator("#brush canvas"), page.locator("#arrow-words")
+    button = page.get_by_role("button", name="Draw arrows")
+    button.click()
+    stroke_arrow(canvas, (0.25, 0.75), (0.25, 0.25))
+    expect(words).to_have_text("1 arrow: strokes run along it.")
+    canvas.focus()
+    page.mouse.move(0, 0)
+    page.keyboard.down(" ")
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.up(" ")
+    expect(words).to_have_text("2 arrows: strokes run along them.")
+    # When one without a length is tried, it is none, and the last is taken away and drawn again
+    canvas.click()
+    expect(words).to_contain_text("has no length")
+    page.keyboard.press("Control+z")
+    expect(words).to_have_text("1 arrow: strokes run along it.")
+    stroke_arrow(canvas, (0.5, 0.5), (0.9, 0.5))
+    expect(page.locator(".brush-stage polyline")).to_have_count(4)
+    # Then they are in their setting, the brush painted nothing, and they are sent
+    expect(page.locator("#brush-words")).to_contain_text("Nothing painted yet")
+    page.locator("#size").fill("96")
+    job = send(page)
+    upright, level = job.recipe["stroke_arrows"]
+    assert upright == pytest.approx([0.25, 0.75, 0.25, 0.25], abs=0.02)
+    assert level == pytest.approx([0.5, 0.5, 0.9, 0.5], abs=0.02)
+    assert job.guides == []
+    # And once more shows them
+    page.goto(f"{page.url.partition('/jobs')[0]}/?from={job.id}")
+    page.locator("#where > summary").click()
+    expect(words).to_have_text("2 arrows: strokes run along them.")
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#stroke_arrows")).to_have_value("")
+
+
+def stroke_arrow(canvas: Locator, start: tuple[float, float], end: tuple[float, float]) -> None:
+    box = find_resting_box(canvas)
+    mouse = canvas.page.mouse
+    mouse.move(box["x"] + start[0] * box["width"], box["y"] + start[1] * box["height"])
+    mouse.down()
+    mouse.move(box["x"] + end[0] * box["width"], box["y"] + end[1] * box["height"], steps=4)
+    mouse.up()

@@ -91,6 +91,7 @@ ADVANCED = (
     "colour",
     "colour_strength",
     "stroke_direction",
+    "stroke_arrows",
     "blend",
     "style_loss",
     "style_layers",

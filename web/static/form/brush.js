@@ -5,6 +5,7 @@ import { boxes, keyOf, listPaintings } from "./pictures.js";
 import { readMap, Regions, share } from "./regions.js";
 
 const LONGEST = 1024; // px of a map; its edges are soft anyway
+const SHORTEST = 512; // px of a small photograph's, which is painted larger than it is
 const PAUSE_MS = 300; // without a stroke, before the fields are written
 const KEEP = "what stays";
 const REST = "rest-"; // begins the name of a mask that is what the others leave
@@ -17,7 +18,8 @@ const where = document.getElementById("where");
 const brush = document.getElementById("brush");
 const waits = document.getElementById("brush-waits");
 const words = document.getElementById("brush-words");
-const picture = brush.querySelector("img");
+const stage = brush.querySelector(".brush-stage");
+const picture = stage.querySelector("img");
 const canvas = brush.querySelector("canvas");
 const ring = brush.querySelector(".brush-ring");
 const colours = brush.querySelector("[data-colours]");
@@ -73,10 +75,13 @@ async function show(found) {
   else if (before && kept) kept.checked = false;
   const width = Number(found.pick?.dataset.width) || image.naturalWidth;
   const height = Number(found.pick?.dataset.height) || image.naturalHeight;
-  const scale = Math.min(1, LONGEST / Math.max(width, height));
+  const longest = Math.max(width, height);
+  const scale = Math.min(LONGEST, Math.max(SHORTEST, longest)) / longest;
   regions = new Regions(Math.max(1, Math.round(width * scale)), Math.max(1, Math.round(height * scale)));
   [canvas.width, canvas.height] = [regions.width, regions.height];
   picture.src = url;
+  stage.style.setProperty("--proportion", regions.width / regions.height);
+  stage.style.setProperty("--width", `${regions.width}px`);
   at = [regions.width / 2, regions.height / 2];
   await readFields();
   update();

@@ -7,6 +7,7 @@ import "./sliders.js";
 import "./size.js";
 import "./blend.js";
 import "./brush.js";
+import "./arrows.js";
 import "./looks.js";
 import "./explore.js";
 import "./estimate.js";
