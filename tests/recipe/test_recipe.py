@@ -92,7 +92,8 @@ def test_arrows_are_typed_as_they_are_shown_and_no_arrow_is_in_no_dump() -> None
     assert recipe.stroke_arrows == ((0.1, 0.5, 0.9, 0.5), (0, 0, 1, 1))
     assert format_value(recipe.stroke_arrows) == "0.1,0.5,0.9,0.5,0,0,1,1"
     assert Recipe.parse({"stroke_arrows": format_value(recipe.stroke_arrows)}) == recipe
-    for none in ("", [], None):
+    absent: tuple[object, ...] = ("", [], None)
+    for none in absent:
         assert "stroke_arrows" not in Recipe.parse({"stroke_arrows": none}).model_dump()
     assert Recipe.parse(recipe.model_dump_json()).directs_strokes
     assert recipe.look == Recipe().look
