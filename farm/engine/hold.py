@@ -17,7 +17,7 @@ from farm.engine.guides import Hold
 from farm.engine.losses import SMALL, STRIP_PIXELS
 from farm.engine.pyramid import Level, resize, resize_photograph
 
-HOLD_WEIGHT = 30.0  # lambda
+HOLD_WEIGHT = 15.0  # lambda
 
 
 def resize_hold(hold: Hold, level: Level) -> Hold:

@@ -25,9 +25,10 @@ from farm.recipe.picture_sizes import Size
 LONGEST = 1024  # px, of the size at which flow is looked for
 SMALLEST = 16  # px of a side; DIS finds nothing in smaller pictures
 SOFTNESS = 0.8  # px, sigma of the weights' blur
-REFINED_EVERY = 2  # steps from the last frame
-# Shares of the flow's square, and px^2, by which there and back may differ, and motion in one pixel.
-APART = (0.01, 0.5)
+# Share of the flow's square by which there and back may differ, and px^2: by the less they are wholly
+# trusted, by the more not at all.
+APART = (0.01, 0.5, 4.5)
+# Share of the flow's square, and px^2, by which motion may differ in one pixel.
 EDGE = (0.01, 0.002)
 NEAR = 2.0  # px, sigma of the surroundings in which frames are compared
 CHANGED = (1.5, 3.0)  # of 255: mean change of what is still, and of what is not
@@ -90,7 +91,7 @@ def find_motion(frame: Frame, other: Frame) -> Motion:
 def check_flow(there: Flow, back: Flow) -> Motion:
     """Return a flow with its weights, found by the flow back: (H, W, 2) both."""
     cv2 = _load()
-    weight = (_agrees(there, back) & ~_find_edges(there) & _ends_within(there)).astype(np.float32)
+    weight = _agree(there, back) * (~_find_edges(there) & _ends_within(there))
     weight = cv2.erode(weight, np.ones((3, 3), np.uint8))
     return Motion(there, cv2.GaussianBlur(weight, (0, 0), SOFTNESS))
 
@@ -103,18 +104,15 @@ def chain_flows(first: Flow, second: Flow) -> Flow:
 def find_motions_ahead(frames: Sequence[Frame]) -> list[Motion]:
     """Find where the pixels of each of some frames but the last lie in the last.
 
-    Step by step, since flow is found over short ways only; and from where they lead the whole way is
-    found directly, at every `REFINED_EVERY`th step and the last one, or their errors would add up.
+    Step by step, since flow is found over short ways only; and from where each leads the whole way is
+    found directly, or their errors would add up.
     """
     found: list[Motion] = []
     *others, last = frames
     there = back = np.zeros((*last.shape[:2], 2), np.float32)
     for frame, following in zip(others[::-1], frames[:0:-1], strict=True):
-        there = chain_flows(find_flow(frame, following), there)
-        back = chain_flows(back, find_flow(following, frame))
-        steps = len(found) + 1
-        if steps % REFINED_EVERY == 0 or steps == len(others):
-            there, back = find_flow(frame, last, there), find_flow(last, frame, back)
+        there = find_flow(frame, last, chain_flows(find_flow(frame, following), there))
+        back = find_flow(last, frame, chain_flows(back, find_flow(following, frame)))
         found.append(check_flow(there, back))
     return found[::-1]
 
@@ -158,14 +156,14 @@ def _to_picture(painted: Frame) -> Tensor:
     return torch.from_numpy(writable).permute(2, 0, 1)[None].float() / 255
 
 
-def _agrees(there: Flow, back: Flow) -> NDArray[np.bool_]:
-    """Return where the flow back leads back: |w + w'|^2 < 0.01 (|w|^2 + |w'|^2) + 0.5."""
+def _agree(there: Flow, back: Flow) -> NDArray[np.float32]:
+    """Return how far the flow back leads back: 1 where |w + w'|^2 < 0.01 (|w|^2 + |w'|^2) + 0.5, and
+    from there down to 0, since where there is little to see both are a little wrong, nothing hidden."""
+    share, least, most = APART
     returned = _sample(back, there)
-    share, least = APART
-    found: NDArray[np.bool_] = (
-        _square(there + returned) < share * (_square(there) + _square(returned)) + least
-    )
-    return found
+    apart = _square(there + returned) - share * (_square(there) + _square(returned))
+    agree: NDArray[np.float32] = np.clip((most - apart) / (most - least), 0, 1).astype(np.float32)
+    return agree
 
 
 def _find_edges(flow: Flow) -> NDArray[np.bool_]:

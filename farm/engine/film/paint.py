@@ -203,9 +203,7 @@ def _find_motions(part: Part, read_frame: ReadFrame, recipe: Recipe, done: int) 
     if not after:
         return found
     shares = [(done + i) / (len(part.frames) + 1) for i in range(1, len(left) + 1)]
-    # Of the finished frames, too: which ways are found directly depends on how many there are.
-    motions = find_motions_ahead(whole[1:])[done:]
-    ahead = zip(found, motions, shares, strict=True)
+    ahead = zip(found, find_motions_ahead(path[1:]), shares, strict=True)
     return [replace(each, ahead=motion, share=share) for each, motion, share in ahead]
 
 

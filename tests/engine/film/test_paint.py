@@ -72,7 +72,7 @@ def test_a_film_is_steadier_than_its_frames_alone(
     for n, each in enumerate(alone):
         list(each.paint(Part(0, Role.ANCHOR, (n,))))
     single = [each.painted[n] for n, each in enumerate(alone)]
-    assert np.mean(measure_warp(clip, held)) < 0.7 * np.mean(measure_warp(clip, single))
+    assert np.mean(measure_warp(clip, held)) < 0.8 * np.mean(measure_warp(clip, single))
     assert all((one != other).any() for one, other in pairwise(held))
 
 
