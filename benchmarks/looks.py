@@ -67,8 +67,8 @@ STATISTICS: dict[str, dict[str, object]] = {
 }
 OPTIONS: dict[str, dict[str, object]] = {
     "default": {},
-    "photograph": {"colour": "photograph"},
-    "lightness": {"colour": "lightness"},
+    "colour photograph": {"colour": "photograph"},
+    "colour lightness": {"colour": "lightness"},
     "directed": {"stroke_direction": "photograph"},
     "fine": {"style_scale": 0.5},
     "broad": {"style_scale": 2.0},
