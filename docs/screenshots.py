@@ -101,9 +101,8 @@ def shoot_films(browser: Browser, farm: RunningFarm) -> None:
     """The form with a clip, a film, and the operators' pages while it is painted and afterwards."""
     shoot(browser, farm.url, "film-form", choose_clip)
     film = submit_film(farm)
-    others = [
-        submit(farm, "street", style, f"Street, {style}", size=512) for style in ("mosaic", "ink_wash")
-    ]
+    names = ("Street in ink", "Street in ink, again")
+    others = [submit(farm, "street", "ink_wash", name, size=512) for name in names]
     path = film["links"]["self"].removeprefix("/api/v1")
     wait_for(lambda: farm.api("GET", path).json()["painted"] >= 1, 1800, pause=1)
     shoot(browser, f"{farm.url}/workers", "workers")

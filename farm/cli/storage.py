@@ -13,6 +13,7 @@ from farm.database import disk, schema, sessions
 from farm.jobs import holdings, retention
 from farm.jobs.holdings import TITLES, Holdings
 from farm.jobs.retention import Plan, Rules
+from farm.people import audit
 from farm.settings import MAX_KEEP_DAYS, MAX_KEEP_GB, settings
 from farm.storage import format_bytes
 
@@ -90,4 +91,8 @@ def _forget(rules: Rules, plan: Plan) -> None:
     deleted = 0
     while deleted < plan.pictures and (items := retention.forget_some(rules)):
         deleted += sum(item.pictures for item in items)
+    if deleted:
+        detail = f"{retention.count_pictures(deleted)}; kept: {retention.describe_rules(rules)}"
+        with sessions.write_session() as session:
+            audit.record(session, audit.COMMAND_LINE, "delete old pictures", "storage", detail)
     click.echo(f"Deleted: {retention.count_pictures(deleted)}.")

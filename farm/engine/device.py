@@ -58,7 +58,8 @@ def describe(device: torch.device) -> str:
     """Describe a device for people: the card's name, or the CPU with its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def read_total_memory(device: torch.device) -> int:

@@ -6,6 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from farm.cli.root import main
+from farm.database import sessions
+from farm.people import audit
 from tests.jobs.test_retention import ended, left
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -38,6 +40,10 @@ def test_it_deletes_after_a_question_and_no_more_than_was_shown(jobs: None) -> N
     assert left() == {"old", "new"}
     assert "Deleted: 1 picture." in run("--keep-days", "30", "--forget", "--yes").output
     assert left() == {"new"}
+    with sessions.read_session() as session:
+        (line,) = audit.list_newest(session).lines
+    assert (line.person, line.action) == ("command line", "delete old pictures")
+    assert line.detail == "1 picture; kept: pictures for 30 days"
     nothing = run("--keep-days", "30", "--forget")
     assert "Would be deleted: nothing." in nothing.output
     assert "Delete them?" not in nothing.output

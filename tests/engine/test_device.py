@@ -118,6 +118,14 @@ def test_a_card_computes_float32_in_float32_and_the_same_bits_each_time() -> Non
 
 
 @pytest.mark.usefixtures("flags")
+@pytest.mark.parametrize(("threads", "words"), [(1, "CPU, 1 thread"), (2, "CPU, 2 threads")])
+def test_a_cpu_is_described_by_its_threads(
+    threads: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert device.describe(torch.device("cpu")) == words
+
+
 def test_nothing_is_changed_for_a_cpu() -> None:
     before = list_flags()
     device.fix_results(torch.device("cpu"))
