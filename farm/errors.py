@@ -18,6 +18,7 @@ FarmError
 │   └── DoesNotFit               the picture needs more memory than the device has
 │       └── OutOfMemory          it had seemed to fit
 ├── Busy                    503  too many pictures at once
+│   └── TurnOver                 a clip that takes long while others wait
 ├── StorageAway             503  the storage does not take or give files
 ├── NoRoom                  507  a disk is nearly full; nothing new is taken
 ├── AttemptLost                  another attempt owns the job now; stop at once
@@ -143,6 +144,10 @@ class Busy(FarmError):
     """The farm looks at as many pictures as it can just now. Try again in a moment."""
 
     status = 503
+
+
+class TurnOver(Busy):
+    """This clip takes long to decode, and others wait. Try later, or save it shorter or smaller."""
 
 
 class StorageAway(FarmError):

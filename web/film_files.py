@@ -30,7 +30,7 @@ def get_clip_frame(film_id: str, number: int) -> Response:
     if request.if_none_match.contains_weak(tag):
         return respond_with_jpeg(b"", tag, _find_lifetime(film))
     clip, strip = film.parts[0].content, small_frames.select_strip(read_plan(film)[-1].frames)
-    data = small_frames.provide_clip_frame(clip, number, identify_client(), strip)
+    data = small_frames.provide_clip_frame(clip, number, identify_client(), strip, film.owner_id)
     return respond_with_jpeg(data, tag, _find_lifetime(film))
 
 

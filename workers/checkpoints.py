@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import structlog
 
@@ -12,14 +13,18 @@ from farm.database.models import Job
 from farm.engine import checkpoint
 from farm.engine.checkpoint import Checkpoint
 from farm.engine.checkpoint_writer import CheckpointThread
+from farm.engine.loaded import Engine
 from farm.engine.optimise import Step
-from farm.errors import StorageAway
+from farm.errors import InvalidInput, NotFound, StorageAway
 from farm.jobs import attempts
-from farm.jobs.states import Claim
+from farm.jobs.states import AttemptRef, Claim
+from farm.recipe import Recipe
 from farm.settings import settings
 from farm.storage import Storage
 from workers import retries
+from workers.interrupts import StorageWait
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -34,6 +39,58 @@ def read_newest(job: Job, store: Storage) -> Checkpoint | None:
         return None
     with store.provide_file(job.checkpoint_key(job.checkpoint_attempt)) as path:
         return checkpoint.read(path)
+
+
+def find_usable(claim: Claim, store: Storage, storage_wait: StorageWait) -> Checkpoint | None:
+    """Return the checkpoint to resume from; None: there is none, or none that can be read, which the
+    job's timeline says.
+
+    Args:
+        storage_wait: called while the storage is away.
+    """
+    try:
+        return retries.call_storage(lambda: read_newest(claim.job, store), storage_wait)
+    except (InvalidInput, NotFound) as error:
+        log.warning("checkpoint not usable", job=claim.job.id, error=str(error))
+        _add_note(claim.attempt, "begins anew: what the last attempt left cannot be read")
+        return None
+
+
+def run_from(
+    attempt: AttemptRef,
+    resume: Checkpoint | None,
+    recipe: Recipe,
+    ready: Engine,
+    run: Callable[[Checkpoint | None], Iterator[T]],
+) -> Iterator[T]:
+    """Run from the checkpoint on, if it is of any use; else from the beginning. The job's timeline says
+    which.
+
+    Args:
+        run: runs from a checkpoint, or None; the first it yields raises InvalidInput where that does not
+            go with this worker or this picture.
+    """
+    if resume is not None:
+        facts = resume.facts
+        if recipe.precision == "auto":  # what suits this device, whatever the last one took
+            resume = resume.replace_precision(ready.resolve(recipe).precision)
+        steps = run(resume)
+        try:
+            first = next(steps)
+        except InvalidInput as error:
+            log.warning("checkpoint not usable", job=attempt.job_id, error=str(error))
+            _add_note(attempt, "begins anew: what the last attempt left does not go with this worker")
+        else:
+            _add_note(attempt, f"resumed at level {facts.level}, iteration {facts.iteration}")
+            yield first
+            yield from steps
+            return
+    yield from run(None)
+
+
+def _add_note(attempt: AttemptRef, message: str) -> None:
+    """Add a line to the job's timeline."""
+    retries.write(lambda session: attempts.note(session, attempt, message))
 
 
 class CheckpointWriter:
@@ -69,6 +126,14 @@ class CheckpointWriter:
         """
         self._thread.finish()
         self._start(step)
+        self._thread.finish()
+
+    def finish(self) -> None:
+        """Wait until what is being stored is stored and recorded.
+
+        Raises:
+            AttemptLost: the job is another attempt's.
+        """
         self._thread.finish()
 
     def __enter__(self) -> Self:

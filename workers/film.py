@@ -1,21 +1,20 @@
 """Parts of films: anchors and stretches painted frame by frame, each stored as soon as it is finished,
 and all frames joined.
 
-A stored frame is the checkpoint: the next attempt, on whichever worker, goes on after the last one.
+A stored frame is a checkpoint: the next attempt, on whichever worker, goes on after the last one. Within
+a frame there are others, by time, as of a picture.
 """
 
 from __future__ import annotations
 
-import io
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-import numpy as np
 from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -27,28 +26,31 @@ from farm.database import sessions, tallies
 from farm.database.films import Film, FilmFrame, frame_key
 from farm.database.models import Job, State
 from farm.engine import device
+from farm.engine.checkpoint import Checkpoint
 from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
 from farm.engine.loaded import Engine
-from farm.errors import NotFound, RenderFailed
+from farm.engine.optimise import Step
+from farm.errors import WeightsUnavailable
 from farm.films import films
 from farm.films.parts import read_plan, read_settings
-from farm.films.settings import FilmSettings
 from farm.fleet import registry
 from farm.jobs import attempts, states, worker_failures
 from farm.jobs.attempts import Progress
 from farm.jobs.claims import Taker
 from farm.jobs.states import Claim
-from farm.pictures.encode import read_result, write_eight_bit
+from farm.pictures.encode import write_eight_bit
 from farm.pictures.jpeg import encode_jpeg
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
-from farm.recipe.film import Part, Role, shorten_iterations
+from farm.recipe.film import Role, shorten_iterations
 from farm.recipe.formats import PREVIEW_PIXELS
 from farm.recipe.levels import compute_levels, count_pixel_iterations, count_work
 from farm.recipe.picture_sizes import compute_held_photograph
 from farm.settings import settings
-from farm.storage import Storage, storage
-from workers import decoding, retries
+from farm.storage import storage
+from workers import checkpoints, decoding, retries
+from workers.checkpoints import CheckpointWriter
+from workers.film_task import PartTask
 from workers.inputs import FilmInputs, Read, load_film_inputs
 from workers.interrupts import Interrupted, StorageWait, stopping
 from workers.reporter import SMALLEST_MEASURED, Reports
@@ -73,47 +75,6 @@ class Painter:
     on_progress: Callable[[], None]
 
 
-@dataclass(frozen=True)
-class _Task:
-    """An attempt at a part with all that it works with."""
-
-    claim: Claim
-    part: Part
-    film: Film
-    settings: FilmSettings
-    clip: Clip
-    recipe: Recipe
-    # The clip's file.
-    source: bytes
-    store: Storage
-    # Called while the storage is away.
-    storage_wait: StorageWait
-    on_progress: Callable[[], None]
-    reports: Reports
-
-    @property
-    def job(self) -> Job:
-        """The part's job."""
-        return self.claim.job
-
-    def read_painted(self, number: int) -> Pixels:
-        """Return a painted frame, (H, W, 3) sRGB.
-
-        Raises:
-            RenderFailed: it is not there, or its file is damaged.
-        """
-        with sessions.read_session() as session:
-            frame = session.get(FilmFrame, (self.film.id, number))
-        if frame is None:
-            raise RenderFailed(f"Frame {number + 1} of the clip is not painted.")
-        try:
-            data = retries.call_storage(lambda: self.store.get(frame.key), self.storage_wait)
-            return np.asarray(read_result(io.BytesIO(data))[0].convert("RGB"))
-        except (NotFound, OSError, SyntaxError) as error:
-            message = f"The painted frame {number + 1} of the clip is gone from storage, or damaged."
-            raise RenderFailed(message) from error
-
-
 def render_part(claim: Claim, taker: Taker, read: Read, painter: Painter) -> None:
     """Paint or join what a part of a film is, and move its row to succeeded.
 
@@ -121,25 +82,28 @@ def render_part(claim: Claim, taker: Taker, read: Read, painter: Painter) -> Non
         taker: this worker, as it claims. read: returns the bytes of an upload.
 
     Raises:
-        Interrupted: it is to be left. AttemptLost: it is another attempt's. And what the engine raises.
+        Interrupted: it is to be left. AttemptLost: it is another attempt's. QuotaTooSmall: the film's
+            owner stores as much as they may. And what the engine raises.
     """
     task = _prepare(claim, taker, read, painter)
     began = time.monotonic()
-    sizes: dict[str, int] = {}  # bytes of the attempt's files by their keys
+    task.check_storage_left()
+    sizes = task.list_kept()  # bytes of the part's files by their keys
     joins = task.part.role is Role.JOIN
     metrics = _join(task, sizes) if joins else _paint(task, read, painter, sizes)
     metrics["seconds"] = round(time.monotonic() - began, 1)
+    sizes.pop("checkpoint", None)  # it goes with the attempt
     stored_bytes = sum(sizes.values())
     added = retries.write(lambda session: _succeed(session, task, metrics, stored_bytes))
     films.send_tickets(added)
 
 
-def _prepare(claim: Claim, taker: Taker, read: Read, painter: Painter) -> _Task:
+def _prepare(claim: Claim, taker: Taker, read: Read, painter: Painter) -> PartTask:
     job = claim.job
     film = films.get(str(job.film_id))
     part = read_plan(film)[job.film_part or 0]
     storage_wait = StorageWait(claim.attempt, painter.on_progress)
-    return _Task(
+    return PartTask(
         claim=claim,
         part=part,
         film=film,
@@ -163,15 +127,15 @@ def _choose_network(recipe: Recipe, film: Film) -> Recipe:
     return Recipe.parse(recipe.model_dump(mode="json") | {"features": known})
 
 
-def _paint(task: _Task, read: Read, painter: Painter, sizes: dict[str, int]) -> dict[str, Any]:
+def _paint(task: PartTask, read: Read, painter: Painter, sizes: dict[str, int]) -> dict[str, Any]:
     """Paint the frames of a part that no attempt has finished, and return the figures."""
     done = _count_finished(task)
     try:
         inputs = load_film_inputs(task.job, task.recipe, task.clip.size, read)
     finally:
         decoding.end_used()
-    loaded = painter.load_engine(task.recipe.features, task.recipe.precision)
-    ready = loaded.with_budget(settings().memory_gb)
+    resume = checkpoints.find_usable(task.claim, task.store, task.storage_wait)
+    ready = _load_engine(task, painter, resume).with_budget(settings().memory_gb)
     device.trim(ready.device)  # what reading the files left
     attempt = task.claim.attempt
     retries.write(lambda session: attempts.set_features(session, attempt, ready.vgg.network))
@@ -180,7 +144,7 @@ def _paint(task: _Task, read: Read, painter: Painter, sizes: dict[str, int]) -> 
     task.reports.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
     if done:
         task.reports.add_line(f"goes on after {done} of {len(task.part.frames)} frames")
-    _paint_frames(task, inputs, ready, done, sizes)
+    _paint_frames(task, inputs, ready, done, resume, sizes)
     return {
         "peak_memory_bytes": device.read_peak_memory(ready.device),
         "precision": ready.number_format.name,
@@ -188,7 +152,17 @@ def _paint(task: _Task, read: Read, painter: Painter, sizes: dict[str, int]) -> 
     }
 
 
-def _count_finished(task: _Task) -> int:
+def _load_engine(task: PartTask, painter: Painter, resume: Checkpoint | None) -> Engine:
+    """Return the checkpoint's network where the recipe names none; the recipe's if there is no
+    checkpoint, or if this worker lacks its network: the frame begins anew then."""
+    recipe = task.recipe
+    if resume is not None and recipe.features == "auto":
+        with suppress(WeightsUnavailable):
+            return painter.load_engine(resume.network, recipe.precision)
+    return painter.load_engine(recipe.features, recipe.precision)
+
+
+def _count_finished(task: PartTask) -> int:
     """Count the frames of a part that lie in storage already, from its first one on."""
     with sessions.read_session() as session:
         mine = select(FilmFrame.number).where(FilmFrame.film_id == task.film.id)
@@ -198,44 +172,82 @@ def _count_finished(task: _Task) -> int:
 
 
 def _paint_frames(
-    task: _Task, inputs: FilmInputs, ready: Engine, done: int, sizes: dict[str, int]
+    task: PartTask,
+    inputs: FilmInputs,
+    ready: Engine,
+    done: int,
+    resume: Checkpoint | None,
+    sizes: dict[str, int],
 ) -> None:
+    """Paint the frames that are left; what is interrupted leaves a checkpoint within its frame."""
     size = compute_held_photograph(task.recipe, task.clip.size)
-    pace, seconds = _Pace(done / len(task.part.frames)), 0.0
-    with ClipReader(task.source, task.clip, size) as reader:
-        for news in paint_part(
-            task.part,
-            reader.read,
-            task.read_painted,
-            inputs.styles,
-            task.recipe,
-            ready,
-            done=done,
-            moving=task.settings.moving,
-            guides=inputs.guides,
-            on_tile=task.reports.watch,
-        ):
+    writer = CheckpointWriter(task.claim, task.store, sizes)
+    with ClipReader(task.source, task.clip, size) as reader, writer:
+
+        def paint(resume: Checkpoint | None) -> Iterator[FrameStep | PaintedFrame]:
+            return paint_part(
+                task.part,
+                reader.read,
+                task.read_painted,
+                inputs.styles,
+                task.recipe,
+                ready,
+                done=done,
+                moving=task.settings.moving,
+                guides=inputs.guides,
+                resume=resume,
+                on_tile=task.reports.watch,
+            )
+
+        painted = checkpoints.run_from(task.claim.attempt, resume, task.recipe, ready, paint)
+        _follow(task, painted, writer, _Pace(done / len(task.part.frames)), sizes)
+
+
+def _follow(
+    task: PartTask,
+    painted: Iterator[FrameStep | PaintedFrame],
+    writer: CheckpointWriter,
+    pace: _Pace,
+    sizes: dict[str, int],
+) -> None:
+    """Report each iteration, and store each finished frame.
+
+    Raises:
+        Interrupted: the part is to be left. AttemptLost: it is another attempt's.
+    """
+    step: Step | None = None  # the last iteration of the frame at work
+    try:
+        for news in painted:
             task.on_progress()
             if isinstance(news, PaintedFrame):
-                _store_frame(task, news, sizes, seconds)
-                seconds = 0.0  # a frame that is as still as its anchor has no iterations
+                writer.finish()  # a checkpoint recorded later would be of a frame that is finished
+                # A frame that is as still as its anchor has no iterations.
+                _store_frame(task, news, sizes, step.seconds if step else 0.0)
+                step = None
+                if news.done < news.frames:
+                    task.check_storage_left()
             else:
-                seconds = news.step.seconds
+                step = news.step
                 _report(task, news, pace)
+                writer.update(step)
             decoding.start()  # for the next job; before this one has begun it would be in its way
+    except Interrupted as stop:
+        if stop.state is State.QUEUED and step is not None:
+            writer.write(step)
+        raise
 
 
-def _report(task: _Task, news: FrameStep, pace: _Pace) -> None:
+def _report(task: PartTask, news: FrameStep, pace: _Pace) -> None:
     """Report an iteration, if it is time to.
 
     Raises:
         Interrupted: a person cancelled the job, or this process shall end.
     """
-    if stopping.is_set():
+    step = news.step
+    if stopping.is_set() and step.progress < 1:  # else there is nothing left to resume
         raise Interrupted(State.QUEUED)
     if not task.reports.is_due():
         return
-    step = news.step
     left = pace.estimate_left(news.progress)
     task.reports.write(
         Progress(
@@ -269,7 +281,7 @@ class _Pace:
         return (time.monotonic() - self._began) * (1 - progress) / gained
 
 
-def _store_frame(task: _Task, painted: PaintedFrame, sizes: dict[str, int], seconds: float) -> None:
+def _store_frame(task: PartTask, painted: PaintedFrame, sizes: dict[str, int], seconds: float) -> None:
     """Store a finished frame and its preview, then record it under the attempt's fence.
 
     Args:
@@ -282,8 +294,8 @@ def _store_frame(task: _Task, painted: PaintedFrame, sizes: dict[str, int], seco
     attempt = task.claim.attempt
     image = Image.fromarray(painted.picture)
     key = frame_key(attempt.job_id, attempt.number, painted.frame)
-    _put(task, key, partial(write_eight_bit, image, "png"), sizes)
-    _put(task, task.job.preview_key, partial(_write_preview, image), sizes)
+    task.put(key, partial(write_eight_bit, image, "png"), sizes)
+    task.put(task.job.preview_key, partial(_write_preview, image), sizes)
     total = sum(sizes.values())
 
     def record(session: Session) -> None:
@@ -293,7 +305,7 @@ def _store_frame(task: _Task, painted: PaintedFrame, sizes: dict[str, int], seco
     retries.write(record)
 
 
-def _record_speed(session: Session, task: _Task, seconds: float) -> None:
+def _record_speed(session: Session, task: PartTask, seconds: float) -> None:
     """Record what an iteration took for a megapixel, and count what was computed, of one frame."""
     anchor = task.part.role is Role.ANCHOR
     recipe = task.recipe if anchor else shorten_iterations(task.recipe)
@@ -305,26 +317,17 @@ def _record_speed(session: Session, task: _Task, seconds: float) -> None:
         registry.record_speed(session, settings().worker_name, speed, first=small)
 
 
-def _put(task: _Task, key: str, write: Callable[[Any], None], sizes: dict[str, int]) -> None:
-    def put() -> None:
-        with task.store.open_writer(key) as file:
-            write(file)
-            sizes[key] = file.seek(0, os.SEEK_END)
-
-    retries.call_storage(put, task.storage_wait)
-
-
 def _write_preview(image: Image.Image, file: Any) -> None:
     small = image.copy()
     small.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS), Image.Resampling.LANCZOS)
     file.write(encode_jpeg(small, quality=PREVIEW_QUALITY))
 
 
-def _join(task: _Task, sizes: dict[str, int]) -> dict[str, Any]:
+def _join(task: PartTask, sizes: dict[str, int]) -> dict[str, Any]:
     """Encode all frames, with the clip's sound, and return the figures."""
     numbers = task.part.frames
     first = Image.fromarray(task.read_painted(numbers[0]))
-    _put(task, task.job.preview_key, partial(_write_preview, first), sizes)
+    task.put(task.job.preview_key, partial(_write_preview, first), sizes)
     kind = task.settings.format
     task.reports.add_line(f"joining {len(numbers)} frames")
 
@@ -333,11 +336,11 @@ def _join(task: _Task, sizes: dict[str, int]) -> dict[str, Any]:
         sounds.append(write_film(frames, task.clip, numbers, kind, task.source, file))
 
     sounds: list[Sound] = []
-    _put(task, task.job.result_key, write, sizes)
+    task.put(task.job.result_key, write, sizes)
     return {"frames": len(numbers), "sound": sounds[-1].value}
 
 
-def _read_all(task: _Task, numbers: Sequence[int]) -> Iterator[Pixels]:
+def _read_all(task: PartTask, numbers: Sequence[int]) -> Iterator[Pixels]:
     """Yield painted frames, and report how far joining them is.
 
     Raises:
@@ -356,7 +359,7 @@ def _read_all(task: _Task, numbers: Sequence[int]) -> Iterator[Pixels]:
         yield task.read_painted(number)
 
 
-def _succeed(session: Session, task: _Task, metrics: dict[str, Any], stored_bytes: int) -> list[Job]:
+def _succeed(session: Session, task: PartTask, metrics: dict[str, Any], stored_bytes: int) -> list[Job]:
     """Move to succeeded, and add the jobs of the parts that waited for this one; return these.
 
     Raises:

@@ -21,7 +21,6 @@ from farm.engine.passes import OnTile
 from farm.errors import (
     AttemptLost,
     FarmError,
-    InvalidInput,
     NoDevice,
     NotFound,
     RenderFailed,
@@ -208,7 +207,7 @@ def _render(claim: Claim, taker: Taker, on_progress: Callable[[], None]) -> None
         inputs = load_inputs(job, recipe, read)
     finally:
         decoding.end_used()
-    resume = _find_checkpoint(store, storage_wait, claim)
+    resume = checkpoints.find_usable(claim, store, storage_wait)
     ready = _load_engine(recipe, resume).with_budget(settings().memory_gb)
     device.trim(ready.device)  # what reading the files left
     retries.write(lambda s: attempts.set_features(s, attempt, ready.vgg.network))
@@ -259,53 +258,24 @@ def _read_upload(store: Storage, storage_wait: StorageWait, upload: Upload, labe
         raise RenderFailed(f"{label.capitalize()}: {error} {AGAIN}") from error
 
 
-def _find_checkpoint(store: Storage, storage_wait: StorageWait, claim: Claim) -> Checkpoint | None:
-    """Return the checkpoint to resume from; None: there is none, or none that can be read."""
-    try:
-        return retries.call_storage(lambda: checkpoints.read_newest(claim.job, store), storage_wait)
-    except (InvalidInput, NotFound) as error:
-        log.warning("checkpoint not usable", job=claim.job.id, error=str(error))
-        _add_note(claim.attempt, "begins anew: what the last attempt left cannot be read")
-        return None
-
-
-def _add_note(attempt: AttemptRef, message: str) -> None:
-    """Add a line to the job's timeline."""
-    retries.write(lambda s: attempts.note(s, attempt, message))
-
-
 def _run_steps(task: _Task, resume: Checkpoint | None, on_tile: OnTile) -> Iterator[Step]:
     """Run from the checkpoint on, if it is of any use; else from the beginning."""
-    inputs, recipe = task.inputs, task.recipe
-    render = partial(
-        stylize,
-        inputs.content,
-        inputs.styles,
-        recipe,
-        task.engine,
-        guides=inputs.guides,
-        size=inputs.size,
-        cache=inputs.cache,
-        on_tile=on_tile,
-    )
-    if resume is not None:
-        facts = resume.facts
-        if recipe.precision == "auto":  # what suits this device, whatever the last one took
-            resume = resume.replace_precision(task.engine.resolve(recipe).precision)
-        steps = render(resume=resume)
-        try:
-            first = next(steps)
-        except InvalidInput as error:
-            log.warning("checkpoint not usable", job=task.claim.job.id, error=str(error))
-            anew = "begins anew: what the last attempt left does not go with this worker"
-            _add_note(task.claim.attempt, anew)
-        else:
-            resumed = f"resumed at level {facts.level}, iteration {facts.iteration}"
-            _add_note(task.claim.attempt, resumed)
-            yield first
-            yield from steps
-            return
-    yield from render()
+    inputs = task.inputs
+
+    def run(resume: Checkpoint | None) -> Iterator[Step]:
+        return stylize(
+            inputs.content,
+            inputs.styles,
+            task.recipe,
+            task.engine,
+            guides=inputs.guides,
+            size=inputs.size,
+            resume=resume,
+            cache=inputs.cache,
+            on_tile=on_tile,
+        )
+
+    return checkpoints.run_from(task.claim.attempt, resume, task.recipe, task.engine, run)
 
 
 def _finish(task: _Task, step: Step) -> None:

@@ -90,13 +90,17 @@ def paint_film(
         raise FlowUnavailable
     began = time.perf_counter()
     film = _Film.load(source, styles, recipe, choice, guides, say)
-    frames = FrameFolder(keep, "keep-frames") if keep else FrameFolder(name_folder(output), "output")
-    _open_folder(frames, film, say)
-    painted = _paint(film, frames, show)
-    say(f"Joining {len(film.numbers)} frames ...")
-    sound = _join(film, frames, output, kind)
-    if keep is None:
-        frames.remove(film.numbers)
+    with (
+        FrameFolder(keep, "keep-frames")
+        if keep
+        else FrameFolder(name_folder(output), "output") as frames
+    ):
+        _open_folder(frames, film, say)
+        painted = _paint(film, frames, show)
+        say(f"Joining {len(film.numbers)} frames ...")
+        sound = _join(film, frames, output, kind)
+        if keep is None:
+            frames.remove(film.numbers)
     return _report(film, painted, sound, time.perf_counter() - began)
 
 

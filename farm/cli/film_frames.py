@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from PIL import Image
@@ -23,7 +25,8 @@ NOTE = "film.json"  # what the frames are of
 class FrameFolder:
     """A folder of frames, PNG, each named for its number, and a note of what they were painted from.
 
-    A frame is there whole or not at all. Files of other names are left alone.
+    A frame is there whole or not at all. Files of other names are left alone. As a context it is one
+    process's from `open` to the end of the block.
 
     Args:
         path: the folder. option: what named it, for messages.
@@ -31,6 +34,14 @@ class FrameFolder:
 
     def __init__(self, path: Path, option: str) -> None:
         self.path, self._option = path, option
+        self._locked: int | None = None  # a descriptor of the folder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        if self._locked is not None:
+            os.close(self._locked)
 
     def open(self, film: dict[str, Any]) -> None:
         """Make the folder, or check that it is this film's and go on with it.
@@ -39,11 +50,13 @@ class FrameFolder:
             film: all that the frames depend on, by names for people; as JSON has it.
 
         Raises:
-            InvalidInput: it cannot be made or written, or holds something else than this film's frames.
+            InvalidInput: it cannot be made or written, holds something else than this film's frames, or
+                another process paints in it.
         """
         note = self.path / NOTE
         try:
             self.path.mkdir(exist_ok=True)
+            self._lock()
             if note.exists():
                 self._check_same(json.loads(note.read_text()), film)
             elif found := next(self.path.iterdir(), None):
@@ -107,6 +120,21 @@ class FrameFolder:
         if free < needed:
             sizes = f"{free / 1e6:.0f} MB free for frames that may take {needed / 1e6:.0f} MB"
             raise self._refuse(f"has {sizes}; free some, or choose a smaller --size or fewer --frames")
+
+    def _lock(self) -> None:
+        """Lock the folder itself, which leaves no file behind.
+
+        Raises:
+            InvalidInput: another process has it. OSError: it cannot be opened.
+        """
+        self._locked = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            other = f"is in use: another farm film paints in it; wait, or name another {self._option}"
+            raise self._refuse(other) from error
+        except OSError:  # a file system without locks of folders
+            return
 
     def _check_same(self, there: Any, film: dict[str, Any]) -> None:
         if there == film:

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.clips.clip import Clip
 from farm.clips.clip_messages import REQUEST
-from farm.errors import InvalidInput, Problem
+from farm.clips.turns import Turn
+from farm.errors import InvalidInput, Problem, TurnOver
 from farm.pictures.decode import LONGEST_SIDE
 from farm.pictures.decoder_answers import get_input, get_output, read, receive_head
 from farm.pictures.decoder_child import Child, explain_refusal
@@ -91,9 +92,14 @@ Answer.model_rebuild()
 
 
 class ClipProcess:
-    """One process at one clip."""
+    """One process at one clip.
 
-    def __init__(self, data: bytes, field: str, limits: ProcessLimits) -> None:
+    Args:
+        turn: in which it runs, and with which it ends; None: it waits for nobody.
+    """
+
+    def __init__(self, data: bytes, field: str, limits: ProcessLimits, turn: Turn | None = None) -> None:
+        self._turn = turn
         self._file = PictureFile(data, field)
         self._limits = limits
         self._child = Child(PROCESS)
@@ -101,9 +107,18 @@ class ClipProcess:
 
     @contextmanager
     def exchange(self) -> Iterator[None]:
-        """Guard a block that writes to the process and reads from it, as `Child.exchange` does."""
-        with self._child.exchange(self._started, self._file, self._limits, ADVICE):
-            yield
+        """Guard a block that writes to the process and reads from it, as `Child.exchange` does.
+
+        Raises:
+            TurnOver: its turn was, and others wait.
+        """
+        try:
+            with self._child.exchange(self._started, self._file, self._limits, ADVICE):
+                yield
+        except InvalidInput as error:
+            if self._turn is not None and self._turn.was_ended:
+                raise TurnOver from error
+            raise
 
     def ask(self, kind: bytes, order: dict[str, Any]) -> None:
         """Start the process and send it its request.
@@ -117,6 +132,8 @@ class ClipProcess:
         if importlib.util.find_spec("av") is None:
             raise InvalidInput(Problem(self._file.field, MISSING))
         self._process = self._child.await_ready(self._limits)
+        if self._turn is not None:
+            self._turn.end_by(self._process.kill)
         text = json.dumps(order).encode()
         with self.exchange():
             pipe = get_input(self._started)

@@ -77,14 +77,25 @@ def describe_shortage() -> str | None:
     )
 
 
-def check_room() -> None:
+def check_room(needed: int = 0) -> None:
     """Check that there is room for something new.
 
+    Args:
+        needed: bytes that its files will take, where that is known and much.
+
     Raises:
-        NoRoom: a disk is nearly full.
+        NoRoom: a disk is nearly full, or would be.
     """
     if shortage := describe_shortage():
         raise NoRoom(shortage)
+    folder = find_local_folder(settings().storage)
+    if needed and folder is not None:
+        disk = _measure(folder)
+        if disk.free - disk.reserve < needed:
+            raise NoRoom(
+                f"The farm's disk has {format_bytes(max(0, disk.free - disk.reserve))} for new pictures,"
+                f" and this may take {format_bytes(needed)}. {REMEDY}"
+            )
 
 
 def _measure(folder: Path) -> Disk:

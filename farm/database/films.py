@@ -56,6 +56,11 @@ class FilmFrame(Base):
         """Storage key of it, PNG."""
         return frame_key(self.job_id, self.attempt, self.number)
 
+    @property
+    def small_key(self) -> str:
+        """Storage key of a small JPEG of it, made when first asked for."""
+        return f"{self.key.removesuffix('.png')}.jpg"
+
 
 def frame_key(job_id: str, attempt: int, number: int) -> str:
     """Return the storage key of a frame of a film that an attempt painted."""

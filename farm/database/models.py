@@ -63,7 +63,9 @@ class Upload(Base):
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     width: Mapped[int]  # px, after EXIF orientation
     height: Mapped[int]
-    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    size_bytes: Mapped[int] = mapped_column(
+        BigInteger
+    )  # of its file, and of small pictures of its frames
     frames: Mapped[int] = mapped_column(default=1)  # of a clip; 1: a picture
     created_at: Mapped[datetime] = mapped_column(default=now)
     sent_at: Mapped[datetime] = mapped_column(default=now)  # last; it is kept for a while without a job

@@ -21,8 +21,9 @@ from farm.database.films import Film, FilmFrame
 from farm.database.models import Job, State
 from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
+from farm.films import missing
 from farm.films.parts import add_part, describe_part, read_plan
-from farm.jobs import actions, cleanup, states
+from farm.jobs import actions, cleanup, job_rows, states
 from farm.jobs.tickets import TicketBatch
 from farm.people import quotas
 from farm.people.visitors import ANYBODY, NO_FILM, Visitor
@@ -243,32 +244,51 @@ def _cancel_part(film_id: str, job_id: str) -> None:
 
 def retry(film_id: str) -> Film:
     """Let a failed or cancelled film go on: its parts that failed or were cancelled wait again, and
-    begin after their last finished frame.
+    begin after their last finished frame; so do parts of which finished frames are gone.
 
     Raises:
         NotFound: no such film.
         WrongState: it has neither failed nor been cancelled, or some part still stops.
         NoRoom: the farm's disk is nearly full.
-        QuotaReached: as many of its owner's jobs wait as may.
+        StorageAway: nobody knows which frames are there.
+        QuotaReached: as many of its owner's jobs wait as may, or as much is stored.
     """
     disk.check_room()
+    gone = missing.list_missing(film_id)
     with sessions.write_session() as session:
-        film = _lock(session, film_id)
-        if film is None:
-            raise NotFound(NO_FILM)
-        if film.outcome not in BROKEN:
-            state = film.outcome.value if film.outcome else "not ended"
-            raise WrongState(f"This film has {state}; only a failed or cancelled one is retried.")
+        film = _lock_broken(session, film_id)
+        quotas.check_storage_left(session, film.owner_id)
+        missing.forget_frames(session, gone)
         jobs = _list_jobs(session, film_id)
         if not all(job.state.ended for job in jobs):
             raise WrongState("Parts of this film are still stopping; try again in a moment.")
         film.outcome = film.error = film.finished_at = None
-        again = [job for job in jobs if job.state is not State.SUCCEEDED]
-        quotas.take_places(session, film.owner_id, len(again))
-        added = [states.retry(session, job.id) for job in again]
+        again = missing.plan_retry(session, film_id, read_plan(film), jobs)
+        quotas.take_places(session, film.owner_id, len(again.retried) + len(again.reopened))
+        added = [states.retry(session, job.id) for job in again.retried]
+        added += [states.reopen(session, job.id) for job in again.reopened]
+        for job in again.deleted:
+            job_rows.delete_ended(session, job.id)
         added += advance(session, film_id)
+    for job in again.deleted:
+        cleanup.remove_files(job.id)
     send_tickets(added)
     return get(film_id)
+
+
+def _lock_broken(session: Session, film_id: str) -> Film:
+    """Return a film that can be retried, its row locked as by `_lock`.
+
+    Raises:
+        NotFound: no such film. WrongState: it has neither failed nor been cancelled.
+    """
+    film = _lock(session, film_id)
+    if film is None:
+        raise NotFound(NO_FILM)
+    if film.outcome not in BROKEN:
+        state = film.outcome.value if film.outcome else "not ended"
+        raise WrongState(f"This film has {state}; only a failed or cancelled one is retried.")
+    return film
 
 
 def delete(film_id: str) -> None:

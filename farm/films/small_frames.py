@@ -2,7 +2,7 @@
 
 Each is made when it is first asked for. A clip is decoded from its start, so that some of its frames are
 made at a time, those of a page's strip all at once, and kept beside the upload; painted ones are kept
-beside the frame.
+beside the frame. Both count among the files of the film's owner.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import threading
 from collections.abc import Sequence
 
 from PIL import Image, ImageOps
+from sqlalchemy import update
 
 from farm.clips.look import read_frames
-from farm.clips.turns import Turns
+from farm.clips.turns import Turn, Turns
+from farm.database import disk, sessions
 from farm.database.films import FilmFrame
 from farm.database.models import Upload
 from farm.errors import NotFound
+from farm.people import quotas
 from farm.pictures.jpeg import encode_jpeg
 from farm.recipe.picture_sizes import Size
 from farm.storage import storage
@@ -41,20 +44,20 @@ def compute_small_size(size: Size) -> Size:
 
 
 def provide_painted(frame: FilmFrame) -> bytes:
-    """Return a painted frame as a small JPEG.
+    """Return a painted frame as a small JPEG, which is kept if there is room.
 
     Raises:
         NotFound: its file is gone.
     """
-    key = frame.key.removesuffix(".png") + ".jpg"
     with _shrinking:
-        if storage().exists(key):
-            return storage().get(key)
+        if storage().exists(frame.small_key):
+            return storage().get(frame.small_key)
         with storage().open(frame.key) as file, Image.open(file) as image:
             height, width = compute_small_size((image.height, image.width))
             small = ImageOps.contain(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
         data = encode_jpeg(small, quality=QUALITY)
-        storage().put(key, data)
+        if disk.describe_shortage() is None:
+            storage().put(frame.small_key, data)
     return data
 
 
@@ -64,36 +67,50 @@ def select_strip(numbers: Sequence[int]) -> Sequence[int]:
 
 
 def provide_clip_frame(
-    upload: Upload, number: int, client: str = "", strip: Sequence[int] = ()
+    upload: Upload,
+    number: int,
+    client: str = "",
+    strip: Sequence[int] = (),
+    owner_id: int | None = None,
 ) -> bytes:
     """Return a frame of a clip as a small JPEG, in the clip's own proportions.
 
     Args:
+        owner_id: the person whose film it is, and among whose files it counts.
         client: who asks; clients take turns at having clips decoded.
         strip: frames that are asked for together, rising, perhaps this one among them.
 
     Raises:
         NotFound: it has no such frame, or its file is gone. InvalidInput and its kin: nobody can decode
-            it. Busy: it was not this client's turn in time.
+            it. Busy: it was not this client's turn in time. NoRoom, QuotaTooSmall: it cannot be kept,
+            and to decode a clip for each look at a page would take too long.
     """
     if not 0 <= number < upload.frames:
         raise NotFound(f"This clip has {upload.frames} frames, counted from 0.")
     key = _build_key(upload, number)
     if not storage().exists(key):
-        with _decoding.take(client):
+        disk.check_room()
+        with sessions.read_session() as session:
+            quotas.check_storage_left(session, owner_id)
+        with _decoding.take(client) as turn:
             if not storage().exists(key):
                 begin = number - number % AT_ONCE
                 near = range(begin, min(begin + AT_ONCE, upload.frames))
                 numbers = strip if number in strip else near
-                _make_clip_frames(upload, numbers, compute_small_size(upload.size))
+                _make_clip_frames(upload, numbers, compute_small_size(upload.size), turn)
     return storage().get(key)
 
 
-def _make_clip_frames(upload: Upload, numbers: Sequence[int], size: Size) -> None:
+def _make_clip_frames(upload: Upload, numbers: Sequence[int], size: Size, turn: Turn) -> None:
     data = storage().get_whole(upload.key, upload.sha256)
-    for number, pixels in zip(numbers, read_frames(data, numbers, size), strict=True):
+    frames = read_frames(data, numbers, size, turn=turn)
+    for number, pixels in zip(numbers, frames, strict=True):
         small = encode_jpeg(Image.fromarray(pixels), quality=QUALITY)
         storage().put(_build_key(upload, number), small)
+    stored = len(data) + sum(storage().list_sizes(upload.frames_folder).values())
+    with sessions.write_session() as session:
+        mine = update(Upload).where(Upload.sha256 == upload.sha256)
+        sessions.execute_count(session, mine.values(size_bytes=stored))
 
 
 def _build_key(upload: Upload, number: int) -> str:

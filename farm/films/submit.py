@@ -26,6 +26,7 @@ from farm.people.visitors import ANYBODY, Visitor
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
 from farm.recipe.film import Part, list_ready
+from farm.recipe.film_formats import FRAME_BYTES_PER_PIXEL
 
 NO_START = "is not for films: each frame begins from the clip's, or from its painted neighbour"
 
@@ -119,6 +120,7 @@ class FilmSubmission:
             raise InvalidInput(Problem("init", NO_START))
         found, thumbnail = check_clip(clip, "clip")
         parts = film.plan(found)
+        disk.check_room(count_frame_bytes(recipe, found, parts))
         row = Upload(
             sha256=hashlib.sha256(clip).hexdigest(),
             width=found.width,
@@ -175,4 +177,11 @@ class FilmSubmission:
         height, width = self.recipe.compute_result_size(*self.clip.size)
         megapixels = len(self.parts[-1].frames) * height * width / quotas.MEGAPIXEL
         sent = self.pictures.list_sent() if with_uploads else ()
-        return quotas.Request(len(list_ready(self.parts, (), ())), megapixels, sent)
+        frames = count_frame_bytes(self.recipe, self.clip, self.parts)
+        return quotas.Request(len(list_ready(self.parts, (), ())), megapixels, sent, frames)
+
+
+def count_frame_bytes(recipe: Recipe, clip: Clip, parts: Sequence[Part]) -> int:
+    """Return the bytes that the frames of a film take at most."""
+    height, width = recipe.compute_result_size(*clip.size)
+    return len(parts[-1].frames) * height * width * FRAME_BYTES_PER_PIXEL

@@ -130,7 +130,7 @@ def record_frame(
     session: Session, attempt: AttemptRef, film_id: str, number: int, stored_bytes: int
 ) -> None:
     """Record that a frame of a film lies in storage, painted by this attempt: the next one goes on after
-    it.
+    it. A checkpoint within it is none of the next frame's.
 
     Args:
         number: of the clip's frame. stored_bytes: of all files of the attempt.
@@ -138,7 +138,13 @@ def record_frame(
     Raises:
         AttemptLost: the job is no longer this attempt's.
     """
-    _write(session, attempt, preview_version=Job.preview_version + 1, stored_bytes=stored_bytes)
+    _write(
+        session,
+        attempt,
+        preview_version=Job.preview_version + 1,
+        stored_bytes=stored_bytes,
+        checkpoint_attempt=None,
+    )
     frame = FilmFrame(film_id=film_id, number=number, job_id=attempt.job_id, attempt=attempt.number)
     session.merge(frame)
 

@@ -33,7 +33,7 @@ MOVES: dict[State, frozenset[State]] = {
         {State.SUCCEEDED, State.FAILED, State.CANCELLING, State.CANCELLED, State.QUEUED}
     ),
     State.CANCELLING: frozenset({State.CANCELLED}),
-    State.SUCCEEDED: frozenset(),
+    State.SUCCEEDED: frozenset({State.QUEUED}),  # parts of films alone, see `reopen`
     State.FAILED: frozenset({State.QUEUED}),
     State.CANCELLED: frozenset({State.QUEUED}),
 }
@@ -229,13 +229,29 @@ def retry(session: Session, job_id: str) -> Job:
         WrongState: it has neither failed nor been cancelled.
     """
     job = get(session, job_id)
-    if State.QUEUED not in MOVES[job.state] or not job.state.ended:
+    if job.state not in (State.FAILED, State.CANCELLED):
         raise WrongState(f"This job is {job.state.value}; only a failed or cancelled one is retried.")
+    return _queue_again(session, job, "retried")
+
+
+def reopen(session: Session, job_id: str) -> Job:
+    """Move a succeeded part of a film back to queued: frames that it painted are gone.
+
+    Raises:
+        NotFound: no such job. WrongState: it has not succeeded.
+    """
+    job = get(session, job_id)
+    if job.state is not State.SUCCEEDED:
+        raise WrongState(f"This part is {job.state.value}; only a finished one is painted again.")
+    return _queue_again(session, job, "retried, as frames of it are gone")
+
+
+def _queue_again(session: Session, job: Job, message: str) -> Job:
     values = {**_BLANK, **_NO_PROGRESS, "started_at": None, "retry_limit_from_attempt": Job.attempt}
-    if not move(session, job_id, job.state, State.QUEUED, "retried", **values):
+    if not move(session, job.id, job.state, State.QUEUED, message, **values):
         raise WrongState("This job's state has just changed; look again.")
     tallies.RETRIES.add(session)
-    return get(session, job_id)
+    return get(session, job.id)
 
 
 def move(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
@@ -106,6 +106,81 @@ def submit(
     return submit_once(request, submit_new)
 
 
+@dataclass(frozen=True)
+class Photograph:
+    """One of several photographs that are submitted together."""
+
+    data: bytes
+    # Of its job.
+    name: str
+    file_name: str
+
+
+def submit_together(
+    photographs: Sequence[Photograph],
+    styles: Sequence[bytes],
+    recipe: Recipe,
+    *,
+    key: Key | None = None,
+    tag: str = "",
+    file_names: Sequence[str | None] = (),
+    visitor: Visitor = ANYBODY,
+) -> Job:
+    """Submit a job for each photograph, all or none, and return the first.
+
+    Args:
+        photographs: at least one.
+        key: of all of them. tag: as of `submit`. file_names: of the paintings, as far as they are known.
+
+    Raises:
+        InvalidInput and its kin, QuotaReached, SignedOut, KeyReused, NoRoom: as `submit`.
+    """
+    options = repr((tag, [each.name for each in photographs])).encode()
+    sent = [each.data for each in photographs]
+    request = Request.from_parts(key, recipe, lambda text, _: [*sent, *styles, text.encode(), options])
+
+    def submit_new() -> Job:
+        check_options("", tag)
+        checked = [
+            Submission.check(
+                each.data,
+                styles,
+                recipe,
+                name=each.name,
+                file_names=[each.file_name, *file_names],
+                visitor=visitor,
+            )
+            for each in photographs
+        ]
+        jobs = _create_together(checked, recipe, tag or None, request)
+        for job in jobs:
+            wake(job)
+        return jobs[0]
+
+    return submit_once(request, submit_new)
+
+
+def _create_together(
+    sent: Sequence[Submission], recipe: Recipe, tag: str | None, request: Request | None
+) -> list[Job]:
+    """Store what was sent and add a job for each, all or none.
+
+    Raises:
+        QuotaReached: it is too much. SignedOut: the token was revoked.
+    """
+    asked = quotas.add_up([each.describe([recipe]) for each in sent])
+    for each in sent:
+        each.store_for(asked)
+    with sessions.write_session() as session:
+        quotas.take(session, sent[0].visitor, replace(asked, uploads=()))
+        jobs = [each.create_job(session, recipe) for each in sent]
+        for job in jobs:
+            job.tag = tag
+        if request:
+            request.mark(jobs[0])
+    return jobs
+
+
 def check_options(webhook_url: str, tag: str) -> str | None:
     """Check both, and return the webhook's address; None for none.
 
@@ -188,7 +263,7 @@ class Submission:
         Raises:
             QuotaReached: it is too much. SignedOut: the token was revoked.
         """
-        self.store_for(self._describe(recipes))
+        self.store_for(self.describe(recipes))
 
     def store_for(self, asked: quotas.Request) -> None:
         """Store the pictures, if the sender may have so much made of them.
@@ -210,9 +285,10 @@ class Submission:
         Raises:
             QuotaReached: it is too much. SignedOut: the token was revoked.
         """
-        quotas.take(session, self.visitor, self._describe(recipes, with_uploads=False))
+        quotas.take(session, self.visitor, self.describe(recipes, with_uploads=False))
 
-    def _describe(self, recipes: Sequence[Recipe], *, with_uploads: bool = True) -> quotas.Request:
+    def describe(self, recipes: Sequence[Recipe], *, with_uploads: bool = True) -> quotas.Request:
+        """Return what a job by each of these recipes takes of the sender's quotas."""
         photograph = self.pictures[0].upload
         sizes = [each.compute_result_size(*photograph.size) for each in recipes]
         pixels = sum(height * width for height, width in sizes)

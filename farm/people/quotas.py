@@ -70,6 +70,18 @@ class Request:
     megapixels: float = 0.0
     # SHA-256 and bytes of its uploads, which count unless they are the person's already.
     uploads: tuple[tuple[str, int], ...] = ()
+    # Bytes that its results take at most, where that is known beforehand.
+    result_bytes: int = 0
+
+
+def add_up(requests: Sequence[Request]) -> Request:
+    """Return several requests as one."""
+    return Request(
+        sum(each.jobs for each in requests),
+        sum(each.megapixels for each in requests),
+        tuple(upload for each in requests for upload in each.uploads),
+        sum(each.result_bytes for each in requests),
+    )
 
 
 def measure(session: Session, person: Person) -> Quotas:
@@ -204,7 +216,7 @@ def _check_quotas(session: Session, person: Person, asked: Request) -> None:
     found = measure(session, person)
     _check_waiting(found.waiting, asked.jobs)
     _check_day(found, read_clock(session), asked.megapixels)
-    _check_stored(found.stored_bytes, _count_new_bytes(session, person, asked))
+    _check_stored(found.stored_bytes, _count_new_bytes(session, person, asked), asked.result_bytes)
 
 
 def describe_amount(value: float) -> str:
@@ -245,13 +257,26 @@ def _check_day(found: Quotas, moment: datetime, megapixels: float) -> None:
     )
 
 
-def _check_stored(quota: Quota, new_bytes: int) -> None:
-    if quota.left is None or (quota.left > 0 and new_bytes <= quota.left):
+def _check_stored(quota: Quota, new_bytes: int, result_bytes: int = 0) -> None:
+    if quota.left is None or (quota.left > 0 and new_bytes + result_bytes <= quota.left):
         return
+    more = f", and this may take {format_bytes(result_bytes)}" if result_bytes else ""
     raise QuotaTooSmall(
         f"Your quota of storage is {format_bytes(quota.limit or 0)}, and your pictures take "
-        f"{format_bytes(quota.used)}. Delete some of your jobs to make room."
+        f"{format_bytes(quota.used)}{more}. Delete some of your jobs to make room."
     )
+
+
+def check_storage_left(session: Session, owner_id: int | None) -> None:
+    """Check that a person has not used up what they may store, before more of theirs is stored that was
+    begun earlier. Whoever is nobody may.
+
+    Raises:
+        QuotaTooSmall: they have.
+    """
+    person = None if owner_id is None else session.get(Person, owner_id)
+    if person is not None:
+        _check_stored(measure(session, person).stored_bytes, 0)
 
 
 def _count_new_bytes(session: Session, person: Person, asked: Request) -> int:

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from farm.cli import film_files, main
+from farm.cli.film_frames import FrameFolder
 from farm.clips import reader
 from farm.clips.clip import Clip, Sound
 from farm.engine.film.paint import PaintedFrame
@@ -173,6 +174,22 @@ def test_frames_of_another_film_are_left_alone(tmp_path: Path, studio: Studio) -
     assert "holds notes.txt, which is no film's" in read_words(
         run_film(tmp_path, "--keep-frames", str(mine))
     )
+
+
+def test_one_command_at_a_time_paints_in_a_folder(tmp_path: Path, studio: Studio) -> None:
+    # Given a folder in which another command paints
+    other = tmp_path / "out.frames"
+    with FrameFolder(other, "output") as frames:
+        frames.open({"clip": "another"})
+        refused = run_film(tmp_path)
+        assert refused.exit_code == 1
+        assert f"{other} is in use: another farm film paints in it" in read_words(refused)
+        kept = run_film(tmp_path, "--keep-frames", str(other))
+        assert "wait, or name another keep-frames" in read_words(kept)
+    assert studio.painted == []
+    # When that has ended, its folder can be gone on with, and was not touched
+    frames.remove([])
+    assert run_film(tmp_path).exit_code == 0
 
 
 def test_a_frame_whose_file_broke_is_named_and_painted_again(tmp_path: Path, studio: Studio) -> None:

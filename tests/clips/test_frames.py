@@ -19,8 +19,9 @@ from farm.clips.colours import HLG, PQ, WIDE, Scheme
 from farm.clips.frames import ClipLimits
 from farm.clips.look import check_clip, read_frames
 from farm.clips.sources import open_frames
+from farm.clips.turns import Turn
 from farm.clips.video import VideoFrame
-from farm.errors import InvalidInput, NotAPicture
+from farm.errors import InvalidInput, NotAPicture, TurnOver
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
 from tests.clips.make import (
@@ -152,6 +153,16 @@ def test_a_process_ends_with_the_frames_that_are_not_asked_for() -> None:
     next(frames)
     assert [each for each in list_processes() if each.is_running()]
     frames.close()
+    assert not list_processes()
+
+
+def test_a_clip_that_takes_long_while_others_wait_ends_in_words() -> None:
+    turn = Turn("slow")
+    frames = read_frames(make_clip(6), range(6), (1200, 1600), turn=turn)  # more than a pipe holds
+    next(frames)
+    turn.end()
+    with pytest.raises(TurnOver, match="takes long to decode, and others wait"):
+        list(frames)
     assert not list_processes()
 
 

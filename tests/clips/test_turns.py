@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from threading import Event
 from time import sleep
 
 import pytest
 
 from farm.clips import turns
-from farm.clips.turns import MOST_WAITING, Turns
+from farm.clips.turns import MOST_WAITING, Turn, Turns
 from farm.errors import Busy
 
 
@@ -73,3 +74,60 @@ def test_of_one_client_so_many_wait_and_no_more(threads: ThreadPoolExecutor) -> 
     for each in asked:
         each.result(30)
     assert queue.served == ["another", *["greedy"] * MOST_WAITING]
+
+
+def test_who_waits_has_the_place_of_one_whose_turn_is_over(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given two clients that hold both places, the second for less than a turn
+    now = [1000.0]
+    monkeypatch.setattr(turns, "monotonic", lambda: now[0])
+    queue, ended = Queue(2, threads), dict[str, Event]()
+
+    def hold(client: str) -> Turn:
+        begun, held = Event(), list[Turn]()
+
+        def keep() -> None:
+            with queue.turns.take(client) as turn:
+                ended[client] = Event()
+                turn.end_by(ended[client].set)
+                held.append(turn)
+                begun.set()
+                assert ended[client].wait(60)
+
+        threads.submit(keep)
+        assert begun.wait(60)
+        return held[0]
+
+    slow = hold("slow")
+    now[0] += turns.TURN_SECONDS - 1
+    quick = hold("quick")
+
+    # When another waits, nobody is ended before a turn is over; then the one that is
+    asked = queue.join("another")
+    with queue.turns._changed:
+        assert queue.turns._end_longest(queue.turns._waiting[0]) == 1
+        assert not slow.was_ended
+        now[0] += 1
+        queue.turns._changed.notify_all()
+    asked.result(60)
+    assert queue.served == ["another"]
+    assert (slow.was_ended, quick.was_ended) == (True, False)
+    ended["quick"].set()
+
+
+def test_what_begins_in_a_turn_that_is_over_is_ended_at_once() -> None:
+    turn, ended = Turn("slow"), Event()
+    turn.end()
+    turn.end_by(ended.set)
+    assert ended.is_set()
+
+
+def test_a_turn_goes_on_as_long_as_nobody_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(turns, "WAIT_SECONDS", 0.01)
+    places = Turns(2)
+    with places.take("slow") as slow, places.take("another"):
+        with pytest.raises(Busy), places.take("slow"):  # whose own other clip waits for it
+            pass
+        assert not slow.was_ended

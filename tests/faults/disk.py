@@ -25,9 +25,9 @@ def small_disk(place: Path, megabytes: int = 16) -> Iterator[None]:
 
 
 @contextmanager
-def full(place: Path) -> Iterator[None]:
-    """Not a byte is free on it while the block runs."""
+def full(place: Path, but: int = 0) -> Iterator[None]:
+    """Not a byte is free on it while the block runs, or no more than so many."""
     filler = place / "filler"
-    filler.write_bytes(b"0" * shutil.disk_usage(place).free)
+    filler.write_bytes(b"0" * (shutil.disk_usage(place).free - but))
     yield
     filler.unlink()

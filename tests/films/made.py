@@ -12,7 +12,7 @@ from PIL import Image
 
 from farm.clips.clip import Clip
 from farm.database import sessions
-from farm.database.films import Film
+from farm.database.films import Film, frame_key
 from farm.database.models import Job, State
 from farm.films import films
 from farm.films.parts import read_plan
@@ -22,6 +22,7 @@ from farm.jobs import attempts, claims, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import Claim
 from farm.recipe import Recipe
+from farm.storage import storage
 
 FRAMES = 10
 CLIP = Clip(32, 48, tuple(Fraction(number, 25) for number in range(FRAMES)), Fraction(FRAMES, 25))
@@ -66,13 +67,16 @@ def claim_part(worker: str = "worker@test") -> Claim | None:
 
 
 def finish(claim: Claim) -> None:
-    """End a part as its worker does when it has painted all of it."""
+    """End a part as its worker does when it has painted all of it, frames that are no pictures."""
     film_id, part = claim.job.film_id, claim.job.film_part
     assert film_id is not None
     assert part is not None
     planned = read_plan(films.get(film_id))[part]
+    painted = planned.frames if planned.role != "join" else ()
+    for number in painted:
+        storage().put(frame_key(claim.job.id, claim.attempt.number, number), b"a frame")
     with sessions.write_session() as session:
-        for number in planned.frames if planned.role != "join" else ():
+        for number in painted:
             attempts.record_frame(session, claim.attempt, film_id, number, 10)
         states.succeed(session, claim.attempt, {})
         added = films.advance(session, film_id)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Session
 
-from farm.database import sessions
+from farm.database import disk, sessions
 from farm.database.deliveries import Delivery
 from farm.database.films import Film, FilmFrame
 from farm.database.models import Job, JobPicture, State, Upload, WorkClass
 from farm.database.people import Role as RoleOfPerson
-from farm.errors import AttemptLost, InvalidInput, KeyReused, NotFound, QuotaReached, WrongState
+from farm.errors import (
+    AttemptLost,
+    InvalidInput,
+    KeyReused,
+    NoRoom,
+    NotFound,
+    QuotaReached,
+    QuotaTooSmall,
+    WrongState,
+)
 from farm.films import films
 from farm.films.settings import FilmSettings
 from farm.jobs import actions, attempts, cleanup, lists, retention, states
@@ -185,6 +195,25 @@ def test_more_parts_than_may_wait_are_retried_once_nothing_else_waits() -> None:
     actions.cancel(other.id)
     films.retry(film.id)
     assert list(list_parts(film).values()).count(QUEUED) == 2
+
+
+def test_a_film_whose_frames_find_no_room_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 10 frames of 43 x 64 px, 3 bytes each: 82,560 bytes at most
+    with sessions.write_session() as session:
+        person = accounts.add(session, "Ada", RoleOfPerson.USER, by="a test")
+        quotas.change_limits(session, "Ada", Limits(storage_gb=0.00008), by="a test")
+        ada = Visitor(person.id, "Ada", RoleOfPerson.USER)
+    with pytest.raises(QuotaTooSmall, match="take 0 kB, and this may take 83 kB"):
+        make_film(visitor=ada)
+    with monkeypatch.context() as small:
+        few = disk.Disk(Path("pictures"), free=90_000, total=10**9, reserve=10_000)
+        small.setattr(disk, "_measure", lambda folder: few)
+        small.setattr(disk, "describe_shortage", lambda: None)
+        with pytest.raises(NoRoom, match="has 80 kB for new pictures, and this may take 83 kB"):
+            make_film()
+    with sessions.read_session() as session:
+        assert session.scalar(select(func.count()).select_from(Upload)) == 0
+    make_film()
 
 
 def test_lists_read_of_parts_and_frames_what_they_show() -> None:

@@ -13,11 +13,14 @@ from sqlalchemy import func, select
 
 from farm.database import sessions
 from farm.database.models import Job, State, Upload, WorkClass
-from farm.errors import InvalidInput, KeyReused
+from farm.database.people import Role
+from farm.errors import InvalidInput, KeyReused, QuotaReached
 from farm.jobs import tickets
 from farm.jobs.idempotency import FORM, ID, Key, compute_digest
-from farm.jobs.submit import submit
-from farm.people.visitors import ANYBODY
+from farm.jobs.submit import Photograph, submit, submit_together
+from farm.people import accounts, quotas
+from farm.people.quotas import Limits
+from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe import Recipe
 from farm.storage import storage
 
@@ -199,3 +202,34 @@ def test_what_a_photographs_transparency_takes_is_counted_before_it_is_accepted(
     monkeypatch.setattr("farm.jobs.submit.estimate", lambda *_, **given: asked.append(given["keeps"]))
     submit(content, [picture(1)], Recipe(size=200))
     assert asked == [keeps, keeps]
+
+
+@pytest.mark.parametrize(("waiting", "words"), [(2, "and this makes 3"), (3, "and 1 wait")])
+def test_pictures_that_are_submitted_together_are_all_or_none(waiting: int, words: str) -> None:
+    # Given a person with a picture that waits, whose quota has no room for three more
+    with sessions.write_session() as session:
+        person = accounts.add(session, "Ada", Role.USER, by="a test")
+        quotas.change_limits(session, "Ada", Limits(waiting=waiting), by="a test")
+        ada = Visitor(person.id, "Ada", Role.USER)
+    submit(picture(0), [picture(1)], Recipe(), visitor=ada)
+    frames = [Photograph(picture(number), f"frame {number}", "frame.png") for number in (3, 4, 5)]
+
+    # When three are submitted together, none is made
+    with pytest.raises(QuotaReached, match=words):
+        submit_together(frames, [picture(1)], Recipe(), visitor=ada)
+    assert (rows(Job), rows(Upload)) == (1, 2)
+
+    # And with room all three are, once for each key
+    with sessions.write_session() as session:
+        quotas.change_limits(session, "Ada", Limits(waiting=4), by="a test")
+    key = Key.from_client("three", ada)
+    first = submit_together(frames, [picture(1)], Recipe(), key=key, tag="studio", visitor=ada)
+    assert (
+        submit_together(frames, [picture(1)], Recipe(), key=key, tag="studio", visitor=ada).id
+        == first.id
+    )
+    with sessions.read_session() as session:
+        made = session.scalars(select(Job).where(Job.tag == "studio").order_by(Job.name)).all()
+    assert [(job.name, job.owner_id) for job in made] == [
+        (f"frame {n}", ada.person_id) for n in (3, 4, 5)
+    ]

@@ -14,12 +14,16 @@ import torch
 from farm.database import sessions
 from farm.database.films import Film
 from farm.database.models import State
+from farm.database.people import Person, Role
 from farm.engine.film.paint import FrameStep, PaintedFrame
+from farm.errors import QuotaTooSmall
 from farm.films import films
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
-from farm.jobs import attempts, claims
+from farm.jobs import attempts, claims, cleanup
 from farm.jobs.claims import Taker
+from farm.people import accounts, quotas
+from farm.people.visitors import Visitor
 from farm.recipe import Recipe
 from farm.recipe.film import Part
 from farm.storage import storage
@@ -57,7 +61,7 @@ def mix_part(
     for place in range(done, count):
         number = part.frames[place]
         before = part.frames[place - 1] if place else part.before
-        step = SimpleNamespace(total=1, done=1, losses=LOSSES, seconds=0.1)
+        step = SimpleNamespace(total=1, done=1, progress=1.0, losses=LOSSES, seconds=0.1)
         on_tile()
         yield FrameStep(number, place, count, (place + 1) / count, step)  # type: ignore[arg-type]
         held = read_frame(number) if before is None else read_painted(before)
@@ -83,6 +87,7 @@ def render_next(worker: str = "worker@test") -> bool:
     if claim is None:
         return False
     assert render(claim, Taker(worker), lambda: None) == Ending()
+    cleanup.remove_files(claim.job.id)
     films.settle(str(claim.job.film_id))
     return True
 
@@ -160,15 +165,89 @@ def test_a_film_is_stopped_in_the_middle_of_a_part(monkeypatch: pytest.MonkeyPat
     assert all(state.ended for state in list_parts(film).values())
 
 
-def test_a_frame_that_is_gone_fails_the_film_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("rounds", "lost", "damaged", "words", "parts"),
+    [
+        (1, [0], False, "Frame 5: The painted frame 1 of", {0: State.QUEUED}),
+        # The join finds one that is damaged; the retry finds all that are gone.
+        (4, [2, 5], True, "Joining all frames: The painted frame 3 of", None),
+    ],
+)
+def test_frames_that_are_gone_fail_the_film_in_words_and_a_retry_paints_them_again(
+    rounds: int, lost: list[int], damaged: bool, words: str, parts: dict[int, State] | None
+) -> None:
+    whole = submit()
+    while render_next():
+        pass
+    expected = read_files(whole)
+
+    # Given a film of which files are lost before the next part
     film = submit()
-    assert render_next()
+    for _ in range(rounds):
+        assert render_next()
     with sessions.read_session() as session:
-        storage().delete(films.get_frame(session, film.id, 0).key)
+        keys = [films.get_frame(session, film.id, number).key for number in lost]
+    storage().put(keys[0], b"no picture") if damaged else storage().delete(keys[0])
+    for key in keys[1:]:
+        storage().delete(key)
     assert render_next()
     found = films.get(film.id)
-    assert found.outcome is State.FAILED
-    assert found.error == "Frame 5: The painted frame 1 of the clip is gone from storage, or damaged."
+    assert (found.outcome, str(found.error).startswith(words)) == (State.FAILED, True), found.error
+
+    # When it is retried, their parts wait, and what needs them later
+    films.retry(film.id)
+    done = State.SUCCEEDED
+    again = {0: done, 1: done, 2: State.QUEUED, 3: State.QUEUED}
+    assert list_parts(film) == (parts or again)
+
+    # And the film is as it was to be
+    while render_next():
+        pass
+    assert films.compute_state(films.get(film.id)) is done, films.get(film.id).error
+    assert read_files(film) == expected
+
+
+def test_a_film_whose_owner_may_store_no_more_fails_in_words_and_keeps_its_frames() -> None:
+    # Given a person's film, which is being painted
+    with sessions.write_session() as session:
+        person = accounts.add(session, "Ada", Role.USER, by="a test")
+        ada = Visitor(person.id, "Ada", Role.USER)
+    film = submit(visitor=ada)
+    for _ in range(2):
+        assert render_next()
+
+    # When they store as much as they may after a frame of a stretch
+    def limit(stored_bytes: int | None) -> None:
+        with sessions.write_session() as session:
+            session.get_one(Person, ada.person_id).max_stored_bytes = stored_bytes
+
+    with sessions.read_session() as session:
+        stored = quotas.measure(session, person).stored_bytes.used
+    limit(int(stored) + 1)
+    assert render_next()
+    found = films.get(film.id)
+    words = "Frames 2 to 4: Your quota of storage is "
+    assert (found.outcome, str(found.error).startswith(words)) == (State.FAILED, True), found.error
+    with sessions.read_session() as session:
+        assert [frame.number for frame in films.list_frames(session, film.id)] == [0, 1, 4]
+    with pytest.raises(QuotaTooSmall):
+        films.retry(film.id)
+
+    # Then, with room, it goes on
+    limit(None)
+    films.retry(film.id)
+    while render_next():
+        pass
+    assert films.compute_state(films.get(film.id)) is State.SUCCEEDED
+    with sessions.read_session() as session:
+        used = quotas.measure(session, person).stored_bytes.used
+    uploads = sum(storage().list_sizes("uploads").values()) - _sum_thumbnails()
+    assert used == uploads + sum(storage().list_sizes("jobs").values())
+
+
+def _sum_thumbnails() -> int:
+    sizes = storage().list_sizes("uploads")
+    return sum(size for key, size in sizes.items() if key.endswith(".thumbnail.jpg"))
 
 
 def test_workers_without_what_films_need_take_no_part() -> None:

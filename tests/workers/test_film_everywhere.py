@@ -1,8 +1,10 @@
-"""The same film, byte for byte, from two workers of a farm and from the command line."""
+"""The same film, byte for byte, from two workers of a farm, from the command line, and from a worker
+that steps aside in the middle of a frame."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,16 +16,19 @@ from farm.database.models import State
 from farm.films import films
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
+from farm.jobs import cleanup, details
 from farm.jobs.claims import Taker
 from farm.recipe import Recipe
 from farm.storage import storage
 from tests.conftest import fresh_settings, use_broker_in_memory
 from tests.films.made import claim_part, make_moving_clip
 from tests.jobs.test_submit import picture
+from workers import film as film_parts
 from workers.render import Ending, render
 
 RECIPE = Recipe(size=64, start_size=64, iterations=(2,), features="vgg16")
 FRAMES, SPACING = 6, 3  # anchors 0 and 3, two stretches, which two workers can paint at once
+SETTINGS = FilmSettings(spacing=SPACING, format="zip")
 
 
 @pytest.fixture(autouse=True)
@@ -33,15 +38,17 @@ def no_broker(farm_with_tables: Path, weights_dir: Path, monkeypatch: pytest.Mon
     storage().mark()
 
 
-def make_film(*workers: str) -> tuple[Film, list[set[str]]]:
+def submit_clip(settings: FilmSettings) -> Film:
+    return submit_film(make_moving_clip(FRAMES), [picture(1)], RECIPE, settings)
+
+
+def make_film(*workers: str, settings: FilmSettings = SETTINGS) -> tuple[Film, list[set[str]]]:
     """Make the film; where several workers hold parts at the same time, the last one paints first.
 
     Returns:
         the film, and who held parts at the same time.
     """
-    film = submit_film(
-        make_moving_clip(FRAMES), [picture(1)], RECIPE, FilmSettings(spacing=SPACING, format="zip")
-    )
+    film = submit_clip(settings)
     rounds = []
     while held := [(name, claim) for name in workers if (claim := claim_part(name))]:
         for name, claim in reversed(held):
@@ -85,3 +92,46 @@ def test_a_film_has_the_same_bytes_whoever_painted_which_part(tmp_path: Path) ->
     frames = sorted((tmp_path / "frames").glob("*.png"))
     assert [frame.read_bytes() for frame in frames] == expected[:-1]
     assert (tmp_path / "film.zip").read_bytes() == expected[-1]
+
+
+def test_a_part_that_steps_aside_in_the_middle_of_a_frame_goes_on_within_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = FilmSettings(spacing=SPACING, end=SPACING + 1, format="zip")  # anchors 0 and 1, stretch 2
+    whole, _ = make_film("worker@test", settings=settings)
+    expected = read_files(whole)
+
+    # Given a worker that makes way for drafts once in each part, after the first iteration of a frame
+    moved: dict[str, int] = {}  # parts that have done so, and the iterations they made
+    report = film_parts._report
+
+    def note_iteration(task: Any, news: Any, pace: Any) -> None:
+        moved[task.job.id] = moved.get(task.job.id, 0) + 1
+        report(task, news, pace)
+
+    def drafts_wait(session: Any, attempt: Any, taker: Taker) -> bool:
+        return moved.get(attempt.job_id, 0) == 1 and attempt.number == 1
+
+    monkeypatch.setattr(film_parts, "_report", note_iteration)
+    monkeypatch.setattr("workers.reporter.WATCH_SECONDS", 0.0)
+    monkeypatch.setattr("farm.jobs.overtaking.must_step_aside", drafts_wait)
+    monkeypatch.setattr("workers.reporter.Reports.is_due", lambda reports: True)
+
+    # When it paints the film
+    film, endings = submit_clip(settings), []
+    while claim := claim_part("worker@test"):
+        endings.append(render(claim, Taker("worker@test"), lambda: None))
+        cleanup.remove_files(claim.job.id)
+        films.settle(film.id)
+
+    # Then each part went on where it was, anchors within their frame, and the film is the same
+    film = films.get(film.id)
+    assert endings.count(Ending(made_way=True)) == 3
+    assert [job.attempt for job in film.parts] == [2, 2, 2, 1]
+    anchor, other, stretch, _ = film.parts
+    with sessions.read_session() as session:
+        notes = [event.message for event in details.get_with_history(session, anchor.id).events]
+    assert "resumed at level 1, iteration 1" in notes
+    assert (moved[anchor.id], moved[other.id], moved[stretch.id]) == (2, 2, 2), "iterations were lost"
+    assert read_files(film) == expected
+    assert not [key for key in storage().list_keys() if "checkpoint" in key]

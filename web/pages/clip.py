@@ -91,8 +91,8 @@ def draw_three(
     frames = film.select_frames(known.frames)
     numbers = sorted({frames[0], frames[len(frames) // 2], frames[-1]})
     size = _shrink(known.size, 2 * longest)
-    with take_turn():
-        drawn = list(read_frames(data, numbers, size))
+    with take_turn() as turn:
+        drawn = list(read_frames(data, numbers, size, turn=turn))
     for number, pixels in zip(numbers, drawn, strict=True):
         file = io.BytesIO()
         Image.fromarray(pixels).save(file, "PNG")

@@ -29,7 +29,7 @@ from farm.jobs.fields import NAME_LENGTH
 from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import FORM, Key, compute_digest
 from farm.jobs.names import clean_file_name
-from farm.jobs.submit import submit
+from farm.jobs.submit import Photograph, submit, submit_together
 from farm.looks.look import Look
 from farm.people import quotas
 from farm.people.visitors import NO_JOB, check_job
@@ -319,17 +319,20 @@ def _try_frames(form: FlaskForm, kept: Job | None) -> str:
     name = form["name"].data or (file_name and PurePosixPath(file_name).stem) or "Clip"
     styles = [each.data for each in pictures[1:]]
     draft = make_draft(recipe)
-    for number, frame in clip.draw_three(content, read_film_settings(form), draft.size, get_visitor()):
-        submit(
-            frame,
-            styles,
-            draft,
-            name=f"{name[: NAME_LENGTH - 20]}, frame {number + 1}",
-            tag=form.tag.data or "",
-            key=_compute_key(form, [b"%d" % number, content, *styles]),
-            file_names=[f"frame-{number + 1}.png", *(each.file_name for each in pictures[1:])],
-            visitor=get_visitor(),
-        )
+    drawn = clip.draw_three(content, read_film_settings(form), draft.size, get_visitor())
+    frames = [
+        Photograph(frame, f"{name[: NAME_LENGTH - 20]}, frame {number + 1}", f"frame-{number + 1}.png")
+        for number, frame in drawn
+    ]
+    submit_together(
+        frames,
+        styles,
+        draft,
+        tag=form.tag.data or "",
+        key=_compute_key(form, [b"three frames", content, *styles]),
+        file_names=[each.file_name for each in pictures[1:]],
+        visitor=get_visitor(),
+    )
     flash("Three drafts, of the first, the middle and the last frame. The form still has your clip.")
     return url_for("pages.list_jobs", q=f"{name[: NAME_LENGTH - 20]}, frame ")
 
