@@ -63,7 +63,8 @@ class Guides:
                 yield "hold stays", self.hold.stays[0, 0].numpy()
 
     def check(self, photograph: Size, paintings: int) -> None:
-        """Check that the maps go with a photograph of this size, px, and so many paintings.
+        """Check that the maps go with a photograph of this size, px, and so many paintings. Those of a
+        held frame may mark nothing or all: what they were on has left a film, or fills it.
 
         Raises:
             InvalidInput: one has another proportion or marks nothing, a painting lacks its mask, or
@@ -77,9 +78,9 @@ class Guides:
             if array is not None:
                 check_proportion(name, (array.shape[0], array.shape[1]), photograph)
         for name, array in (*named, ("keep", self.keep)):
-            if array is not None and not array.any():
+            if array is not None and self.hold is None and not array.any():
                 raise InvalidInput(Problem(name, "is black all over, so that it marks nothing"))
-        if self.keep is not None and self.keep.min() == 255:
+        if self.keep is not None and self.hold is None and self.keep.min() == 255:
             raise InvalidInput(Problem("keep", NOTHING_LEFT))
         if self.opaque is not None and not self.opaque.any():
             raise InvalidInput(Problem("content", "is transparent all over; there is nothing to paint"))

@@ -122,12 +122,33 @@ def find_still(frame: Frame, other: Frame) -> NDArray[np.float32]:
 
     Compared are frames a little blurred, so that noise matters less than what moves or changes.
     """
-    cv2 = _load()
-    soft = [cv2.GaussianBlur(each.astype(np.float32), (0, 0), SOFTNESS) for each in (frame, other)]
-    apart = cv2.GaussianBlur(np.abs(soft[0] - soft[1]).max(axis=2), (0, 0), NEAR)
+    soft = [blur(each, SOFTNESS) for each in (frame, other)]
+    apart = blur(np.abs(soft[0] - soft[1]).max(axis=2), NEAR)
     least, most = CHANGED
     still: NDArray[np.float32] = np.clip((most - apart) / (most - least), 0, 1).astype(np.float32)
     return still
+
+
+def blur(picture: Frame | NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Return a picture (H, W) or (H, W, C) blurred by a Gaussian, sigma in px."""
+    blurred: NDArray[np.float32] = _load().GaussianBlur(picture.astype(np.float32), (0, 0), sigma)
+    return blurred
+
+
+def find_nearest(
+    known: NDArray[np.bool_],
+) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]:
+    """Return row and column of the known pixel that is nearest to each, and how far that is, px.
+
+    known: (H, W), at least one.
+    """
+    cv2 = _load()
+    others, kind = (~known).astype(np.uint8), cv2.DIST_LABEL_PIXEL
+    distance, labels = cv2.distanceTransformWithLabels(others, cv2.DIST_L2, 5, labelType=kind)
+    place_of_label = np.zeros(labels.max() + 1, np.intp)
+    place_of_label[labels[known]] = np.flatnonzero(known)
+    rows, columns = np.unravel_index(place_of_label[labels], known.shape)
+    return (rows, columns), distance
 
 
 def move(painted: Frame, motion: Motion) -> Hold:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from farm.engine.film.flow import (
     move,
     shrink_frame,
 )
+from farm.engine.film.follow import Maps, ReadMaps, apply_maps, follow, stack_maps
 from farm.engine.guides import NO_GUIDES, Guides, Hold, Source
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Picture, Step, stylize
@@ -64,6 +66,8 @@ class PaintedFrame:
     # Frames of the part that are finished with this one, and all of them.
     done: int
     frames: int
+    # Of an anchor whose maps go with its things: to be stored before it, and read by `read_maps`.
+    maps: Maps | None = None
 
 
 def paint_part(
@@ -77,6 +81,7 @@ def paint_part(
     done: int = 0,
     moving: Moving = STILL,
     guides: Guides = NO_GUIDES,
+    read_maps: ReadMaps | None = None,
     tile: int | Literal["auto"] | None = "auto",
     resume: Checkpoint | None = None,
     on_tile: OnTile = lambda: None,
@@ -92,21 +97,24 @@ def paint_part(
         recipe: of every frame, but for what moves.
         done: frames of the part that are finished already, and stored.
         moving: settings that move over the film.
-        guides: masks, and what stays, of every frame.
+        guides: masks, and what stays, of every shot's first frame.
+        read_maps: returns the maps of `part.before`, as it had them; None: all frames have the same.
         tile, on_tile: see `stylize`. resume: a checkpoint of the first frame that is not finished.
 
     Raises:
         FlowUnavailable: OpenCV is not installed. InvalidInput, DoesNotFit, RenderFailed: see `stylize`.
     """
     painted = _Neighbours(part, read_painted, done)
-    motions = _find_motions(part, read_frame, recipe, done)
+    path = _read_path(part, read_frame, recipe) if done < len(part.frames) else []
+    motions, maps = _find_motions(part, path, done), _find_maps(part, path, guides, read_maps)
     resting = None if part.before is None else moving.apply(recipe, part.before, len(styles))
     cache, latest = FeatureCache(), None
-    for frame, found in zip(part.frames[done:], motions, strict=True):
+    for frame, found, mine in zip(part.frames[done:], motions, maps[done:], strict=True):
         own = moving.apply(recipe, frame, len(styles))
         if _compares(own) != latest:
             cache, latest = FeatureCache(), _compares(own)
         hold = found.hold(painted, rests=own == resting)
+        here = guides if mine is None or part.before is None else apply_maps(guides, mine)
         if painted.anchor is not None and hold is not None and _stays(hold):
             picture = painted.anchor
         else:
@@ -115,10 +123,10 @@ def paint_part(
                 styles,
                 own if part.role is Role.ANCHOR else shorten_iterations(own),
                 engine,
-                guides=replace(guides, hold=hold),
+                guides=replace(here, hold=hold),
                 tile=tile,
                 resume=resume,
-                cache=FrameCache(cache, own, guides),
+                cache=FrameCache(cache, own, here),
                 on_tile=on_tile,
             )
             for step in steps:
@@ -126,7 +134,8 @@ def paint_part(
                 yield FrameStep(frame, done, len(part.frames), progress, step)
             picture = to_bytes(step.picture())
         painted.last, resume, done = picture, None, done + 1
-        yield PaintedFrame(frame, picture, done, len(part.frames))
+        kept = mine if part.role is Role.ANCHOR else None
+        yield PaintedFrame(frame, picture, done, len(part.frames), kept)
 
 
 def _stays(hold: Hold) -> bool:
@@ -185,26 +194,57 @@ class _Motions:
         return keep_still(held, painted.anchor, self.still()) if rests else held
 
 
-def _find_motions(part: Part, read_frame: ReadFrame, recipe: Recipe, done: int) -> list[_Motions]:
+def _read_path(part: Part, read_frame: ReadFrame, recipe: Recipe) -> list[Frame]:
+    """Read the frames of the clip between which flow is found: from the anchor before a part, if there
+    is one, to its last frame and the anchor ahead."""
+    after = () if part.after is None else (part.after,)
+    if part.before is not None and part.role is Role.ANCHOR:
+        return _read(_list_steps(part.before, part.frames[0]), read_frame, recipe)
+    before = () if part.before is None else (part.before,)
+    return _read((*before, *part.frames, *after), read_frame, recipe)
+
+
+def _find_motions(part: Part, path: Sequence[Frame], done: int) -> list[_Motions]:
     """Find the ways of each of a part's frames that are not finished to those it is held to."""
     left = part.frames[done:]
     if part.before is None or not left:
         return [_Motions(_find_nothing, _find_nothing)] * len(left)
     if part.role is Role.ANCHOR:
-        steps = _read(_list_steps(part.before, left[0]), read_frame, recipe)[::-1]
+        steps = path[::-1]
         return [_Motions(lambda: find_motions_ahead(steps)[0], partial(find_still, steps[0], steps[-1]))]
-    after = () if part.after is None else (part.after,)
-    whole = _read((part.before, *part.frames, *after), read_frame, recipe)
-    anchor, path = whole[0], whole[done:]
-    pairs = zip(path[1 : 1 + len(left)], path, strict=False)
+    pairs = zip(path[done + 1 :], path[done:], strict=False)
     found = [
-        _Motions(partial(find_motion, *pair), partial(find_still, pair[0], anchor)) for pair in pairs
+        _Motions(partial(find_motion, *pair), partial(find_still, pair[0], path[0]))
+        for pair in islice(pairs, len(left))
     ]
-    if not after:
+    if part.after is None:
         return found
     shares = [(done + i) / (len(part.frames) + 1) for i in range(1, len(left) + 1)]
+<<<<<<< HEAD
     ahead = zip(found, find_motions_ahead(path[1:]), shares, strict=True)
+=======
+    # Of the finished frames, too: which ways are found directly depends on how many there are.
+    motions = find_motions_ahead(path[1:])[done:]
+    ahead = zip(found, motions, shares, strict=True)
+>>>>>>> 84fb7ff (Films: masks and what stays go with what they are on, along the flow from anchor to anchor; the same wherever a part goes on)
     return [replace(each, ahead=motion, share=share) for each, motion, share in ahead]
+
+
+def _find_maps(
+    part: Part, path: Sequence[Frame], guides: Guides, read_maps: ReadMaps | None
+) -> list[Maps | None]:
+    """Find the maps of each of a part's frames, as they go from its anchor; None: they stay.
+
+    Of the finished frames, too, since they go from frame to frame.
+    """
+    if read_maps is None or not path or not (guides.masks or guides.keep is not None):
+        return [None] * len(part.frames)
+    if part.before is None:
+        height, width, _ = path[0].shape
+        return [stack_maps(guides, (height, width))]
+    steps = path if part.after is None else path[:-1]
+    found = list(follow(read_maps(part.before), steps))
+    return found[-len(part.frames) :]
 
 
 def _find_nothing() -> Any:
