@@ -220,13 +220,7 @@ def _find_motions(part: Part, path: Sequence[Frame], done: int) -> list[_Motions
     if part.after is None:
         return found
     shares = [(done + i) / (len(part.frames) + 1) for i in range(1, len(left) + 1)]
-<<<<<<< HEAD
-    ahead = zip(found, find_motions_ahead(path[1:]), shares, strict=True)
-=======
-    # Of the finished frames, too: which ways are found directly depends on how many there are.
-    motions = find_motions_ahead(path[1:])[done:]
-    ahead = zip(found, motions, shares, strict=True)
->>>>>>> 84fb7ff (Films: masks and what stays go with what they are on, along the flow from anchor to anchor; the same wherever a part goes on)
+    ahead = zip(found, find_motions_ahead(path[done + 1 :]), shares, strict=True)
     return [replace(each, ahead=motion, share=share) for each, motion, share in ahead]
 
 
