@@ -107,7 +107,9 @@ class Follower:
     def _refine(self, flow: Flow, frame: Frame, soft: Soft) -> Flow:
         """Return a flow to the anchor, found again where frames then fit better."""
         direct = find_flow(frame, self._frame, flow)
-        before, after = (blur(_measure_change(self._anchor, each, soft), NEAR) for each in (flow, direct))
+        before, after = (
+            blur(_measure_change(self._anchor, each, soft), NEAR) for each in (flow, direct)
+        )
         refined: Flow = np.where((after < FITS * before)[..., None], direct, flow)
         return refined
 
@@ -125,11 +127,12 @@ class Follower:
     def _go_by(
         self, known: NDArray[np.bool_], flow: Flow, soft: Soft
     ) -> tuple[Flow, NDArray[np.float32]]:
-        """Return the flow of each pixel if it goes by the nearest known one, and how unlikely that is."""
+        """Return each pixel's flow if it goes by the nearest known one, and how unlikely that is."""
         (rows, columns), distance = find_nearest(known)
         moved = flow[rows, columns]
         H, W = known.shape
-        there = np.stack((columns - np.arange(W), rows - np.arange(H)[:, None]), axis=2)
+        right, down = columns - np.arange(W), rows - np.arange(H)[:, None]
+        there = np.stack((right, down), axis=2)
         by_motion = _measure_change(self._anchor, moved, soft)
         usual = _average_colours(soft, known)[rows, columns]
         by_colour = np.abs(usual - soft).mean(axis=2)
@@ -153,7 +156,7 @@ def _measure_change(other: Soft, flow: Flow, soft: Soft) -> NDArray[np.float32]:
 def _average_colours(soft: Soft, known: NDArray[np.bool_]) -> Soft:
     """Return the usual colour around each pixel of what is known; elsewhere anything."""
     weight = known.astype(np.float32)
-    share = np.maximum(blur(weight, NEAR), 1e-6)[..., None]
+    share: NDArray[np.float32] = np.maximum(blur(weight, NEAR), 1e-6)[..., None]
     found: Soft = blur(soft * weight[..., None], NEAR) / share
     return found
 

@@ -237,7 +237,7 @@ def _find_maps(
         height, width, _ = path[0].shape
         return [stack_maps(guides, (height, width))]
     steps = path if part.after is None else path[:-1]
-    found = list(follow(read_maps(part.before), steps))
+    found: list[Maps | None] = [*follow(read_maps(part.before), steps)]
     return found[-len(part.frames) :]
 
 

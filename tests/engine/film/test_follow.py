@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,15 @@ def follow_square(count: int, moves: tuple[int, int] = (2, 1)) -> list[tuple[Map
     """Return the map of a square and where that is, of each frame after the first."""
     frames, places = zip(*(draw_square(number, moves) for number in range(count)), strict=True)
     return list(zip(follow(places[0][None], frames), places[1:], strict=True))
+
+
+def find_maps(
+    part: Part, frames: Sequence[Frame], guides: Guides, stored: dict[int, Maps]
+) -> list[Maps]:
+    """Return the maps of a part's frames, of which all have some."""
+    found = [each for each in _find_maps(part, frames, guides, stored.__getitem__) if each is not None]
+    assert len(found) == len(part.frames)
+    return found
 
 
 @pytest.mark.parametrize("moves", [(2, 1), (3, 0), (0, 0)])
@@ -77,11 +88,11 @@ def test_maps_of_a_stretch_are_the_same_wherever_it_goes_on_and_end_at_the_ancho
     stored: dict[int, Maps] = {}
     first, second = Part(0, Role.ANCHOR, (0,)), Part(1, Role.ANCHOR, (4,), before=0)
     between = Part(2, Role.STRETCH, (1, 2, 3), before=0, after=4)
-    (stored[0],) = _find_maps(first, frames[:1], guides, stored.__getitem__)
+    (stored[0],) = find_maps(first, frames[:1], guides, stored)
     np.testing.assert_array_equal(stored[0], stack_maps(guides, (H, W)))
-    (stored[4],) = _find_maps(second, frames, guides, stored.__getitem__)
+    (stored[4],) = find_maps(second, frames, guides, stored)
     # Then its maps are those on the way to the second anchor
-    found = _find_maps(between, frames, guides, stored.__getitem__)
+    found = find_maps(between, frames, guides, stored)
     expected = list(follow(stored[0], frames))
     np.testing.assert_array_equal([*found, stored[4]], expected)
     here = apply_maps(guides, found[-1])
