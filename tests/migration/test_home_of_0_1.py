@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,27 +11,35 @@ from typing import Any
 import pytest
 from alembic import command
 from flask.testing import FlaskClient
+from safetensors.torch import save_file
 from sqlalchemy import Integer, MetaData, create_engine, func, select, text, update
 
 from farm.database import schema, sessions
 from farm.database.models import Exploration, Job, State, WorkClass
 from farm.database.people import Role
 from farm.database.setup import install
+from farm.engine import checkpoint
+from farm.engine.loaded import Engine
+from farm.engine.optimise import stylize
 from farm.errors import InvalidInput, KeyReused
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
-from farm.jobs import claims, comparisons, losses, ratings, states
+from farm.jobs import claims, comparisons, details, losses, ratings, states
 from farm.jobs.claims import Taker
 from farm.jobs.idempotency import FORM, Key
 from farm.jobs.ratings import Rater
 from farm.jobs.submit import submit
 from farm.people.visitors import Visitor
+from farm.pictures.decode import decode
 from farm.recipe import Recipe
 from farm.recipe.versions import SETTINGS_OF
+from farm.settings import settings
 from farm.storage import storage
 from farm.webhooks import deliveries
 from tests.conftest import SAMPLES, fresh_settings, use_broker_in_memory
 from web import create_app
+from workers.interrupts import Interrupted
+from workers.render import render
 
 DUMP = Path(__file__).with_name("home_of_0_1.sql")
 PHOTOGRAPH, MOSAIC, BRUSHWORK = (
@@ -169,6 +178,44 @@ def test_what_was_under_way_goes_on() -> None:
         while claim := deliveries.claim(session):
             told.append((claim.job.name, claim.delivery.tries))
     assert sorted(told) == [("Cancelled", 2), ("Failed", 2)]
+
+
+@pytest.mark.usefixtures("upgraded", "weights_dir")
+def test_a_checkpoint_of_the_old_home_is_resumed() -> None:
+    # Given the job that was running, with a checkpoint as 0.1 wrote it
+    taker = Taker("worker@new", frozenset({WorkClass.PREVIEW}))
+    with sessions.write_session() as session:
+        losses.requeue_lost(session, losses.list_leases(session))
+    with sessions.write_session() as session:
+        found = claims.claim(session, taker)
+    assert found
+    assert (found.job.name, found.job.checkpoint_attempt) == ("Running", 1)
+    put_checkpoint(found.job)
+
+    # When a worker of today takes it, and is stopped soon
+    def stop() -> None:
+        raise Interrupted(State.QUEUED)
+
+    render(found, taker, stop)
+    # Then it went on from there, and it waits with a checkpoint of today
+    with sessions.read_session() as session:
+        job = details.get_with_history(session, found.job.id)
+        assert "resumed at level 1, iteration 20" in [event.message for event in job.events]
+        assert (job.state, job.checkpoint_attempt) == (State.QUEUED, 2)
+
+
+def put_checkpoint(job: Job) -> None:
+    """Store a checkpoint after 20 iterations as 0.1 wrote it, which knew fewer settings and facts."""
+    recipe = Recipe.model_validate(job.recipe)
+    content, *styles = (decode(data, "any", 100) for data in (PHOTOGRAPH, MOSAIC))
+    engine = Engine.load("vgg16", "auto", settings().weights_dir, print)
+    saved = next(stylize(content, styles, recipe, engine)).checkpoint()
+    newer = {"scaled": True, "colours": True, "recipe": {"version", "grown_from"}}
+    facts = saved.facts.model_dump(mode="json", exclude=newer) | {"iteration": 20}
+    with storage().open_writer(job.checkpoint_key(1)) as file:
+        saved.write(Path(file.name))
+        facts["tensors"] = checkpoint.read(Path(file.name)).facts.tensors
+        save_file(saved.tensors, file.name, metadata={checkpoint.KEY: json.dumps(facts)})
 
 
 @pytest.mark.usefixtures("upgraded")
