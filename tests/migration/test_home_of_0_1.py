@@ -210,7 +210,7 @@ def put_checkpoint(job: Job) -> None:
     content, *styles = (decode(data, "any", 100) for data in (PHOTOGRAPH, MOSAIC))
     engine = Engine.load("vgg16", "auto", settings().weights_dir, print)
     saved = next(stylize(content, styles, recipe, engine)).checkpoint()
-    newer = {"scaled": True, "colours": True, "recipe": {"version", "grown_from"}}
+    newer: Any = {"scaled": True, "colours": True, "recipe": {"version", "grown_from"}}
     facts = saved.facts.model_dump(mode="json", exclude=newer) | {"iteration": 20}
     with storage().open_writer(job.checkpoint_key(1)) as file:
         saved.write(Path(file.name))
