@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import re
@@ -25,6 +24,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from farm.clips import look
 from farm.clips.clip import Clip
+from farm.clips.turns import Turn
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.jobs import attempts, claims, states, submit
@@ -94,11 +94,12 @@ def checked_clips() -> Iterator[None]:
     """A good clip is looked at by a process once a run, not once for each test that sends it. What is
     refused is looked at each time."""
 
-    def check(data: bytes, field: str) -> tuple[Clip, bytes]:
+    def check(data: bytes, field: str, turn: Turn) -> tuple[Clip, bytes]:
         held = settings()
-        return check_clip_once(
-            data, field, (held.max_clip_frames, held.max_clip_minutes, held.max_clip_megapixels)
-        )
+        limits = (held.max_clip_frames, held.max_clip_minutes, held.max_clip_megapixels)
+        if (data, field, limits) not in LOOKED_AT:
+            LOOKED_AT[data, field, limits] = look_at_clip(data, field, turn)
+        return LOOKED_AT[data, field, limits]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(look, "_look", check)
@@ -106,11 +107,7 @@ def checked_clips() -> Iterator[None]:
 
 
 look_at_clip = look._look
-
-
-@functools.cache
-def check_clip_once(data: bytes, field: str, limits: tuple[float, ...]) -> tuple[Clip, bytes]:
-    return look_at_clip(data, field)
+LOOKED_AT: dict[tuple[bytes, str, tuple[float, ...]], tuple[Clip, bytes]] = {}
 
 
 @pytest.fixture
