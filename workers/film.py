@@ -23,7 +23,7 @@ from farm.clips.clip import Clip, Sound
 from farm.clips.reader import ClipReader
 from farm.clips.write import write_film
 from farm.database import sessions, tallies
-from farm.database.films import Film, FilmFrame, frame_key
+from farm.database.films import Film, FilmFrame, frame_key, maps_key
 from farm.database.models import Job, State
 from farm.engine import device
 from farm.engine.checkpoint import Checkpoint
@@ -39,6 +39,7 @@ from farm.jobs.attempts import Progress
 from farm.jobs.claims import Taker
 from farm.jobs.states import Claim
 from farm.pictures.encode import write_eight_bit
+from farm.pictures.frame_maps import write_maps
 from farm.pictures.jpeg import encode_jpeg
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
@@ -195,6 +196,7 @@ def _paint_frames(
                 done=done,
                 moving=task.settings.moving,
                 guides=inputs.guides,
+                read_maps=task.read_maps if task.settings.regions == "follow" else None,
                 resume=resume,
                 on_tile=task.reports.watch,
             )
@@ -294,6 +296,8 @@ def _store_frame(task: PartTask, painted: PaintedFrame, sizes: dict[str, int], s
     attempt = task.claim.attempt
     image = Image.fromarray(painted.picture)
     key = frame_key(attempt.job_id, attempt.number, painted.frame)
+    if painted.maps is not None:
+        task.put(maps_key(key), partial(write_maps, painted.maps), sizes)
     task.put(key, partial(write_eight_bit, image, "png"), sizes)
     task.put(task.job.preview_key, partial(_write_preview, image), sizes)
     total = sum(sizes.values())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from farm.films.settings import FilmSettings
 from farm.jobs.states import Claim
 from farm.people import quotas
 from farm.pictures.encode import read_result
+from farm.pictures.frame_maps import read_maps
 from farm.pictures.pixels import Pixels
 from farm.recipe import Recipe
 from farm.recipe.film import Part
@@ -59,17 +61,38 @@ class PartTask:
         Raises:
             RenderFailed: it is not there, or its file is damaged.
         """
+        frame = self._find_frame(number)
+        with self._open(frame, frame.key, f"The painted frame {number + 1} of the clip is") as file:
+            return np.asarray(read_result(file)[0].convert("RGB"))
+
+    def read_maps(self, number: int) -> Pixels:
+        """Return the maps of an anchor, (n, H, W).
+
+        Raises:
+            RenderFailed: they are not there, or their file is damaged.
+        """
+        count = len(self.job.masks) + (self.job.keep is not None)
+        frame = self._find_frame(number)
+        name = f"The masks of the painted frame {number + 1} of the clip are"
+        with self._open(frame, frame.maps_key, name) as file:
+            return read_maps(file, count)
+
+    def _find_frame(self, number: int) -> FilmFrame:
         with sessions.read_session() as session:
             frame = session.get(FilmFrame, (self.film.id, number))
         if frame is None:
             raise RenderFailed(f"Frame {number + 1} of the clip is not painted.")
+        return frame
+
+    @contextmanager
+    def _open(self, frame: FilmFrame, key: str, name: str) -> Iterator[io.BytesIO]:
+        """Open a file of a frame in storage, which errors call by a name; the frame is forgotten then."""
         try:
-            data = retries.call_storage(lambda: self.store.get(frame.key), self.storage_wait)
-            return np.asarray(read_result(io.BytesIO(data))[0].convert("RGB"))
+            yield io.BytesIO(retries.call_storage(lambda: self.store.get(key), self.storage_wait))
         except (NotFound, OSError, SyntaxError) as error:
             retries.write(lambda session: missing.forget_frames(session, [frame]))
-            message = f"The painted frame {number + 1} of the clip is gone from storage, or damaged."
-            raise RenderFailed(f"{message} Retried, the film paints it again.") from error
+            message = f"{name} gone from storage, or damaged. Retried, the film paints it again."
+            raise RenderFailed(message) from error
 
     def check_storage_left(self) -> None:
         """Check, before a frame, that the film's owner may store more.
@@ -87,7 +110,7 @@ class PartTask:
         if not mine:
             return {}
         stored = retries.call_storage(lambda: self.store.list_sizes(self.job.folder), self.storage_wait)
-        kept = {key for frame in mine for key in (frame.key, frame.small_key)}
+        kept = {key for frame in mine for key in frame.keys}
         return {key: size for key, size in stored.items() if key in kept}
 
     def put(self, key: str, write: Callable[[Any], None], sizes: dict[str, int]) -> None:

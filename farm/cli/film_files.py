@@ -10,6 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
@@ -75,7 +76,7 @@ def paint_film(
 
     Args:
         source: a clip's file, or a folder of frames. output: its ending chooses the format.
-        guides: masks, and what stays, of every frame.
+        guides: masks, and what stays, of each shot's first frame.
         keep: a folder for the painted frames; None: one beside the output, until the film is written.
         say: told one line now and then. show: told each iteration.
 
@@ -160,13 +161,25 @@ class _Film:
         """All of it as JSON, by names for people."""
         settings = self.engine.resolve(self.recipe).model_dump(mode="json", exclude={"format"})
         moving = self.choice.moving.model_dump(mode="json", exclude_defaults=True)
+        regions = {"regions": "follow"} if self.follows else {}  # earlier versions' notes have none
         return {
             **self.digests,
             "settings": settings,
             "settings that move": moving,
             "frames": list(self.numbers),
             "spacing": self.choice.spacing,
+            **regions,
         }
+
+    @property
+    def maps(self) -> int:
+        """How many maps there are."""
+        return len(self.guides.masks) + (self.guides.keep is not None)
+
+    @property
+    def follows(self) -> bool:
+        """Whether maps go with what they are on."""
+        return self.maps > 0 and self.choice.regions == "follow"
 
     @property
     def painting(self) -> tuple[Part, ...]:
@@ -260,6 +273,8 @@ def _paint(film: _Film, frames: FrameFolder, show: Callable[[FilmProgress], None
         for part in film.painting:
             for news in _paint_part(film, part, clip, frames):
                 if isinstance(news, PaintedFrame):
+                    if news.maps is not None:
+                        frames.write_maps(news.frame, news.maps)
                     frames.write(news.frame, news.picture)
                 show(pace.update(news))
     return len(film.numbers) - before
@@ -282,6 +297,7 @@ def _paint_part(
         done=done,
         moving=film.choice.moving,
         guides=film.guides,
+        read_maps=partial(frames.read_maps, count=film.maps) if film.follows else None,
     )
 
 

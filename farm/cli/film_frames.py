@@ -6,9 +6,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,7 @@ from PIL import Image
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.pictures.encode import read_result, write_eight_bit
+from farm.pictures.frame_maps import read_maps, write_maps
 from farm.pictures.pixels import Pixels
 from farm.recipe.film_formats import name_frame
 
@@ -92,12 +94,40 @@ class FrameFolder:
         Raises:
             InvalidInput: the disk does not take it.
         """
-        path = self.get_path(number)
+        write = partial(write_eight_bit, Image.fromarray(frame), "png")
+        self._write(self.get_path(number), write, number)
+
+    def read_maps(self, number: int, count: int) -> Pixels:
+        """Return so many maps of an anchor, (count, H, W).
+
+        Raises:
+            InvalidInput: their file is not as it was written.
+        """
+        path, frame = self._get_maps_path(number), self.get_path(number).name
+        try:
+            with path.open("rb") as file:
+                return read_maps(file, count)
+        except (OSError, SyntaxError) as error:
+            message = f"{path} cannot be read; delete {frame}, and the same command makes both again"
+            raise InvalidInput(Problem(self._option, message)) from error
+
+    def write_maps(self, number: int, maps: Pixels) -> None:
+        """Store the maps of an anchor, (n, H, W); before its frame.
+
+        Raises:
+            InvalidInput: the disk does not take them.
+        """
+        self._write(self._get_maps_path(number), partial(write_maps, maps), number)
+
+    def _write(self, path: Path, write: Callable[[BinaryIO], None], number: int) -> None:
         try:
             with replace_file(path) as part, part.open("wb") as file:
-                write_eight_bit(Image.fromarray(frame), "png", file)
+                write(file)
         except OSError as error:
             raise self._refuse(f"cannot take frame {number}: {error.strerror}") from error
+
+    def _get_maps_path(self, number: int) -> Path:
+        return self.path / f"maps_{self.get_path(number).name}"
 
     def get_path(self, number: int) -> Path:
         """Return the path of a frame's file."""
@@ -105,7 +135,8 @@ class FrameFolder:
 
     def remove(self, numbers: Sequence[int]) -> None:
         """Delete these frames and the note, and the folder, if nothing else is in it."""
-        for path in (self.path / NOTE, *map(self.get_path, numbers)):
+        maps = map(self._get_maps_path, numbers)
+        for path in (self.path / NOTE, *map(self.get_path, numbers), *maps):
             path.unlink(missing_ok=True)
         if not any(self.path.iterdir()):
             self.path.rmdir()

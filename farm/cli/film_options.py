@@ -12,8 +12,10 @@ import click
 
 from farm.cli.sent_files import Guides
 from farm.errors import InvalidInput, Problem
-from farm.recipe.film import LONGEST_SPACING, SPACING, STILL, Moving, parse_range
+from farm.recipe.film import LONGEST_SPACING, SPACING, STILL, Moving, Regions, parse_range
+from farm.recipe.recipe import list_values
 
+OPTIONS = ("frames", "every", "spacing", "regions", "moving")
 UNUSED = {  # settings of a picture that a film has no use for, and why
     "format": "is a picture's; the ending of --output chooses the film's",
     "grown_from": "is a picture's; give --size",
@@ -33,12 +35,14 @@ class Choice:
     spacing: int = SPACING
     # Settings that move over the film.
     moving: Moving = STILL
+    # Whether masks and what stays go with what they are on.
+    regions: Regions = "follow"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the API takes it."""
         moving = self.moving.model_dump(mode="json", exclude_defaults=True)
         found = {"first": self.first, "end": self.end, "every": self.every, "spacing": self.spacing}
-        return found | {"moving": moving}
+        return found | {"regions": self.regions, "moving": moving}
 
 
 def add_film_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -52,6 +56,11 @@ def add_film_options(command: Callable[..., None]) -> Callable[..., None]:
             "--spacing",
             type=click.IntRange(1, LONGEST_SPACING),
             help=f"Of a clip: frames from anchor to anchor.  [default: {SPACING}]",
+        ),
+        click.option(
+            "--regions",
+            type=click.Choice(list_values(Regions)),
+            help="Of a clip: masks and --keep go with what they are on, or stay.  [default: follow]",
         ),
         click.option(
             "--moving",
@@ -70,9 +79,10 @@ def read_choice(given: dict[str, Any]) -> Choice:
     Raises:
         InvalidInput: something of it is wrong.
     """
-    frames, every, spacing, moving = (given.pop(n) for n in ("frames", "every", "spacing", "moving"))
+    frames, every, spacing, regions, moving = (given.pop(name) for name in OPTIONS)
     first, end = parse_range(frames or ":")
-    return Choice(first, end, 1 if every is None else every, spacing or SPACING, read_moving(moving))
+    every, spacing = 1 if every is None else every, spacing or SPACING
+    return Choice(first, end, every, spacing, read_moving(moving), regions or "follow")
 
 
 def refuse_choice(given: dict[str, Any]) -> None:
@@ -81,7 +91,7 @@ def refuse_choice(given: dict[str, Any]) -> None:
     Raises:
         InvalidInput: some of it was given.
     """
-    for name in ("frames", "every", "spacing", "moving"):
+    for name in OPTIONS:
         if given.pop(name) is not None:
             raise InvalidInput(Problem(name, "goes with a clip, and this is a photograph or a folder"))
 

@@ -61,7 +61,22 @@ class FilmFrame(Base):
         """Storage key of a small JPEG of it, made when first asked for."""
         return f"{self.key.removesuffix('.png')}.jpg"
 
+    @property
+    def maps_key(self) -> str:
+        """Storage key of its maps, PNG: of anchors of films whose regions follow."""
+        return maps_key(self.key)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Storage keys of all that may be there of it."""
+        return self.key, self.small_key, self.maps_key
+
 
 def frame_key(job_id: str, attempt: int, number: int) -> str:
     """Return the storage key of a frame of a film that an attempt painted."""
     return f"jobs/{job_id}/{attempt}/frames/{number}.png"
+
+
+def maps_key(frame: str) -> str:
+    """Return the storage key of the maps that belong to the frame under a key."""
+    return f"{frame.removesuffix('.png')}.maps.png"

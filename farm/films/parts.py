@@ -25,7 +25,7 @@ def read_plan(film: Film) -> Sequence[Part]:
 
 def read_settings(film: Film) -> FilmSettings:
     """Return the settings of a film as a whole."""
-    return FilmSettings.model_validate(film.settings)
+    return FilmSettings.restore(film.settings)
 
 
 def describe_part(part: Part, parts: Sequence[Part]) -> str:

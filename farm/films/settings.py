@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +15,7 @@ from farm.recipe.film import (
     FrameNumber,
     Moving,
     Part,
+    Regions,
     plan_parts,
     select_frames,
 )
@@ -40,6 +41,11 @@ class FilmSettings(BaseModel):
         description="Frames from anchor to anchor: those are painted first, one after the other; what"
         " is between them by as many workers as there are.",
     )
+    regions: Regions = Field(
+        "follow",
+        description="follow: masks and what stays go, from each shot's first frame on, with what they"
+        " are on there. stay: they are the same in all frames.",
+    )
     moving: Moving = Field(
         STILL, description="Settings that move over the film: values by numbers of frames."
     )
@@ -52,6 +58,17 @@ class FilmSettings(BaseModel):
             InvalidInput: naming each field that is wrong and its limit.
         """
         return parse_untrusted(cls, values, "film", within="film.")
+
+    @classmethod
+    def restore(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the settings of a film as they are stored; regions of earlier versions' stay."""
+        return cls.model_validate({"regions": "stay", **stored})
+
+    def dump_request(self) -> str:
+        """Return the JSON of which digests of requests are made: the same as before there were settings
+        that came later, where these have their defaults."""
+        later = {"regions"} if self.regions == "follow" else set()
+        return self.model_dump_json(exclude=later)
 
     def select_frames(self, count: int) -> tuple[int, ...]:
         """Return the numbers of the frames that are painted, rising, of a clip with so many.

@@ -53,7 +53,7 @@ def submit_film(
         key: of the client's own making. The same request with the same one again is the same film.
         webhook_url: notified of the film's end; empty: none is.
         tag: only workers that have it take the film's parts; empty: any.
-        guides: masks and what stays, of every frame.
+        guides: masks and what stays, of each shot's first frame.
         file_names: of the clip, then of the paintings, as far as they are known.
         visitor: whose the film and its uploads are from then on.
 
@@ -63,7 +63,7 @@ def submit_film(
     """
 
     def list_parts(text: str, _: Recipe | None) -> list[bytes]:
-        options = repr((text, name, priority, webhook_url, tag, film.model_dump_json())).encode()
+        options = repr((text, name, priority, webhook_url, tag, film.dump_request())).encode()
         return [b"film", clip, *styles, options, *guides.parts]
 
     request = Request.from_parts(key, recipe, list_parts)

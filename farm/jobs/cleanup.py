@@ -98,7 +98,7 @@ def _remove(session: Session, store: Storage, by_job: Mapping[str, Sizes]) -> li
     columns = (Job.id, Job.state, Job.attempt, Job.checkpoint_attempt, Job.stored_bytes)
     rows = {row.id: row for row in session.execute(select(*columns).where(Job.id.in_(by_job)))}
     frames = session.scalars(select(FilmFrame).where(FilmFrame.job_id.in_(by_job)))
-    painted = {key for frame in frames for key in (frame.key, frame.small_key)}
+    painted = {key for frame in frames for key in frame.keys}
     kept = []
     for job_id, sizes in by_job.items():
         row = rows.get(job_id)

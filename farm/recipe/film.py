@@ -10,7 +10,7 @@ import enum
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -22,6 +22,7 @@ from farm.recipe.typed_values import parse_numbers
 SPACING = 24  # frames from anchor to anchor
 HELD_SHARE = 25 / 60  # of each level's iterations, for a frame that begins from its neighbour
 LONGEST_SPACING = 120  # of them; flow to the anchor ahead is held for each frame between, and strays
+Regions = Literal["follow", "stay"]  # masks and what stays: go with what they are on, or rest
 _RANGE = re.compile(r"([0-9]{0,9}):([0-9]{0,9})")
 
 

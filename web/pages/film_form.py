@@ -22,7 +22,7 @@ FIELD_OF = {  # of the form, by names in FilmSettings and elsewhere
     "end": "frames_to",
 }
 OUTSIDE = "must be a frame of the clip, and not before the first one that is painted"
-FILM_FIELDS = ("frames_from", "frames_to", "every", "spacing", "film_format")
+FILM_FIELDS = ("frames_from", "frames_to", "every", "spacing", "film_format", "regions")
 
 
 def find_kept_film(kept: Job | None) -> Film | None:
@@ -46,6 +46,7 @@ def fill_film_values(film: Film) -> dict[str, Any]:
         "every": str(settings.every),
         "spacing": str(settings.spacing),
         "film_format": settings.format,
+        "regions": settings.regions,
         "kept_moving": settings.moving != STILL,
     }
 
@@ -66,6 +67,8 @@ def read_film_settings(form: FlaskForm, kept: Film | None = None) -> FilmSetting
         values["spacing"] = spacing
     if form.film_format.data:  # a page that was loaded before there were films sends none
         values["format"] = form.film_format.data
+    if form.regions.data:
+        values["regions"] = form.regions.data
     if kept and form.kept_moving.data:
         values["moving"] = read_settings(kept).moving.model_dump()
     return FilmSettings.parse(values)

@@ -193,6 +193,14 @@ class _Form(FlaskForm):
         description="With the clip's sound, if it has one.",
         choices=[SelectChoice(known.name, known.title) for known in FILM_FORMATS.values()],
     )
+    regions = SelectField(
+        "What is painted under Where",
+        description="It is painted on the first frame; after a cut it begins anew.",
+        choices=[
+            SelectChoice("follow", "goes with what it is on"),
+            SelectChoice("stay", "stays where it is"),
+        ],
+    )
     look = HiddenField()  # of a button: its look is to be taken
     look_taken = HiddenField(default=USUAL)  # while no setting of it was changed
     look_name = StringField(
