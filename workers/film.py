@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -30,7 +29,6 @@ from farm.engine.checkpoint import Checkpoint
 from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
 from farm.engine.loaded import Engine
 from farm.engine.optimise import Step
-from farm.errors import WeightsUnavailable
 from farm.films import films
 from farm.films.parts import read_plan, read_settings
 from farm.fleet import registry
@@ -128,6 +126,15 @@ def _choose_network(recipe: Recipe, film: Film) -> Recipe:
     return Recipe.parse(recipe.model_dump(mode="json") | {"features": known})
 
 
+def _load_network(task: PartTask, painter: Painter) -> Engine:
+    """Load the network of the film's frames, and record it. Of parts that began at the same time, the
+    first to come here chooses it."""
+    loaded = painter.load_engine(task.recipe.features, task.recipe.precision)
+    found, attempt = loaded.vgg.network, task.claim.attempt
+    chosen = retries.write(lambda session: films.choose_features(session, attempt, task.film.id, found))
+    return loaded if chosen == found else painter.load_engine(chosen, task.recipe.precision)
+
+
 def _paint(task: PartTask, read: Read, painter: Painter, sizes: dict[str, int]) -> dict[str, Any]:
     """Paint the frames of a part that no attempt has finished, and return the figures."""
     done = _count_finished(task)
@@ -136,10 +143,8 @@ def _paint(task: PartTask, read: Read, painter: Painter, sizes: dict[str, int]) 
     finally:
         decoding.end_used()
     resume = checkpoints.find_usable(task.claim, task.store, task.storage_wait)
-    ready = _load_engine(task, painter, resume).with_budget(settings().memory_gb)
+    ready = _load_network(task, painter).with_budget(settings().memory_gb)
     device.trim(ready.device)  # what reading the files left
-    attempt = task.claim.attempt
-    retries.write(lambda session: attempts.set_features(session, attempt, ready.vgg.network))
     device.reset_peak_memory(ready.device)
     on = device.describe(ready.device)
     task.reports.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
@@ -151,16 +156,6 @@ def _paint(task: PartTask, read: Read, painter: Painter, sizes: dict[str, int]) 
         "precision": ready.number_format.name,
         "device": device.describe(ready.device),
     }
-
-
-def _load_engine(task: PartTask, painter: Painter, resume: Checkpoint | None) -> Engine:
-    """Return the checkpoint's network where the recipe names none; the recipe's if there is no
-    checkpoint, or if this worker lacks its network: the frame begins anew then."""
-    recipe = task.recipe
-    if resume is not None and recipe.features == "auto":
-        with suppress(WeightsUnavailable):
-            return painter.load_engine(resume.network, recipe.precision)
-    return painter.load_engine(recipe.features, recipe.precision)
 
 
 def _count_finished(task: PartTask) -> int:

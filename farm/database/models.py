@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from farm.database.base import Base, make_enum, now
 from farm.database.fleet import TAG_LENGTH
 from farm.database.names import FOLDED_LENGTH, fold
-from farm.recipe.film import Role
+from farm.recipe.film import SPACING, Role
 from farm.recipe.formats import FORMATS, PREVIEW_PIXELS, FileFormat
 from farm.recipe.picture_sizes import PictureSizes, Size
 
@@ -265,7 +265,7 @@ class Job(Base):
     def picture_sizes(self) -> PictureSizes:
         """Sizes of its photograph and paintings."""
         paintings = tuple(style.upload.size for style in self.styles)
-        keeps, holds = self.keep is not None, self.film_id is not None
+        keeps, holds = self.keep is not None, SPACING if self.film_id else 0
         return PictureSizes(self.content.size, paintings, len(self.masks), keeps, holds)
 
     @property

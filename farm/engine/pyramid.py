@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from farm.engine.guides import NO_GUIDES, Guides
+from farm.recipe.film import SPACING
 from farm.recipe.levels import Level as Level  # re-exported: the web part needs them without torch
 from farm.recipe.levels import compute_levels as compute_levels
 from farm.recipe.picture_sizes import PictureSizes, Size, compute_style_size
@@ -96,7 +97,7 @@ def measure_sizes(
     """Return the sizes of pictures (1, 3, H, W), and the number of masks."""
     sizes = tuple(_get_size(painting) for painting in paintings)
     return PictureSizes(
-        _get_size(photograph), sizes, len(guides.masks), guides.keeps, guides.hold is not None
+        _get_size(photograph), sizes, len(guides.masks), guides.keeps, SPACING if guides.hold else 0
     )
 
 

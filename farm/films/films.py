@@ -23,7 +23,8 @@ from farm.database.sessions import read_clock
 from farm.errors import NotFound, WrongState
 from farm.films import missing
 from farm.films.parts import add_part, describe_part, read_plan
-from farm.jobs import actions, cleanup, job_rows, states
+from farm.jobs import actions, attempts, cleanup, job_rows, states
+from farm.jobs.states import AttemptRef
 from farm.jobs.tickets import TicketBatch
 from farm.people import quotas
 from farm.people.visitors import ANYBODY, NO_FILM, Visitor
@@ -143,6 +144,19 @@ def advance(session: Session, film_id: str) -> list[Job]:
         done = {job.film_part for job in by_state[State.SUCCEEDED] if job.film_part is not None}
         return [add_part(session, film, part, parts, jobs[0]) for part in list_ready(parts, begun, done)]
     return []
+
+
+def choose_features(session: Session, attempt: AttemptRef, film_id: str, features: str) -> str:
+    """Record the network of a part and return it: the one that other parts have, if any has; else this.
+
+    Raises:
+        AttemptLost: the job is no longer this attempt's.
+    """
+    _lock(session, film_id)
+    taken = select(Job.features).where(Job.film_id == film_id, Job.features.is_not(None))
+    chosen = session.scalars(taken.order_by(Job.film_part).limit(1)).one_or_none() or features
+    attempts.set_features(session, attempt, chosen)
+    return chosen
 
 
 def settle(film_id: str) -> None:

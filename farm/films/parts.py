@@ -60,7 +60,7 @@ def add_part(session: Session, film: Film, part: Part, parts: Sequence[Part], fi
         file_names=[photograph, *paintings],
         priority=first.priority,
         tag=first.tag,
-        holds=True,
+        holds=read_settings(film).spacing,
     )
     make_part(job, film, part, parts)
     return job

@@ -163,7 +163,7 @@ class FilmSubmission:
             session.add(film)
             session.flush()
             begun, *others = list_ready(self.parts, (), ())
-            first = self.pictures.create_job(session, self.recipe, priority, holds=True)
+            first = self.pictures.create_job(session, self.recipe, priority, holds=self.settings.spacing)
             first.tag = tag
             make_part(first, film, begun, self.parts)
             if request:

@@ -47,7 +47,7 @@ def estimate(
     paintings: Iterable[Size] = (),
     masks: int = 0,
     keeps: bool = False,
-    holds: bool = False,
+    holds: int = 0,
 ) -> Estimate | None:
     """Return the estimate on the best of some workers; None: there are no workers.
 

@@ -32,7 +32,7 @@ def create(
     webhook_url: str | None = None,
     tag: str | None = None,
     owner_id: int | None = None,
-    holds: bool = False,
+    holds: int = 0,
 ) -> Job:
     """Add a job, queued. Its uploads are in the session already.
 

@@ -31,6 +31,7 @@ from farm.pictures.decoder_request import PictureFile
 from farm.pictures.transparency import may_be_transparent
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
+from farm.recipe.film import SPACING
 from farm.recipe.picture_sizes import NOTHING_LEFT, check_proportion, check_start
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import TAG
@@ -302,7 +303,7 @@ class Submission:
         priority: int = 0,
         job_id: str | None = None,
         *,
-        holds: bool = False,
+        holds: int = 0,
     ) -> Job:
         """Add a job of these pictures, which are stored.
 
@@ -367,7 +368,7 @@ def _check_fits_some_worker(
         paintings=[painting.size for painting in paintings],
         masks=len(guides.masks),
         keeps=guides.keep is not None or may_be_transparent(photograph.data),
-        holds=photograph.upload.frames > 1,
+        holds=SPACING if photograph.upload.frames > 1 else 0,
     )
     if best and best.refusal:
         field, those = ("style", "are") if paintings else ("size", "is")

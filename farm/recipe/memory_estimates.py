@@ -133,7 +133,7 @@ class Work:
             draft_floats=3 * (recipe.drafted_share if recipe.begins_after_draft else 0.0),
             masks=DIRECTIONS * max(1, masks) if copies else masks,
             keeps=sizes.keeps if sizes else False,
-            holds=sizes.holds if sizes else False,
+            holds=bool(sizes and sizes.holds),
             turning_bytes=_estimate_turning_bytes(held[1:], [size for size, _ in copies]),
             statistics_bytes=STATISTICS_BYTES * len(copies)
             + _estimate_attention_bytes(recipe, len(copies or paintings)),

@@ -24,6 +24,9 @@ PROPORTION = 0.01  # of a map's sides to the photograph's; more would miss what 
 NOTHING_LEFT = "is white all over, so that nothing is left to paint"  # of a map of what stays
 KEEPING_MAPS = 2  # what stays, and what is opaque, a byte a pixel each
 BYTES_PER_PIXEL = 3  # of a picture that is held
+MOTION_BYTES = 12  # a pixel of the way from a film's frame to another one: two floats and a weight
+LONGEST_FLOW = 1024  # px, of the size at which flow is looked for
+SMALLEST_FLOW = 16  # px of a side; DIS finds nothing in smaller pictures
 DIRECTIONS = 4  # turned copies of each painting, where strokes follow the photograph
 
 
@@ -37,8 +40,8 @@ class PictureSizes:
     masks: int = 0
     # Whether some of the photograph stays, because that was asked for or because it is transparent.
     keeps: bool = False
-    # Whether it is a frame of a film, held to what was painted before.
-    holds: bool = False
+    # Of a frame of a film, held to what was painted before, the frames from anchor to anchor; else 0.
+    holds: int = 0
 
     def compute_held(self, recipe: Recipe) -> list[Size]:
         """Return the sizes at which a rendering holds the photograph and each painting.
@@ -59,7 +62,18 @@ class PictureSizes:
         maps = self.masks + (KEEPING_MAPS if self.keeps else 0)
         start = self._count_start_pixels(recipe)
         copies = sum(height * width for (height, width), _ in self.list_copies(recipe))
-        return BYTES_PER_PIXEL * (photograph + sum(paintings) + start + copies) + maps * photograph
+        pictures = BYTES_PER_PIXEL * (photograph + sum(paintings) + start + copies)
+        return pictures + maps * photograph + self._count_film_bytes(recipe)
+
+    def _count_film_bytes(self, recipe: Recipe) -> int:
+        """Count the bytes of a film's stretch: frames and maps at the size at which flow is looked for,
+        and the ways to the anchor ahead."""
+        if not self.holds:
+            return 0
+        picture = recipe.compute_picture_size(*self.photograph)
+        flow = compute_flow_size(compute_held_photograph(recipe, self.photograph), picture)
+        maps = self.masks + self.keeps
+        return (self.holds + 1) * math.prod(flow) * (BYTES_PER_PIXEL + MOTION_BYTES + maps)
 
     def list_copies(self, recipe: Recipe) -> list[tuple[Size, float]]:
         """List the turned copies of the paintings, in their order, each with its `style_scale`: the
@@ -99,6 +113,14 @@ def compute_style_size(painting: Size, level_pixels: int, scale: float) -> Size:
     factor = min(MAX_ENLARGEMENT, scale * math.sqrt(level_pixels / (height * width)))
     factor = max(factor, min(1.0, SHORTEST_USED / min(height, width)))
     return round(height * factor), round(width * factor)
+
+
+def compute_flow_size(frame: Size, picture: Size) -> Size:
+    """Return the size at which flow between frames of a size is looked for, to move pictures of another:
+    the smaller of both, `LONGEST_FLOW` px at most."""
+    height, width = min(frame, picture)
+    scale = min(1.0, LONGEST_FLOW / max(height, width))
+    return max(SMALLEST_FLOW, round(height * scale)), max(SMALLEST_FLOW, round(width * scale))
 
 
 def compute_held_photograph(recipe: Recipe, photograph: Size) -> Size:

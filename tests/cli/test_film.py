@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from farm.cli import film_files, main
 from farm.cli.film_frames import FrameFolder
@@ -38,15 +39,18 @@ class Studio:
 
     # Frames that were painted.
     painted: list[int] = field(default_factory=list)
+    # Whether maps of anchors were read, or stayed.
+    reads_maps: set[bool] = field(default_factory=set)
     # Called before each; may raise.
     before: Callable[[int], None] = lambda frame: None
     # Error of the encoder.
     broken: OSError | None = None
 
     def paint_part(
-        self, part: Part, read: Any, painted: Any, *_: Any, done: int, **__: Any
+        self, part: Part, read: Any, painted: Any, *_: Any, done: int, read_maps: Any, **__: Any
     ) -> Iterator[Any]:
         """Paint each frame with its own lightness and a part of that before it."""
+        self.reads_maps.add(read_maps is not None)
         last = part.before if done == 0 else part.frames[done - 1]
         light = 0 if last is None else int(painted(last)[0, 0, 0])
         for place, frame in enumerate(part.frames[done:], start=done + 1):
@@ -190,6 +194,20 @@ def test_one_command_at_a_time_paints_in_a_folder(tmp_path: Path, studio: Studio
     # When that has ended, its folder can be gone on with, and was not touched
     frames.remove([])
     assert run_film(tmp_path).exit_code == 0
+
+
+def test_masks_go_with_their_things_unless_they_are_to_stay(tmp_path: Path, studio: Studio) -> None:
+    mask = tmp_path / "mask.png"
+    Image.new("L", (64, 36), 255).save(mask)
+    keep = ["--keep-frames", str(tmp_path / "frames"), "--mask", str(mask)]
+    # Given a film whose masks stay, as those of earlier versions did
+    assert run_film(tmp_path, *keep, "--regions", "stay").exit_code == 0
+    assert studio.reads_maps == {False}
+    assert "regions" not in json.loads((tmp_path / "frames" / "film.json").read_bytes())
+    # Then it does not go on with masks that follow, and a film whose masks do is another
+    assert "holds frames of another film (other regions)" in read_words(run_film(tmp_path, *keep))
+    assert run_film(tmp_path, "--mask", str(mask), output="other.mp4").exit_code == 0
+    assert studio.reads_maps == {False, True}
 
 
 def test_a_frame_whose_file_broke_is_named_and_painted_again(tmp_path: Path, studio: Studio) -> None:

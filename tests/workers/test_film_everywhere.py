@@ -3,13 +3,17 @@ that steps aside in the middle of a frame."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from farm.cli.film_files import paint_film
 from farm.cli.film_options import Choice
+from farm.cli.sent_files import Guides
 from farm.database import sessions
 from farm.database.films import Film
 from farm.database.models import State
@@ -18,6 +22,7 @@ from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.jobs import cleanup, details
 from farm.jobs.claims import Taker
+from farm.jobs.guides import NO_GUIDES, GuideFiles
 from farm.recipe import Recipe
 from farm.storage import storage
 from tests.conftest import fresh_settings, use_broker_in_memory
@@ -38,17 +43,26 @@ def no_broker(farm_with_tables: Path, weights_dir: Path, monkeypatch: pytest.Mon
     storage().mark()
 
 
-def submit_clip(settings: FilmSettings) -> Film:
-    return submit_film(make_moving_clip(FRAMES), [picture(1)], RECIPE, settings)
+def make_mask() -> bytes:
+    """Return a mask of the left half of the clip's first frame."""
+    file = io.BytesIO()
+    Image.fromarray(np.repeat(np.uint8([255, 0]), 32)[None].repeat(48, axis=0)).save(file, "PNG")
+    return file.getvalue()
 
 
-def make_film(*workers: str, settings: FilmSettings = SETTINGS) -> tuple[Film, list[set[str]]]:
+def submit_clip(settings: FilmSettings, guides: GuideFiles = NO_GUIDES) -> Film:
+    return submit_film(make_moving_clip(FRAMES), [picture(1)], RECIPE, settings, guides=guides)
+
+
+def make_film(
+    *workers: str, settings: FilmSettings = SETTINGS, guides: GuideFiles = NO_GUIDES
+) -> tuple[Film, list[set[str]]]:
     """Make the film; where several workers hold parts at the same time, the last one paints first.
 
     Returns:
         the film, and who held parts at the same time.
     """
-    film = submit_clip(settings)
+    film = submit_clip(settings, guides)
     rounds = []
     while held := [(name, claim) for name in workers if (claim := claim_part(name))]:
         for name, claim in reversed(held):
@@ -70,28 +84,34 @@ def read_files(film: Film) -> list[bytes]:
 
 def test_a_film_has_the_same_bytes_whoever_painted_which_part(tmp_path: Path) -> None:
     # Given a film of two workers that had parts at the same time
-    shared, rounds = make_film("first@test", "second@test")
+    guides = GuideFiles(masks=(make_mask(),))
+    shared, rounds = make_film("first@test", "second@test", guides=guides)
     assert {"first@test", "second@test"} in rounds
     expected = read_files(shared)
 
     # When one machine paints it without a farm, part by part
     (tmp_path / "clip.gif").write_bytes(make_moving_clip(FRAMES))
     (tmp_path / "painting.png").write_bytes(picture(1))
+    (tmp_path / "mask.png").write_bytes(make_mask())
     paint_film(
         tmp_path / "clip.gif",
         [tmp_path / "painting.png"],
         tmp_path / "film.zip",
         RECIPE,
         Choice(spacing=SPACING),
+        guides=Guides((tmp_path / "mask.png",)),
         keep=tmp_path / "frames",
         say=lambda line: None,
         show=lambda sight: None,
     )
 
     # Then frames and film are the same
-    frames = sorted((tmp_path / "frames").glob("*.png"))
+    frames = sorted((tmp_path / "frames").glob("frame_*.png"))
     assert [frame.read_bytes() for frame in frames] == expected[:-1]
     assert (tmp_path / "film.zip").read_bytes() == expected[-1]
+    # And the mask went with what it was on: a pixel a frame to the left
+    maps = [np.asarray(Image.open(tmp_path / "frames" / f"maps_frame_00000{n}.png")) for n in (0, 3)]
+    assert [int(each.shape[1] * (each >= 128).mean().round(2)) for each in maps] == [32, 29]
 
 
 def test_a_part_that_steps_aside_in_the_middle_of_a_frame_goes_on_within_it(

@@ -95,7 +95,7 @@ def estimate_film_need(json_data: FilmQuery) -> FilmNeed:
     if shots[-1] >= json_data.frames:
         raise InvalidInput(Problem("shots", f"must be below {json_data.frames}, the number of frames"))
     parts = plan_parts(shots, numbers, chosen.spacing)
-    pictures = replace(json_data.sizes_of_pictures, holds=True)
+    pictures = replace(json_data.sizes_of_pictures, holds=chosen.spacing)
     with sessions.read_session() as session:
         found = estimate_film(recipe, pictures, parts, list_painters(session))
     if found is None:

@@ -51,7 +51,7 @@ def refresh_estimate() -> Response:
         pictures = PictureSizes(photograph, _read_paintings(), masks, "keeps" in request.args)
         needs = {size: estimate_resized(recipe, size, pictures, workers) for size in SIZES}
         if found := clip.find_upload(form.clip.data or "", get_visitor()):
-            own = _estimate_film(form, recipe, replace(pictures, holds=True), found, painters)
+            own = _estimate_film(form, recipe, pictures, found, painters)
         else:
             own = estimate_resized(recipe, recipe.size, pictures, workers)
             grid = _estimate_grid(form, recipe, pictures)
@@ -75,7 +75,8 @@ def _estimate_film(
         settings = read_film_settings(form)
         numbers = settings.select_frames(upload.frames)
         parts = plan_parts((0,), numbers, settings.spacing)
-        found = estimate_film(recipe, pictures, parts, workers)
+        sizes = replace(pictures, holds=settings.spacing)
+        found = estimate_film(recipe, sizes, parts, workers)
     except InvalidInput:
         return None
     if found is None:

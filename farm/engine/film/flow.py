@@ -22,8 +22,6 @@ from farm.engine.guides import Hold
 from farm.errors import RenderFailed
 from farm.recipe.picture_sizes import Size
 
-LONGEST = 1024  # px, of the size at which flow is looked for
-SMALLEST = 16  # px of a side; DIS finds nothing in smaller pictures
 SOFTNESS = 0.8  # px, sigma of the weights' blur
 # Share of the flow's square by which there and back may differ, and px^2: by the less they are wholly
 # trusted, by the more not at all.
@@ -49,14 +47,6 @@ class Motion:
     flow: Flow
     # (H, W) float32 in [0, 1]; 0 where it is hidden there, beyond the border, or not found.
     weight: NDArray[np.float32]
-
-
-def compute_flow_size(frame: Size, picture: Size) -> Size:
-    """Return the size at which flow between frames of a size is looked for, to move pictures of another:
-    the smaller of both, `LONGEST` px at most."""
-    height, width = min(frame, picture)
-    scale = min(1.0, LONGEST / max(height, width))
-    return max(SMALLEST, round(height * scale)), max(SMALLEST, round(width * scale))
 
 
 def shrink_frame(frame: Frame, size: Size) -> Frame:

@@ -21,7 +21,6 @@ from farm.engine.feature_cache import FeatureCache, FrameCache
 from farm.engine.film.flow import (
     Frame,
     Motion,
-    compute_flow_size,
     find_motion,
     find_motions_ahead,
     find_still,
@@ -36,6 +35,7 @@ from farm.engine.optimise import Picture, Step, stylize
 from farm.engine.passes import OnTile
 from farm.recipe import Recipe
 from farm.recipe.film import SPACING, STILL, Moving, Part, Role, shorten_iterations
+from farm.recipe.picture_sizes import compute_flow_size
 
 MOST_STEPS = SPACING  # of flow from an anchor to the one before it
 ReadFrame = Callable[[int], Frame]  # by the clip's numbers

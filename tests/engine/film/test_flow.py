@@ -11,7 +11,6 @@ from benchmarks.film_clip import Flow, Frame, MovingDisc
 from farm.engine.film.flow import (
     FlowUnavailable,
     Motion,
-    compute_flow_size,
     find_flow,
     find_motion,
     find_motions_ahead,
@@ -19,6 +18,7 @@ from farm.engine.film.flow import (
     keep_still,
     move,
 )
+from farm.recipe.picture_sizes import compute_flow_size
 
 
 def make_texture(side: int, seed: int) -> np.ndarray:

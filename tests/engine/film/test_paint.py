@@ -26,8 +26,16 @@ RECIPE = Recipe.parse(
 class Film:
     """A clip, and its frames that are painted."""
 
-    def __init__(self, clip: MovingDisc, engine: Engine, painting: np.ndarray, moving: Moving = STILL):
-        self.clip, self.engine, self.painting, self.moving = clip, engine, painting, moving
+    def __init__(
+        self,
+        clip: MovingDisc,
+        engine: Engine,
+        painting: np.ndarray,
+        moving: Moving = STILL,
+        recipe: Recipe = RECIPE,
+    ):
+        self.clip, self.engine, self.painting = clip, engine, painting
+        self.moving, self.recipe = moving, recipe
         self.painted: dict[int, Frame] = {}
 
     def paint(self, part: Part, done: int = 0) -> Iterator[FrameStep | PaintedFrame]:
@@ -36,7 +44,7 @@ class Film:
             self.clip.draw,
             self.painted.__getitem__,
             [self.painting],
-            RECIPE,
+            self.recipe,
             self.engine,
             done=done,
             moving=self.moving,
@@ -123,6 +131,29 @@ def test_settings_that_move_change_what_is_still(
     moving = Moving.parse({"content_weight": {"0": 0.0, "2": 20.0}})
     frames = Film(rest(clip, 0.0), engine, strokes, moving).paint_all(3)
     assert measure_drift(frames)[0] > 1
+
+
+@pytest.mark.parametrize("colour", ["photograph", "lightness"])
+def test_colours_that_are_the_clips_are_each_frames_own_and_as_steady(
+    engine: Engine, strokes: np.ndarray, clip: MovingDisc, colour: str
+) -> None:
+    # Given a film in the colours of its clip
+    recipe = RECIPE.model_copy(update={"colour": colour})
+    film = Film(clip, engine, strokes, recipe=recipe)
+    frames = film.paint_all(4)
+    # Then each frame has the colours of its own frame, however often it was gone on from
+    for number, frame in enumerate(frames):
+        means = [each.reshape(-1, 3).mean(axis=0) for each in (frame, clip.draw(number))]
+        chroma = [mean - mean.mean() for mean in means]
+        assert np.abs(chroma[0] - chroma[1]).max() < 4
+        if colour == "photograph":
+            assert np.abs(means[0] - means[1]).max() < 4
+    # And what is held stays
+    alone = [Film(clip, engine, strokes, recipe=recipe) for _ in frames]
+    for number, each in enumerate(alone):
+        list(each.paint(Part(0, Role.ANCHOR, (number,))))
+    single = [each.painted[number] for number, each in enumerate(alone)]
+    assert np.mean(measure_warp(clip, frames)) < 0.8 * np.mean(measure_warp(clip, single))
 
 
 def test_paintings_are_looked_at_once_for_all_frames(
