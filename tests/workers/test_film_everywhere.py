@@ -45,10 +45,9 @@ def no_broker(farm_with_tables: Path, weights_dir: Path, monkeypatch: pytest.Mon
 
 def make_mask() -> bytes:
     """Return a mask of the left half of the clip's first frame."""
-    file = io.BytesIO()
-    Image.fromarray(np.repeat(np.array([255, 0], np.uint8), 32)[None].repeat(48, axis=0)).save(
-        file, "PNG"
-    )
+    file, mask = io.BytesIO(), np.zeros((48, 64), np.uint8)
+    mask[:, :32] = 255
+    Image.fromarray(mask).save(file, "PNG")
     return file.getvalue()
 
 
