@@ -86,7 +86,7 @@ class PartTask:
 
     @contextmanager
     def _open(self, frame: FilmFrame, key: str, name: str) -> Iterator[io.BytesIO]:
-        """Open a file of a frame in storage, which errors call by a name; the frame is forgotten then."""
+        """Open a file of a frame in storage; errors call it by a name, and the frame is forgotten."""
         try:
             yield io.BytesIO(retries.call_storage(lambda: self.store.get(key), self.storage_wait))
         except (NotFound, OSError, SyntaxError) as error:
