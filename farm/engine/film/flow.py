@@ -7,6 +7,7 @@ arXiv 1604.08610, section 4.1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,10 @@ from farm.engine.guides import Hold
 from farm.errors import RenderFailed
 from farm.recipe.picture_sizes import Size
 
-SOFTNESS = 0.8  # px, sigma of the weights' blur
+SOFTNESS = 0.8  # px, sigma of the weights' blur, and of frames that are compared
+FITS = 0.9  # of the difference, at most, where another flow is taken
+LEAST_COLOUR = 2.0  # of 255: standard deviation from which on flow is looked for by colour, too
+COLOUR_GAIN = 2.0
 # Share of the flow's square by which there and back may differ, and px^2: by the less they are wholly
 # trusted, by the more not at all.
 APART = (0.01, 0.5, 4.5)
@@ -33,6 +37,7 @@ CHANGED = (1.5, 3.0)  # of 255: mean change of what is still, and of what is not
 
 Frame = NDArray[np.uint8]  # (H, W, 3) sRGB
 Flow = NDArray[np.float32]  # (H, W, 2), px to the right and down
+Soft = NDArray[np.float32]  # (H, W, 3), a frame without its noise
 
 
 class FlowUnavailable(RenderFailed):
@@ -61,6 +66,7 @@ def shrink_frame(frame: Frame, size: Size) -> Frame:
 def find_flow(frame: Frame, other: Frame, guess: Flow | None = None) -> Flow:
     """Find where each pixel of a frame lies in another one, from a guess or none.
 
+    By lightness, and by colour where frames then fit better: in grey, stripes may be taken for others.
     The same bits for any number of threads.
 
     Raises:
@@ -70,7 +76,40 @@ def find_flow(frame: Frame, other: Frame, guess: Flow | None = None) -> Flow:
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     greys = [cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (frame, other)]
     flow: Flow = search.calc(*greys, None if guess is None else guess.copy())
+    if colours := _find_colours(frame, other):
+        by_colour: Flow = search.calc(*colours, None if guess is None else guess.copy())
+        flow = choose_fitting(flow, by_colour, blur(frame, SOFTNESS), blur(other, SOFTNESS))
     return flow
+
+
+def choose_fitting(flow: Flow, another: Flow, frame: Soft, other: Soft) -> Flow:
+    """Return of two flows from a frame to another one, each blurred, that which fits better around each
+    pixel; the first if it is little worse."""
+    first, second = (blur(measure_change(other, each, frame), NEAR) for each in (flow, another))
+    chosen: Flow = np.where((second < FITS * first)[..., None], another, flow)
+    return chosen
+
+
+def measure_change(other: Soft, flow: Flow, frame: Soft) -> NDArray[np.float32]:
+    """Return how far each pixel's colour is from that where the flow leads, (H, W), of 255."""
+    change: NDArray[np.float32] = np.abs(sample(other, flow) - frame).mean(axis=2)
+    return change
+
+
+def _find_colours(*frames: Frame) -> list[NDArray[np.uint8]]:
+    """Return frames as one channel, the direction in the a, b plane of Lab along which all of their
+    colours differ most; none if there is hardly any colour."""
+    cv2 = _load()
+    labs = [cv2.cvtColor(each, cv2.COLOR_RGB2LAB).astype(np.int64)[..., 1:] - 128 for each in frames]
+    a, b = np.concatenate([each.reshape(-1, 2) for each in labs]).T  # whole numbers: sums are exact
+    n, pairs = len(a), ((a, a), (a, b), (b, b))
+    aa, ab, bb = ((n * int((x * y).sum()) - int(x.sum()) * int(y.sum())) / n**2 for x, y in pairs)
+    angle = math.atan2(2 * ab, aa - bb) / 2
+    spread = (aa + bb) / 2 + math.hypot((aa - bb) / 2, ab)  # the greater eigenvalue
+    if spread < LEAST_COLOUR**2:
+        return []
+    along = np.array((math.cos(angle), math.sin(angle)))
+    return [np.clip(128.5 + COLOUR_GAIN * (lab @ along), 0, 255).astype(np.uint8) for lab in labs]
 
 
 def find_motion(frame: Frame, other: Frame) -> Motion:
@@ -88,7 +127,7 @@ def check_flow(there: Flow, back: Flow) -> Motion:
 
 def chain_flows(first: Flow, second: Flow) -> Flow:
     """Return the flow along a first one and then a second."""
-    return first + _sample(second, first)
+    return first + sample(second, first)
 
 
 def find_motions_ahead(frames: Sequence[Frame]) -> list[Motion]:
@@ -125,6 +164,18 @@ def blur(picture: Frame | NDArray[np.float32], sigma: float) -> NDArray[np.float
     return blurred
 
 
+def sample(values: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
+    """Return values (H, W, C) of where a flow leads."""
+    moved = warp(to_tensor(values), to_tensor(flow))[0]
+    found: NDArray[np.float32] = moved.permute(1, 2, 0).contiguous().numpy()
+    return found
+
+
+def to_tensor(values: NDArray[np.float32]) -> Tensor:
+    """Return values (H, W, C) as (1, C, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1)[None]
+
+
 def find_nearest(
     known: NDArray[np.bool_],
 ) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]:
@@ -144,7 +195,7 @@ def find_nearest(
 def move(painted: Frame, motion: Motion) -> Hold:
     """Return a painted frame as the motion of another frame sees it, at its own size."""
     H, W, _ = painted.shape
-    moved = warp(_to_picture(painted), resize_flow(_to_tensor(motion.flow), H, W))
+    moved = warp(_to_picture(painted), resize_flow(to_tensor(motion.flow), H, W))
     return Hold(moved, resize_weight(motion.weight, H, W))
 
 
@@ -171,7 +222,7 @@ def _agree(there: Flow, back: Flow) -> NDArray[np.float32]:
     """Return how far the flow back leads back: 1 where |w + w'|^2 < 0.01 (|w|^2 + |w'|^2) + 0.5, and
     from there down to 0, since where there is little to see both are a little wrong, nothing hidden."""
     share, least, most = APART
-    returned = _sample(back, there)
+    returned = sample(back, there)
     apart = _square(there + returned) - share * (_square(there) + _square(returned))
     agree: NDArray[np.float32] = np.clip((most - apart) / (most - least), 0, 1).astype(np.float32)
     return agree
@@ -196,16 +247,6 @@ def _ends_within(flow: Flow) -> NDArray[np.bool_]:
 def _square(vectors: Flow) -> NDArray[np.float32]:
     squares: NDArray[np.float32] = np.square(vectors).sum(axis=2)
     return squares
-
-
-def _sample(flow: Flow, at: Flow) -> Flow:
-    """Return what a flow is where another one leads."""
-    found: Flow = warp(_to_tensor(flow), _to_tensor(at))[0].permute(1, 2, 0).contiguous().numpy()
-    return found
-
-
-def _to_tensor(flow: Flow) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(flow)).permute(2, 0, 1)[None]
 
 
 def _load() -> Any:

@@ -19,7 +19,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from farm.engine.film.flow import (
     NEAR,
@@ -27,10 +26,15 @@ from farm.engine.film.flow import (
     Flow,
     Frame,
     Motion,
+    Soft,
     blur,
+    chain_flows,
+    choose_fitting,
     find_flow,
     find_motion,
     find_nearest,
+    measure_change,
+    to_tensor,
 )
 from farm.engine.film.warp import warp
 from farm.engine.guides import Guides
@@ -40,13 +44,11 @@ from farm.recipe.picture_sizes import Size
 TRUSTED = 0.5  # least weight of a flow along which places are carried
 OTHERWISE = 10.0  # of 255: change of colour along the flow beyond which it is not believed
 USUAL = 3.0  # times the usual change, which is added to that: light changes, too
-FITS = 0.9  # of the difference that is left, at most, where the flow straight to the anchor is taken
 INSIDE = 128  # least value of what is inside a map
 FAR = 2.0  # of 255: difference in colour that counts as much as a pixel's distance
 
 Maps = NDArray[np.uint8]  # (n, h, w), 255 where each map holds: masks in their order, then what stays
 ReadMaps = Callable[[int], Maps]  # of anchors, by the clip's numbers
-Soft = NDArray[np.float32]  # (H, W, 3), a frame without its noise
 
 
 def stack_maps(guides: Guides, size: Size) -> Maps:
@@ -91,7 +93,9 @@ class Follower:
             motion: from the frame to the last one. frame: the clip's.
         """
         soft = blur(frame, SOFTNESS)
-        carried = self._refine(motion.flow + _sample(self._flow, motion.flow), frame, soft)
+        carried = chain_flows(motion.flow, self._flow)
+        direct = find_flow(frame, self._frame, carried)
+        carried = choose_fitting(carried, direct, soft, self._anchor)
         trusted = (motion.weight >= TRUSTED) & _resembles(self._last, motion.flow, soft)
         trusted &= _resembles(self._anchor, carried, soft)
         if trusted.any():
@@ -100,18 +104,9 @@ class Follower:
         return self._see(self._flow)
 
     def _see(self, flow: Flow) -> Maps:
-        seen = warp(self._maps, _to_tensor(flow))[0].add_(0.5).clamp_(0, FULL)
+        seen = warp(self._maps, to_tensor(flow))[0].add_(0.5).clamp_(0, FULL)
         maps: Maps = seen.byte().numpy()
         return maps
-
-    def _refine(self, flow: Flow, frame: Frame, soft: Soft) -> Flow:
-        """Return a flow to the anchor, found again where frames then fit better."""
-        direct = find_flow(frame, self._frame, flow)
-        before, after = (
-            blur(_measure_change(self._anchor, each, soft), NEAR) for each in (flow, direct)
-        )
-        refined: Flow = np.where((after < FITS * before)[..., None], direct, flow)
-        return refined
 
     def _fill(self, flow: Flow, trusted: NDArray[np.bool_], soft: Soft) -> Flow:
         """Return a flow to the anchor in which pixels that are not trusted go by others."""
@@ -133,7 +128,7 @@ class Follower:
         H, W = known.shape
         right, down = columns - np.arange(W), rows - np.arange(H)[:, None]
         there = np.stack((right, down), axis=2)
-        by_motion = _measure_change(self._anchor, moved, soft)
+        by_motion = measure_change(self._anchor, moved, soft)
         usual = _average_colours(soft, known)[rows, columns]
         by_colour = np.abs(usual - soft).mean(axis=2)
         found: Flow = np.where((by_motion <= by_colour)[..., None], moved, moved + there)
@@ -142,15 +137,9 @@ class Follower:
 
 def _resembles(other: Soft, flow: Flow, soft: Soft) -> NDArray[np.bool_]:
     """Return which pixels look as they did where the flow leads."""
-    change = _measure_change(other, flow, soft)
+    change = measure_change(other, flow, soft)
     found: NDArray[np.bool_] = change < OTHERWISE + USUAL * np.median(change)
     return found
-
-
-def _measure_change(other: Soft, flow: Flow, soft: Soft) -> NDArray[np.float32]:
-    """Return how far each pixel's colour is from that where the flow leads, (H, W), of 255."""
-    change: NDArray[np.float32] = np.abs(_sample(other, flow) - soft).mean(axis=2)
-    return change
 
 
 def _average_colours(soft: Soft, known: NDArray[np.bool_]) -> Soft:
@@ -159,13 +148,3 @@ def _average_colours(soft: Soft, known: NDArray[np.bool_]) -> Soft:
     share: NDArray[np.float32] = np.maximum(blur(weight, NEAR), 1e-6)[..., None]
     found: Soft = blur(soft * weight[..., None], NEAR) / share
     return found
-
-
-def _sample(values: NDArray[np.float32], flow: Flow) -> NDArray[np.float32]:
-    """Return values (H, W, C) of where a flow leads."""
-    found: NDArray[np.float32] = warp(_to_tensor(values), _to_tensor(flow))[0].permute(1, 2, 0).numpy()
-    return found
-
-
-def _to_tensor(values: NDArray[np.float32]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).permute(2, 0, 1)[None]

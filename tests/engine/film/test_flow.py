@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.film_clip import Flow, Frame, MovingDisc
 from farm.engine.film.flow import (
@@ -65,6 +66,22 @@ def test_a_long_way_is_found_by_steps_and_not_at_once(clip: MovingDisc) -> None:
     seen = clip.find_visible(0, 12)
     assert np.median(measure_errors(stepwise, true)[seen]) < 0.5
     assert measure_errors(stepwise, true)[seen].mean() < 0.5 * measure_errors(direct, true)[seen].mean()
+
+
+def test_what_differs_in_colour_alone_is_found() -> None:
+    def draw(left: int) -> Frame:
+        frame = np.full((64, 96, 3), (60, 124, 98), np.uint8)
+        frame[24:40, left : left + 16] = (200, 60, 60)  # of the same lightness, 101.9
+        return frame
+
+    # Given a square that goes 6 px to the right, which in grey is not there
+    frame, other = draw(46), draw(40)
+    flow = find_flow(frame, other)
+    # Then it is found where it was
+    assert np.median(flow[24:40, 46:62], axis=(0, 1)) == pytest.approx([-6, 0], abs=0.5)
+    # And in grey nothing is
+    greys = [np.asarray(Image.fromarray(each).convert("L").convert("RGB")) for each in (frame, other)]
+    assert np.abs(find_flow(*greys)).max() < 0.5
 
 
 def test_flow_is_the_same_for_any_number_of_threads(clip: MovingDisc) -> None:
