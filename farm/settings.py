@@ -57,9 +57,14 @@ Secret = Annotated[str, Field(default="", repr=False), SECRET]
 
 
 class SettingsInvalid(SystemExit):
-    """Raised at start-up: one line for each environment variable that is wrong."""
+    """Raised at start-up: one line for each environment variable that is wrong.
+
+    Attributes:
+        problems: `VARIABLE: what is wrong`, each.
+    """
 
     def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
         super().__init__("The environment is not valid:\n  " + "\n  ".join(problems))
 
 

@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,11 +21,12 @@ from farm.fleet import instances, registry
 from farm.fleet.nvidia_smi import Unanswered
 from farm.jobs import losses
 from farm.jobs.tickets import name_own_queue
-from farm.settings import Settings, settings, split_list
+from farm.settings import Settings, SettingsInvalid, settings, split_list
 
 if TYPE_CHECKING:
     from farm.cli.devices import WorkerDevice
 
+VARIABLES = {"--classes": "FARM_CLASSES", "--tags": "FARM_TAGS", "--name": "FARM_WORKER_NAME"}
 TWIN_POLL_SECONDS = 1.0  # between two looks at a worker that may be alive
 
 
@@ -65,11 +67,12 @@ def run_worker(devices: str | None, classes: str | None, tags: str | None, name:
     """
     from farm.cli.supervisor import build_workers, ensure_weights, run_workers
 
-    given = {"FARM_CLASSES": classes, "FARM_TAGS": tags, "FARM_WORKER_NAME": name}
+    options = {"--classes": classes, "--tags": tags, "--name": name}
+    given = {option: text for option, text in options.items() if text is not None}
     chosen = _choose_devices(devices) if devices is not None else {}
-    os.environ.update({variable: text for variable, text in given.items() if text is not None} | chosen)
+    os.environ.update({VARIABLES[option]: text for option, text in given.items()} | chosen)
     settings.cache_clear()
-    config = settings()
+    config = _read_settings(given)
     schema.check_version()
     workers = build_workers(_list_devices(config), config)
     if len(workers) > 1:
@@ -80,6 +83,26 @@ def run_worker(devices: str | None, classes: str | None, tags: str | None, name:
     _take_name(settings().worker_name)
     ensure_weights(config)
     _run_celery(settings())
+
+
+def _read_settings(options: Collection[str]) -> Settings:
+    """Return the settings.
+
+    Args:
+        options: those given, which stand in the environment.
+
+    Raises:
+        BadParameter: one of them is wrong. SettingsInvalid: something else is.
+    """
+    try:
+        return settings()
+    except SettingsInvalid as error:
+        for option in options:
+            for problem in error.problems:
+                variable, _, message = problem.partition(": ")
+                if variable == VARIABLES[option]:
+                    raise click.BadParameter(message, param_hint=option) from None
+        raise
 
 
 def _choose_devices(devices: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from farm.clips.clip import Clip
 from farm.recipe.film import (
@@ -20,10 +20,10 @@ from farm.recipe.film import (
     select_frames,
 )
 from farm.recipe.film_formats import FilmKind
-from farm.recipe.problems import parse_untrusted
+from farm.recipe.problems import Untrusted, parse_untrusted
 
 
-class FilmSettings(BaseModel):
+class FilmSettings(Untrusted):
     """What belongs to a film: its file, which frames of the clip are painted, and what moves."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

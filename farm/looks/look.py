@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.json_limits import check_json
-from farm.recipe.problems import LONGEST_NAME, MAX_OTHERS, list_problems
+from farm.recipe.problems import LONGEST_NAME, MAX_OTHERS, Untrusted, list_problems
 from farm.recipe.recipe import NOT_LOOK, list_values
 from farm.recipe.versions import NEWEST, Version
 
@@ -87,7 +87,7 @@ class Look:
         return Recipe.parse(self.settings | given)
 
 
-class LookFile(BaseModel):
+class LookFile(Untrusted):
     """Look as a file, as it is sent and exported."""
 
     model_config = ConfigDict(extra="forbid")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from farm.errors import InvalidInput, Problem
-from farm.recipe.problems import parse_untrusted
+from farm.recipe.problems import Untrusted, parse_untrusted
 from farm.recipe.recipe import Recipe, Scales, Weight
 from farm.recipe.typed_values import parse_numbers
 
@@ -163,7 +163,7 @@ FrameNumber = Annotated[int, Field(ge=0, le=10**9)]
 Blend = Annotated[tuple[Weight, ...], BeforeValidator(parse_numbers)]
 
 
-class Moving(BaseModel):
+class Moving(Untrusted, BaseModel):
     """Settings that move over a film: values of a setting by the numbers of frames, its key frames.
 
     Between two of them a setting is on the straight line from one to the other; before the first and

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from farm.errors import InvalidInput, Problem
@@ -13,8 +16,48 @@ from farm.recipe.json_limits import check_json
 MAX_PROBLEMS = 20  # reported at once
 MAX_OTHERS = 4  # of the same kind that are named
 LONGEST_NAME = 80  # characters of what was sent that a message repeats
+DEEPEST = 2  # lists or dictionaries within each other that a number is in
 ONE, EACH = "(one)", "(each)"  # tags, which are part of no field's name
 Parsed = TypeVar("Parsed", bound=BaseModel)
+
+
+class Untrusted(BaseModel):
+    """Model of values that clients send. JSON's true and false are no numbers in it, as they are to
+    pydantic: true would be 1."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        if _takes_numbers_alone(cls, str(info.field_name)) and _holds_boolean(value):
+            raise ValueError("must be a number, not true or false")
+        return value
+
+
+@cache
+def _takes_numbers_alone(model: type[BaseModel], field: str) -> bool:
+    """Check that a field takes numbers, perhaps in lists or by names, and neither booleans nor models,
+    which check their own fields."""
+    kinds = set(_list_kinds(model.model_fields[field].annotation))
+    models = any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds)
+    return not kinds.isdisjoint((int, float)) and bool not in kinds and not models
+
+
+def _list_kinds(annotation: Any) -> Iterator[Any]:
+    """Yield all types that an annotation is made of."""
+    parts = get_args(annotation)
+    if not parts:
+        yield annotation if isinstance(annotation, type) else type(annotation)
+    for part in parts:
+        yield from _list_kinds(part)
+
+
+def _holds_boolean(value: Any, depth: int = DEEPEST) -> bool:
+    """Check for a boolean in a value, or so deep in its lists and dictionaries."""
+    if isinstance(value, dict):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        return depth > 0 and any(_holds_boolean(each, depth - 1) for each in value)
+    return isinstance(value, bool)
 
 
 def parse_untrusted(model: type[Parsed], values: Any, field: str, within: str = "") -> Parsed:
@@ -39,9 +82,17 @@ def parse_untrusted(model: type[Parsed], values: Any, field: str, within: str = 
 def list_problems(error: ValidationError) -> tuple[Problem, ...]:
     """List pydantic's findings, one `Problem` for each kind, without its wording for programmers."""
     kinds: dict[tuple[str, str], list[ErrorDetails]] = {}
-    for item in error.errors(include_url=False):
-        kinds.setdefault(_find_kind(item), []).append(item)
+    found = error.errors(include_url=False)
+    for item in found:
+        if item["type"] != "too_short" or not _has_wrong_items(item, found):
+            kinds.setdefault(_find_kind(item), []).append(item)
     return tuple(_describe_kind(items) for items in list(kinds.values())[:MAX_PROBLEMS])
+
+
+def _has_wrong_items(item: ErrorDetails, found: Sequence[ErrorDetails]) -> bool:
+    """Check that a list is too short for pydantic, which counts good items alone, as some are wrong."""
+    place = item["loc"]
+    return any(len(each["loc"]) > len(place) and each["loc"][: len(place)] == place for each in found)
 
 
 def _find_kind(item: ErrorDetails) -> tuple[str, str]:
@@ -67,6 +118,8 @@ def _describe_kind(items: list[ErrorDetails]) -> Problem:
     if not field:  # from a model validator, which writes "field: message"
         field, _, message = message.partition(": ")
     message = message if own else message[:1].lower() + message[1:]
+    if not own:
+        message = re.sub(r"\btuple\b", "list", message, flags=re.IGNORECASE)  # Python's word
     given = item.get("input")
     if isinstance(given, int | float | str) and item["type"] != "json_invalid":
         shown = repr(given) if isinstance(given, str) else str(given)

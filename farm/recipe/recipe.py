@@ -11,7 +11,6 @@ import math
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
@@ -26,7 +25,7 @@ from pydantic import (
 from farm.errors import InvalidInput, Problem
 from farm.recipe.formats import Format
 from farm.recipe.networks import list_layer_names
-from farm.recipe.problems import EACH, LONGEST_NAME, MAX_PROBLEMS, ONE, parse_untrusted
+from farm.recipe.problems import EACH, LONGEST_NAME, MAX_PROBLEMS, ONE, Untrusted, parse_untrusted
 from farm.recipe.schedules import PRESETS, PRESETS_OF_0_1, Schedule, space_levels
 from farm.recipe.typed_values import (
     format_value,
@@ -91,7 +90,7 @@ Scales = Annotated[
 ]
 
 
-class Recipe(BaseModel):
+class Recipe(Untrusted):
     """Validated settings of one picture. Frozen; `model_dump_json` and back is the identity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -72,9 +72,9 @@ def test_devices_are_chosen_by_number_or_uuid(devices: str, expected: dict[str, 
         (["--devices", "gpu0"], "'gpu0' is no device"),
         (["--devices", ""], "'' is no device"),
         (["--devices", "0,cpu"], "'cpu' is no device"),
-        (["--classes", "huge"], "FARM_CLASSES"),
-        (["--tags", "two words"], "FARM_TAGS"),
-        (["--name", "%h"], "FARM_WORKER_NAME"),
+        (["--classes", "huge"], "--classes: must be"),
+        (["--tags", "two words"], "--tags: must be"),
+        (["--name", "%h"], "--name: must have"),
     ],
 )
 def test_garbage_is_refused_in_words(

@@ -14,10 +14,12 @@ from threading import Event
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from farm.pictures import decoder_pool
+from farm.recipe.problems import Untrusted
 from tests.web import bad_pictures as bad
 
 Post = Callable[..., TestResponse]
@@ -270,3 +272,11 @@ def test_unusual_pictures_are_taken_upright(case: str, post_api: Post) -> None:
 
     assert response.status_code == 202
     assert (response.get_json()["width"], response.get_json()["height"]) == size
+
+
+def test_a_boolean_is_a_number_in_no_json_that_is_sent(app: Flask) -> None:
+    specs = [getattr(view, "_spec", {}) for view in app.view_functions.values()]
+    bodies = {body.__name__: body for spec in specs if isinstance(body := spec.get("body"), type)}
+    assert {"FilmChange", "PersonChange", "EstimateQuery"} <= bodies.keys()
+    for name, body in bodies.items():
+        assert issubclass(body, Untrusted), f"{name} takes true for 1"

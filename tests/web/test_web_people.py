@@ -127,6 +127,24 @@ def test_what_is_for_operators_is_refused_to_others_in_words(
     assert client.get("/api/v1/only").status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("post", "/api/v1/people"),
+        ("patch", "/api/v1/people/Ada"),
+        ("patch", "/api/v1/people/nobody"),
+        ("get", "/api/v1/storage?keep_days=many"),
+        ("get", "/api/v1/events?limit=-1"),
+    ],
+)
+def test_who_asks_is_checked_before_what_is_asked(
+    method: str, path: str, ada: Headers, operator: Headers, client: FlaskClient
+) -> None:
+    body: dict[str, Any] = {"json": {"role": "king"}} if method != "get" else {}
+    assert client.open(path, method=method, headers=ada, **body).status_code == 403
+    assert client.open(path, method=method, headers=operator, **body).status_code == 422
+
+
 @pytest.mark.parametrize("common", ["0", "1"])
 def test_a_user_overtakes_nobody_by_priority(
     monkeypatch: pytest.MonkeyPatch, ada: Headers, operator: Headers, client: FlaskClient, common: str

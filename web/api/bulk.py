@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from farm.jobs import bulk
+from farm.recipe.problems import Untrusted
 from web.api import answers, blueprint
 from web.api.schemas import BulkOut
 from web.middleware.authentication import get_visitor
@@ -14,7 +15,7 @@ from web.middleware.authentication import get_visitor
 JobId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
-class BulkIn(BaseModel):
+class BulkIn(Untrusted):
     """Request for one act on many jobs."""
 
     model_config = ConfigDict(extra="forbid")

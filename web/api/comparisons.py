@@ -11,6 +11,7 @@ from farm.database import sessions
 from farm.jobs import comparisons
 from farm.jobs.bradley_terry import PRIOR
 from farm.jobs.ratings import RATER_LENGTH, Rater
+from farm.recipe.problems import Untrusted
 from web.api import answers, blueprint
 from web.middleware.authentication import get_visitor
 
@@ -21,7 +22,7 @@ METHOD = (
 JobId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", strict=True)]
 
 
-class ComparisonIn(BaseModel):
+class ComparisonIn(Untrusted):
     """One rater's answer on two finished pictures of one photograph, painting, size and preset."""
 
     model_config = ConfigDict(extra="forbid")

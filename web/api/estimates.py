@@ -13,6 +13,7 @@ from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.recipe import Recipe
 from farm.recipe.picture_sizes import PictureSizes, Size
+from farm.recipe.problems import Untrusted
 from farm.recipe.recipe import MAX_STYLES
 from web.api import answers, blueprint
 from web.api.schemas import EstimateOut
@@ -24,7 +25,7 @@ MAX_SIZES = 20  # estimated at once
 PhotographSide = Annotated[int, Field(ge=1, le=LONGEST_PHOTOGRAPH, description="Of the photograph, px.")]
 
 
-class PaintingSize(BaseModel):
+class PaintingSize(Untrusted):
     """Size of a painting, px."""
 
     width: int = Field(ge=1, le=LONGEST_PHOTOGRAPH)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from farm.database import sessions
 from farm.people import audit
+from farm.recipe.problems import Untrusted
 from web.api import answers, blueprint
 from web.api.schemas import Moment
 from web.middleware.authentication import require_operator
@@ -15,7 +16,7 @@ from web.middleware.authentication import require_operator
 HIGHEST = 2**63 - 1  # number that both databases hold
 
 
-class EventsQuery(BaseModel):
+class EventsQuery(Untrusted):
     """Question for events."""
 
     model_config = ConfigDict(extra="forbid")
@@ -52,10 +53,10 @@ class Events(BaseModel):
 
 
 @blueprint.get("/events")
+@require_operator
 @blueprint.input(EventsQuery, location="query")
 @blueprint.output(Events)
 @blueprint.doc(tags=["Workers"], responses=answers.OPERATORS)
-@require_operator
 def list_events(query_data: EventsQuery) -> Events:
     """List what operators did."""
     with sessions.read_session() as session:

@@ -16,6 +16,7 @@ from farm.explorations import axes, grids
 from farm.recipe import Recipe
 from farm.recipe.json_limits import check_json
 from farm.recipe.picture_sizes import PictureSizes
+from farm.recipe.problems import Untrusted
 from web import streams
 from web.api import answers, blueprint
 from web.api.estimates import EstimateQuery
@@ -143,7 +144,7 @@ class Explorations(BaseModel):
     items: list[ExplorationOut]
 
 
-class ExplorationsQuery(BaseModel):
+class ExplorationsQuery(Untrusted):
     """Number of explorations that are asked for."""
 
     limit: int = Field(20, ge=1, le=MAX_LISTED)

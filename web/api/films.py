@@ -23,6 +23,7 @@ from farm.jobs import actions
 from farm.jobs.fields import PRIORITIES, PRIORITY_MEANS
 from farm.recipe import Recipe
 from farm.recipe.film import Part, Role
+from farm.recipe.problems import Untrusted
 from web import film_files
 from web.api import answers, blueprint
 from web.api.requests import (
@@ -146,7 +147,7 @@ class Films(BaseModel):
     items: list[FilmOut]
 
 
-class FilmChange(BaseModel):
+class FilmChange(Untrusted):
     """Change of a film that has not ended."""
 
     model_config = ConfigDict(extra="forbid")
@@ -154,7 +155,7 @@ class FilmChange(BaseModel):
     priority: int = Field(ge=PRIORITIES[0], le=PRIORITIES[-1], description=PRIORITY_MEANS)
 
 
-class FilmsQuery(BaseModel):
+class FilmsQuery(Untrusted):
     """Number of films that are asked for."""
 
     model_config = ConfigDict(extra="forbid")

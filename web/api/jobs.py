@@ -11,7 +11,7 @@ from typing import Self
 from apiflask import FileSchema
 from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from farm.database import sessions
 from farm.database.models import Job, State
@@ -21,6 +21,7 @@ from farm.jobs.fields import NAME_LENGTH, NAME_MEANS, PRIORITIES, PRIORITY_MEANS
 from farm.jobs.idempotency import Key
 from farm.jobs.submit import submit
 from farm.recipe.formats import Format
+from farm.recipe.problems import Untrusted
 from web import streams
 from web.api import answers, blueprint
 from web.api.requests import (
@@ -46,7 +47,7 @@ SHAPE = hashlib.sha256(json.dumps(JobOut.model_json_schema()).encode()).hexdiges
 FILE = FileSchema(type="string", format="binary")
 
 
-class JobQuery(BaseModel):
+class JobQuery(Untrusted):
     """Question that a list answers."""
 
     model_config = ConfigDict(extra="forbid")
@@ -66,7 +67,7 @@ class JobQuery(BaseModel):
     limit: int = Field(lists.PAGE, ge=1, le=MAX_ITEMS)
 
 
-class ResultQuery(BaseModel):
+class ResultQuery(Untrusted):
     """Format of the result; the recipe's when left out."""
 
     model_config = ConfigDict(extra="forbid")
@@ -245,7 +246,7 @@ def retry(job_id: str) -> Response:
     return _respond(actions.retry(job_id))
 
 
-class JobChange(BaseModel):
+class JobChange(Untrusted):
     """Change of a job; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")

@@ -17,6 +17,7 @@ from farm.looks.built_in import BuiltIn, find_built_in, list_built_in
 from farm.looks.look import Look, LookFile
 from farm.people.visitors import Visitor
 from farm.recipe import Recipe
+from farm.recipe.problems import Untrusted
 from web.api import answers, blueprint
 from web.api.requests import find_look, respond_conditionally
 from web.middleware.authentication import get_visitor
@@ -82,7 +83,7 @@ class LookIn(LookFile):
     shared: bool = Field(False, description="With everybody.")
 
 
-class LookOfJob(BaseModel):
+class LookOfJob(Untrusted):
     """Name for the look of a job."""
 
     model_config = ConfigDict(extra="forbid")
@@ -91,7 +92,7 @@ class LookOfJob(BaseModel):
     shared: bool = Field(False, description="With everybody.")
 
 
-class LookChange(BaseModel):
+class LookChange(Untrusted):
     """Change of a look; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")

@@ -13,6 +13,7 @@ from farm.database import sessions
 from farm.database.people import NAME_LENGTH, Person, Role, Token
 from farm.people import accounts, quotas, sign_in, tokens
 from farm.people.quotas import GIGABYTE, Limits, Quota, Quotas
+from farm.recipe.problems import Untrusted
 from farm.settings import settings
 from web.api import answers, blueprint
 from web.api.schemas import Moment
@@ -102,7 +103,7 @@ class TokensOut(BaseModel):
     items: list[TokenOut]
 
 
-class TokenIn(BaseModel):
+class TokenIn(Untrusted):
     """Request for a token."""
 
     model_config = ConfigDict(extra="forbid")
@@ -151,7 +152,7 @@ def revoke_token(name: str) -> ResponseReturnValue:
     return "", 204
 
 
-class LimitsOut(BaseModel):
+class LimitsOut(Untrusted):
     """Limits of an account's own; null: the farm's holds, 0: none does."""
 
     model_config = ConfigDict(extra="forbid", from_attributes=True)
@@ -189,7 +190,7 @@ class People(BaseModel):
     items: list[PersonOut]
 
 
-class PersonIn(BaseModel):
+class PersonIn(Untrusted):
     """Request for an account."""
 
     model_config = ConfigDict(extra="forbid")
@@ -198,7 +199,7 @@ class PersonIn(BaseModel):
     role: Role = Role.USER
 
 
-class PersonChange(BaseModel):
+class PersonChange(Untrusted):
     """Changes of an account; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
@@ -215,9 +216,9 @@ class SignInLinkOut(BaseModel):
 
 
 @blueprint.get("/people")
+@require_operator
 @blueprint.output(People)
 @blueprint.doc(tags=["People"], responses=answers.OPERATORS)
-@require_operator
 def list_people() -> People:
     """List all accounts, and what they use of their quotas."""
     with sessions.read_session() as session:
@@ -225,10 +226,10 @@ def list_people() -> People:
 
 
 @blueprint.post("/people")
+@require_operator
 @blueprint.input(PersonIn, location="json")
 @blueprint.output(PersonOut, 201, description="Added.")
 @blueprint.doc(tags=["People"], responses=answers.BAD_JSON | answers.OPERATORS)
-@require_operator
 def add_person(json_data: PersonIn) -> PersonOut:
     """Add an account. A sign-in link lets its person in."""
     with sessions.write_session() as session:
@@ -237,13 +238,13 @@ def add_person(json_data: PersonIn) -> PersonOut:
 
 
 @blueprint.patch("/people/<path:name>")
+@require_operator
 @blueprint.input(PersonChange, location="json")
 @blueprint.output(PersonOut)
 @blueprint.doc(
     tags=["People"],
     responses=answers.BAD_JSON | answers.OPERATORS | NO_PERSON | LAST_OPERATOR,
 )
-@require_operator
 def change_person(name: str, json_data: PersonChange) -> PersonOut:
     """Give an account another role, or limits of its own."""
     by = get_visitor().name
@@ -256,9 +257,9 @@ def change_person(name: str, json_data: PersonChange) -> PersonOut:
 
 
 @blueprint.delete("/people/<path:name>")
+@require_operator
 @blueprint.output({}, 204, description="It is gone, with its tokens; its jobs are nobody's.")
 @blueprint.doc(tags=["People"], responses=answers.OPERATORS | NO_PERSON | LAST_OPERATOR)
-@require_operator
 def remove_person(name: str) -> ResponseReturnValue:
     """Remove an account and its tokens. Its jobs stay, and operators see them."""
     with sessions.write_session() as session:
@@ -267,9 +268,9 @@ def remove_person(name: str) -> ResponseReturnValue:
 
 
 @blueprint.post("/people/<path:name>/sign-in-link")
+@require_operator
 @blueprint.output(SignInLinkOut, 201, description="Made; it is not shown again.")
 @blueprint.doc(tags=["People"], responses=answers.OPERATORS | NO_PERSON)
-@require_operator
 def make_sign_in_link(name: str) -> SignInLinkOut:
     """Make a link that signs a person in once, within a day."""
     with sessions.write_session() as session:

@@ -10,13 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from farm.database import sessions
 from farm.jobs import ratings, states
 from farm.jobs.scores import STARS
+from farm.recipe.problems import Untrusted
 from web.api import answers, blueprint
 from web.middleware.authentication import get_visitor
 
 INTERVAL = "95 % interval, by Student's t"
 
 
-class RatingIn(BaseModel):
+class RatingIn(Untrusted):
     """One person's opinion."""
 
     model_config = ConfigDict(extra="forbid")

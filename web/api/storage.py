@@ -11,6 +11,7 @@ from farm.database.disk import Disk, Room
 from farm.jobs import holdings, retention
 from farm.jobs.holdings import Holdings, Part
 from farm.jobs.retention import Plan, Rules
+from farm.recipe.problems import Untrusted
 from farm.settings import MAX_KEEP_DAYS, MAX_KEEP_GB
 from web.api import answers, blueprint
 from web.api.schemas import Moment
@@ -20,7 +21,7 @@ KeepDays = Annotated[float | None, Field(ge=0, le=MAX_KEEP_DAYS, allow_inf_nan=F
 KeepGigabytes = Annotated[float | None, Field(ge=0, le=MAX_KEEP_GB, allow_inf_nan=False)]
 
 
-class RetentionQuery(BaseModel):
+class RetentionQuery(Untrusted):
     """Limits to try, instead of the operator's."""
 
     model_config = ConfigDict(extra="forbid")
@@ -121,10 +122,10 @@ class StorageOut(BaseModel):
 
 
 @blueprint.get("/storage")
+@require_operator
 @blueprint.input(RetentionQuery, location="query")
 @blueprint.output(StorageOut)
 @blueprint.doc(tags=["Storage"], responses=answers.OPERATORS)
-@require_operator
 def get_storage(query_data: RetentionQuery) -> StorageOut:
     """Return what the storage holds, how much room there is, and what would be deleted by the operator's
     limits or by others. Nothing is deleted by asking."""

@@ -36,27 +36,27 @@ def get_worker(name: str) -> WorkerOut:
 
 
 @blueprint.post("/workers/<path:name>/drain")
+@require_operator
 @blueprint.output(WorkerOut)
 @blueprint.doc(tags=["Workers"], responses=answers.OPERATORS | answers.NO_WORKER)
-@require_operator
 def drain_worker(name: str) -> WorkerOut:
     """Let a worker end after its job. Again is harmless."""
     return _run_operation(operations.drain, name)
 
 
 @blueprint.post("/workers/<path:name>/pause")
+@require_operator
 @blueprint.output(WorkerOut)
 @blueprint.doc(tags=["Workers"], responses=answers.OPERATORS | answers.NO_WORKER | {409: "It is sick."})
-@require_operator
 def pause_worker(name: str) -> WorkerOut:
     """Let a worker take no job until it is resumed; it finishes the one at work. Again is harmless."""
     return _run_operation(operations.pause, name)
 
 
 @blueprint.post("/workers/<path:name>/resume")
+@require_operator
 @blueprint.output(WorkerOut)
 @blueprint.doc(tags=["Workers"], responses=answers.OPERATORS | answers.NO_WORKER)
-@require_operator
 def resume_worker(name: str) -> WorkerOut:
     """Let a worker take jobs again that is paused, sick or draining. Again is harmless."""
     return _run_operation(operations.resume, name)
@@ -97,9 +97,9 @@ def _describe_queue() -> QueueOut:
 
 
 @blueprint.post("/queue/pause")
+@require_operator
 @blueprint.output(QueueOut)
 @blueprint.doc(tags=["Workers"], responses=answers.OPERATORS)
-@require_operator
 def pause_queue() -> QueueOut:
     """Let no worker take a job until the queue is resumed; those at work are finished. Again is
     harmless."""
@@ -109,9 +109,9 @@ def pause_queue() -> QueueOut:
 
 
 @blueprint.post("/queue/resume")
+@require_operator
 @blueprint.output(QueueOut)
 @blueprint.doc(tags=["Workers"], responses=answers.OPERATORS)
-@require_operator
 def resume_queue() -> QueueOut:
     """Let workers take jobs again. Again is harmless."""
     actions.resume_queue(get_visitor().name)
