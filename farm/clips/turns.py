@@ -48,7 +48,7 @@ class Turn:
 class Turns:
     """Places for what takes a process for long; threads may share it."""
 
-    def __init__(self, places: int = PLACES, most_waiting: float = MOST_WAITING) -> None:
+    def __init__(self, places: int = PLACES, most_waiting: int = MOST_WAITING) -> None:
         """
         Args:
             most_waiting: of one client.

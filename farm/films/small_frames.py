@@ -7,7 +7,6 @@ beside the frame. Both count among the files of the film's owner.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Sequence
 
@@ -30,9 +29,10 @@ QUALITY = 86  # of JPEG
 AT_ONCE = 32  # frames of a clip that are decoded together
 MAX_SLOTS = 60  # frames in a strip; of a longer film every nth
 
-# Who comes meanwhile finds what the client's first one made. No number is too many: by HTTP/2 a browser
-# asks for a whole strip at one moment, and never again for what was refused.
-_decoding = Turns(most_waiting=math.inf)
+# Who comes meanwhile finds what the client's first one made. As many may wait as a strip has: by HTTP/2
+# a browser asks for a whole one at one moment, and never again for what was refused. More would hold all
+# threads of the web part.
+_decoding = Turns(most_waiting=MAX_SLOTS)
 _shrinking = threading.BoundedSemaphore(2)  # a frame of 4K takes 25 MB meanwhile
 
 

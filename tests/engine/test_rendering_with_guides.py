@@ -136,3 +136,20 @@ def test_a_region_takes_its_paintings_colours_and_what_is_in_none_stays() -> Non
     assert torch.equal(found[..., 12:], photograph[..., 12:])
     mean = found[..., :12].mean(dim=(2, 3))
     torch.testing.assert_close(mean, painting.mean(dim=(2, 3)), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("loss", ["wasserstein", "light"])
+def test_a_painting_whose_region_is_wholly_kept_paints_nothing(engine: Engine, loss: str) -> None:
+    """Stated rule: its region stays as it is, and all else is as if it were any other painting."""
+    photograph, blue = load_sample("mountain_lake", W), make_checkerboard(8)
+    recipe = Recipe.parse(QUICK | {"iterations": 4, "style_loss": loss})
+    guides = Guides(masks=(LEFT, 255 - LEFT), keep=LEFT)
+    pictures = []
+    for unseen in (make_flat(0.8, 0.2, 0.2), make_flat(0.1, 0.9, 0.3)):
+        *_, last = stylize(photograph, [unseen, blue], recipe, engine, guides=guides)
+        assert all(np.isfinite([last.losses.content, last.losses.style, last.losses.tv]))
+        pictures.append(last.picture())
+    assert np.array_equal(pictures[0], pictures[1])
+    left, right = (half for half in np.split(np.abs(pictures[0] - photograph), 2, axis=1))
+    assert left[:, :-4].max() < 1 / 255
+    assert right.mean() > 0.02

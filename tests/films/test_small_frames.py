@@ -93,6 +93,19 @@ def test_clients_take_turns_at_frames_that_are_not_made_yet(
     assert asked == [list(range(32)), list(range(32, 64))]
 
 
+def test_one_client_waits_with_a_strip_of_frames_at_most(
+    asked: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, strip = store_clip(8), [Turn("one") for _ in range(small_frames.MAX_SLOTS)]
+    monkeypatch.setattr(small_frames._decoding, "_waiting", strip)
+    with pytest.raises(Busy):
+        small_frames.provide_clip_frame(upload, 3, "one")
+    assert len(strip) == small_frames.MAX_SLOTS
+    strip.clear()
+    small_frames.provide_clip_frame(upload, 3, "one")
+    assert asked == [list(range(8))]
+
+
 @pytest.mark.parametrize("number", [-1, 8])
 def test_a_clip_has_no_other_frames(asked: list[list[int]], number: int) -> None:
     with pytest.raises(NotFound, match="has 8 frames"):
