@@ -70,7 +70,7 @@ class Turns:
         try:
             yield turn
         finally:
-            self._give_back(turn)
+            self._release(turn)
 
     def _await_place(self, turn: Turn) -> None:
         with self._changed:
@@ -108,7 +108,7 @@ class Turns:
             self._held[0].end()
         return left if left > 0 else WAIT_SECONDS
 
-    def _give_back(self, turn: Turn) -> None:
+    def _release(self, turn: Turn) -> None:
         """Free a client's place; what else it waits for comes behind all others' then."""
         with self._changed:
             self._free += 1

@@ -28,13 +28,13 @@ class Untrusted(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _refuse_booleans(cls, value: Any, info: ValidationInfo) -> Any:
-        if _takes_numbers_alone(cls, str(info.field_name)) and _holds_boolean(value):
+        if _is_for_numbers(cls, str(info.field_name)) and _has_boolean(value):
             raise ValueError("must be a number, not true or false")
         return value
 
 
 @cache
-def _takes_numbers_alone(model: type[BaseModel], field: str) -> bool:
+def _is_for_numbers(model: type[BaseModel], field: str) -> bool:
     """Check that a field takes numbers, perhaps in lists or by names, and neither booleans nor models,
     which check their own fields."""
     kinds = set(_list_kinds(model.model_fields[field].annotation))
@@ -51,12 +51,12 @@ def _list_kinds(annotation: Any) -> Iterator[Any]:
         yield from _list_kinds(part)
 
 
-def _holds_boolean(value: Any, depth: int = DEEPEST) -> bool:
+def _has_boolean(value: Any, depth: int = DEEPEST) -> bool:
     """Check for a boolean in a value, or so deep in its lists and dictionaries."""
     if isinstance(value, dict):
         value = [*value.values()]
     if isinstance(value, list | tuple):
-        return depth > 0 and any(_holds_boolean(each, depth - 1) for each in value)
+        return depth > 0 and any(_has_boolean(each, depth - 1) for each in value)
     return isinstance(value, bool)
 
 
