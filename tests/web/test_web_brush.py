@@ -103,6 +103,7 @@ def levels(guide: JobPicture) -> np.ndarray:
     return decode_map_to_size(storage().get(guide.upload.key), "mask", 10, lambda sent: sent)
 
 
+@pytest.mark.timeout(300)  # of a machine at work: it paints a picture
 def test_two_regions_are_painted_sent_and_found_in_the_picture(chosen: Page, weights_dir: Path) -> None:
     # Given a brush in the colour of the first painting, led over the left half
     page = chosen
@@ -115,7 +116,8 @@ def test_two_regions_are_painted_sent_and_found_in_the_picture(chosen: Page, wei
 
     # When the form is sent
     page.locator("#size").fill("96")
-    page.get_by_text("Draft", exact=True).click()
+    page.get_by_text("Advanced settings").click()
+    page.locator("#iterations").fill("16")
     job = send(page)
 
     # Then each painting has its part, and together they have all of it
@@ -259,7 +261,9 @@ def test_arrows_are_drawn_with_pointer_and_keys_and_sent(chosen: Page) -> None:
     page = chosen
     canvas, words = page.locator("#brush canvas"), page.locator("#arrow-words")
     button = page.get_by_role("button", name="Draw arrows")
+    pressed = page.locator("#brush [aria-pressed=true]")
     button.click()
+    expect(pressed).to_have_text(["Draw arrows"])  # the brush is laid aside
     stroke_arrow(canvas, (0.25, 0.75), (0.25, 0.25))
     expect(words).to_have_text("1 arrow: strokes run along it.")
     canvas.focus()
@@ -278,6 +282,8 @@ def test_arrows_are_drawn_with_pointer_and_keys_and_sent(chosen: Page) -> None:
     expect(page.locator(".brush-stage polyline")).to_have_count(4)
     # Then they are in their setting, the brush painted nothing, and they are sent
     expect(page.locator("#brush-words")).to_contain_text("Nothing painted yet")
+    page.get_by_role("button", name="Erase").click()
+    expect(pressed).to_have_text(["Erase"])
     page.locator("#size").fill("96")
     job = send(page)
     upright, level = job.recipe["stroke_arrows"]

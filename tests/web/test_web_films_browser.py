@@ -325,6 +325,8 @@ def test_a_film_is_made_again_with_its_settings(page: Page, served: str) -> None
         {"first": 1, "every": 2, "spacing": 4, "format": "zip", "moving": moving}
     )
     film = submit_clip(settings)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
 
     # When it is made once more from its page, which says what it was
     page.goto(f"{served}/films/{film.id}")
@@ -346,6 +348,8 @@ def test_a_film_is_made_again_with_its_settings(page: Page, served: str) -> None
         [each.upload_sha256 for each in films.get(one.id).parts[0].sources] for one in (film, again)
     ]
     assert sources[0] == sources[1]
+    # And until the clip was looked at, nobody asked what a picture would need
+    assert [url for url in asked if "/estimate?" in url and "clip=&" in url] == []
 
 
 def test_a_film_is_cancelled_where_it_is_to_be_deleted(page: Page, served: str) -> None:

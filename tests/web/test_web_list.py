@@ -16,6 +16,7 @@ from farm.database.models import Job, State
 from farm.errors import NotFound
 from farm.jobs import attempts, bulk, states
 from farm.jobs.states import AttemptRef
+from tests.films.made import know_clips, make_film
 from tests.web.conftest import token
 
 MakeJob = Callable[..., Job]
@@ -427,3 +428,14 @@ def test_finished_pictures_are_downloaded_as_one_zip(
     # And without a finished one there is none, which is said
     none = client.post("/jobs/download", data=form | {"ids": jobs[2].id}, follow_redirects=True)
     assert "None of these jobs has finished" in none.text
+
+
+def test_a_list_with_films_says_where_they_are_cancelled(
+    client: FlaskClient, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_job()
+    words = "Films are cancelled, tried again and deleted on their own pages."
+    assert words not in client.get("/jobs").text
+    know_clips(monkeypatch)
+    make_film()
+    assert words in client.get("/jobs").text

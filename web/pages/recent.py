@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from farm.database.films import Film
 from farm.database.models import Job, JobPicture, PictureRole, Upload
 from farm.explorations import grids
 from farm.jobs import lists
@@ -17,7 +19,7 @@ from farm.people.visitors import Visitor
 PREFIX = "recent-"  # of picks that stand for an upload
 PICK = re.compile(PREFIX + "([0-9a-f]{64})")
 OFFERED = 6  # paintings
-LOOKED_AT = 30  # jobs, and explorations
+LOOKED_AT = 30  # jobs, explorations, and films
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class Painting:
 
 
 def list_recent(session: Session, visitor: Visitor) -> list[Painting]:
-    """List the paintings of a person's latest jobs and explorations, each once; where nobody has an
-    account, of anybody's."""
+    """List the paintings of a person's latest jobs, explorations and films, each once; where nobody has
+    an account, of anybody's."""
     asked = ListQuery(owner_id=visitor.person_id)
     ids = lists.list_ids(session, asked, LOOKED_AT)
-    jobs = list(session.scalars(select(Job).where(Job.id.in_(ids))))
+    jobs = list(session.scalars(select(Job).where(Job.id.in_([*ids, *_list_filmed(session, visitor)]))))
     explored = [each.cells[0] for each in grids.list_newest(session, LOOKED_AT, visitor) if each.cells]
     jobs += [job for job in explored if visitor.person_id in (None, job.owner_id)]
     found: dict[str, Painting] = {}
@@ -50,6 +52,15 @@ def list_recent(session: Session, visitor: Visitor) -> list[Painting]:
             title = style.file_name or f"Painting of {job.name}"
             found.setdefault(style.upload_sha256, Painting(job, style.position, style.upload, title))
     return list(found.values())[:OFFERED]
+
+
+def _list_filmed(session: Session, visitor: Visitor) -> Sequence[str]:
+    """List the jobs of the first parts of a person's latest films, which have the pictures of all."""
+    newest = select(Film.id).order_by(Film.created_at.desc(), Film.id.desc()).limit(LOOKED_AT)
+    if visitor.person_id is not None:
+        newest = newest.where(Film.owner_id == visitor.person_id)
+    first = select(Job.id).where(Job.film_id.in_(newest), Job.film_part == 0)
+    return session.scalars(first).all()
 
 
 def find_painting(session: Session, pick: str, visitor: Visitor) -> JobPicture | None:

@@ -1,5 +1,6 @@
 // Arrows over the photograph: strokes run along them. They are drawn where the brush paints, while their button is
 // pressed, and written into their setting, from which they are read again.
+import { rest } from "./brush.js";
 import { form } from "./form.js";
 import { typed } from "./fill.js";
 
@@ -131,6 +132,7 @@ canvas.addEventListener("blur", end);
 function press(on) {
   button("draw").setAttribute("aria-pressed", String(on));
   stage.classList.toggle("draws-arrows", on);
+  rest(on);
 }
 
 button("draw").addEventListener("click", () => press(!drawing()));

@@ -36,6 +36,7 @@ let photograph = ""; // that the regions are of
 let paintings = [];
 let chosen = ""; // whose colour is on the brush
 let erasing = false;
+let resting = false; // arrows are drawn instead
 let painted = false; // by hand, so that the fields are to be written
 let at = [0, 0]; // the brush, px of the map
 let timer = 0;
@@ -148,7 +149,7 @@ function chip({ key, title }) {
   spot.style.backgroundColor = `rgb(${colourOf(key).join(" ")})`;
   button.append(spot, make("b", { textContent: title }));
   button.dataset.key = key;
-  button.setAttribute("aria-pressed", String(key === chosen && !erasing));
+  button.setAttribute("aria-pressed", String(isPressed(key)));
   button.addEventListener("click", () => {
     chosen = key;
     setErasing(false);
@@ -156,10 +157,22 @@ function chip({ key, title }) {
   return button;
 }
 
+const isPressed = (key) => key === chosen && !erasing && !resting;
+
+function markTool() {
+  brush.querySelector("[data-act=erase]").setAttribute("aria-pressed", String(erasing && !resting));
+  for (const each of colours.children) each.setAttribute("aria-pressed", String(isPressed(each.dataset.key)));
+}
+
 function setErasing(on) {
   erasing = on;
-  brush.querySelector("[data-act=erase]").setAttribute("aria-pressed", String(on));
-  for (const each of colours.children) each.setAttribute("aria-pressed", String(each.dataset.key === chosen && !on));
+  markTool();
+}
+
+/** Lay the brush aside for the arrows, or take it up again; its colour stays on it. */
+export function rest(on) {
+  resting = on;
+  markTool();
 }
 
 function describe() {
@@ -315,7 +328,7 @@ canvas.addEventListener("keyup", (event) => event.key === " " && end());
 
 function act(name) {
   if (name === "erase") {
-    setErasing(!erasing);
+    setErasing(resting || !erasing);
     return;
   }
   if (regions.stroke) end();

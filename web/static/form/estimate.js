@@ -53,11 +53,11 @@ function paintingSizes() {
   return sizes.filter(([width]) => width).map((size) => size.join("x"));
 }
 
-// Empty while nobody knows the photograph's size.
+// Empty while nobody knows the photograph's size, or the farm still looks at the clip.
 function question() {
   const [width, height] = photographSize();
-  if (!width) return "";
   const values = new FormData(form);
+  if (!width || ("film" in form.dataset && !values.get("clip"))) return "";
   const settings = names.map((name) => [name, values.get(name) ?? ""]);
   const paintings = paintingSizes().map((size) => ["painting", size]);
   const chosen = (name) => form.querySelector(`input[type=file][name=${name}]`).files.length;
