@@ -116,8 +116,7 @@ def test_two_regions_are_painted_sent_and_found_in_the_picture(chosen: Page, wei
 
     # When the form is sent
     page.locator("#size").fill("96")
-    page.get_by_text("Advanced settings").click()
-    page.locator("#iterations").fill("16")
+    page.get_by_text("Draft", exact=True).click()
     job = send(page)
 
     # Then each painting has its part, and together they have all of it
