@@ -1,9 +1,10 @@
 """The same film, byte for byte, from two workers of a farm, from the command line, and from a worker
-that steps aside in the middle of a frame."""
+that steps aside, or is killed, in the middle of a frame."""
 
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from farm.cli.sent_files import Guides
 from farm.database import sessions
 from farm.database.films import Film
 from farm.database.models import State
+from farm.engine.checkpoint_writer import CheckpointThread
 from farm.films import films
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
-from farm.jobs import cleanup, details
+from farm.jobs import cleanup, details, losses
 from farm.jobs.claims import Taker
 from farm.jobs.guides import NO_GUIDES, GuideFiles
 from farm.recipe import Recipe
@@ -155,5 +157,54 @@ def test_a_part_that_steps_aside_in_the_middle_of_a_frame_goes_on_within_it(
         notes = [event.message for event in details.get_with_history(session, anchor.id).events]
     assert "resumed at level 1, iteration 1" in notes
     assert (moved[anchor.id], moved[other.id], moved[stretch.id]) == (2, 2, 2), "iterations were lost"
+    assert read_files(film) == expected
+    assert not [key for key in storage().list_keys() if "checkpoint" in key]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: what is raised here is caught by nobody, and nothing is recorded after it."""
+
+
+def test_a_part_whose_worker_is_killed_in_the_middle_of_a_frame_goes_on_from_its_checkpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = FilmSettings(spacing=SPACING, end=SPACING + 1, format="zip")  # anchors 0 and 1, stretch 2
+    whole, _ = make_film("worker@test", settings=settings)
+    expected = read_files(whole)
+
+    # Given workers that are killed after the second iteration of a part: of an anchor after a checkpoint
+    # within its frame, of the stretch within its second frame, whose iteration is the only one
+    made: dict[str, list[int]] = {}  # of each part, the iterations that were made
+    report = film_parts._report
+
+    def die_in_second(task: Any, news: Any, pace: Any) -> None:
+        made.setdefault(task.job.id, []).append(news.step.done)
+        if len(made[task.job.id]) == 2:
+            raise Killed
+        report(task, news, pace)
+
+    monkeypatch.setattr(film_parts, "_report", die_in_second)
+    monkeypatch.setattr(CheckpointThread, "is_due", lambda thread: thread._pending is None)
+
+    # When others take its parts, once it was found to be lost
+    film, names = submit_clip(settings), iter(f"worker{number}@test" for number in range(9))
+    while claim := claim_part(name := next(names)):
+        with suppress(Killed):
+            assert render(claim, Taker(name), lambda: None) == Ending()
+            cleanup.remove_files(claim.job.id)
+            films.settle(film.id)
+            continue
+        with sessions.write_session() as session:
+            losses.release_interrupted(session, claim.attempt, losses.LOST, "its worker was lost")
+
+    # Then anchors went on within their frame, the stretch after its first, and the film is the same
+    film = films.get(film.id)
+    assert [job.attempt for job in film.parts] == [2, 2, 2, 1]
+    *anchors, stretch, _ = film.parts
+    assert [made[job.id] for job in (*anchors, stretch)] == [[1, 2, 2], [1, 2, 2], [1, 1, 1]]
+    for anchor in anchors:
+        with sessions.read_session() as session:
+            events = details.get_with_history(session, anchor.id).events
+        assert "resumed at level 1, iteration 1" in [event.message for event in events]
     assert read_files(film) == expected
     assert not [key for key in storage().list_keys() if "checkpoint" in key]
