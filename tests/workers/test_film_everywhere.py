@@ -165,6 +165,7 @@ class Killed(BaseException):
     """Stands for SIGKILL: what is raised here is caught by nobody, and nothing is recorded after it."""
 
 
+@pytest.mark.slow
 def test_a_part_whose_worker_is_killed_in_the_middle_of_a_frame_goes_on_from_its_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
