@@ -26,7 +26,7 @@ def test_from_the_form_to_the_finished_picture(farm: RunningFarm, page: Page) ->
     page.locator("input[name=content_pick][value=mountain_lake]").check(force=True)
     page.locator("input[name=style_pick][value=brushwork]").check(force=True)
     page.locator("[name=size]").first.fill("96")
-    page.locator("input[name=preset][value=draft]").check(force=True)
+    page.locator("label.preset", has_text="Draft").click()  # waits until it moves no longer
 
     # When it is sent
     page.get_by_role("button", name="Paint it").click()

@@ -165,7 +165,7 @@ def form_filled_in(page: Page, farm: Farm) -> None:
         {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": bad_pictures.photo()}
     )
     for name in ("Brushwork", "Ink wash", "Mosaic"):
-        page.get_by_text(name).click()
+        page.locator("fieldset.tiles").get_by_text(name, exact=True).click()
     page.get_by_text("Advanced settings").click()
     page.get_by_text("Where", exact=True).click()
     page.get_by_text("From files").click()
