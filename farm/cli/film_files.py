@@ -173,12 +173,12 @@ class _Film:
 
     @property
     def maps(self) -> int:
-        """How many maps there are."""
+        """Number of maps."""
         return len(self.guides.masks) + (self.guides.keep is not None)
 
     @property
     def follows(self) -> bool:
-        """Whether maps go with what they are on."""
+        """True where maps go with what they are on."""
         return self.maps > 0 and self.choice.regions == "follow"
 
     @property

@@ -6,7 +6,8 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -81,12 +82,8 @@ class FrameFolder:
             InvalidInput: its file is not as it was written.
         """
         path = self.get_path(number)
-        try:
-            with path.open("rb") as file:
-                return np.array(read_result(file)[0].convert("RGB"))  # one that may be written
-        except (OSError, SyntaxError) as error:
-            message = f"{path} cannot be read; delete it, and the same command paints it again"
-            raise InvalidInput(Problem(self._option, message)) from error
+        with self._open(path, "delete it, and the same command paints it again") as file:
+            return np.array(read_result(file)[0].convert("RGB"))  # one that may be written
 
     def write(self, number: int, frame: Pixels) -> None:
         """Store a frame, (H, W, 3) sRGB.
@@ -103,13 +100,9 @@ class FrameFolder:
         Raises:
             InvalidInput: their file is not as it was written.
         """
-        path, frame = self._get_maps_path(number), self.get_path(number).name
-        try:
-            with path.open("rb") as file:
-                return read_maps(file, count)
-        except (OSError, SyntaxError) as error:
-            message = f"{path} cannot be read; delete {frame}, and the same command makes both again"
-            raise InvalidInput(Problem(self._option, message)) from error
+        mending = f"delete {self.get_path(number).name}, and the same command makes both again"
+        with self._open(self._get_maps_path(number), mending) as file:
+            return read_maps(file, count)
 
     def write_maps(self, number: int, maps: Pixels) -> None:
         """Store the maps of an anchor, (n, H, W); before its frame.
@@ -118,6 +111,16 @@ class FrameFolder:
             InvalidInput: the disk does not take them.
         """
         self._write(self._get_maps_path(number), partial(write_maps, maps), number)
+
+    @contextmanager
+    def _open(self, path: Path, mending: str) -> Iterator[BinaryIO]:
+        """Open a file to be read; a person is told what mends it, should it not be as it was written."""
+        try:
+            with path.open("rb") as file:
+                yield file
+        except (OSError, SyntaxError) as error:
+            message = f"{path} cannot be read; {mending}"
+            raise InvalidInput(Problem(self._option, message)) from error
 
     def _write(self, path: Path, write: Callable[[BinaryIO], None], number: int) -> None:
         try:

@@ -19,11 +19,10 @@ from sqlalchemy.orm import Session, raiseload
 from farm.clips.write import find_following
 from farm.database.films import Film, FilmFrame
 from farm.database.models import Job, State
-from farm.films.parts import read_settings
+from farm.films.parts import compute_frame_size, read_settings
 from farm.jobs import lists
 from farm.jobs.lists import ListQuery, Place
 from farm.people.visitors import Visitor
-from farm.recipe import Recipe
 from farm.recipe.picture_sizes import Size
 
 _MINE = select(Job.id).where(Job.film_id == Film.id)
@@ -84,9 +83,7 @@ class ListedFilm:
     @cached_property
     def size(self) -> Size:
         """Height and width of its frames, px."""
-        clip = self.film.clip
-        recipe = Recipe.model_validate(self.film.recipe)
-        return recipe.compute_result_size(clip["height"], clip["width"])
+        return compute_frame_size(self.film)
 
     @property
     def height(self) -> int:

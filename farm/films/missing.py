@@ -46,7 +46,7 @@ def forget_frames(session: Session, frames: Iterable[FilmFrame]) -> None:
 
 @dataclass(frozen=True)
 class Again:
-    """What a retry does to the parts of a film."""
+    """Plan of a retry: what happens to the parts of a film."""
 
     # Those that failed or were cancelled, and have all that they need: they wait again.
     retried: list[Job]

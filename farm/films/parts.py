@@ -14,6 +14,7 @@ from farm.films.settings import FilmSettings
 from farm.jobs import job_rows
 from farm.recipe import Recipe
 from farm.recipe.film import Part, Role
+from farm.recipe.picture_sizes import Size
 
 NAME_LENGTH = 90  # characters of the film's name in that of a part
 
@@ -26,6 +27,12 @@ def read_plan(film: Film) -> Sequence[Part]:
 def read_settings(film: Film) -> FilmSettings:
     """Return the settings of a film as a whole."""
     return FilmSettings.restore(film.settings)
+
+
+def compute_frame_size(film: Film) -> Size:
+    """Compute height and width of a film's frames, px, from its row alone."""
+    recipe = Recipe.model_validate(film.recipe)
+    return recipe.compute_result_size(film.clip["height"], film.clip["width"])
 
 
 def describe_part(part: Part, parts: Sequence[Part]) -> str:

@@ -1,4 +1,4 @@
-"""What a process that decodes pictures is asked: a file, and the limits that it has for it."""
+"""Requests to a process that decodes pictures: a file, and the limits that it has for it."""
 
 from __future__ import annotations
 

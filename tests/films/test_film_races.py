@@ -14,18 +14,9 @@ from farm.database.models import State
 from farm.films import films
 from farm.jobs import states
 from farm.people import quotas
-from tests.films.made import claim_part, get_part, know_clips, list_parts, make_film
+from tests.films.made import claim_part, get_part, list_parts, make_film
 
-pytestmark = pytest.mark.usefixtures("database")
-
-
-@pytest.fixture(autouse=True)
-def clips_without_a_broker(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
-    from tests.conftest import fresh_settings, use_broker_in_memory
-
-    use_broker_in_memory(monkeypatch)
-    fresh_settings()
-    know_clips(monkeypatch)
+pytestmark = pytest.mark.usefixtures("database", "clips_without_a_broker")
 
 
 def fail_first_part() -> Film:

@@ -41,23 +41,13 @@ from tests.films.made import (
     claim_part,
     finish,
     get_part,
-    know_clips,
     list_parts,
     make_film,
     make_picture,
 )
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = pytest.mark.usefixtures("database", "clips_without_a_broker")
 QUEUED, RUNNING, DONE = State.QUEUED, State.RUNNING, State.SUCCEEDED
-
-
-@pytest.fixture(autouse=True)
-def clips_without_a_broker(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
-    from tests.conftest import fresh_settings, use_broker_in_memory
-
-    use_broker_in_memory(monkeypatch)
-    fresh_settings()
-    know_clips(monkeypatch)
 
 
 def paint_all(film: Film) -> None:

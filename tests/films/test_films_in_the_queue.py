@@ -23,21 +23,12 @@ from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe import Recipe
 from farm.recipe.film import HELD_SHARE
 from farm.recipe.levels import compute_levels, count_work
-from tests.films.made import CLIP, FRAMES, claim_part, finish, get_part, know_clips, make_film
+from tests.films.made import CLIP, FRAMES, claim_part, finish, get_part, make_film
 from tests.jobs.test_claims import make, see, take_id
 
-pytestmark = pytest.mark.usefixtures("database")
+pytestmark = pytest.mark.usefixtures("database", "clips_without_a_broker")
 RECIPE = Recipe(size=64)
 FRAME = count_work(RECIPE, compute_levels(RECIPE, *CLIP.size)) / 1e6
-
-
-@pytest.fixture(autouse=True)
-def clips_without_a_broker(monkeypatch: pytest.MonkeyPatch, database: str) -> None:
-    from tests.conftest import fresh_settings, use_broker_in_memory
-
-    use_broker_in_memory(monkeypatch)
-    fresh_settings()
-    know_clips(monkeypatch)
 
 
 def read() -> Backlog:

@@ -1,4 +1,4 @@
-"""What is wrong with untrusted settings, in words for people."""
+"""Problems of untrusted settings, in words for people."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ from workers.render import Ending, render
 RECIPE = Recipe(size=64, start_size=64, iterations=(2,), features="vgg16")
 FRAMES, SPACING = 6, 3  # anchors 0 and 3, two stretches, which two workers can paint at once
 SETTINGS = FilmSettings(spacing=SPACING, format="zip")
+SHORT = FilmSettings(spacing=SPACING, end=SPACING + 1, format="zip")  # anchors 0 and 1, stretch 2
 
 
 @pytest.fixture(autouse=True)
@@ -121,9 +122,7 @@ def test_a_film_has_the_same_bytes_whoever_painted_which_part(tmp_path: Path) ->
 def test_a_part_that_steps_aside_in_the_middle_of_a_frame_goes_on_within_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = FilmSettings(spacing=SPACING, end=SPACING + 1, format="zip")  # anchors 0 and 1, stretch 2
-    whole, _ = make_film("worker@test", settings=settings)
-    expected = read_files(whole)
+    expected = read_files(make_film("worker@test", settings=SHORT)[0])
 
     # Given a worker that makes way for drafts once in each part, after the first iteration of a frame
     moved: dict[str, int] = {}  # parts that have done so, and the iterations they made
@@ -142,7 +141,7 @@ def test_a_part_that_steps_aside_in_the_middle_of_a_frame_goes_on_within_it(
     monkeypatch.setattr("workers.reporter.Reports.is_due", lambda reports: True)
 
     # When it paints the film
-    film, endings = submit_clip(settings), []
+    film, endings = submit_clip(SHORT), []
     while claim := claim_part("worker@test"):
         endings.append(render(claim, Taker("worker@test"), lambda: None))
         cleanup.remove_files(claim.job.id)
@@ -169,9 +168,7 @@ class Killed(BaseException):
 def test_a_part_whose_worker_is_killed_in_the_middle_of_a_frame_goes_on_from_its_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings = FilmSettings(spacing=SPACING, end=SPACING + 1, format="zip")  # anchors 0 and 1, stretch 2
-    whole, _ = make_film("worker@test", settings=settings)
-    expected = read_files(whole)
+    expected = read_files(make_film("worker@test", settings=SHORT)[0])
 
     # Given workers that are killed after the second iteration of a part: of an anchor after a checkpoint
     # within its frame, of the stretch within its second frame, whose iteration is the only one
@@ -188,7 +185,7 @@ def test_a_part_whose_worker_is_killed_in_the_middle_of_a_frame_goes_on_from_its
     monkeypatch.setattr(CheckpointThread, "is_due", lambda thread: thread._pending is None)
 
     # When others take its parts, once it was found to be lost
-    film, names = submit_clip(settings), iter(f"worker{number}@test" for number in range(9))
+    film, names = submit_clip(SHORT), iter(f"worker{number}@test" for number in range(9))
     while claim := claim_part(name := next(names)):
         with suppress(Killed):
             assert render(claim, Taker(name), lambda: None) == Ending()

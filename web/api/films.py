@@ -16,12 +16,11 @@ from farm.database.films import Film
 from farm.database.models import State
 from farm.films import films
 from farm.films.estimates import estimate_left
-from farm.films.parts import describe_part, read_plan, read_settings
+from farm.films.parts import compute_frame_size, describe_part, read_plan, read_settings
 from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.jobs import actions
 from farm.jobs.fields import PRIORITIES, PRIORITY_MEANS
-from farm.recipe import Recipe
 from farm.recipe.film import Part, Role
 from farm.recipe.problems import Untrusted
 from web import film_files
@@ -116,7 +115,7 @@ class FilmOut(BaseModel):
             painted: numbers of the clip's frames that are finished. whole: with parts and frames.
         """
         clip, parts, state = Clip.from_json(film.clip), read_plan(film), films.compute_state(film)
-        height, width = Recipe.model_validate(film.recipe).compute_result_size(*clip.size)
+        height, width = compute_frame_size(film)
         return cls(
             id=film.id,
             name=film.name,

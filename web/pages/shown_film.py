@@ -14,10 +14,9 @@ from farm.clips.write import compute_end
 from farm.database.films import Film
 from farm.database.models import Job, State
 from farm.films import films
-from farm.films.parts import describe_part, read_settings
+from farm.films.parts import compute_frame_size, describe_part, read_settings
 from farm.films.settings import FilmSettings
 from farm.films.small_frames import compute_small_size, select_strip
-from farm.recipe import Recipe
 from farm.recipe.film import Part, Role
 from farm.recipe.film_formats import FILM_FORMATS, FilmFormat
 from farm.recipe.picture_sizes import Size
@@ -171,7 +170,7 @@ class ShownFilm:
     @property
     def size(self) -> Size:
         """Height and width of its frames, px."""
-        return Recipe.model_validate(self.film.recipe).compute_result_size(*self.clip.size)
+        return compute_frame_size(self.film)
 
     @property
     def small(self) -> Size:

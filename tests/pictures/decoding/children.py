@@ -78,7 +78,7 @@ def stopped(child: psutil.Process) -> psutil.Process:
 
 
 def asked_something(child: psutil.Process) -> bool:
-    """Whether a question lies in its pipe."""
+    """Check whether a question lies in its pipe."""
     pipe = os.open(f"/proc/{child.pid}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
     try:
         return bool(int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder))

@@ -1,4 +1,4 @@
-"""What a decoding process answers: as this process would, and never believed."""
+"""Answers of a decoding process: as this process would, and never believed."""
 
 from __future__ import annotations
 

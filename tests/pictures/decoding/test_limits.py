@@ -111,7 +111,7 @@ SIDE = 2000  # px
 
 
 def neediest() -> Iterator[bytes]:
-    """Of each kind that is told apart on the way the one that takes most, as measured."""
+    """Return, of each kind that is told apart on the way, the one that takes most, as measured."""
     turned = {"compress_level": 1, **LYING}
     transparent = gradient(SIDE, SIDE, "RGBA")
     yield save(transparent, "WEBP", lossless=True, method=0, quality=0, **LYING)
