@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -53,10 +54,35 @@ UNTESTED_SECONDS = 1.0  # of rest of a connection, which is used again without a
 RESTS_SINCE = "rests since"  # in what is noted of a connection
 LOCKED_SECONDS = 120  # that a transaction may rest, as that of a stopped process; ours end far sooner
 
+_making = threading.Lock()  # is held while the engines are made
 
-@lru_cache
+
 def engine() -> Engine:
     """Return this process's engine, made at first use, so that a child process makes its own."""
+    return _share_engines()[0]
+
+
+def autocommit_engine() -> Engine:
+    """Return this process's engine without transactions, of the same database."""
+    return _share_engines()[1]
+
+
+def _share_engines() -> tuple[Engine, Engine]:
+    """Return the same two to all threads, also to those that come first together: the connections of
+    another pair nobody would close."""
+    if _make_engines.cache_info().currsize:
+        return _make_engines()
+    with _making:
+        return _make_engines()
+
+
+@lru_cache
+def _make_engines() -> tuple[Engine, Engine]:
+    whole = _make_engine()
+    return whole, _make_autocommit(whole)
+
+
+def _make_engine() -> Engine:
     url = make_url(settings().database_url)
     if url.get_backend_name() != "sqlite":
         made = _connect_postgres(url)
@@ -148,11 +174,10 @@ def check_exists() -> None:
 
 def close() -> None:
     """Close this process's connections; the next session opens new ones."""
-    if engine.cache_info().currsize:
-        for each in (_make_autocommit(engine()), engine()):
+    if _make_engines.cache_info().currsize:
+        for each in _make_engines():
             each.dispose()
-    for cached in (_make_autocommit, engine):
-        cached.cache_clear()
+    _make_engines.cache_clear()
     clock.reset()
 
 
@@ -194,7 +219,7 @@ def checkpoint() -> None:
         write_session() as writer,
     ):
         writer.execute(text("SELECT 1"))  # which begins, and so takes the lock
-        with _make_autocommit(engine()).connect() as connection:
+        with autocommit_engine().connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
 
@@ -213,7 +238,7 @@ def list_damage() -> list[str]:
     """Return what SQLite finds wrong in its file, a line each; nothing for other databases."""
     if engine().dialect.name != "sqlite":
         return []
-    with _make_autocommit(engine()).connect() as connection:
+    with autocommit_engine().connect() as connection:
         lines = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
     return [] if lines == ["ok"] else [str(line) for line in lines]
 
@@ -249,11 +274,10 @@ def read_one(statement: Executable, **values: Any) -> Row[Any] | None:
 
 
 def _read_row(statement: Executable, values: dict[str, Any]) -> Row[Any] | None:
-    with _make_autocommit(engine()).connect() as connection:
+    with autocommit_engine().connect() as connection:
         return connection.execute(statement, values).one_or_none()
 
 
-@lru_cache(maxsize=1)
 def _make_autocommit(whole: Engine) -> Engine:
     """Return an engine of the same database without transactions. PostgreSQL's has connections of its
     own, not tested before each use and not reset after it: one round trip instead of three."""

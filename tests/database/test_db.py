@@ -1,8 +1,9 @@
-"""Looking at one row, on both databases."""
+"""Looking at one row, and the connections of a process, on both databases."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Barrier, Thread
 
 import pytest
 from click.testing import CliRunner, Result
@@ -61,6 +62,23 @@ def test_a_glance_outlasts_the_end_of_its_connection(worker: str) -> None:
     assert row.device == "CPU"
 
 
+@pytest.mark.usefixtures("database")
+def test_threads_that_come_first_together_share_their_connections() -> None:
+    count = 8
+    start, engines = Barrier(count), []
+
+    def ask() -> None:
+        start.wait()
+        engines.append((sessions.engine(), sessions.autocommit_engine()))
+
+    asking = [Thread(target=ask) for _ in range(count)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert engines == [(sessions.engine(), sessions.autocommit_engine())] * count
+
+
 def end_connections() -> None:
     """Have the server end all connections of this process."""
     admin = create_engine(settings().database_url, isolation_level="AUTOCOMMIT")
@@ -93,7 +111,7 @@ def test_silence_ends_a_connection_on_both_sides_unless_the_url_says_otherwise(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres + given)
     fresh_settings()
-    for engine in (sessions.engine(), sessions._make_autocommit(sessions.engine())):
+    for engine in (sessions.engine(), sessions.autocommit_engine()):
         with engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None

@@ -16,6 +16,7 @@ from farm.database.models import Job, JobPicture, State
 from farm.jobs import states
 from farm.pictures.decode import decode_map_to_size
 from farm.storage import storage
+from tests.browser.drafts import find_kept_file
 from tests.web import bad_pictures
 from tests.workers.test_render_job import rendered
 
@@ -162,7 +163,7 @@ def test_undo_erase_clear_and_what_stays(chosen: Page) -> None:
 
     # What was painted outlasts loading again
     before = words.text_content() or ""
-    wait_for(lambda: page.evaluate(KEPT) >= now)
+    wait_for(lambda: find_kept_file(page, "mask") >= now)
     page.reload()
     page.locator("#where > summary").click()
     expect(words).to_have_text(before)
@@ -172,14 +173,6 @@ def test_undo_erase_clear_and_what_stays(chosen: Page) -> None:
     expect(words).to_contain_text("Nothing painted yet")
     page.locator("#size").fill("96")
     assert send(page).guides == []
-
-
-KEPT = """new Promise((resolve) => {
-    indexedDB.open("style-farm draft", 1).onsuccess = (opened) => {
-        const files = opened.target.result.transaction("files").objectStore("files");
-        files.get("mask").onsuccess = (found) => resolve(found.target.result?.[0]?.lastModified ?? 0);
-    };
-})"""
 
 
 def test_the_keyboard_paints_and_undoes(chosen: Page) -> None:

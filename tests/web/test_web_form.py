@@ -15,6 +15,7 @@ from farm.database import sessions
 from farm.database.models import Job
 from farm.fleet import registry
 from farm.fleet.registry import Machine
+from tests.browser.drafts import find_kept_file
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 CARD = Machine("a card", 8_000_000_000, "cuda", 2, False, 8_000_000_000)
@@ -142,7 +143,7 @@ def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
     page.get_by_label("Longest side, px").fill("320")
     page.get_by_label("Name", exact=True).fill("Street in ink")
     kept = "localStorage.getItem('style-farm draft 0.2')?.includes('Street in ink')"
-    wait_for(lambda: page.evaluate(kept))
+    wait_for(lambda: page.evaluate(kept) and find_kept_file(page, "content"))
 
     # When the page is loaded again, all is there, the file too
     page.reload()
@@ -158,6 +159,26 @@ def test_a_draft_stays_until_it_is_sent(page: Page, served: str) -> None:
     page.goto(served)
     expect(page.get_by_label("Name", exact=True)).to_have_value("")
     expect(page.locator('[data-drop="content"] figcaption')).to_have_count(0)
+
+
+SLOW_TO_OPEN = """
+const open = IDBFactory.prototype.open;
+IDBFactory.prototype.open = function (...named) {
+  const opened = open.apply(this, named);
+  const later = (act) => opened.addEventListener("success", () => setTimeout(act, 500));
+  return Object.defineProperty(opened, "onsuccess", { set: later });
+};
+"""
+
+
+@pytest.mark.browser
+def test_a_photograph_chosen_before_the_draft_is_back_is_kept(page: Page, served: str) -> None:
+    page.add_init_script(SLOW_TO_OPEN)
+    page.goto(served)
+    page.locator("input[name=content]").set_input_files(SAMPLES / "street.jpg")
+    wait_for(lambda: find_kept_file(page, "content"), 30)
+    page.reload()
+    expect(page.locator('[data-drop="content"] figcaption')).to_have_text("street.jpg")
 
 
 @pytest.mark.browser

@@ -76,13 +76,18 @@ async function bringBack() {
 }
 
 if (form.dataset.draft === "keep") {
-  await bringBack();
+  const broughtBack = bringBack();
   for (const kind of ["input", "change", "click"]) {
     form.addEventListener(kind, () => {
       clearTimeout(timer);
       timer = setTimeout(keep, 300);
     });
   }
-  for (const kind of ["paintings", "regions"]) form.addEventListener(kind, () => FILES.forEach(keepFiles));
+  for (const kind of ["paintings", "regions"]) {
+    form.addEventListener(kind, async () => {
+      await broughtBack; // else a file that is chosen at once would take the place of those still to come
+      FILES.forEach(keepFiles);
+    });
+  }
   form.addEventListener("sent", forget);
 }
