@@ -67,13 +67,13 @@ def film(
     from farm.cli.film_files import name_folder, paint_film  # brings torch
 
     with _stop_on_signals(keep_frames or name_folder(output)), _build_progress() as progress:
-        task = progress.add_task("", total=1.0, done="", left="")
+        task = progress.add_task("", total=1.0, done="", left="", visible=False)  # till it begins
         foretold: list[str] = []
 
         def show(now: Any) -> None:
             done = f"{now.done}/{now.frames} frames"
             left = "" if now.seconds_left is None else f"{format_duration(now.seconds_left)} left"
-            progress.update(task, completed=now.share, done=done, left=left)
+            progress.update(task, completed=now.share, done=done, left=left, visible=True)
             if left and not foretold:
                 foretold.append(left)
                 console.print(f"About {left}")
