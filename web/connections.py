@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, ParamSpec, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from gunicorn.glogging import Logger as GunicornLogger
@@ -43,7 +43,7 @@ DETAILS = {
 }
 OURS = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName)  # the application's faults
 
-P = ParamSpec("P")
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -131,15 +131,18 @@ class PatientSocket(socket.socket):
             self._earn(rest[:sent])
             rest = rest[sent:]
 
-    def _spend(self, act: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> Any:
+    def _spend(self, act: Callable[[T, int], Any], what: T, flags: int) -> Any:
         """Wait for one act within what is left of the patience, and within the socket's own timeout."""
         own = self.gettimeout()
         if own == 0:
-            return act(*args, **kwargs)
+            return act(what, flags)
+        if own is None:  # what can be done at once needs no clock, which takes longer than the act
+            with suppress(BlockingIOError):
+                return act(what, flags | socket.MSG_DONTWAIT)
         left, begun = max(self._left, 0.001), time.monotonic()
         self.settimeout(left if own is None else min(left, own))
         try:
-            return act(*args, **kwargs)
+            return act(what, flags)
         except TimeoutError:
             if own is not None and own < left:
                 raise
