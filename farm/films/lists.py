@@ -135,7 +135,8 @@ def page(
     ids = list(session.scalars(_select_ids(asked, start, limit + 1)))
     jobs = select(Job).where(Job.id.in_(ids)).options(raiseload("*"))
     by_id: dict[str, Job | ListedFilm] = {job.id: job for job in session.scalars(jobs)}
-    by_id |= {each.id: each for each in _read(session, Film.id.in_(ids))}
+    if len(by_id) < len(ids):
+        by_id |= {each.id: each for each in _read(session, Film.id.in_(ids))}
     found = [by_id[each] for each in ids if each in by_id]  # else it was deleted meanwhile
     return Page(*lists.cut(found, asked, start, limit))
 
