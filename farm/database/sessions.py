@@ -59,15 +59,15 @@ _making = threading.Lock()  # is held while the engines are made
 
 def engine() -> Engine:
     """Return this process's engine, made at first use, so that a child process makes its own."""
-    return _share_engines()[0]
+    return _get_engines()[0]
 
 
-def autocommit_engine() -> Engine:
+def get_autocommit_engine() -> Engine:
     """Return this process's engine without transactions, of the same database."""
-    return _share_engines()[1]
+    return _get_engines()[1]
 
 
-def _share_engines() -> tuple[Engine, Engine]:
+def _get_engines() -> tuple[Engine, Engine]:
     """Return the same two to all threads, also to those that come first together: the connections of
     another pair nobody would close."""
     if _make_engines.cache_info().currsize:
@@ -219,7 +219,7 @@ def checkpoint() -> None:
         write_session() as writer,
     ):
         writer.execute(text("SELECT 1"))  # which begins, and so takes the lock
-        with autocommit_engine().connect() as connection:
+        with get_autocommit_engine().connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
 
@@ -238,7 +238,7 @@ def list_damage() -> list[str]:
     """Return what SQLite finds wrong in its file, a line each; nothing for other databases."""
     if engine().dialect.name != "sqlite":
         return []
-    with autocommit_engine().connect() as connection:
+    with get_autocommit_engine().connect() as connection:
         lines = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
     return [] if lines == ["ok"] else [str(line) for line in lines]
 
@@ -274,7 +274,7 @@ def read_one(statement: Executable, **values: Any) -> Row[Any] | None:
 
 
 def _read_row(statement: Executable, values: dict[str, Any]) -> Row[Any] | None:
-    with autocommit_engine().connect() as connection:
+    with get_autocommit_engine().connect() as connection:
         return connection.execute(statement, values).one_or_none()
 
 

@@ -187,13 +187,17 @@ def make_few_exact(features: Tensor) -> Tensor:
 
 
 def split_bands(
-    features: Tensor, weights: Tensor | None = None
+    features: Tensor, weights: Tensor | None = None, most: int = SUMMED
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Split features (H, W, C) into bands (n, C) with weights (n,), so that what is made of them stays
-    near a CPU's processor and takes little of a GPU's memory."""
+    near a CPU's processor and takes little of a GPU's memory.
+
+    Args:
+        most: positions in a band, on a CPU.
+    """
     H, W, C = features.shape
-    values = NEAR_VALUES if features.device.type == "cpu" else FAR_VALUES
-    rows = max(1, values // (W * C))
+    near = features.device.type == "cpu"
+    rows = max(1, min(NEAR_VALUES // C, most) // W if near else FAR_VALUES // (W * C))
     exact = torch.promote_types(features.dtype, torch.float32)
     for top in range(0, H, rows):
         band = features[top : top + rows].reshape(-1, C)

@@ -69,14 +69,14 @@ def test_threads_that_come_first_together_share_their_connections() -> None:
 
     def ask() -> None:
         start.wait()
-        engines.append((sessions.engine(), sessions.autocommit_engine()))
+        engines.append((sessions.engine(), sessions.get_autocommit_engine()))
 
     asking = [Thread(target=ask) for _ in range(count)]
     for thread in asking:
         thread.start()
     for thread in asking:
         thread.join()
-    assert engines == [(sessions.engine(), sessions.autocommit_engine())] * count
+    assert engines == [(sessions.engine(), sessions.get_autocommit_engine())] * count
 
 
 def end_connections() -> None:
@@ -111,7 +111,7 @@ def test_silence_ends_a_connection_on_both_sides_unless_the_url_says_otherwise(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", postgres + given)
     fresh_settings()
-    for engine in (sessions.engine(), sessions.autocommit_engine()):
+    for engine in (sessions.engine(), sessions.get_autocommit_engine()):
         with engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None

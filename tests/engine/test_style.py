@@ -16,7 +16,6 @@ from farm.engine.style import kernel, light
 from farm.engine.style.central_moments import CentralMomentsLoss, PowerSums
 from farm.engine.style.choose import make_style_losses
 from farm.engine.style.kernel import KernelLoss
-from farm.engine.style.light import LightLoss
 from farm.engine.style.protocol import StyleLoss
 from farm.engine.tiles import Region
 from farm.engine.ways import CPU, GPU, Way
@@ -31,7 +30,7 @@ EACH = pytest.mark.parametrize("kind", KINDS)
 def _narrow_layers_are_wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let layers of a few channels have the statistics of those of hundreds."""
     monkeypatch.setattr(light, "NARROWEST", 4)
-    monkeypatch.setattr(light, "MOST", 0.9)
+    monkeypatch.setattr(light, "STEPPED", 4)
     monkeypatch.setattr(kernel, "NARROWEST", 4)
 
 
@@ -78,16 +77,15 @@ Mean = Callable[[Tensor], Tensor]
 
 def plain_light(x: Tensor, mean: Mean, target: Tensor) -> Tensor:
     moments = Moments.from_features(target)
-    directions = light.choose_directions(moments)
-    assert directions is not None
-    V, variances = directions
-    m, t = mean(x), moments.mean
-    S = mean((x - m)[:, :, None] * (x - m)[:, None]) @ torch.eye(x.shape[1], dtype=x.dtype)
-    L = V * variances.sqrt()
-    root = torch.linalg.eigvalsh(L.T @ S @ L).sqrt().sum()
-    out = S.trace() - (V.T @ S @ V).trace(), moments.covariance.trace() - variances.sum()
-    apart = (m - t).square().sum() + (V.T @ S @ V).trace() + variances.sum() - 2 * root
-    return (apart + (out[0].sqrt() - out[1].sqrt()).square()) / moments.gram.trace()
+    axes = light.Axes(moments)
+    assert 1 <= axes.d < len(axes.V)
+    m, t, (first, last) = mean(x), axes.variances, (slice(axes.d), slice(axes.d, None))
+    S = axes.V.T @ mean((x - m)[:, :, None] * (x - m)[:, None]) @ axes.V
+    L = torch.diag(t[first].sqrt())
+    root = torch.linalg.eigvalsh(L @ S[first, first] @ L).sqrt().sum()
+    along = S.diagonal()[first].sum() + t[first].sum() - 2 * root
+    others = (S.diagonal()[last].sqrt() - t[last].sqrt()).square().sum()
+    return ((m - moments.mean).square().sum() + along + others) / moments.gram.trace()
 
 
 def plain_moments(x: Tensor, mean: Mean, target: Tensor) -> Tensor:
@@ -186,21 +184,45 @@ def test_light_is_the_whole_distance_where_the_directions_carry_everything() -> 
     # Given paintings whose variance lies in two directions of eight
     low = features(40, 40, 2, seed=1) @ torch.rand(2, 8, dtype=torch.float64)
     x = low.flip(0) * 1.5
-    loss = make("light", low)
-    assert isinstance(loss, LightLoss)
-    assert measure(loss, x) == pytest.approx(measure(make("wasserstein", low), x), rel=1e-6)
+    assert measure(make("light", low), x) == pytest.approx(
+        measure(make("wasserstein", low), x), rel=1e-6
+    )
 
 
-def test_shallow_layers_have_the_default_loss_under_light_and_kernel(
+def test_light_is_never_above_the_whole_distance_and_is_it_on_narrow_layers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    target, others = features(30, 30, 6, seed=1), [features(20, 20, 6, seed=n) * n for n in range(2, 6)]
+    whole = [measure(make("wasserstein", target), x) for x in others]
+    some = [measure(make("light", target), x) for x in others]
+    assert all(0.5 * most < part < most for part, most in zip(some, whole, strict=True))
     monkeypatch.setattr(light, "NARROWEST", 7)
+    assert [measure(make("light", target), x) for x in others] == pytest.approx(whole, rel=1e-9)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_light_in_half_precision_has_the_gradient_of_float64(
+    wide: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given features whose gradient is one matrix, or products in turn
+    monkeypatch.setattr(light, "STEPPED", 64 if wide else 65)
+    chance = torch.Generator().manual_seed(3)
+    mixing = torch.randn(64, 64, generator=chance, dtype=torch.float64) / torch.arange(1, 65).sqrt()
+    target, half = (
+        torch.relu(torch.randn(40, 40, 64, generator=chance, dtype=torch.float64) @ each).bfloat16()
+        for each in (mixing, 1.2 * mixing.flip(1))
+    )
+    loss, x = make("light", target.double()), half.double()
+    exact = differentiate(loss, loss.sum_features("one", x), x)
+    found = differentiate(loss, loss.sum_features("one", half), half)
+    assert float((found - exact).norm() / exact.norm()) < 0.03
+
+
+def test_shallow_layers_have_the_default_loss_under_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "NARROWEST", 7)
     targets = {name: Moments.from_features(features(9, 9, C)) for name, C in (("a", 6), ("b", 8))}
-    for kind in ("light", "kernel"):
-        losses = {loss.layers: type(loss).__name__ for loss in make_style_losses(kind, targets)}
-        deep = {"light": "LightLoss", "kernel": "KernelLoss"}[kind]
-        assert losses == {("a",): "WassersteinLoss", ("b",): deep}
+    losses = {loss.layers: type(loss).__name__ for loss in make_style_losses("kernel", targets)}
+    assert losses == {("a",): "WassersteinLoss", ("b",): "KernelLoss"}
 
 
 def test_raw_sums_give_central_moments() -> None:

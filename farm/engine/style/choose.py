@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from farm.engine.statistics import Moments
-from farm.engine.style import kernel, light
+from farm.engine.style import kernel
 from farm.engine.style.central_moments import CentralMomentsLoss
 from farm.engine.style.gram import GramLoss
 from farm.engine.style.gram_and_mean import GramAndMeanLoss
+from farm.engine.style.light import LightLoss
 from farm.engine.style.protocol import MomentsLoss, StyleLoss
 from farm.engine.style.wasserstein import WassersteinLoss
 from farm.engine.ways import CPU, Way
@@ -44,12 +45,8 @@ def _make(kind: str, targets: Targets, way: Way) -> Iterator[StyleLoss[Any]]:
         yield from (kernel.KernelLoss(layer, target) for layer, target in deep.items())
         yield from _make("wasserstein", _leave_out(targets, deep), way)
     elif kind == "light":
-        found = {layer: light.choose_directions(target) for layer, target in targets.items()}
-        chosen = {layer: each for layer, each in found.items() if each}
-        batches = [[*chosen]] if way.batch_widths and chosen else [[layer] for layer in chosen]
-        for layers in batches:
-            yield light.LightLoss({layer: targets[layer] for layer in layers}, chosen, way)
-        yield from _make("wasserstein", _leave_out(targets, chosen), way)
+        batches = [[*targets]] if way.batch_widths else [[layer] for layer in targets]
+        yield from (LightLoss({layer: targets[layer] for layer in batch}, way) for batch in batches)
     else:
         raise ValueError(f"there is no style loss {kind}")
 

@@ -1,14 +1,16 @@
-"""`light`: the Gaussian distance in the directions that carry the painting's variance.
+"""`light`: the Gaussian distance, with covariances along the painting's main directions alone.
 
-In the painting's first d directions V, which carry `CARRIED` of its variance, the distance is the
-squared 2-Wasserstein distance of `wasserstein.py`; of what lies outside of them only the variance s is
-compared with the painting's t, as for Gaussians that are round there:
+A painting's principal directions have variances t, its first d of them carry `CARRIED` of all. There
+the covariances are compared in full, along each of the others the deviation alone:
 
-    |m - t|^2 + W^2(V'S V, V'T V) + (sqrt s - sqrt t)^2
+    |m - t0|^2 + W^2(S_1, T_1) + sum over i > d of (sqrt s_i - sqrt t_i)^2
 
-So a layer's sums are a (d, d) matrix instead of (C, C), and so is the matrix whose root is taken.
-Layers of fewer than `NARROWEST` channels, or whose directions are more than `MOST` of their channels,
-are `wasserstein.py`'s: there is nothing to be gained in them.
+with means m and t0, W^2 as in `wasserstein.py`, S_1 (d, d) the picture's covariance along the first d,
+and s_i its variance along direction i. That is never above the whole distance, as the best transport of
+the whole is one along each direction, too. So a root is of a matrix of d.
+
+On a CPU half precision multiplies half precision. Along the painting's directions each product is
+rounded by its own size; along channels that would drown the smaller variances, which a root divides by.
 """
 
 from __future__ import annotations
@@ -18,213 +20,276 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from farm.engine.losses import SMALL
-from farm.engine.roots import ROUNDING, TINY, decompose, take_root_by_eigh, take_root_by_iteration
-from farm.engine.statistics import Moments, make_few_exact, multiply, split_bands
-from farm.engine.style.protocol import FeatureGradient, StyleGradients, StyleLoss, compute_share
+from farm.engine.roots import TINY, decompose, take_root_by_eigh, take_root_by_iteration
+from farm.engine.statistics import CONVERTED, FEW, HALF, Moments, split_bands
+from farm.engine.style.protocol import (
+    AffineGradient,
+    FeatureGradient,
+    StyleGradients,
+    StyleLoss,
+    compute_share,
+)
+from farm.engine.style.wasserstein import sum_diagonals
 from farm.engine.ways import CPU, Way
 
-CARRIED = 0.98  # of the painting's variance, by the directions that are compared in full
-NARROWEST = 256  # channels
-MOST = 0.7  # of the channels
+CARRIED = 0.98  # of the painting's variance, by the directions whose covariances are compared
+NARROWEST = 128  # channels; narrower layers are compared in full
+UNSEEN = 1e-6  # of a picture's variance: which directions have less is a matter of rounding
+STEPPED = 512  # channels, from which on a gradient in three products is faster than making one matrix
 
 
 @dataclass(frozen=True)
-class ProjectedSums:
-    """Moments of C channels, the second ones in d directions and as a whole. Sums, in float64."""
+class AxisSums:
+    """Moments of C channels along a painting's directions. Sums, in float64."""
 
     # Positions, or the sum of their weights.
     count: float | Tensor
-    # (C,), of feature vectors.
+    # (C,), of the values along each direction, counted from near the painting's mean.
     total: Tensor
-    # No dimension, of their squared lengths.
-    square: Tensor
-    # (d, d), of outer products of the projected ones.
+    # (C,), of the same, counted from the painting's mean itself.
+    apart: Tensor
+    # (C - d,), of the squares of the last ones.
+    squares: Tensor
+    # (d, d), of the outer products of the first ones.
     outer: Tensor
 
-    def __add__(self, other: ProjectedSums) -> ProjectedSums:
-        return ProjectedSums(
+    def __add__(self, other: AxisSums) -> AxisSums:
+        return AxisSums(
             self.count + other.count,
             self.total + other.total,
-            self.square + other.square,
+            self.apart + other.apart,
+            self.squares + other.squares,
             self.outer + other.outer,
         )
 
-    def scale_to(self, count: float) -> ProjectedSums:
+    def scale_to(self, count: float) -> AxisSums:
         """Scale the sums to `count` positions."""
         scale = count / self.count
-        return ProjectedSums(count, self.total * scale, self.square * scale, self.outer * scale)
+        sums = (self.total, self.apart, self.squares, self.outer)
+        return AxisSums(count, *(each * scale for each in sums))
+
+    @property
+    def mean(self) -> Tensor:
+        """(C,), the mean of the values."""
+        return self.total / self.count
+
+    @property
+    def covariance(self) -> Tensor:
+        """(d, d), along the first directions."""
+        mean = self.mean[: len(self.outer)]
+        return self.outer / self.count - mean[:, None] * mean
+
+    @property
+    def variances(self) -> Tensor:
+        """(C - d,), along the last ones."""
+        return self.squares / self.count - self.mean[len(self.outer) :].square()
 
 
-def choose_directions(target: Moments) -> tuple[Tensor, Tensor] | None:
-    """Choose a painting's directions: (C, d) and the variances along them (d,), largest first. None:
-    the layer is not worth it."""
-    C = len(target.total)
-    if C < NARROWEST:
-        return None
-    values, vectors = decompose(target.covariance[None])
-    variances, V = values[0].flip(0).clamp(min=0), vectors[0].flip(1)
-    carried = variances.cumsum(0) / variances.sum().clamp(min=TINY)
-    d = int((carried < CARRIED).sum()) + 1
-    return (V[:, :d].contiguous(), variances[:d]) if d <= MOST * C else None
+@dataclass(frozen=True)
+class Rounded:
+    """A painting's directions in a number format of features."""
+
+    # (C, C), a column each.
+    V: Tensor
+    # (C,): a feature vector f has the values f V + origin.
+    origin: Tensor
+    # (C,) float64, the values of the painting's mean: what rounding leaves.
+    mean: Tensor
+
+    def find_values(self, flat: Tensor) -> Tensor:
+        """Return the values (n, C) of features (n, C); beyond a CPU in float32 at least."""
+        if flat.dtype in HALF and flat.device.type != "cpu":
+            return torch.mm(flat, self.V, out_dtype=torch.float32) + self.origin
+        return torch.addmm(self.origin, flat, self.V)
 
 
-class LightLoss(StyleLoss[ProjectedSums]):
+class Axes:
+    """A painting's directions in one layer.
+
+    Attributes:
+        mean: (C,), of its features. V: (C, C), the directions, a column each, by falling variance.
+        variances: (C,), along them. d: how many are compared in full.
+    """
+
+    def __init__(self, target: Moments) -> None:
+        self.mean = target.mean
+        values, vectors = decompose(target.covariance[None])
+        values, self.V = values[0].flip(0), vectors[0].flip(1).contiguous()
+        self.variances = torch.where(values > UNSEEN * values[0], values, 0).clamp(min=0)
+        carried = self.variances.cumsum(0) / self.variances.sum().clamp(min=TINY)
+        C = len(self.mean)
+        self.d = C if C < NARROWEST else min(C, int((carried < CARRIED).sum()) + 1)
+        self._rounded: dict[torch.dtype, Rounded] = {}
+
+    def round_to(self, dtype: torch.dtype) -> Rounded:
+        """Return them in a number format, made once."""
+        if dtype not in self._rounded:
+            V = self.V.to(dtype)
+            there = self.mean @ V.double()
+            origin = (-there).to(dtype)
+            self._rounded[dtype] = Rounded(V, origin, there + origin.double())
+        return self._rounded[dtype]
+
+
+class LightLoss(StyleLoss[AxisSums]):
     """The distance of the Gaussians with the moments of picture and painting, compressed.
 
     Args:
         targets: the paintings' moments, by layer.
-        directions: of each, as `choose_directions` found them.
         way: how roots are taken.
     """
 
-    def __init__(
-        self,
-        targets: Mapping[str, Moments],
-        directions: Mapping[str, tuple[Tensor, Tensor]],
-        way: Way = CPU,
-    ) -> None:
+    def __init__(self, targets: Mapping[str, Moments], way: Way = CPU) -> None:
         self.layers, self._way = tuple(targets), way
-        self._V = {layer: directions[layer][0] for layer in targets}
-        self._rounded: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.axes = {layer: Axes(target) for layer, target in targets.items()}
         self._shares: dict[tuple[float, ...], Tensor] = {}
-        widest = max(V.shape[1] for V in self._V.values())
-        variances = torch.stack([_pad(directions[layer][1], widest) for layer in targets])
-        self._factor = torch.diag_embed(variances.sqrt())  # (b, d, d), of the painting's covariance
-        self._means = [target.mean for target in targets.values()]
-        traces = torch.stack([target.covariance.trace() for target in targets.values()])
-        self._inside = variances.sum(dim=1)
-        self._outside = (traces - self._inside).clamp(min=0)
         self._energy = torch.stack([target.gram.trace() for target in targets.values()]) + SMALL
+        first = [axes.variances[: axes.d] for axes in self.axes.values()]
+        self._variance = torch.stack([each.sum() for each in first])
+        self._factor = self._join([torch.diag_embed(each.sqrt()) for each in first])
 
-    def sum_features(self, layer: str, features: Tensor, weights: Tensor | None = None) -> ProjectedSums:
+    def sum_features(self, layer: str, features: Tensor, weights: Tensor | None = None) -> AxisSums:
         """Sum over features (H, W, C), of positions with weights (H, W); None: 1."""
-        features = make_few_exact(features)
-        V = self._get_directions(layer, features.dtype)
-        found: ProjectedSums | None = None
-        for flat, w in split_bands(features, weights):
-            part = _sum_band(flat, w, V)
-            found = part if found is None else found + part
-        assert found is not None
-        return found
+        axes = self.axes[layer]
+        d, (H, W, C) = axes.d, features.shape
+        few = FEW * d > H * W  # these lack directions, of whose rounding a root would make much
+        if few and features.dtype not in HALF:
+            features = features.double()
+        rounded = axes.round_to(features.dtype)
+        count: float | Tensor = float(H * W)
+        if weights is not None:
+            count = weights.sum(dtype=torch.float64)
+        total, squares, outer = (rounded.mean.new_zeros(size) for size in ((C,), (C - d,), (d, d)))
+        exactly = features.dtype not in HALF or few
+        exact = torch.float64 if exactly else torch.float32
+        for flat, w in split_bands(features, weights, CONVERTED):
+            values = rounded.find_values(flat)
+            root = values.new_ones(len(values)) if w is None else w.sqrt().to(values.dtype)
+            if w is not None:
+                values = values * root[:, None]
+            if exactly:
+                root, values = root.double(), values.double()
+            total += (root[None] @ values)[0]
+            squares += values[:, d:].to(exact).square().sum(dim=0)
+            outer += values[:, :d].T @ values[:, :d]
+        return AxisSums(count, total, total - count * rounded.mean, squares, outer)
 
-    def __call__(self, sums: Mapping[str, ProjectedSums]) -> LightGradients:
+    def __call__(self, sums: Mapping[str, AxisSums]) -> LightGradients:
         """Return the distances of these sums, by layer, and their gradients.
 
         Raises:
             LinAlgError: they are not finite, and roots are taken by eigh.
         """
         found = [sums[layer] for layer in self.layers]
-        L = self._factor
-        means = [each.total / each.count for each in found]
-        S, traces = torch.zeros_like(L), []
-        for i, (each, m) in enumerate(zip(found, means, strict=True)):
-            V, (d, _) = self._V[self.layers[i]], each.outer.shape
-            projected = m @ V
-            S[i, :d, :d] = each.outer / each.count - projected[:, None] * projected
-            traces.append(each.square / each.count - m.square().sum())
+        L, S = self._factor, self._join([each.covariance for each in found])
         take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
         trace, inverse = take_root(torch.bmm(torch.bmm(L, S), L), L)
-        inside, all_of_it = S.diagonal(dim1=1, dim2=2).sum(dim=1), torch.stack(traces)
-        outside = all_of_it - inside
-        seen = outside > ROUNDING * all_of_it.clamp(min=TINY)  # else rounding, and no root of it
-        root = torch.where(seen, outside.clamp(min=TINY).sqrt(), 0)
-        a = 2 - 2 * torch.where(seen, self._outside.sqrt() / outside.clamp(min=TINY).sqrt(), 0)
-        K = inverse.mul_(-2)
-        K.diagonal(dim1=1, dim2=2).add_((2 - a)[:, None])
-        apart = [m - t for m, t in zip(means, self._means, strict=True)]
-        distance = torch.stack([each.square().sum() for each in apart])
-        distance = distance + inside + self._inside - 2 * trace
-        distance = distance + outside + self._outside - 2 * root * self._outside.sqrt()
+        K = inverse.mul_(-2)  # and so 2 (I - inverse)
+        K.diagonal(dim1=1, dim2=2).add_(2)
+        distance = sum_diagonals(S) + self._variance - 2 * trace
+        layers = []
+        for i, (each, axes) in enumerate(zip(found, self.axes.values(), strict=True)):
+            away, k = compare_variances(each.variances, axes.variances[axes.d :], sum_diagonals(S)[i])
+            apart = each.apart / each.count
+            distance[i] += apart.square().sum() + away
+            layers.append(Layer(axes, K[i, : axes.d, : axes.d], k, apart, each.mean))
         share = compute_share([each.count for each in found], self._energy, self._shares)
-        e = [
-            2 * away - self._multiply(i, m, a, K)
-            for i, (away, m) in enumerate(zip(apart, means, strict=True))
-        ]
-        return LightGradients(distance / self._energy, a, K, e, share, [*self._V.values()])
+        return LightGradients(distance / self._energy, share, layers)
 
-    def _multiply(self, i: int, m: Tensor, a: Tensor, K: Tensor) -> Tensor:
-        """Multiply a vector (C,) by a layer's a I + V K V'."""
-        V = self._V[self.layers[i]]
-        d = V.shape[1]
-        return a[i] * m + V @ (K[i, :d, :d].mT @ (m @ V))
-
-    def _get_directions(self, layer: str, dtype: torch.dtype) -> Tensor:
-        if (layer, dtype) not in self._rounded:
-            self._rounded[layer, dtype] = self._V[layer].to(dtype)
-        return self._rounded[layer, dtype]
+    def _join(self, matrices: Sequence[Tensor]) -> Tensor:
+        """Stack the layers' matrices (d, d), the smaller ones filled up with zeros."""
+        widest = max(axes.d for axes in self.axes.values())
+        return torch.stack([pad(each, (0, widest - len(each)) * 2) for each in matrices])
 
 
-@dataclass(frozen=True)
-class LightGradients(StyleGradients):
-    """Distances in a batch of layers whose gradients by features F are (a F + F V K V' + e) share."""
+def compare_variances(s: Tensor, t: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the squared distance of deviations, sum of (sqrt s - sqrt t)^2, and twice its slopes by s.
 
-    # (layers,), the distances.
-    values: Tensor
-    # (layers,).
-    a: Tensor
-    # (layers, d, d), d of the layer with the most directions.
-    K: Tensor
-    # Of each layer, (C,).
-    e: list[Tensor]
-    # (layers,).
-    share: Tensor
-    # Of each layer, (C, d).
-    V: list[Tensor]
+    Args:
+        s, t: variances (n,). energy: a variance besides them. Less than `UNSEEN` of both counts as none.
+    """
+    seen = s > UNSEEN * (energy + s.sum()).clamp(min=TINY)
+    deviation = s.clamp(min=TINY).sqrt()
+    root = torch.where(seen, deviation, 0)
+    slopes = 2 - 2 * torch.where(seen, t.sqrt() / deviation, 0)
+    return (s + t - 2 * root * t.sqrt()).sum(), slopes
 
-    def split(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Sequence[FeatureGradient]:
-        """Split into layers, each multiplied by its weight and all by a factor."""
-        share = self.share * weights * factor
-        a, K = share * self.a, share[:, None, None] * self.K
-        return [
-            LightGradient(
-                a[i].to(dtype),
-                V.to(dtype),
-                (K[i, : V.shape[1], : V.shape[1]] @ V.mT).to(dtype),
-                (share[i] * self.e[i]).to(dtype),
-            )
-            for i, V in enumerate(self.V)
-        ]
+
+def multiply(values: Tensor, K: Tensor, k: Tensor) -> Tensor:
+    """Multiply values (n, C) by K (d, d) along the first d directions, by k (C - d,) along others."""
+    d = len(K)
+    return torch.cat((values[:, :d] @ K.to(values.dtype), values[:, d:] * k.to(values.dtype)), dim=1)
 
 
 @dataclass(frozen=True)
-class LightGradient(FeatureGradient):
-    """Gradient by one layer's features F: a F + F V K + b at every position."""
+class Layer:
+    """What a layer's gradient needs: at values p it is ((p - mean) M + 2 apart) V' times the share, with
+    M as K along the first d directions and k along the others."""
 
-    # No dimension.
-    a: Tensor
-    # (C, d).
-    V: Tensor
-    # (d, C).
+    axes: Axes
+    # (d, d).
     K: Tensor
+    # (C - d,).
+    k: Tensor
+    # (C,), the values of the picture's mean, counted from the painting's.
+    apart: Tensor
+    # (C,), the same, counted as those of features are.
+    mean: Tensor
+
+    def merge(self, share: Tensor, dtype: torch.dtype) -> AffineGradient:
+        """Return the gradient as one matrix."""
+        # Half precision needs no more, and float64 would take as long as the sums.
+        exact = torch.float32 if dtype in HALF else torch.float64
+        V, apart = self.axes.V.to(exact), self.axes.V @ self.apart
+        D = multiply(V, self.K, self.k) @ V.T
+        e = 2 * apart - (self.axes.mean + apart) @ D.double()
+        return AffineGradient((D * share).to(dtype), (e * share).to(dtype))
+
+    def step(self, share: Tensor, dtype: torch.dtype) -> SteppedGradient:
+        """Return the gradient as products one after the other."""
+        b = self.axes.V @ (2 * self.apart - multiply(self.mean[None], self.K, self.k)[0])
+        K, k, b = (each.mul(share).to(dtype) for each in (self.K, self.k, b))
+        return SteppedGradient(self.axes.round_to(dtype), K, k, b)
+
+
+@dataclass(frozen=True)
+class SteppedGradient(FeatureGradient):
+    """Gradient by one layer's features, whose values are p: p M V' + b."""
+
+    rounded: Rounded
+    # (d, d) and (C - d,), which are M.
+    K: Tensor
+    k: Tensor
     # (C,).
     b: Tensor
 
     def compute(self, flat: Tensor) -> Tensor:
         """Compute the gradient at features (positions, C)."""
-        return torch.addmm(self.b, flat @ self.V, self.K).addcmul_(flat, self.a)
+        return torch.addmm(
+            self.b, multiply(self.rounded.find_values(flat), self.K, self.k), self.rounded.V.T
+        )
 
 
-def _sum_band(flat: Tensor, weights: Tensor | None, V: Tensor) -> ProjectedSums:
-    """Sum features (n, C) with weights (n,) and their projections on V (C, d)."""
-    if weights is None:
-        count: float | Tensor = float(len(flat))
-    else:
-        count = weights.sum(dtype=torch.float64)
-        root = weights.sqrt()[:, None]
-        total = (weights @ flat.to(weights.dtype)).double()
-        flat = (flat * root).to(flat.dtype)
-    if weights is None:
-        total = flat.sum(dim=0, dtype=torch.promote_types(flat.dtype, torch.float32)).double()
-    projected = multiply(flat, V)
-    if flat.device.type == "cpu":  # exactly: what lies outside is a small difference of these
-        projected = projected.double()
-    exact = torch.promote_types(flat.dtype, projected.dtype)
-    length = torch.linalg.vector_norm(flat, dtype=exact)
-    return ProjectedSums(count, total, length.double().square(), (projected.T @ projected).double())
+@dataclass(frozen=True)
+class LightGradients(StyleGradients):
+    """Distances in a batch of layers, and what their gradients need."""
 
+    # (layers,), the distances.
+    values: Tensor
+    # (layers,).
+    share: Tensor
+    # One for each.
+    layers: Sequence[Layer]
 
-def _pad(x: Tensor, n: int) -> Tensor:
-    """Fill (d,) up to (n,) with zeros."""
-    return torch.nn.functional.pad(x, (0, n - len(x)))
+    def split(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Sequence[FeatureGradient]:
+        """Split into layers, each multiplied by its weight and all by a factor."""
+        shares = self.share * weights * factor
+        return [self._split_one(*each, dtype) for each in zip(self.layers, shares, strict=True)]
+
+    def _split_one(self, layer: Layer, share: Tensor, dtype: torch.dtype) -> FeatureGradient:
+        near = share.device.type == "cpu"
+        stepped = near and dtype in HALF and len(layer.mean) >= STEPPED
+        return layer.step(share, dtype) if stepped else layer.merge(share, dtype)
