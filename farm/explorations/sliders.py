@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from farm.database.models import Exploration, Job, State, Upload
-from farm.errors import InvalidInput, Problem
+from farm.errors import InvalidInput, Problem, WrongState
 from farm.explorations import grids
 from farm.explorations.axes import Axis, axis
 from farm.jobs.guides import GuideFiles
@@ -95,9 +95,12 @@ def make_slider(job: Job, visitor: Visitor) -> Exploration:
     """Submit a row of drafts of a finished picture with its settings; again it is the same one.
 
     Raises:
+        WrongState: it has not succeeded.
         InvalidInput: the photograph has no weight in it, or one that would leave its limits.
         NotFound: a picture that it was made from is gone. And what `explore` raises.
     """
+    if job.state is not State.SUCCEEDED:
+        raise WrongState(f"This job is {job.state.value}; there is no picture to make a slider of.")
     recipe = Recipe.model_validate(job.recipe)
     if not recipe.content_weight:
         raise InvalidInput(

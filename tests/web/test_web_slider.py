@@ -112,6 +112,16 @@ def test_a_picture_without_weight_of_the_photograph_has_no_slider(
     assert "no balance to change" in client.get(sent.headers["Location"]).text
 
 
+def test_a_job_without_a_picture_has_no_slider(
+    client: FlaskClient, make_job: Callable[..., Job]
+) -> None:
+    job = make_job(State.CANCELLED)
+    sent = client.post(f"/jobs/{job.id}/slider", data={"csrf_token": token(client)})
+    assert "there is no picture to make a slider of" in client.get(sent.headers["Location"]).text
+    with sessions.read_session() as session:
+        assert sliders.find_slider(session, job, ANYBODY) is None
+
+
 def test_the_form_takes_a_balance_between_two_drafts(client: FlaskClient) -> None:
     cell = make_grid().cells[0]
     for weight, place, typed in (("0.06", "0", ""), ("0.03", "1", ""), ("0.0417", "0", "0.0417")):
