@@ -90,10 +90,10 @@ def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SID
         MemoryError: there is not enough for it.
     """
     with translate_errors(field):
-        raster, (width, height) = _open(data, field, megapixels, shortest, lambda *_: THUMBNAIL)
+        raster, (width, height) = _open(data, field, megapixels, shortest, lambda *_: 2 * THUMBNAIL)
         if shows_nothing(raster):
             raise InvalidInput(Problem(field, NOTHING_SHOWN))
-        thumbnail = encode_jpeg(_shrink_to_thumbnail(raster, width, height), quality=85)
+        thumbnail = encode_jpeg(_shrink_to_thumbnail(raster), quality=85)
     return Checked(width, height, thumbnail)
 
 
@@ -308,12 +308,11 @@ def check_size(width: int, height: int, field: str, megapixels: int, shortest: i
         raise InvalidInput(Problem(field, f"{size}; sides may be 1 : {LONGEST_RATIO} at most"))
 
 
-def _shrink_to_thumbnail(raster: Raster, width: int, height: int) -> Image.Image:
-    """Shrink a picture of this size, px, or what was read of it, to its thumbnail: by whole factors to
-    twice its size, then resampled; RGB in sRGB."""
-    scale = THUMBNAIL / max(width, height)
-    small = max(1, round(width * scale)), max(1, round(height * scale))
-    return convert_to_image(_shrink(raster, *small, Image.Resampling.LANCZOS, reducing_gap=2.0))
+def _shrink_to_thumbnail(raster: Raster) -> Image.Image:
+    """Shrink to the thumbnail: by whole factors to twice its size, then resampled; RGB in sRGB."""
+    scale = THUMBNAIL / max(raster.size)
+    width, height = (max(1, round(side * scale)) for side in raster.size)
+    return convert_to_image(_shrink(raster, width, height, Image.Resampling.LANCZOS, reducing_gap=2.0))
 
 
 def _shrink(
