@@ -85,7 +85,7 @@ class Moments:
             rows = Rows.from_features(features, weights)
             count = H * W if weights is None else weights.sum(dtype=torch.float64)
             return cls(count, rows.roots @ rows.features, None, rows)
-        features = make_few_exact(features)
+        features = _make_few_exact(features)
         if weights is not None:
             return cls(weights.sum(dtype=torch.float64), *_weigh(features, weights))
         first, *others = torch.split(features, max(1, _choose_band(features) // W))
@@ -176,7 +176,7 @@ def _weigh(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return total, outer
 
 
-def make_few_exact(features: Tensor) -> Tensor:
+def _make_few_exact(features: Tensor) -> Tensor:
     """Return features (H, W, C) in float64 where they are fewer than `FEW` positions a channel.
 
     Their covariance lacks directions. Those are to be zero: a root would make much of rounding, which is

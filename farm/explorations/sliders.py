@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from farm.database.models import Exploration, Job, State, Upload
-from farm.errors import InvalidInput, Problem, WrongState
+from farm.errors import InvalidInput, Problem
 from farm.explorations import grids
 from farm.explorations.axes import Axis, axis
+from farm.jobs import states
 from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import FORM, Key
 from farm.people.visitors import Visitor
@@ -99,8 +100,7 @@ def make_slider(job: Job, visitor: Visitor) -> Exploration:
         InvalidInput: the photograph has no weight in it, or one that would leave its limits.
         NotFound: a picture that it was made from is gone. And what `explore` raises.
     """
-    if job.state is not State.SUCCEEDED:
-        raise WrongState(f"This job is {job.state.value}; there is no picture to make a slider of.")
+    states.check_has_picture(job, "make a slider of")
     recipe = Recipe.model_validate(job.recipe)
     if not recipe.content_weight:
         raise InvalidInput(

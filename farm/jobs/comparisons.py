@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session, aliased
 from farm.database.models import Job, JobPicture, PictureRole, State
 from farm.database.opinions import Answer, Comparison
 from farm.database.upserts import insert
-from farm.errors import InvalidInput, NotFound, Problem, WrongState
+from farm.errors import InvalidInput, NotFound, Problem
 from farm.jobs import bradley_terry, ratings, states
 from farm.jobs.ratings import Rater
 from farm.jobs.scores import Score
@@ -171,8 +171,7 @@ def record_answer(
     for job in (first, second):
         if not visitor.may_see(job.owner_id):
             raise NotFound(NO_JOB)
-        if job.state is not State.SUCCEEDED:
-            raise WrongState(f"This job is {job.state.value}; there is no picture to compare.")
+        states.check_has_picture(job, "compare")
     looks = {first.look_sha256, second.look_sha256}
     if None in looks or len(looks) == 1 or not _are_alike(first, second):
         raise InvalidInput(Problem("pictures", NO_PAIR))

@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.database.models import Job, State
+from farm.database.models import Job
 from farm.database.opinions import Rating
-from farm.errors import InvalidInput, Problem, WrongState
+from farm.errors import InvalidInput, Problem
 from farm.jobs import states
 from farm.jobs.scores import RATED_FOR_BIAS, STARS, Score
 from farm.people.visitors import ANYBODY, Visitor
@@ -70,8 +70,7 @@ def rate(session: Session, job_id: str, rater: Rater, stars: int) -> None:
     if stars not in STARS:
         raise InvalidInput(Problem("stars", f"must be {STARS[0]} to {STARS[-1]} (got {stars})"))
     job = states.get(session, job_id)
-    if job.state is not State.SUCCEEDED:
-        raise WrongState(f"This job is {job.state.value}; there is no picture to rate.")
+    states.check_has_picture(job, "rate")
     mine = _find_rating(session, job_id, rater)
     if mine is None:
         try:

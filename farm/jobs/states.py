@@ -378,6 +378,19 @@ def compute_lease_end(session: Session, moment: datetime | None = None) -> datet
     return (moment or read_clock(session)) + timedelta(seconds=settings().lease_seconds)
 
 
+def check_has_picture(job: Job, purpose: str) -> None:
+    """Check that a job has a finished picture.
+
+    Args:
+        purpose: what it is wanted for, for a person, such as "rate".
+
+    Raises:
+        WrongState: it has not succeeded.
+    """
+    if job.state is not State.SUCCEEDED:
+        raise WrongState(f"This job is {job.state.value}; there is no picture to {purpose}.")
+
+
 def get(session: Session, job_id: str, *, bare: bool = False) -> Job:
     """Return one job as the database has it now.
 

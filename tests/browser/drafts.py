@@ -1,4 +1,4 @@
-"""What the form keeps until it is sent, as the browser has it."""
+"""Draft of the form, as the browser keeps it until it is sent."""
 
 from __future__ import annotations
 

@@ -218,7 +218,7 @@ def compare_variances(s: Tensor, t: Tensor, energy: Tensor) -> tuple[Tensor, Ten
     return (s + t - 2 * root * t.sqrt()).sum(), slopes
 
 
-def multiply(values: Tensor, K: Tensor, k: Tensor) -> Tensor:
+def multiply_along(values: Tensor, K: Tensor, k: Tensor) -> Tensor:
     """Multiply values (n, C) by K (d, d) along the first d directions, by k (C - d,) along others."""
     d = len(K)
     return torch.cat((values[:, :d] @ K.to(values.dtype), values[:, d:] * k.to(values.dtype)), dim=1)
@@ -226,8 +226,8 @@ def multiply(values: Tensor, K: Tensor, k: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Layer:
-    """What a layer's gradient needs: at values p it is ((p - mean) M + 2 apart) V' times the share, with
-    M as K along the first d directions and k along the others."""
+    """Gradient in one layer, before its share: ((p - mean) M + 2 apart) V' at values p, with M as K
+    along the first d directions and k along the others."""
 
     axes: Axes
     # (d, d).
@@ -244,13 +244,13 @@ class Layer:
         # Half precision needs no more, and float64 would take as long as the sums.
         exact = torch.float32 if dtype in HALF else torch.float64
         V, apart = self.axes.V.to(exact), self.axes.V @ self.apart
-        D = multiply(V, self.K, self.k) @ V.T
+        D = multiply_along(V, self.K, self.k) @ V.T
         e = 2 * apart - (self.axes.mean + apart) @ D.double()
         return AffineGradient((D * share).to(dtype), (e * share).to(dtype))
 
     def step(self, share: Tensor, dtype: torch.dtype) -> SteppedGradient:
         """Return the gradient as products one after the other."""
-        b = self.axes.V @ (2 * self.apart - multiply(self.mean[None], self.K, self.k)[0])
+        b = self.axes.V @ (2 * self.apart - multiply_along(self.mean[None], self.K, self.k)[0])
         K, k, b = (each.mul(share).to(dtype) for each in (self.K, self.k, b))
         return SteppedGradient(self.axes.round_to(dtype), K, k, b)
 
@@ -269,7 +269,7 @@ class SteppedGradient(FeatureGradient):
     def compute(self, flat: Tensor) -> Tensor:
         """Compute the gradient at features (positions, C)."""
         return torch.addmm(
-            self.b, multiply(self.rounded.find_values(flat), self.K, self.k), self.rounded.V.T
+            self.b, multiply_along(self.rounded.find_values(flat), self.K, self.k), self.rounded.V.T
         )
 
 
