@@ -48,7 +48,7 @@ def explore(
     *,
     name: str = "",
     size: int = SIZE,
-    key: Key | None = None,
+    key: Key | Request | None = None,
     guides: GuideFiles = NO_GUIDES,
     file_names: Sequence[str | None] = (),
     visitor: Visitor = ANYBODY,

@@ -39,7 +39,7 @@ def submit_film(
     *,
     name: str = "",
     priority: int = 0,
-    key: Key | None = None,
+    key: Key | Request | None = None,
     webhook_url: str = "",
     tag: str = "",
     guides: GuideFiles = NO_GUIDES,

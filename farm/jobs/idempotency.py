@@ -79,16 +79,20 @@ class Request:
 
     @classmethod
     def from_parts(
-        cls, key: Key | None, recipe: Recipe, list_parts: Callable[[str, Recipe | None], Iterable[bytes]]
+        cls,
+        key: Key | Request | None,
+        recipe: Recipe,
+        list_parts: Callable[[str, Recipe | None], Iterable[bytes]],
     ) -> Request | None:
         """Return the request that a recipe and what came with it make; None if it came without a key.
 
         Args:
+            key: a request is returned as it is: whoever sends it names things that may be others later.
             list_parts: lists all parts of the request for the JSON of the settings that were given, and
                 for that of the recipe, and the recipe, that each earlier version made of them.
         """
-        if key is None:
-            return None
+        if key is None or isinstance(key, Request):
+            return key
         earlier = (
             compute_digest(list_parts(old.dump_settings_of(version), old))
             for version in SETTINGS_OF

@@ -45,7 +45,7 @@ def submit(
     *,
     name: str = "",
     priority: int = 0,
-    key: Key | None = None,
+    key: Key | Request | None = None,
     job_id: str | None = None,
     webhook_url: str = "",
     tag: str = "",
@@ -59,7 +59,7 @@ def submit(
 
     Args:
         key, job_id: of the client's own making. The same request with the same one again is the same
-            job.
+            job. A request stands for key and parts.
         webhook_url: notified of the job's end; empty: none is.
         tag: only workers that have it take the job; empty: any.
         guides: what steers it besides photograph and paintings.
@@ -83,7 +83,7 @@ def submit(
         options.append(b"tag " + tag.encode())
     options += guides.parts
     request = Request.from_parts(
-        key if job_id is None else Key(ID, job_id, visitor=visitor),
+        key or (Key(ID, job_id, visitor=visitor) if job_id else None),
         recipe,
         lambda text, _: [content, *styles, text.encode(), *options],
     )

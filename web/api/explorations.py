@@ -13,6 +13,7 @@ from farm.database import sessions
 from farm.database.models import Exploration, Job, State
 from farm.errors import InvalidInput, Problem
 from farm.explorations import axes, grids
+from farm.jobs.idempotency import Key, Request
 from farm.recipe import Recipe
 from farm.recipe.json_limits import check_json
 from farm.recipe.picture_sizes import PictureSizes
@@ -21,6 +22,8 @@ from web import streams
 from web.api import answers, blueprint
 from web.api.estimates import EstimateQuery
 from web.api.requests import (
+    find_earlier,
+    identify,
     read_file_names,
     read_guides,
     read_idempotency_key,
@@ -190,8 +193,18 @@ def explore() -> ResponseReturnValue:
     `recipe` is the one of the picture that is wanted in the end; the cells are drafts of it. With a
     header `Idempotency-Key` of your own making, the same request sent again is the same exploration.
     """
+    key = identify(read_idempotency_key())
+    earlier = find_earlier(key)
+    made = grids.get(str(earlier.exploration_id)) if earlier else _submit(key)
+    response = _respond(made)
+    response.status_code = 202
+    response.headers["Location"] = url_for("api.get_exploration", exploration_id=made.id)
+    return response
+
+
+def _submit(key: Key | Request | None) -> Exploration:
     content, styles, recipe = read_submission(TEXTS)
-    made = grids.explore(
+    return grids.explore(
         content,
         styles,
         recipe,
@@ -199,15 +212,11 @@ def explore() -> ResponseReturnValue:
         _read_axis("down", axes.DOWN, recipe),
         name=request.form.get("name", ""),
         size=read_whole_number("cell_size", grids.SIZE),
-        key=read_idempotency_key(),
+        key=key,
         guides=read_guides(),
         file_names=read_file_names(),
         visitor=get_visitor(),
     )
-    response = _respond(made)
-    response.status_code = 202
-    response.headers["Location"] = url_for("api.get_exploration", exploration_id=made.id)
-    return response
 
 
 @blueprint.post("/explorations/estimate")

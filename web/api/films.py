@@ -21,12 +21,15 @@ from farm.films.settings import FilmSettings
 from farm.films.submit import submit_film
 from farm.jobs import actions
 from farm.jobs.fields import PRIORITIES, PRIORITY_MEANS
+from farm.jobs.idempotency import Key, Request
 from farm.recipe.film import Part, Role
 from farm.recipe.problems import Untrusted
 from web import film_files
 from web.api import answers, blueprint
 from web.api.requests import (
     CLIP_NAMED,
+    find_earlier,
+    identify,
     read_clip_submission,
     read_file_names,
     read_guides,
@@ -208,25 +211,31 @@ def create_film() -> ResponseReturnValue:
 
     With a header `Idempotency-Key` of your own making, the same request sent again is the same film.
     """
+    key = identify(read_idempotency_key())
+    earlier = find_earlier(key)
+    made = films.get(str(earlier.film_id)) if earlier else _submit(key)
+    response = _respond(made)
+    response.status_code = 202
+    response.headers["Location"] = url_for("api.get_film", film_id=made.id)
+    return response
+
+
+def _submit(key: Key | Request | None) -> Film:
     clip, styles, recipe = read_clip_submission(TEXTS)
-    made = submit_film(
+    return submit_film(
         clip,
         styles,
         recipe,
         FilmSettings.parse(request.form.get("film") or {}),
         name=request.form.get("name", ""),
         priority=read_whole_number("priority"),
-        key=read_idempotency_key(),
+        key=key,
         webhook_url=request.form.get("webhook_url", ""),
         tag=request.form.get("tag", ""),
         guides=read_guides(),
         file_names=read_file_names(CLIP_NAMED),
         visitor=get_visitor(),
     )
-    response = _respond(made)
-    response.status_code = 202
-    response.headers["Location"] = url_for("api.get_film", film_id=made.id)
-    return response
 
 
 @blueprint.get("/films")

@@ -18,13 +18,15 @@ from farm.database.models import Job, State
 from farm.explorations import growing
 from farm.jobs import actions, details, lists, states
 from farm.jobs.fields import NAME_LENGTH, NAME_MEANS, PRIORITIES, PRIORITY_MEANS
-from farm.jobs.idempotency import Key
+from farm.jobs.idempotency import ID, Key, Request
 from farm.jobs.submit import submit
 from farm.recipe.formats import Format
 from farm.recipe.problems import Untrusted
 from web import streams
 from web.api import answers, blueprint
 from web.api.requests import (
+    find_earlier,
+    identify,
     read_file_names,
     read_guides,
     read_idempotency_key,
@@ -84,7 +86,7 @@ def create() -> ResponseReturnValue:
 
     With a header `Idempotency-Key` of your own making, the same request sent again is the same job.
     """
-    return _submit_request(key=read_idempotency_key())
+    return _submit_request(read_idempotency_key())
 
 
 @blueprint.put("/jobs/<job_id:job_id>")
@@ -93,12 +95,21 @@ def create() -> ResponseReturnValue:
 def put(job_id: str) -> ResponseReturnValue:
     """Submit a job under an id of your own making, 32 hexadecimal digits such as those of a UUID. The
     same request sent again is the same job."""
-    return _submit_request(job_id=job_id)
+    return _submit_request(Key(ID, job_id, visitor=get_visitor()), job_id)
 
 
-def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Response:
+def _submit_request(own: Key | None, job_id: str | None = None) -> Response:
+    key = identify(own)
+    job = find_earlier(key) or _submit(key, job_id)
+    response = _respond(job)
+    response.status_code = 202
+    response.headers["Location"] = url_for("api.get_job", job_id=job.id)
+    return response
+
+
+def _submit(key: Key | Request | None, job_id: str | None) -> Job:
     found = _read_growth() if request.form.get(growing.FROM_JOB) else _read_pictures()
-    job = submit(
+    return submit(
         found.content,
         found.styles,
         found.recipe,
@@ -112,10 +123,6 @@ def _submit_request(*, key: Key | None = None, job_id: str | None = None) -> Res
         file_names=found.file_names,
         visitor=get_visitor(),
     )
-    response = _respond(job)
-    response.status_code = 202
-    response.headers["Location"] = url_for("api.get_job", job_id=job.id)
-    return response
 
 
 def _read_pictures() -> growing.Parts:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from flask import Response, request
 from pydantic import BaseModel
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import UnsupportedMediaType
 
 from farm.database import sessions
+from farm.database.models import Job
 from farm.errors import InvalidInput, NotFound, Problem
+from farm.explorations.growing import FROM_JOB
 from farm.jobs.guides import GuideFiles
-from farm.jobs.idempotency import Key
+from farm.jobs.idempotency import Key, Request, compute_digest
 from farm.looks import saved
 from farm.looks.built_in import find_built_in
 from farm.looks.look import Look
@@ -25,6 +29,7 @@ GUIDES = ("mask", "keep", "init")
 FILES = (*NAMED, *GUIDES)
 CLIP_FILES = (*CLIP_NAMED, *GUIDES)
 REPEATED = ("style", "mask")
+NAMING = ("look", FROM_JOB)  # texts that name what may be another thing later, or gone
 
 
 def read_submission(texts: Sequence[str]) -> tuple[bytes, list[bytes], Recipe]:
@@ -71,7 +76,13 @@ def read_guides() -> GuideFiles:
 
 
 def _read_files(name: str) -> list[bytes]:
-    return [file.read() for file in request.files.getlist(name)]
+    return [read_from_start(file) for file in request.files.getlist(name)]
+
+
+def read_from_start(file: FileStorage) -> bytes:
+    """Return the bytes of a file that came with the request, which may have been read before."""
+    file.stream.seek(0)
+    return file.read()
 
 
 def _read_recipe() -> Recipe:
@@ -151,6 +162,42 @@ def read_idempotency_key() -> Key | None:
     """
     text = request.headers.get("Idempotency-Key")
     return None if text is None else Key.from_client(text, get_visitor())
+
+
+def identify(key: Key | None) -> Key | Request | None:
+    """Return the key of this request; with what was sent, if it names a look or a finished job, which
+    may be another one or gone when it is sent again."""
+    if key is None or not any(request.form.get(name) for name in NAMING):
+        return key
+    return Request(key, compute_digest(_list_sent()))
+
+
+def _list_sent() -> Iterator[bytes]:
+    """Yield all that was sent, in one order."""
+    yield request.path.encode()
+    for name, text in sorted(request.form.items(multi=True)):
+        if text:
+            yield from (name.encode(), _order_recipe(name, text).encode())
+    for name in sorted(request.files):
+        for data in _read_files(name):
+            yield from (name.encode(), data)
+
+
+def _order_recipe(name: str, text: str) -> str:
+    """Return a text field; a recipe's settings in one order, however they were written."""
+    with suppress(InvalidInput):  # whoever reads it says so
+        return Recipe.parse(text).dump_given() if name == "recipe" else text
+    return text
+
+
+def find_earlier(key: Key | Request | None) -> Job | None:
+    """Return the job that this request became before, of one that is known by what was sent; such are
+    found before anything is looked up that they name.
+
+    Raises:
+        KeyReused: another request had its key.
+    """
+    return key.find_job() if isinstance(key, Request) else None
 
 
 def respond_conditionally(found: BaseModel) -> Response:

@@ -19,6 +19,7 @@ from farm.jobs.guides import GuideFiles
 from farm.recipe import Recipe
 from farm.storage import storage
 from web import samples
+from web.api.requests import read_from_start
 from web.middleware.authentication import get_visitor
 from web.pages import clip, recent
 from web.pages.form import KEPT
@@ -112,8 +113,8 @@ def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> 
 
 def _read_guides(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> GuideFiles:
     """Read masks and what stays: files if there are any, else an earlier job's, if it was asked for."""
-    masks = tuple(file.read() for file in form.mask.data or [] if _is_chosen(file))
-    keep = form.keep.data.read() if _is_chosen(form.keep.data) else None
+    masks = tuple(read_from_start(file) for file in form.mask.data or [] if _is_chosen(file))
+    keep = read_from_start(form.keep.data) if _is_chosen(form.keep.data) else None
     if kept is None or not form.kept_guides.data:
         return GuideFiles(masks, keep)
     if not masks:
@@ -134,8 +135,7 @@ def _read_start(
             pictures.
     """
     if _is_chosen(form.start.data):
-        data: bytes = form.start.data.read()
-        return data
+        return read_from_start(form.start.data)
     if recipe.init != "picture":
         return None
     if kept and recipe.grown_from == growing.measure_draft(kept):
@@ -175,7 +175,7 @@ def _find_recent(pick: str) -> JobPicture | None:
 
 
 def _read_file(file: FileStorage) -> Picture:
-    return Picture(file.read(), file.filename)
+    return Picture(read_from_start(file), file.filename)
 
 
 def _is_chosen(file: object) -> bool:

@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,7 +18,6 @@ from flask_wtf import FlaskForm
 
 from farm.clips.recognise import is_clip
 from farm.database import sessions
-from farm.database.films import Film
 from farm.database.models import Job, State
 from farm.database.people import Person
 from farm.errors import InvalidInput, NoRoom, NotFound, Problem, QuotaReached
@@ -38,7 +38,7 @@ from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import settings
 from web import samples, words
 from web.api.looks import list_looks_for, save_as_own
-from web.api.requests import find_look, read_whole_number
+from web.api.requests import find_look, read_from_start, read_whole_number
 from web.files import build_source_url
 from web.middleware.authentication import get_visitor
 from web.middleware.errors import list_headers
@@ -64,6 +64,7 @@ from web.pages.form_values import (
 
 SENT_BEFORE = "You have sent this form before; this came of it. Change something in it for another one."
 NOT_SAVED = "Not saved as a look yet"
+FRAME = ", frame "  # in the names of drafts of a clip's frames, before their numbers
 JOB_ID = re.compile("[0-9a-f]{32}")
 BY_SCRIPT = "XMLHttpRequest"  # in X-Requested-With: form/sending.js asks, which goes on by itself
 
@@ -108,19 +109,19 @@ def _find_recipe(job: Job) -> Recipe:
 @blueprint.post("/")
 def create() -> ResponseReturnValue:
     """Submit; on success to the job's page, else the form again with what is wrong."""
-    return _handle_form(_submit_form)
+    return _handle_form(_submit_form, _find_page)
 
 
 @blueprint.post("/explore")
 def explore() -> ResponseReturnValue:
     """Submit a grid of small pictures around these settings; on success to its page."""
-    return _handle_form(_explore_form)
+    return _handle_form(_explore_form, _find_page)
 
 
 @blueprint.post("/films/try")
 def try_frames() -> ResponseReturnValue:
     """Submit small drafts of three of a clip's frames; on success to the list that has them."""
-    return _handle_form(_try_frames)
+    return _handle_form(_try_frames, _find_frames)
 
 
 @blueprint.post("/clip")
@@ -168,25 +169,50 @@ def change_look() -> ResponseReturnValue:
     return _render_form(form, kept, look_saved=made.name), 201
 
 
-def _handle_form(take: Callable[[FlaskForm, Job | None], str]) -> ResponseReturnValue:
+def _handle_form(
+    take: Callable[[FlaskForm, Job | None, Key | None], Job], find_place: Callable[[Job], str]
+) -> ResponseReturnValue:
     """Answer a form that was sent: go where it leads, or show it again with what is wrong.
 
     Args:
-        take: submits the form; returns the address to go to.
+        take: submits the form; returns the job that has its key. find_place: returns the address to go
+            to for that job.
     """
     form = PictureForm()
+    key = _compute_key(form)
+    if earlier := _find_earlier(key):
+        flash(SENT_BEFORE)
+        return _lead_to(find_place(earlier))
     kept = _load_kept_job_or_none(form)
     try:
-        place = take(form, kept)
+        job = take(form, kept, key)
     except InvalidInput as error:
         log.info("form refused", problems=[problem.field for problem in error.problems])
         return _render_form(form, kept, show_problems(form, name_fields(error.problems))), error.status
     except (NoRoom, QuotaReached) as error:
         log.warning("form not taken", reason=str(error))
         return _render_form(form, kept, [("", str(error))]), error.status, list_headers(error)
+    return _lead_to(find_place(job))
+
+
+def _lead_to(place: str) -> ResponseReturnValue:
     if request.headers.get("X-Requested-With") == BY_SCRIPT:
         return "", 201, {"Location": place}
     return redirect(place, 303)
+
+
+def _find_page(job: Job) -> str:
+    """Return the address of what a form became whose key this job has."""
+    if job.film_id:
+        return url_for("pages.show_film", film_id=job.film_id)
+    if job.exploration_id:
+        return url_for("pages.show_exploration", exploration_id=job.exploration_id)
+    return url_for("pages.show_job", job_id=job.id)
+
+
+def _find_frames(job: Job) -> str:
+    """Return the address of the list of three frames' drafts, of which this is the first."""
+    return url_for("pages.list_jobs", q=job.name.removesuffix(job.name.rpartition(FRAME)[2]))
 
 
 def _load_kept_job_or_none(form: FlaskForm) -> Job | None:
@@ -270,48 +296,32 @@ def _describe_own_quotas() -> str:
         return words.describe_quotas_left(quotas.measure(session, person)) if person else ""
 
 
-def _submit_form(form: FlaskForm, kept: Job | None) -> str:
+def _submit_form(form: FlaskForm, kept: Job | None, key: Key | None) -> Job:
     pictures, guides, recipe = read_form(form, kept)
     content, *styles = [each.data for each in pictures]
+    options = _list_options(form, pictures, guides, key)
     if is_clip(content):
-        return _submit_film(form, find_kept_film(kept), pictures, guides, recipe)
-    job = submit(
-        content,
-        styles,
-        recipe,
-        **_list_options(form, pictures, guides),
-    )
-    return url_for("pages.show_job", job_id=job.id)
+        film = read_film_settings(form, find_kept_film(kept))
+        return submit_film(content, styles, recipe, film, **options).parts[0]
+    return submit(content, styles, recipe, **options)
 
 
-def _list_options(form: FlaskForm, pictures: list[Picture], guides: GuideFiles) -> dict[str, Any]:
+def _list_options(
+    form: FlaskForm, pictures: list[Picture], guides: GuideFiles, key: Key | None
+) -> dict[str, Any]:
     """List what jobs and films are submitted with alike, beside pictures and recipe."""
     return {
         "name": form["name"].data or "",
         "webhook_url": form.webhook_url.data or "",
         "tag": form.tag.data or "",
         "guides": guides,
-        "key": _compute_key(form, [*(each.data for each in pictures), *guides.parts]),
+        "key": key,
         "file_names": [each.file_name for each in pictures],
         "visitor": get_visitor(),
     }
 
 
-def _submit_film(
-    form: FlaskForm, kept: Film | None, pictures: list[Picture], guides: GuideFiles, recipe: Recipe
-) -> str:
-    content, *styles = [each.data for each in pictures]
-    film = submit_film(
-        content,
-        styles,
-        recipe,
-        read_film_settings(form, kept),
-        **_list_options(form, pictures, guides),
-    )
-    return url_for("pages.show_film", film_id=film.id)
-
-
-def _try_frames(form: FlaskForm, kept: Job | None) -> str:
+def _try_frames(form: FlaskForm, kept: Job | None, key: Key | None) -> Job:
     pictures, _, recipe = read_form(form, kept)
     (content, file_name), *_ = [(each.data, each.file_name) for each in pictures]
     if not is_clip(content):
@@ -321,23 +331,23 @@ def _try_frames(form: FlaskForm, kept: Job | None) -> str:
     draft = make_draft(recipe)
     drawn = clip.draw_three(content, read_film_settings(form), draft.size, get_visitor())
     frames = [
-        Photograph(frame, f"{name[: NAME_LENGTH - 20]}, frame {number + 1}", f"frame-{number + 1}.png")
+        Photograph(frame, f"{name[: NAME_LENGTH - 20]}{FRAME}{number + 1}", f"frame-{number + 1}.png")
         for number, frame in drawn
     ]
-    submit_together(
+    first = submit_together(
         frames,
         styles,
         draft,
         tag=form.tag.data or "",
-        key=_compute_key(form, [b"three frames", content, *styles]),
+        key=key,
         file_names=[each.file_name for each in pictures[1:]],
         visitor=get_visitor(),
     )
     flash("Three drafts, of the first, the middle and the last frame. The form still has your clip.")
-    return url_for("pages.list_jobs", q=f"{name[: NAME_LENGTH - 20]}, frame ")
+    return first
 
 
-def _explore_form(form: FlaskForm, kept: Job | None) -> str:
+def _explore_form(form: FlaskForm, kept: Job | None, key: Key | None) -> Job:
     pictures, guides, recipe = read_form(form, kept)
     content, *styles = [each.data for each in pictures]
     if is_clip(content):
@@ -353,23 +363,34 @@ def _explore_form(form: FlaskForm, kept: Job | None) -> str:
         name=form["name"].data or "",
         size=read_whole_number("cell_size", grids.SIZE),
         guides=guides,
-        key=_compute_key(form, [content, *styles, *guides.parts]),
+        key=key,
         file_names=[each.file_name for each in pictures],
         visitor=get_visitor(),
     )
-    return url_for("pages.show_exploration", exploration_id=made.id)
+    return made.cells[0]
 
 
-def _compute_key(form: FlaskForm, parts: list[bytes]) -> Key | None:
-    """Compute the idempotency key of this very form, filled in like this: sent again, by a double click
-    or after going back, it makes nothing new; with any change it does. None: the form has no id."""
+def _compute_key(form: FlaskForm) -> Key | None:
+    """Compute the idempotency key of this very form, filled in like this, whatever became of what it
+    names: sent again, by a double click or after going back, it makes nothing new; with any change it
+    does. None: the form has no id."""
     if not form.once.data:
         return None
     typed = sorted(pair for pair in request.form.items(multi=True) if pair[0] != form.csrf_token.name)
     visitor = get_visitor()
     filled_in = repr((request.endpoint, typed, *filter(None, [visitor.person_id])))
-    key = Key(FORM, compute_digest([filled_in.encode(), *parts]), visitor=visitor)
+    files = [
+        part
+        for name, file in sorted(request.files.items(multi=True), key=itemgetter(0))
+        if file.filename
+        for part in (name.encode(), read_from_start(file))
+    ]
+    return Key(FORM, compute_digest([filled_in.encode(), *files]), visitor=visitor)
+
+
+def _find_earlier(key: Key | None) -> Job | None:
+    """Return the job that this very form became before; None: it has none."""
+    if key is None:
+        return None
     with sessions.read_session() as session:
-        if key.find_job(session):
-            flash(SENT_BEFORE)
-    return key
+        return key.find_job(session)
