@@ -16,14 +16,17 @@ from farm.pictures.pixels import Raster, simplify
 
 SIGNATURE = b"\xff\xd8\xff"
 START, END = b"\xff\xd8", b"\xff\xd9"
-SCAN, APP0, APP1, APP2, APP14 = 0xDA, 0xE0, 0xE1, 0xE2, 0xEE
+SCAN, RESTARTS, APP0, APP1, APP2, APP14 = 0xDA, 0xDD, 0xE0, 0xE1, 0xE2, 0xEE
 NEEDED = {APP0: (b"JFIF\0", 12), APP14: (b"Adobe", 12)}  # of those: how samples are to be understood
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+SEQUENTIAL = (0xC0, 0xC1)  # with Huffman's codes
 LS_FRAME = 0xF7  # of JPEG-LS
 ABOUT = {*range(0xE0, 0xFF)} - {LS_FRAME}  # comments and what programs add
 MOST_SEGMENTS = 50_000  # a picture has some dozen
 BLOCK = 8  # px
+LONGEST_SIDE = 65_500  # px, libjpeg's limit
+MIDDLE = range(126, 130)  # samples where a decoder had no data at all
 MAX_SCANS = 100  # each costs a pass over all pixels; programs write 3 to 20
 PROFILE = b"ICC_PROFILE\0"
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of what has a length, or the end's
@@ -41,6 +44,13 @@ class Segments:
     profile: dict[int, bytes] = field(default_factory=dict)  # its pieces by number
     scans: list[bytes] = field(default_factory=list)  # headers
     needed: int = 0  # pieces at the beginning that say how samples are to be understood
+    has_restarts: bool = False  # whose data are in pieces, each of which may be cut
+
+    def read_size(self) -> tuple[int, int]:
+        """Return width and height, px."""
+        assert self.frame
+        height, width = struct.unpack_from(">HH", self.frame[1], 1)
+        return width, height
 
 
 def open_picture(data: bytes) -> Opened:
@@ -59,15 +69,14 @@ def open_picture(data: bytes) -> Opened:
         raise Unsupported("is JPEG-LS, which the farm does not read; save it as JPEG or PNG")
     if body[0] != 8:
         raise Unsupported(f"is a JPEG of {body[0]} bits a sample; save it with 8, or as PNG or TIFF")
-    height, width = struct.unpack_from(">HH", body, 1)
-    return Opened((width, height), False, lambda enough: _read(segments, enough))
+    return Opened(segments.read_size(), False, lambda enough: _read(segments, enough))
 
 
 def _read(segments: Segments, enough: int | None) -> tuple[Raster, int]:
     """Decode to the end, which may lack its marker: the picture, and EXIF's orientation."""
     _check_scans(segments)
-    image = _load(_build_file(segments, PADDINGS[0]), enough)
-    _check_data(segments, image, enough)
+    factor = _choose_factor(*segments.read_size(), enough) if enough else 1
+    image = _decode_extended(segments, factor) or _decode_twice(segments, factor)
     image.info = {}
     profile = b"".join(segments.profile[number] for number in sorted(segments.profile))
     colour = Colour(profile=profile) if 0 < len(profile) <= MAX_PROFILE else Colour()
@@ -129,6 +138,8 @@ def _take_apart(data: bytes) -> Segments:
             found.kept.append(None)
         elif marker == SCAN:
             found.scans.append(bytes(body))
+        elif marker == RESTARTS:
+            found.has_restarts |= any(body)
         elif (marker in FRAMES or marker == LS_FRAME) and not found.frame:
             found.frame = marker, bytes(body)
     return found
@@ -163,43 +174,76 @@ def _check_scans(found: Segments) -> None:
         raise ValueError("data are missing")
 
 
-def _check_data(segments: Segments, image: Image.Image, enough: int | None) -> None:
-    """Check that no scan's data were cut: decoders make up what is missing, so two paddings give two
-    pictures. The verdict is the same at whatever size the picture is wanted. Each block begins with its
-    mean, so an eighth of the sides shows where data end; progressive files have all means first.
+def _choose_factor(width: int, height: int, enough: int) -> int:
+    """Choose by what to divide both sides, so that `enough` px of the longest are left."""
+    longest = max(width, height)
+    least = min(side // max(1, side * enough // longest) for side in (width, height))
+    return next(factor for factor in (8, 4, 2, 1) if factor <= max(1, least))
 
-    Args:
-        image: decoded with the first padding, where `enough` px suffice; one of the two, if it can be,
-            as decoding takes most of an upload's time.
 
-    Raises:
-        ValueError: data are missing.
+def _decode_extended(segments: Segments, factor: int) -> Image.Image | None:
+    """Decode with a header that promises one row of blocks more than there are data for.
+
+    A decoder that runs out of data leaves all later blocks in the middle of their range. The first block
+    of the added row is decoded from what is left of the last byte, unless data ended before it.
+
+    Returns:
+        the picture, its sides divided by `factor`; None where this cannot tell that its data are whole.
     """
     assert segments.frame
-    height, width = struct.unpack_from(">HH", segments.frame[1], 1)
-    whole, progressive = image.size == (width, height), segments.frame[0] in PROGRESSIVE
+    marker, body = segments.frame
+    (_, height), components = segments.read_size(), body[5]
+    several = len(segments.scans) > 1 or segments.has_restarts  # each of which may have been cut
+    tallest = max((body[7 + 3 * number] & 15 for number in range(components)), default=1)
+    row = BLOCK * tallest if components > 1 else BLOCK  # px
+    extended = -(-height // row) * row + row
+    if marker not in SEQUENTIAL or several or extended > LONGEST_SIDE:
+        return None
+    frame = _build_segment(marker, body)
+    taller = _build_segment(marker, body[:1] + struct.pack(">H", extended) + body[3:])
+    whole = _build_file(segments, PADDINGS[0])
+    # As a whole, its last line would take on colour of the line below; divided, it does not.
+    image = _load(whole.replace(frame, taller, 1), BLOCK if factor == 1 else factor)
+    sample = image.getpixel((0, image.height - 1))
+    if all(one in MIDDLE for one in (sample if isinstance(sample, tuple) else (sample,))):
+        return None
+    return _load(whole, 1) if factor == 1 else image.crop((0, 0, image.width, -(-height // factor)))
+
+
+def _decode_twice(segments: Segments, factor: int) -> Image.Image:
+    """Decode with two paddings behind each scan's data, taken where data are missing: they then make two
+    pictures. Each block begins with its mean, so an eighth of the sides shows where data end;
+    progressive files have all means first.
+
+    Returns:
+        the picture, its sides divided by `factor`.
+
+    Raises:
+        ValueError: data are missing. The verdict is the same at whatever size the picture is wanted.
+    """
+    assert segments.frame
+    image = _load(_build_file(segments, PADDINGS[0]), factor)
+    is_whole, progressive = factor == 1, segments.frame[0] in PROGRESSIVE
     # Of a whole picture no second one is held, unless all of it is needed.
-    scale = None if progressive else 1 if whole else enough
-    one = image if whole == progressive else _load(_build_file(segments, PADDINGS[0]), scale)
-    other = _load(_build_file(segments, PADDINGS[1]), scale)
-    if not progressive and not whole:
-        factor = round(BLOCK * max(image.size) / max(width, height))
-        one, other = one.reduce(factor), other.reduce(factor)
+    smaller = 1 if progressive else BLOCK if is_whole else factor
+    one = image if is_whole == progressive else _load(_build_file(segments, PADDINGS[0]), smaller)
+    other = _load(_build_file(segments, PADDINGS[1]), smaller)
+    if not progressive and not is_whole:
+        one, other = one.reduce(BLOCK // factor), other.reduce(BLOCK // factor)
     if ImageChops.difference(one, other).getbbox():
         raise ValueError("data are missing")
+    return image
 
 
-def _load(data: bytes, enough: int | None) -> Image.Image:
-    """Decode, a half, a quarter or an eighth of the sides where that suffices."""
+def _load(data: bytes, factor: int) -> Image.Image:
+    """Decode with the sides divided by 1, 2, 4 or 8."""
     image = Image.open(io.BytesIO(data), formats=["JPEG"])
     width, height = image.size
-    if enough:
-        longest = max(image.size)
-        image.draft(None, (max(1, width * enough // longest), max(1, height * enough // longest)))
+    image.draft(None, (max(1, width // factor), max(1, height // factor)))
     try:
         image.load()
     except OSError:
         if image.size == (width, height):
             raise
-        return _load(data, None)  # a lossless JPEG has one size only
+        return _load(data, 1)  # a lossless JPEG has one size only
     return image

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from farm.errors import InvalidInput, NotAPicture
-from farm.pictures import decode, kinds
+from farm.pictures import decode, kinds, read_jpeg
 from farm.pictures.kinds import KINDS
 from farm.pictures.pixels import Picture
 from farm.recipe.formats import UPLOADED
@@ -431,6 +431,38 @@ def test_a_jpeg_may_lack_its_end_marker_and_nothing_else(name: str) -> None:
     for cut in range(whole.index(b"\xff\xda") + 14, len(whole) - 4, 29):
         for end in (b"", b"\xff\xd9"):
             assert "damaged or incomplete" in refusal(whole[:cut] + end)
+
+
+def test_a_jpeg_may_end_as_decoders_fill_up_what_is_missing() -> None:
+    # Given a picture whose last block is in the middle, and the code that a missing one begins with, too
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 48), np.uint8)
+    pixels[-8:, -8:] = 128
+    whole = save(Image.fromarray(pixels), "JPEG", quality=95)
+    assert read_jpeg._decode_extended(read_jpeg._take_apart(whole), 1) is None
+    # Then it is whole, and without its last blocks it is not
+    assert read(whole).shape == (32, 48, 3)
+    assert "damaged or incomplete" in refusal(whole[:-40] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_a_part_of_the_sides_is_decoded_once_to_the_last_line(
+    factor: int, subsampling: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a picture of a few whole blocks and a line more
+    pixels = np.random.default_rng(0).integers(0, 256, (65, 97, 3), np.uint8)
+    data = save(Image.fromarray(pixels), "JPEG", quality=90, subsampling=subsampling)
+    with Image.open(io.BytesIO(data)) as plain:
+        plain.draft(None, (97 // factor, 65 // factor))
+        expected = np.asarray(plain)
+    # When fewer pixels are enough
+    decoded = []
+    load = read_jpeg._load
+    monkeypatch.setattr(read_jpeg, "_load", lambda *given: decoded.append(given) or load(*given))
+    raster, _ = read_jpeg.open_picture(data).read(97 // factor)
+    # Then one pass over its data was enough, too, and no line is another
+    assert np.array_equal(np.asarray(raster.samples), expected)
+    assert len(decoded) == 1
 
 
 def test_a_jpeg_cut_between_two_scans_is_incomplete() -> None:
