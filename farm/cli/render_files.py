@@ -17,9 +17,11 @@ from farm.engine.loaded import Engine
 from farm.engine.optimise import LevelDone, Step, stylize
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
+from farm.jobs.guides import check_leaves_something
 from farm.jobs.names import clean_file_name
 from farm.pictures import encode
-from farm.pictures.decode import Channels, Decoded, decode_map_to_size, decode_to_size
+from farm.pictures.decode import Channels, Decoded, check_map, decode_map_to_size, decode_to_size
+from farm.pictures.marks import Marks
 from farm.pictures.pixels import Picture, Pixels
 from farm.recipe import Recipe, formats
 from farm.recipe.picture_sizes import (
@@ -202,7 +204,8 @@ def decode_guides(
     """Return what steers the rendering of a photograph of this size; opaque: its transparency.
 
     Raises:
-        InvalidInput: a file is no picture, or a map has another proportion than the photograph.
+        InvalidInput: a file is no picture, a map has another proportion than the photograph, or maps
+            leave nothing to paint.
     """
     limit, count = settings().max_upload_megapixels, len(files.masks)
     fit_start = partial(compute_held_start, recipe, photograph)
@@ -214,6 +217,12 @@ def decode_guides(
 
         return decode_map_to_size(path.read_bytes(), str(path), limit, fit)
 
+    def read_marks(path: Path) -> Marks | None:
+        return check_map(path.read_bytes(), str(path), limit, shortest=1).marks
+
+    if files.masks and files.keep:
+        masks = [marks for marks in map(read_marks, files.masks) if marks]
+        check_leaves_something(masks, read_marks(files.keep))
     return Guides(
         masks=tuple(decode_map(name_mask(n, count), mask) for n, mask in enumerate(files.masks, 1)),
         keep=decode_map("keep", files.keep) if files.keep else None,

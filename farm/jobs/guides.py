@@ -3,14 +3,16 @@ and what the picture begins from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from farm.database.models import PictureRole
 from farm.errors import InvalidInput, Problem
 from farm.pictures.decode import Channels
 from farm.pictures.decoder_request import PictureFile
+from farm.pictures.marks import Marks, leave_nothing
 from farm.recipe import Recipe
-from farm.recipe.picture_sizes import name_mask
+from farm.recipe.picture_sizes import ALL_STAYS, NOTHING_LEFT, name_mask
 
 MASK_MEANS = (
     "Where a painting paints: white there, black elsewhere, grey between. One for each painting, in"
@@ -75,3 +77,17 @@ class GuideFiles:
 
 
 NO_GUIDES = GuideFiles()
+
+
+def check_leaves_something(masks: Sequence[Marks], keep: Marks | None) -> None:
+    """Check that masks and what stays, together, leave something to paint.
+
+    Raises:
+        InvalidInput: they leave nothing.
+    """
+    if keep is None:
+        return
+    if not keep.is_open.any():
+        raise InvalidInput(Problem("keep", NOTHING_LEFT))
+    if masks and leave_nothing(masks, keep):
+        raise InvalidInput(*ALL_STAYS)

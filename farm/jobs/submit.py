@@ -20,7 +20,7 @@ from farm.fleet import registry
 from farm.fleet.estimates import estimate
 from farm.jobs import job_rows
 from farm.jobs.fields import check_priority
-from farm.jobs.guides import NO_GUIDES, GuideFiles
+from farm.jobs.guides import NO_GUIDES, GuideFiles, check_leaves_something
 from farm.jobs.idempotency import ID, Key, Request, submit_once
 from farm.jobs.names import check_name, clean_file_name, derive_name
 from farm.jobs.tickets import wake
@@ -32,7 +32,7 @@ from farm.pictures.transparency import may_be_transparent
 from farm.pictures.uploads import CheckedUpload
 from farm.recipe import Recipe
 from farm.recipe.film import SPACING
-from farm.recipe.picture_sizes import NOTHING_LEFT, check_proportion, check_start
+from farm.recipe.picture_sizes import check_proportion, check_start
 from farm.recipe.recipe import MAX_STYLES, SMALLEST_STYLE
 from farm.settings import TAG
 from farm.webhooks import destinations
@@ -253,8 +253,11 @@ class Submission:
         for (role, file), each in zip(files, checked, strict=True):
             if role in GUIDES:
                 check_proportion(file.field, each.upload.size, photograph.upload.size)
-            if role is PictureRole.KEEP and each.marks_all:
-                raise InvalidInput(Problem(file.field, NOTHING_LEFT))
+        marks = [(role, each.marks) for (role, _), each in zip(files, checked, strict=True)]
+        check_leaves_something(
+            [each for role, each in marks if role is PictureRole.MASK and each],
+            next((each for role, each in marks if role is PictureRole.KEEP), None),
+        )
         roles = [PictureRole.CONTENT, *(role for role, _ in files)]
         return cls(name or derive_name(names), [photograph, *checked], roles, names, visitor)
 

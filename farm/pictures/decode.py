@@ -23,6 +23,7 @@ from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures.colour import SRGB, Unsupported
 from farm.pictures.jpeg import encode_jpeg
 from farm.pictures.kinds import HEAD, find_kind, name_other
+from farm.pictures.marks import Marks
 from farm.pictures.pixels import (
     STRIP,
     Picture,
@@ -73,8 +74,8 @@ class Checked:
     height: int
     # JPEG.
     thumbnail: bytes
-    # Of a map: whether it is white all over.
-    marks_all: bool = False
+    # Of a map.
+    marks: Marks | None = None
 
 
 def check(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST_SIDE) -> Checked:
@@ -108,10 +109,10 @@ def check_map(data: bytes, field: str, megapixels: int, shortest: int = SHORTEST
         marked = convert_to_map(raster)
         if marked.getextrema() == (0, 0):
             raise InvalidInput(Problem(field, "is black all over, so that it marks nothing"))
-        marks_all = marked.getextrema() == (255, 255)
+        marks = Marks.from_levels(np.asarray(marked))
         marked.thumbnail((THUMBNAIL, THUMBNAIL))
         thumbnail = encode_jpeg(marked.convert("RGB"), quality=85)
-    return Checked(width, height, thumbnail, marks_all)
+    return Checked(width, height, thumbnail, marks)
 
 
 def decode(data: bytes, field: str, megapixels: int, shortest: int = 1) -> Picture:

@@ -16,6 +16,7 @@ from farm.pictures.decoder_process import (
     END,
     LONGEST_MESSAGE,
     LONGEST_TRACE,
+    MARKS,
     MESSAGE,
     ROWS,
     SIZE,
@@ -23,10 +24,13 @@ from farm.pictures.decoder_process import (
     THUMBNAIL,
 )
 from farm.pictures.decoder_request import Limits, PictureFile
+from farm.pictures.marks import LONGEST as LONGEST_MARKS
+from farm.pictures.marks import Marks
 from farm.pictures.pixels import Pixels
 from farm.recipe.picture_sizes import Size
 
 MAX_HEAD = 30_000  # bytes of an answer's JSON
+MAX_MARKS = 2 * LONGEST_MARKS**2 // 8  # bytes
 MAX_THUMBNAIL = 10_000_000  # bytes; 960 x 960 px of noise are 1 MB
 MAY_HAVE = {Channels.COLOUR: (3,), Channels.COLOUR_AND_ALPHA: (3, 4), Channels.MAP: (1,)}
 
@@ -41,21 +45,28 @@ class Answer(BaseModel):
     trace: str = Field("", max_length=LONGEST_TRACE)
     width: int = Field(1, ge=1, le=LONGEST_SIDE)
     height: int = Field(1, ge=1, le=LONGEST_SIDE)
-    marks_all: bool = False
 
 
-def receive_thumbnail(process: subprocess.Popen[bytes]) -> tuple[Answer, bytes]:
-    """Receive the answer to a check, and the thumbnail (JPEG), empty for a picture that was refused.
+def receive_check(process: subprocess.Popen[bytes]) -> tuple[Answer, bytes, Marks | None]:
+    """Receive the answer to a check, the thumbnail (JPEG), empty for a picture that was refused, and the
+    marks of a map.
 
     Raises:
         OSError, EOFError: the process is gone. ValueError: its answer breaks the protocol.
     """
-    thumbnail = b""
+    thumbnail = packed = b""
     while True:
-        kind, size = receive_head(process, {THUMBNAIL: MAX_THUMBNAIL, END: MAX_HEAD})
-        if kind == END:
-            return Answer.model_validate_json(read(process, size)), thumbnail
-        thumbnail = read(process, size)
+        limits = {THUMBNAIL: MAX_THUMBNAIL, MARKS: MAX_MARKS, END: MAX_HEAD}
+        kind, size = receive_head(process, limits)
+        body = read(process, size)
+        if kind == THUMBNAIL:
+            thumbnail = body
+        elif kind == MARKS:
+            packed = body
+        else:
+            answer = Answer.model_validate_json(body)
+            marks = Marks.from_bytes((answer.height, answer.width), packed) if packed else None
+            return answer, thumbnail, marks
 
 
 class Received:

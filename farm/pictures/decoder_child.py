@@ -20,7 +20,7 @@ import structlog
 
 from farm.errors import FarmError, InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures.decode import Channels, Checked, Decoded
-from farm.pictures.decoder_answers import Received, get_input, receive_thumbnail
+from farm.pictures.decoder_answers import Received, get_input, receive_check
 from farm.pictures.decoder_process import (
     BROKEN,
     CHECK,
@@ -78,10 +78,10 @@ class Child:
         """
         kind = CHECK_MAP if picture.channels is Channels.MAP else CHECK
         with self._ask(kind, picture, limits) as process:
-            answer, thumbnail = receive_thumbnail(process)
+            answer, thumbnail, marks = receive_check(process)
         if answer.refused:
             raise explain_refusal(picture, answer.refused, answer.message, answer.trace)
-        return Checked(answer.width, answer.height, thumbnail, answer.marks_all)
+        return Checked(answer.width, answer.height, thumbnail, marks)
 
     def decode(
         self, picture: PictureFile, limits: Limits, compute_size: Callable[[Size], Size]

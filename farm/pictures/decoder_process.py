@@ -7,8 +7,8 @@ memory, limited time, and what `sandbox.py` takes from it. It trusts its parent;
 trust it.
 
 A request is REQUEST and the file. Each message of the answer is MESSAGE and its body: THUMBNAIL, a
-JPEG, of a picture that is checked; of one that is decoded SIZE_ASKED, which the parent answers by SIZE,
-then CHANNELS, their number in a byte, and ROWS; at last END, a JSON object.
+JPEG, of a picture that is checked, and MARKS of a map; of one that is decoded SIZE_ASKED, which the
+parent answers by SIZE, then CHANNELS, their number in a byte, and ROWS; at last END, a JSON object.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ DECODING = {  # what each of these makes of a picture
     DECODE_MAP: decode.Channels.MAP,
 }
 REQUEST = struct.Struct(">cQII")  # one of these, the file's bytes, most megapixels, least px of a side
-SIZE_ASKED, CHANNELS, ROWS, THUMBNAIL, END = b"S", b"N", b"R", b"T", b"E"
+SIZE_ASKED, CHANNELS, ROWS, THUMBNAIL, MARKS, END = b"S", b"N", b"R", b"T", b"K", b"E"
 MESSAGE = struct.Struct(">cI")  # one of these, bytes of the body
 SIZE = struct.Struct(">II")  # height and width, px
 READY = b"ready"  # then the layers of the sandbox that are in force, and the end of the line
@@ -109,15 +109,13 @@ class Parent:
 
 
 def _answer(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest: int) -> dict[str, Any]:
-    """Check or decode a picture; return its width and height, of a map whether it marks all, or what is
-    wrong, as plain values."""
+    """Check or decode a picture; return its width and height, or what is wrong, as plain values."""
     try:
         if channels := DECODING.get(kind):
             width, height = _decode(parent, data, megapixels, shortest, channels)
         else:
             checked = _check(parent, kind, data, megapixels, shortest)
-            found = {"width": checked.width, "height": checked.height}
-            return found | {"marks_all": checked.marks_all}
+            width, height = checked.width, checked.height
     except InvalidInput as error:
         message = error.problems[0].message[:LONGEST_MESSAGE]
         return {"refused": type(error).__name__, "message": message}
@@ -129,10 +127,12 @@ def _answer(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest:
 
 
 def _check(parent: Parent, kind: bytes, data: bytes, megapixels: int, shortest: int) -> decode.Checked:
-    """Check a picture or a map and send its thumbnail."""
+    """Check a picture or a map and send its thumbnail, and the marks of a map."""
     check = decode.check_map if kind == CHECK_MAP else decode.check
     checked = check(data, "", megapixels, shortest)
     parent.send(THUMBNAIL, checked.thumbnail)
+    if checked.marks:
+        parent.send(MARKS, checked.marks.to_bytes())
     return checked
 
 

@@ -17,6 +17,7 @@ from farm.database.people import UploadOwner
 from farm.pictures import decoder_pool
 from farm.pictures.decode import Channels, check_size
 from farm.pictures.decoder_request import PictureFile
+from farm.pictures.marks import Marks
 from farm.settings import settings
 from farm.storage import storage
 
@@ -30,8 +31,8 @@ class CheckedUpload:
     upload: Upload
     # JPEG; None: it lies in storage, as the same bytes came before.
     thumbnail: bytes | None
-    # Of a map: whether it is white all over.
-    marks_all: bool = False
+    # Of a map.
+    marks: Marks | None = None
 
 
 def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
@@ -52,10 +53,10 @@ def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
     with closing(decoder_pool.check(new)) as answers:
         for each, sha256, always in zip(asked, digests, is_map, strict=True):
             if upload := known.get(sha256):
-                marks_all = next(answers).marks_all if always else False
+                marks = next(answers).marks if always else None
                 most = settings().max_upload_megapixels
                 check_size(upload.width, upload.height, each.field, most, each.shortest)
-                yield CheckedUpload(each.data, upload, None, marks_all)
+                yield CheckedUpload(each.data, upload, None, marks)
             else:
                 found = next(answers)
                 upload = Upload(
@@ -65,7 +66,7 @@ def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
                     frames=1,
                     size_bytes=len(each.data),
                 )
-                yield CheckedUpload(each.data, upload, found.thumbnail, found.marks_all)
+                yield CheckedUpload(each.data, upload, found.thumbnail, found.marks)
 
 
 def store(pictures: Sequence[CheckedUpload], owner_id: int | None = None) -> None:

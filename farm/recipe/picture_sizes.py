@@ -22,6 +22,10 @@ KEPT_PIXELS = 4_000_000  # a picture that has no more is held as it was sent, wh
 LITTLE = 0.99  # of the sides; a smaller shrink would save next to nothing
 PROPORTION = 0.01  # of a map's sides to the photograph's; more would miss what it was drawn along
 NOTHING_LEFT = "is white all over, so that nothing is left to paint"  # of a map of what stays
+ALL_STAYS = (  # of masks and of what stays
+    Problem("mask", "paints only where the photograph stays, so that nothing is left to paint"),
+    Problem("keep", "is white wherever a mask paints, so that nothing is left to paint"),
+)
 KEEPING_MAPS = 2  # what stays, and what is opaque, a byte a pixel each
 BYTES_PER_PIXEL = 3  # of a picture that is held
 MOTION_BYTES = 12  # a pixel of the way from a film's frame to another one: two floats and a weight

@@ -80,3 +80,12 @@ def test_a_mask_that_is_no_picture_and_a_keep_that_is_all_white_are_named(tmp_pa
     assert "words.png: is not a JPEG, PNG" in " ".join(done.output.split())
     done = render(tmp_path, "--keep", draw(tmp_path, "white.png", STREET, (0, 0, *STREET)))
     assert "keep: is white all over, so that nothing is left to paint" in " ".join(done.output.split())
+
+
+def test_a_mask_within_what_stays_is_named_with_it(tmp_path: Path) -> None:
+    half = draw(tmp_path, "half.png", STREET, (0, 0, STREET[0] // 2, STREET[1]))
+    done = render(tmp_path, "--mask", half, "--keep", half)
+    assert done.exit_code == 1
+    said = " ".join(done.output.split())
+    assert "mask: paints only where the photograph stays" in said
+    assert "keep: is white wherever a mask paints, so that nothing is left to paint" in said

@@ -108,6 +108,22 @@ def flat(level: int, mode: str = "L") -> bytes:
         (GuideFiles(keep=half("left", 80, 120)), InvalidInput, "keep: is 80 x 120 px, the photograph"),
         (GuideFiles(keep=black("RGB")), InvalidInput, "keep: is black all over"),
         (GuideFiles(keep=flat(255)), InvalidInput, "keep: is white all over, so that nothing is left"),
+        (
+            GuideFiles((half("left"), half("left")), half("left")),
+            InvalidInput,
+            "mask: paints only where the photograph stays, so that nothing is left to paint;"
+            " keep: is white wherever a mask paints",
+        ),
+        (
+            GuideFiles((half("left"),) * 2, half("left", 240, 160)),
+            InvalidInput,
+            "mask: paints only where",
+        ),
+        (
+            GuideFiles((half("left", 240, 160),) * 2, half("left")),
+            InvalidInput,
+            "mask: paints only where",
+        ),
         (GuideFiles(init=picture(3, 80)), InvalidInput, "init: is 80 x 80 px, the photograph"),
     ],
 )

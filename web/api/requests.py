@@ -82,7 +82,8 @@ def _read_files(name: str) -> list[bytes]:
 def read_from_start(file: FileStorage) -> bytes:
     """Return the bytes of a file that came with the request, which may have been read before."""
     file.stream.seek(0)
-    return file.read()
+    data: bytes = file.read()
+    return data
 
 
 def _read_recipe() -> Recipe:
