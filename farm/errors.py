@@ -2,6 +2,7 @@
 
 FarmError
 ├── InvalidInput            422  something a person sent; names each field and its limit
+│   ├── NotJson             400
 │   ├── TooLarge            413
 │   └── NotAPicture         415
 ├── OperatorsOnly           403
@@ -56,6 +57,12 @@ class InvalidInput(FarmError):
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
         super().__init__("; ".join(f"{p.field}: {p.message}" for p in problems) or None)
+
+
+class NotJson(InvalidInput):
+    """The body is not JSON."""
+
+    status = 400
 
 
 class TooLarge(InvalidInput):

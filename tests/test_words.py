@@ -38,6 +38,7 @@ CONVERSIONS = frozenset({"as", "from", "to"})
 HOOKS = frozenset(
     {
         "init_app",  # Flask's extensions
+        "on_json_loading_failed",  # werkzeug
         "forward", "backward",  # torch.autograd.Function, and whatever is worked through like one
         "process_result_value",  # SQLAlchemy's TypeDecorator
         "pre_validate",  # WTForms

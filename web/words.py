@@ -10,7 +10,7 @@ from typing import Any
 from farm.clips.clip import Clip
 from farm.database.base import now
 from farm.database.models import Job, State
-from farm.errors import FarmError, InvalidInput
+from farm.errors import FarmError, InvalidInput, Problem
 from farm.films.estimates import FilmEstimate
 from farm.films.lists import ListedFilm
 from farm.fleet.estimates import Estimate, SharedEstimate
@@ -39,7 +39,14 @@ def describe_error(error: FarmError) -> str:
     """Return an error as sentences: `The priority must be a whole number.`"""
     if not isinstance(error, InvalidInput):
         return str(error)
-    return " ".join(f"The {each.field.replace('_', ' ')} {each.message}." for each in error.problems)
+    return " ".join(_describe_problem(each) for each in error.problems)
+
+
+def _describe_problem(problem: Problem) -> str:
+    """Return one problem as a sentence; of a look's file, the setting without where it stands."""
+    setting, _, part = problem.field.removeprefix("settings.").partition(".")
+    name = f"{setting.replace('_', ' ')} {part}".strip()
+    return f"The {name} {problem.message.removeprefix('input ')}."
 
 
 def to_rfc3339(moment: datetime) -> str:

@@ -13,7 +13,13 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 from farm.errors import InvalidInput, Problem
 from farm.recipe import Recipe
 from farm.recipe.json_limits import check_json
-from farm.recipe.problems import LONGEST_NAME, MAX_OTHERS, Untrusted, list_problems
+from farm.recipe.problems import (
+    LONGEST_NAME,
+    Untrusted,
+    list_problems,
+    name_others,
+    parse_untrusted,
+)
 from farm.recipe.recipe import NOT_LOOK, list_values
 from farm.recipe.versions import NEWEST, Version
 
@@ -50,7 +56,7 @@ class Look:
         try:
             return cls.from_file(LookFile.model_validate_json(text))
         except ValidationError as error:
-            raise InvalidInput(*_name_look(list_problems(error))) from None
+            raise InvalidInput(*_name_look(list_problems(error, "look"))) from None
 
     @classmethod
     def from_file(cls, file: LookFile) -> Self:
@@ -60,12 +66,12 @@ class Look:
             InvalidInput: a setting is wrong, of a newer version, or none of a look.
         """
         _check_settings(file.settings)
-        recipe = Recipe.parse(file.settings)
+        recipe = parse_untrusted(Recipe, file.settings, "settings", within="settings.")
         if isinstance(recipe.style_scale, tuple):
             message = "has a size for each painting; a look, which knows none, has one for all"
-            raise InvalidInput(Problem("style_scale", message))
+            raise InvalidInput(Problem("settings.style_scale", message))
         if recipe.init == "picture":
-            raise InvalidInput(Problem("init", "is a picture of one's own, which no look has"))
+            raise InvalidInput(Problem("settings.init", "is a picture of one's own, which no look has"))
         return cls.from_recipe(file.name, recipe)
 
     def to_file(self) -> LookFile:
@@ -124,10 +130,7 @@ def _is_of_pictures(name: str, value: Any) -> bool:
 def _name_look(problems: tuple[Problem, ...]) -> list[Problem]:
     """Return findings about a file that is no look in words of looks."""
     return [
-        Problem(
-            "look" if each.field == "recipe" else each.field,
-            each.message.replace("a setting of a recipe", "a field of a look's file"),
-        )
+        Problem(each.field, each.message.replace("a setting of a recipe", "a field of a look's file"))
         for each in problems
     ]
 
@@ -146,9 +149,9 @@ def _check_settings(settings: dict[str, Any]) -> None:
         known = ", ".join(list_values(Version))
         message = f"is {version[:LONGEST_NAME]}: the look is of a newer farm; this knows {known}"
         raise InvalidInput(Problem("settings.version", message))
-    others = [name for name in settings if name not in (*SETTINGS, "version")]
+    others = [
+        f"settings.{name[:LONGEST_NAME]}" for name in settings if name not in (*SETTINGS, "version")
+    ]
     if others:
-        shown = ", ".join(name[:LONGEST_NAME] for name in others[: MAX_OTHERS + 1])
-        rest = ", ..." if len(others) > MAX_OTHERS + 1 else ""
-        message = f"has {shown}{rest}, which no look of this version of the farm sets"
-        raise InvalidInput(Problem("settings", message))
+        message = f"is nothing that a look of this version of the farm sets{name_others(others)}"
+        raise InvalidInput(Problem(others[0], message))

@@ -64,7 +64,8 @@ def parse_untrusted(model: type[Parsed], values: Any, field: str, within: str = 
     """Validate untrusted values, a dictionary or JSON.
 
     Args:
-        field: names JSON that is too large. within: stands before the names of fields that are wrong.
+        field: names the whole: JSON that is too large, or no object. within: stands before the names of
+            fields that are wrong.
 
     Raises:
         InvalidInput: naming each field that is wrong and its limit.
@@ -75,18 +76,22 @@ def parse_untrusted(model: type[Parsed], values: Any, field: str, within: str = 
             return model.model_validate_json(values)
         return model.model_validate(values)
     except ValidationError as error:
-        problems = [Problem(within + each.field, each.message) for each in list_problems(error)]
-        raise InvalidInput(*problems) from None
+        raise InvalidInput(*list_problems(error, field, within)) from None
 
 
-def list_problems(error: ValidationError) -> tuple[Problem, ...]:
-    """List pydantic's findings, one `Problem` for each kind, without its wording for programmers."""
+def list_problems(error: ValidationError, whole: str, within: str = "") -> tuple[Problem, ...]:
+    """List pydantic's findings, one `Problem` for each kind, without its wording for programmers.
+
+    Args:
+        whole: names what was validated, where it is no object at all. within: stands before the names of
+            its fields.
+    """
     kinds: dict[tuple[str, str], list[ErrorDetails]] = {}
     found = error.errors(include_url=False)
     for item in found:
         if item["type"] != "too_short" or not _has_wrong_items(item, found):
             kinds.setdefault(_find_kind(item), []).append(item)
-    return tuple(_describe_kind(items) for items in list(kinds.values())[:MAX_PROBLEMS])
+    return tuple(_describe_kind(items, whole, within) for items in list(kinds.values())[:MAX_PROBLEMS])
 
 
 def _has_wrong_items(item: ErrorDetails, found: Sequence[ErrorDetails]) -> bool:
@@ -102,29 +107,35 @@ def _find_kind(item: ErrorDetails) -> tuple[str, str]:
     return str(item["loc"][0]) if item["loc"] else "", item["type"]
 
 
-def _describe_kind(items: list[ErrorDetails]) -> Problem:
+def _describe_kind(items: list[ErrorDetails], whole: str, within: str) -> Problem:
     """Describe the first finding of a kind, and name some of the others."""
     item = items[0]
     field = _name_field(item)
     if item["type"] == "extra_forbidden":
-        others = ", ".join(_name_field(each) for each in items[1 : 1 + MAX_OTHERS])
-        rest = ", ..." if len(items) > 1 + MAX_OTHERS else ""
-        more = f"; nor {others}{rest}" if others else ""
-        return Problem(field, f"is not a setting of a recipe{more}")
+        names = [within + _name_field(each) for each in items]
+        return Problem(names[0], f"is not a setting of a recipe{name_others(names)}")
     own = item["msg"].startswith("Value error, ")
     message = item["msg"].removeprefix("Value error, ").replace(" after validation", "")
-    if item["type"] in ("json_invalid", "model_type"):
-        field = "recipe"
+    if not field and not own:  # no JSON, or no object
+        field, within = whole, ""
     if not field:  # from a model validator, which writes "field: message"
         field, _, message = message.partition(": ")
     message = message if own else message[:1].lower() + message[1:]
     if not own:
-        message = re.sub(r"\btuple\b", "list", message, flags=re.IGNORECASE)  # Python's word
+        message = re.sub(r"\btuple\b", "list", message, flags=re.IGNORECASE)  # Python's words
+        message = re.sub(r"a valid dictionary( or instance of \w+)?", "an object", message)
     given = item.get("input")
     if isinstance(given, int | float | str) and item["type"] != "json_invalid":
         shown = repr(given) if isinstance(given, str) else str(given)
         message += f" (got {shown[:LONGEST_NAME]})"
-    return Problem(field, message)
+    return Problem(within + field, message)
+
+
+def name_others(names: Sequence[str]) -> str:
+    """Return `; nor hue, tint, ...`, the names after the first, some of them; "" where there is none."""
+    others = ", ".join(names[1 : 1 + MAX_OTHERS])
+    rest = ", ..." if len(names) > 1 + MAX_OTHERS else ""
+    return f"; nor {others}{rest}" if others else ""
 
 
 def _name_field(item: ErrorDetails) -> str:

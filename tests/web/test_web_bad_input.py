@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from pydantic import BaseModel
 from werkzeug.test import TestResponse
 
 from farm.pictures import decoder_pool
 from farm.recipe.problems import Untrusted
+from tests.conftest import forget_settings
 from tests.web import bad_pictures as bad
 
 Post = Callable[..., TestResponse]
@@ -274,9 +276,59 @@ def test_unusual_pictures_are_taken_upright(case: str, post_api: Post) -> None:
     assert (response.get_json()["width"], response.get_json()["height"]) == size
 
 
-def test_a_boolean_is_a_number_in_no_json_that_is_sent(app: Flask) -> None:
+def list_bodies(app: Flask) -> dict[str, type[BaseModel]]:
+    """The models of all JSON that the API takes, by their names."""
     specs = [getattr(view, "_spec", {}) for view in app.view_functions.values()]
-    bodies = {body.__name__: body for spec in specs if isinstance(body := spec.get("body"), type)}
+    return {body.__name__: body for spec in specs if isinstance(body := spec.get("body"), type)}
+
+
+def test_a_boolean_is_a_number_in_no_json_that_is_sent(app: Flask) -> None:
+    bodies = list_bodies(app)
     assert {"FilmChange", "PersonChange", "EstimateQuery"} <= bodies.keys()
     for name, body in bodies.items():
         assert issubclass(body, Untrusted), f"{name} takes true for 1"
+
+
+# Each body of JSON, as it would be taken but for an id or a name that nobody has.
+BODIES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "EstimateQuery": ("POST", "estimate", {"width": 300, "height": 200}),
+    "SizesQuery": ("POST", "estimates", {"width": 300, "height": 200, "sizes": [64]}),
+    "GridQuery": ("POST", "explorations/estimate", {"width": 300, "height": 200}),
+    "FilmQuery": ("POST", "films/estimate", {"width": 300, "height": 200, "frames": 9}),
+    "BulkIn": ("POST", "jobs/bulk", {"action": "delete", "ids": ["0" * 32]}),
+    "ComparisonIn": ("POST", "comparisons", {"pictures": ["0" * 32] * 2, "nearer": None, "rater": "x"}),
+    "FilmChange": ("PATCH", f"films/{'0' * 32}", {"priority": 1}),
+    "JobChange": ("PATCH", f"jobs/{'0' * 32}", {"priority": 1}),
+    "LookIn": ("POST", "looks", {"name": "x", "settings": {}}),
+    "LookOfJob": ("POST", f"jobs/{'0' * 32}/look", {"name": "x"}),
+    "LookChange": ("PATCH", f"looks/{'0' * 32}", {"name": "x"}),
+    "TokenIn": ("POST", "tokens", {"name": "x"}),
+    "PersonIn": ("POST", "people", {"name": "x"}),
+    "PersonChange": ("PATCH", "people/x", {"role": "user"}),
+    "RatingIn": ("PUT", f"jobs/{'0' * 32}/ratings/x", {"stars": 1}),
+}
+
+
+def test_each_field_of_json_that_is_of_the_wrong_kind_is_named(
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_RATE_LIMIT", "0")
+    forget_settings()
+    bodies = list_bodies(app)
+    assert bodies.keys() == BODIES.keys()
+    for name, (method, address, good) in BODIES.items():
+        for field in bodies[name].model_fields:
+            answer = client.open(f"/api/v1/{address}", method=method, json=good | {field: [{"a": []}]})
+            assert answer.status_code == 422, (name, field, answer.text)
+            side = field.removesuffix("_values")  # values are named by what varies
+            assert api_fields(answer) == [side], (name, answer.text)
+        for whole in ("x", 5, [1]):
+            answer = client.open(f"/api/v1/{address}", method=method, json=whole)
+            assert (answer.status_code, api_fields(answer)) == (422, ["body"])
+
+
+def test_what_is_no_json_is_named_with_its_place(client: FlaskClient) -> None:
+    answer = client.post("/api/v1/looks", data='{"name": "x",}', content_type="application/json")
+    assert (answer.status_code, api_fields(answer)) == (400, ["body"])
+    assert "is not JSON: " in answer.get_json()["detail"]
+    assert "line 1 column 14" in answer.get_json()["detail"]

@@ -71,8 +71,10 @@ def test_the_look_of_a_job_is_saved_without_its_size(
     [
         ({"name": "Oil"}, "name"),
         ({"style_farm_look": 9}, "style_farm_look"),
-        ({"settings": {"brush": 1}}, "settings"),
-        ({"settings": {"style_weight": 0}}, "style_weight"),
+        ({"settings": []}, "settings"),
+        ({"settings": None}, "settings"),
+        ({"settings": {"iterations": 5}}, "settings.iterations"),
+        ({"settings": {"style_weight": 0}}, "settings.style_weight"),
         ({"name": "x" * 81}, "name"),
         ({"name": " "}, "name"),
         ({"tint": 1}, "tint"),
@@ -124,6 +126,10 @@ def test_the_page_of_looks_changes_and_imports_them(client: FlaskClient) -> None
     assert "Night" in send(f"/looks/{look_id}/name", name="Night")
     assert "The name must have 1 to 80 characters" in send(f"/looks/{look_id}/name", name="")
     assert "is among your looks now" in send("/looks", file=(io.BytesIO(file.data), "a.json"))
+    wrong = json.dumps(file.get_json() | {"settings": {"style_layers": {"relu1_1": -1}}}).encode()
+    assert "The style layers relu1_1 should be greater" in send(
+        "/looks", file=(io.BytesIO(wrong), "c.json")
+    )
     newer = json.dumps(file.get_json() | {"style_farm_look": 2}).encode()
     assert "the look is of a newer farm" in send("/looks", file=(io.BytesIO(newer), "b.json"))
     assert "Choose a look" in send("/looks")

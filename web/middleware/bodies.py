@@ -10,13 +10,14 @@ from pydantic_core import from_json
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.formparser import FormDataParser
 
-from farm.errors import InvalidInput, Problem
+from farm.errors import InvalidInput, NotJson, Problem
 from farm.recipe.json_limits import MAX_BYTES, check_json
 from farm.settings import settings
 
 WITH_CLIPS = frozenset(
     {"pages.create", "pages.check_clip", "pages.try_frames", "api.create_film"}
 )  # a clip may come to these
+BODY = "body"  # names the whole of what was sent
 NAMELESS = "has a part without a name"
 
 
@@ -35,7 +36,7 @@ class _FormParser(FormDataParser):
         if not all((*form, *files)):
             for file in chain.from_iterable(files.listvalues()):
                 file.close()
-            raise InvalidInput(Problem("body", NAMELESS))
+            raise InvalidInput(Problem(BODY, NAMELESS))
         return rest, form, files
 
 
@@ -45,7 +46,7 @@ class _Json:
     @staticmethod
     def loads(data: bytes) -> Any:
         """Parse JSON; ValueError where it is none."""
-        check_json(data, "body")
+        check_json(data, BODY)
         return from_json(data, allow_inf_nan=False)
 
 
@@ -58,11 +59,21 @@ class FarmRequest(Request):
         """Return the body's JSON.
 
         Raises:
-            RequestEntityTooLarge, InvalidInput: too much of it. BadRequest: it is none.
+            RequestEntityTooLarge, InvalidInput: too much of it, or it is none.
         """
         self.max_content_length = MAX_BYTES
         self.json_module = _Json
         return super().get_json(*args, **kwargs)
+
+    def on_json_loading_failed(self, error: ValueError | None) -> Any:
+        """Raise what says where a body is no JSON.
+
+        Raises:
+            NotJson: always, but for a body of another type.
+        """
+        if error is None:
+            return super().on_json_loading_failed(error)
+        raise NotJson(Problem(BODY, f"is not JSON: {error}")) from None
 
 
 def init_app(app: Flask) -> None:

@@ -27,6 +27,7 @@ from farm.errors import Busy, FarmError, InvalidInput, NoRoom, Problem, QuotaRea
 from farm.recipe.json_limits import MAX_BYTES
 from farm.recipe.problems import list_problems
 from farm.settings import settings
+from web.middleware.bodies import BODY
 
 DETAILS = {
     400: "The request cannot be understood.",
@@ -122,7 +123,7 @@ def _handle_too_large(error: RequestEntityTooLarge) -> Response:
     else:
         parts = current_app.config["MAX_FORM_PARTS"]
         detail = f"The form has more than {parts} parts, or too much text in one of them."
-    return _respond(413, detail, [Problem("body", detail)])
+    return _respond(413, detail, [Problem(BODY, detail)])
 
 
 def _handle_disconnect(error: ClientDisconnected) -> Response:
@@ -143,15 +144,15 @@ def _handle_bad_transfer(error: ParseException) -> Response:
 
 def _handle_invalid_query(error: HTTPError) -> Response:
     cause = error.__cause__
-    problems = list_problems(cause) if isinstance(cause, ValidationError) else ()
+    problems = list_problems(cause, BODY) if isinstance(cause, ValidationError) else ()
     named = [_translate_problem(problem) for problem in problems]
     return _respond(error.status_code, str(InvalidInput(*named)), named)
 
 
 def _translate_problem(problem: Problem) -> Problem:
     """Put a problem into words for a query or a body, which is not always a recipe."""
-    if problem.message.startswith("input should be a valid dictionary"):
-        return Problem("body", "must be a JSON object")
+    if problem.field == BODY and problem.message == "input should be an object":
+        return Problem(BODY, "must be a JSON object")
     return Problem(problem.field, problem.message.replace("setting of a recipe", "parameter"))
 
 

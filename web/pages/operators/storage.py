@@ -65,7 +65,7 @@ def show_storage() -> ResponseReturnValue:
     try:
         rules = RetentionQuery.model_validate({name: text for name, text in given.items() if text}).rules
     except ValidationError as error:
-        problems = [f"{each.field} {each.message}" for each in list_problems(error)]
+        problems = [f"{each.field} {each.message}" for each in list_problems(error, "query")]
     held = _read_held()
     with sessions.read_session() as session:
         plan = retention.plan(session, rules, held)
