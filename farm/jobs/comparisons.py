@@ -156,7 +156,8 @@ def _list_common(job: Job) -> tuple[object, ...]:
 def record_answer(
     session: Session, shown: Sequence[str], nearer: str | None, rater: Rater, visitor: Visitor
 ) -> None:
-    """Store a rater's answer on two pictures; again replaces it.
+    """Store a rater's answer on two pictures; again replaces it, but to skip a pair takes no answer back,
+    as by a key that is pressed before the next two are there.
 
     Args:
         shown: ids of the two jobs. nearer: one of them; None: skipped.
@@ -178,11 +179,11 @@ def record_answer(
     answers = {first_id: Answer.FIRST, second_id: Answer.SECOND, None: Answer.SKIPPED}
     key = {"first_job_id": first_id, "second_job_id": second_id, "rater": rater.marks[0]}
     values = {"answer": answers[nearer], "owner_id": visitor.person_id}
-    session.execute(
-        insert(session, Comparison)
-        .values(**key, **values)
-        .on_conflict_do_update(index_elements=list(key), set_=values)
-    )
+    added = insert(session, Comparison).values(**key, **values)
+    if nearer is None:
+        session.execute(added.on_conflict_do_nothing(index_elements=list(key)))
+    else:
+        session.execute(added.on_conflict_do_update(index_elements=list(key), set_=values))
 
 
 def rank(session: Session, visitor: Visitor) -> Ranking:

@@ -123,6 +123,7 @@ def test_an_answer_is_stored_once_and_may_be_changed() -> None:
     first, second = sorted((one, other), key=lambda job: job.id)
     answer(second, first, second)
     answer(first, second, first)
+    answer(second, first, None)  # too late to skip
     answer(second, first, None, BOB)
     with sessions.read_session() as session:
         rows = {row.rater: row.answer for row in session.scalars(select(Comparison))}

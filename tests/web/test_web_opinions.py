@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from flask.testing import FlaskClient
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from sqlalchemy import select
 
 from farm.database import sessions
@@ -43,7 +43,7 @@ def test_the_page_shows_neither_names_nor_settings(client: FlaskClient, pair: tu
     assert re.findall(r"(?i)strokes|scale|standard|draft|96", re.sub(r'="[^"]*"', "", page)) == []
 
 
-def test_a_browser_answers_each_pair_once_and_a_second_answer_replaces_the_first(
+def test_a_browser_answers_each_pair_once_and_a_second_answer_but_no_skip_replaces_the_first(
     client: FlaskClient, pair: tuple[Job, Job]
 ) -> None:
     first, second = pair
@@ -51,10 +51,17 @@ def test_a_browser_answers_each_pair_once_and_a_second_answer_replaces_the_first
     assert list_answers() == [Answer.SECOND]
     assert "Nothing to compare" in client.get("/compare").text
     assert post(client, first, second, "skip") == 303
-    assert list_answers() == [Answer.SKIPPED]
-    # Another browser has not answered
+    assert list_answers() == [Answer.SECOND]
+    assert post(client, first, second, "left") == 303
+    assert list_answers() == [Answer.FIRST]
+    # Another browser has not answered; what it skips, it may answer later
     other = client.application.test_client()
     assert "Nothing to compare" not in other.get("/compare").text
+    assert post(other, first, second, "skip") == 303
+    assert "Nothing to compare" in other.get("/compare").text
+    assert sorted(list_answers()) == [Answer.FIRST, Answer.SKIPPED]
+    assert post(other, first, second, "right") == 303
+    assert sorted(list_answers()) == [Answer.FIRST, Answer.SECOND]
 
 
 def test_what_is_no_answer_is_refused(
@@ -109,3 +116,34 @@ def test_pictures_are_compared_with_the_keyboard(page: Page, served: str, pair: 
     page.keyboard.press("ArrowLeft")
     expect(page.get_by_role("heading", name="Nothing to compare")).to_be_visible()
     assert list_answers() == [Answer.FIRST if left == pair[0].id else Answer.SECOND]
+
+
+@pytest.mark.browser
+def test_escape_before_the_next_two_are_there_takes_no_answer_back(
+    page: Page, served: str, pair: tuple[Job, Job]
+) -> None:
+    # Given an answer that is stored, while what comes of it is still on its way to the browser
+    late: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if route.request.method == "POST" and not late:
+            route.fetch(max_redirects=0)
+            late.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/compare", hold_the_first)
+    page.goto(f"{served}/compare")
+    with page.expect_request(lambda request: request.method == "POST"):
+        page.keyboard.press("ArrowLeft")
+    while not late:
+        page.wait_for_timeout(20)
+    answered = list_answers()
+
+    # When they press Escape
+    page.keyboard.press("Escape")
+
+    # Then they are where they would have been, and the answer stays
+    expect(page.get_by_role("heading", name="Nothing to compare")).to_be_visible()
+    assert list_answers() == answered
+    assert answered != [Answer.SKIPPED]

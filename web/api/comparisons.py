@@ -87,7 +87,11 @@ class RankingOut(BaseModel):
 
 @blueprint.post("/comparisons")
 @blueprint.input(ComparisonIn, location="json")
-@blueprint.output({}, 204, description="Stored; again with the same rater and pictures replaces it.")
+@blueprint.output(
+    {},
+    204,
+    description="Stored; again with the same rater and pictures replaces it, but null replaces no answer.",
+)
 @blueprint.doc(
     tags=["Ratings"],
     responses=answers.NO_JOB
