@@ -6,6 +6,7 @@ FarmError
 │   ├── TooLarge            413
 │   └── NotAPicture         415
 ├── OperatorsOnly           403
+├── NotYours                403  is seen, but another's to change, or nobody's
 ├── SignedOut               401  the token was revoked in the middle of a request
 ├── NotFound                404
 ├── WrongState              409
@@ -85,6 +86,12 @@ class SignedOut(FarmError):
 
 class OperatorsOnly(FarmError):
     """This is for the farm's operators. Ask one of them to do it."""
+
+    status = 403
+
+
+class NotYours(FarmError):
+    """This is not yours to change."""
 
     status = 403
 

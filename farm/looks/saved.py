@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from farm.database.looks import SavedLook
 from farm.database.names import fold
 from farm.database.people import Person
-from farm.errors import InvalidInput, NotFound, Problem
-from farm.looks.built_in import list_built_in
+from farm.errors import InvalidInput, NotFound, NotYours, Problem
+from farm.looks.built_in import find_built_in, list_built_in
 from farm.looks.look import Look
 from farm.people import audit
 from farm.people.accounts import check_name
@@ -88,7 +88,8 @@ def rename(session: Session, visitor: Visitor, look_id: str, name: str) -> Saved
     """Give a look another name.
 
     Raises:
-        NotFound: there is none that the visitor may change. InvalidInput: the name is none, or taken.
+        NotFound: there is none that they see. NotYours: it is another's. InvalidInput: the name is none, or
+            taken.
     """
     found = _get_own(session, visitor, look_id)
     name = check_name(name)
@@ -101,7 +102,7 @@ def share(session: Session, visitor: Visitor, look_id: str, *, shared: bool) -> 
     """Show a look to everybody, or to its owner alone.
 
     Raises:
-        NotFound: there is none that the visitor may change.
+        NotFound: there is none that they see. NotYours: it is another's.
     """
     found = _get_own(session, visitor, look_id)
     found.shared = shared
@@ -113,7 +114,7 @@ def delete(session: Session, visitor: Visitor, look_id: str) -> str:
     """Delete a look, and return its name. Pictures that were made by it keep their recipes.
 
     Raises:
-        NotFound: there is none that the visitor may change.
+        NotFound: there is none that they see. NotYours: it is another's.
     """
     found = _get_own(session, visitor, look_id)
     session.delete(found)
@@ -127,9 +128,12 @@ def may_change(visitor: Visitor, look: SavedLook) -> bool:
 
 
 def _get_own(session: Session, visitor: Visitor, look_id: str) -> SavedLook:
+    if known := find_built_in(look_id):
+        message = f"“{known.look.name}” is one of the farm's own looks and stays as it is."
+        raise NotYours(f"{message} Save it under another name to change it.")
     found = get(session, visitor, look_id)
     if not may_change(visitor, found):
-        raise NotFound("This look is another person's, who alone may change it.")
+        raise NotYours("This look is another person's, who alone may change it.")
     return found
 
 

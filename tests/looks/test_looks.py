@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 import web
 from farm.database import sessions
 from farm.database.people import Person
-from farm.errors import InvalidInput, NotFound
+from farm.errors import InvalidInput, NotFound, NotYours
 from farm.looks import saved
 from farm.looks.built_in import USUAL, list_built_in
 from farm.looks.look import SETTINGS, Look
@@ -140,7 +140,7 @@ def test_a_look_is_its_owners_alone_until_it_is_shared(people: dict[str, Visitor
             lambda: saved.share(session, bob, look_id, shared=False),
             lambda: saved.delete(session, bob, look_id),
         ):
-            with pytest.raises(NotFound, match="another person's"):
+            with pytest.raises(NotYours, match="another person's"):
                 change()
         saved.rename(session, ada, look_id, "  Late \n evening ")
         saved.share(session, ada, look_id, shared=False)

@@ -66,6 +66,17 @@ def test_the_look_of_a_job_is_saved_without_its_size(
     assert "Not saved as a look: The name" in client.get(again.headers["Location"]).text
 
 
+def test_a_look_of_the_farms_own_is_changed_by_nobody(client: FlaskClient) -> None:
+    for answer in (
+        client.delete("/api/v1/looks/oil"),
+        client.patch("/api/v1/looks/oil", json={"name": "Mine"}),
+        client.patch("/api/v1/looks/oil", json={"shared": False}),
+    ):
+        assert answer.status_code == 403
+        assert "“Oil” is one of the farm's own looks" in answer.get_json()["detail"]
+    assert client.delete("/api/v1/looks/oils").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -135,6 +146,7 @@ def test_the_page_of_looks_changes_and_imports_them(client: FlaskClient) -> None
     assert "Choose a look" in send("/looks")
     assert "It was deleted" in send(f"/looks/{look_id}/delete")
     assert "perhaps it was deleted" in send(f"/looks/{look_id}/delete")
+    assert "one of the farm&#39;s own looks" in send("/looks/oil/delete")
 
 
 def test_the_command_line_knows_looks(served: str, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from web.api import answers, blueprint
 from web.api.requests import find_look, respond_conditionally
 from web.middleware.authentication import get_visitor
 
-NO_LOOK = {404: "No such look, or none that is the visitor's to change."}
+NO_LOOK = {404: "No such look."}
+NOT_OWN = {403: "One of the farm's own or another person's, or sent by another site's page."}
 MADE = "Saved."
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH, description="For people.")]
 
@@ -168,7 +169,7 @@ def save_look_of_job(job_id: str, json_data: LookOfJob) -> tuple[LookOut, int]:
 @blueprint.patch("/looks/<look_id>")
 @blueprint.input(LookChange, location="json")
 @blueprint.output(LookOut)
-@blueprint.doc(tags=["Looks"], responses=NO_LOOK | answers.BAD_JSON)
+@blueprint.doc(tags=["Looks"], responses=NO_LOOK | answers.BAD_JSON | NOT_OWN)
 def change_look(look_id: str, json_data: LookChange) -> LookOut:
     """Give a look of one's own another name, share it, or share it no more."""
     with sessions.write_session() as session:
@@ -181,7 +182,7 @@ def change_look(look_id: str, json_data: LookChange) -> LookOut:
 
 @blueprint.delete("/looks/<look_id>")
 @blueprint.output({}, 204, description="It is gone. Pictures that were made by it keep their recipes.")
-@blueprint.doc(tags=["Looks"], responses=NO_LOOK | answers.OTHER_SITE)
+@blueprint.doc(tags=["Looks"], responses=NO_LOOK | NOT_OWN)
 def delete_look(look_id: str) -> ResponseReturnValue:
     """Delete a look of one's own."""
     with sessions.write_session() as session:

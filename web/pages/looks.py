@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from farm.database import sessions
-from farm.errors import InvalidInput, NotFound
+from farm.errors import InvalidInput, NotFound, NotYours
 from farm.files import build_file_name
 from farm.looks import saved
 from farm.looks.look import SETTINGS, Look
@@ -91,7 +91,7 @@ def _change(change: Callable[[Session], object], done: str = "") -> ResponseRetu
     try:
         with sessions.write_session() as session:
             change(session)
-    except (InvalidInput, NotFound) as error:
+    except (InvalidInput, NotFound, NotYours) as error:
         flash(describe_error(error))
     else:
         if done:
