@@ -41,3 +41,8 @@ def fold(text: str) -> str:
     parts = unicodedata.normalize("NFKD", text)
     plain = "".join(part for part in parts if not unicodedata.combining(part))
     return plain.casefold()[:FOLDED_LENGTH]
+
+
+def fold_case(text: str) -> str:
+    """Return a name without capitals, with its accents: what is alike is one name of a look."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())

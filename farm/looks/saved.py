@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, func, select, true
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import ColumnElement, func, select, text, true
 from sqlalchemy.orm import Session
 
 from farm.database.looks import SavedLook
-from farm.database.names import fold
+from farm.database.names import fold, fold_case
 from farm.database.people import Person
 from farm.errors import InvalidInput, NotFound, NotYours, Problem
 from farm.looks.built_in import find_built_in, list_built_in
@@ -37,11 +36,13 @@ def save(session: Session, visitor: Visitor, look: Look, *, shared: bool = False
         InvalidInput: its name cannot be one or is taken, or they have as many as one may have.
     """
     name = check_name(look.name)
-    mine = _match_owner(visitor)
+    _lock_names(session)
+    mine = _match_owner(visitor.person_id)
     if (session.scalar(select(func.count()).select_from(SavedLook).where(mine)) or 0) >= MAX_OWN:
         raise InvalidInput(Problem("name", f"is one too many: there are {MAX_OWN} looks; delete some"))
-    made = SavedLook(owner_id=visitor.person_id, settings=look.settings, shared=shared)
-    _write_name(session, made, name)
+    _check_free(session, visitor.person_id, name)
+    made = SavedLook(owner_id=visitor.person_id, name=name, settings=look.settings, shared=shared)
+    session.add(made)
     return made
 
 
@@ -50,7 +51,7 @@ def list_seen(session: Session, visitor: Visitor) -> Sequence[tuple[SavedLook, s
     others' that are shared, by name. Operators are offered no more than others."""
     query = select(SavedLook, Person.name).outerjoin(Person, Person.id == SavedLook.owner_id)
     query = query.order_by(SavedLook.name, SavedLook.id)
-    own = session.execute(query.where(_match_owner(visitor))).all()
+    own = session.execute(query.where(_match_owner(visitor.person_id))).all()
     offered = SavedLook.owner_id.is_distinct_from(visitor.person_id) & _match_offered(visitor)
     others = session.execute(query.where(offered).limit(MAX_SHARED)).all()
     return [(row[0], row[1]) for row in (*own, *others)]
@@ -88,13 +89,17 @@ def rename(session: Session, visitor: Visitor, look_id: str, name: str) -> Saved
     """Give a look another name.
 
     Raises:
-        NotFound: there is none that they see. NotYours: it is another's. InvalidInput: the name is none, or
-            taken.
+        NotFound: there is none that they see. NotYours: it is another's. InvalidInput: its name cannot be
+            one, or is taken.
     """
     found = _get_own(session, visitor, look_id)
     name = check_name(name)
+    if name == found.name:
+        return found  # which an earlier version may have let be like another's but for capitals
+    _lock_names(session)
+    _check_free(session, found.owner_id, name, but=found.id)
     _record(session, visitor, "rename look", found, f"{found.name} to {name}")
-    _write_name(session, found, name)
+    found.name = name
     return found
 
 
@@ -137,8 +142,8 @@ def _get_own(session: Session, visitor: Visitor, look_id: str) -> SavedLook:
     return found
 
 
-def _match_owner(visitor: Visitor) -> ColumnElement[bool]:
-    return SavedLook.owner_id.is_not_distinct_from(visitor.person_id)
+def _match_owner(owner_id: int | None) -> ColumnElement[bool]:
+    return SavedLook.owner_id.is_not_distinct_from(owner_id)
 
 
 def _match_offered(visitor: Visitor) -> ColumnElement[bool]:
@@ -146,23 +151,29 @@ def _match_offered(visitor: Visitor) -> ColumnElement[bool]:
     return true() if everything else SavedLook.shared.is_(True)
 
 
-def _write_name(session: Session, look: SavedLook, name: str) -> None:
-    """Write a look under a name, which the database compares with the owner's others.
+def _lock_names(session: Session) -> None:
+    """Let nobody else write looks until this transaction ends, so that names stay as they are compared:
+    SQLite has one writer at a time anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE looks IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def _check_free(session: Session, owner_id: int | None, name: str, but: str = "") -> None:
+    """Check that a name is none of an owner's looks nor of the farm's, whatever the capitals.
+
+    Args:
+        but: id of the look that is to have it.
 
     Raises:
-        InvalidInput: another has the name, or one of the farm's.
+        InvalidInput: it is.
     """
     if any(fold(name) == fold(each.look.name) for each in list_built_in()):
         raise InvalidInput(Problem("name", f"{name!r} is a look of the farm's own; choose another"))
-    try:
-        with session.begin_nested():
-            look.name = name
-            session.add(look)
-            session.flush()
-    except IntegrityError:
-        raise InvalidInput(
-            Problem("name", f"{name!r} is another look's already; choose another")
-        ) from None
+    others = select(SavedLook.name).where(_match_owner(owner_id), SavedLook.id != but)
+    taken = [other for other in session.scalars(others) if fold_case(other) == fold_case(name)]
+    if taken:
+        whose = "another look's already" if name in taken else f"too like {taken[0]!r}, another look"
+        raise InvalidInput(Problem("name", f"{name!r} is {whose}; choose another"))
 
 
 def _record(session: Session, visitor: Visitor, action: str, look: SavedLook, detail: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import web
 from farm.database import sessions
+from farm.database.looks import SavedLook
 from farm.database.people import Person
 from farm.errors import InvalidInput, NotFound, NotYours
 from farm.looks import saved
@@ -169,6 +171,7 @@ def test_a_name_is_one_looks_of_its_owner(people: dict[str, Visitor]) -> None:
         with sessions.write_session() as session:
             for name, words in (
                 ("Evening", "is another look's"),
+                ("EVENING", "'EVENING' is too like 'Evening', another look"),
                 ("", "1 to 80"),
                 ("x" * 81, "1 to 80"),
             ):
@@ -176,9 +179,53 @@ def test_a_name_is_one_looks_of_its_owner(people: dict[str, Visitor]) -> None:
                     saved.rename(session, visitor, second, name)
             with pytest.raises(InvalidInput, match="is another look's"):
                 saved.save(session, visitor, read())
-            saved.rename(session, visitor, first, "Evening")  # its own name is free
+            with pytest.raises(InvalidInput, match="is too like"):
+                saved.save(session, visitor, read(name="evening"))
+            saved.rename(session, visitor, first, "EVENING")  # its own name is free
+            saved.rename(session, visitor, first, "Evening")
     with sessions.read_session() as session:
         assert names(session, ANYBODY)[:2] == [("Evening", None), ("Noon", None)]
+
+
+def test_names_that_differ_in_capitals_alone_stay_where_both_were_saved_before(
+    people: dict[str, Visitor],
+) -> None:
+    ada = people["Ada"]
+    with sessions.write_session() as session:
+        for name in ("Fine", "FINE", "Finé"):
+            session.add(SavedLook(owner_id=ada.person_id, name=name, settings=read().settings))
+    with sessions.write_session() as session:
+        found = {row.name: row.id for row, _ in saved.list_seen(session, ada)}
+        assert found.keys() == {"Fine", "FINE", "Finé"}
+        saved.share(session, ada, found["FINE"], shared=True)
+        assert saved.rename(session, ada, found["FINE"], "FINE").shared
+        with pytest.raises(InvalidInput, match="is too like"):
+            saved.rename(session, ada, found["FINE"], "fine")
+        saved.delete(session, ada, found["Fine"])
+        saved.rename(session, ada, found["FINE"], "fine")
+    with pytest.raises(InvalidInput, match="is too like"):
+        save(ada, "Fine")
+
+
+def test_of_two_who_save_one_name_at_the_same_moment_one_is_refused(people: dict[str, Visitor]) -> None:
+    refused: list[InvalidInput] = []
+
+    def save_like() -> None:
+        try:
+            save(ANYBODY, "EVENING")
+        except InvalidInput as error:
+            refused.append(error)
+
+    with sessions.write_session() as session:
+        saved.save(session, ANYBODY, read())
+        session.flush()
+        other = Thread(target=save_like)
+        other.start()
+        other.join(0.5)  # s, in which it is through where nothing holds it
+    other.join()
+    assert [str(each) for each in refused] == [
+        "name: 'EVENING' is too like 'Evening', another look; choose another"
+    ]
 
 
 def test_looks_go_with_their_owners_account_and_are_not_more_than_the_limit(

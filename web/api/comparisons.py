@@ -90,7 +90,7 @@ class RankingOut(BaseModel):
 @blueprint.output(
     {},
     204,
-    description="Stored; again with the same rater and pictures replaces it, but null replaces no answer.",
+    description="Stored. Again with the same rater and pictures replaces it; null replaces no answer.",
 )
 @blueprint.doc(
     tags=["Ratings"],
