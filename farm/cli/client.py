@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from farm.cli.recipe_options import describe_unknown
 from farm.cli.refusals import (
     Missing,
     RateLimited,
@@ -24,6 +25,7 @@ from farm.cli.refusals import (
     is_unavailable,
 )
 from farm.cli.sent_files import NO_GUIDES, Guides, read_files
+from farm.database.names import fold_case
 from farm.errors import InvalidInput, Problem
 from farm.files import replace_file
 from farm.looks.look import Look
@@ -229,10 +231,14 @@ class Client:
         """Return the looks that the farm offers, as the API serialises them."""
         return list(self._decode_json(self._send("GET", "/looks"))["items"])
 
-    def find_look(self, name: str) -> Look | None:
-        """Return the look of this name or id that the farm offers; None: there is none."""
+    def find_look(self, name: str) -> Look:
+        """Return the look of this name or id that the farm offers.
+
+        Raises:
+            InvalidInput: there is none; names those that there are.
+        """
         row = self._find_look_row(name)
-        return Look(row["name"], row["settings"]) if row else None
+        return Look(row["name"], row["settings"])
 
     def save_look(self, look: Look, *, shared: bool) -> dict[str, Any]:
         """Save a look as one's own, and return it."""
@@ -248,19 +254,23 @@ class Client:
         """Delete a look of one's own."""
         self._send("DELETE", f"/looks/{self._get_look_id(name)}")
 
-    def _find_look_row(self, name: str) -> dict[str, Any] | None:
-        own_first = sorted(self.list_looks(), key=lambda each: not each["mine"])
-        return next((each for each in own_first if name in (each["name"], each["id"])), None)
-
-    def _get_look_id(self, name: str) -> str:
-        """Return the id of the look of this name.
+    def _find_look_row(self, name: str) -> dict[str, Any]:
+        """Find a look by name or id, one's own before others'; where none is called exactly so, by its
+        name without capitals.
 
         Raises:
-            InvalidInput: there is none.
+            InvalidInput: there is none; names those that there are.
         """
-        if not (row := self._find_look_row(name)):
-            raise InvalidInput(Problem("look", f"is none of this farm's (got {name!r})"))
-        return str(row["id"])
+        rows = sorted(self.list_looks(), key=lambda each: not each["mine"])
+        found = [row for row in rows if name in (row["name"], row["id"])]
+        found += [row for row in rows if fold_case(name) == fold_case(row["name"])]
+        if not found:
+            saved = [row["name"] for row in rows if not row["picture"]]
+            raise InvalidInput(Problem("look", describe_unknown(name, saved)))
+        return found[0]
+
+    def _get_look_id(self, name: str) -> str:
+        return str(self._find_look_row(name)["id"])
 
     def _send_to_either(self, method: str, any_id: str, action: str = "") -> httpx.Response:
         """Request of the job of this id, or of the film, if it is one's.

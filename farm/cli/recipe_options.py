@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from farm.recipe.recipe import list_values
 from farm.recipe.typed_values import format_value
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
-FindLook = Callable[[str], Look | None]
+FindLook = Callable[[str], Look]
+MAX_SHOWN = 20  # names of looks in an error
 
 
 def add_recipe_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,7 +54,7 @@ def read_recipe(given: dict[str, Any], ask_farm: FindLook | None = None) -> Reci
     """Build the recipe from the options: a recipe's file, a look over it, then what else was given.
 
     Args:
-        ask_farm: finds a look that is neither the farm's own nor a file.
+        ask_farm: finds a look that is neither the farm's own nor a file, or says which there are.
 
     Raises:
         InvalidInput: with each setting that is wrong.
@@ -71,16 +72,22 @@ def find_look(name: str, ask_farm: FindLook | None = None) -> Look:
     Raises:
         InvalidInput: there is none.
     """
-    if known := find_built_in(name):
+    if known := find_built_in(name.lower()):
         return known.look
     if Path(name).suffix == ".json":
         return read_look_file(Path(name))
-    if ask_farm and (found := ask_farm(name)):
-        return found
-    names = ", ".join(each.id for each in list_built_in())
-    raise InvalidInput(
-        Problem("look", f"is none of {names}, nor a file.json (got {name[:LONGEST_NAME]!r})")
-    )
+    if ask_farm:
+        return ask_farm(name)
+    message = "one saved on a farm is taken from the file that `farm looks show NAME` prints"
+    raise InvalidInput(Problem("look", f"{describe_unknown(name, ())}; {message}"))
+
+
+def describe_unknown(name: str, saved: Sequence[str]) -> str:
+    """Return how a look of this name is none of the farm's nor of those that people saved."""
+    shown = f", nor of those saved, {', '.join(saved[:MAX_SHOWN])}" if saved else ""
+    rest = ", ... (`farm looks` lists them)" if len(saved) > MAX_SHOWN else ""
+    own = ", ".join(each.id for each in list_built_in())
+    return f"is none of {own}{shown}{rest}, nor a file.json (got {name[:LONGEST_NAME]!r})"
 
 
 def read_look_file(path: Path) -> Look:

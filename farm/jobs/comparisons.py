@@ -156,8 +156,8 @@ def _list_common(job: Job) -> tuple[object, ...]:
 def record_answer(
     session: Session, shown: Sequence[str], nearer: str | None, rater: Rater, visitor: Visitor
 ) -> None:
-    """Store a rater's answer on two pictures. Another replaces it, but to skip takes none back, as by a key
-    that is pressed before the next two are there.
+    """Store a rater's answer on two pictures. Another replaces it, but to skip takes none back, as by a
+    key that is pressed before the next two are there.
 
     Args:
         shown: ids of the two jobs. nearer: one of them; None: skipped.

@@ -89,8 +89,8 @@ def rename(session: Session, visitor: Visitor, look_id: str, name: str) -> Saved
     """Give a look another name.
 
     Raises:
-        NotFound: there is none that they see. NotYours: it is another's. InvalidInput: its name cannot be
-            one, or is taken.
+        NotFound: there is none that they see. NotYours: it is another's. InvalidInput: the name cannot
+            be one, or is taken.
     """
     found = _get_own(session, visitor, look_id)
     name = check_name(name)

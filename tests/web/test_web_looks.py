@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 from werkzeug.test import TestResponse
 
 from farm.cli import main
+from farm.cli.recipe_options import describe_unknown
 from farm.database.models import Job
 from tests.web.conftest import token
 
@@ -164,9 +165,40 @@ def test_the_command_line_knows_looks(served: str, tmp_path: Path) -> None:
     assert run("share", "Another", "--stop", *url) == "yours alone\n"
     assert run("rename", "Another", "Noon", *url) == "Noon\n"
     assert json.loads(run("show", "Noon", *url))["settings"]["style_scale"] == 2
+    assert run("show", "NOON", *url) == run("show", "Noon", *url)
     run("delete", "Noon", *url)
-    refused = CliRunner().invoke(main, ["looks", "show", "Noon", *url])
-    assert (refused.exit_code, "nor a file.json" in refused.output) == (1, True)
+    for command in (
+        ["looks", "show", "Noon"],
+        ["looks", "delete", "Noon"],
+        ["grow", "0" * 32, "--look", "Noon"],
+    ):
+        refused = CliRunner().invoke(main, [*command, *url])
+        assert refused.exit_code == 1
+        assert "look: is none of usual, bold, " in refused.output
+        assert ", nor of those saved, Evening, nor a file.json (got 'Noon')" in refused.output
+
+
+def test_a_command_without_a_farm_says_where_saved_looks_are(tmp_path: Path) -> None:
+    painting = tmp_path / "a.png"
+    painting.write_bytes(b"")
+    command = [
+        "render",
+        str(painting),
+        str(painting),
+        "-o",
+        str(tmp_path / "b.png"),
+        "--look",
+        "Evening",
+    ]
+    refused = CliRunner().invoke(main, command)
+    assert refused.exit_code == 1
+    assert "nor a file.json (got 'Evening')" in refused.output
+    assert "from the file that `farm looks show NAME` prints" in refused.output
+
+
+def test_an_error_names_so_many_looks_and_no_more() -> None:
+    message = describe_unknown("x", [f"Look {number}" for number in range(21)])
+    assert "Look 19, ... (`farm looks` lists them), nor" in message
 
 
 @pytest.mark.browser
