@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from farm.fleet.estimates import Estimate, SharedEstimate
 from farm.jobs import details
 from farm.jobs.comparisons import Ranked
 from farm.jobs.scores import Score
+from farm.looks.look import LEFT_OUT
 from farm.people.quotas import Quotas, describe_amount
 from farm.recipe.recipe import get_title
 from farm.recipe.typed_values import format_value
@@ -303,6 +304,23 @@ def describe_look(settings: Mapping[str, Any]) -> str:
     """
     words = [f"{get_title(name)} {format_value(value)}" for name, value in settings.items()]
     return ", ".join(words) or "The usual settings"
+
+
+OF_PICTURES = {
+    "style_scale": "a size of strokes for each painting",
+    "stroke_arrows": "arrows for strokes",
+    "blend": "a weight for each painting",
+    "init": "a picture to begin from",
+}
+
+
+def describe_left_out(names: Sequence[str]) -> str:
+    """Return what of a recipe is not in its look, as a sentence; "" where all is.
+
+    Args:
+        names: as `list_left_out` lists them.
+    """
+    return f"{LEFT_OUT}: {', '.join(OF_PICTURES[name] for name in names)}." if names else ""
 
 
 def format_interval(found: Ranked) -> str:

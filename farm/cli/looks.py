@@ -15,7 +15,7 @@ from farm.cli.remote import url_option
 from farm.cli.root import main
 from farm.cli.screen import console, output
 from farm.looks.built_in import list_built_in
-from farm.looks.look import Look
+from farm.looks.look import LEFT_OUT, Look, list_left_out
 from farm.recipe.typed_values import format_value
 
 share_option = click.option("--share", is_flag=True, help="With everybody.")
@@ -78,8 +78,15 @@ def add_look(file: Path, name: str, share: bool, url: str) -> None:
 @url_option
 @add_recipe_options
 def save_look(name: str, share: bool, url: str, **given: Any) -> None:
-    """Save what the options set as your own look NAME; size and effort are no part of it."""
-    _save(Look.from_recipe(name, read_recipe(given, remote.connect(url).find_look)), share, url)
+    """Save what the options set as your own look NAME.
+
+    Size, effort, file, chance and network are no part of it, nor what belongs to pictures: sizes of
+    strokes and weights for each painting, arrows, and a picture to begin from.
+    """
+    recipe = read_recipe(given, remote.connect(url).find_look)
+    _save(Look.from_recipe(name, recipe), share, url)
+    if left_out := list_left_out(recipe):
+        console.print(f"{LEFT_OUT}: {', '.join(left_out)}.", soft_wrap=True)
 
 
 def _save(look: Look, share: bool, url: str) -> None:

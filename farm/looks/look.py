@@ -1,4 +1,5 @@
-"""A look: a name, and settings that make a picture's manner. Size, effort and file are not among them.
+"""A look: a name, and settings that make a picture's manner. Size, effort, file, chance and network are
+not among them, nor what belongs to the pictures that were chosen, such as arrows for strokes.
 
 As a file it is JSON: `style_farm_look`, the version of its format; `name`; `settings`, as in a recipe.
 """
@@ -24,7 +25,9 @@ from farm.recipe.recipe import NOT_LOOK, list_values
 from farm.recipe.versions import NEWEST, Version
 
 FORMAT = 1  # of the file; a later one means something else
-# What belongs to the pictures that are chosen, such as a weight for each painting, is none.
+LEFT_OUT = "Left out, as no look has what belongs to its pictures"
+# Settings that belong to the pictures that are chosen: never a look's, or not with each value.
+OF_PICTURES = ("style_scale", "stroke_arrows", "blend", "init")
 SETTINGS = tuple(name for name in Recipe.model_fields if name not in NOT_LOOK | {"version", "blend"})
 
 
@@ -39,8 +42,7 @@ class Look:
 
     @classmethod
     def from_recipe(cls, name: str, recipe: Recipe) -> Self:
-        """Return the look of a recipe, whatever its size and effort, without what belongs to its
-        pictures: sizes of strokes for each painting, and a start of its own."""
+        """Return the look of a recipe, whatever its size and effort, and without what is left out."""
         usual = _dump(Recipe.parse({"version": recipe.version}))
         differing = {name_: value for name_, value in _dump(recipe).items() if value != usual[name_]}
         return cls(name, {"version": recipe.version} | differing)
@@ -115,16 +117,26 @@ class LookFile(Untrusted):
         return format_version
 
 
+def list_left_out(recipe: Recipe) -> list[str]:
+    """List the settings of a recipe that belong to its pictures, so that its look is without them: a
+    weight and a size of strokes for each painting, arrows, and a start from a picture of one's own."""
+    return [name for name in OF_PICTURES if _is_of_pictures(name, getattr(recipe, name))]
+
+
 def _dump(recipe: Recipe) -> dict[str, Any]:
     """Return each of SETTINGS, those that a recipe leaves out of its JSON too."""
     usual = {name: Recipe.model_fields[name].default for name in SETTINGS}
-    own = recipe.model_dump(mode="json", include=set(SETTINGS))
-    return usual | {name: value for name, value in own.items() if not _is_of_pictures(name, value)}
+    own = recipe.model_dump(mode="json", include=set(SETTINGS) - set(list_left_out(recipe)))
+    if isinstance(own.get("style_scale"), list):  # of the same number for each painting
+        own["style_scale"] = recipe.list_style_scales(len(own["style_scale"]))[0]
+    return usual | own
 
 
 def _is_of_pictures(name: str, value: Any) -> bool:
-    """Check for a size of strokes for each painting, and a start from a picture of one's own."""
-    return (name == "style_scale" and isinstance(value, list)) or (name == "init" and value == "picture")
+    """Check for a value of one of OF_PICTURES that means these pictures alone."""
+    if name == "style_scale":
+        return isinstance(value, tuple) and len(set(value)) > 1
+    return bool(value == "picture") if name == "init" else bool(value)
 
 
 def _name_look(problems: tuple[Problem, ...]) -> list[Problem]:

@@ -18,7 +18,7 @@ from farm.database.people import Person
 from farm.errors import InvalidInput, NotFound, NotYours
 from farm.looks import saved
 from farm.looks.built_in import USUAL, list_built_in
-from farm.looks.look import SETTINGS, Look
+from farm.looks.look import SETTINGS, Look, list_left_out
 from farm.people import accounts, audit
 from farm.people.visitors import ANYBODY, Visitor
 from farm.recipe import Recipe
@@ -40,6 +40,31 @@ def test_a_look_is_the_manner_of_a_recipe_without_size_effort_or_what_its_pictur
     assert look.resolve({"size": 96}) == Recipe(size=96, tv_weight=3)
     assert look.resolve({"tv_weight": 0}).tv_weight == 0
     assert look.manner.keys() == {"version", *SETTINGS}
+
+
+def test_what_belongs_to_its_pictures_is_listed_as_left_out_and_a_size_for_all_paintings_is_kept() -> (
+    None
+):
+    assert list_left_out(Recipe(size=2048, preset="fine", seed=7, style_scale=2, init="noise")) == []
+    recipe = Recipe(style_scale=(1, 2), stroke_arrows=[(0, 0, 1, 1)], blend=(1, 2), init="picture")
+    assert list_left_out(recipe) == ["style_scale", "stroke_arrows", "blend", "init"]
+    alike = Recipe(style_scale=(2, 2))
+    assert list_left_out(alike) == []
+    assert Look.from_recipe("Evening", alike) == read()
+    # And all others are a look's, or are size, effort and the like
+    kept = Look.from_recipe("Evening", recipe).manner.keys()
+    left = {
+        "size",
+        "grown_from",
+        "preset",
+        "format",
+        "iterations",
+        "tolerance",
+        "precision",
+        "features",
+        "seed",
+    }
+    assert {*kept, *list_left_out(recipe), *left} == Recipe.model_fields.keys()
 
 
 def test_a_look_of_an_old_recipe_means_what_it_meant() -> None:

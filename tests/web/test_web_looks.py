@@ -63,8 +63,30 @@ def test_the_look_of_a_job_is_saved_without_its_size(
     job = make_job(tv_weight=4)
     made = client.post(f"/api/v1/jobs/{job.id}/look", json={"name": "Soft"})
     assert (made.status_code, made.get_json()["settings"]) == (201, {"version": "0.2", "tv_weight": 4.0})
+    assert made.get_json()["left_out"] == []
     again = client.post(f"/jobs/{job.id}/look", data={"csrf_token": token(client), "name": "Soft"})
     assert "Not saved as a look: The name" in client.get(again.headers["Location"]).text
+
+
+def test_what_a_look_leaves_out_is_said_where_it_is_saved(
+    client: FlaskClient, make_job: Callable[..., Job]
+) -> None:
+    of_pictures = {"style_scale": "1,2", "stroke_arrows": "0,0,1,1", "blend": "1,3"}
+    words = "belongs to its pictures: a size of strokes for each painting, arrows for strokes, a weight"
+    job = make_job(tv_weight=4, **of_pictures)
+    made = client.post(f"/api/v1/jobs/{job.id}/look", json={"name": "Soft"}).get_json()
+    assert (made["settings"], set(made["left_out"])) == (
+        {"version": "0.2", "tv_weight": 4.0},
+        of_pictures.keys(),
+    )
+    sent = client.post(f"/jobs/{job.id}/look", data={"csrf_token": token(client), "name": "Softer"})
+    assert words in client.get(sent.headers["Location"]).text
+    typed = {"csrf_token": token(client), "tv_weight": "4", "look_name": "Softest"} | of_pictures
+    page = client.post("/look", data=typed).text
+    assert words in page.partition('id="look-words"')[2].partition("</p>")[0]
+    assert (
+        words not in client.post("/look", data={"csrf_token": token(client), "look_name": "Plain"}).text
+    )
 
 
 def test_a_look_of_the_farms_own_is_changed_by_nobody(client: FlaskClient) -> None:
@@ -157,6 +179,11 @@ def test_the_command_line_knows_looks(served: str, tmp_path: Path) -> None:
         return answer.stdout
 
     url = ("--url", served)
+    saving = CliRunner().invoke(
+        main, ["looks", "save", "Evening", "--style-scale", "2", "--blend", "1,2", *url]
+    )
+    assert "Left out, as no look has what belongs to its pictures: blend.\n" in saving.stderr
+    run("delete", "Evening", *url)
     run("save", "Evening", "--style-scale", "2", *url)
     assert "Evening" in run(*url)
     file = tmp_path / "evening.json"

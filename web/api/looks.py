@@ -14,7 +14,7 @@ from farm.database.people import NAME_LENGTH
 from farm.jobs import states
 from farm.looks import saved
 from farm.looks.built_in import BuiltIn, find_built_in, list_built_in
-from farm.looks.look import Look, LookFile
+from farm.looks.look import Look, LookFile, list_left_out
 from farm.people.visitors import Visitor
 from farm.recipe import Recipe
 from farm.recipe.problems import Untrusted
@@ -70,6 +70,16 @@ class LookOut(BaseModel):
             manner=saved.read_look(row).manner,
             picture=None,
         )
+
+
+class LookOfJobOut(LookOut):
+    """Look that was saved from a job."""
+
+    left_out: list[str] = Field(
+        description="Settings of the job that belong to its pictures, so that no look has them: weights"
+        " and sizes of strokes for each painting, arrows, a picture to begin from. Size, quality,"
+        " iterations, tolerance, file, chance, precision and network are never part of a look."
+    )
 
 
 class Looks(BaseModel):
@@ -159,11 +169,11 @@ def save_look(json_data: LookIn) -> tuple[LookOut, int]:
 
 @blueprint.post("/jobs/<job_id:job_id>/look")
 @blueprint.input(LookOfJob, location="json")
-@blueprint.output(LookOut, 201, description=MADE)
+@blueprint.output(LookOfJobOut, 201, description=MADE)
 @blueprint.doc(tags=["Looks"], responses=answers.NO_JOB | answers.BAD_JSON)
-def save_look_of_job(job_id: str, json_data: LookOfJob) -> tuple[LookOut, int]:
-    """Save the look of a job as one's own."""
-    return save_as_own(load_look_of_job(job_id, json_data.name), shared=json_data.shared), 201
+def save_look_of_job(job_id: str, json_data: LookOfJob) -> tuple[LookOfJobOut, int]:
+    """Save the look of a job as one's own, without what belongs to its pictures."""
+    return save_look_of(job_id, json_data.name, shared=json_data.shared), 201
 
 
 @blueprint.patch("/looks/<look_id>")
@@ -190,11 +200,16 @@ def delete_look(look_id: str) -> ResponseReturnValue:
     return "", 204
 
 
-def load_look_of_job(job_id: str, name: str) -> Look:
-    """Return the look of a job under this name."""
+def save_look_of(job_id: str, name: str, *, shared: bool) -> LookOfJobOut:
+    """Save the look of a job as that of whoever asks, and list what of the job is not in it.
+
+    Raises:
+        NotFound: no such job. InvalidInput: its name cannot be one or is taken, or there are too many.
+    """
     with sessions.read_session() as session:
         recipe = Recipe.model_validate(states.get(session, job_id).recipe)
-    return Look.from_recipe(name, recipe)
+    made = save_as_own(Look.from_recipe(name, recipe), shared=shared)
+    return LookOfJobOut(**made.model_dump(), left_out=list_left_out(recipe))
 
 
 def save_as_own(look: Look, *, shared: bool) -> LookOut:

@@ -15,11 +15,11 @@ from farm.files import build_file_name
 from farm.looks import saved
 from farm.looks.look import SETTINGS, Look
 from farm.recipe.recipe import get_title
-from web.api.looks import list_looks_for, load_look_of_job, save_as_own
+from web.api.looks import list_looks_for, save_as_own, save_look_of
 from web.api.requests import find_look
 from web.middleware.authentication import get_visitor
 from web.pages import blueprint
-from web.words import describe_error
+from web.words import describe_error, describe_left_out
 
 SHARED = "share"  # in a form: with everybody, or "stop"
 
@@ -57,11 +57,12 @@ def import_look() -> ResponseReturnValue:
 def save_look_of_job(job_id: str) -> ResponseReturnValue:
     """Save the look of a job, and go back to it."""
     try:
-        made = save_as_own(load_look_of_job(job_id, request.form.get("name", "")), shared=False)
+        made = save_look_of(job_id, request.form.get("name", ""), shared=False)
     except InvalidInput as error:
         flash(f"Not saved as a look: {describe_error(error)}")
     else:
-        flash(f"“{made.name}” is among your looks now, and on the form.")
+        left_out = describe_left_out(made.left_out)
+        flash(f"“{made.name}” is among your looks now, and on the form. {left_out}".rstrip())
     return redirect(url_for("pages.show_job", job_id=job_id), 303)
 
 

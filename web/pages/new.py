@@ -30,7 +30,7 @@ from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import FORM, Key, compute_digest
 from farm.jobs.names import clean_file_name
 from farm.jobs.submit import Photograph, submit, submit_together
-from farm.looks.look import Look
+from farm.looks.look import Look, list_left_out
 from farm.people import quotas
 from farm.people.visitors import NO_JOB, check_job
 from farm.recipe import Recipe
@@ -156,7 +156,8 @@ def change_look() -> ResponseReturnValue:
             return _render_form(form, kept, [("", str(error))], refused="Not changed"), error.status
         return _render_form(form, kept)
     try:
-        look = Look.from_recipe(form.look_name.data or "", read_recipe(form))
+        recipe = read_recipe(form)
+        look = Look.from_recipe(form.look_name.data or "", recipe)
         made = save_as_own(look, shared=form.look_shared.data)
     except InvalidInput as error:
         problems = [
@@ -166,7 +167,8 @@ def change_look() -> ResponseReturnValue:
         messages = show_problems(form, problems)
         return _render_form(form, kept, messages, refused=NOT_SAVED), error.status
     form.look_taken.data, form.look_name.data, form.look_shared.data = made.id, "", False
-    return _render_form(form, kept, look_saved=made.name), 201
+    left_out = words.describe_left_out(list_left_out(recipe))
+    return _render_form(form, kept, look_saved=made.name, look_left_out=left_out), 201
 
 
 def _handle_form(
