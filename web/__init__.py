@@ -20,7 +20,6 @@ from web.api import document
 from web.middleware import authentication, bodies, conditions, errors, headers, rate_limits
 
 SIGNED_IN_FOR = timedelta(days=30)  # since the last visit
-MAX_TEXT = 100_000  # bytes of one field that is no file
 MAX_FORM_PARTS = 100  # every setting, and more paintings than are allowed, to say so
 
 
@@ -69,7 +68,7 @@ def _list_settings() -> dict[str, Any]:
         "PERMANENT_SESSION_LIFETIME": SIGNED_IN_FOR,
         "MAX_CONTENT_LENGTH": settings().max_upload_mb * 1_000_000,
         "MAX_FORM_PARTS": MAX_FORM_PARTS,
-        "MAX_FORM_MEMORY_SIZE": MAX_TEXT,
+        "MAX_FORM_MEMORY_SIZE": bodies.MAX_READ,
         "WTF_CSRF_SSL_STRICT": False,  # browsers and proxies strip the Referer that it compares
         "WTF_CSRF_TIME_LIMIT": None,  # a form may stay open all day; the token lives with the session
         "BOOTSTRAP_SERVE_LOCAL": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
@@ -72,11 +72,23 @@ def parse_untrusted(model: type[Parsed], values: Any, field: str, within: str = 
     """
     try:
         if isinstance(values, str | bytes):
-            check_json(values, field)
+            check_json(values, field, list_longest(model))
             return model.model_validate_json(values)
         return model.model_validate(values)
     except ValidationError as error:
         raise InvalidInput(*list_problems(error, field, within)) from None
+
+
+@cache
+def list_longest(model: type[BaseModel]) -> dict[str, int]:
+    """Return how many items the lists of a model may have, by their names, where there is a limit."""
+    found = {}
+    for name, info in model.model_fields.items():
+        kinds = (info.annotation, *get_args(info.annotation))
+        limits = [limit for each in info.metadata if (limit := getattr(each, "max_length", None))]
+        if limits and any(get_origin(kind) in (list, tuple) for kind in kinds):
+            found[name] = limits[0]
+    return found
 
 
 def list_problems(error: ValidationError, whole: str, within: str = "") -> tuple[Problem, ...]:

@@ -104,7 +104,8 @@ def test_settings_move_on_straight_lines_between_key_frames() -> None:
         ({"blend": {"0": [0, 0]}}, "blend", "must not be 0 for each painting"),
         ({"style_weight": {"0": 0}}, "style_weight", "must not be 0"),
         ({"size": {"0": 64}}, "size", "is not a setting"),
-        ("{", "recipe", "json"),
+        ("{", "moving", "json"),
+        ([], "moving", "an object"),
     ],
 )
 def test_key_frames_that_cannot_be_are_named_with_their_limit(

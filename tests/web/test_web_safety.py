@@ -90,6 +90,46 @@ def test_the_json_of_a_form_has_the_same_limits(client: FlaskClient) -> None:
         assert post_with_photo(client, address, **{field: "x" * 200_000}).status_code == 413
 
 
+def test_lists_that_are_too_long_are_named_with_their_limits_however_long_they_are(
+    client: FlaskClient, post_api: Callable[..., TestResponse], post_form: Callable[..., TestResponse]
+) -> None:
+    words = "list should have at most 64 items"
+    for count in (65, 5000, 10_000):
+        arrows = [[0.123, 0.456, 0.789, number / 10_000] for number in range(count)]
+        recipe = {"size": 96, "stroke_arrows": arrows}
+        for answer in (post_api(recipe=recipe), client.post("/api/v1/estimate", json=SIZE | recipe)):
+            (error,) = answer.get_json()["errors"]
+            assert (answer.status_code, error["field"]) == (422, "stroke_arrows"), count
+            assert error["message"].startswith(words)
+        typed = " ".join(",".join(map(str, arrow)) for arrow in arrows)
+        answer = post_form(stroke_arrows=typed)
+        assert (answer.status_code, f"Arrows for strokes {words}" in answer.text) == (422, True)
+    many = {"action": "delete", "ids": ["0" * 32] * 10_000}
+    (error,) = client.post("/api/v1/jobs/bulk", json=many).get_json()["errors"]
+    assert error == {"field": "ids", "message": "list should have at most 1000 items; it has more"}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        json.dumps({"stroke_arrows": [[0, 0, 1, 1]] * 64, "preset": "x" * 100_000}),
+        json.dumps({"preset": '"stroke_arrows": [' + "1," * 60_000}),
+        json.dumps({"stroke_arrows": {"a": [0] * 60_000}}),
+        '{"stroke_arrows": [' + "[" * 100_000,
+    ],
+)
+def test_what_is_too_large_otherwise_is_413(post_api: Callable[..., TestResponse], recipe: str) -> None:
+    assert post_api(recipe=recipe).status_code == 413
+
+
+@pytest.mark.parametrize("field", ["name", "style_layers", "content_layers"])
+def test_a_field_of_a_form_has_as_much_text_as_before(
+    post_form: Callable[..., TestResponse], field: str
+) -> None:
+    answer = post_form(**{field: "x" * 100_001})
+    assert (answer.status_code, "too much text" in answer.text) == (413, True)
+
+
 def test_some_unknown_settings_are_named_and_the_rest_are_not(client: FlaskClient) -> None:
     answer = client.post("/api/v1/estimate", json=SIZE | dict.fromkeys("abcdefgh", 1))
     message = "is not a parameter of a recipe; nor b, c, d, e, ..."

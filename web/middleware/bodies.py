@@ -5,19 +5,24 @@ from __future__ import annotations
 from itertools import chain
 from typing import IO, Any
 
-from flask import Flask, Request, request
+from flask import Flask, Request, current_app, request
 from pydantic_core import from_json
 from werkzeug.datastructures import FileStorage, MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
 
 from farm.errors import InvalidInput, NotJson, Problem
-from farm.recipe.json_limits import MAX_BYTES, check_json
+from farm.recipe.json_limits import check_json
+from farm.recipe.problems import list_longest
 from farm.settings import settings
 
 WITH_CLIPS = frozenset(
     {"pages.create", "pages.check_clip", "pages.try_frames", "api.create_film"}
 )  # a clip may come to these
 BODY = "body"  # names the whole of what was sent
+MAX_TEXT = 100_000  # bytes of one field that is no file
+MAX_READ = 500_000  # bytes of such a field, and of JSON, that are read, to say what is too long in them
+LISTED = frozenset({"recipe", "stroke_arrows"})  # fields with lists, whose own limits are named
 NAMELESS = "has a part without a name"
 
 
@@ -30,14 +35,29 @@ class _FormParser(FormDataParser):
         """Parse a form.
 
         Raises:
-            InvalidInput: a part has no name.
+            InvalidInput: a part has no name. RequestEntityTooLarge: one has too much text.
         """
         rest, form, files = super().parse(stream, mimetype, content_length, options)
-        if not all((*form, *files)):
+        try:
+            _check_texts(form, files)
+        except Exception:
             for file in chain.from_iterable(files.listvalues()):
                 file.close()
-            raise InvalidInput(Problem(BODY, NAMELESS))
+            raise
         return rest, form, files
+
+
+def _check_texts(form: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> None:
+    """Check the parts of a form.
+
+    Raises:
+        InvalidInput: one has no name. RequestEntityTooLarge: one has too much text, and is not LISTED.
+    """
+    if not all((*form, *files)):
+        raise InvalidInput(Problem(BODY, NAMELESS))
+    for name, text in form.items(multi=True):
+        if name not in LISTED and len(text.encode()) > MAX_TEXT:
+            raise RequestEntityTooLarge
 
 
 class _Json:
@@ -46,7 +66,9 @@ class _Json:
     @staticmethod
     def loads(data: bytes) -> Any:
         """Parse JSON; ValueError where it is none."""
-        check_json(data, BODY)
+        view = current_app.view_functions.get(request.endpoint or "")
+        model = getattr(view, "_spec", {}).get("body")  # that APIFlask reads it into
+        check_json(data, BODY, list_longest(model) if model else None)
         return from_json(data, allow_inf_nan=False)
 
 
@@ -61,7 +83,7 @@ class FarmRequest(Request):
         Raises:
             RequestEntityTooLarge, InvalidInput: too much of it, or it is none.
         """
-        self.max_content_length = MAX_BYTES
+        self.max_content_length = MAX_READ
         self.json_module = _Json
         return super().get_json(*args, **kwargs)
 

@@ -27,7 +27,7 @@ from farm.errors import Busy, FarmError, InvalidInput, NoRoom, Problem, QuotaRea
 from farm.recipe.json_limits import MAX_BYTES
 from farm.recipe.problems import list_problems
 from farm.settings import settings
-from web.middleware.bodies import BODY
+from web.middleware.bodies import BODY, MAX_READ
 
 DETAILS = {
     400: "The request cannot be understood.",
@@ -116,7 +116,7 @@ def _handle_too_large(error: RequestEntityTooLarge) -> Response:
     sent, most = request.content_length or 0, current_app.config["MAX_CONTENT_LENGTH"]
     if sent > (with_clip := request.max_content_length or most):
         most = with_clip
-    if request.max_content_length == MAX_BYTES:
+    if request.max_content_length == MAX_READ:
         detail = f"The JSON has more than {MAX_BYTES // 1000} kB, the limit of this farm."
     elif sent > most:
         detail = f"The files together are larger than {most // 1_000_000} MB, the limit of this farm."
