@@ -124,7 +124,7 @@ class Client:
         Raises:
             Rejected: with the fields that are wrong. Refused: the farm takes nothing just now.
         """
-        given = {"from_job": job_id, "recipe": recipe.model_dump_json(exclude_unset=True), **fields}
+        given = {"from_job": job_id, "recipe": json.dumps(recipe.list_given()), **fields}
         parts = [(name, (None, text)) for name, text in given.items() if text]  # of a form with files
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         return self._decode_json(self._retry_lost("POST", "/jobs", files=parts, headers=headers))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -21,33 +22,52 @@ FindLook = Callable[[str], Look]
 MAX_SHOWN = 20  # names of looks in an error
 
 
-def add_recipe_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add one option for each field of `Recipe`; what is not given keeps the recipe's default."""
-    for name, field in reversed(Recipe.model_fields.items()):
-        words = list_values(field.annotation)
-        kind: Any = click.Choice(words) if words and all(isinstance(w, str) for w in words) else str
-        if name == "init":  # a picture's file, too
-            kind = click.UNPROCESSED
-        shown = "" if field.default is None else f"  [default: {format_value(field.default)}]"
-        option = click.option(
-            f"--{name.replace('_', '-')}",
-            name,
-            type=kind,
-            help=f"{field.description}{shown}",
-            metavar=f"[{'|'.join(words)}|FILE]" if name == "init" else None,
+Command = Callable[..., None]
+
+
+def choose_recipe_options(
+    without: Sequence[str] = (), usual: str = "", words: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[Command], Command]:
+    """Return a decorator that adds one option for each field of `Recipe`; what is not given keeps the
+    recipe's default.
+
+    Args:
+        without: fields that the command has no use for. usual: what the command takes in place of the
+            recipe's defaults, in words. words: descriptions of fields that mean more to the command.
+    """
+
+    def add(command: Command) -> Command:
+        for name, field in reversed(Recipe.model_fields.items()):
+            if name not in without:
+                shown = "" if field.default is None else format_value(field.default)
+                default = f"  [default: {usual or shown}]" if usual or shown else ""
+                text = words.get(name) or f"{field.description}{default}"
+                command = _build_option(name, text)(command)
+        kept = click.option(
+            "--recipe",
+            type=EXISTING,
+            help="A recipe in JSON, such as a job's page offers; other options change it.",
         )
-        command = option(command)
-    kept = click.option(
-        "--recipe",
-        type=EXISTING,
-        help="A recipe in JSON, such as a job's page offers; other options change it.",
-    )
-    look = click.option(
-        "--look",
-        metavar="NAME|FILE",
-        help="A look, such as oil (`farm looks` lists them), or its file; other options change it.",
-    )
-    return kept(look(command))
+        look = click.option(
+            "--look",
+            metavar="NAME|FILE",
+            help="A look, such as oil (`farm looks` lists them), or its file; other options change it.",
+        )
+        return kept(look(command))
+
+    return add
+
+
+def _build_option(name: str, text: str) -> Callable[[Command], Command]:
+    words = list_values(Recipe.model_fields[name].annotation)
+    kind: Any = click.Choice(words) if words and all(isinstance(w, str) for w in words) else str
+    if name == "init":  # a picture's file, too
+        kind = click.UNPROCESSED
+    metavar = f"[{'|'.join(words)}|FILE]" if name == "init" else None
+    return click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text, metavar=metavar)
+
+
+add_recipe_options = choose_recipe_options()
 
 
 def read_recipe(given: dict[str, Any], ask_farm: FindLook | None = None) -> Recipe:

@@ -17,7 +17,12 @@ from farm.cli.batch import Batch, list_photographs
 from farm.cli.film_options import add_film_options, check_for_film, read_choice, refuse_choice
 from farm.cli.guide_options import add_guide_options, read_guides
 from farm.cli.output import OUTPUT, is_folder
-from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
+from farm.cli.recipe_options import (
+    EXISTING,
+    add_recipe_options,
+    choose_recipe_options,
+    read_recipe,
+)
 from farm.cli.root import main
 from farm.cli.screen import console
 from farm.cli.screen import output as screen
@@ -157,7 +162,14 @@ def _submit_film(
 @click.argument("job_id")
 @add_job_options("the finished job's")
 @url_option
-@add_recipe_options
+@choose_recipe_options(
+    without=("init", "grown_from"),
+    usual="the finished job's",
+    words={
+        "size": "Longest side of the picture, px: more than the finished one has. Needed, but for an"
+        " exploration's draft, which has that of its exploration."
+    },
+)
 def grow(
     job_id: str,
     name: str,
@@ -279,7 +291,7 @@ def wait(job_ids: tuple[str, ...], output: Path | None, url: str) -> None:
 @click.option("--cell-size", default="", metavar="PX", help="Longest side of a draft.")
 @url_option
 @add_guide_options
-@add_recipe_options
+@choose_recipe_options(without=("grown_from",))
 def explore(
     content: Path,
     styles: tuple[Path, ...],

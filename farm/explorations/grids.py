@@ -191,7 +191,7 @@ def enlarge_cell(exploration: Exploration, job: Job) -> Recipe:
     row, column = divmod(job.cell or 0, width)
     varied = exploration.down["settings"][row] | exploration.across["settings"][column]
     whole = Recipe.parse(exploration.recipe | varied)
-    cell = {"grown_from": job.recipe["size"]}
+    cell = {"grown_from": job.recipe["size"] if job.recipe["size"] <= whole.size else None}
     if whole.features == "auto" and job.features:  # the network that painted the cell
         cell["features"] = job.features
     if whole.iterations and len(whole.iterations) > 1:  # for levels that there are no more

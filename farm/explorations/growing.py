@@ -20,9 +20,10 @@ from farm.storage import storage
 FROM_JOB = "from_job"  # the field of a request
 FROM_JOB_MEANS = (
     "Id of a finished job to grow: the new picture goes on from its pixels at larger sizes. It has that"
-    " job's pictures and masks, and its settings where none are sent; `size` must be larger."
+    " job's pictures and masks, and its settings where none are sent; `size` must be larger. No file is"
+    " needed then, but the body is multipart/form-data as ever."
 )
-GONE = "names a job whose files are no longer whole in storage"
+GONE = "has files that are no longer whole in storage"
 _ID = re.compile("[0-9a-f]{32}")
 
 
@@ -53,10 +54,10 @@ def find_draft(job_id: str, visitor: Visitor = ANYBODY) -> Job:
         with sessions.read_session() as session:
             job = states.get(session, job_id)
     except NotFound:
-        message = "names no job that there is; perhaps it was deleted"
+        message = "is no job that is here; perhaps it was deleted"
         raise InvalidInput(Problem(FROM_JOB, message)) from None
     if job.state is not State.SUCCEEDED:
-        message = f"names a job that is {job.state}; it grows once it has succeeded"
+        message = f"is {job.state}; a job grows once it has succeeded"
         raise InvalidInput(Problem(FROM_JOB, message))
     return job
 
@@ -75,8 +76,8 @@ def make_recipe(draft: Job, given: Recipe) -> Recipe:
         whole = grids.enlarge_cell(grids.get(draft.exploration_id), draft)
     else:
         whole = Recipe.model_validate(draft.recipe)
-    values = whole.model_dump() | given.model_dump(exclude_unset=True)
-    check_larger(draft, values["size"])
+    values = whole.model_dump() | given.list_given()
+    _check_larger(draft, values["size"])
     if "iterations" not in given.model_fields_set and len(whole.iterations or ()) > 1:
         values["iterations"] = None  # for levels that there are no more
     if values["features"] == "auto" and draft.features:  # the network that painted it
@@ -84,7 +85,7 @@ def make_recipe(draft: Job, given: Recipe) -> Recipe:
     return Recipe.parse(values | {"init": "picture", "grown_from": measure_draft(draft)})
 
 
-def check_larger(draft: Job, size: int) -> None:
+def _check_larger(draft: Job, size: int) -> None:
     """Check that a picture is larger than the one it grows out of; size: its longest side, px.
 
     Raises:
@@ -120,12 +121,10 @@ def prepare(
         InvalidInput: the job cannot grow, or not so.
     """
     draft = find_draft(job_id, visitor)
-    _check_start(given)
+    _check_start(draft, given)
+    check_guides(guides)
     if content is not None or styles:
-        check_pictures(draft, _list_all(content, styles))
-    if guides != NO_GUIDES:
-        message = "brings its own masks and is the start itself; leave mask, keep and init out"
-        raise InvalidInput(Problem(FROM_JOB, message))
+        _check_pictures(draft, _list_all(content, styles))
     recipe = make_recipe(draft, given)
     try:
         photograph, *paintings = [_read(u) for u in _list_uploads(draft)]
@@ -135,7 +134,7 @@ def prepare(
         raise InvalidInput(Problem(FROM_JOB, GONE)) from None
     names = [draft.content_name, *(style.file_name for style in draft.styles)]
     return Parts(
-        photograph, paintings, recipe, GuideFiles(masks, keep, read_start(draft)), names, draft.name
+        photograph, paintings, recipe, GuideFiles(masks, keep, _read_start(draft)), names, draft.name
     )
 
 
@@ -143,15 +142,32 @@ def _list_uploads(job: Job) -> list[Upload]:
     return [job.content, *(style.upload for style in job.styles)]
 
 
-def _check_start(given: Recipe) -> None:
+def _check_start(draft: Job, given: Recipe) -> None:
     """Check that no other start is asked for than the picture that grows.
 
     Raises:
         InvalidInput: there is.
     """
     if "init" in given.model_fields_set and given.init != "picture":
-        message = f"is {given.init}, and the finished picture is the start; leave init or {FROM_JOB} out"
+        message = f"is {given.init}, and the finished picture is the start; leave it out"
         raise InvalidInput(Problem("init", message))
+    if given.grown_from not in (None, size := measure_draft(draft)):
+        message = f"is {given.grown_from}, and the picture that grows has {size} px; leave it out"
+        raise InvalidInput(Problem("grown_from", message))
+
+
+def check_guides(guides: GuideFiles) -> None:
+    """Check that no files came to steer a picture that grows, which has those of the finished job.
+
+    Raises:
+        InvalidInput: some did; names each.
+    """
+    own = "came, and a picture that grows has the finished job's own; leave it out"
+    start = "came, and the finished picture is the start; leave it out"
+    given = (("mask", guides.masks, own), ("keep", guides.keep, own), ("init", guides.init, start))
+    problems = [Problem(field, message) for field, file, message in given if file]
+    if problems:
+        raise InvalidInput(*problems)
 
 
 def _list_all(content: bytes | None, styles: Sequence[bytes]) -> list[bytes]:
@@ -168,7 +184,7 @@ def _list_all(content: bytes | None, styles: Sequence[bytes]) -> list[bytes]:
     return [content, *styles]
 
 
-def check_pictures(draft: Job, pictures: Sequence[bytes]) -> None:
+def _check_pictures(draft: Job, pictures: Sequence[bytes]) -> None:
     """Check that these are a finished job's photograph and paintings, in their order.
 
     Raises:
@@ -180,7 +196,7 @@ def check_pictures(draft: Job, pictures: Sequence[bytes]) -> None:
         raise InvalidInput(Problem(FROM_JOB, message))
 
 
-def read_start(draft: Job) -> bytes:
+def _read_start(draft: Job) -> bytes:
     """Return the finished picture's file, which the larger one begins from.
 
     Raises:

@@ -180,14 +180,18 @@ def compute_held_start(recipe: Recipe, photograph: Size, start: Size) -> Size:
 
 
 def check_start(recipe: Recipe, *, begins: bool) -> None:
-    """Check that there is a picture to begin from where the recipe asks for one, and nowhere else.
+    """Check that there is a picture to begin from where the recipe asks for one, and nowhere else, and
+    that a draft to grow out of is not larger than the picture.
 
     Args:
         begins: whether one came.
 
     Raises:
-        InvalidInput: there is none, or it is not asked for.
+        InvalidInput: there is none, or it is not asked for; the draft is larger.
     """
+    if recipe.grown_from is not None and recipe.grown_from > recipe.size:
+        message = f"is {recipe.grown_from} px, more than the {recipe.size} of the picture; leave it out"
+        raise InvalidInput(Problem("grown_from", message))
     if recipe.init == "picture" and not begins:
         raise InvalidInput(Problem("init", "is picture, and no picture to begin from came with it"))
     if recipe.init != "picture" and begins:

@@ -193,6 +193,7 @@ class Recipe(Untrusted):
     optimizer: Optimizer = Field("adam", description="What turns gradients into steps.")
     init: Init = Field(
         "content",
+        title="Begin from",
         description="What the first level starts from; content: the photograph, recoloured after the"
         " paintings since 0.2; picture: one of your own.",
     )
@@ -273,6 +274,14 @@ class Recipe(Untrusted):
     def dump_given(self) -> str:
         """Return the JSON of the settings that were given: the same in all versions that know them."""
         return self.model_dump_json(exclude_unset=True)
+
+    def list_given(self) -> dict[str, Any]:
+        """Return the settings that were given, those too that have their defaults."""
+        return {
+            name: getattr(self, name)
+            for name in type(self).model_fields
+            if name in self.model_fields_set
+        }
 
     def convert_to(self, version: Version) -> Self | None:
         """Return what this version of the farm would have made of the settings that were given, with its

@@ -9,7 +9,7 @@ import pytest
 from farm.database import sessions
 from farm.database.models import Job, State
 from farm.errors import InvalidInput
-from farm.explorations import growing
+from farm.explorations import grids, growing
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
 from farm.jobs import actions, states
@@ -84,20 +84,20 @@ def test_some_of_its_pictures_alone_are_refused_by_what_is_missing(
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.FAILED, State.CANCELLED])
 def test_what_has_not_finished_does_not_grow(state: State) -> None:
-    with pytest.raises(InvalidInput, match=f"from_job: names a job that is {state}"):
+    with pytest.raises(InvalidInput, match=f"from_job: is {state}; a job grows once it has succeeded"):
         grow(make_draft(state).id, size=128)
 
 
 @pytest.mark.parametrize("job_id", ["0" * 32, "no id", "../../etc"])
 def test_what_is_not_there_does_not_grow(job_id: str) -> None:
-    with pytest.raises(InvalidInput, match="from_job: names no job that there is"):
+    with pytest.raises(InvalidInput, match="from_job: is no job that is here"):
         grow(job_id, size=128)
 
 
 def test_a_draft_that_was_deleted_or_lost_its_file_is_named() -> None:
     draft = make_draft()
     storage().delete(draft.result_key)
-    with pytest.raises(InvalidInput, match="from_job: names a job whose files are no longer whole"):
+    with pytest.raises(InvalidInput, match="from_job: has files that are no longer whole"):
         grow(draft.id, size=128)
     actions.delete(draft.id)
     with pytest.raises(InvalidInput, match="perhaps it was deleted"):
@@ -126,8 +126,43 @@ def test_other_pictures_are_refused(content: bytes, styles: list[bytes]) -> None
 
 
 def test_masks_of_its_own_are_not_replaced() -> None:
-    with pytest.raises(InvalidInput, match="from_job: brings its own masks"):
-        growing.prepare(make_draft().id, Recipe(size=128), guides=GuideFiles(keep=KEPT))
+    files = GuideFiles(masks=(KEPT, KEPT), keep=KEPT, init=PHOTOGRAPH)
+    with pytest.raises(InvalidInput) as caught:
+        growing.prepare(make_draft().id, Recipe(size=128), guides=files)
+    own = "came, and a picture that grows has the finished job's own; leave it out"
+    assert [(each.field, each.message) for each in caught.value.problems] == [
+        ("mask", own),
+        ("keep", own),
+        ("init", "came, and the finished picture is the start; leave it out"),
+    ]
+
+
+def test_the_size_of_the_draft_is_its_own() -> None:
+    draft = make_draft()
+    with pytest.raises(InvalidInput, match="grown_from: is 80, and the picture that grows has 96 px"):
+        grow(draft.id, size=128, grown_from=80)
+    assert grow(draft.id, size=128, grown_from=96).recipe.grown_from == 96
+
+
+def test_a_setting_that_is_given_goes_before_the_drafts_also_where_it_is_the_default() -> None:
+    draft = make_draft(colour="photograph", stroke_arrows="0,0,1,1")
+    assert grow(draft.id, size=128).recipe.colour == "photograph"
+    recipe = grow(draft.id, size=128, colour="painting", stroke_arrows=()).recipe
+    assert (recipe.colour, recipe.stroke_arrows) == ("painting", ())
+
+
+def test_a_draft_is_not_larger_than_the_picture() -> None:
+    for size in (128, 96):
+        submit(PHOTOGRAPH, PAINTINGS, Recipe(size=size, grown_from=96))
+    with pytest.raises(InvalidInput, match="grown_from: is 96 px, more than the 90 of the picture"):
+        submit(PHOTOGRAPH, PAINTINGS, Recipe(size=90, grown_from=96))
+
+
+def test_a_cell_that_is_larger_than_what_it_stands_for_is_no_draft_of_it() -> None:
+    recipe = Recipe(size=80)
+    sides = axis("across", "balance", recipe, [0, 2]), axis("down", "style_scale", recipe, [1])
+    made = explore(PHOTOGRAPH, PAINTINGS, recipe, *sides, size=96)
+    assert grids.enlarge_cell(made, made.cells[0]).grown_from is None
 
 
 def test_a_cell_grows_to_what_it_stands_for() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from flask.testing import FlaskClient
+from playwright.sync_api import Page, expect
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
@@ -18,13 +19,16 @@ from farm.database import sessions
 from farm.database.models import Job, State
 from farm.explorations.axes import axis
 from farm.explorations.grids import explore
-from farm.jobs import states
+from farm.fleet import registry
+from farm.jobs import actions, states
 from farm.recipe import Recipe
 from farm.storage import storage
+from tests.browser.usable import complaints
 from tests.web import bad_pictures
 from tests.web.conftest import bring_to
 
 Make = Callable[..., Job]
+MACHINE = registry.Machine("CPU", 16 * 10**9, "cpu", 4, False, 12 * 10**9)
 
 
 def grow(client: FlaskClient, job_id: str, recipe: str = '{"size": 200}', **others: Any) -> TestResponse:
@@ -141,7 +145,8 @@ def test_the_page_of_a_finished_job_offers_to_make_it_large(client: FlaskClient,
     [
         ({"size": "90"}, "Longest side is 90 px, and the picture that grows has 96 already"),
         ({"style_pick": "mosaic"}, "was made from other pictures than were sent"),
-        ({"grown_from": "80"}, "Picture to begin from is missing"),
+        ({"grown_from": "80"}, "Grown from is 80, and the picture that grows has 96 px; leave it out"),
+        ({"init": "noise"}, "Begin from is noise, and the finished picture is the start; leave it out"),
     ],
 )
 def test_a_form_that_grows_nothing_says_why(
@@ -151,6 +156,103 @@ def test_a_form_that_grows_nothing_says_why(
     answer = client.post("/", data=fill_in(client, f"/?from={draft.id}&size=256&grow=1", **changed))
     assert answer.status_code == 422
     assert said in answer.text
+    assert 'data-grown-from="96"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("field", "count", "said"),
+    [
+        ("start", 1, "Picture to begin from came, and the finished picture is the start; leave it out"),
+        ("mask", 2, "Mask came, and a picture that grows has the finished job&#39;s own; leave it out"),
+        ("keep", 1, "What stays came, and a picture that grows has the finished job&#39;s own"),
+        ("keep", 2, "What stays is one file; 2 were sent"),
+    ],
+)
+def test_files_that_a_growing_picture_has_already_are_refused_as_by_the_api(
+    field: str, count: int, said: str, client: FlaskClient, make_job: Make
+) -> None:
+    draft = make_job(State.SUCCEEDED)
+    data = fill_in(client, f"/?from={draft.id}&size=256&grow=1").to_dict(flat=False)
+    files = [(io.BytesIO(bad_pictures.photo(160, 120)), "a.jpg") for _ in range(count)]
+    answer = client.post("/", data=data | {field: files})
+    assert (answer.status_code, said in answer.text) == (422, True), answer.text
+    name = "init" if field == "start" else field
+    files = [(io.BytesIO(bad_pictures.photo(160, 120)), "a.jpg") for _ in range(count)]
+    others: dict[str, Any] = {name: files}
+    assert grow(client, draft.id, **others).get_json()["errors"][0]["field"] == name
+
+
+def test_a_growing_form_has_no_fields_for_what_the_finished_job_has(
+    client: FlaskClient, make_job: Make
+) -> None:
+    draft = make_job(State.SUCCEEDED)
+    sent = dict(fill_in(client, f"/?from={draft.id}&size=256&grow=1"))
+    assert sent["grow"] == "1"
+    assert not {"init", "grown_from"} & sent.keys()
+    page = client.get(f"/?from={draft.id}&size=256&grow=1").text
+    assert 'name="start"' not in page
+    # And a size that is too small is not silently another picture
+    small = client.post("/", data=fill_in(client, f"/?from={draft.id}&size=64&grow=1"))
+    assert "Longest side is 64 px, and the picture that grows has 96 already" in small.text
+
+
+def test_a_look_that_is_taken_meanwhile_leaves_it_growing(client: FlaskClient, make_job: Make) -> None:
+    draft = make_job(State.SUCCEEDED, colour="photograph")
+    data = fill_in(client, f"/?from={draft.id}&size=256&grow=1", look="oil")
+    page = _Fields()
+    page.feed(client.post("/look", data=data).text)
+    answer = client.post("/", data=MultiDict(page.sent))
+    assert answer.status_code == 303
+    job = load(answer.location.rpartition("/")[2])
+    assert is_grown_from(job, draft)
+    assert job.recipe.get("colour", "painting") == "painting"
+
+
+def test_a_growing_form_neither_explores_nor_outlives_the_finished_job(
+    client: FlaskClient, make_job: Make
+) -> None:
+    draft = make_job(State.SUCCEEDED)
+    data = fill_in(client, f"/?from={draft.id}&size=256&grow=1")
+    explored = client.post("/explore", data=data)
+    assert "The job to grow makes one larger picture; begin anew to explore" in explored.text
+    assert 'href="#from_job"' not in explored.text
+    actions.delete(draft.id)
+    answer = client.post("/", data=data)
+    assert "The job to grow is no job that is here; perhaps it was deleted" in answer.text
+    assert 'name="grow" type="hidden" value=""' in answer.text
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "application/json"])
+def test_another_kind_of_body_is_told_what_to_send(
+    kind: str, client: FlaskClient, make_job: Make
+) -> None:
+    fields = {"from_job": make_job(State.SUCCEEDED).id, "recipe": '{"size": 200}'}
+    body = {"json": fields} if kind == "application/json" else {"data": fields}
+    answer = client.post("/api/v1/jobs", content_type=kind, **body)
+    assert answer.status_code == 415
+    assert answer.get_json()["detail"] == (
+        "Send multipart/form-data: pictures as files, all else as text fields. With from_job no file is"
+        " needed."
+    )
+
+
+def test_what_the_command_line_offers_for_growing_is_what_it_takes(served: str, make_job: Make) -> None:
+    draft = make_job(State.SUCCEEDED, colour="photograph", format="jpeg")
+    told = " ".join(CliRunner().invoke(main, ["grow", "--help"]).output.split())
+    assert "--init" not in told
+    assert "--grown-from" not in told
+    assert "[default: the finished job's]" in told
+    assert "[default: png]" not in told
+    assert "more than the finished one has. Needed, but for an exploration's draft" in told
+    assert "--grown-from" not in CliRunner().invoke(main, ["explore", "--help"]).output
+    ran = CliRunner().invoke(main, ["grow", draft.id, "--url", served])
+    assert "size: is 96 px, and the picture that grows has 96 already; ask for more" in ran.output
+    # And a setting goes before the finished job's also where it is the usual one
+    sent = ["grow", draft.id, "--size", "200", "--colour", "painting", "--url", served]
+    ran = CliRunner().invoke(main, sent)
+    assert ran.exit_code == 0, ran.output
+    recipe = load(ran.stdout.split()[-1]).recipe
+    assert (recipe.get("colour", "painting"), recipe["format"]) == ("painting", "jpeg")
 
 
 def test_a_picture_of_ones_own_is_sent_by_the_form(post_form: Callable[..., TestResponse]) -> None:
@@ -162,7 +264,12 @@ def test_a_picture_of_ones_own_is_sent_by_the_form(post_form: Callable[..., Test
     assert storage().get(job.start.upload.key) == own
     assert job.recipe["init"] == "picture"
     assert post_form(init="picture").status_code == 422  # and none was sent
-    assert post_form(start=(io.BytesIO(bad_pictures.photo(60, 60)), "own.png")).status_code == 422
+    other = post_form(start=(io.BytesIO(bad_pictures.photo(60, 60)), "own.png"))
+    assert other.status_code == 422
+    said = "Picture to begin from is 60 x 60 px, the photograph 160 x 120; it needs the same proportion"
+    assert f'<a href="#start">{said}, within 1 %</a>' in other.text
+    noise = post_form(start=(io.BytesIO(own), "own.png"), init="noise")
+    assert '<a href="#init">Begin from is noise, but a picture to begin from came, too</a>' in noise.text
 
 
 def test_a_finished_cell_that_is_chosen_grows_from_its_pixels(client: FlaskClient) -> None:
@@ -178,3 +285,42 @@ def test_a_finished_cell_that_is_chosen_grows_from_its_pixels(client: FlaskClien
     job = load(answer.location.rpartition("/")[2])
     assert is_grown_from(job, load(cell.id))
     assert (job.width, job.recipe["preset"], job.recipe["grown_from"]) == (512, "fine", 96)
+
+
+def test_a_growing_form_shows_what_can_be_chosen_and_sends_it(
+    page: Page, served: str, make_job: Make
+) -> None:
+    # Given the form that "Make it large" leads to
+    draft = make_job(State.SUCCEEDED)
+    with sessions.write_session() as session:
+        registry.record_heartbeat(session, "worker-1", MACHINE)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{served}/jobs/{draft.id}")
+    page.get_by_role("link", name="Make it large (256 px)").click()
+
+    # Then it has the finished job's pictures and nothing that a growing picture has not
+    expect(page.get_by_role("heading", name="Make it large")).to_be_visible()
+    expect(page.get_by_text(f"grows out of “{draft.name}”, which has 96 px")).to_be_visible()
+    for gone in ("Where", "Explore first", "Choose a photograph", "Film"):
+        expect(page.get_by_text(gone, exact=True)).to_be_hidden()
+    expect(page.get_by_text("Or a sample")).to_have_count(0)
+    page.get_by_text("Advanced settings").click()
+    for gone in ("Begin from", "Grown from", "Picture to begin from"):
+        expect(page.get_by_label(gone, exact=True)).to_have_count(0)
+    expect(page.locator("#estimate")).not_to_be_empty()
+    assert complaints(page) == ""
+    assert any("init=picture&" in url and "grown_from=96" in url for url in asked if "/estimate?" in url)
+
+    # When it is refused it says why at the field, and with a look and another size it is sent
+    page.get_by_label("Longest side, px").fill("80")
+    page.get_by_role("button", name="Paint it").click()
+    expect(page.locator("#size-errors")).to_contain_text("the picture that grows has 96 already")
+    page.locator(".look-button[value=oil]").click()
+    expect(page.locator("#look-words")).to_contain_text("“Oil” set")
+    page.get_by_label("Longest side, px").fill("200")
+    page.get_by_role("button", name="Paint it").click()
+    page.wait_for_url(lambda url: "/jobs/" in url and draft.id not in url)
+    job = load(page.url.rpartition("/")[2])
+    assert is_grown_from(job, draft)
+    assert (job.width, job.recipe["init"]) == (200, "picture")

@@ -75,7 +75,7 @@ _PICTURES_AND_RECIPE: dict[str, Any] = {
 SUBMISSION: dict[str, Any] = {
     "type": "object",
     # Not `anyOf`, of which client generators make no class.
-    "description": f"With `content` and `style`, or with `{FROM_JOB}`.",
+    "description": f"With `content` and `style`, or with `{FROM_JOB}` and no file.",
     "additionalProperties": False,
     "properties": _PICTURES_AND_RECIPE
     | {

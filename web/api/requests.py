@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
@@ -99,7 +100,7 @@ def _read_recipe() -> Recipe:
         look = find_look(look_id)
     except NotFound as error:
         raise InvalidInput(Problem("look", f"is none that is here: {error}")) from None
-    return look.resolve(recipe.model_dump(mode="json", exclude_unset=True))
+    return look.resolve(recipe.list_given())
 
 
 def find_look(look_id: str) -> Look:
@@ -127,7 +128,9 @@ def _refuse_misplaced_fields(texts: Sequence[str], files: Sequence[str] = FILES)
         UnsupportedMediaType: not a form with files. InvalidInput: each misplaced field.
     """
     if request.mimetype != "multipart/form-data":
-        raise UnsupportedMediaType("Send multipart/form-data with the pictures as files.")
+        growth = f" With {FROM_JOB} no file is needed." if FROM_JOB in texts else ""
+        message = "Send multipart/form-data: pictures as files, all else as text fields."
+        raise UnsupportedMediaType(message + growth)
     wrong = []
     for sent, right, hint in (
         (request.form, texts, "is not a text field"),
@@ -187,7 +190,7 @@ def _list_sent() -> Iterator[bytes]:
 def _order_recipe(name: str, text: str) -> str:
     """Return a text field; a recipe's settings in one order, however they were written."""
     with suppress(InvalidInput):  # whoever reads it says so
-        return Recipe.parse(text).dump_given() if name == "recipe" else text
+        return json.dumps(Recipe.parse(text).list_given()) if name == "recipe" else text
     return text
 
 

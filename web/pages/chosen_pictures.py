@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from flask import current_app, request
@@ -15,15 +16,17 @@ from farm.database import sessions
 from farm.database.models import Job, JobPicture, Upload
 from farm.errors import InvalidInput, NotFound, Problem
 from farm.explorations import growing
-from farm.jobs.guides import GuideFiles
+from farm.jobs.guides import NO_GUIDES, GuideFiles
 from farm.recipe import Recipe
 from farm.storage import storage
 from web import samples
-from web.api.requests import read_from_start
+from web.api.requests import FILES, REPEATED, read_from_start
 from web.middleware.authentication import get_visitor
 from web.pages import clip, recent
 from web.pages.form import KEPT
 from web.pages.form_values import find_unknown_fields, read_recipe
+
+START = {"init": "start"}  # in requests and in the form
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,11 @@ def read_form(form: FlaskForm, kept: Job | None) -> tuple[list[Picture], GuideFi
     Raises:
         InvalidInput: all that can be found before the pictures are looked at.
     """
+    if form.grow.data and kept is None:  # the job was deleted
+        form.grow.data = ""
+        growing.find_draft(request.form.get("from_job", ""), get_visitor())
     problems = list(find_unknown_fields(form, [*request.form, *request.files]))
+    problems += _find_files_too_many()
     recipe = Recipe()
     try:
         recipe = read_recipe(form)
@@ -49,15 +56,11 @@ def read_form(form: FlaskForm, kept: Job | None) -> tuple[list[Picture], GuideFi
         problems += error.problems
     content = next(read_contents(form, kept, problems), None)
     styles = list(_read_styles(form, kept, problems))
-    guides = _read_guides(form, kept, problems)
+    guides = NO_GUIDES
     try:
-        start = _read_start(form, kept, recipe, [*([content] if content else []), *styles])
-        guides = replace(guides, init=start)
+        guides = _read_growing_guides(form) if form.grow.data else _read_all_guides(form, kept, recipe)
     except InvalidInput as error:
         problems += error.problems
-    if (number := len(request.files.getlist("content"))) > 1:
-        message = f"is one for each picture; {number} were sent, which takes a script in this page"
-        problems.append(Problem("content", message))
     if content is None and not any(p.field == "content" for p in problems):
         problems.append(Problem("content", "is missing; choose a photograph"))
     if not styles and not any(p.field == "style" for p in problems):
@@ -66,7 +69,44 @@ def read_form(form: FlaskForm, kept: Job | None) -> tuple[list[Picture], GuideFi
         raise InvalidInput(*problems)
     assert content is not None
     _check_weight(content)
-    return [content, *styles], guides, recipe
+    if form.grow.data and kept:
+        return _grow(form, kept, content, styles, recipe)
+    return [content, *styles], guides, guides.complete(recipe)
+
+
+def _grow(
+    form: FlaskForm, kept: Job, content: Picture, styles: list[Picture], recipe: Recipe
+) -> tuple[list[Picture], GuideFiles, Recipe]:
+    """Return what a larger picture of a finished job's is made of, by the form's settings.
+
+    Raises:
+        InvalidInput: it cannot grow, or not so.
+    """
+    own = [name for name in ("init", "grown_from") if not form[name].raw_data]  # left to the job
+    settings = {name: getattr(recipe, name) for name in Recipe.model_fields if name not in own}
+    pictures = [each.data for each in styles]
+    given = Recipe.model_validate(settings)
+    parts = growing.prepare(kept.id, given, content.data, pictures, visitor=get_visitor())
+    return [content, *styles], parts.guides, parts.recipe
+
+
+def _find_files_too_many() -> Iterator[Problem]:
+    """Name the fields for one file that came with several."""
+    for field in sorted({*FILES} - {*REPEATED} | {"start"}):
+        if (number := sum(_is_chosen(file) for file in request.files.getlist(field))) > 1:
+            each = "is one for each picture" if field == "content" else "is one file"
+            script = ", which takes a script in this page" if field == "content" else ""
+            yield Problem(field, f"{each}; {number} were sent{script}")
+
+
+@contextmanager
+def name_start() -> Iterator[None]:
+    """Raise what is wrong with the file `init` of a request under its name in the form."""
+    try:
+        yield
+    except InvalidInput as error:
+        problems = [Problem(START.get(each.field, each.field), each.message) for each in error.problems]
+        raise type(error)(*problems) from None
 
 
 def _check_weight(content: Picture) -> None:
@@ -111,10 +151,48 @@ def _read_styles(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> 
     yield from (_read_file(file) for file in form.style.data or [] if _is_chosen(file))
 
 
+def _read_growing_guides(form: FlaskForm) -> GuideFiles:
+    """Read what else steers a picture that grows: nothing that comes with the form.
+
+    Raises:
+        InvalidInput: something came.
+    """
+    with name_start():
+        growing.check_guides(_read_files(form))
+    return NO_GUIDES
+
+
+def _read_all_guides(form: FlaskForm, kept: Job | None, recipe: Recipe) -> GuideFiles:
+    """Read what else steers a picture.
+
+    Raises:
+        InvalidInput: something of it is wrong or missing.
+    """
+    problems: list[Problem] = []
+    guides = _read_guides(form, kept, problems)
+    try:
+        guides = replace(guides, init=_read_start(form, kept, recipe))
+    except InvalidInput as error:
+        problems += error.problems
+    if problems:
+        raise InvalidInput(*problems)
+    return guides
+
+
+def _read_files(form: FlaskForm) -> GuideFiles:
+    """Read what came as files."""
+    masks = tuple(read_from_start(file) for file in form.mask.data or [] if _is_chosen(file))
+    keep, start = (
+        read_from_start(field.data) if _is_chosen(field.data) else None
+        for field in (form.keep, form.start)
+    )
+    return GuideFiles(masks, keep, start)
+
+
 def _read_guides(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> GuideFiles:
     """Read masks and what stays: files if there are any, else an earlier job's, if it was asked for."""
-    masks = tuple(read_from_start(file) for file in form.mask.data or [] if _is_chosen(file))
-    keep = read_from_start(form.keep.data) if _is_chosen(form.keep.data) else None
+    sent = _read_files(form)
+    masks, keep = sent.masks, sent.keep
     if kept is None or not form.kept_guides.data:
         return GuideFiles(masks, keep)
     if not masks:
@@ -124,28 +202,21 @@ def _read_guides(form: FlaskForm, kept: Job | None, problems: list[Problem]) -> 
     return GuideFiles(masks, keep)
 
 
-def _read_start(
-    form: FlaskForm, kept: Job | None, recipe: Recipe, pictures: list[Picture]
-) -> bytes | None:
-    """Read what the picture begins from: a file, or an earlier job's picture that it grows out of, or
-    what that one began from.
+def _read_start(form: FlaskForm, kept: Job | None, recipe: Recipe) -> bytes | None:
+    """Read what the picture begins from: a file, or what an earlier job's began from.
 
     Raises:
-        InvalidInput: the settings ask for a start, and there is none, or it does not go with these
-            pictures.
+        InvalidInput: the settings ask for a start, and there is none.
     """
     if _is_chosen(form.start.data):
         return read_from_start(form.start.data)
     if recipe.init != "picture":
         return None
-    if kept and recipe.grown_from == growing.measure_draft(kept):
-        draft = growing.find_draft(kept.id, get_visitor())
-        growing.check_pictures(draft, [each.data for each in pictures])
-        growing.check_larger(draft, recipe.size)
-        return growing.read_start(draft)
     problems: list[Problem] = []
-    if kept and kept.start and (found := _read_guide(kept.start, problems)):
-        return found
+    if kept and kept.start:
+        found = _read_guide(kept.start, problems)
+        if found:
+            return found
     raise InvalidInput(*problems or [Problem("start", "is missing; choose one, or begin otherwise")])
 
 
@@ -165,7 +236,8 @@ def _read_kept_masks(form: FlaskForm, kept: Job, problems: list[Problem]) -> Ite
 
 
 def _read_guide(guide: JobPicture, problems: list[Problem]) -> bytes | None:
-    found = next(_read_stored(guide.upload, None, guide.role.value, problems), None)
+    field = START.get(guide.role.value, guide.role.value)
+    found = next(_read_stored(guide.upload, None, field, problems), None)
     return found.data if found else None
 
 

@@ -20,6 +20,7 @@ FIELD_OF = {  # of the form, by names in FilmSettings and elsewhere
     "frames": "frames_to",
     "first": "frames_from",
     "end": "frames_to",
+    "moving": "kept_moving",
 }
 OUTSIDE = "must be a frame of the clip, and not before the first one that is painted"
 FILM_FIELDS = ("frames_from", "frames_to", "every", "spacing", "film_format", "regions")
@@ -92,5 +93,6 @@ def name_fields(problems: Iterable[Problem]) -> Iterator[Problem]:
     """Yield problems of a film at the fields of this form."""
     for problem in problems:
         name = problem.field.removeprefix("film.")
+        name = name.partition(".")[0] if name.startswith("moving.") else name
         message = OUTSIDE if name == "frames" else problem.message  # which counts from 0
         yield Problem(FIELD_OF.get(name, name if name in FILM_FIELDS else problem.field), message)

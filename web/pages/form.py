@@ -154,12 +154,13 @@ class _Form(FlaskForm):
     )
     start = FileField(
         "Picture to begin from",
-        description=f"{INIT_MEANS} For init: picture.",
+        description=f"{INIT_MEANS} It goes with: a picture of your own.",
         render_kw={"accept": PICTURE_TYPES},
     )
     keep = FileField("What stays", description=KEEP_MEANS, render_kw={"accept": PICTURE_TYPES})
     kept_guides = BooleanField("Its regions")
     from_job = HiddenField()
+    grow = HiddenField()  # not empty: the finished picture of that job
     version = HiddenField(default=NEWEST)  # of the recipe
     once = HiddenField()
     name = StringField("Name", render_kw={"maxlength": NAME_LENGTH, "placeholder": "Untitled"})

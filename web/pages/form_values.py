@@ -20,8 +20,9 @@ from farm.recipe.typed_values import format_value
 from farm.recipe.versions import SETTINGS_OF
 from web.pages.form import ADVANCED, KEPT, PROMINENT, make_defaults
 
-# Where the label, as the subject of a message, would be a plural.
-SINGULAR = {"style": "Painting", "mask": "Mask", "clip": "Clip"}
+# Where the label, as the subject of a message, would be a plural, and where there is none.
+SUBJECTS = {"style": "Painting", "mask": "Mask", "clip": "Clip", "from_job": "The job to grow"}
+HIDDEN = ("from_job",)  # nobody sees them, so that no message leads there
 
 
 def read_recipe(form: FlaskForm) -> Recipe:
@@ -131,9 +132,9 @@ def show_problems(form: FlaskForm, problems: Iterable[Problem]) -> list[tuple[st
         name, _, number = problem.field.partition(".")[0].partition(" ")  # "mask 2"
         if name == "content_weight" and not form.content_weight.data:
             name = "balance"
-        title = SINGULAR.get(name)
+        title = SUBJECTS.get(name)
         name = "content" if name == "clip" else name  # a clip stands where a photograph does
-        field = form._fields.get(name)
+        field = None if name in HIDDEN else form._fields.get(name)
         title = title or (problem.field if field is None else field.label.text)
         title = f"{title} {number}" if field is not None and number else title
         message = f"{title} {problem.message.removeprefix('input ')}"

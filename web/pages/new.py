@@ -43,7 +43,7 @@ from web.files import build_source_url
 from web.middleware.authentication import get_visitor
 from web.middleware.errors import list_headers
 from web.pages import blueprint, clip, recent
-from web.pages.chosen_pictures import Picture, read_contents, read_form
+from web.pages.chosen_pictures import Picture, name_start, read_contents, read_form
 from web.pages.film_form import (
     FILM_FIELDS,
     fill_film_values,
@@ -81,6 +81,8 @@ def show_form() -> str:
     if film := find_kept_film(kept):
         values |= fill_film_values(film)
     form = PictureForm(formdata=None, data=values)
+    if kept and _is_growing(kept):
+        form.grow.data = "1"
     if kept and request.args.get("settings") == "newest":
         kept_settings = _find_recipe(kept).model_dump(include={"size", "preset", "format", "blend"})
         form = PictureForm(formdata=None, data=fill_values(kept, Recipe.parse(kept_settings)))
@@ -93,10 +95,14 @@ def show_form() -> str:
     return _render_form(form, kept)
 
 
+def _is_growing(kept: Job) -> bool:
+    return bool(request.args.get("grow")) and kept.state is State.SUCCEEDED
+
+
 def _find_recipe(job: Job) -> Recipe:
     """Return a job's recipe; of an exploration's cell, the one it stands for at full size; of a picture
     that is to grow, the larger one's."""
-    if request.args.get("grow") and job.state is State.SUCCEEDED:
+    if _is_growing(job):
         size = request.args.get("size", "")
         larger = int(size) if size.isdecimal() else None if job.exploration_id else find_larger_size(job)
         with suppress(InvalidInput):  # it cannot grow so; the form says why when it is sent
@@ -273,9 +279,7 @@ def _render_form(
         film_fields=FILM_FIELDS,
         body_limit=current_app.config["MAX_CONTENT_LENGTH"],
         most_styles=MAX_STYLES,
-        grows=kept is not None
-        and form.init.data == "picture"
-        and form.grown_from.data == str(growing.measure_draft(kept)),
+        grown_from=growing.measure_draft(kept) if kept and form.grow.data else None,
         smallest_style=SMALLEST_STYLE,
         has_tags=offer_tags(form, tags),
         quotas=_describe_own_quotas(),
@@ -304,8 +308,10 @@ def _submit_form(form: FlaskForm, kept: Job | None, key: Key | None) -> Job:
     options = _list_options(form, pictures, guides, key)
     if is_clip(content):
         film = read_film_settings(form, find_kept_film(kept))
-        return submit_film(content, styles, recipe, film, **options).parts[0]
-    return submit(content, styles, recipe, **options)
+        with name_start():
+            return submit_film(content, styles, recipe, film, **options).parts[0]
+    with name_start():
+        return submit(content, styles, recipe, **options)
 
 
 def _list_options(
@@ -350,25 +356,29 @@ def _try_frames(form: FlaskForm, kept: Job | None, key: Key | None) -> Job:
 
 
 def _explore_form(form: FlaskForm, kept: Job | None, key: Key | None) -> Job:
+    if form.grow.data:
+        message = "makes one larger picture; begin anew to explore"
+        raise InvalidInput(Problem(growing.FROM_JOB, message))
     pictures, guides, recipe = read_form(form, kept)
     content, *styles = [each.data for each in pictures]
     if is_clip(content):
         message = "is a clip; an exploration takes a photograph. Try three frames first instead"
         raise InvalidInput(Problem("content", message))
     across, down = (read_axis(form, field, recipe) for field in ("across", "down"))
-    made = grids.explore(
-        content,
-        styles,
-        recipe,
-        across,
-        down,
-        name=form["name"].data or "",
-        size=read_whole_number("cell_size", grids.SIZE),
-        guides=guides,
-        key=key,
-        file_names=[each.file_name for each in pictures],
-        visitor=get_visitor(),
-    )
+    with name_start():
+        made = grids.explore(
+            content,
+            styles,
+            recipe,
+            across,
+            down,
+            name=form["name"].data or "",
+            size=read_whole_number("cell_size", grids.SIZE),
+            guides=guides,
+            key=key,
+            file_names=[each.file_name for each in pictures],
+            visitor=get_visitor(),
+        )
     return made.cells[0]
 
 

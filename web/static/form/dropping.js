@@ -1,6 +1,6 @@
 // Files that are dropped anywhere on the page, or pasted: into the box they are dropped on, else into the one that
 // is still empty, else into the nearest. A finished picture of a farm's brings its settings back.
-import { showErrors } from "./errors.js";
+import { showErrors, showNotice } from "./errors.js";
 import { form } from "./form.js";
 import { boxes } from "./pictures.js";
 import { bringBack } from "./recipe.js";
@@ -43,6 +43,10 @@ function read(transfer) {
 }
 
 async function take(box, { files, said }) {
+  if ("grownFrom" in form.dataset) {
+    showNotice("This picture grows out of a finished one, with its photograph and paintings. Begin anew to choose others.");
+    return;
+  }
   const [first] = files;
   if (files.length === 1 && (await bringBack(first, () => box.take(files)))) return;
   box.take(files, said);

@@ -7,6 +7,7 @@ const PAUSE_MS = 400; // of typing, before the farm is asked
 const GRID = ["across", "across_values", "down", "down_values", "cell_size"];
 const FILM = ["clip", "frames_from", "frames_to", "every", "spacing", "film_format"];
 const names = [...form.dataset.settings.split(" "), ...GRID, ...FILM];
+const grown = form.dataset.grownFrom ? { init: "picture", grown_from: form.dataset.grownFrom } : {}; // which are no fields then
 const lines = [...form.querySelectorAll("#estimate, #grid-estimate, [data-size] small")];
 
 let timer = 0;
@@ -58,7 +59,7 @@ function question() {
   const [width, height] = photographSize();
   const values = new FormData(form);
   if (!width || ("film" in form.dataset && !values.get("clip"))) return "";
-  const settings = names.map((name) => [name, values.get(name) ?? ""]);
+  const settings = names.map((name) => [name, grown[name] ?? values.get(name) ?? ""]);
   const paintings = paintingSizes().map((size) => ["painting", size]);
   const chosen = (name) => form.querySelector(`input[type=file][name=${name}]`).files.length;
   const guides = [["masks", chosen("mask")], ...(chosen("keep") || isTransparent() ? [["keeps", 1]] : [])];
