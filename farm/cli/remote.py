@@ -31,10 +31,12 @@ from farm.clips.recognise import is_clip
 from farm.database.models import State
 from farm.database.names import make_printable
 from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, TAG_MEANS, WEBHOOK_MEANS
+from farm.recipe import Recipe
 from farm.recipe.film_formats import find_film_format
 from farm.settings import settings
 
 STATES = [state.value for state in State]
+OF_DRAFT = ("init", "grown_from")  # settings of a picture that grows, which the finished one makes
 Command = Callable[..., None]
 
 
@@ -163,7 +165,7 @@ def _submit_film(
 @add_job_options("the finished job's")
 @url_option
 @choose_recipe_options(
-    without=("init", "grown_from"),
+    without=OF_DRAFT,
     usual="the finished job's",
     words={
         "size": "Longest side of the picture, px: more than the finished one has. Needed, but for an"
@@ -184,10 +186,12 @@ def grow(
     """Make the picture of a finished job large: --size says how large.
 
     The new job goes on from the finished picture's pixels, with its photograph, paintings and masks, and
-    with its settings but for those that are given. Prints its id; exit status as of `farm submit`.
+    with its settings but for those that are given; what --recipe or --look say of a start does not
+    count. Prints its id; exit status as of `farm submit`.
     """
     farm = connect(url)
-    recipe = read_recipe(given, farm.find_look)
+    settings = read_recipe(given, farm.find_look).list_given()
+    recipe = Recipe.parse({name: settings[name] for name in settings if name not in OF_DRAFT})
     waiting.check_output(output, wait=wait, many=False)
     fields = {"name": name, "priority": str(priority), "webhook_url": webhook, "tag": tag}
     job = farm.grow(job_id, recipe, fields)

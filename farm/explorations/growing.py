@@ -13,6 +13,7 @@ from farm.errors import InvalidInput, NotFound, Problem
 from farm.explorations import grids
 from farm.jobs import states
 from farm.jobs.guides import NO_GUIDES, GuideFiles
+from farm.looks.look import Look
 from farm.people.visitors import ANYBODY, Visitor, check_job
 from farm.recipe import Recipe
 from farm.storage import storage
@@ -83,6 +84,20 @@ def make_recipe(draft: Job, given: Recipe) -> Recipe:
     if values["features"] == "auto" and draft.features:  # the network that painted it
         values["features"] = draft.features
     return Recipe.parse(values | {"init": "picture", "grown_from": measure_draft(draft)})
+
+
+def take_look(look: Look, given: Recipe) -> Recipe:
+    """Return the settings of a larger picture with a look: all of its manner, which goes before the
+    finished job's, but for its start, which is the finished picture.
+
+    Args:
+        given: other settings, which go before those of the look.
+
+    Raises:
+        InvalidInput: they make no recipe.
+    """
+    manner = {name: value for name, value in look.manner.items() if name != "init"}
+    return Recipe.parse(manner | given.list_given())
 
 
 def _check_larger(draft: Job, size: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -90,6 +92,40 @@ def test_a_finished_job_grows_on_the_command_line(served: str, make_job: Make) -
     ran = CliRunner().invoke(main, ["grow", draft.id, "--size", "64", "--url", served])
     assert ran.exit_code == 1
     assert "the picture that grows has 96 already" in ran.output
+
+
+@pytest.mark.parametrize("by", ["API", "command line", "form"])
+def test_a_look_makes_the_manner_of_a_growing_picture_but_for_its_start(
+    by: str, client: FlaskClient, served: str, make_job: Make, tmp_path: Path
+) -> None:
+    # Given a look that begins from noise with strokes of the usual size, and a job that has others
+    settings = {"version": "0.2", "init": "noise", "tv_weight": 3.0}
+    look_id = client.post("/api/v1/looks", json={"name": "Fog", "settings": settings}).get_json()["id"]
+    draft = make_job(State.SUCCEEDED, style_scale=2.0, seed=7)
+    # When it grows with that look
+    if by == "API":
+        job_id = grow(client, draft.id, look=look_id).get_json()["id"]
+    elif by == "form":
+        data = fill_in(client, f"/?from={draft.id}&size=200&grow=1", look=look_id)
+        page = _Fields()
+        page.feed(client.post("/look", data=data).text)
+        job_id = client.post("/", data=MultiDict(page.sent)).location.rpartition("/")[2]
+    else:
+        sent = ["grow", draft.id, "--size", "200", "--look", "Fog", "--url", served]
+        ran = CliRunner().invoke(main, sent)
+        assert ran.exit_code == 0, ran.output
+        job_id = ran.stdout.split()[-1]
+        # And with the recipe of another picture, whose start is not this one's
+        (tmp_path / "recipe.json").write_text(json.dumps(draft.recipe | {"size": 200, "grown_from": 64}))
+        ran = CliRunner().invoke(
+            main, ["grow", draft.id, "--recipe", str(tmp_path / "recipe.json"), "--url", served]
+        )
+        assert ran.exit_code == 0, ran.output
+    # Then it has the look's manner and goes on from the finished picture
+    job = load(job_id)
+    assert is_grown_from(job, draft)
+    found = {name: job.recipe[name] for name in ("init", "tv_weight", "style_scale", "seed")}
+    assert found == {"init": "picture", "tv_weight": 3.0, "style_scale": 1.0, "seed": 7}
 
 
 class _Fields(HTMLParser):

@@ -14,7 +14,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from farm.database import sessions
 from farm.database.models import Job
 from farm.errors import InvalidInput, NotFound, Problem
-from farm.explorations.growing import FROM_JOB
+from farm.explorations.growing import FROM_JOB, take_look
 from farm.jobs.guides import GuideFiles
 from farm.jobs.idempotency import Key, Request, compute_digest
 from farm.looks import saved
@@ -100,6 +100,8 @@ def _read_recipe() -> Recipe:
         look = find_look(look_id)
     except NotFound as error:
         raise InvalidInput(Problem("look", f"is none that is here: {error}")) from None
+    if request.form.get(FROM_JOB):
+        return take_look(look, recipe)
     return look.resolve(recipe.list_given())
 
 
