@@ -14,12 +14,14 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import pytest
 import structlog
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.pool import QueuePool
@@ -42,7 +44,7 @@ PATIENCE = (
     30_000  # ms until a page must show what a test expects of it; five seconds are Playwright's own
 )
 # Whoever uses the fixture needs what the marker names; `make test-fast` leaves these out.
-MARKER_OF = {"browser": "browser", "postgres": "postgres", "weights_dir": "weights"}
+MARKER_OF = {"browser": "browser", "postgres_server": "postgres", "weights_dir": "weights"}
 # Whoever uses the fixture runs in the same process as others that do: it is made once in each.
 GROUP_OF = {"farm": "farm", "bucket": "s3"}
 # Those that a farm's sessions use or used, as long as anybody has them.
@@ -130,11 +132,79 @@ def checked_pictures() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def decoders_as_threads() -> Iterator[Callable[..., Any]]:
+    """Pictures and clips are decoded by threads of this process; how a process is started."""
+    from farm.pictures import decoder_child
+    from tests import decoder_threads
+
+    start = decoder_child._start
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoder_child, "_start", decoder_threads.start)
+        yield start
+
+
+@pytest.fixture
+def decoders_as_processes(
+    decoders_as_threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Pictures and clips are decoded by processes, as in a farm, none of which is left over."""
+    from farm.pictures import decoder_child, decoder_pool
+    from workers import decoding
+
+    decoder_pool.close()
+    decoding.close()
+    monkeypatch.setattr(decoder_child, "_start", decoders_as_threads)
+    yield
+    decoder_pool.close()
+    decoding.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def unsynced_files() -> Iterator[None]:
     """Nobody waits for the disk, which a test does several times and no test loses power; a file that is
     closed is refused as ever."""
+    prepare = sessions._prepare_sqlite
+
+    def prepare_unsynced(connection: Any, record: Any) -> None:
+        prepare(connection, record)
+        connection.execute("PRAGMA synchronous=OFF")
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", os.fstat)
+        patch.setattr(sessions, "_prepare_sqlite", prepare_unsynced)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_migrations() -> Iterator[None]:
+    """Migrations are loaded from their files once a run, not for each upgrade."""
+    read = ScriptDirectory.from_config
+    with pytest.MonkeyPatch.context() as patch:
+        kept = cache(lambda location: read(schema.make_alembic_config()))
+        patch.setattr(
+            ScriptDirectory,
+            "from_config",
+            lambda config: kept(config.get_main_option("script_location")),
+        )
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_certificates() -> Iterator[None]:
+    """The authorities that httpx knows are read once a run, not once for each client."""
+    import httpx
+
+    create = httpx.create_ssl_context
+    kept: dict[object, object] = {}
+
+    def create_once(**asked: Any) -> object:
+        key = (*asked.items(), *(os.environ.get(f"SSL_CERT_{name}") for name in ("FILE", "DIR")))
+        if key not in kept:
+            kept[key] = create(**asked)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("httpx._transports.default.create_ssl_context", create_once)
         yield
 
 

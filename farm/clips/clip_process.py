@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -54,17 +55,26 @@ LEAST_FRAMES = 2
 
 
 def main() -> None:
-    """Answer one request."""
+    """Limit this process, then answer one request."""
     memory, cpu_seconds = (int(argument) for argument in sys.argv[1:])
     parent = Parent(sys.stdin.buffer, reserve_output())
     av.logging.set_level(None)
     in_force = limit_itself(memory)
     parent.write(b" ".join((READY, *(layer.encode() for layer in in_force))) + b"\n")
+    serve(parent, lambda: renew_cpu_limit(cpu_seconds))
+
+
+def serve(parent: Parent, on_request: Callable[[], None]) -> None:
+    """Answer one request.
+
+    Args:
+        on_request: called before the clip is decoded.
+    """
     with suppress(EOFError):
         kind, order_size, size = REQUEST.unpack(parent.read(REQUEST.size))
         order = json.loads(parent.read(order_size))
         data = parent.read(size)
-        renew_cpu_limit(cpu_seconds)
+        on_request()
         known = _answer(parent, kind, order, data)
         parent.send(END, json.dumps(known).encode())
 

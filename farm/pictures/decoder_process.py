@@ -20,6 +20,7 @@ import signal
 import struct
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,16 +60,25 @@ OPEN_FILES = 16
 
 
 def main() -> None:
-    """Answer until the parent goes away."""
+    """Limit this process, then answer."""
     memory, cpu_seconds = (int(argument) for argument in sys.argv[1:])
     parent = Parent(sys.stdin.buffer, reserve_output())
     in_force = limit_itself(memory)
     parent.write(b" ".join((READY, *(layer.encode() for layer in in_force))) + b"\n")
+    serve(parent, lambda: renew_cpu_limit(cpu_seconds))
+
+
+def serve(parent: Parent, on_request: Callable[[], None]) -> None:
+    """Answer until the parent goes away.
+
+    Args:
+        on_request: called before each picture is decoded.
+    """
     with suppress(EOFError):
         while True:
             kind, size, megapixels, shortest = REQUEST.unpack(parent.read(REQUEST.size))
             data = parent.read(size)
-            renew_cpu_limit(cpu_seconds)
+            on_request()
             known = _answer(parent, kind, data, megapixels, shortest)
             del data  # before the next is read
             parent.send(END, json.dumps(known).encode())

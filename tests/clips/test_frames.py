@@ -134,6 +134,7 @@ def test_animations_lie_over_white(format: str) -> None:
     assert (draw(clear) == 255).all()
 
 
+@pytest.mark.usefixtures("decoders_as_processes")
 def test_the_process_gives_the_frames_that_are_asked_for_at_their_size() -> None:
     data = make_clip([np.full((48, 64, 3), 20 * n, np.uint8) for n in range(10)])
     shown = list(read_frames(data, (0, 3, 4, 9), (24, 32)))
@@ -148,6 +149,7 @@ def test_what_is_wrong_names_the_field() -> None:
         list(read_frames(make_clip(6), (5, 7), (24, 32), "film"))
 
 
+@pytest.mark.usefixtures("decoders_as_processes")
 def test_a_process_ends_with_the_frames_that_are_not_asked_for() -> None:
     frames = read_frames(make_clip(6), range(6), (24, 32))
     next(frames)
@@ -156,6 +158,7 @@ def test_a_process_ends_with_the_frames_that_are_not_asked_for() -> None:
     assert not list_processes()
 
 
+@pytest.mark.usefixtures("decoders_as_processes")
 def test_a_clip_that_takes_long_while_others_wait_ends_in_words() -> None:
     turn = Turn("slow")
     frames = read_frames(make_clip(6), range(6), (1200, 1600), turn=turn)  # more than a pipe holds

@@ -82,6 +82,7 @@ def test_a_film_without_a_step_ends_with_the_clip_or_the_next_frame() -> None:
     ]
 
 
+@pytest.mark.usefixtures("decoders_as_processes")
 @pytest.mark.parametrize("kind", ["mp4", "webm", "mov"])
 def test_colours_come_back_and_are_tagged(kind: FilmKind) -> None:
     source = make_clip(4)

@@ -90,6 +90,7 @@ def child() -> Iterator[Child]:
     child.end()
 
 
+@pytest.mark.usefixtures("decoders_as_processes")
 def test_a_decoder_of_its_own_gives_the_same_maps_and_transparency(child: Child) -> None:
     limits = Limits.from_largest_upload(10, 2)
     alpha = np.array([[0, 255, 128, 255]], np.uint8).repeat(4, axis=0)

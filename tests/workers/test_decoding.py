@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,16 +15,9 @@ from tests.workers.test_render_job import rendered, submitted
 from workers import decoding
 
 pytestmark = [
-    pytest.mark.usefixtures("database", "weights_dir"),
+    pytest.mark.usefixtures("database", "weights_dir", "decoders_as_processes"),
     pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def no_process_of_others() -> Iterator[None]:
-    decoding.close()
-    yield
-    decoding.close()
 
 
 def list_decoders() -> list[int]:

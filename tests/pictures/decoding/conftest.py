@@ -1,4 +1,4 @@
-"""Decoding processes for tests, and an end of those that others left."""
+"""Decoding processes for tests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from farm.pictures import decoder_pool
 from farm.pictures.decoder_child import Child
 from farm.pictures.decoder_pool import Pool
 from tests.pictures.decoding.children import AMPLE
-from workers import decoding
 
 
 @pytest.fixture(autouse=True)
-def no_decoders_of_others() -> None:
-    """End those that a test before this one, of other pictures, left to this process."""
-    decoder_pool.close()
-    decoding.close()
+def processes(decoders_as_processes: None) -> None:
+    """Whatever is tested here is a process."""
 
 
 @pytest.fixture
