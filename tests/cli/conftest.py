@@ -1,5 +1,23 @@
 """Commands talk to a farm that the pages' tests make, too."""
 
-from tests.web.conftest import app, compiled_templates, home, make_job, served
+from tests.web.conftest import (
+    app,
+    checked_clips,
+    compiled_templates,
+    counted_without_timers,
+    home,
+    make_job,
+    quick_streams,
+    served,
+)
 
-__all__ = ["app", "compiled_templates", "home", "make_job", "served"]
+__all__ = [
+    "app",
+    "checked_clips",
+    "compiled_templates",
+    "counted_without_timers",
+    "home",
+    "make_job",
+    "quick_streams",
+    "served",
+]

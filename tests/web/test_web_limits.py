@@ -169,7 +169,7 @@ def test_the_command_line_waits_as_it_is_asked(
     request: pytest.FixtureRequest,
     make_job: Callable[..., Job],
 ) -> None:
-    monkeypatch.setenv("FARM_RATE_LIMIT", "1 per 2 second")
+    monkeypatch.setenv("FARM_RATE_LIMIT", "1 per 1 second")
     fresh_settings()
     first, second = make_job(), make_job()
     farm = Client(request.getfixturevalue("served"))

@@ -23,6 +23,7 @@ from farm.fleet import registry
 from farm.jobs import attempts, claims, cleanup, job_rows, losses, states
 from farm.jobs.claims import Taker
 from farm.jobs.states import AttemptRef
+from tests.web.conftest import LOOK_SECONDS
 from web import streams
 
 MakeJob = Callable[..., Job]
@@ -107,7 +108,7 @@ def test_whoever_comes_again_is_told_only_what_is_new(served: str, make_job: Mak
 
     # When it comes again, nothing is told until something changes
     with listening(stream_of(served, job), **{"Last-Event-ID": last}) as told:
-        threading.Timer(1.2, report, (attempt, 0.5)).start()
+        threading.Timer(5 * LOOK_SECONDS, report, (attempt, 0.5)).start()
         assert next(told)[2]["progress"] == 0.5
 
 

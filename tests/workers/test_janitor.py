@@ -40,6 +40,8 @@ class Rounds:
 
 @pytest.fixture
 def rounds(monkeypatch: pytest.MonkeyPatch) -> Rounds:
+    monkeypatch.setenv("FARM_LEASE_SECONDS", "30")  # six rounds
+    fresh_settings()
     return Rounds(monkeypatch)
 
 
@@ -74,7 +76,7 @@ def test_a_worker_that_renews_its_lease_is_never_lost(rounds: Rounds) -> None:
     assert state(job_id) is State.RUNNING
     # However seldom, and whatever the rounds between
     beats = iter(range(1000))
-    rounds.watch(5 * settings().lease_seconds, lambda: renew() if next(beats) % 9 == 0 else None)
+    rounds.watch(5 * settings().lease_seconds, lambda: renew() if next(beats) % 4 == 0 else None)
     assert state(job_id) is State.RUNNING
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -27,6 +28,11 @@ from workers.interrupts import Interrupted
 TAKER = Taker("worker@test")
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
+
+
 @pytest.fixture
 def away(tmp_path: Path) -> Path:
     """A storage's folder, in the place of which there is a file."""
@@ -44,15 +50,14 @@ def test_a_storage_that_comes_back_has_been_waited_for(away: Path) -> None:
         away.unlink()
         Storage(f"file://{away}").mark()
 
-    back = threading.Timer(1.0, come_back)
+    back = threading.Timer(0.1, come_back)
     back.start()
     retries.call_storage(lambda: put(away))
     assert (away / "jobs/1/a").read_bytes() == b"picture"
 
 
 def test_one_that_stays_away_is_given_up(away: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FARM_OUTAGE_SECONDS", "1")
-    fresh_settings()
+    monkeypatch.setattr(retries, "settings", lambda: SimpleNamespace(outage_seconds=0.1))
     with pytest.raises(StorageAway, match="not there: it has no file"):
         retries.call_storage(lambda: put(away))
 
@@ -84,7 +89,6 @@ def lost_answer(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
             broken.set()
             raise OperationalError("COMMIT", {}, Exception("the connection is gone"))
 
-    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
     monkeypatch.setattr(sessions, "write_session", lose_the_first_answer)
 
 
