@@ -22,7 +22,7 @@ def features(*shape: int, seed: int = 0) -> Tensor:
 @EACH
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_gradient_is_that_of_differences(module: type[Gram], weighted: bool) -> None:
-    x, weights = features(2, 3, 4, 5).requires_grad_(), features(2, 4, 5, seed=2)
+    x, weights = features(2, 3, 3, 4).requires_grad_(), features(2, 3, 4, seed=2)
     loss = module(features(3, 3, 6, 6, seed=1))
     given = weights if weighted else None
     assert torch.autograd.gradcheck(lambda F: loss(F, weights=given), (x,), atol=1e-6)

@@ -23,6 +23,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -113,10 +114,15 @@ def functions(folders: tuple[str, ...] = FOLDERS) -> list[Found]:
     ]
 
 
+@cache
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def definitions(folders: tuple[str, ...]) -> Iterator[tuple[str, str, Definition, bool]]:
     """Yield each definition with its file, its full name and whether it lies inside a function."""
     for path in sorted(path for folder in folders for path in sorted_modules(ROOT / folder)):
-        for name, node, nested in walk(ast.parse(path.read_text()), "", nested=False):
+        for name, node, nested in walk(parse(path), "", nested=False):
             yield str(path.relative_to(ROOT)), name, node, nested
 
 

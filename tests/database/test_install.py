@@ -20,7 +20,7 @@ from tests.conftest import fresh_settings
 from tests.jobs.test_submit import picture
 
 
-@pytest.mark.usefixtures("any_storage")
+@pytest.mark.usefixtures("any_storage", "farm_with_tables")
 def test_a_storage_without_its_pictures_is_not_taken_until_somebody_says_so() -> None:
     install()
     install()
@@ -44,6 +44,7 @@ def test_a_storage_without_its_pictures_is_not_taken_until_somebody_says_so() ->
     storage().put("a", b"1")
 
 
+@pytest.mark.usefixtures("farm_with_tables")
 def test_a_bucket_that_is_not_there_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FARM_STORAGE", "s3://no-such-bucket/farm")
     fresh_settings()

@@ -7,6 +7,9 @@ import pytest
 from benchmarks.testbed.count import count_iteration
 from farm.recipe.recipe import StyleLoss
 
+# The `meta` device has torch load its compiler, which takes two seconds of each process.
+pytestmark = pytest.mark.xdist_group("meta")
+
 
 @pytest.mark.parametrize("network", ["vgg16", "vgg19"])
 def test_an_iteration_at_512_px_is_few_calls_and_one_wait(network: str) -> None:

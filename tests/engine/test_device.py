@@ -173,7 +173,7 @@ def test_a_photograph_of_9000_px_starts_at_128_in_two_steps_that_look_like_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given a device that shrinks fortyfold at most, and one that shrinks at once
-    photograph, level = paint_gradient(1500, 9000), Level(21, 128, 1)
+    photograph, level = paint_gradient(300, 9000), Level(4, 128, 1)
     recipe = Recipe(size=128, version="0.1")
     at_once = make_initial_picture(recipe, photograph, [], level)
     sizes = []
@@ -188,7 +188,7 @@ def test_a_photograph_of_9000_px_starts_at_128_in_two_steps_that_look_like_one(
     # When the first level is started
     in_steps = make_initial_picture(recipe, photograph, [], level)
     # Then no step shrinks a side more than that, and the picture is the same to the eye
-    assert sizes == [((1500, 9000), (840, 5120)), ((840, 5120), (21, 128))]
+    assert sizes == [((300, 9000), (160, 5120)), ((160, 5120), (4, 128))]
     assert (in_steps - at_once).abs().max() < 0.5 / 255
 
 

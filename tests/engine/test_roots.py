@@ -8,8 +8,11 @@ import torch
 from benchmarks.testbed.covariances import CASES, compare_roots
 from farm.engine.roots import cut_factor, take_root_by_eigh, take_root_by_iteration, take_root_of_few
 
+# Of the most channels the steepest fall alone: the others are held at half as many.
+HELD_AT_256 = {f"512 channels over {decay} orders" for decay in (0, 1, 2.2)}
 
-@pytest.mark.parametrize("name", CASES)
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in HELD_AT_256])
 def test_the_root_by_iteration_is_eighs(name: str) -> None:
     loss_error, gradient_error = compare_roots(CASES[name]())
     assert loss_error < 1e-3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -160,11 +162,12 @@ def test_the_slope_with_weights_is_what_autograd_finds(kind: str) -> None:
 
 
 def test_a_batch_of_layers_is_each_layer_by_itself() -> None:
-    widths = {"a": 64, "b": 128, "c": 512, "d": 512}
+    widths = {"a": 32, "b": 64, "c": 256, "d": 256}
+    way = replace(GPU, batch_widths=(128, 256))
     x = {layer: features(9 + i, 9, C, seed=i) for i, (layer, C) in enumerate(widths.items())}
     target = {layer: Moments.from_features(features(20, 20, C)) for layer, C in widths.items()}
     found = {layer: Moments.from_features(each) for layer, each in x.items()}
-    batches = make_style_losses("wasserstein", target, GPU)
+    batches = make_style_losses("wasserstein", target, way)
     assert [loss.layers for loss in batches] == [("a", "b"), ("c", "d")]
     for loss in batches:
         gradients = loss(found)

@@ -21,7 +21,9 @@ from farm.storage import MARK, Storage, storage
 from tests.jobs.test_jobs import claim, lose
 from tests.jobs.test_submit import picture
 
-pytestmark = pytest.mark.usefixtures("any_storage", "database")
+pytestmark = pytest.mark.usefixtures("database")
+# What lists, deletes and finds a mark; `tests/test_storage.py` holds the rest of a bucket.
+on_any_storage = pytest.mark.usefixtures("any_storage")
 
 
 def twice_begun() -> str:
@@ -48,6 +50,7 @@ def left(job_id: str) -> list[str]:
     return [key.removeprefix(f"jobs/{job_id}/") for key in storage().list_keys(f"jobs/{job_id}")]
 
 
+@on_any_storage
 def test_a_running_job_keeps_its_newest_checkpoint_alone() -> None:
     job_id = twice_begun()
     cleanup.sweep()
@@ -72,6 +75,7 @@ def test_an_ended_job_keeps_its_pictures_and_what_is_not_ours() -> None:
     assert left(job_id) == [".DS_Store", "2/preview.jpg", "2/result.png"]
 
 
+@on_any_storage
 def test_a_deleted_job_leaves_its_uploads_for_a_day() -> None:
     job_id = twice_begun()
     with pytest.raises(WrongState):
@@ -99,6 +103,7 @@ def test_an_upload_of_a_job_stays_however_old_it_is() -> None:
     assert len(storage().list_keys()) == 4
 
 
+@on_any_storage
 def test_files_of_a_job_that_is_gone_are_removed_and_what_is_not_ours_stays() -> None:
     storage().put(f"jobs/{'a' * 32}/1/result.png", b"1")
     storage().put("notes.txt", b"an operator's own")
@@ -107,6 +112,7 @@ def test_files_of_a_job_that_is_gone_are_removed_and_what_is_not_ours_stays() ->
     assert storage().list_keys() == ["notes.txt", "uploads/half.part"]
 
 
+@on_any_storage
 def test_while_the_storage_is_away_nothing_is_forgotten() -> None:
     # Given uploads that have expired, in a storage that is not mounted
     job_id = submit(picture(0), [picture(1)], Recipe(size=256)).id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -51,17 +52,36 @@ ADA = Visitor(1, "Ada", Role.OPERATOR)  # whose token it was
 TOKEN = "farm_of-a-home-of-version-0.1"
 
 
+@pytest.fixture(scope="module")
+def upgraded_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the home on SQLite is kept once it was upgraded, to be copied."""
+    return tmp_path_factory.mktemp("upgraded") / "home"
+
+
 @pytest.fixture
-def upgraded(empty_database: str, farm_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def upgraded(
+    empty_database: str, farm_home: Path, monkeypatch: pytest.MonkeyPatch, upgraded_on_sqlite: Path
+) -> None:
     """The home of 0.1, brought to this version."""
     use_broker_in_memory(monkeypatch)
     fresh_settings()
+    if empty_database == "sqlite" and upgraded_on_sqlite.exists():
+        shutil.copytree(upgraded_on_sqlite, farm_home)
+        return
+    upgrade(empty_database, farm_home)
+    if empty_database == "sqlite":
+        fresh_settings()  # which closes the database
+        shutil.copytree(farm_home, upgraded_on_sqlite)
+
+
+def upgrade(database: str, farm_home: Path) -> None:
+    """Write the home of 0.1 and bring it to this version."""
     old = farm_home / "farm.db"
     old.parent.mkdir(parents=True, exist_ok=True)
     with sqlite3.connect(old) as connection:
         connection.executescript(DUMP.read_text())
     connection.close()
-    if empty_database == "postgres":
+    if database == "postgres":
         copy_rows(old)
     storage().mark()
     for data in (PHOTOGRAPH, MOSAIC, BRUSHWORK):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,21 @@ FORMATS = {
     "AVIF": save(gradient(400, 300), "AVIF"),
     "HEIC": HEIC,
 }
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[Child]:
+    """A process that these tests share; one that broke is followed by another."""
+    made = Child()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    """A pool that these tests share."""
+    with closing(Pool(AMPLE)) as made:
+        yield made
 
 
 @pytest.mark.slow
@@ -98,7 +115,6 @@ def test_what_a_decoder_taken_over_answers_is_not_trusted(
     size: tuple[int, int],
     rows: int,
     tmp_path: Path,
-    child: Child,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Given a decoder that asks for one size and sends pixels of another, or a size that may not be
@@ -113,8 +129,10 @@ def test_what_a_decoder_taken_over_answers_is_not_trusted(
     )
     (tmp_path / "sitecustomize.py").write_text("\n".join(lines))
     monkeypatch.syspath_prepend(tmp_path)
+    child = Child()
     with pytest.raises(InvalidInput, match=r"painting: (cannot be decoded .* it broke|is 1 x 40000)"):
         child.decode(PictureFile(SMALL, "painting"), AMPLE, lambda sent: sent)
+    child.end()
 
 
 DECODE_LARGE = """

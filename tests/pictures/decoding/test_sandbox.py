@@ -86,7 +86,7 @@ REFUSED_BY = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def layers() -> list[str]:
     """Those of the sandbox that this machine has."""
     code = LAYERS.format("print(*sandbox.lock())")
