@@ -66,8 +66,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-xdist, which looks at the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Mark each test by what its fixtures need, group those that share what takes long to make, and let
     groups come first."""
     for item in items:
@@ -79,6 +79,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xdist_group(GROUP_OF[fixture]))
     # Groups first, each of which one process works through: a long one begun last would be waited for.
     items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    yield
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            name_group(item)
+
+
+def name_group(item: pytest.Item) -> None:
+    """Append a test's group to its id, by which the scheduler knows it: pytest-xdist 3.8 does so in a
+    field that pytest 9.2 reads no more, so that each process made a farm and an S3 server of its own."""
+    mark = item.get_closest_marker("xdist_group")
+    if mark and hasattr(item, "_id") and not item.nodeid.endswith(f"@{mark.args[0]}"):
+        item._id = type(item._id).parse(f"{item.nodeid}@{mark.args[0]}")
 
 
 def pytest_collection_finish() -> None:
@@ -205,6 +217,7 @@ def kept_certificates() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("httpx._transports.default.create_ssl_context", create_once)
+        patch.setattr(httpx, "create_ssl_context", create_once)
         yield
 
 
@@ -521,6 +534,11 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def load_sample(name: str, longest: int) -> Picture:
     """A sample picture, small: float32 (H, W, 3) in [0, 1]."""
+    return _load_sample(name, longest).copy()
+
+
+@cache
+def _load_sample(name: str, longest: int) -> Picture:
     import numpy as np
 
     from farm.pictures.decode import decode

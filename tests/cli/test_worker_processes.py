@@ -97,6 +97,7 @@ def test_one_that_died_is_started_again_and_one_that_was_drained_is_not(tmp_path
             "died",
             "",
             [sys.executable, "-c", f"{died} raise SystemExit(1 if new else {TWIN_STATUS})"],
+            back_off=0.05,
             final=frozenset({0, TWIN_STATUS}),
         ),
     ]

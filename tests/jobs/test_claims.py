@@ -271,7 +271,7 @@ def test_the_first_attempts_of_a_person_that_end_at_one_moment_both_count() -> N
     with sessions.write_session() as session:
         shares.add_use(session, anna, 10.0)
         other.start()
-        other.join(0.5)  # it finds no row, and waits for this one's
+        other.join(0.1)  # it finds no row, and waits for this one's
     other.join()
     assert failed == []
     with sessions.read_session() as session:

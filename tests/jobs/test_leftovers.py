@@ -151,7 +151,7 @@ def test_a_picture_sent_again_while_its_upload_is_removed_is_stored_anew(
     def slowly(store: Storage, key: str) -> None:
         if not sender.ident:
             sender.start()
-            sender.join(0.5)
+            sender.join(0.1)
         remove(store, key)
 
     monkeypatch.setattr(Storage, "delete", slowly)

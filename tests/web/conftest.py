@@ -8,10 +8,13 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from apiflask import APIFlask
 from flask import Flask
 from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
@@ -56,6 +59,22 @@ def compiled_templates(shared_folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Flask.jinja_options, "bytecode_cache", KeptTemplates(str(shared_folder)))
         patch.setattr(Rule, "compile", keep_by_address(Rule.compile))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def generated_document() -> Iterator[None]:
+    """What the framework says of the API by itself is generated once a run: it depends on no setting."""
+    generate = APIFlask._generate_spec
+    kept: list[dict[str, Any]] = []
+
+    def generate_once(app: APIFlask) -> SimpleNamespace:
+        if not kept:
+            kept.append(generate(app).to_dict())
+        return SimpleNamespace(to_dict=lambda: deepcopy(kept[0]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(APIFlask, "_generate_spec", generate_once)
         yield
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,23 +32,27 @@ from tests.pictures.test_readers import HEIC
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals and limits as Linux has them")
 
-FORMATS = {
-    "JPEG": SMALL,
-    "a large JPEG": save(gradient(4100, 300), "JPEG"),
-    "a progressive JPEG": save(gradient(400, 300), "JPEG", progressive=True),
-    "a JPEG on its side": save(gradient(4100, 300), "JPEG", **LYING),
-    "CMYK JPEG": save(gradient(400, 300, "CMYK"), "JPEG"),
-    "PNG": save(gradient(400, 300), "PNG"),
-    "RGBA PNG": save(gradient(1000, 800, "RGBA"), "PNG"),
-    "palette PNG": save(gradient(400, 300, "P"), "PNG", transparency=3),
-    "16-bit grey PNG": save(grey_16_bit(400, 300), "PNG"),
-    "WebP": save(gradient(400, 300), "WEBP"),
-    "TIFF": save(gradient(400, 300), "TIFF", compression="tiff_lzw"),
-    "fax": save(gradient(400, 300, "1"), "TIFF", compression="group3"),
-    "float TIFF": save(gradient(400, 300, "F"), "TIFF"),
-    "AVIF": save(gradient(400, 300), "AVIF"),
-    "HEIC": HEIC,
-}
+
+@cache
+def make_formats() -> dict[str, bytes]:
+    """Return a picture in each format, by its name."""
+    return {
+        "JPEG": SMALL,
+        "a large JPEG": save(gradient(4100, 300), "JPEG"),
+        "a progressive JPEG": save(gradient(400, 300), "JPEG", progressive=True),
+        "a JPEG on its side": save(gradient(4100, 300), "JPEG", **LYING),
+        "CMYK JPEG": save(gradient(400, 300, "CMYK"), "JPEG"),
+        "PNG": save(gradient(400, 300), "PNG"),
+        "RGBA PNG": save(gradient(1000, 800, "RGBA"), "PNG"),
+        "palette PNG": save(gradient(400, 300, "P"), "PNG", transparency=3),
+        "16-bit grey PNG": save(grey_16_bit(400, 300), "PNG"),
+        "WebP": save(gradient(400, 300), "WEBP"),
+        "TIFF": save(gradient(400, 300), "TIFF", compression="tiff_lzw"),
+        "fax": save(gradient(400, 300, "1"), "TIFF", compression="group3"),
+        "float TIFF": save(gradient(400, 300, "F"), "TIFF"),
+        "AVIF": save(gradient(400, 300), "AVIF"),
+        "HEIC": HEIC,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +72,14 @@ def pool() -> Iterator[Pool]:
 
 @pytest.mark.slow
 def test_every_format_is_answered_as_in_this_process(pool: Pool) -> None:
-    asked = [PictureFile(data, "content") for data in FORMATS.values()]
-    expected = [decode.check(data, "content", 100) for data in FORMATS.values()]
+    asked = [PictureFile(data, "content") for data in make_formats().values()]
+    expected = [decode.check(data, "content", 100) for data in make_formats().values()]
     assert list(pool.check(asked)) == expected
 
 
 @pytest.mark.parametrize("size", [None, (61, 83)], ids=["as sent", "smaller"])
 def test_every_format_has_the_pixels_of_this_process(size: tuple[int, int] | None, child: Child) -> None:
-    for name, data in FORMATS.items():
+    for name, data in make_formats().items():
         asked: list[tuple[int, int]] = []
 
         def compute(sent: tuple[int, int]) -> tuple[int, int]:
