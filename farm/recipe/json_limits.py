@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 
 from farm.errors import InvalidInput, Problem, TooLarge
 
 MAX_BYTES = 100_000
 MAX_KEYS = 200  # in all of its objects together
+MAX_MARKS = 10_000  # looked at for a list that is too long: more than a limit of ours takes
 MARK = re.compile(rb'"(?:[^"\\]|\\.)*+"|[][{},]', re.DOTALL)  # a string, or what parts the others
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*+\\?(?:"(?P<colon>\s*+:)?|\Z)', re.DOTALL)  # a key with its colon
 
@@ -38,7 +40,7 @@ def _has_more_items(data: bytes, name: str, limit: int) -> bool:
     """Check that the list of this name has more items than the limit."""
     start = re.search(rb'"%s"\s*:\s*\[' % name.encode(), data)
     depth, items = 1, 1
-    for mark in MARK.finditer(data, start.end()) if start else ():
+    for mark in islice(MARK.finditer(data, start.end()), MAX_MARKS) if start else ():
         if mark[0] in (b"[", b"{"):
             depth += 1
         elif mark[0] in (b"]", b"}"):
