@@ -212,7 +212,7 @@ def test_each_quota_is_named_with_its_limit_and_when_it_frees(monkeypatch: pytes
     ada = add("Ada", waiting=2, megapixels_a_day=1.0, storage_gb=0.001)
     with pytest.raises(QuotaTooSmall, match=r"waiting jobs is 2, and this makes 3"):
         take(ada, jobs=3)
-    with pytest.raises(QuotaTooSmall, match=r"1 megapixels a day, and this has 1.5"):
+    with pytest.raises(QuotaTooSmall, match=r"1 megapixel a day, and this has 1.5"):
         take(ada, megapixels=1.5)
     take(ada, megapixels=0.75)
     with pytest.raises(QuotaReached, match=r"0.25 are left and this has 0.5. .*00:00 UTC") as refused:

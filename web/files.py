@@ -14,6 +14,7 @@ from flask import Blueprint, Response, request, url_for
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import wrap_file
 
+from farm.counts import format_count
 from farm.database import sessions
 from farm.database.models import Job, JobPicture, PictureRole, State, Upload
 from farm.errors import NotFound, WrongState
@@ -198,7 +199,7 @@ def _load_job(job_id: str) -> Job:
 
 def _find_style(job: Job, number: int) -> JobPicture:
     if number >= len(job.styles):
-        raise NotFound(f"This job has {len(job.styles)} paintings, counted from 0.")
+        raise NotFound(f"This job has {format_count(len(job.styles), 'painting')}, counted from 0.")
     return job.styles[number]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Flask, request, url_for
 
+from farm.counts import format_count
 from farm.database.deliveries import DeliveryStatus
 from farm.database.disk import describe_shortage
 from farm.database.models import State
@@ -26,6 +27,7 @@ FILTERS: dict[str, Callable[..., Any]] = {  # such as `{{ job.created_at|ago }}`
     "took": words.describe_time,
     "time_left": words.format_time_left,
     "percent": words.format_percent,
+    "counted": format_count,
     "tenths_painted": words.describe_tenths,
     "ago": words.format_age,
     "seen": words.format_seen,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from farm.clips.clip import Clip
+from farm.counts import format_count
 from farm.database.base import now
 from farm.database.models import Job, State
 from farm.errors import FarmError, InvalidInput, Problem
@@ -18,7 +19,7 @@ from farm.jobs import details
 from farm.jobs.comparisons import Ranked
 from farm.jobs.scores import Score
 from farm.looks.look import LEFT_OUT
-from farm.people.quotas import Quotas, describe_amount
+from farm.people.quotas import Quotas, describe_megapixels
 from farm.recipe.recipe import get_title
 from farm.recipe.typed_values import format_value
 from farm.settings import settings
@@ -102,8 +103,7 @@ def format_age(moment: datetime) -> str:
     seconds = (now() - moment).total_seconds()
     for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
         if seconds >= size:
-            count = int(seconds // size)
-            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+            return f"{format_count(int(seconds // size), unit)} ago"
     return "just now"
 
 
@@ -140,11 +140,6 @@ def _round_minutes(seconds: float) -> int:
     minutes = seconds / 60
     step = next(step for limit, step in ((10, 1), (60, 5), (600, 10), (math.inf, 60)) if minutes < limit)
     return round(minutes / step) * step
-
-
-def format_count(count: float, unit: str) -> str:
-    """Return `1 frame`, `24 frames`, `0.5 minutes`."""
-    return f"{count:g} {unit}{'' if count == 1 else 's'}"
 
 
 def format_about_memory(count: float) -> str:
@@ -206,7 +201,7 @@ def describe_grid(cells: int, shape: tuple[int, int], found: SharedEstimate | No
         return f"{text}: too large for every worker: {found.refusal}"
     if found.seconds is None:
         return f"{text}: time unknown until this farm has rendered something"
-    where = found.workers[0] if len(found.workers) == 1 else f"{len(found.workers)} workers"
+    where = found.workers[0] if len(found.workers) == 1 else format_count(len(found.workers), "worker")
     return f"{text}: {format_about_time(found.seconds)} on {where}"
 
 
@@ -226,8 +221,8 @@ def describe_clip_limits() -> str:
     wanted = settings()
     minutes = format_count(wanted.max_clip_minutes, "minute")
     return (
-        f"up to {wanted.max_clip_frames} frames, {minutes}, {wanted.max_clip_mb} MB"
-        f" and {wanted.max_clip_megapixels} megapixels"
+        f"up to {format_count(wanted.max_clip_frames, 'frame')}, {minutes}, {wanted.max_clip_mb} MB"
+        f" and {format_count(wanted.max_clip_megapixels, 'megapixel')}"
     )
 
 
@@ -262,7 +257,7 @@ def describe_film_need(found: FilmEstimate) -> str:
     stored = f"and {format_bytes(found.stored_bytes)} of storage at most"
     if found.seconds is None:
         return f"{text}: time unknown until this farm has rendered something, {stored}"
-    where = found.workers[0] if len(found.workers) == 1 else f"{len(found.workers)} workers"
+    where = found.workers[0] if len(found.workers) == 1 else format_count(len(found.workers), "worker")
     return f"{text}: {format_about_time(found.seconds)} on {where}, {stored}"
 
 
@@ -274,8 +269,9 @@ def describe_unknown_film(frames: int, height: int, width: int) -> str:
 
 def describe_painted(done: int, frames: int, at_work: int) -> str:
     """Return `17 of 48 frames are painted; 2 parts are at work.`"""
+    painted = f"{done} of {format_count(frames, 'frame')} {'is' if done == 1 else 'are'} painted"
     at_work_words = f"; {format_count(at_work, 'part')} {'is' if at_work == 1 else 'are'} at work"
-    return f"{done} of {format_count(frames, 'frame')} are painted{at_work_words if at_work else ''}."
+    return f"{painted}{at_work_words if at_work else ''}."
 
 
 def format_three_digits(value: float) -> str:
@@ -390,11 +386,11 @@ def describe_quotas_left(found: Quotas) -> str:
     )
     words = []
     if running is not None:
-        words.append(f"{running:.0f} {'job' if running == 1 else 'jobs'} at once")
+        words.append(f"{format_count(round(running), 'job')} at once")
     if waiting is not None:
-        words.append(f"{waiting:.0f} {'job' if waiting == 1 else 'jobs'} that may wait")
+        words.append(f"{format_count(round(waiting), 'job')} that may wait")
     if megapixels is not None:
-        words.append(f"{describe_amount(megapixels)} megapixels until 00:00 UTC")
+        words.append(f"{describe_megapixels(megapixels)} until 00:00 UTC")
     if stored is not None:
         words.append(f"{format_bytes(stored)} of storage")
     return f"Left of your quotas: {', '.join(words)}." if words else ""

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from farm.clips.clip import Clip, Sound
 from farm.clips.reader import ClipReader
 from farm.clips.write import write_film
+from farm.counts import format_count
 from farm.database import sessions, tallies
 from farm.database.films import Film, FilmFrame, frame_key, maps_key
 from farm.database.models import Job, State
@@ -149,7 +150,7 @@ def _paint(task: PartTask, read: Read, painter: Painter, sizes: dict[str, int]) 
     on = device.describe(ready.device)
     task.reports.add_line(f"{ready.vgg.network} on {on}, {ready.number_format.name}")
     if done:
-        task.reports.add_line(f"goes on after {done} of {len(task.part.frames)} frames")
+        task.reports.add_line(f"goes on after {done} of {format_count(len(task.part.frames), 'frame')}")
     _paint_frames(task, inputs, ready, done, resume, sizes)
     return {
         "peak_memory_bytes": device.read_peak_memory(ready.device),
@@ -328,7 +329,7 @@ def _join(task: PartTask, sizes: dict[str, int]) -> dict[str, Any]:
     first = Image.fromarray(task.read_painted(numbers[0]))
     task.put(task.job.preview_key, partial(_write_preview, first), sizes)
     kind = task.settings.format
-    task.reports.add_line(f"joining {len(numbers)} frames")
+    task.reports.add_line(f"joining {format_count(len(numbers), 'frame')}")
 
     def write(file: Any) -> None:
         frames = _read_all(task, numbers)

@@ -21,6 +21,7 @@ from farm.cli.output import OUTPUT, find_free_name, is_folder
 from farm.cli.recipe_options import EXISTING, add_recipe_options, read_recipe
 from farm.cli.root import main
 from farm.cli.screen import console
+from farm.counts import format_count
 from farm.recipe.film_formats import FILM_FORMATS
 
 
@@ -71,7 +72,7 @@ def film(
         foretold: list[str] = []
 
         def show(now: Any) -> None:
-            done = f"{now.done}/{now.frames} frames"
+            done = f"{now.done}/{format_count(now.frames, 'frame')}"
             left = "" if now.seconds_left is None else f"{format_duration(now.seconds_left)} left"
             progress.update(task, completed=now.share, done=done, left=left, visible=True)
             if left and not foretold:
@@ -89,7 +90,7 @@ def film(
             say=partial(console.print, soft_wrap=True),
             show=show,
         )
-    figures = f"{report['frames']} frames of {report['width']} x {report['height']}"
+    figures = f"{format_count(report['frames'], 'frame')} of {report['width']} x {report['height']}"
     took = format_duration(report["seconds"])
     console.print(f"{output} {figures}, {report['sound']}, {took}", soft_wrap=True)
     if as_json:

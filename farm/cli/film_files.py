@@ -25,6 +25,7 @@ from farm.clips.clip import Clip, Sound
 from farm.clips.look import check_clip
 from farm.clips.reader import ClipReader
 from farm.clips.write import write_film
+from farm.counts import format_count
 from farm.engine.film.flow import FlowUnavailable
 from farm.engine.film.paint import FrameStep, PaintedFrame, paint_part
 from farm.engine.guides import Guides
@@ -98,7 +99,7 @@ def paint_film(
     ):
         _open_folder(frames, film, say)
         painted = _paint(film, frames, show)
-        say(f"Joining {len(film.numbers)} frames ...")
+        say(f"Joining {format_count(len(film.numbers), 'frame')} ...")
         sound = _join(film, frames, output, kind)
         if keep is None:
             frames.remove(film.numbers)
@@ -142,7 +143,8 @@ class _Film:
         clip, _ = check_clip(data, "clip")
         numbers = select_frames(clip.frames, choice.first, choice.end, choice.every)
         height, width = recipe.compute_result_size(*clip.size)
-        say(f"{source.name}: {_describe(clip)}; {len(numbers)} frames of {width} x {height} to paint")
+        count = format_count(len(numbers), "frame")
+        say(f"{source.name}: {_describe(clip)}; {count} of {width} x {height} to paint")
         parts = plan_parts(clip.shots, numbers, choice.spacing)
         paintings = decode_paintings(styles, recipe, clip.size, whole=False)
         guides = decode_guides(files, recipe, clip.size)
@@ -197,10 +199,12 @@ class _Film:
 
 
 def _describe(clip: Clip) -> str:
-    shots = f", {len(clip.shots)} shots" if len(clip.shots) > 1 else ""
+    shots = f", {format_count(len(clip.shots), 'shot')}" if len(clip.shots) > 1 else ""
     sound = "with sound" if clip.sound else "no sound"
     length = f"{float(clip.duration):.1f} s"
-    return f"{clip.frames} frames of {clip.width} x {clip.height}, {length}{shots}, {sound}"
+    return (
+        f"{format_count(clip.frames, 'frame')} of {clip.width} x {clip.height}, {length}{shots}, {sound}"
+    )
 
 
 def _hash_file(path: Path) -> str:
@@ -219,7 +223,8 @@ def _open_folder(frames: FrameFolder, film: _Film, say: Callable[[str], None]) -
     needed = (len(film.numbers) - done) * height * width * FRAME_BYTES_PER_PIXEL
     frames.check_room(needed)
     if done:
-        say(f"Goes on from {frames.path}, where {done} of {len(film.numbers)} frames are painted")
+        count = f"{done} of {format_count(len(film.numbers), 'frame')} {'is' if done == 1 else 'are'}"
+        say(f"Goes on from {frames.path}, where {count} painted")
     if needed:
         say(f"Frames still to paint will take up to {max(1, round(needed / 1e6))} MB in {frames.path}")
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from farm.cli.root import main
 from farm.cli.screen import output
+from farm.counts import format_count
 from farm.database import schema, sessions
 from farm.database.films import Film
 from farm.database.fleet import Worker
@@ -113,7 +114,7 @@ def _describe_end(found: Backlog) -> str:
     if found.seconds is None:
         return f"{running}, nobody knows until when: no worker has measured its speed"
     minutes = max(1, round(found.seconds / 60))
-    return f"{running}, all done in {minutes} minute{'' if minutes == 1 else 's'} or so"
+    return f"{running}, all done in {format_count(minutes, 'minute')} or so"
 
 
 @operators.command("priority")

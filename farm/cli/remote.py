@@ -28,6 +28,7 @@ from farm.cli.screen import console
 from farm.cli.screen import output as screen
 from farm.cli.sent_files import clean_name, read_picture
 from farm.clips.recognise import is_clip
+from farm.counts import format_count
 from farm.database.models import State
 from farm.database.names import make_printable
 from farm.jobs.fields import NAME_MEANS, PRIORITIES, PRIORITY_MEANS, TAG_MEANS, WEBHOOK_MEANS
@@ -318,7 +319,9 @@ def explore(
     fields = {"name": name, "cell_size": cell_size, "across": across, "down": down}
     values = {"across_values": across_values, "down_values": down_values}
     made = farm.explore(content, list(styles), recipe, fields | values, guides)
-    console.print(f"{len(made['cells'])} drafts: {farm.url}/explore/{made['id']}", soft_wrap=True)
+    console.print(
+        f"{format_count(len(made['cells']), 'draft')}: {farm.url}/explore/{made['id']}", soft_wrap=True
+    )
     click.echo(made["id"])
 
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from farm.cli.root import main
 from farm.cli.screen import output
+from farm.counts import format_count
 from farm.database import disk, schema, sessions
 from farm.jobs import holdings, retention
 from farm.jobs.holdings import TITLES, Holdings
@@ -79,9 +80,8 @@ def _describe_plan(rules: Rules, plan: Plan) -> list[str]:
         return ["Everything is kept: neither FARM_KEEP_DAYS nor FARM_KEEP_GB is set."]
     lines = [f"Kept: {retention.describe_rules(rules)}."]
     if plan.unknown and rules.size_bytes:
-        lines.append(
-            f"The bytes of {plan.unknown:,} jobs are not known yet; the janitor finds them out."
-        )
+        jobs = format_count(plan.unknown, "job")
+        lines.append(f"The bytes of {jobs} are not known yet; the janitor finds them out.")
     lines.append(f"Would be deleted: {retention.describe_plan(plan)}.")
     return lines
 
@@ -92,7 +92,7 @@ def _forget(rules: Rules, plan: Plan) -> None:
     while deleted < plan.pictures and (items := retention.forget_some(rules)):
         deleted += sum(item.pictures for item in items)
     if deleted:
-        detail = f"{retention.count_pictures(deleted)}; kept: {retention.describe_rules(rules)}"
+        detail = f"{format_count(deleted, 'picture')}; kept: {retention.describe_rules(rules)}"
         with sessions.write_session() as session:
             audit.record(session, audit.COMMAND_LINE, "delete old pictures", "storage", detail)
-    click.echo(f"Deleted: {retention.count_pictures(deleted)}.")
+    click.echo(f"Deleted: {format_count(deleted, 'picture')}.")

@@ -17,6 +17,7 @@ from farm.cli.batch import PHOTOGRAPHS
 from farm.cli.client import Client, find_suffix, is_film
 from farm.cli.output import is_folder
 from farm.cli.refusals import Unavailable
+from farm.counts import format_count
 from farm.database.names import make_printable
 from farm.errors import FarmError, InvalidInput, Problem
 from farm.files import build_file_name
@@ -135,7 +136,7 @@ def _describe(job: dict[str, Any]) -> str:
 def describe_steps(job: dict[str, Any]) -> str:
     """Return how far a job or a film is in its own steps; empty: not begun."""
     if is_film(job):
-        return f"{job['painted']}/{job['frames']} frames"
+        return f"{job['painted']}/{format_count(job['frames'], 'frame')}"
     return f"level {job['level']}/{job['levels']}" if job["levels"] else ""
 
 

@@ -30,6 +30,7 @@ from farm.clips.cuts import SMALL, CutFinder
 from farm.clips.encode import Encoder, Output
 from farm.clips.frames import ClipLimits, Frame, check_frame_size
 from farm.clips.sources import open_frames
+from farm.counts import format_count
 from farm.errors import InvalidInput, Problem, TooLarge
 from farm.pictures.decode import THUMBNAIL as THUMBNAIL_SIDE
 from farm.pictures.decoder_process import (
@@ -129,11 +130,11 @@ def look(data: bytes, limits: ClipLimits) -> tuple[Clip, bytes]:
 
 def _check_length(number: int, time: Fraction, limits: ClipLimits) -> None:
     if number >= limits.frames:
-        raise TooLarge(Problem("", f"has more than {limits.frames} frames, which is the limit"))
+        most = format_count(limits.frames, "frame")
+        raise TooLarge(Problem("", f"has more than {most}, which is the limit"))
     if time > limits.seconds:
-        raise TooLarge(
-            Problem("", f"is longer than {limits.seconds / 60:g} minutes, which is the limit")
-        )
+        longest = format_count(limits.seconds / 60, "minute")
+        raise TooLarge(Problem("", f"is longer than {longest}, which is the limit"))
 
 
 def _look_at_first(frame: Frame, limits: ClipLimits) -> tuple[Size, bytes]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
+from farm.counts import format_count
 from farm.errors import InvalidInput, Problem, TooLarge
 from farm.pictures.decode import LONGEST_RATIO, LONGEST_SIDE, SHORTEST_SIDE
 from farm.pictures.pixels import Pixels
@@ -51,7 +52,8 @@ def check_frame_size(size: Size, megapixels: int) -> None:
     height, width = size
     shown = f"has frames of {width} x {height} px"
     if height * width > megapixels * 1e6 or max(size) > LONGEST_SIDE:
-        raise TooLarge(Problem("", f"{shown}; the limit is {megapixels} megapixels"))
+        limit = format_count(megapixels, "megapixel")
+        raise TooLarge(Problem("", f"{shown}; the limit is {limit}"))
     if min(size) < SHORTEST_SIDE:
         raise InvalidInput(Problem("", f"{shown}; they need at least {SHORTEST_SIDE} px a side"))
     if max(size) > LONGEST_RATIO * min(size):

@@ -16,6 +16,7 @@ import psutil
 import torch
 
 from farm import cgroups
+from farm.counts import format_count
 from farm.engine import cuda
 from farm.errors import NoDevice, OutOfMemory
 
@@ -58,8 +59,7 @@ def describe(device: torch.device) -> str:
     """Describe a device for people: the card's name, or the CPU with its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
+    return f"CPU, {format_count(torch.get_num_threads(), 'thread')}"
 
 
 def read_total_memory(device: torch.device) -> int:

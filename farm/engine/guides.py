@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from farm.counts import format_count
 from farm.errors import InvalidInput, Problem
 from farm.recipe.picture_sizes import NOTHING_LEFT, Size, check_proportion, name_mask
 
@@ -71,7 +72,8 @@ class Guides:
                 nothing is left to paint.
         """
         if self.masks and len(self.masks) != paintings:
-            message = f"has {len(self.masks)} for {paintings} paintings; give one for each, or none"
+            these = format_count(paintings, "painting")
+            message = f"has {len(self.masks)} for {these}; give one for each, or none"
             raise InvalidInput(Problem("mask", message))
         named = [(name_mask(n, len(self.masks)), mask) for n, mask in enumerate(self.masks, start=1)]
         for name, array in (*named, ("keep", self.keep), ("init", self.start)):

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from farm.counts import format_count
 from farm.engine import checkpoint, precision
 from farm.engine import device as devices
 from farm.engine.checkpoint import Checkpoint
@@ -385,6 +386,6 @@ class LevelDone:
 
     def __str__(self) -> str:
         size = f"{self.width} x {self.height}"
-        took = f"{self.iterations} iterations, {self.seconds:.1f} s"
+        took = f"{format_count(self.iterations, 'iteration')}, {self.seconds:.1f} s"
         peak = f"peak {self.peak_memory_bytes / 1e9:.2f} GB"
         return f"level {self.level}/{self.levels}, {size}: {took}, {peak}; {self.plan}"

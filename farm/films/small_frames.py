@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from farm.clips.look import read_frames
 from farm.clips.turns import Turn, Turns
+from farm.counts import format_count
 from farm.database import disk, sessions
 from farm.database.films import FilmFrame
 from farm.database.models import Upload
@@ -86,7 +87,7 @@ def provide_clip_frame(
             and to decode a clip for each look at a page would take too long.
     """
     if not 0 <= number < upload.frames:
-        raise NotFound(f"This clip has {upload.frames} frames, counted from 0.")
+        raise NotFound(f"This clip has {format_count(upload.frames, 'frame')}, counted from 0.")
     key = _build_key(upload, number)
     if not storage().exists(key):
         disk.check_room()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from farm.counts import format_count
 from farm.database.models import PictureRole
 from farm.errors import InvalidInput, Problem
 from farm.pictures.decode import Channels
@@ -71,7 +72,7 @@ class GuideFiles:
         """
         if self.masks and len(self.masks) != paintings:
             times = "once" if len(self.masks) == 1 else f"{len(self.masks)} times"
-            these = "1 painting" if paintings == 1 else f"{paintings} paintings"
+            these = format_count(paintings, "painting")
             message = f"was sent {times} for {these}; send one for each, in their order, or none"
             raise InvalidInput(Problem("mask", message))
 

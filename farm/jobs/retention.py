@@ -17,6 +17,7 @@ import structlog
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select
 from sqlalchemy.orm import Session
 
+from farm.counts import format_count
 from farm.database import sessions
 from farm.database.films import Film
 from farm.database.models import Exploration, Job, State
@@ -115,7 +116,7 @@ class Plan:
 
 def describe_rules(rules: Rules) -> str:
     """Return for a person what is kept, such as `pictures for 30 days, 100 GB at most`."""
-    days = f" for {rules.days:g} day{'' if rules.days == 1 else 's'}" if rules.days else ""
+    days = f" for {format_count(rules.days, 'day')}" if rules.days else ""
     size = f", {format_bytes(rules.size_bytes)} at most" if rules.size_bytes else ""
     return f"pictures{days}{size}" if days or size else "everything"
 
@@ -127,13 +128,8 @@ def describe_plan(found: Plan) -> str:
     most = "more than " if found.has_more else ""
     days = list(dict.fromkeys(f"{moment:%Y-%m-%d}" for moment in (found.oldest, found.newest)))
     starred = f"; {found.starred:,} of them with stars" if found.starred else ""
-    pictures, size = count_pictures(found.pictures), format_bytes(found.size_bytes)
+    pictures, size = format_count(found.pictures, "picture"), format_bytes(found.size_bytes)
     return f"{most}{pictures}, {size}, submitted {' to '.join(days)}{starred}"
-
-
-def count_pictures(count: int) -> str:
-    """Return `1 picture`, `1,200 pictures`."""
-    return f"{count:,} picture{'' if count == 1 else 's'}"
 
 
 def plan(session: Session, rules: Rules, held: Holdings) -> Plan:

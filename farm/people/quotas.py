@@ -224,17 +224,23 @@ def describe_amount(value: float) -> str:
     return f"{value:,.0f}" if value >= 999.5 else f"{round(value, 3):.3g}"
 
 
+def describe_megapixels(value: float) -> str:
+    """Return `1 megapixel`, `0.25 megapixels`."""
+    amount = describe_amount(value)
+    return f"{amount} megapixel{'' if amount == '1' else 's'}"
+
+
 def _check_waiting(quota: Quota, jobs: int) -> None:
     if quota.left is None or jobs <= quota.left:
         return
-    limit = f"{quota.limit:.0f}"
+    limit, verb = f"{quota.limit:.0f}", "waits" if quota.used == 1 else "wait"
     if quota.limit is not None and jobs > quota.limit:
         raise QuotaTooSmall(
             f"Your quota of waiting jobs is {limit}, and this makes {jobs}. Make fewer, or ask an "
             "operator."
         )
     raise QuotaReached(
-        f"Your quota of waiting jobs is {limit}, and {quota.used:.0f} wait. There is room again as "
+        f"Your quota of waiting jobs is {limit}, and {quota.used:.0f} {verb}. There is room again as "
         "soon as one of them begins or is cancelled.",
         retry_seconds=QUEUE_RETRY_SECONDS,
     )
@@ -246,13 +252,13 @@ def _check_day(found: Quotas, moment: datetime, megapixels: float) -> None:
         return
     if quota.limit is not None and megapixels > quota.limit:
         raise QuotaTooSmall(
-            f"Your quota is {describe_amount(quota.limit)} megapixels a day, and this has "
+            f"Your quota is {describe_megapixels(quota.limit)} a day, and this has "
             f"{describe_amount(megapixels)}. Make it smaller, or ask an operator."
         )
     raise QuotaReached(
-        f"Your quota is {describe_amount(quota.limit or 0)} megapixels a day; "
-        f"{describe_amount(quota.left)} are left and this has {describe_amount(megapixels)}. It is "
-        f"counted anew at {found.day_ends_at:%H:%M} UTC.",
+        f"Your quota is {describe_megapixels(quota.limit or 0)} a day; "
+        f"{describe_amount(quota.left)} {'is' if quota.left == 1 else 'are'} left and this has "
+        f"{describe_amount(megapixels)}. It is counted anew at {found.day_ends_at:%H:%M} UTC.",
         retry_seconds=int((found.day_ends_at - moment).total_seconds()) + 1,
     )
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from farm.counts import format_count
 from farm.errors import InvalidInput, NotAPicture, Problem, TooLarge
 from farm.pictures.colour import SRGB, Unsupported
 from farm.pictures.jpeg import encode_jpeg
@@ -301,8 +302,9 @@ def check_size(width: int, height: int, field: str, megapixels: int, shortest: i
     size = f"is {width} x {height} px"
     if width * height > megapixels * 1e6 or max(width, height) > LONGEST_SIDE:
         large = f"{width * height / 1e6:.1f}".removesuffix(".0")
-        message = f"{size} ({large} megapixels); the limit is {megapixels}"
-        raise TooLarge(Problem(field, f"{message} megapixels and {LONGEST_SIDE} px a side"))
+        limit = format_count(megapixels, "megapixel")
+        message = f"{size} ({large} megapixels); the limit is {limit} and {LONGEST_SIDE} px a side"
+        raise TooLarge(Problem(field, message))
     if min(width, height) < shortest:
         raise InvalidInput(Problem(field, f"{size}; it needs at least {shortest} px a side"))
     if max(width, height) > LONGEST_RATIO * min(width, height):

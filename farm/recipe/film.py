@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from farm.counts import format_count
 from farm.errors import InvalidInput, Problem
 from farm.recipe.problems import Untrusted, parse_untrusted
 from farm.recipe.recipe import Recipe, Scales, Weight
@@ -203,7 +204,8 @@ class Moving(Untrusted, BaseModel):
         for name, keys in (("style_scale", self.style_scale), ("blend", self.blend)):
             for frame, value in keys.items():
                 if isinstance(value, tuple) and len(value) != styles:
-                    message = f"has {len(value)} numbers at frame {frame} for {styles} paintings"
+                    numbers = format_count(len(value), "number")
+                    message = f"has {numbers} at frame {frame} for {format_count(styles, 'painting')}"
                     raise InvalidInput(Problem(name, message))
 
     def apply(self, recipe: Recipe, frame: int, styles: int) -> Recipe:

@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from farm.counts import format_count
 from farm.errors import InvalidInput, Problem
 from farm.recipe.formats import Format
 from farm.recipe.networks import list_layer_names
@@ -243,7 +244,9 @@ class Recipe(Untrusted):
         listed = self.iterations or (1,)
         if len(listed) not in (1, len(sizes := self.level_sizes[len(self.draft_sizes) :])):
             found = ", ".join(str(size) for size in sizes)
-            raise ValueError(f"iterations: lists {len(listed)} levels; there are {len(sizes)}: {found}")
+            there = "is" if len(sizes) == 1 else "are"
+            message = f"lists {format_count(len(listed), 'level')}; there {there} {len(sizes)}: {found}"
+            raise ValueError(f"iterations: {message}")
         return self
 
     @model_validator(mode="after")
@@ -315,7 +318,7 @@ class Recipe(Untrusted):
         """
         weights = self.blend or (1.0,) * styles
         if len(weights) != styles:
-            message = f"has {len(weights)} weights for {styles} paintings"
+            message = f"has {_count_for(len(weights), 'weight', styles)}"
             raise InvalidInput(Problem("blend", message))
         return tuple(weight / sum(weights) for weight in weights)
 
@@ -340,9 +343,7 @@ class Recipe(Untrusted):
         if not isinstance(scales, tuple):
             return (scales,) * styles
         if len(scales) != styles:
-            message = (
-                f"has {len(scales)} sizes for {styles} {'painting' if styles == 1 else 'paintings'}"
-            )
+            message = f"has {_count_for(len(scales), 'size', styles)}"
             raise InvalidInput(Problem("style_scale", message))
         return scales
 
@@ -449,6 +450,11 @@ class Recipe(Untrusted):
         """Return (height, width) of a level whose longest side is `size`, in px."""
         scale = self.size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _count_for(count: int, unit: str, styles: int) -> str:
+    """Return `2 weights for 1 painting`."""
+    return f"{format_count(count, unit)} for {format_count(styles, 'painting')}"
 
 
 def list_values(kind: Any) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from farm.counts import format_count
+
 
 def parse_pairs(value: Any) -> Any:
     """Parse `"relu1_1=4,relu2_1"`, as it is typed, to `{"relu1_1": 4.0, "relu2_1": 1.0}`."""
@@ -26,7 +28,9 @@ def parse_arrows(value: Any) -> Any:
         return () if value is None else value
     numbers = value.replace(",", " ").replace(";", " ").split()
     if len(numbers) % 4:
-        raise ValueError(f"has {len(numbers)} numbers; an arrow has four: from x,y to x,y")
+        raise ValueError(
+            f"has {format_count(len(numbers), 'number')}; an arrow has four: from x,y to x,y"
+        )
     return tuple(tuple(numbers[place : place + 4]) for place in range(0, len(numbers), 4))
 
 

@@ -235,7 +235,7 @@ def test_render_writes_the_format_of_the_ending(tmp_path: Path, weights_dir: Pat
         (["-o", "picture.bmp"], "output: ends in .bmp"),
         (["--format", "tiff16"], "format: tiff16 goes into a file that ends in .tif or .tiff"),
         (["-o", "/nowhere/picture.png"], "output: /nowhere is not a folder"),
-        (["--blend", "1,2,3"], "blend: has 3 weights for 1 paintings"),
+        (["--blend", "1,2,3"], "blend: has 3 weights for 1 painting"),
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(

@@ -245,7 +245,7 @@ def test_a_disk_that_fills_leaves_no_half_film(tmp_path: Path, studio: Studio) -
         (["--spacing", "0"], "0 is not in the range 1<=x<=120"),
         (["--moving", "{"], "moving: is no JSON: "),
         (["--moving", "nowhere.json"], "moving: must be JSON or its file; nowhere.json cannot be read"),
-        (["--moving", '{"blend": {"0": [1, 0]}}'], "blend: has 2 numbers at frame 0 for 1 paintings"),
+        (["--moving", '{"blend": {"0": [1, 0]}}'], "blend: has 2 numbers at frame 0 for 1 painting"),
         (["--format", "webp"], "format: is a picture's; the ending of --output chooses the film's"),
         (["--init", BRUSH], "init: is a picture's"),
         (

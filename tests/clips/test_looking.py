@@ -212,9 +212,9 @@ def test_a_bomb_of_frames_is_refused_at_the_limit() -> None:
 
 def test_too_long_and_too_large_name_the_limit() -> None:
     long = make_clip(3, times=[0, 24, 24 * 61])
-    assert refuse(long, TooLarge) == "is longer than 1 minutes, which is the limit"
+    assert refuse(long, TooLarge) == "is longer than 1 minute, which is the limit"
     words = refuse(make_clip([draw_quarters((1200, 1000))] * 2), TooLarge)
-    assert words == "has frames of 1000 x 1200 px; the limit is 1 megapixels"
+    assert words == "has frames of 1000 x 1200 px; the limit is 1 megapixel"
     words = refuse(make_clip([draw_quarters((8, 64))] * 2, matrix=BT601))
     assert words == "has frames of 64 x 8 px; they need at least 16 px a side"
 

@@ -196,7 +196,7 @@ def test_the_strip_fills_and_the_player_shows_clip_and_painting(page: Page, serv
     expect(page.locator("#strip .not-begun")).to_have_count(FRAMES - 1)
     expect(words).to_have_text("Frame 1 of 6, 0:00.00")
     expect_pixel(page, RIGHT, PAINTED)
-    expect(page.locator("#painted-words")).to_contain_text("1 of 6 frames are painted")
+    expect(page.locator("#painted-words")).to_contain_text("1 of 6 frames is painted")
     expect(page.get_by_role("link", name="The frames so far as a zip")).to_be_visible()
 
     # Then the handle shows more of the clip, by keys and by the pointer

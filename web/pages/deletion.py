@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from flask import Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from farm.counts import format_count
 from farm.database import sessions
 from farm.database.models import Exploration, State
 from farm.errors import NotFound, WrongState
 from farm.explorations import grids
 from farm.films import films
 from farm.films.parts import read_plan
-from web import words
 from web.api.explorations import is_going
 from web.files import build_picture_url
 from web.pages import blueprint
@@ -107,13 +107,13 @@ def _describe(exploration_id: str = "", film_id: str = "") -> Deletion:
 def _describe_exploration(found: Exploration) -> Deletion:
     states = [job.state for job in found.cells]
     left = sum(not state.ended for state in states)
-    drafts = "its draft" if len(states) == 1 else f"its {len(states)} drafts"
+    drafts = "its draft" if len(states) == 1 else f"its {format_count(len(states), 'draft')}"
     return Deletion(
         "exploration",
         found.name,
         is_going(found),
         bool({State.QUEUED, State.RUNNING}.intersection(states)),
-        f"{left} of its {words.format_count(len(states), 'draft')} {'has' if left == 1 else 'have'} not"
+        f"{left} of its {format_count(len(states), 'draft')} {'has' if left == 1 else 'have'} not"
         " ended.",
         f"With {drafts}, their pictures and all that is known of them. Large pictures that were painted"
         " from it stay.",

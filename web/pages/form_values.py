@@ -8,6 +8,7 @@ from typing import Any
 
 from flask_wtf import FlaskForm
 
+from farm.counts import format_count
 from farm.database.models import Job
 from farm.errors import InvalidInput, Problem
 from farm.explorations.axes import Axis, axis
@@ -121,7 +122,8 @@ def find_unknown_fields(form: FlaskForm, sent: Iterable[str]) -> Iterator[Proble
     """Name the first field that this form does not have, and how many others."""
     unknown = sorted(set(sent) - {field.name for field in form})
     if unknown:
-        others = f", nor are {len(unknown) - 1} others" if unknown[1:] else ""
+        rest = len(unknown) - 1
+        others = f", nor {'is' if rest == 1 else 'are'} {format_count(rest, 'other')}" if rest else ""
         yield Problem(unknown[0][:80], f"is not a field of this form{others}")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from farm.counts import format_count
 from farm.database.models import LossPoint
 
 WIDTH, HEIGHT = 720, 300  # of the drawing, in its own units
@@ -56,7 +57,7 @@ def draw_losses(points: Sequence[LossPoint]) -> str:
     parts += [_draw_line(name, points, scale) for name, _ in SERIES]
     last = points[-1]
     label = (
-        f"Losses over {last.iteration} iterations, lately: content {last.content:.2g}, "
+        f"Losses over {format_count(last.iteration, 'iteration')}, lately: content {last.content:.2g}, "
         f"style {last.style:.2g}, roughness {last.tv:.2g}"
     )
     return (

@@ -11,6 +11,7 @@ from flask import url_for
 
 from farm.clips.clip import Clip
 from farm.clips.write import compute_end
+from farm.counts import format_count
 from farm.database.films import Film
 from farm.database.models import Job, State
 from farm.films import films
@@ -70,7 +71,7 @@ class ShownPart:
     def words(self) -> str:
         """Progress of the part, for a person."""
         if self.length:
-            return f"{self.painted} of {words.format_count(self.length, 'frame')}"
+            return f"{self.painted} of {format_count(self.length, 'frame')}"
         return "" if self.job is None else words.format_percent(self.job.progress)
 
 

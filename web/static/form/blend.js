@@ -59,7 +59,7 @@ function slider({ title }, value, number) {
 // Weights that go with other paintings stay where they were typed, and it is said.
 function complain(weights, count) {
   const wrong = weights > 0 && weights !== count;
-  const words = `Blend has ${weights} weights for ${count} ${count === 1 ? "painting" : "paintings"}.`;
+  const words = `Blend has ${weights} ${weights === 1 ? "weight" : "weights"} for ${count} ${count === 1 ? "painting" : "paintings"}.`;
   showErrors("blend", wrong ? [words] : []);
   note.textContent = wrong ? words : note.dataset.note;
   note.classList.toggle("is-wrong", wrong);

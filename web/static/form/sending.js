@@ -68,7 +68,7 @@ async function sendAll(target, photographs) {
     if (request.status !== 201) {
       boxes.get("content").keep(photographs.slice(number));
       showRefusal(request);
-      showErrors("content", [`${photograph.name} is the one that was refused; ${number} before it wait already.`]);
+      showErrors("content", [`${photograph.name} is the one that was refused; ${number} before it ${number === 1 ? "waits" : "wait"} already.`]);
       return;
     }
   }
