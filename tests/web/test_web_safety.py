@@ -152,7 +152,7 @@ def test_a_form_of_a_hundred_thousand_fields_gets_a_short_page(client: FlaskClie
     data += f"&csrf_token={token(client)}"
     answer = client.post("/", data=data, content_type="application/x-www-form-urlencoded")
     assert answer.status_code == 422
-    assert "f0 is not a field of this form, nor are 11999 others" in answer.text
+    assert "f0 is not a field of this form, nor are 11,999 others" in answer.text
 
 
 @pytest.mark.parametrize(
