@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("farm", "workers", "web")
 
@@ -183,6 +185,7 @@ def offenders(found: list[Found]) -> str:
     return "\n".join(str(each) for each in found if not each.fine)
 
 
+@pytest.mark.xdist_group("words")
 def test_docstrings_open_with_a_verb_or_a_noun_of_the_field() -> None:
     found = docstrings()
     share = round(100 - percent(found), 1)
@@ -194,6 +197,7 @@ def test_docstrings_open_with_a_verb_or_a_noun_of_the_field() -> None:
     )
 
 
+@pytest.mark.xdist_group("words")  # which reads each file once for both
 def test_functions_begin_with_a_verb() -> None:
     found = functions()
     share = percent(found)

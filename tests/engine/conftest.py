@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,17 @@ if TYPE_CHECKING:
     import numpy as np
 
     from farm.engine.loaded import Engine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_tensors() -> Iterator[None]:
+    """Tensors are compared without a look whether they lie on several machines, for which torch loads
+    half of itself and sympy."""
+    from torch.testing import _comparison
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_comparison, "_HAS_DTENSOR", False, raising=False)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from benchmarks.testbed.count import count_iteration
 from farm.recipe.recipe import StyleLoss
 
 # The `meta` device has torch load its compiler, which takes two seconds of each process.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("meta")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compiler")]
 
 
 @pytest.mark.parametrize("network", ["vgg16", "vgg19"])

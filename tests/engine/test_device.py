@@ -100,7 +100,8 @@ def flags() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark = torch.backends.cudnn.deterministic = False
-        torch.use_deterministic_algorithms(False)
+        # torch's own function loads its compiler, which takes a second.
+        torch._C._set_deterministic_algorithms(False, warn_only=False)
         torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
 
     reset()
@@ -108,6 +109,8 @@ def flags() -> Iterator[None]:
     reset()
 
 
+@pytest.mark.slow  # torch loads its compiler, 2 s
+@pytest.mark.xdist_group("compiler")
 @pytest.mark.usefixtures("flags")
 def test_a_card_computes_float32_in_float32_and_the_same_bits_each_time() -> None:
     torch.backends.cuda.matmul.allow_tf32 = True  # as some library may have left it

@@ -67,6 +67,7 @@ def features(vgg: VGG, picture: torch.Tensor, layers: Sequence[str]) -> dict[str
     return found
 
 
+@pytest.mark.slow  # torchvision is loaded, and two networks look at a picture
 def test_features_of_vgg19_are_those_of_torchvision() -> None:
     from torchvision.models.vgg import cfgs, make_layers  # takes long, and only this test needs it
 

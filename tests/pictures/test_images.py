@@ -389,8 +389,8 @@ def test_a_large_picture_is_encoded_without_a_copy_of_it(
     format: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deflate, "count_threads", lambda: 2)  # each holds some strips
-    # Given a picture of 25 MB, whose size in 16 bits is 13
-    picture = np.broadcast_to(np.linspace(0, 1, 4096, dtype=np.float32)[:, None], (512, 4096, 3))
+    # Given a picture of 50 MB, whose size in 16 bits is 25
+    picture = np.broadcast_to(np.linspace(0, 1, 4096, dtype=np.float32)[:, None], (1024, 4096, 3))
     picture = np.ascontiguousarray(picture)
 
     # When it is written to a file

@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from farm.database import sessions
@@ -33,12 +34,16 @@ PAGES = ("/operators/queue", "/operators/storage", "/operators/people", "/operat
 
 def see(name: str, job_id: str | None = None, **process: Any) -> None:
     """A worker is seen now."""
-    host = name.partition("@")[2]
-    told = registry.Process(host, "1.1.a", "1", **process)
     with sessions.write_session() as session:
-        registry.record_heartbeat(session, name, CARD, told, registry.Reading(20 * 10**9, 0.5))
-        registry.record_speed(session, name, 0.5)
-        registry.set_job(session, name, job_id)
+        record(session, name, job_id, **process)
+
+
+def record(session: Session, name: str, job_id: str | None = None, **process: Any) -> None:
+    """Record what a worker that is alive records."""
+    told = registry.Process(name.partition("@")[2], "1.1.a", "1", **process)
+    registry.record_heartbeat(session, name, CARD, told, registry.Reading(20 * 10**9, 0.5))
+    registry.record_speed(session, name, 0.5)
+    registry.set_job(session, name, job_id)
 
 
 def send(client: FlaskClient, path: str, **form: str) -> TestResponse:
@@ -172,8 +177,9 @@ def test_a_worker_that_ended_sick_can_be_resumed(client: FlaskClient) -> None:
 
 
 def test_two_hundred_workers_are_read_with_few_questions(client: FlaskClient) -> None:
-    for number in range(200):
-        see(f"gpu{number % 8}@node{number // 8:02}")
+    with sessions.write_session() as session:
+        for number in range(200):
+            record(session, f"gpu{number % 8}@node{number // 8:02}")
     page = client.get("/workers").text
     assert page.count('class="worker"') == 200
     assert page.count('class="host"') == 25

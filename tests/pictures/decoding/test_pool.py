@@ -161,7 +161,7 @@ def test_a_closed_pool_leaves_neither_process_nor_thread_nor_file() -> None:
 
 
 def test_many_threads_share_two_children(pool: Pool) -> None:
-    sizes = [(100 + number, 90) for number in range(24)]
+    sizes = [(100 + number, 90) for number in range(12)]
     pictures = [save(gradient(*size), "PNG") for size in sizes]
     with ThreadPoolExecutor(12) as threads:
         found = list(threads.map(lambda data: one(pool, data), pictures))
