@@ -100,8 +100,7 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000)  # objects, instead of 700
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compiled_statements() -> Iterator[None]:
+def compile_statements_once(patch: pytest.MonkeyPatch) -> None:
     """Statements are compiled once a run, not once for each test's engine: a tenth of the time of tests
     with a database. What is compiled is kept by its dialect, so that those of all engines are one."""
     kept: dict[object, object] = {}
@@ -111,15 +110,12 @@ def compiled_statements() -> Iterator[None]:
         engines.add(made)
         return made
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sessions, "create_engine", create)
-        patch.setattr(DefaultDialect, "__eq__", lambda one, other: type(one) is type(other))
-        patch.setattr(DefaultDialect, "__hash__", lambda one: hash(type(one)))
-        yield
+    patch.setattr(sessions, "create_engine", create)
+    patch.setattr(DefaultDialect, "__eq__", lambda one, other: type(one) is type(other))
+    patch.setattr(DefaultDialect, "__hash__", lambda one: hash(type(one)))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def checked_pictures() -> Iterator[None]:
+def check_pictures_once(patch: pytest.MonkeyPatch) -> None:
     """A good picture is checked by a decoder once a run, not once for each test that sends it: decoders
     took a tenth of the time of all tests. What is refused is looked at each time."""
     from farm.pictures import decoder_pool
@@ -138,41 +134,33 @@ def checked_pictures() -> Iterator[None]:
                 kept[key] = found or next(answers)
                 yield kept[key]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder_pool, "check", check_once)
-        yield
+    patch.setattr(decoder_pool, "check", check_once)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def decoders_as_threads() -> Iterator[Callable[..., Any]]:
-    """Pictures and clips are decoded by threads of this process; how a process is started."""
+def decode_in_threads(patch: pytest.MonkeyPatch) -> None:
+    """Pictures and clips are decoded by threads of this process."""
     from farm.pictures import decoder_child
     from tests import decoder_threads
 
-    start = decoder_child._start
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decoder_child, "_start", decoder_threads.start)
-        yield start
+    patch.setattr(decoder_child, "_start", decoder_threads.start)
 
 
 @pytest.fixture
-def decoders_as_processes(
-    decoders_as_threads: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def decoders_as_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pictures and clips are decoded by processes, as in a farm, none of which is left over."""
     from farm.pictures import decoder_child, decoder_pool
+    from tests import decoder_threads
     from workers import decoding
 
     decoder_pool.close()
     decoding.close()
-    monkeypatch.setattr(decoder_child, "_start", decoders_as_threads)
+    monkeypatch.setattr(decoder_child, "_start", decoder_threads.start_process)
     yield
     decoder_pool.close()
     decoding.close()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def unsynced_files() -> Iterator[None]:
+def sync_nothing(patch: pytest.MonkeyPatch) -> None:
     """Nobody waits for the disk, which a test does several times and no test loses power; a file that is
     closed is refused as ever."""
     prepare = sessions._prepare_sqlite
@@ -181,28 +169,22 @@ def unsynced_files() -> Iterator[None]:
         prepare(connection, record)
         connection.execute("PRAGMA synchronous=OFF")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", os.fstat)
-        patch.setattr(sessions, "_prepare_sqlite", prepare_unsynced)
-        yield
+    patch.setattr(os, "fsync", os.fstat)
+    patch.setattr(sessions, "_prepare_sqlite", prepare_unsynced)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def kept_migrations() -> Iterator[None]:
+def keep_migrations(patch: pytest.MonkeyPatch) -> None:
     """Migrations are loaded from their files once a run, not for each upgrade."""
     read = ScriptDirectory.from_config
-    with pytest.MonkeyPatch.context() as patch:
-        kept = cache(lambda location: read(schema.make_alembic_config()))
-        patch.setattr(
-            ScriptDirectory,
-            "from_config",
-            lambda config: kept(config.get_main_option("script_location")),
-        )
-        yield
+    kept = cache(lambda location: read(schema.make_alembic_config()))
+    patch.setattr(
+        ScriptDirectory,
+        "from_config",
+        lambda config: kept(config.get_main_option("script_location")),
+    )
 
 
-@pytest.fixture(scope="session", autouse=True)
-def kept_certificates() -> Iterator[None]:
+def keep_certificates(patch: pytest.MonkeyPatch) -> None:
     """The authorities that httpx knows are read once a run, not once for each client."""
     import httpx
 
@@ -215,17 +197,24 @@ def kept_certificates() -> Iterator[None]:
             kept[key] = create(**asked)
         return kept[key]
 
+    patch.setattr("httpx._transports.default.create_ssl_context", create_once)
+    patch.setattr(httpx, "create_ssl_context", create_once)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_by_tests() -> Iterator[None]:
+    """What is done once for all tests of a process, in one fixture, as each costs each test its time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("httpx._transports.default.create_ssl_context", create_once)
-        patch.setattr(httpx, "create_ssl_context", create_once)
+        for share in (
+            compile_statements_once,
+            check_pictures_once,
+            decode_in_threads,
+            sync_nothing,
+            keep_migrations,
+            keep_certificates,
+        ):
+            share(patch)
         yield
-
-
-@pytest.fixture(autouse=True)
-def reset_log() -> Iterator[None]:
-    """Forget where a test's log went: to its own captured output, which ends with it."""
-    yield
-    structlog.reset_defaults()
 
 
 def fresh_settings() -> Settings:
@@ -265,12 +254,16 @@ def leave_environment(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def farm_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty farm of this test's own, with nothing of the outer environment in it."""
+    """An empty farm of this test's own, with nothing of the outer environment in it.
+
+    At its end the log forgets where it went: to the test's captured output, which ends with it.
+    """
     leave_environment(monkeypatch)
     monkeypatch.setenv("FARM_HOME", str(tmp_path / "home"))
     forget_settings()
     yield tmp_path / "home"
     forget_settings()
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any
 
 from farm.clips.clip_child import PROCESS
-from farm.pictures import decoder_process
+from farm.pictures import decoder_child, decoder_process
 from farm.pictures.decoder_process import READY, Parent
 from farm.pictures.decoder_request import ProcessLimits
 from farm.pictures.sandbox import LANDLOCK, SECCOMP
@@ -49,6 +49,9 @@ class DecoderThread:
             self._killed = True
             with suppress(OSError):  # closed already
                 self._ours.shutdown(socket.SHUT_RDWR)
+
+
+start_process = decoder_child._start
 
 
 def start(module: str, limits: ProcessLimits) -> Any:

@@ -1,5 +1,5 @@
 """Pages of operators, rendered as those of the pages' tests."""
 
-from tests.web.conftest import compiled_templates, counted_without_timers
+from tests.web.conftest import shared_by_pages
 
-__all__ = ["compiled_templates", "counted_without_timers"]
+__all__ = ["shared_by_pages"]

@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 from itsdangerous import URLSafeTimedSerializer
 from jinja2 import FileSystemBytecodeCache
 from jinja2.bccache import Bucket
-from limits.storage import MemoryStorage
+from limits.storage import memory
 from sqlalchemy import select
 from werkzeug.routing import Rule
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -54,18 +54,37 @@ TO_CLOSE = "tests.to_close"  # in a request's environment: what ends its answer
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled_templates(shared_folder: Path) -> Iterator[None]:
-    """Templates and addresses are compiled once a run, not once for each test's application."""
+def shared_by_pages(shared_folder: Path) -> Iterator[None]:
+    """What is done once for all tests of pages: templates and addresses are compiled, and what the
+    framework says of the API by itself is generated, which depends on no setting.
+
+    Streams look for changes every few milliseconds. Requests are counted without a thread for each that
+    forgets old counts: a count that is read is looked at first.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(Flask.jinja_options, "bytecode_cache", KeptTemplates(str(shared_folder)))
         patch.setattr(Rule, "compile", keep_by_address(Rule.compile))
+        patch.setattr(APIFlask, "_generate_spec", keep_first(APIFlask._generate_spec))
+        patch.setattr(streams, "LOOK_SECONDS", LOOK_SECONDS)
+        patch.setattr(memory, "threading", SimpleNamespace(Timer=NoTimer, RLock=threading.RLock))
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def generated_document() -> Iterator[None]:
-    """What the framework says of the API by itself is generated once a run: it depends on no setting."""
-    generate = APIFlask._generate_spec
+class NoTimer:
+    """A timer that never ends."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def is_alive(self) -> bool:
+        return True
+
+
+def keep_first(generate: Callable[[APIFlask], Any]) -> Callable[[APIFlask], Any]:
+    """Generate an application's document once, and give out copies."""
     kept: list[dict[str, Any]] = []
 
     def generate_once(app: APIFlask) -> SimpleNamespace:
@@ -73,26 +92,7 @@ def generated_document() -> Iterator[None]:
             kept.append(generate(app).to_dict())
         return SimpleNamespace(to_dict=lambda: deepcopy(kept[0]))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(APIFlask, "_generate_spec", generate_once)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_streams() -> Iterator[None]:
-    """Streams look for changes every few milliseconds."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streams, "LOOK_SECONDS", LOOK_SECONDS)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def counted_without_timers() -> Iterator[None]:
-    """Requests are counted without a thread for each that forgets old counts: a count that is read is
-    looked at first."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MemoryStorage, "_MemoryStorage__schedule_expiry", lambda storage: None)
-        yield
+    return generate_once
 
 
 class KeptTemplates(FileSystemBytecodeCache):
