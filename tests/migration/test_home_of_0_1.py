@@ -120,6 +120,7 @@ def find_jobs() -> dict[str, Job]:
         return {job.name: job for job in session.scalars(select(Job).where(Job.cell.is_(None)))}
 
 
+@pytest.mark.slow
 def test_pages_and_api_show_each_job_of_the_old_home(client: FlaskClient) -> None:
     jobs = find_jobs()
     assert {name: job.state.value for name, job in jobs.items()} == {

@@ -65,6 +65,7 @@ def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
     assert found.jobs[0].name_folded == "uber den dachern"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() -> None:
     # Given deliveries in every status, as revision 0004 wrote them
@@ -103,6 +104,7 @@ def test_deliveries_get_the_status_that_was_read_off_their_answer_and_times() ->
     assert [tuple(row) for row in answers] == [(row[0], row[2]) for row in written]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 def test_keys_from_before_they_had_owners_find_their_jobs_and_the_way_back_keeps_them() -> None:
     # Given jobs under keys of a client, a form and an id, as revision 0005 wrote them

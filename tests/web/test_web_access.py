@@ -75,6 +75,7 @@ def test_no_address_but_the_open_ones_answers_without_a_token(closed: None, clie
             assert status == 401, (method, path)
 
 
+@pytest.mark.slow
 def test_with_a_token_each_address_answers_as_ever(bearer: dict[str, str], client: FlaskClient) -> None:
     for method, path in every_address(client):
         if method == "GET" and "stream" not in path and "/static/" not in path:

@@ -411,7 +411,7 @@ def test_a_quota_is_told_before_and_when_it_is_reached_and_nothing_is_stored(
     new = {name: (io.BytesIO(photo(120, 100)), f"{name}.jpg") for name in ("content", "style")}
     answer = client.post("/api/v1/jobs", data=new, headers=ada)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "60")
-    assert "Your quota of waiting jobs is 1, and 1 wait." in answer.get_json()["detail"]
+    assert "Your quota of waiting jobs is 1, and 1 waits." in answer.get_json()["detail"]
     form = {"csrf_token": read_csrf_token(client, "/", ada), "size": "96", "preset": "draft"}
     files = {name: (io.BytesIO(photo(130, 100)), f"{name}.jpg") for name in ("content", "style")}
     page = client.post("/", data=form | files, headers=ada)
