@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,12 @@ def run(
 ) -> list[Step]:
     recipe = Recipe.parse(SETTINGS | settings)
     return list(stylize(*pictures, recipe, engine, resume=resume))
+
+
+@pytest.fixture(scope="module")
+def run_whole(engine: Engine, pictures: Pictures) -> Callable[[str], list[Step]]:
+    """All steps of the rendering by an optimiser without a break, made once."""
+    return cache(lambda optimizer: run(engine, pictures, optimizer=optimizer))
 
 
 def run_and_save(engine: Engine, pictures: Pictures, folder: Path, **settings: Any) -> list[Step]:
@@ -95,12 +103,16 @@ def test_a_resumed_rendering_is_the_uninterrupted_one_bit_for_bit(
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_a_checkpoint_is_of_its_iteration_whenever_it_is_written(
-    engine: Engine, pictures: Pictures, tmp_path: Path, optimizer: str
+    engine: Engine,
+    pictures: Pictures,
+    tmp_path: Path,
+    optimizer: str,
+    run_whole: Callable[[str], list[Step]],
 ) -> None:
     # Given checkpoints that were made after the 5th and the 9th step, and written after the last
     steps = stylize(*pictures, Recipe.parse(SETTINGS | {"optimizer": optimizer}), engine)
     made = {step.done: step.checkpoint() for step in steps if step.done in (5, 9)}
-    whole = run(engine, pictures, optimizer=optimizer)
+    whole = run_whole(optimizer)
     for done, saved in made.items():
         saved.write(tmp_path / "c")
         rest = run(engine, pictures, read(tmp_path / "c"), optimizer=optimizer)
@@ -298,10 +310,14 @@ class Called(Exception):
 
 @pytest.mark.parametrize("tiles", [3, 40, 95, 160])
 def test_a_run_that_is_left_between_two_tiles_goes_on_to_the_same_bits(
-    tiles: int, engine: Engine, pictures: Pictures, tmp_path: Path
+    tiles: int,
+    engine: Engine,
+    pictures: Pictures,
+    tmp_path: Path,
+    run_whole: Callable[[str], list[Step]],
 ) -> None:
     recipe = Recipe.parse(SETTINGS)
-    whole = list(stylize(*pictures, recipe, engine))[-1].picture()
+    whole = run_whole("adam")[-1].picture()
     left = tiles
     steps: list[Step] = []
 

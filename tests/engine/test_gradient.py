@@ -46,6 +46,8 @@ AWKWARD = [
     (128, 66),
     (131, 257),
 ]
+# Of these, for what does not depend on how the picture is cut.
+FEW = [AWKWARD[0], AWKWARD[2], AWKWARD[5], AWKWARD[7]]
 
 
 @cache
@@ -83,17 +85,19 @@ def relative_errors(
     return errors
 
 
-@pytest.mark.parametrize("size", AWKWARD)
-@pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
+@pytest.mark.parametrize(
+    ("style_loss", "size"),
+    [*(("gram", size) for size in AWKWARD), *(("wasserstein", size) for size in FEW)],
+)
 def test_the_gradient_is_that_of_plain_autograd(
-    weights_dir: Path, size: tuple[int, int], style_loss: str
+    weights_dir: Path, style_loss: str, size: tuple[int, int]
 ) -> None:
     recipe = Recipe.parse({"style_loss": style_loss})
     plans = [WHOLE, KEPT, JOINED]
     assert max(relative_errors(weights_dir, recipe, size, plans, torch.float64)) < 2e-10
 
 
-@pytest.mark.parametrize("size", [AWKWARD[0], AWKWARD[2], AWKWARD[5], AWKWARD[7]])
+@pytest.mark.parametrize("size", FEW)
 @pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
 def test_a_gpus_way_gives_the_same_gradient(
     weights_dir: Path, size: tuple[int, int], style_loss: str
@@ -107,7 +111,7 @@ def test_a_gpus_way_gives_the_same_gradient(
     assert max(relative_errors(weights_dir, recipe, size, [unpacked], torch.float32, GPU)) < bound
 
 
-@pytest.mark.parametrize("size", AWKWARD)
+@pytest.mark.parametrize("size", FEW)
 def test_the_gradient_in_float32_is_that_of_plain_autograd(
     weights_dir: Path, size: tuple[int, int]
 ) -> None:

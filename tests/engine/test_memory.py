@@ -45,6 +45,15 @@ def render(
     return last.picture(), figures
 
 
+@pytest.fixture(scope="module")
+def filled(pictures: tuple[Picture, list[Picture]], engine: Engine) -> FeatureCache:
+    """A cache of the pictures, with two sets of settings."""
+    cache = FeatureCache()
+    render(pictures, engine, cache)
+    render(pictures, engine, cache, style_scale=0.5, content_weight=3)
+    return cache
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -61,14 +70,11 @@ def render(
     ids=str,
 )
 def test_a_rendering_with_a_memory_of_others_is_the_same(
-    pictures: tuple[Picture, list[Picture]], engine: Engine, settings: dict
+    pictures: tuple[Picture, list[Picture]], engine: Engine, filled: FeatureCache, settings: dict
 ) -> None:
-    # Given a cache of the same pictures with other settings
-    cache = FeatureCache()
-    render(pictures, engine, cache)
-    render(pictures, engine, cache, style_scale=0.5, content_weight=3)
+    # Given a cache of the same pictures with other settings, those of other tests as well
 
-    found, figures = render(pictures, engine, cache, **settings)
+    found, figures = render(pictures, engine, filled, **settings)
 
     expected, measured = render(pictures, engine, None, **settings)
     assert np.array_equal(found, expected)
