@@ -44,7 +44,12 @@ PATIENCE = (
     30_000  # ms until a page must show what a test expects of it; five seconds are Playwright's own
 )
 # Whoever uses the fixture needs what the marker names; `make test-fast` leaves these out.
-MARKER_OF = {"browser": "browser", "postgres_server": "postgres", "weights_dir": "weights"}
+MARKER_OF = {
+    "browser": "browser",
+    "postgres_server": "postgres",
+    "weights_dir": "weights",
+    "decoders_as_processes": "processes",
+}
 # Whoever uses the fixture runs in the same process as others that do: it is made once in each.
 GROUP_OF = {"farm": "farm", "bucket": "s3"}
 # Those that a farm's sessions use or used, as long as anybody has them.

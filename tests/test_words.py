@@ -185,6 +185,7 @@ def offenders(found: list[Found]) -> str:
     return "\n".join(str(each) for each in found if not each.fine)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("words")
 def test_docstrings_open_with_a_verb_or_a_noun_of_the_field() -> None:
     found = docstrings()
@@ -197,6 +198,7 @@ def test_docstrings_open_with_a_verb_or_a_noun_of_the_field() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("words")  # which reads each file once for both
 def test_functions_begin_with_a_verb() -> None:
     found = functions()

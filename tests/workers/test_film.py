@@ -165,6 +165,7 @@ def test_a_film_is_stopped_in_the_middle_of_a_part(monkeypatch: pytest.MonkeyPat
     assert all(state.ended for state in list_parts(film).values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rounds", "lost", "damaged", "words", "parts"),
     [
@@ -207,6 +208,7 @@ def test_frames_that_are_gone_fail_the_film_in_words_and_a_retry_paints_them_aga
     assert read_files(film) == expected
 
 
+@pytest.mark.slow
 def test_a_film_whose_owner_may_store_no_more_fails_in_words_and_keeps_its_frames() -> None:
     # Given a person's film, which is being painted
     with sessions.write_session() as session:
