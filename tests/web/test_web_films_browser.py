@@ -311,6 +311,13 @@ def test_a_finished_film_plays_on_its_page(
     page.get_by_role("button", name="The film").click()
     expect(video).to_be_visible()
 
+    # And where it cannot be played, as its source and the video both say, its frames are there
+    video.evaluate("""video => {
+        for (const each of [video.querySelector("source"), video]) each.dispatchEvent(new Event("error"));
+    }""")
+    expect(page.locator("#player")).to_be_visible()
+    expect(page.get_by_role("button", name="The film")).to_have_count(0)
+
     # And without a script, too
     plain = browser_without_script()
     plain.goto(f"{served}/films/{film.id}")

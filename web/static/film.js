@@ -177,9 +177,11 @@ function turnTo(wanted) {
   setView(wanted);
 }
 
-// A browser without the film's codec shows its frames.
+// A browser without the film's codec shows its frames; it may say so more than once.
 function giveUpFilm() {
-  views.querySelector("[data-view=film]").remove();
+  const chip = views.querySelector("[data-view=film]");
+  if (!chip) return;
+  chip.remove();
   turnTo("over");
 }
 
