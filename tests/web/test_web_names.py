@@ -17,6 +17,7 @@ from farm.explorations.axes import axis
 from farm.explorations.grids import explore
 from farm.jobs.fields import NAME_LENGTH
 from farm.recipe import Recipe
+from tests.browser.window import borrowed
 from tests.conftest import leave_environment
 from tests.web import bad_pictures
 from tests.web.conftest import bring_to, farm_in, job_made, serving
@@ -133,13 +134,20 @@ OF_ONE: dict[str, tuple[str, Callable[[Page], None]]] = {
 }
 
 
-@pytest.fixture(params=["mouse", "fingers"])
-def hands(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
-    """A page for whoever points with these: captions differ."""
+@pytest.fixture(scope="module", params=["mouse", "fingers"])
+def window(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Page]:
+    """A window for whoever points with these: captions differ."""
     touch = request.param == "fingers"
     context = browser.new_context(has_touch=touch, is_mobile=touch)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture
+def hands(window: Page, farm: Callable[..., str]) -> Iterator[Page]:
+    """The window that tests share, as if it were new."""
+    with borrowed(window, farm("")) as page:
+        yield page
 
 
 @pytest.mark.parametrize("where", LISTS)
@@ -153,9 +161,10 @@ def test_long_names_stay_in_their_place_in_lists(
 
 
 @pytest.mark.parametrize(
-    ("hands", "kind"),
+    ("window", "kind"),
     [*(("mouse", kind) for kind in NAMES), ("fingers", "one word")],  # captions differ, scripts do not
-    indirect=["hands"],
+    indirect=["window"],
+    scope="module",
 )
 @pytest.mark.parametrize("where", OF_ONE)
 def test_a_long_name_stays_in_its_place(

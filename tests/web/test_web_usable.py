@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 
 from farm.database import sessions
@@ -28,6 +28,7 @@ from farm.recipe import Recipe
 from farm.webhooks import deliveries
 from farm.webhooks.deliveries import Answer
 from tests.browser.usable import complaints
+from tests.browser.window import borrowed
 from tests.conftest import leave_environment
 from tests.web import bad_pictures
 from tests.web.conftest import bring_to, farm_in, job_made, serving
@@ -73,6 +74,20 @@ def farm(
             if request.param == "used":
                 made.paths = rows()
             yield made
+
+
+@pytest.fixture(scope="module")
+def window(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def page(window: Page, farm: Farm) -> Iterator[Page]:
+    """The window that all these tests share, as if it were new."""
+    with borrowed(window, farm.url) as page:
+        yield page
 
 
 def rows() -> dict[str, str]:
