@@ -210,15 +210,9 @@ def test_a_worker_that_cannot_be_prepared_ends_instead_of_idling(monkeypatch) ->
 @pytest.mark.processes
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a card")
 def test_a_worker_that_shall_use_a_card_ends_where_there_is_none(
-    tmp_path: Path, weights_dir: Path
+    farm_with_tables: Path, weights_dir: Path
 ) -> None:
-    environment = os.environ | {
-        "FARM_HOME": str(tmp_path / "home"),
-        "FARM_DEVICE": "cuda",
-        "REDIS_URL": "",
-        "FARM_LOG_FORMAT": "json",
-    }
-    subprocess.run([*FARM, "db", "upgrade"], env=environment, check=True, capture_output=True)
+    environment = os.environ | {"FARM_DEVICE": "cuda", "REDIS_URL": "", "FARM_LOG_FORMAT": "json"}
     worker = [*FARM, "worker"]
     ended = subprocess.run(worker, env=environment, capture_output=True, text=True, timeout=240)
     assert '"event": "this worker ends"' in ended.stderr

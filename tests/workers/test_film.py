@@ -37,6 +37,8 @@ FRAMES = 6
 SETTINGS = FilmSettings(spacing=4, format="zip")  # parts: anchors 0 and 1, stretches 2 and 3, joining 4
 
 pytestmark = pytest.mark.usefixtures("database")
+# Frames and parts in rows are held on both by `tests/films/test_films.py`, and below.
+sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 LOSSES = SimpleNamespace(content=1.0, style=1.0, tv=1.0)
 
 
@@ -102,6 +104,7 @@ def read_files(film: Film) -> list[bytes]:
     return [storage().get(key) for key in (*(frame.key for frame in frames), joined.result_key)]
 
 
+@sqlite
 @pytest.mark.slow
 def test_a_film_goes_on_after_the_last_stored_frame_and_is_the_same_whoever_painted_it(
     monkeypatch: pytest.MonkeyPatch,
@@ -167,12 +170,16 @@ def test_a_film_is_stopped_in_the_middle_of_a_part(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("rounds", "lost", "damaged", "words", "parts"),
+    ("database", "rounds", "lost", "damaged", "words", "parts"),
     [
-        (1, [0], False, "Frame 5: The painted frame 1 of", {0: State.QUEUED}),
+        ("sqlite", 1, [0], False, "Frame 5: The painted frame 1 of", {0: State.QUEUED}),
         # The join finds one that is damaged; the retry finds all that are gone.
-        (4, [2, 5], True, "Joining all frames: The painted frame 3 of", None),
+        pytest.param(
+            *("postgres", 4, [2, 5], True, "Joining all frames: The painted frame 3 of", None),
+            marks=pytest.mark.postgres,
+        ),
     ],
+    indirect=["database"],
 )
 def test_frames_that_are_gone_fail_the_film_in_words_and_a_retry_paints_them_again(
     rounds: int, lost: list[int], damaged: bool, words: str, parts: dict[int, State] | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ RECIPE = Recipe(size=64, start_size=64, iterations=(2,), features="vgg16")
 FRAMES, SPACING = 6, 3  # anchors 0 and 3, two stretches, which two workers can paint at once
 SETTINGS = FilmSettings(spacing=SPACING, format="zip")
 SHORT = FilmSettings(spacing=SPACING, end=SPACING + 1, format="zip")  # anchors 0 and 1, stretch 2
+
+pytestmark = pytest.mark.xdist_group("short film")  # which is painted undisturbed once
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +89,12 @@ def read_files(film: Film) -> list[bytes]:
     return [storage().get(key) for key in (*keys, joined.result_key)]
 
 
+@cache
+def read_short_film() -> list[bytes]:
+    """Return the files of a short film that was painted undisturbed, in the farm of who asks first."""
+    return read_files(make_film("worker@test", settings=SHORT)[0])
+
+
 def test_a_film_has_the_same_bytes_whoever_painted_which_part(tmp_path: Path) -> None:
     # Given a film of two workers that had parts at the same time
     guides = GuideFiles(masks=(make_mask(),))
@@ -122,7 +131,7 @@ def test_a_film_has_the_same_bytes_whoever_painted_which_part(tmp_path: Path) ->
 def test_a_part_that_steps_aside_in_the_middle_of_a_frame_goes_on_within_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected = read_files(make_film("worker@test", settings=SHORT)[0])
+    expected = read_short_film()
 
     # Given a worker that makes way for drafts once in each part, after the first iteration of a frame
     moved: dict[str, int] = {}  # parts that have done so, and the iterations they made
@@ -168,7 +177,7 @@ class Killed(BaseException):
 def test_a_part_whose_worker_is_killed_in_the_middle_of_a_frame_goes_on_from_its_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected = read_files(make_film("worker@test", settings=SHORT)[0])
+    expected = read_short_film()
 
     # Given workers that are killed after the second iteration of a part: of an anchor after a checkpoint
     # within its frame, of the stretch within its second frame, whose iteration is the only one

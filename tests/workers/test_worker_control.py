@@ -102,8 +102,10 @@ def wait_for_beats(count: int) -> None:
     wait_for(lambda: seen.add(read_worker().seen_at) or len(seen) > count)
 
 
-def test_a_worker_tells_what_it_is_and_a_drained_one_finishes_its_job_and_ends(start: Start) -> None:
-    # Given a worker at a job, and one that waits
+def test_a_worker_tells_what_it_is_pauses_resumes_at_once_and_is_drained(
+    start: Start, tmp_path: Path
+) -> None:
+    # Given a worker that has made a job
     worker = start("--classes", "preview", "--tags", "fast,night")
     found = wait_for_worker()
     assert (found.classes, found.tags) == (["preview"], ["fast", "night"])
@@ -111,10 +113,19 @@ def test_a_worker_tells_what_it_is_and_a_drained_one_finishes_its_job_and_ends(s
     assert found.instance.startswith(f"{worker.pid}.")
     assert found.precision
     assert found.host
+    first = submit(picture(0), [picture(1)], QUICK)
+    wait_for_state(first, State.SUCCEEDED)
+    # When it is paused, then it takes nothing until it is resumed, and then at once
+    operate(operations.pause)
+    waiting = submit(picture(0), [picture(1)], QUICK)
+    wait_for_beats(3)
+    assert read_job(waiting).state is State.QUEUED
+    operate(operations.resume)
+    wait_for_state(waiting, State.SUCCEEDED)
+    # When it is drained at a job, and one waits
     job = submit(picture(0), [picture(1)], QUICK.model_copy(update={"iterations": (60,)}))
     wait_for(lambda: read_worker().job_id == job.id)
     other = submit(picture(0), [picture(1)], QUICK)
-    # When it is drained
     operate(operations.drain)
     # Then it finishes its job, takes no other, and ends well
     assert worker.wait(120) == 0
@@ -124,24 +135,6 @@ def test_a_worker_tells_what_it_is_and_a_drained_one_finishes_its_job_and_ends(s
     assert (ended.state, ended.job_id) == (WorkerState.PAUSED, None)
     assert ended.state_reason == registry.DRAINED
     assert ended.instance == instances.ENDED
-
-
-def test_a_paused_worker_takes_nothing_until_it_is_resumed_and_then_at_once(
-    start: Start, tmp_path: Path
-) -> None:
-    worker = start()
-    wait_for_worker()
-    first = submit(picture(0), [picture(1)], QUICK)
-    wait_for_state(first, State.SUCCEEDED)
-    operate(operations.pause)
-    waiting = submit(picture(0), [picture(1)], QUICK)
-    wait_for_beats(3)
-    assert read_job(waiting).state is State.QUEUED
-    operate(operations.resume)
-    wait_for_state(waiting, State.SUCCEEDED)
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(120) == 0
-    assert read_worker().state is WorkerState.ACTIVE
     assert "message dropped" not in (tmp_path / "log").read_text()  # of its own queue, neither
 
 
@@ -168,3 +161,4 @@ def test_a_live_twin_is_refused_and_a_dead_ones_name_and_job_are_taken_at_once(
     third.send_signal(signal.SIGTERM)
     assert third.wait(120) == 0
     assert read_job(job).state is State.QUEUED
+    assert read_worker().state is WorkerState.ACTIVE
