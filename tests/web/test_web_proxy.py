@@ -162,6 +162,9 @@ def foreign_addresses(page: str, prefix: str) -> set[str]:
 
 # Real proxies -----------------------------------------------------------------------------------
 
+# Those that share a web part run in one process, so that it is started once.
+shared = pytest.mark.xdist_group("proxies")
+
 
 @contextmanager
 def running(*command: str, **environment: str) -> Iterator[None]:
@@ -278,6 +281,7 @@ def reach(browser: httpx.Client, url: str) -> httpx.Response | None:
         return None
 
 
+@shared
 @pytest.mark.processes
 @pytest.mark.parametrize(("name", "path"), [("nginx.conf", ""), ("nginx-path.conf", "/farm")])
 def test_the_farm_is_used_through_the_documented_nginx(
@@ -385,6 +389,7 @@ def walk_in_a_browser(page: Page, root: str, token: str) -> None:
     page.wait_for_url(f"{root}sign-in")
 
 
+@shared
 @pytest.mark.processes
 @pytest.mark.parametrize("head", ["1.0\r\n", "1.1\r\nHost:\r\n", "1.1\r\nHost: 10.0.0.9\r\n"])
 def test_a_balancer_asks_for_health_by_address_or_without_a_host(web_part: int, head: str) -> None:
@@ -393,6 +398,7 @@ def test_a_balancer_asks_for_health_by_address_or_without_a_host(web_part: int, 
         assert balancer.recv(100).split()[1] == b"200"
 
 
+@shared
 @pytest.mark.processes
 def test_the_farm_is_used_through_the_documented_caddy(
     caddy: str, web_part: int, tmp_path: Path
