@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,26 @@ def wait_for(what: Callable[[], Any], seconds: float = 120, pause: float = 0.2) 
 
 @dataclass
 class RunningFarm:
-    """`farm up` in a folder of its own."""
+    """`farm up` in a folder of its own, which may be stopped and started again."""
 
     url: str
     home: Path
-    process: subprocess.Popen[str]
     log: Path
+    process: subprocess.Popen[str] = field(init=False)
+
+    def start(self, **environment: str) -> None:
+        """Start it, and wait until it answers."""
+        own = {"FARM_HOME": str(self.home), "PORT": self.url.rpartition(":")[2]}
+        with self.log.open("a") as file:
+            self.process = subprocess.Popen(
+                [*FARM, "up"],
+                env=os.environ | own | environment,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        wait_for(lambda: self.process.poll() is not None or answers(self.url), 240)
+        assert self.process.poll() is None, self.log.read_text()
 
     def api(self, method: str, path: str, **options: Any) -> httpx.Response:
         return httpx.request(method, f"{self.url}/api/v1{path}", timeout=120, **options)
@@ -93,6 +107,14 @@ class RunningFarm:
         self.process.send_signal(signal.SIGINT)
         self.process.wait(240)
 
+    def kill(self) -> None:
+        """Kill it with all its parts at once."""
+        root = psutil.Process(self.process.pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):  # it has ended with its parent
+                process.kill()
+        self.process.wait()
+
 
 def as_json(value: Any) -> str:
     return json.dumps(value)
@@ -109,23 +131,12 @@ def sample_files(content: str = "mountain_lake", style: str = "brushwork") -> li
 @contextmanager
 def farm_up(home: Path, **environment: str) -> Iterator[RunningFarm]:
     """A farm that answers; stopped at the end if it still runs."""
-    port = free_port()
-    log = home.parent / f"{home.name}.log"
-    with log.open("a") as file:
-        process = subprocess.Popen(
-            [*FARM, "up"],
-            env=os.environ | {"FARM_HOME": str(home), "PORT": str(port)} | environment,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    farm = RunningFarm(f"http://127.0.0.1:{port}", home, process, log)
+    farm = RunningFarm(f"http://127.0.0.1:{free_port()}", home, home.parent / f"{home.name}.log")
     try:
-        wait_for(lambda: process.poll() is not None or answers(farm.url), 240)
-        assert process.poll() is None, log.read_text()
+        farm.start(**environment)
         yield farm
     finally:
-        if process.poll() is None:
+        if farm.process.poll() is None:
             farm.stop()
 
 

@@ -6,75 +6,58 @@ import os
 import signal
 import sqlite3
 import subprocess
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from benchmarks.testbed.processes import FARM, RunningFarm, answers, farm_up, wait_for
+from benchmarks.testbed.processes import FARM, RunningFarm, answers, wait_for
 
 pytestmark = pytest.mark.processes
 
 
-def test_ctrl_c_ends_everything_and_the_next_start_goes_on(tmp_path: Path, weights_dir: Path) -> None:
-    # Given a farm with one job running and one waiting
-    home = tmp_path / "home"
-    with farm_up(home) as farm:
-        running = farm.submit(size=128, iterations=[400])
-        waiting = farm.submit(size=64, iterations=[2])
-        farm.wait_for_state(running, "running")
-        wait_for(lambda: farm.job(running)["progress"] > 0)
-        family = psutil.Process(farm.process.pid).children(recursive=True)
-        assert set(farm.children()) == {"valkey-server", "gunicorn", "celery", "workers.janitor"}
-        # When someone presses Ctrl-C
-        farm.stop()
-        # Then nothing of it is left, and it says that nothing is lost
-        assert farm.process.returncode == 0
-        assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
-        assert "stopped" in farm.log.read_text()
-    # And the next start goes on with both jobs
-    with farm_up(home) as farm:
-        assert farm.job(running)["state"] in ("queued", "running")
-        assert farm.wait_for_state(running, "running")["attempt"] == 2
-        wait_for(lambda: "resumed at level 1, iteration" in page_of(farm, running))
-        assert farm.api("POST", f"/jobs/{running}/cancel").status_code == 200
-        assert farm.wait_for_state(waiting, "succeeded")["attempt"] == 1
-        assert farm.job(running)["state"] == "cancelled"
-
-
-def test_a_killed_farm_goes_on_from_the_last_checkpoint_to_the_same_picture(
-    tmp_path: Path, weights_dir: Path
+def test_what_was_begun_goes_on_after_ctrl_c_and_after_a_kill_to_the_same_picture(
+    farm: RunningFarm,
 ) -> None:
-    # Given a farm in the middle of a job, with a checkpoint, that is killed with all its parts
-    home = tmp_path / "home"
-    recipe = {"size": 96, "start_size": 64, "iterations": [10, 50]}
-    with farm_up(home, FARM_CHECKPOINT_SECONDS="1") as farm:
-        job_id = farm.submit(**recipe)
-        with closing(sqlite3.connect(home / "farm.db")) as rows:
-            recorded = "SELECT id FROM jobs WHERE checkpoint_attempt = 1"
-            wait_for(lambda: rows.execute(recorded).fetchall(), pause=0.05)
-        root = psutil.Process(farm.process.pid)
-        for process in [root, *root.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):  # it has ended with its parent
-                process.kill()
-        farm.process.wait()
-    # When it is started again
-    with farm_up(home) as farm:
-        assert f"job {job_id} was cut off, and goes on" in farm.log.read_text()
-        # Then the job goes on where it was, to what it would have been
-        assert farm.wait_for_state(job_id, "succeeded", "failed")["attempt"] == 2
-        assert "resumed at level" in page_of(farm, job_id)
-        undisturbed = farm.submit(**recipe)
-        farm.wait_for_state(undisturbed, "succeeded", "failed")
-        ours, theirs = (
-            farm.api("GET", f"/jobs/{each}/result").content for each in (job_id, undisturbed)
-        )
-        assert ours == theirs
-        # And nothing but its pictures is kept
-        folder = home / "storage" / "jobs" / job_id
-        wait_for(lambda: {path.name for path in folder.rglob("*.*")} == {"preview.jpg", "result.png"})
+    # Given a farm with one job running and one waiting
+    recipe = {"size": 96, "start_size": 64, "iterations": [10, 120]}
+    running = farm.submit(**recipe)
+    waiting = farm.submit(size=64, iterations=[2])
+    farm.wait_for_state(running, "running")
+    wait_for(lambda: farm.job(running)["progress"] > 0)
+    family = psutil.Process(farm.process.pid).children(recursive=True)
+    assert set(farm.children()) == {"valkey-server", "gunicorn", "celery", "workers.janitor"}
+    # When someone presses Ctrl-C
+    farm.stop()
+    # Then nothing of it is left, and it says that nothing is lost
+    assert farm.process.returncode == 0
+    assert [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+    assert "stopped" in farm.log.read_text()
+    # And the next start goes on with both jobs
+    farm.start(FARM_CHECKPOINT_SECONDS="1")
+    assert farm.job(running)["state"] in ("queued", "running")
+    assert farm.wait_for_state(running, "running")["attempt"] == 2
+    wait_for(lambda: "resumed at level" in page_of(farm, running))
+    # When it is killed with all its parts after the next checkpoint, and started again
+    with closing(sqlite3.connect(farm.home / "farm.db")) as rows:
+        recorded = "SELECT id FROM jobs WHERE checkpoint_attempt = 2"
+        wait_for(lambda: rows.execute(recorded).fetchall(), pause=0.05)
+    farm.kill()
+    farm.start()
+    assert f"job {running} was cut off, and goes on" in farm.log.read_text()
+    # Then the job goes on where it was, to what it would have been
+    assert farm.wait_for_state(running, "succeeded", "failed")["attempt"] == 3
+    assert page_of(farm, running).count("resumed at level") == 2
+    assert farm.wait_for_state(waiting, "succeeded", "failed")["attempt"] == 1
+    undisturbed = farm.submit(**recipe)
+    farm.wait_for_state(undisturbed, "succeeded", "failed")
+    ours, theirs = (farm.api("GET", f"/jobs/{each}/result").content for each in (running, undisturbed))
+    assert ours == theirs
+    # And nothing but its pictures is kept
+    folder = farm.home / "storage" / "jobs" / running
+    wait_for(lambda: {path.name for path in folder.rglob("*.*")} == {"preview.jpg", "result.png"})
 
 
 def page_of(farm: RunningFarm, job_id: str) -> str:
