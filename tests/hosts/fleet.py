@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import redis
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, Engine, NullPool, create_engine, text
 
 from benchmarks.testbed.processes import FARM, answers, sample_files, wait_for
 from tests.hosts.network import Host, build_network
@@ -28,7 +28,7 @@ LEASE = 12  # s
 LONGEST = 600.0  # s for any job, on a machine that does much else
 ENDED = {"succeeded", "failed", "cancelled"}
 PROGRESS = 0.15  # of a job that is well at work
-QUICK_RECIPE = {"start_size": 90, "size": 128, "iterations": [40, 30], "style_loss": "gram"}
+QUICK_RECIPE = {"start_size": 64, "size": 96, "iterations": [40, 30], "style_loss": "gram"}
 RECIPES = [QUICK_RECIPE | {"init": "noise", "seed": seed} for seed in range(3)]
 NGINX = """
 daemon off; pid {folder}/nginx.pid; error_log stderr; {user}
@@ -69,6 +69,11 @@ class Fleet:
     @property
     def database_url(self) -> str:
         return self.environment["DATABASE_URL"].replace("postgresql:", "postgresql+psycopg:")
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """For a connection of its own at each query, made by a thread at the host that asks."""
+        return create_engine(self.database_url, poolclass=NullPool)
 
     def log_of(self, name: str) -> Path:
         return self.folder / f"{name}.log"
@@ -114,12 +119,8 @@ class Fleet:
         """Rows of the database, read beside it."""
 
         def read() -> list[Any]:
-            engine = create_engine(self.database_url)
-            try:
-                with engine.connect() as connection:
-                    return list(connection.execute(text(statement), values))
-            finally:
-                engine.dispose()
+            with self._engine.connect() as connection:
+                return list(connection.execute(text(statement), values))
 
         return self.hosts["servers"].call(read)
 
