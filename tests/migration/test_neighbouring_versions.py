@@ -17,7 +17,8 @@ from benchmarks.testbed.processes import FARM, as_json, free_port, redis_server,
 
 ROOT = Path(__file__).parents[2]
 BEFORE = "cb42fcd"  # the last version that landed: 0.2.0, before there was a fleet
-RECIPE = {"size": 96, "start_size": 96, "iterations": 60}
+QUICK = {"size": 64, "start_size": 64, "iterations": 2}
+LONG = {"size": 96, "start_size": 96, "iterations": 60}  # at work while the new processes start
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("neighbours")]
 
 
@@ -79,8 +80,8 @@ def answers(client: httpx.Client) -> bool:
         return False
 
 
-def submit(client: httpx.Client) -> str:
-    sent = client.post("/jobs", files=sample_files(), data={"recipe": as_json(RECIPE)})
+def submit(client: httpx.Client, recipe: dict[str, int]) -> str:
+    sent = client.post("/jobs", files=sample_files(), data={"recipe": as_json(recipe)})
     assert sent.status_code == 202, sent.text
     return str(sent.json()["id"])
 
@@ -91,6 +92,10 @@ def read_state(client: httpx.Client, job_id: str) -> str:
 
 def has_succeeded(client: httpx.Client, job_id: str) -> bool:
     return read_state(client, job_id) == "succeeded"
+
+
+def list_workers(client: httpx.Client) -> set[str]:
+    return {worker["name"] for worker in client.get("/workers").json()["items"]}
 
 
 def test_an_upgrade_with_jobs_at_work_loses_none(
@@ -104,7 +109,7 @@ def test_an_upgrade_with_jobs_at_work_loses_none(
             farm.serve(old_code) as old_web,
             farm.start(old_code, "worker", FARM_WORKER_NAME="old@host") as old_worker,
         ):
-            first = submit(old_web)
+            first = submit(old_web, LONG)
             wait_for(lambda: read_state(old_web, first) == "running")
             # When the database is upgraded and this version's processes start beside the old ones
             upgraded = farm.run(ROOT, "db", "upgrade")
@@ -114,14 +119,15 @@ def test_an_upgrade_with_jobs_at_work_loses_none(
                 farm.start(ROOT, "worker", FARM_WORKER_NAME="new@host"),
                 farm.start(ROOT, "janitor"),
             ):
+                jobs = [first, submit(old_web, LONG)]
+                wait_for(lambda: {"old@host", "new@host"} <= list_workers(new_web))
                 # Then what either takes is made, by whichever worker, and told by either
-                jobs = [first, submit(old_web), submit(new_web), submit(new_web)]
+                jobs += [submit(web, QUICK) for web in (old_web, new_web, new_web)]
                 for job_id in jobs:
                     wait_for(partial(has_succeeded, new_web, job_id), 240)
                     assert read_state(old_web, job_id) == "succeeded"
                 assert old_worker.poll() is None
-                alone = wait_for(lambda: {w["name"] for w in new_web.get("/workers").json()["items"]})
-                assert {"old@host", "new@host"} <= alone
+                assert {"old@host", "new@host"} <= list_workers(new_web)
         # And an old process that starts now says what is the matter
         refused = farm.run(old_code, "worker")
         assert refused.returncode != 0
