@@ -313,7 +313,7 @@ def test_a_finished_film_plays_on_its_page(
 
     # And where it cannot be played, as its source and the video both say, its frames are there
     video.evaluate("""video => {
-        for (const each of [video.querySelector("source"), video]) each.dispatchEvent(new Event("error"));
+        for (const it of [video.querySelector("source"), video]) it.dispatchEvent(new Event("error"));
     }""")
     expect(page.locator("#player")).to_be_visible()
     expect(page.get_by_role("button", name="The film")).to_have_count(0)
