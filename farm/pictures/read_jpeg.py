@@ -21,6 +21,7 @@ NEEDED = {APP0: (b"JFIF\0", 12), APP14: (b"Adobe", 12)}  # of those: how samples
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 SEQUENTIAL = (0xC0, 0xC1)  # with Huffman's codes
+LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 LS_FRAME = 0xF7  # of JPEG-LS
 ABOUT = {*range(0xE0, 0xFF)} - {LS_FRAME}  # comments and what programs add
 MOST_SEGMENTS = 50_000  # a picture has some dozen
@@ -29,8 +30,23 @@ LONGEST_SIDE = 65_500  # px, libjpeg's limit
 MIDDLE = range(126, 130)  # samples where a decoder had no data at all
 MAX_SCANS = 100  # each costs a pass over all pixels; programs write 3 to 20
 PROFILE = b"ICC_PROFILE\0"
+RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of what has a length, or the end's
 PADDINGS = (b"", bytes(range(254, 0, -1)) * 32)  # the second, without markers, shows where data end
+
+
+@dataclass
+class Scan:
+    """One pass over the picture."""
+
+    header: bytes
+    interval: int  # units between two restarts; 0: there are none
+    restarts: int = 0  # in its data
+
+    @property
+    def components(self) -> bytes:
+        """Ids of the components that it has."""
+        return self.header[1 : 1 + 2 * self.header[0] : 2]
 
 
 @dataclass
@@ -42,15 +58,20 @@ class Segments:
     frame: tuple[int, bytes] | None = None  # its marker and body
     exif: bytes = b""
     profile: dict[int, bytes] = field(default_factory=dict)  # its pieces by number
-    scans: list[bytes] = field(default_factory=list)  # headers
+    scans: list[Scan] = field(default_factory=list)
     needed: int = 0  # pieces at the beginning that say how samples are to be understood
-    has_restarts: bool = False  # whose data are in pieces, each of which may be cut
 
     def read_size(self) -> tuple[int, int]:
         """Return width and height, px."""
         assert self.frame
         height, width = struct.unpack_from(">HH", self.frame[1], 1)
         return width, height
+
+    def read_sampling(self) -> dict[int, tuple[int, int]]:
+        """Return of each component, by its id, how many blocks a unit has across and down."""
+        assert self.frame
+        body = self.frame[1]
+        return {body[at]: (body[at + 1] >> 4, body[at + 1] & 15) for at in range(6, 6 + 3 * body[5], 3)}
 
 
 def open_picture(data: bytes) -> Opened:
@@ -62,6 +83,7 @@ def open_picture(data: bytes) -> Opened:
     segments = _take_apart(data)
     if not segments.frame or not segments.scans:
         raise ValueError("it ends before the picture begins")
+    _check_headers(segments)
     if len(segments.scans) > MAX_SCANS:
         raise Unsupported(f"has {len(segments.scans)} scans; the limit is {MAX_SCANS}; save it anew")
     marker, body = segments.frame
@@ -120,7 +142,7 @@ def _iterate_segments(data: bytes) -> Iterator[tuple[int, memoryview, memoryview
 
 def _take_apart(data: bytes) -> Segments:
     """Keep what pixels are made of; read orientation and profile."""
-    found = Segments()
+    found, interval = Segments(), 0
     for marker, body, whole in _iterate_segments(data):
         if marker == APP1 and bytes(body[: len(EXIF)]) == EXIF and not found.exif:
             found.exif = bytes(body)
@@ -136,10 +158,11 @@ def _take_apart(data: bytes) -> Segments:
             found.needed += 1
         if marker == 0:
             found.kept.append(None)
+            found.scans[-1].restarts = len(RESTART.findall(body))
         elif marker == SCAN:
-            found.scans.append(bytes(body))
+            found.scans.append(Scan(bytes(body), interval))
         elif marker == RESTARTS:
-            found.has_restarts |= any(body)
+            interval = int.from_bytes(body)
         elif (marker in FRAMES or marker == LS_FRAME) and not found.frame:
             found.frame = marker, bytes(body)
     return found
@@ -151,27 +174,68 @@ def _build_file(found: Segments, padding: bytes) -> bytes:
     return b"".join((START, *pieces, END))
 
 
-def _check_scans(found: Segments) -> None:
-    """Check that no scan is missing: each component came, and each of its bits.
+def _check_headers(found: Segments) -> None:
+    """Check that the headers of picture and scans are as long as they say, and name what there is.
 
     Raises:
-        ValueError: the file was cut between two scans.
+        ValueError: they do not.
     """
     assert found.frame
-    marker, body = found.frame
-    missing = {body[6 + 3 * number] for number in range(body[5])}  # components
-    unfinished: set[tuple[int, int]] = set()  # component and coefficient whose last bits are to come
+    body = found.frame[1]
+    if len(body) < 9 or not body[5] or len(body) < 6 + 3 * body[5]:
+        raise ValueError("its header makes no sense")
+    sampling = found.read_sampling()
+    fit = all(across and down for across, down in sampling.values())
     for scan in found.scans:
-        count = scan[0]
-        first, last, bits = scan[1 + 2 * count : 4 + 2 * count]
-        components = scan[1 : 1 + 2 * count : 2]
+        header = scan.header
+        fit = fit and bool(header) and header[0] > 0 and len(header) >= 4 + 2 * header[0]
+        fit = fit and sampling.keys() >= {*scan.components}
+    if not fit:
+        raise ValueError("its header makes no sense")
+
+
+def _check_scans(found: Segments) -> None:
+    """Check that no scan is missing, nor a piece of one: each component came, each of its bits, and each
+    restart.
+
+    Raises:
+        ValueError: the file was cut between two of them.
+    """
+    assert found.frame
+    marker, sampling = found.frame[0], found.read_sampling()
+    missing = {*sampling}  # components
+    low: dict[tuple[int, int], int] = {}  # bits to come, by component and coefficient
+    for scan in found.scans:
+        if marker not in LOSSLESS and scan.restarts < _count_restarts(found, scan):
+            raise ValueError("data are missing")
+        first, last, bits = scan.header[1 + 2 * scan.header[0] :][:3]
         if marker in PROGRESSIVE:
-            band = {(component, at) for component in components for at in range(first, last + 1)}
-            unfinished = unfinished | band if bits & 15 else unfinished - band
+            band = [(component, at) for component in scan.components for at in range(first, last + 1)]
+            if any(low.get(each) != bits >> 4 for each in band if bits >> 4):
+                raise ValueError("data are missing")
+            low |= dict.fromkeys(band, bits & 15)
         if marker not in PROGRESSIVE or first == 0:
-            missing -= set(components)
-    if missing or unfinished:
+            missing -= {*scan.components}
+    if missing or any(low.values()):
         raise ValueError("data are missing")
+
+
+def _count_restarts(found: Segments, scan: Scan) -> int:
+    """Return how many restarts a scan needs: between two intervals, not behind the last."""
+    if not scan.interval:
+        return 0
+    size, sampling = found.read_size(), found.read_sampling()
+    most = [max(each) for each in zip(*sampling.values(), strict=True)]
+    units = 1
+    for length, own, largest in zip(size, sampling[scan.components[0]], most, strict=True):
+        # Of one component alone a unit is a block.
+        side, unit = (
+            (length, BLOCK * largest)
+            if len(scan.components) > 1
+            else (-(-length * own // largest), BLOCK)
+        )
+        units *= -(-side // unit)
+    return -(-units // scan.interval) - 1
 
 
 def _choose_factor(width: int, height: int, enough: int) -> int:
@@ -191,13 +255,11 @@ def _decode_extended(segments: Segments, factor: int) -> Image.Image | None:
         the picture, its sides divided by `factor`; None where this cannot tell that its data are whole.
     """
     assert segments.frame
-    marker, body = segments.frame
-    (_, height), components = segments.read_size(), body[5]
-    several = len(segments.scans) > 1 or segments.has_restarts  # each of which may have been cut
-    tallest = max((body[7 + 3 * number] & 15 for number in range(components)), default=1)
-    row = BLOCK * tallest if components > 1 else BLOCK  # px
+    (marker, body), sampling = segments.frame, segments.read_sampling()
+    _, height = segments.read_size()
+    row = BLOCK * max(down for _, down in sampling.values()) if len(sampling) > 1 else BLOCK  # px
     extended = -(-height // row) * row + row
-    if marker not in SEQUENTIAL or several or extended > LONGEST_SIDE:
+    if marker not in SEQUENTIAL or len(segments.scans) > 1 or extended > LONGEST_SIDE:
         return None
     frame = _build_segment(marker, body)
     taller = _build_segment(marker, body[:1] + struct.pack(">H", extended) + body[3:])

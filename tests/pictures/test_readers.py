@@ -465,9 +465,53 @@ def test_a_part_of_the_sides_is_decoded_once_to_the_last_line(
     assert len(decoded) == 1
 
 
+def drop_scan(data: bytes, dropped: int) -> bytes:
+    """The file without one of its scans, header and data."""
+    begins = [found.start() for found in re.finditer(b"\xff\xda", data)] + [len(data) - 2]
+    tables = re.compile(b"\xff\xc4").search(data, begins[dropped] + 2)  # of the next one
+    end = min(tables.start() if tables else len(data), begins[dropped + 1])
+    return data[: begins[dropped]] + data[end:]
+
+
+def test_a_progressive_jpeg_without_one_of_its_scans_is_incomplete() -> None:
+    scans = len(re.findall(b"\xff\xda", PROGRESSIVE))
+    assert scans == 10
+    for number in range(scans):
+        assert "damaged or incomplete" in refusal(drop_scan(PROGRESSIVE, number))
+
+
 def test_a_jpeg_cut_between_two_scans_is_incomplete() -> None:
     for found in list(re.finditer(b"\xff\xda", PROGRESSIVE))[1:]:
         assert "damaged or incomplete" in refusal(PROGRESSIVE[: found.start()] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"restart_marker_rows": 1},
+        {"restart_marker_blocks": 1, "subsampling": 2},
+        {"restart_marker_blocks": 4, "subsampling": 0},
+        {"restart_marker_blocks": 5, "progressive": True},
+    ],
+    ids=str,
+)
+def test_a_jpeg_that_lacks_what_is_between_two_restarts_is_incomplete(options: dict[str, Any]) -> None:
+    whole = save(Image.fromarray(CHART), "JPEG", quality=85, **options)
+    assert read(whole).shape == (32, 48, 3)
+    restarts = [found.start() for found in re.finditer(b"\xff[\xd0-\xd7]", whole)]
+    for first, second in zip(restarts, [*restarts[1:], len(whole) - 2], strict=True):
+        assert "data are missing" in refusal(whole[:first] + b"\xff\xd9")
+        assert "damaged or incomplete" in refusal(whole[: first + 1])
+        assert "data are missing" in refusal(whole[:first] + whole[second:])
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xc0", b"\xff\xda"])
+@pytest.mark.parametrize("body", [b"", b"\x08\0", b"\x08\0\x20\0\x30\xc8\1\x11\0"])
+def test_headers_that_are_too_short_are_said_to_make_no_sense(marker: bytes, body: bytes) -> None:
+    at = JPEG.index(marker)
+    (length,) = struct.unpack_from(">H", JPEG, at + 2)
+    forged = marker + struct.pack(">H", 2 + len(body)) + body
+    assert "its header makes no sense" in refusal(JPEG[:at] + forged + JPEG[at + 2 + length :])
 
 
 def comment(text: bytes) -> bytes:
