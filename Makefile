@@ -22,7 +22,7 @@ endif
 
 # Tests run in this many processes. More than processors pay, because tests of whole farms wait a lot.
 PROCESSES ?= 3
-NEEDS_MORE := browser or postgres or weights or processes or slow or faults
+NEEDS_MORE := browser or postgres or s3 or weights or processes or slow or faults
 
 # Tests start the farm's processes many times; without bytecode that is kept each would compile all anew.
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
@@ -72,7 +72,7 @@ test: $(SET_UP_TEST) ## every test but the slow faults; ARGS="tests/recipe/test_
 	@sh tests/browser/install.sh
 	@$(BIN)/pytest $(COVERAGE) -n $(PROCESSES) --dist loadgroup $(ARGS)
 
-test-fast: $(SET_UP_TEST) ## in a minute: what needs no browser, PostgreSQL, weights, processes of a farm, nor long
+test-fast: $(SET_UP_TEST) ## in a minute: what needs no browser, PostgreSQL, S3, weights, processes of a farm, nor long
 	@$(BIN)/pytest -n 2 --dist loadgroup -m 'not ($(NEEDS_MORE))' $(ARGS)
 
 coverage: COVERAGE := $(MEASURED)

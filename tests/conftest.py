@@ -49,6 +49,7 @@ MARKER_OF = {
     "postgres_server": "postgres",
     "weights_dir": "weights",
     "decoders_as_processes": "processes",
+    "s3_server": "s3",
 }
 # Whoever uses the fixture runs in the same process as others that do: it is made once in each.
 GROUP_OF = {"farm": "farm", "bucket": "s3"}

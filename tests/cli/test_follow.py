@@ -195,6 +195,7 @@ def test_a_bad_file_in_a_folder_is_named_and_keeps_no_other_from_its_picture(
     assert done.output.count("Not sent") == 1
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_sent_again_is_the_same_jobs_and_the_same_files(
     served: str, painter: Painter, photographs: Path, tmp_path: Path
 ) -> None:

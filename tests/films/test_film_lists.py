@@ -65,6 +65,7 @@ def test_films_stand_among_the_jobs_in_every_order_and_pages_lead_both_ways() ->
     ]
 
 
+@pytest.mark.slow
 def test_a_list_knows_each_state_of_a_film_and_its_frames() -> None:
     # Given films of every state
     made: dict[State, Film] = {}

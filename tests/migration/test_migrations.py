@@ -39,6 +39,7 @@ def test_an_upgrade_with_jobs_in_place_keeps_them() -> None:
     assert state(job_id).value == "queued"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> None:
     job_id = make_job()

@@ -29,6 +29,7 @@ def test_a_mask_within_what_stays_leaves_nothing(size: tuple[int, int], other: t
     assert not leave_nothing([draw(size, 0, 0.5)], draw(other, 0, 0.5, 254))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "other"), [((7, 11), (9, 13)), ((9, 13), (7, 11)), ((5, 5), (3, 17))])
 def test_what_is_in_doubt_is_left_to_paint(size: tuple[int, int], other: tuple[int, int]) -> None:
     # Given one place of each map in turn, then exactly where both overlap there is something to paint

@@ -176,6 +176,7 @@ def test_a_worker_that_ended_sick_can_be_resumed(client: FlaskClient) -> None:
     assert "/operators/workers/resume/gpu0" in client.get("/workers").text
 
 
+@pytest.mark.slow
 def test_two_hundred_workers_are_read_with_few_questions(client: FlaskClient) -> None:
     with sessions.write_session() as session:
         for number in range(200):

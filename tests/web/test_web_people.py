@@ -168,6 +168,7 @@ def test_a_user_overtakes_nobody_by_priority(
     assert post(client, "/api/v1/jobs", operator, priority="100").status_code == 202
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("common", [False, True])
 def test_what_belongs_to_others_is_at_no_address(
     ada: Headers,

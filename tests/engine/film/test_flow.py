@@ -57,6 +57,7 @@ def test_a_moved_frame_is_the_other_one_where_it_is_held(clip: MovingDisc) -> No
     assert np.abs(clip.draw(0).astype(float) - clip.draw(1)).mean() > 9
 
 
+@pytest.mark.slow
 def test_a_long_way_is_found_by_steps_and_not_at_once(clip: MovingDisc) -> None:
     frames = [clip.draw(n) for n in range(13)]
     true, stepwise, direct = (
