@@ -430,6 +430,8 @@ def bucket(
     return f"s3://{name}/farm"
 
 
+S3 = pytest.param("s3", marks=[pytest.mark.s3, pytest.mark.xdist_group("s3")])
+BOTH_STORAGES = ["folder", S3]
 BOTH_DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
 
 
@@ -456,7 +458,7 @@ def database(request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytes
     return str(request.param)
 
 
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
+@pytest.fixture(params=BOTH_STORAGES)
 def any_storage(request: pytest.FixtureRequest, farm_home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The test runs once on a local folder and once on a bucket."""
     if request.param == "s3":

@@ -13,9 +13,10 @@ from farm.pictures import encode
 from farm.pictures.encode import encode_picture
 from farm.recipe.formats import FORMATS, Format
 from farm.storage import Storage
+from tests.conftest import BOTH_STORAGES
 
 
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.xdist_group("s3"))])
+@pytest.fixture(params=BOTH_STORAGES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     """A local folder, and a bucket behind an S3 API on a socket."""
     folder = f"file://{tmp_path}/storage"
