@@ -158,7 +158,8 @@ def _take_apart(data: bytes) -> Segments:
             found.needed += 1
         if marker == 0:
             found.kept.append(None)
-            found.scans[-1].restarts = len(RESTART.findall(body))
+            if interval:
+                found.scans[-1].restarts = len(RESTART.findall(body))
         elif marker == SCAN:
             found.scans.append(Scan(bytes(body), interval))
         elif marker == RESTARTS:
