@@ -105,6 +105,7 @@ def test_a_job_walks_from_the_queue_to_its_result() -> None:
     assert job.finished_at.tzinfo is not None
 
 
+@pytest.mark.slow
 def test_only_the_moves_of_the_table_are_made() -> None:
     for start, to in product(State, State):
         job_id = to_state(start)

@@ -232,6 +232,7 @@ def test_names_that_differ_in_capitals_alone_stay_where_both_were_saved_before(
         save(ada, "Fine")
 
 
+@pytest.mark.slow
 def test_of_two_who_save_one_name_at_the_same_moment_one_is_refused(people: dict[str, Visitor]) -> None:
     refused: list[InvalidInput] = []
 

@@ -55,6 +55,7 @@ def test_the_way_back_and_forth_keeps_jobs_with_their_paintings_and_events() -> 
     assert [job.content.sha256, *(style.upload_sha256 for style in job.styles)] == ["c" * 64] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 def test_jobs_from_before_lists_were_searched_are_found_by_name() -> None:
     job_id = make_job("Über den DÄCHERN")

@@ -262,6 +262,7 @@ def test_a_button_has_room_for_few_words(seconds: float, shown: str) -> None:
     assert words.format_short_need(3000, 2000, None, None) == "6 MP"
 
 
+@pytest.mark.slow
 def test_the_forms_lines_are_a_part_of_its_page(
     client: FlaskClient, worker: Callable[..., None]
 ) -> None:

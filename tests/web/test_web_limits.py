@@ -163,6 +163,7 @@ def test_two_web_parts_count_wrong_tokens_together_and_alone_while_redis_is_away
         assert two.get("/jobs", headers=wrong).status_code == 401
 
 
+@pytest.mark.slow
 def test_the_command_line_waits_as_it_is_asked(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
