@@ -209,7 +209,7 @@ def keep_certificates(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_by_tests() -> Iterator[None]:
-    """What is done once for all tests of a process, in one fixture, as each costs each test its time."""
+    """Set up once what all tests of a process share, in one fixture, as each costs every test time."""
     with pytest.MonkeyPatch.context() as patch:
         for share in (
             compile_statements_once,

@@ -21,7 +21,7 @@ from farm.pictures.sandbox import LANDLOCK, SECCOMP
 
 
 class DecoderThread:
-    """What `decoder_child` uses of a `Popen`."""
+    """The part of a `Popen` that `decoder_child` uses."""
 
     def __init__(self, module: str) -> None:
         ours, theirs = socket.socketpair()

@@ -54,7 +54,7 @@ TOKEN = "farm_of-a-home-of-version-0.1"
 
 @pytest.fixture(scope="module")
 def upgraded_on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the home on SQLite is kept once it was upgraded, to be copied."""
+    """Folder of the home on SQLite as it was upgraded once, to be copied."""
     return tmp_path_factory.mktemp("upgraded") / "home"
 
 

@@ -55,7 +55,7 @@ TO_CLOSE = "tests.to_close"  # in a request's environment: what ends its answer
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_by_pages(shared_folder: Path) -> Iterator[None]:
-    """What is done once for all tests of pages: templates and addresses are compiled, and what the
+    """Set up once what all tests of pages share: templates and addresses are compiled, and what the
     framework says of the API by itself is generated, which depends on no setting.
 
     Streams look for changes every few milliseconds. Requests are counted without a thread for each that
@@ -334,7 +334,7 @@ def job_made(
 
 
 def bring_to(job: Job, state: State) -> None:
-    """What a worker and a person do until a waiting job is in this state."""
+    """Do as a worker and a person until a waiting job is in this state."""
     if state is State.QUEUED:
         return
     if state is State.CANCELLED:
