@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
 import warnings
 from dataclasses import replace
 from importlib import metadata
@@ -106,7 +105,7 @@ def _prepare_child() -> None:
         orders=Orders(name, _process.instance, usable=machine is not None),
     )
     _heartbeat.start()
-    threading.Thread(target=quality.load_metrics, daemon=True).start()
+    quality.load_metrics_meanwhile()
     decoding.await_ready()
 
 

@@ -81,6 +81,7 @@ def render_files(
     steering = decode_guides(guides, recipe, photograph.sent, photograph.alpha)
     steering.check(photograph.sent, len(styles))
     engine = load_engine(recipe, resume, say)
+    quality.load_metrics_meanwhile()
     log: list[LevelDone] = []
     entered = resume.facts.seconds if resume else 0.0
     render = partial(stylize, photograph.pixels, paintings, recipe, engine, guides=steering)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -110,22 +111,29 @@ KERNEL spread(
   }
 }
 
-// Copies d, of rows of `stride`, where features are above zero; zero elsewhere. width: W C.
-KERNEL mask(const Pack* d, const Pack* features, Pack* out, int width, int stride) {
+DEVICE Pack sum_of(Pack one, Pack other) {
+  for (int n = 0; n < N; n++) one.at[n] = rounded(value(one.at[n]) + value(other.at[n]));
+  return one;
+}
+
+// Copies d, of rows of `stride`, and g, if there is one, added to it, where features are above zero;
+// zero elsewhere. width: W C.
+KERNEL mask(const Pack* d, const Pack* g, const Pack* features, Pack* out, int width, int stride) {
   int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
   if (i >= width) return;
-  Pack gradient = d[(long long)row * stride + i], feature = features[(long long)row * width + i];
+  long long at = (long long)row * width + i;
+  Pack gradient = d[(long long)row * stride + i], feature = features[at];
+  if (g) gradient = sum_of(gradient, g[at]);
   for (int n = 0; n < N; n++) if (value(feature.at[n]) <= 0) gradient.at[n] = 0;
-  out[(long long)row * width + i] = gradient;
+  out[at] = gradient;
 }
 
 // Adds g (H, width) to d, of rows of `stride`.
 KERNEL add(Pack* d, const Pack* g, int width, int stride) {
   int i = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
   if (i >= width) return;
-  Pack sum = d[(long long)row * stride + i], added = g[(long long)row * width + i];
-  for (int n = 0; n < N; n++) sum.at[n] = rounded(value(sum.at[n]) + value(added.at[n]));
-  d[(long long)row * stride + i] = sum;
+  Pack* sum = d + (long long)row * stride + i;
+  *sum = sum_of(*sum, g[(long long)row * width + i]);
 }
 
 // Sums positions g, g + groups, g + 2 groups .. of x (positions, C) into sums (groups, C).
@@ -163,26 +171,52 @@ KERNEL gather(const T* x, T* out, int H, int W, int C, int taps) {
   ((Pack*)out)[(long long)row * W * (taps / N) + i] = pack;
 }
 
-// Weighted differences of each pixel of x (3, H, W) to its neighbours; what is not grey `chroma` times.
-KERNEL variation(const float* x, float* out, int H, int W, float across, float down, float chroma) {
+// Weighted differences of each pixel of x (3, H, W) to its neighbours, what is not grey `chroma` times:
+// adds them, `weight` times, to gradient (H, W, 3), if there is one, and writes their product with the
+// pixel to products (H, W). stride, step: of the gradient's rows and pixels.
+KERNEL variation(
+    const float* x, float* gradient, float* products, int H, int W, int stride, int step, float across,
+    float down, float chroma, float weight) {
   int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
   if (column >= W) return;
   int left = max(column - 1, 0), right = min(column + 1, W - 1);
   int above = max(row - 1, 0), below = min(row + 1, H - 1);
-  float sums[3], grey = 0;
+  float pixel[3], sums[3], grey = 0, product = 0;
   for (int c = 0; c < 3; c++) {
     const float* plane = x + (long long)c * H * W;
     const float* line = plane + (long long)row * W;
-    float here = 2 * line[column], up = plane[(long long)above * W + column];
+    float here = 2 * (pixel[c] = line[column]), up = plane[(long long)above * W + column];
     sums[c] = across * (here - line[left] - line[right]) +
               down * (here - up - plane[(long long)below * W + column]);
     grey += sums[c] / 3;
   }
-  for (int c = 0; c < 3; c++)
-    out[((long long)c * H + row) * W + column] = chroma * sums[c] - (chroma - 1) * grey;
+  for (int c = 0; c < 3; c++) {
+    float slope = chroma * sums[c] - (chroma - 1) * grey;
+    if (gradient) gradient[(long long)row * stride + column * step + c] += weight * slope;
+    product += pixel[c] * slope;
+  }
+  products[(long long)row * W + column] = product;
+}
+
+// A step of Adam at each pixel of image (3, H, W) along gradient (H, W, 3), and of the mean after it.
+// new_1, new_2: shares of the gradient and of its square in their means. stride, step: as above.
+KERNEL adam(
+    float* image, float* first, float* second, float* average, const float* gradient, int H, int W,
+    int stride, int step, float new_1, float new_2, float rate, float epsilon, float gain) {
+  int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y;
+  if (column >= W) return;
+  for (int c = 0; c < 3; c++) {
+    long long at = ((long long)c * H + row) * W + column;
+    float g = gradient[(long long)row * stride + column * step + c];
+    float m = first[at] + new_1 * (g - first[at]), v = second[at] + new_2 * (g * g - second[at]);
+    float x = image[at] - rate * m / (sqrtf(v) + epsilon);
+    x = x < 0 ? 0 : x > 1 ? 1 : x;
+    first[at] = m, second[at] = v, image[at] = x;
+    average[at] += gain * (x - average[at]);
+  }
 }
 """
-NAMES = ("pool", "spread", "mask", "add", "sum", "pad", "gather", "variation")
+NAMES = ("pool", "spread", "mask", "add", "sum", "pad", "gather", "variation", "adam")
 
 
 def find_kernels(x: Tensor) -> Kernels | None:
@@ -204,6 +238,12 @@ def find_picture_kernels(picture: Tensor) -> Kernels | None:
     if not picture.is_cuda or picture.dtype != torch.float32 or not picture.is_contiguous():
         return None
     return _load(picture.device, picture.dtype)
+
+
+def takes_as_gradient(gradient: Tensor) -> bool:
+    """Check whether the kernels of a picture take this gradient (1, 3, H, W): as the network leaves it,
+    float32, the colours of a pixel side by side."""
+    return gradient.dtype == torch.float32 and gradient.stride(1) == 1
 
 
 def add_activations(d: Tensor, g: Tensor) -> None:
@@ -286,11 +326,15 @@ class Kernels:
         self._launch("spread", rows, columns * C, d, codes, out, height, width, h, w, C, _count_row(d))
         return out
 
-    def mask(self, d: Tensor, features: Tensor) -> Tensor:
-        """Return d (H, W, C) where features, contiguous, are above zero; zero elsewhere."""
-        out = torch.empty_like(features)
+    def mask(self, d: Tensor, features: Tensor, g: Tensor | None = None) -> Tensor:
+        """Return d (H, W, C), and g added to it, where features are above zero; zero elsewhere.
+
+        Args:
+            features: contiguous. g: of the same shape, contiguous; the result is written into it.
+        """
+        out = torch.empty_like(features) if g is None else g
         width = d.shape[1] * _count_packs(d)
-        self._launch("mask", len(d), width, d, features, out, width, _count_row(d))
+        self._launch("mask", len(d), width, d, g, features, out, width, _count_row(d))
         return out
 
     def add(self, d: Tensor, g: Tensor) -> None:
@@ -322,30 +366,64 @@ class Kernels:
         self._launch("gather", H, W * TAPS * x.itemsize // PACK_BYTES, x, out, H, W, C, TAPS)
         return out
 
-    def compute_variation(self, picture: Tensor, across: float, down: float, chroma: float) -> Tensor:
-        """Compute the gradient of total variation, see `losses.tv_loss`: (1, 3, H, W) float32.
+    def add_variation(
+        self,
+        picture: Tensor,
+        gradient: Tensor | None,
+        weight: float,
+        across: float,
+        down: float,
+        chroma: float,
+    ) -> Tensor:
+        """Add the gradient of total variation, see `losses.tv_loss`, times `weight` to `gradient`.
 
         Args:
-            picture: the same, contiguous. across, down: weights of neighbours.
-            chroma: of what is not grey.
+            picture: (1, 3, H, W), contiguous. gradient: see `takes_as_gradient`; None: there is none.
+            across, down: weights of neighbours. chroma: of what is not grey.
+
+        Returns:
+            Terms whose sum is twice the loss, (H, W) float32.
         """
         _, _, H, W = picture.shape
-        out = torch.empty_like(picture)
-        self._launch("variation", H, W, picture, out, H, W, across, down, chroma)
-        return out
+        products = picture.new_empty(H, W)
+        strides = (0, 0) if gradient is None else gradient.stride()[2:]
+        weights = (across, down, chroma, weight)
+        self._launch("variation", H, W, picture, gradient, products, H, W, *strides, *weights)
+        return products
 
-    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | float) -> None:
+    def step_by_adam(
+        self, state: Sequence[Tensor], gradient: Tensor, new: Sequence[float], *factors: float
+    ) -> None:
+        """Take a step of Adam, see `optimisers.Adam`.
+
+        Args:
+            state: the picture, both moments and the mean, each (1, 3, H, W), contiguous.
+            gradient: see `takes_as_gradient`. new: the shares of the gradient in both moments.
+            factors: the rate, epsilon, and the picture's share in the mean.
+        """
+        _, _, H, W = gradient.shape
+        strides = gradient.stride()[2:]
+        self._launch("adam", H, W, *state, gradient, H, W, *strides, *new, *factors)
+
+    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | float | None) -> None:
         """Launch a kernel on the current stream with a thread for each of `width` in each row."""
-        values = tuple(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments)
+        values = tuple(get_value(a) for a in arguments)
         kinds = tuple(choose_kind(a) for a in arguments)
         blocks, stream = -(-width // THREADS), torch.cuda.current_stream().cuda_stream
         where = (blocks, rows, 1, THREADS, 1, 1, 0, stream)
         _check(*self._driver.cuLaunchKernel(self._functions[name], *where, (values, kinds), 0))
 
 
-def choose_kind(argument: Tensor | float) -> type[Any]:
+def get_value(argument: Tensor | float | None) -> float:
+    """Return what C takes for an argument: a tensor's address, 0 for none."""
+    if argument is None:
+        return 0
+    return argument.data_ptr() if isinstance(argument, Tensor) else argument
+
+
+def choose_kind(argument: Tensor | float | None) -> type[Any]:
     """Choose the C type of an argument."""
-    if isinstance(argument, Tensor):
+    if argument is None or isinstance(argument, Tensor):
         return ctypes.c_void_p
     return ctypes.c_int if isinstance(argument, int) else ctypes.c_float
 

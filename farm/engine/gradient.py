@@ -265,13 +265,18 @@ class Objective:
             gradients |= zip(loss.layers, parts, strict=True)
         sums.clear()
 
-        def add_gradient(layer: str, where: Region, features: Tensor, d: Tensor) -> None:
+        def add_gradient(layer: str, where: Region, features: Tensor, d: Tensor) -> Tensor | None:
+            rest = None
             for part in self._find_parts(layer, where):
-                weights = part.get_weights(features.dtype)
-                gradients[part.target].add_to(part.where.crop(d), part.where.crop(features), weights)
+                found, weights = gradients[part.target], part.get_weights(features.dtype)
+                if self.vgg.way.adds_with_mask and part.is_all_of(where):
+                    rest = found.compute_at_once(features)
+                if rest is None:
+                    found.add_to(part.where.crop(d), part.where.crop(features), weights)
             if layer in self._content:
                 weight = self.recipe.content_weight * self.content_layers[layer] * scale
                 self._content[layer].add_gradient(where, features, d, weight)
+            return rest
 
         gradient = run.backward(add_gradient)
         weight, chroma = self.recipe.tv_weight * scale, self.recipe.chroma_variation

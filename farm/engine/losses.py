@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from farm.engine.cuda_kernels import find_picture_kernels
+from farm.engine.cuda_kernels import find_picture_kernels, takes_as_gradient
 from farm.engine.tiles import Region
 
 SMALL = 1e-12  # keeps a ratio finite when its target is all zero
@@ -102,6 +102,9 @@ def tv_loss(
     """
     H, W = picture.shape[-2:]
     kernels = find_picture_kernels(picture)
+    if kernels and (gradient is None or takes_as_gradient(gradient)):
+        weights = (weight, *_weigh_neighbours(H, W), chroma)
+        return kernels.add_variation(picture, gradient, *weights).sum(dtype=torch.float64) / 2
     kernel = _make_variation_kernel(H, W, chroma, picture.dtype, picture.device)
     rows = max(1, STRIP_PIXELS // W) if picture.device.type == "cpu" else H
     value = torch.zeros((), dtype=torch.float64, device=picture.device)
@@ -109,10 +112,7 @@ def tv_loss(
         bottom = min(H, top + rows)
         first, last = max(0, top - 1), min(H, bottom + 1)
         beyond = (1, 1, first - (top - 1), bottom + 1 - last)  # the picture's edge
-        if kernels:
-            slope = kernels.compute_variation(picture, *_weigh_neighbours(H, W), chroma)
-        else:
-            slope = F.conv2d(F.pad(picture[..., first:last, :], beyond, mode="replicate"), kernel)
+        slope = F.conv2d(F.pad(picture[..., first:last, :], beyond, mode="replicate"), kernel)
         strip = picture[..., top:bottom, :]
         value.add_((strip * slope).sum(dtype=torch.float64), alpha=0.5)
         if gradient is not None:

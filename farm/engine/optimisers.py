@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.colours import keep_colours
+from farm.engine.cuda_kernels import find_picture_kernels, takes_as_gradient
 from farm.engine.pyramid import Level, resize
 from farm.recipe.memory_estimates import LBFGS_PAIRS
 
@@ -83,18 +84,24 @@ class Adam:
 
     def step(self, gradient: Tensor, total: float) -> None:
         steps = self.scalars["steps"] = self.scalars["steps"] + 1
-        self._first.lerp_(gradient, 1 - self.BETA_1)
-        self._second.mul_(self.BETA_2).addcmul_(gradient, gradient, value=1 - self.BETA_2)
+        new = (1 - self.BETA_1, 1 - self.BETA_2)
         # The bias corrections of both moments, as factors of the rate and of epsilon.
         size = math.sqrt(1 - self.BETA_2**steps)
-        rate = self.RATE * size / (1 - self.BETA_1**steps)
-        root = self._second.sqrt().add_(self.EPSILON * size)
-        self.image.addcdiv_(self._first, root, value=-rate).clamp_(0, 1)
-        del root  # as large as what follows
-        if self.kept_colours is not None:
-            keep_colours(self.image, self.kept_colours)
+        rate, epsilon = self.RATE * size / (1 - self.BETA_1**steps), self.EPSILON * size
         gain = 1 - self.scalars["decay"]
-        self._average.lerp_(self.image, gain)
+        kernels = find_picture_kernels(self.image) if self.kept_colours is None else None
+        if kernels and takes_as_gradient(gradient):
+            state = (self.image, self._first, self._second, self._average)
+            kernels.step_by_adam(state, gradient, new, rate, epsilon, gain)
+        else:
+            self._first.lerp_(gradient, new[0])
+            self._second.mul_(self.BETA_2).addcmul_(gradient, gradient, value=new[1])
+            root = self._second.sqrt().add_(epsilon)
+            self.image.addcdiv_(self._first, root, value=-rate).clamp_(0, 1)
+            del root  # as large as what follows
+            if self.kept_colours is not None:
+                keep_colours(self.image, self.kept_colours)
+            self._average.lerp_(self.image, gain)
         self.scalars["averaged"] += gain * (1 - self.scalars["averaged"])
 
     def get_picture(self) -> Tensor:

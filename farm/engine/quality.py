@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -54,9 +55,14 @@ class Quality:
 
 
 def load_metrics() -> ModuleType:
-    """Load the library that compares pictures: it takes longer than torch itself, and the first
-    iteration need not wait for it."""
+    """Load the library that compares pictures."""
     return import_module("torchmetrics.functional.image")
+
+
+def load_metrics_meanwhile() -> None:
+    """Begin to load the library that compares pictures: it takes longer than torch itself, and neither
+    the first iteration nor the finished picture need wait for it."""
+    threading.Thread(target=load_metrics, daemon=True).start()
 
 
 @torch.no_grad()

@@ -56,6 +56,10 @@ class Part:
     # (h, w) uint8. None: 255 everywhere.
     map: Tensor | None
 
+    def is_all_of(self, where: Region) -> bool:
+        """Check whether it is all of a tile's share, which lies at `where`, with weight 1."""
+        return self.map is None and self.where.size == where.size
+
     def get_weights(self, dtype: torch.dtype) -> Tensor | None:
         """Return the weights, 0..1, in float32 at least. None: 1 everywhere."""
         if self.map is None:

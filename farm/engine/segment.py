@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from farm.engine.bits import pack, unpack
-from farm.engine.cuda_kernels import find_kernels
+from farm.engine.cuda_kernels import add_activations, find_kernels
 from farm.engine.pooling import max_pool
 from farm.engine.tape import Tape
 from farm.engine.tiles import Region, Tile
@@ -18,8 +18,9 @@ from farm.recipe.networks import list_layers, parse_block
 
 # Takes a layer, the region of its features, and the features there (h, w, C).
 OnFeatures = Callable[[str, Region, Tensor], None]
-# Takes the same, and the tensor to which it adds the gradient of the losses by those features.
-AddGradient = Callable[[str, Region, Tensor, Tensor], None]
+# Takes the same, and the tensor to which it adds the gradient of the losses by those features. Returns
+# what of it is still to be added, of the features' shape; None: nothing.
+AddGradient = Callable[[str, Region, Tensor, Tensor], Tensor | None]
 
 
 class Segment:
@@ -112,9 +113,14 @@ class Segment:
                 d = self._unpool(d, tile, block, tape)
             features = tape.features.pop(layer, None)
             if features is not None:
+                rest = None
                 if layer in self.loss_layers:
-                    add_gradient(layer, patch.inner, patch.share.crop(features), patch.share.crop(d))
-                d = mask_dead(d, features)
+                    mine = patch.share.crop(d)
+                    rest = add_gradient(layer, patch.inner, patch.share.crop(features), mine)
+                    if rest is not None and rest.shape != d.shape:
+                        add_activations(mine, rest)
+                        rest = None
+                d = mask_dead(d, features, rest)
             elif layer in tape.signs:
                 d = d * unpack(tape.signs.pop(layer), d.shape)
             d = self.vgg.convolve_back(layer, d)
@@ -156,10 +162,12 @@ class Segment:
                 x = self._pool_to_output(x, tile, parse_block(layer), tape)
 
 
-def mask_dead(d: Tensor, features: Tensor) -> Tensor:
-    """Apply the adjoint of a ReLU, whose output features (H, W, C) are: d where they are above zero."""
+def mask_dead(d: Tensor, features: Tensor, rest: Tensor | None = None) -> Tensor:
+    """Apply the adjoint of a ReLU, whose output features (H, W, C) are: d, and the rest that is still to
+    be added to it and may be written to, where they are above zero."""
     kernels = find_kernels(d)
     if kernels and features.is_contiguous():
-        return kernels.mask(d, features)
-    masked: Tensor = torch.ops.aten.threshold_backward(d, features, 0)
+        return kernels.mask(d, features, rest)
+    whole = d if rest is None else rest.add_(d)
+    masked: Tensor = torch.ops.aten.threshold_backward(whole, features, 0)
     return masked

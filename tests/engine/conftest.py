@@ -35,6 +35,16 @@ def engine(weights_dir: Path) -> Engine:
 
 
 @pytest.fixture(scope="module")
+def engine_on_cpu(weights_dir: Path) -> Engine:
+    """The same on the CPU, also where there is a card."""
+    import torch
+
+    from farm.engine.loaded import Engine
+
+    return Engine.load("vgg16", "float32", weights_dir, print, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
 def lake() -> np.ndarray:
     return load_sample("mountain_lake", 96)
 

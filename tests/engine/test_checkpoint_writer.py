@@ -70,7 +70,7 @@ def test_what_it_cannot_store_is_raised_once_and_the_next_is_tried() -> None:
 
 
 def test_an_error_of_the_rendering_is_raised_after_the_thread_has_ended() -> None:
-    store = SlowStore()
+    store, before = SlowStore(), set(threading.enumerate())
 
     def break_off() -> None:
         with CheckpointThread(0, store) as thread:
@@ -81,4 +81,5 @@ def test_an_error_of_the_rendering_is_raised_after_the_thread_has_ended() -> Non
     with pytest.raises(KeyboardInterrupt):
         break_off()
     assert store.stored == ["one"]
-    assert [each.name for each in threading.enumerate() if each.name.startswith("checkpoint")] == []
+    later = set(threading.enumerate()) - before
+    assert not any(each.name.startswith("checkpoint") for each in later)

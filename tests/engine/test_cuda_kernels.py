@@ -14,16 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from farm.engine import cuda_kernels
+from farm.engine import cuda_kernels, optimisers
 from farm.engine.border import pad_by_repeating
 from farm.engine.cuda_kernels import FORMATS, KERNEL_CODE, NAMES, TAPS, Kernels, compile_kernels
 from farm.engine.losses import _weigh_neighbours, tv_loss
+from farm.engine.optimisers import Adam
 from farm.engine.pooling import CodedPooling, max_pool
+from farm.engine.pyramid import Level
 from farm.engine.segment import mask_dead
 from tests.conftest import once
 
 CPU_CODE = """
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 using std::max; using std::min;
 #define DEVICE static inline
@@ -51,11 +54,9 @@ class OnCpu(Kernels):
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library))
 
-    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | float) -> None:
+    def _launch(self, name: str, rows: int, width: int, *arguments: Tensor | float | None) -> None:
         threads = cuda_kernels.THREADS
-        values = [
-            cuda_kernels.choose_kind(a)(a.data_ptr() if isinstance(a, Tensor) else a) for a in arguments
-        ]
+        values = [cuda_kernels.choose_kind(a)(cuda_kernels.get_value(a)) for a in arguments]
         self._library[f"run_{name}"](-(-width // threads), rows, threads, *values)
 
 
@@ -139,6 +140,10 @@ def test_a_number_that_is_none_goes_through_the_pooling(kernels, dtype) -> None:
 def test_masks_and_borders_are_torchs(kernels, dtype, H, W) -> None:
     x, d = make_features(H, W, 16, dtype), cut(H, W, 16, dtype)
     assert torch.equal(kernels.mask(d, x), mask_dead(d, x))
+    g = make_gradient(H, W, 16, dtype) * 3
+    expected = mask_dead(d, x, g.clone())
+    assert torch.equal(kernels.mask(d, x, g), expected)
+    assert torch.equal(g, expected), "the result lies where g was"
     assert torch.equal(kernels.pad(x), pad_by_repeating(x))
     added, g = d.clone(), make_gradient(H, W, 16, dtype) * 3
     kernels.add(d, g)  # d is a part of what it was cut out of
@@ -160,9 +165,36 @@ def test_total_variation_is_the_convolutions(kernels, dtype, H, W) -> None:
         return  # pictures have no other
     picture = torch.rand(1, 3, H, W, generator=torch.Generator().manual_seed(0))
     expected = torch.zeros_like(picture)
-    tv_loss(picture, expected, chroma=1.5)
-    found = kernels.compute_variation(picture, *_weigh_neighbours(H, W), 1.5)
+    value = tv_loss(picture, expected, weight=0.5, chroma=1.5)
+    found = make_picture_gradient(H, W)
+    expected += found
+    weights = (0.5, *_weigh_neighbours(H, W), 1.5)
+    products = kernels.add_variation(picture, found, *weights)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert float(products.sum()) / 2 == pytest.approx(float(value), rel=1e-5, abs=1e-6)
+    assert torch.equal(kernels.add_variation(picture, None, *weights), products)
+
+
+def make_picture_gradient(H: int, W: int) -> Tensor:
+    """Make a gradient (1, 3, H, W) as the network leaves it: cut out of more pixels and channels."""
+    return cut(H, W, 8, torch.float32)[..., :3].permute(2, 0, 1)[None]
+
+
+def test_a_step_of_adam_is_torchs(kernels, dtype) -> None:
+    if dtype != torch.float32:
+        return  # pictures have no other
+    picture = torch.rand(1, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    expected, found = (Adam(picture.clone(), Level(5, 7, 20)) for _ in range(2))
+    for number in range(1, 5):
+        gradient = make_picture_gradient(5, 7) * 1e-4 * number
+        expected.step(gradient, 0.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(optimisers, "find_picture_kernels", lambda picture: kernels)
+            found.step(gradient, 0.0)
+    for name, each in expected.get_tensors().items():
+        torch.testing.assert_close(found.get_tensors()[name], each, rtol=1e-5, atol=1e-7)
+    assert found.scalars == expected.scalars
+    assert 0 < float((expected.image == 1).float().mean()) < 1, "some pixels are clamped"
 
 
 @pytest.mark.parametrize(("H", "W"), [(1, 1), (6, 5)])

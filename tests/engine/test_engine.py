@@ -168,10 +168,10 @@ def test_the_tile_does_not_change_the_picture_but_for_rounding(engine, lake, str
 
 
 def test_when_memory_runs_out_a_smaller_plan_goes_on_from_the_same_iteration(
-    engine, lake, strokes, monkeypatch
+    engine_on_cpu, lake, strokes, monkeypatch
 ) -> None:
     # Given a device whose memory runs out in the fourth gradient
-    plain = run(engine, lake, strokes)
+    plain = run(engine_on_cpu, lake, strokes)
     calls = []
     whole = Objective.__call__
 
@@ -184,17 +184,17 @@ def test_when_memory_runs_out_a_smaller_plan_goes_on_from_the_same_iteration(
         return whole(self, picture, scale)
 
     monkeypatch.setattr(Objective, "__call__", failing)
-    steps = run(engine, lake, strokes)
+    steps = run(engine_on_cpu, lake, strokes)
     # Then no iteration is lost, and the plan is a smaller one from there on
     assert [(s.level, s.iteration) for s in steps] == [(s.level, s.iteration) for s in plain]
     assert calls[4] != calls[3] == calls[0]
-    work, size = engine.work(Recipe.parse(QUICK)), (2048, 3072)  # where the features are what counts
+    work, size = engine_on_cpu.work(Recipe.parse(QUICK)), (2048, 3072)  # features are what counts
     assert estimate_peak_bytes(calls[4], work, *size) < estimate_peak_bytes(calls[3], work, *size)
     assert np.abs(steps[-1].picture() - plain[-1].picture()).mean() < 1e-3
 
 
 def test_a_smaller_plan_moves_the_optimisers_state_out_of_the_cards_memory(
-    engine, lake, strokes, monkeypatch
+    engine_on_cpu, lake, strokes, monkeypatch
 ) -> None:
     # Given a card, played by the CPU, whose memory runs out in the fourth gradient until the state lies
     # on the host, played by torch's device that has shapes and no numbers
@@ -210,7 +210,7 @@ def test_a_smaller_plan_moves_the_optimisers_state_out_of_the_cards_memory(
     monkeypatch.setattr(optimise, "HOST", host)
     monkeypatch.setattr(Objective, "__call__", fail_until_offloaded)
     monkeypatch.setattr(Engine, "work", lambda *given: replace(work(*given), device="cuda"))
-    rendering = start(engine, lake, strokes, QUICK)
+    rendering = start(engine_on_cpu, lake, strokes, QUICK)
     states = []
     # When four iterations are made
     for step in islice(rendering.run(), 4):
@@ -222,13 +222,13 @@ def test_a_smaller_plan_moves_the_optimisers_state_out_of_the_cards_memory(
 
 
 def test_a_level_whose_plan_offloads_the_state_grows_on_the_host(
-    engine, lake, strokes, monkeypatch
+    engine_on_cpu, lake, strokes, monkeypatch
 ) -> None:
     # Given a rendering whose second level has only the smallest plan left
     monkeypatch.setattr(optimise, "HOST", torch.device("meta"))
     work = Engine.work
     monkeypatch.setattr(Engine, "work", lambda *given: replace(work(*given), device="cuda"))
-    rendering = start(engine, lake, strokes, QUICK | {"iterations": (2, 2)})
+    rendering = start(engine_on_cpu, lake, strokes, QUICK | {"iterations": (2, 2)})
     steps = rendering.run()
     last = [next(steps), next(steps)][-1]
     assert last.ends_level
@@ -319,8 +319,8 @@ def test_half_precision_gradients_point_the_same_way(weights_dir: Path, engine, 
     from farm.engine.pyramid import to_tensor
     from farm.engine.vgg import VGG
 
-    half = VGG("vgg16", weights.load("vgg16", weights_dir), CPU, torch.bfloat16)
-    content, style = to_tensor(lake, CPU), to_tensor(strokes, CPU)
+    half = VGG("vgg16", weights.load("vgg16", weights_dir), engine.device, torch.bfloat16)
+    content, style = (to_tensor(each, engine.device) for each in (lake, strokes))
     args = (Recipe(), content, [style], Level(64, 96, 1))
     (exact, g), (rough, h) = (Objective(vgg, *args)(content) for vgg in (engine.vgg, half))
     assert rough.total == pytest.approx(exact.total, rel=0.03)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from farm.engine.bits import pack, unpack
-from farm.engine.convolution import Direct, Winograd, adjoint
+from farm.engine.convolution import HAS_PACKED, Direct, Packed, Winograd, adjoint
 from farm.engine.pooling import max_pool
 from farm.engine.tiles import Region, compute_block_sizes, cut_side, cut_tiles
 
@@ -85,6 +85,26 @@ def test_winograds_convolution_is_the_direct_one(size: tuple[int, int]) -> None:
     torch.testing.assert_close(Winograd(weight)(x), Direct(weight)(x))
     torch.testing.assert_close(Winograd(weight)(x, bias), Direct(weight)(x, bias))
     assert Direct(weight)(x, bias).min() == 0  # rectified
+
+
+@pytest.mark.skipif(not HAS_PACKED, reason="a torch without oneDNN")
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_laid_out_for_one_size_give_the_same_bits_at_another(
+    padding: int, dtype: torch.dtype
+) -> None:
+    weight, bias = torch.randn(32, 64, 3, 3).to(dtype), torch.randn(32).to(dtype)
+    try:
+        packed = Packed(weight)
+    except RuntimeError as error:
+        pytest.skip(str(error))  # no such numbers on this processor
+    rounding = 1e-4 if dtype == torch.float32 else 1e-2
+    for size in [(9, 7), (24, 33), (24, 33), (3, 4)]:
+        x = torch.randn(*size, 64).to(dtype)
+        for each in (bias, None):
+            found, expected = packed(x, each, padding), Direct(weight)(x, each, padding)
+            assert torch.equal(found, Packed(weight)(x, each, padding))
+            torch.testing.assert_close(found, expected, rtol=rounding, atol=10 * rounding)
 
 
 def test_winograd_works_in_strips_of_any_height(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,13 @@ class FeatureGradient(ABC):
     def compute(self, flat: Tensor) -> Tensor:
         """Compute the gradient at features (positions, C), of their shape and number format."""
 
+    def compute_at_once(self, features: Tensor) -> Tensor | None:
+        """Compute the gradient at features (h, w, C), of their shape; None: there are too many of them
+        to take all at once."""
+        if features.numel() > self.far_values:
+            return None
+        return self.compute(features.reshape(-1, features.shape[2])).view(features.shape)
+
     def add_to(self, d: Tensor, features: Tensor, weights: Tensor | None = None) -> None:
         """Add the gradient at features (h, w, C) to d, of their shape.
 
