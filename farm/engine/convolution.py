@@ -9,7 +9,7 @@ as fast on a CPU, where the products are what costs. A GPU's own library does th
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -134,12 +134,12 @@ class Packed:
         """Convolve, see `Kernel`."""
         nchw, once = as_nchw(x), [1, 1]
         if self._wanted is None or self._wanted != nchw.shape == self._last:  # the second in a row
-            lay_out = torch._C._nn.mkldnn_reorder_conv2d_weight
+            lay_out: Any = torch._C._nn.mkldnn_reorder_conv2d_weight
             self._weight = lay_out(self._weight, once, once, once, 1, list(nchw.shape))
             self._wanted = nchw.shape
         self._last = nchw.shape
         then = "none" if bias is None else "relu"
-        given = (nchw, self._weight, bias, [padding, padding], once, once, 1, then, [], "")
+        given: Any = (nchw, self._weight, bias, [padding, padding], once, once, 1, then, [], "")
         return as_hwc(torch.ops.mkldnn._convolution_pointwise(*given))
 
 

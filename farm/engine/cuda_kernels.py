@@ -2,8 +2,9 @@
 as often.
 
 They are CUDA C, compiled for the card when they are first used by NVIDIA's own runtime compiler, which
-torch brings along; no other compiler is needed. What they write is what torch's operations write, which
-stand in wherever there is no kernel: on a CPU, for another number format, without that compiler.
+torch brings along; no other compiler is needed. What they write is what torch's operations write, over a
+picture but for rounding; these stand in wherever there is no kernel: on a CPU, for another number
+format, without that compiler.
 
 Activations are (H, W, C), 16 bytes of channels a thread (a *pack*), a row of the picture for each row of
 the grid.

@@ -266,13 +266,12 @@ class Objective:
         sums.clear()
 
         def add_gradient(layer: str, where: Region, features: Tensor, d: Tensor) -> Tensor | None:
-            rest = None
-            for part in self._find_parts(layer, where):
-                found, weights = gradients[part.target], part.get_weights(features.dtype)
-                if self.vgg.way.adds_with_mask and part.is_all_of(where):
-                    rest = found.compute_at_once(features)
-                if rest is None:
-                    found.add_to(part.where.crop(d), part.where.crop(features), weights)
+            rest, parts = None, self._find_parts(layer, where)
+            if self.vgg.way.adds_with_mask and len(parts) == 1 and parts[0].is_all_of(where):
+                rest = gradients[parts[0].target].compute_at_once(features)
+            for part in parts if rest is None else ():
+                weights = part.get_weights(features.dtype)
+                gradients[part.target].add_to(part.where.crop(d), part.where.crop(features), weights)
             if layer in self._content:
                 weight = self.recipe.content_weight * self.content_layers[layer] * scale
                 self._content[layer].add_gradient(where, features, d, weight)

@@ -268,6 +268,13 @@ def test_with_guides_the_gradient_is_that_of_plain_autograd(
     assert max(guided_errors(weights_dir, kind, recipe, [WHOLE, SMALLEST], torch.float64)) < 1e-10
 
 
+@pytest.mark.parametrize("kind", ["masks", "all"])
+def test_with_guides_a_gpus_way_gives_the_same_gradient(weights_dir: Path, kind: str) -> None:
+    recipe = Recipe.parse({"style_loss": "gram", "blend": "0.3,0.7"})
+    plans = [WHOLE.model_copy(update={"packed": False}), SMALLEST]
+    assert max(guided_errors(weights_dir, kind, recipe, plans, torch.float64, GPU)) < 1e-10
+
+
 @pytest.mark.parametrize("style_loss", get_args(StyleLoss))
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 def test_with_guides_tiles_equal_the_whole_under_every_style_loss(
