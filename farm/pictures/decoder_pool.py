@@ -7,7 +7,6 @@ again.
 from __future__ import annotations
 
 import atexit
-import hashlib
 import os
 from collections import Counter, OrderedDict, deque
 from collections.abc import Generator, Sequence
@@ -36,7 +35,7 @@ REFUSED_SECONDS = 600.0  # a machine under load may take longer than it would la
 log = structlog.get_logger()
 
 _client: ContextVar[str] = ContextVar("client", default="")
-_Key = tuple[bytes, int, Channels, Limits]  # SHA-256 of a file, and what it was held against
+_Key = tuple[str, int, Channels, Limits]  # SHA-256 of a file, and what it was held against
 
 
 class Pool:
@@ -96,7 +95,7 @@ class Pool:
     def _begin(self, picture: PictureFile) -> Future[Checked]:
         """Queue a picture for a child, unless it was refused lately."""
         limits = self._limits or Limits.from_settings()
-        key = hashlib.sha256(picture.data).digest(), picture.shortest, picture.channels, limits
+        key = picture.sha256, picture.shortest, picture.channels, limits
         answer: Future[Checked] = Future()
         if refusal := self._refusals.find(key, picture.field):
             answer.set_exception(refusal)

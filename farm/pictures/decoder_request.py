@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 from farm.pictures.decode import SHORTEST_SIDE, Channels
 from farm.settings import settings
@@ -26,6 +28,11 @@ class PictureFile:
     shortest: int = SHORTEST_SIDE
     # What is wanted of its samples.
     channels: Channels = Channels.COLOUR
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the data, in hex; computed once, as files are large."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

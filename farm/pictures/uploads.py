@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -42,7 +41,7 @@ def check(asked: Sequence[PictureFile]) -> Generator[CheckedUpload]:
     Raises:
         InvalidInput and its kin: what is wrong with the next one.
     """
-    digests = [hashlib.sha256(each.data).hexdigest() for each in asked]
+    digests = [each.sha256 for each in asked]
     known = _find_known(digests)
     is_map = [each.channels is Channels.MAP for each in asked]
     new = [

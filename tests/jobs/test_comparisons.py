@@ -188,7 +188,8 @@ def test_scores_of_looks_are_of_the_pictures_that_a_visitor_sees() -> None:
 
 @pytest.mark.parametrize("setting", LATER)
 def test_settings_that_came_after_their_version_are_named_where_they_differ(setting: str) -> None:
-    assert LATER.keys() == Recipe.model_fields.keys() - SETTINGS_OF[NEWEST] - NOT_LOOK
+    later = Recipe.model_fields.keys() - SETTINGS_OF[NEWEST] - NOT_LOOK
+    assert LATER.keys() == later, "each has its line in LATER, above"
     for version in ("0.1", "0.2"):
         recipe = Recipe.parse({"version": version, setting: LATER[setting]})
         old = {} if version == "0.2" else {"version": version}

@@ -145,7 +145,7 @@ def test_refusals_are_forgotten_after_a_while_and_the_oldest_first(
     for data in bad:
         with pytest.raises(NotAPicture):
             one(pool, data)
-    assert [key[0] for key in pool._refusals._known] == [sha256(data).digest() for data in bad[1:]]
+    assert [key[0] for key in pool._refusals._known] == [sha256(data).hexdigest() for data in bad[1:]]
     key = next(iter(pool._refusals._known))
     monkeypatch.setattr(decoder_pool, "monotonic", lambda: time.monotonic() + 601)
     assert pool._refusals.find(key, "content") is None
