@@ -21,7 +21,7 @@ $(shell rm -f .venv/.farm* .venv/.test*)
 endif
 
 # Tests run in this many processes. More than processors pay, because tests of whole farms wait a lot.
-PROCESSES ?= 4
+PROCESSES ?= 3
 NEEDS_MORE := browser or postgres or s3 or weights or processes or slow or faults
 
 # Tests start the farm's processes many times; without bytecode that is kept each would compile all anew.
