@@ -35,7 +35,7 @@ from farm.engine.losses import ContentLoss, Losses, OpaqueVariation, Variation, 
 from farm.engine.maps import FULL, LevelMaps, share_among
 from farm.engine.passes import OnTile, Pass, compute_moments
 from farm.engine.pyramid import Level, resize_photograph, resize_style
-from farm.engine.regions import Everywhere, Masked, Part, Regions
+from farm.engine.regions import Part, Regions, make_regions
 from farm.engine.statistics import Moments
 from farm.engine.style.choose import make_style_losses
 from farm.engine.style.protocol import FeatureGradient, StyleLoss, Sums
@@ -382,13 +382,6 @@ def blend(
     pairs = zip(paintings, shares, strict=True)
     first, *others = (sums[number][name].scale_to(share) for number, share in pairs)
     return sum(others, start=first)
-
-
-def make_regions(maps: LevelMaps | None, layers: Sequence[str], vgg: VGG) -> Regions:
-    """Make the regions that maps describe, in these layers."""
-    if maps is None:
-        return Everywhere(layers)
-    return Masked(maps, layers, vgg.convolutions, vgg.device, vgg.way.spare_positions)
 
 
 def make_variation(maps: LevelMaps | None, vgg: VGG) -> Variation:

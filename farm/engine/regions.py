@@ -14,7 +14,7 @@ and their gradient at a position is w times what it is without weights (Gatys et
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from farm.engine.maps import FULL, LevelMaps, compute_reach, count_positions, erode, list_block_maps
 from farm.engine.tiles import Region
+from farm.engine.vgg import VGG
 from farm.recipe.networks import parse_block
 
 ERODED = 0.5  # of a layer's reach
@@ -192,3 +193,10 @@ def _cover_cells(grid: NDArray[np.bool_], within: Region, spare: float) -> list[
     halves = [part for half in box.halve() for part in _cover_cells(grid, half, spare)]
     left_out = box.area - sum(part.area for part in halves)
     return halves if left_out > spare * (len(halves) - 1) else [box]
+
+
+def make_regions(maps: LevelMaps | None, layers: Sequence[str], vgg: VGG) -> Regions:
+    """Make the regions that maps describe, in these layers."""
+    if maps is None:
+        return Everywhere(layers)
+    return Masked(maps, layers, vgg.convolutions, vgg.device, vgg.way.spare_positions)

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from farm.engine import cuda_kernels, optimisers
 from farm.engine.border import pad_by_repeating
-from farm.engine.cuda_kernels import FORMATS, KERNEL_CODE, NAMES, TAPS, Kernels, compile_kernels
+from farm.engine.cuda_code import FORMATS, KERNEL_CODE, NAMES
+from farm.engine.cuda_kernels import TAPS, Kernels, compile_kernels
 from farm.engine.losses import _weigh_neighbours, tv_loss
 from farm.engine.optimisers import Adam
 from farm.engine.pooling import CodedPooling, max_pool

@@ -94,10 +94,9 @@ def test_weights_laid_out_for_one_size_give_the_same_bits_at_another(
     padding: int, dtype: torch.dtype
 ) -> None:
     weight, bias = torch.randn(32, 64, 3, 3).to(dtype), torch.randn(32).to(dtype)
-    try:
-        packed = Packed(weight)
-    except RuntimeError as error:
-        pytest.skip(str(error))  # no such numbers on this processor
+    if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("oneDNN has no bfloat16 on this processor")
+    packed = Packed(weight)
     rounding = 1e-4 if dtype == torch.float32 else 1e-2
     for size in [(9, 7), (24, 33), (24, 33), (3, 4)]:
         x = torch.randn(*size, 64).to(dtype)
