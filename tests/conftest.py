@@ -75,7 +75,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-xdist, which looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Mark each test by what its fixtures need, group those that share what takes long to make, and let
-    groups come first."""
+    these and others that take long come first."""
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         for fixture in MARKER_OF.keys() & used:
@@ -83,12 +83,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for fixture in GROUP_OF.keys() & used:
             if not item.get_closest_marker("xdist_group"):
                 item.add_marker(pytest.mark.xdist_group(GROUP_OF[fixture]))
-    # Groups first, each of which one process works through: a long one begun last would be waited for.
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    items.sort(key=choose_turn)
     yield
     if getattr(config.option, "loadgroup", False):
         for item in items:
             name_group(item)
+
+
+def choose_turn(item: pytest.Item) -> int:
+    """Choose when a test comes: groups first, each of which one process works through, then others that
+    take long. One that began last would be waited for."""
+    long = ("xdist_group", "slow", "processes")
+    return next((turn for turn, name in enumerate(long) if item.get_closest_marker(name)), len(long))
 
 
 def name_group(item: pytest.Item) -> None:
@@ -306,6 +312,7 @@ def postgres_server(shared_folder: Path) -> Iterator[str]:
                 _flush_nothing(server.get_uri())
         yield server.get_uri()
     finally:
+        _connect_as_admin(server.get_uri()).dispose()
         server.cleanup()
 
 
@@ -358,11 +365,15 @@ def _migrate(**environment: str) -> None:
 
 def _execute(server: str, statement: str) -> None:
     """Carry out a statement that may not stand in a transaction."""
-    url = server.replace("postgresql://", "postgresql+psycopg://")
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
+    with _connect_as_admin(server).connect() as connection:
         connection.execute(text(statement))
-    admin.dispose()
+
+
+@cache
+def _connect_as_admin(server: str) -> Engine:
+    """Keep one connection: a new one takes as long as a database that is made or dropped."""
+    url = server.replace("postgresql://", "postgresql+psycopg://")
+    return create_engine(url, isolation_level="AUTOCOMMIT")
 
 
 def _database_of(server: str, name: str) -> str:
@@ -373,7 +384,7 @@ def _database_of(server: str, name: str) -> str:
 def _postgres_database(server: str, template: str) -> Iterator[str]:
     """The URL of a copy of a database, for as long as it is used."""
     name = f"test_{os.urandom(6).hex()}"
-    _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    _execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield _database_of(server, name)
     finally:

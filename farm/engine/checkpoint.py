@@ -139,11 +139,30 @@ class Checkpoint:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read a checkpoint from a file.
+    """Read a checkpoint from a file; once more, where another took its place meanwhile.
 
     Raises:
         InvalidInput: it is no checkpoint, not whole, or of a newer version; `checkpoint` is its field.
     """
+    while True:
+        before = _identify(path)
+        try:
+            return _read(path)
+        except InvalidInput:  # safetensors opens a file again for each tensor
+            if _identify(path) == before:
+                raise
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from another of its name; None: there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _read(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)

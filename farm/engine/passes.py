@@ -21,7 +21,7 @@ from farm.engine.tape import Tape
 from farm.engine.tiles import Region, compute_block_sizes, cut_tiles
 from farm.engine.vgg import VGG
 from farm.recipe.memory_plan import Plan
-from farm.recipe.networks import CHANNELS, parse_block
+from farm.recipe.networks import parse_block
 
 LARGE_PIXELS = 1 << 20  # from here on, memory freed in between is returned
 TILES_AT_ONCE = 8  # after so many
@@ -113,7 +113,7 @@ class Pass:
                 if len(taped) == 1:
                     gradient = part
                 else:
-                    gradient = self._allocate_gradient(number) if gradient is None else gradient
+                    gradient = self._allocate_gradient(number, part) if gradient is None else gradient
                     first.outer.crop(gradient).add_(part)
             d = gradient
         assert d is not None
@@ -135,13 +135,11 @@ class Pass:
             return self.vgg.take_picture(region.crop(self.picture[0].permute(1, 2, 0)))
         return region.crop(x).contiguous()
 
-    def _allocate_gradient(self, number: int) -> Tensor:
-        """Allocate zeros for the gradient by a segment's input."""
-        block = self.segments[number].blocks[0]
-        if number == 0:
-            return torch.zeros(*self.sizes[1], 3, dtype=self.picture.dtype, device=self.picture.device)
-        below = CHANNELS[block - 2]
-        return torch.zeros(*self.sizes[block], below, dtype=self.vgg.dtype, device=self.picture.device)
+    def _allocate_gradient(self, number: int, part: Tensor) -> Tensor:
+        """Allocate zeros for the gradient by a segment's input, of which `part` is a tile's."""
+        size = self.sizes[self.segments[number].blocks[0]]
+        dtype = self.picture.dtype if number == 0 else self.vgg.dtype
+        return torch.zeros(*size, part.shape[2], dtype=dtype, device=self.picture.device)
 
 
 def compute_moments(

@@ -22,7 +22,7 @@ def test_what_was_begun_goes_on_after_ctrl_c_and_after_a_kill_to_the_same_pictur
     farm: RunningFarm,
 ) -> None:
     # Given a farm with one job running and one waiting
-    recipe = {"size": 96, "start_size": 64, "iterations": [10, 120]}
+    recipe = {"size": 96, "start_size": 64, "iterations": [10, 80]}
     running = farm.submit(**recipe)
     waiting = farm.submit(size=64, iterations=[2])
     farm.wait_for_state(running, "running")
@@ -79,7 +79,7 @@ def test_a_child_that_dies_is_started_again(farm: RunningFarm, name: str) -> Non
 def test_a_renderer_that_is_stopped_alone_gives_its_job_back_and_another_takes_it(
     farm: RunningFarm,
 ) -> None:
-    job_id = farm.submit(size=96, iterations=[80])
+    job_id = farm.submit(size=96, iterations=[50])
     wait_for(lambda: farm.job(job_id)["iteration"], pause=0.05)
     stopped = farm.renderer()
     stopped.terminate()
@@ -91,7 +91,7 @@ def test_a_renderer_that_is_stopped_alone_gives_its_job_back_and_another_takes_i
 
 def test_a_worker_that_slept_past_its_lease_goes_on_with_its_job(farm: RunningFarm) -> None:
     # Given a worker whose machine sleeps in the middle of a job, until its job waits for another
-    job_id = farm.submit(size=96, iterations=[80])
+    job_id = farm.submit(size=96, iterations=[50])
     wait_for(lambda: farm.job(job_id)["iteration"], pause=0.05)
     sleeper = farm.renderer()
     sleeper.suspend()

@@ -1,12 +1,16 @@
 #!/bin/sh
-# A Chromium for the browser tests: the one that is there, else Debian's where this user may install it.
-for name in chromium chromium-browser google-chrome; do
+# A Chromium for the browser tests: the one that is there, else Debian's where this user may install it. Of
+# its two packages the one without windows is made for this, and Ubuntu has the other alone.
+for name in chromium-headless-shell chromium chromium-browser google-chrome; do
   command -v "$name" >/dev/null 2>&1 && exit 0
 done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "installing Chromium for the browser tests"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null && exit 0
+  apt-get update -qq
+  for name in chromium-headless-shell chromium; do
+    apt-get install -y -qq --no-install-recommends "$name" >/dev/null 2>&1 && exit 0
+  done
 fi
 echo "No Chromium was found and none could be installed: the browser tests will be skipped." >&2
 echo "Install the package 'chromium' (Debian, Ubuntu: sudo apt-get install chromium)." >&2

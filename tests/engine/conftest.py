@@ -29,6 +29,15 @@ def plain_tensors() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def engine(weights_dir: Path) -> Engine:
+    """An engine of few channels, for what does not depend on their number."""
+    from tests.engine.narrow import load_engine
+
+    return load_engine("float32", weights_dir)
+
+
+@pytest.fixture(scope="module")
+def whole_engine(weights_dir: Path) -> Engine:
+    """An engine of all channels, for what pictures look like, and for their figures."""
     from farm.engine.loaded import Engine
 
     return Engine.load("vgg16", "float32", weights_dir, print)
@@ -36,7 +45,7 @@ def engine(weights_dir: Path) -> Engine:
 
 @pytest.fixture(scope="module")
 def engine_on_cpu(weights_dir: Path) -> Engine:
-    """The same on the CPU, also where there is a card."""
+    """The same of all channels on the CPU, also where there is a card."""
     import torch
 
     from farm.engine.loaded import Engine

@@ -25,6 +25,7 @@ from farm.pictures.pixels import Picture
 from farm.recipe import Recipe
 from farm.recipe.schedules import PRESETS, Schedule
 from tests.conftest import load_sample
+from tests.engine.narrow import load_engine
 
 SETTINGS = {"size": 64, "start_size": 32, "iterations": (7, 5, 4)}
 
@@ -34,7 +35,7 @@ Pictures = tuple[Picture, list[Picture]]
 
 @pytest.fixture(scope="module")
 def engine(weights_dir: Path) -> Engine:
-    return Engine.load("vgg16", "winograd", weights_dir, print)
+    return load_engine("winograd", weights_dir)
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +209,24 @@ def test_a_checkpoint_with_other_numbers_is_refused(
     path.write_bytes(whole_file[:-4000] + 4000 * instead)
     with pytest.raises(InvalidInput, match=r"checkpoint: .*damaged: its numbers are not those"):
         read(path)
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_again(
+    engine: Engine, pictures: Pictures, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later, hash_tensors = (
+        stopped_after(engine, pictures, 5, tmp_path / "later"),
+        checkpoint._hash_tensors,
+    )
+
+    def replace_and_hash(tensors: dict[str, torch.Tensor]) -> str:
+        if not (tmp_path / "later").exists():
+            return hash_tensors(tensors)
+        (tmp_path / "later").replace(path)
+        return "of other numbers"
+
+    monkeypatch.setattr(checkpoint, "_hash_tensors", replace_and_hash)
+    assert read(path).facts == later.facts
 
 
 def test_a_file_of_another_kind_is_no_checkpoint(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from farm.engine.vgg import VGG
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import WHOLE, list_plans
 from farm.recipe.picture_sizes import DIRECTIONS, PictureSizes
-from tests.engine.test_gradient import tensors
+from tests.engine.narrow import load_tensors
 
 CPU = torch.device("cpu")
 DIRECTED = Recipe(size=64, start_size=64, iterations=(8,), stroke_direction="photograph")
@@ -184,7 +184,7 @@ def test_stripes_are_painted_along_the_photographs_or_along_an_arrow(engine: Eng
 
 
 def test_in_tiles_the_gradient_is_that_of_the_whole_picture(weights_dir: Path) -> None:
-    vgg = VGG("vgg16", tensors(weights_dir), CPU, torch.float64)
+    vgg = VGG("vgg16", load_tensors(weights_dir), CPU, torch.float64)
     photograph = to_tensor(stripes(30, 67, 110), CPU).double() / 255
     paintings = [to_tensor(stripes(80), CPU)]
     recipe, copies, bins = direct(DIRECTED, photograph, paintings)

@@ -128,21 +128,21 @@ def test_each_painting_has_its_own_size_of_strokes(engine, lake, strokes) -> Non
     assert not torch.equal(fine[0]["relu1_1"].gram, broad[0]["relu1_1"].gram)
 
 
-def test_two_paintings_blend(engine, lake, strokes) -> None:
+def test_two_paintings_blend(whole_engine, lake, strokes) -> None:
     wash = load_sample("ink_wash", 96)
     recipes = [Recipe.parse(QUICK | {"blend": blend}) for blend in ((1, 0), (0, 1))]
-    one, other = (list(stylize(lake, [strokes, wash], r, engine))[-1].picture() for r in recipes)
-    only = run(engine, lake, strokes)[-1].picture()
+    one, other = (list(stylize(lake, [strokes, wash], r, whole_engine))[-1].picture() for r in recipes)
+    only = run(whole_engine, lake, strokes)[-1].picture()
     assert np.allclose(one, only, atol=1e-3)
     assert np.abs(one - other).mean() > 0.01
 
 
-def test_more_content_weight_keeps_more_of_the_photograph(engine, lake, strokes) -> None:
+def test_more_content_weight_keeps_more_of_the_photograph(whole_engine, lake, strokes) -> None:
     results = {}
     for weight in (0.0, 10.0):
         recipe = Recipe.parse(QUICK | {"content_weight": weight, "iterations": (20, 10)})
-        picture = list(stylize(lake, [strokes], recipe, engine))[-1].picture()
-        results[weight] = quality.measure(picture, lake, [strokes], recipe, engine)
+        picture = list(stylize(lake, [strokes], recipe, whole_engine))[-1].picture()
+        results[weight] = quality.measure(picture, lake, [strokes], recipe, whole_engine)
     assert results[10.0].content_loss < results[0.0].content_loss
     assert results[10.0].style_loss > results[0.0].style_loss
 
@@ -289,11 +289,11 @@ def test_losses_that_are_not_finite_fail_with_a_way_out(engine, lake, strokes) -
 
 
 def test_half_precision_that_has_no_finite_loss_goes_on_in_float32_once(
-    engine, lake, strokes, monkeypatch
+    whole_engine, lake, strokes, monkeypatch
 ) -> None:
     # Given a format whose gradients are never finite
-    plain = run(engine, lake, strokes)
-    winograd = Engine.load("vgg16", "winograd", engine.folder, print, engine.device)
+    plain = run(whole_engine, lake, strokes)
+    winograd = Engine.load("vgg16", "winograd", whole_engine.folder, print, whole_engine.device)
     whole = Objective.compute
 
     def overflowing(self, picture, scale=1.0):
@@ -313,16 +313,18 @@ def test_auto_precision_is_one_this_processor_is_fast_in() -> None:
     assert (precision.choose("auto", CPU) is WINOGRAD) == (not fast)
 
 
-def test_half_precision_gradients_point_the_same_way(weights_dir: Path, engine, lake, strokes) -> None:
+def test_half_precision_gradients_point_the_same_way(
+    weights_dir: Path, whole_engine, lake, strokes
+) -> None:
     # Given the same objective in bfloat16, whatever its speed on this processor
     from farm.engine import weights
     from farm.engine.pyramid import to_tensor
     from farm.engine.vgg import VGG
 
-    half = VGG("vgg16", weights.load("vgg16", weights_dir), engine.device, torch.bfloat16)
-    content, style = (to_tensor(each, engine.device) for each in (lake, strokes))
+    half = VGG("vgg16", weights.load("vgg16", weights_dir), whole_engine.device, torch.bfloat16)
+    content, style = (to_tensor(each, whole_engine.device) for each in (lake, strokes))
     args = (Recipe(), content, [style], Level(64, 96, 1))
-    (exact, g), (rough, h) = (Objective(vgg, *args)(content) for vgg in (engine.vgg, half))
+    (exact, g), (rough, h) = (Objective(vgg, *args)(content) for vgg in (whole_engine.vgg, half))
     assert rough.total == pytest.approx(exact.total, rel=0.03)
     assert float(torch.cosine_similarity(g.flatten(), h.flatten(), dim=0)) > 0.97
 
@@ -368,8 +370,8 @@ def test_the_loss_scale_grows_again_after_good_steps() -> None:
 # Quality
 
 
-def test_a_picture_compared_with_itself_is_perfect(engine, lake) -> None:
-    figures = quality.measure(lake, lake, [lake], Recipe(), engine)
+def test_a_picture_compared_with_itself_is_perfect(whole_engine, lake) -> None:
+    figures = quality.measure(lake, lake, [lake], Recipe(), whole_engine)
     assert figures.ssim == pytest.approx(1)
     assert figures.gram_cosine == pytest.approx(1, abs=1e-4)
     assert figures.gram_cosine_centred == pytest.approx(1, abs=1e-4)
@@ -380,9 +382,9 @@ def test_a_picture_compared_with_itself_is_perfect(engine, lake) -> None:
 
 
 def test_the_centred_gram_cosine_tells_paintings_apart_better_than_the_raw_one(
-    engine, lake, strokes
+    whole_engine, lake, strokes
 ) -> None:
-    figures = quality.measure(lake, lake, [strokes], Recipe(), engine)
+    figures = quality.measure(lake, lake, [strokes], Recipe(), whole_engine)
     assert figures.gram_cosine_centred < figures.gram_cosine < 1
 
 

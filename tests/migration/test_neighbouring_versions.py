@@ -119,7 +119,7 @@ def test_an_upgrade_with_jobs_at_work_loses_none(
                 farm.start(ROOT, "worker", FARM_WORKER_NAME="new@host"),
                 farm.start(ROOT, "janitor"),
             ):
-                jobs = [first, submit(old_web, LONG)]
+                jobs = [first, submit(old_web, QUICK)]
                 wait_for(lambda: {"old@host", "new@host"} <= list_workers(new_web))
                 # Then what either takes is made, by whichever worker, and told by either
                 jobs += [submit(web, QUICK) for web in (old_web, new_web, new_web)]

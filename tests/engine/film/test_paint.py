@@ -72,11 +72,11 @@ def rest(clip: MovingDisc, noise: float) -> MovingDisc:
 
 
 def test_a_film_is_steadier_than_its_frames_alone(
-    engine: Engine, strokes: np.ndarray, clip: MovingDisc
+    whole_engine: Engine, strokes: np.ndarray, clip: MovingDisc
 ) -> None:
-    film = Film(clip, engine, strokes)
+    film = Film(clip, whole_engine, strokes)
     held = film.paint_all(3)
-    alone = [Film(clip, engine, strokes) for _ in held]
+    alone = [Film(clip, whole_engine, strokes) for _ in held]
     for n, each in enumerate(alone):
         list(each.paint(Part(0, Role.ANCHOR, (n,))))
     single = [each.painted[n] for n, each in enumerate(alone)]
@@ -110,9 +110,9 @@ def test_a_part_that_was_interrupted_has_the_same_frames(
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])
 def test_a_still_clip_does_not_drift(
-    engine: Engine, strokes: np.ndarray, clip: MovingDisc, noise: float
+    whole_engine: Engine, strokes: np.ndarray, clip: MovingDisc, noise: float
 ) -> None:
-    frames = Film(rest(clip, noise), engine, strokes).paint_all(8)
+    frames = Film(rest(clip, noise), whole_engine, strokes).paint_all(8)
     assert measure_drift(frames)[0] < 1
 
 
@@ -135,11 +135,11 @@ def test_settings_that_move_change_what_is_still(
 
 @pytest.mark.parametrize("colour", ["photograph", "lightness"])
 def test_colours_that_are_the_clips_are_each_frames_own_and_as_steady(
-    engine: Engine, strokes: np.ndarray, clip: MovingDisc, colour: str
+    whole_engine: Engine, strokes: np.ndarray, clip: MovingDisc, colour: str
 ) -> None:
     # Given a film in the colours of its clip
     recipe = RECIPE.model_copy(update={"colour": colour})
-    film = Film(clip, engine, strokes, recipe=recipe)
+    film = Film(clip, whole_engine, strokes, recipe=recipe)
     frames = film.paint_all(4)
     # Then each frame has the colours of its own frame, however often it was gone on from
     for number, frame in enumerate(frames):
@@ -149,7 +149,7 @@ def test_colours_that_are_the_clips_are_each_frames_own_and_as_steady(
         if colour == "photograph":
             assert np.abs(means[0] - means[1]).max() < 4
     # And what is held stays
-    alone = [Film(clip, engine, strokes, recipe=recipe) for _ in frames]
+    alone = [Film(clip, whole_engine, strokes, recipe=recipe) for _ in frames]
     for number, each in enumerate(alone):
         list(each.paint(Part(0, Role.ANCHOR, (number,))))
     single = [each.painted[number] for number, each in enumerate(alone)]
