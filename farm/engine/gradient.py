@@ -32,21 +32,21 @@ from farm.engine.feature_cache import FeatureCache
 from farm.engine.hold import HOLD_WEIGHT, HoldLoss
 from farm.engine.kept import Kept
 from farm.engine.losses import ContentLoss, Losses, OpaqueVariation, Variation, to_float32, tv_loss
-from farm.engine.maps import FULL, LevelMaps, share_among
+from farm.engine.maps import FULL, LevelMaps
 from farm.engine.passes import OnTile, Pass, compute_moments
 from farm.engine.pyramid import Level, resize_photograph, resize_style
-from farm.engine.regions import Part, Regions, make_regions
+from farm.engine.regions import Part, Regions, blend, choose_step, make_regions
 from farm.engine.statistics import Moments
 from farm.engine.style.choose import make_style_losses
 from farm.engine.style.protocol import FeatureGradient, StyleLoss, Sums
-from farm.engine.tiles import Region, compute_block_sizes
+from farm.engine.tiles import Region, Size, compute_block_sizes
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import WHOLE, Plan
 from farm.recipe.networks import parse_block
 
-# Takes a part of a tile, and the tile's features (h, w, C).
-SumFeatures = Callable[[Part, Tensor], Sums]
+# Takes a part of a tile, where in the layer the tile is, and its features (h, w, C).
+SumFeatures = Callable[[Part, Region, Tensor], Sums | None]
 
 
 class Objective:
@@ -140,6 +140,15 @@ class Objective:
         )
         self._loss_of = {name: loss for loss in self._style for name in loss.layers}
         self._style_weights = [self._weigh_targets(loss.layers) for loss in self._style]
+        sizes = compute_block_sizes(level.height, level.width, 5)
+        self._steps = {name: self._choose_step(name, sizes) for name in self._loss_of}
+
+    def _choose_step(self, name: str, sizes: Mapping[int, Size]) -> int:
+        """Choose which rows and columns a target's style loss looks at, in blocks of these sizes."""
+        target, loss = self.targets[name], self._loss_of[name]
+        height, width = sizes[parse_block(target.layer)]
+        channels = len(self.paintings[0][target.layer].total)
+        return choose_step(height * width * target.share, loss.enough * channels)
 
     def _weigh_targets(self, names: Sequence[str]) -> Tensor:
         """Return the weights of targets in the style loss, (names,) float64."""
@@ -306,9 +315,11 @@ class Objective:
         and its moments by target."""
         moments: dict[str, Moments] = {}
 
-        def sum_both(part: Part, features: Tensor) -> Sums:
-            found, name = self._sum_style(part, features), part.target
-            also = found if isinstance(found, Moments) else self._sum_moments(part, features)
+        def sum_both(part: Part, where: Region, features: Tensor) -> Sums | None:
+            found, name = self._sum_style(part, where, features), part.target
+            also = found
+            if not isinstance(also, Moments):
+                also = Moments.from_features(*part.crop(features, where))
             moments[name] = moments[name] + also if name in moments else also
             return found
 
@@ -332,17 +343,14 @@ class Objective:
         """Find the parts of a tile's share of a layer that the style loss compares."""
         return self._regions.find_parts(layer, where) if layer in self.style_layers else []
 
-    def _sum_style(self, part: Part, features: Tensor) -> Sums:
-        """Sum a part of a tile's features as its target's style loss wants them."""
-        weights = part.get_weights(features.dtype)
-        loss = self._loss_of[part.target]
-        found: Sums = loss.sum_features(part.target, part.where.crop(features), weights)
+    def _sum_style(self, part: Part, where: Region, features: Tensor) -> Sums | None:
+        """Sum a part of a tile's features as its target's style loss wants them; None: of the positions
+        that it looks at there are none."""
+        seen, weights = part.crop(features, where, self._steps[part.target])
+        if not seen.numel():
+            return None
+        found: Sums = self._loss_of[part.target].sum_features(part.target, seen, weights)
         return found
-
-    def _sum_moments(self, part: Part, features: Tensor) -> Moments:
-        """Sum a part of a tile's features to their moments."""
-        weights = part.get_weights(features.dtype)
-        return Moments.from_features(part.where.crop(features), weights)
 
     def _forward(
         self, picture: Tensor, sum_features: SumFeatures, *, taped: bool
@@ -355,33 +363,18 @@ class Objective:
 
         def on_features(layer: str, where: Region, features: Tensor) -> None:
             for part in self._find_parts(layer, where):
-                found, name = sum_features(part, features), part.target
-                sums[name] = sums[name] + found if name in sums else found
+                if (found := sum_features(part, where, features)) is not None:
+                    name = part.target
+                    sums[name] = sums[name] + found if name in sums else found
             if layer in self._content:
                 weight = self.content_layers[layer]
                 self._content[layer].add_value(where, features, content, weight)
 
         run.forward(on_features, taped=taped)
+        for name, step in self._steps.items():
+            if step > 1:  # they stand for all
+                sums[name] = sums[name].scale_to(sums[name].count * step**2)
         return run, sums, content
-
-
-def blend(
-    sums: Sequence[Mapping[str, Any]],
-    shares: Sequence[float],
-    paintings: Sequence[int] | None,
-    name: str,
-) -> Any:
-    """Blend what paintings with these numbers have under a name, a layer or a target; None: of all. One
-    that is alone in its region is as it is."""
-    if paintings is None:
-        paintings = range(len(sums))
-    elif len(paintings) == 1:
-        return sums[paintings[0]][name]
-    else:
-        shares = share_among(shares, paintings)
-    pairs = zip(paintings, shares, strict=True)
-    first, *others = (sums[number][name].scale_to(share) for number, share in pairs)
-    return sum(others, start=first)
 
 
 def make_variation(maps: LevelMaps | None, vgg: VGG) -> Variation:

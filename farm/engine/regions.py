@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +24,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from farm.engine.maps import FULL, LevelMaps, compute_reach, count_positions, erode, list_block_maps
+from farm.engine.maps import (
+    FULL,
+    LevelMaps,
+    compute_reach,
+    count_positions,
+    erode,
+    list_block_maps,
+    share_among,
+)
 from farm.engine.tiles import Region
 from farm.engine.vgg import VGG
 from farm.recipe.networks import parse_block
@@ -63,9 +71,31 @@ class Part:
 
     def get_weights(self, dtype: torch.dtype) -> Tensor | None:
         """Return the weights, 0..1, in float32 at least. None: 1 everywhere."""
+        return None if self.map is None else _convert(self.map, dtype)
+
+    def crop(self, features: Tensor, where: Region, step: int = 1) -> tuple[Tensor, Tensor | None]:
+        """Crop a tile's features (h, w, C), which lie at `where` in the layer, to the part; of the
+        layer's rows and columns one in `step`. And its weights, as above."""
+        top, left = (
+            -(a + b) % step for a, b in ((where.top, self.where.top), (where.left, self.where.left))
+        )
+        seen = self.where.crop(features)[top::step, left::step]
         if self.map is None:
-            return None
-        return self.map.to(torch.promote_types(dtype, torch.float32)).div_(FULL)
+            return seen, None
+        return seen, _convert(self.map[top::step, left::step], features.dtype)
+
+
+def _convert(map_: Tensor, dtype: torch.dtype) -> Tensor:
+    return map_.to(torch.promote_types(dtype, torch.float32)).div_(FULL)
+
+
+def choose_step(positions: float, enough: float) -> int:
+    """Choose which rows and columns of so many positions are looked at, one in a power of 2, so that as
+    many as are enough are left."""
+    step = 1
+    while positions / (2 * step) ** 2 >= enough:
+        step *= 2
+    return step
 
 
 class Regions(Protocol):
@@ -200,3 +230,22 @@ def make_regions(maps: LevelMaps | None, layers: Sequence[str], vgg: VGG) -> Reg
     if maps is None:
         return Everywhere(layers)
     return Masked(maps, layers, vgg.convolutions, vgg.device, vgg.way.spare_positions)
+
+
+def blend(
+    sums: Sequence[Mapping[str, Any]],
+    shares: Sequence[float],
+    paintings: Sequence[int] | None,
+    name: str,
+) -> Any:
+    """Blend what paintings with these numbers have under a name, a layer or a target; None: of all. One
+    that is alone in its region is as it is."""
+    if paintings is None:
+        paintings = range(len(sums))
+    elif len(paintings) == 1:
+        return sums[paintings[0]][name]
+    else:
+        shares = share_among(shares, paintings)
+    pairs = zip(paintings, shares, strict=True)
+    first, *others = (sums[number][name].scale_to(share) for number, share in pairs)
+    return sum(others, start=first)

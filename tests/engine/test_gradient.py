@@ -6,6 +6,7 @@ that it is so of all channels, some tests hold.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import get_args
 
@@ -21,6 +22,7 @@ from farm.engine.kept import Kept
 from farm.engine.maps import LevelMaps
 from farm.engine.pyramid import Level, resize, resize_photograph, to_tensor
 from farm.engine.regions import Masked
+from farm.engine.style.light import LightLoss
 from farm.engine.vgg import VGG
 from farm.engine.ways import CPU as CPU_WAY
 from farm.engine.ways import GPU, Way
@@ -303,3 +305,27 @@ def test_with_guides_tiles_equal_the_whole_under_every_style_loss(
         for plan in (WHOLE, SMALLEST)
     )
     assert float((tiled - whole).norm() / whole.norm()) < bound
+
+
+@pytest.mark.parametrize("kind", ["", "all"])
+def test_light_looks_at_the_same_few_positions_in_tiles_as_in_the_whole(
+    weights_dir: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a picture with many positions a channel
+    height, width = 131, 257
+    lake, strokes, picture = pictures(height, width, torch.float64)
+    recipe, level = Recipe(style_loss="light"), Level(height, width, 1)
+    vgg = VGG("vgg16", load_tensors(weights_dir), CPU, torch.float64)
+    maps = LevelMaps.from_guides(make_guides(kind), level, (0.5, 0.5)) if kind else None
+
+    def compute(plan: Plan) -> Tensor:
+        return Objective(vgg, recipe, lake, [strokes, lake], level, plan, maps=maps)(picture)[1]
+
+    # When its gradient is computed in tiles, then it is that of the whole
+    whole = compute(WHOLE)
+    for plan in (KEPT, SMALLEST):
+        assert float((compute(plan) - whole).norm() / whole.norm()) < 1e-10
+    # And it is nearly that of all positions
+    monkeypatch.setattr(LightLoss, "enough", math.inf)
+    everywhere = compute(WHOLE)
+    assert 0 < float((everywhere - whole).norm() / everywhere.norm()) < 0.1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ from farm.engine.maps import (
     resize_map,
 )
 from farm.engine.pyramid import Level
-from farm.engine.regions import Masked, cover
+from farm.engine.regions import Masked, Part, choose_step, cover
 from farm.engine.tiles import Region, compute_block_sizes, cut_tiles
 from farm.recipe.networks import CONVOLUTIONS
 
@@ -122,6 +124,27 @@ def test_parts_of_all_tiles_add_up_to_the_region() -> None:
                     )
         for name, weights in found.items():
             assert torch.equal((weights * 255).round().to(torch.uint8), regions.maps[name])
+
+
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_tiles_see_the_rows_and_columns_that_the_whole_sees(step: int) -> None:
+    layer = torch.arange(23 * 31.0).view(23, 31, 1)
+    rectangles = (Region(0, 0, 9, 31), Region(9, 0, 10, 31), Region(10, 0, 23, 7), Region(10, 7, 23, 31))
+    seen: list[float] = []
+    for where in (Region(0, 0, 11, 31), Region(11, 0, 23, 13), Region(11, 13, 23, 31)):
+        for rectangle in rectangles:
+            if both := rectangle.intersect(where):
+                part = Part("relu1_1", both.relative_to(where), both.crop(layer[..., 0]).byte())
+                found, weights = part.crop(where.crop(layer), where, step)
+                assert weights is not None
+                assert weights.shape == found.shape[:2]
+                seen += found.flatten().tolist()
+    assert sorted(seen) == layer[::step, ::step].flatten().tolist()
+
+
+def test_as_many_positions_are_looked_at_as_are_enough() -> None:
+    assert choose_step(10**9, math.inf) == 1
+    assert [choose_step(positions, 100) for positions in (399, 400, 1599, 1600)] == [1, 2, 2, 4]
 
 
 def test_rectangles_cover_a_region_without_overlap_and_leave_out_most_of_the_rest() -> None:

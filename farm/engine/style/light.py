@@ -38,6 +38,9 @@ from farm.engine.ways import CPU, Way
 CARRIED = 0.98  # of the painting's variance, by the directions whose covariances are compared
 NARROWEST = 128  # channels; narrower layers are compared in full
 UNSEEN = 1e-6  # of a picture's variance: which directions have less is a matter of rounding
+ENOUGH = (
+    64  # positions a channel: their covariances are wrong by a few parts in a thousand of a distance
+)
 STEPPED = 512  # channels, from which on a gradient in three products is faster than making one matrix
 
 
@@ -65,7 +68,7 @@ class AxisSums:
             self.outer + other.outer,
         )
 
-    def scale_to(self, count: float) -> AxisSums:
+    def scale_to(self, count: float | Tensor) -> AxisSums:
         """Scale the sums to `count` positions."""
         scale = count / self.count
         sums = (self.total, self.apart, self.squares, self.outer)
@@ -141,6 +144,8 @@ class LightLoss(StyleLoss[AxisSums]):
         targets: the paintings' moments, by layer.
         way: how roots are taken.
     """
+
+    enough = ENOUGH
 
     def __init__(self, targets: Mapping[str, Moments], way: Way = CPU) -> None:
         self.layers, self._way = tuple(targets), way

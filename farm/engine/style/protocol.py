@@ -37,7 +37,7 @@ class Sums(Protocol):
 
     def __add__(self, other: Self, /) -> Self: ...
 
-    def scale_to(self, count: float) -> Self:
+    def scale_to(self, count: float | Tensor) -> Self:
         """Scale the sums to `count` positions; with counts that sum to 1, blends are weighted means."""
 
 
@@ -100,6 +100,8 @@ class StyleLoss(ABC, Generic[S]):
     """
 
     layers: tuple[str, ...]
+    # Positions a channel whose sums are as good as those of more; more are left out, evenly.
+    enough = math.inf
     # Whether the target is set by `set_target`, after a further pass over the paintings.
     needs_sums = False
 
