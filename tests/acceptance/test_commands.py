@@ -86,7 +86,7 @@ def test_render_writes_the_same_file_twice_and_its_figures(tmp_path: Path, weigh
 
 def test_a_killed_rendering_goes_on_to_the_same_file(tmp_path: Path, weights_dir: Path) -> None:
     # Given a rendering that is killed in the middle of its second level
-    long = ["--size", "64", "--start-size", "48", "--iterations", "5,80"]
+    long = ["--size", "64", "--start-size", "48", "--iterations", "5,40"]
     whole, killed, state = (tmp_path / name for name in ("whole.png", "killed.png", "state"))
     command = ["render", LAKE, STROKES, "-o", str(killed), *long]
     keep = ["--checkpoint", str(state), "--checkpoint-seconds", "0"]
@@ -99,7 +99,7 @@ def test_a_killed_rendering_goes_on_to_the_same_file(tmp_path: Path, weights_dir
         process.wait()
     assert not killed.exists()
     begun = read(state).facts.iteration
-    assert begun < 80
+    assert begun < 40
     # When the same command is given again
     done = farm_command(*command, *keep)
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ LEASE = 12  # s
 LONGEST = 600.0  # s for any job, on a machine that does much else
 ENDED = {"succeeded", "failed", "cancelled"}
 PROGRESS = 0.15  # of a job that is well at work
-QUICK_RECIPE = {"start_size": 64, "size": 96, "iterations": [40, 30], "style_loss": "gram"}
+QUICK_RECIPE = {"start_size": 64, "size": 96, "iterations": [30, 25], "style_loss": "gram"}
 RECIPES = [QUICK_RECIPE | {"init": "noise", "seed": seed} for seed in range(3)]
 NGINX = """
 daemon off; pid {folder}/nginx.pid; error_log stderr; {user}
