@@ -109,6 +109,7 @@ COMPILED = [*((dtype, "sm_75") for dtype in FORMATS), (torch.float16, "sm_80")]
 COMPILED += [(torch.bfloat16, "sm_90"), (torch.float32, "sm_120")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "architecture"), COMPILED, ids=str)
 def test_the_kernels_compile_for_the_cards_that_torch_knows(dtype, architecture) -> None:
     pytest.importorskip("cuda.bindings.nvrtc")

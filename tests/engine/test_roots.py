@@ -12,7 +12,14 @@ from farm.engine.roots import cut_factor, take_root_by_eigh, take_root_by_iterat
 HELD_AT_256 = {f"512 channels over {decay} orders" for decay in (0, 1, 2.2)}
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in HELD_AT_256])
+HELD = [
+    pytest.param(name, marks=pytest.mark.slow) if "512" in name else name
+    for name in CASES
+    if name not in HELD_AT_256
+]
+
+
+@pytest.mark.parametrize("name", HELD)
 def test_the_root_by_iteration_is_eighs(name: str) -> None:
     loss_error, gradient_error = compare_roots(CASES[name]())
     assert loss_error < 1e-3

@@ -69,6 +69,7 @@ def test_sixteen_bits_and_transparency_are_made_smaller_too() -> None:
     assert (decoded(save(clear, "PNG"), (40, 30)).pixels == 255).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "format"), [("street", "JPEG"), ("brushwork", "JPEG"), ("street", "PNG")]
 )

@@ -132,6 +132,7 @@ def photograph(height: int, width: int) -> Image.Image:
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("format", "options"), [("JPEG", {}), ("PNG", {"compress_level": 1})])
 def test_a_thumbnail_looks_as_if_made_of_every_pixel(format: str, options: dict[str, int]) -> None:
     data = save(photograph(250, 4000), format, **options)
@@ -384,6 +385,7 @@ def test_the_same_picture_gives_the_same_file(format: Format) -> None:
     assert one == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_large_picture_is_encoded_without_a_copy_of_it(
     format: Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -49,6 +49,9 @@ def find_maps(
     return found
 
 
+@pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.parametrize("moves", [(2, 1), (3, 0), (0, 0)])
 def test_a_mask_stays_on_the_square_that_it_was_painted_on(moves: tuple[int, int]) -> None:
     assert [measure_overlap(maps[0], place) > 0.94 for maps, place in follow_square(13, moves)] == (
