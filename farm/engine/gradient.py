@@ -140,15 +140,23 @@ class Objective:
         )
         self._loss_of = {name: loss for loss in self._style for name in loss.layers}
         self._style_weights = [self._weigh_targets(loss.layers) for loss in self._style]
-        sizes = compute_block_sizes(level.height, level.width, 5)
-        self._steps = {name: self._choose_step(name, sizes) for name in self._loss_of}
+        self._steps = {name: self._choose_step(name, level) for name in self._loss_of}
+        self._counts = {  # of targets that stand for more positions than are looked at
+            name: self._regions.count(name, self._compute_size(name, level))
+            for name, step in self._steps.items()
+            if step > 1
+        }
 
-    def _choose_step(self, name: str, sizes: Mapping[int, Size]) -> int:
-        """Choose which rows and columns a target's style loss looks at, in blocks of these sizes."""
-        target, loss = self.targets[name], self._loss_of[name]
-        height, width = sizes[parse_block(target.layer)]
-        channels = len(self.paintings[0][target.layer].total)
-        return choose_step(height * width * target.share, loss.enough * channels)
+    def _choose_step(self, name: str, level: Level) -> int:
+        """Choose of how many rows and columns a target's style loss looks at one."""
+        channels = len(self.paintings[0][self.targets[name].layer].total)
+        enough = self._loss_of[name].enough * channels
+        return choose_step(self._regions, name, self._compute_size(name, level), enough)
+
+    def _compute_size(self, name: str, level: Level) -> Size:
+        """Compute the size of a target's layer."""
+        sizes = compute_block_sizes(level.height, level.width, 5)
+        return sizes[parse_block(self.targets[name].layer)]
 
     def _weigh_targets(self, names: Sequence[str]) -> Tensor:
         """Return the weights of targets in the style loss, (names,) float64."""
@@ -371,9 +379,8 @@ class Objective:
                 self._content[layer].add_value(where, features, content, weight)
 
         run.forward(on_features, taped=taped)
-        for name, step in self._steps.items():
-            if step > 1:  # they stand for all
-                sums[name] = sums[name].scale_to(sums[name].count * step**2)
+        for name, count in self._counts.items():
+            sums[name] = sums[name].scale_to(count)
         return run, sums, content
 
 

@@ -14,6 +14,7 @@ and their gradient at a position is w times what it is without weights (Gatys et
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -33,7 +34,7 @@ from farm.engine.maps import (
     list_block_maps,
     share_among,
 )
-from farm.engine.tiles import Region
+from farm.engine.tiles import Region, Size
 from farm.engine.vgg import VGG
 from farm.recipe.networks import parse_block
 
@@ -89,15 +90,6 @@ def _convert(map_: Tensor, dtype: torch.dtype) -> Tensor:
     return map_.to(torch.promote_types(dtype, torch.float32)).div_(FULL)
 
 
-def choose_step(positions: float, enough: float) -> int:
-    """Choose which rows and columns of so many positions are looked at, one in a power of 2, so that as
-    many as are enough are left."""
-    step = 1
-    while positions / (2 * step) ** 2 >= enough:
-        step *= 2
-    return step
-
-
 class Regions(Protocol):
     """The regions of a picture, each with a target in each layer."""
 
@@ -107,6 +99,19 @@ class Regions(Protocol):
 
     def find_parts(self, layer: str, where: Region) -> list[Part]:
         """Find the parts of a tile's share of a layer in which regions have weight."""
+
+    def count(self, target: str, size: Size, step: int = 1) -> float:
+        """Count a target's positions, by their weight, in one of `step` rows and columns of its layer,
+        which has this size."""
+
+
+def choose_step(regions: Regions, target: str, size: Size, enough: float) -> int:
+    """Choose of how many rows and columns to look at one, a power of 2, so that enough positions of a
+    target are left. They are counted, since a mask may have its weight between the rows."""
+    step = 1
+    while enough < math.inf and regions.count(target, size, 2 * step) >= enough:
+        step *= 2
+    return step
 
 
 class Everywhere:
@@ -118,6 +123,10 @@ class Everywhere:
     def find_parts(self, layer: str, where: Region) -> list[Part]:
         """Return the whole tile."""
         return [Part(layer, Region(0, 0, *where.size), None)]
+
+    def count(self, target: str, size: Size, step: int = 1) -> float:
+        """Count the positions in one of `step` rows and columns."""
+        return float(math.prod(-(-side // step) for side in size))
 
 
 class Masked:
@@ -173,6 +182,10 @@ class Masked:
                 if (part := self._cut(name, box, where))
             ]
         return self._parts[key]
+
+    def count(self, target: str, size: Size, step: int = 1) -> float:
+        """Count a target's positions in one of `step` rows and columns, by their weight."""
+        return count_positions(self.maps[target][::step, ::step])
 
     def _cut(self, name: str, box: Region, where: Region) -> Part | None:
         """Return what a rectangle and a tile's share have in common; None: nothing that has weight."""

@@ -105,7 +105,7 @@ class Moments:
             return Moments(count, total, None, rows)
         return Moments(count, total, self.outer + other.outer)
 
-    def scale_to(self, count: float | Tensor) -> Moments:
+    def scale_to(self, count: float) -> Moments:
         """Scale the sums to `count` positions; with counts that sum to 1, blends are weighted means."""
         scale = count / self.count
         rows = None if self.rows is None else self.rows.scale(scale)

@@ -74,7 +74,7 @@ def relative_errors(
     way: Way = CPU_WAY,
     divisor: int = DIVISOR,
 ) -> list[float]:
-    """Of the gradient under each plan, by a network of one in `divisor` channels."""
+    """Return errors of the gradient under each plan, by a network of one in `divisor` channels."""
     lake, strokes, picture = pictures(*size, dtype)
     level = Level(*size, 1)
     network = load_tensors(folder, divisor)
@@ -235,8 +235,12 @@ def make_guides(kind: str) -> Guides:
     second[10:16, 20:28] = 0
     keep = np.clip(255 - np.hypot(down - 70, across - 60) * 12, 0, 255).astype(np.uint8)
     opaque = np.clip(across * 6, 0, 255).astype(np.uint8)
+    stripes = np.tile(np.uint8([[0], [255]]), (66, 257))[
+        :131
+    ]  # each a pixel wide in a picture of that size
     return {
         "masks": Guides(masks=(first, second)),
+        "stripes": Guides(masks=(stripes, 255 - stripes)),
         "keep": Guides(keep=keep),
         "opaque": Guides(opaque=opaque),
         "all": Guides(masks=(first, second), keep=keep, opaque=opaque),
@@ -307,7 +311,7 @@ def test_with_guides_tiles_equal_the_whole_under_every_style_loss(
     assert float((tiled - whole).norm() / whole.norm()) < bound
 
 
-@pytest.mark.parametrize("kind", ["", "all"])
+@pytest.mark.parametrize("kind", ["", "all", "stripes"])
 def test_light_looks_at_the_same_few_positions_in_tiles_as_in_the_whole(
     weights_dir: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

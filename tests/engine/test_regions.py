@@ -21,7 +21,7 @@ from farm.engine.maps import (
     resize_map,
 )
 from farm.engine.pyramid import Level
-from farm.engine.regions import Masked, Part, choose_step, cover
+from farm.engine.regions import Everywhere, Masked, Part, choose_step, cover
 from farm.engine.tiles import Region, compute_block_sizes, cut_tiles
 from farm.recipe.networks import CONVOLUTIONS
 
@@ -143,8 +143,21 @@ def test_tiles_see_the_rows_and_columns_that_the_whole_sees(step: int) -> None:
 
 
 def test_as_many_positions_are_looked_at_as_are_enough() -> None:
-    assert choose_step(10**9, math.inf) == 1
-    assert [choose_step(positions, 100) for positions in (399, 400, 1599, 1600)] == [1, 2, 2, 4]
+    everywhere = Everywhere(["relu1_1"])
+    assert choose_step(everywhere, "relu1_1", (10**4, 10**4), math.inf) == 1
+    found = [choose_step(everywhere, "relu1_1", (40, 40), enough) for enough in (401, 400, 101, 100)]
+    assert found == [1, 2, 2, 4]
+
+
+def test_of_a_mask_with_its_weight_between_the_rows_all_positions_are_looked_at() -> None:
+    # Given two masks of stripes, each as wide as a pixel
+    odd = np.zeros((64, 64), np.uint8)
+    odd[1::2] = 255
+    maps = make_maps(Guides(masks=(odd, 255 - odd)), 64, 64, (0.5, 0.5))
+    regions = Masked(maps, ["relu1_1"], VGG16, CPU, spare=16)
+    # Then every second row would see nothing of the first, and all of the second
+    assert [regions.count(f"relu1_1/{number}", (64, 64), 2) for number in (0, 1)] == [0, 1024]
+    assert [choose_step(regions, f"relu1_1/{number}", (64, 64), 600) for number in (0, 1)] == [1, 2]
 
 
 def test_rectangles_cover_a_region_without_overlap_and_leave_out_most_of_the_rest() -> None:

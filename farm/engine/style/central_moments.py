@@ -39,7 +39,7 @@ class PowerSums:
     def __add__(self, other: PowerSums) -> PowerSums:
         return PowerSums(self.count + other.count, self.powers + other.powers)
 
-    def scale_to(self, count: float | Tensor) -> PowerSums:
+    def scale_to(self, count: float) -> PowerSums:
         """Scale the sums to `count` positions."""
         return PowerSums(count, self.powers * (count / self.count))
 

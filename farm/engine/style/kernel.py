@@ -42,7 +42,7 @@ class FourierSums:
     def __add__(self, other: FourierSums) -> FourierSums:
         return FourierSums(self.count + other.count, self.waves + other.waves)
 
-    def scale_to(self, count: float | Tensor) -> FourierSums:
+    def scale_to(self, count: float) -> FourierSums:
         """Scale the sums to `count` positions."""
         return FourierSums(count, self.waves * (count / self.count))
 

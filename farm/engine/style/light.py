@@ -69,7 +69,7 @@ class AxisSums:
             self.outer + other.outer,
         )
 
-    def scale_to(self, count: float | Tensor) -> AxisSums:
+    def scale_to(self, count: float) -> AxisSums:
         """Scale the sums to `count` positions."""
         scale = count / self.count
         sums = (self.total, self.apart, self.squares, self.outer)

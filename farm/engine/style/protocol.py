@@ -37,7 +37,7 @@ class Sums(Protocol):
 
     def __add__(self, other: Self, /) -> Self: ...
 
-    def scale_to(self, count: float | Tensor) -> Self:
+    def scale_to(self, count: float) -> Self:
         """Scale the sums to `count` positions; with counts that sum to 1, blends are weighted means."""
 
 
