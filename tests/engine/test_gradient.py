@@ -235,9 +235,8 @@ def make_guides(kind: str) -> Guides:
     second[10:16, 20:28] = 0
     keep = np.clip(255 - np.hypot(down - 70, across - 60) * 12, 0, 255).astype(np.uint8)
     opaque = np.clip(across * 6, 0, 255).astype(np.uint8)
-    stripes = np.tile(np.uint8([[0], [255]]), (66, 257))[
-        :131
-    ]  # each a pixel wide in a picture of that size
+    stripes = np.zeros((131, 257), np.uint8)  # each a pixel wide in a picture of that size
+    stripes[1::2] = 255
     return {
         "masks": Guides(masks=(first, second)),
         "stripes": Guides(masks=(stripes, 255 - stripes)),
