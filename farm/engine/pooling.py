@@ -8,6 +8,7 @@ bytes a value, would cost it three times as much.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from farm.engine.bits import find_positive, view_bits
 from farm.engine.convolution import as_hwc, as_nchw
 from farm.engine.cuda_kernels import find_kernels
 from farm.engine.tiles import pool_side
@@ -47,7 +49,7 @@ def max_pool(x: Tensor, coded: bool) -> tuple[Tensor, Pooling]:
     H, W, _ = x.shape
     values, places = F.max_pool2d(as_nchw(x), (min(2, H), min(2, W)), return_indices=True)
     values, places = as_hwc(values), as_hwc(places)
-    code = _compute_code(places, W).masked_fill_(values <= 0, DEAD)
+    code = _mark_dead(_compute_code(places, W), values)
     return values, PackedPooling(_pack(code), values.shape)
 
 
@@ -64,7 +66,13 @@ def _pool_views(x: Tensor) -> tuple[Tensor, Tensor]:
     values, below = _take_larger(*values.unbind(1))
     code = torch.where(below, columns[-1], columns[0]).view(torch.uint8).add_(below, alpha=2)
     values = values.contiguous()
-    return values, code.masked_fill_(values <= 0, DEAD)
+    return values, _mark_dead(code, values)
+
+
+def _mark_dead(code: Tensor, values: Tensor) -> Tensor:
+    """Overwrite the codes of values that are not above zero by `DEAD`."""
+    dead = find_positive(values).bitwise_xor_(1).mul_(DEAD)
+    return torch.maximum(code, dead, out=code)
 
 
 def _take_larger(first: Tensor, second: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -124,18 +132,12 @@ def _spread(d: Tensor, code: Tensor, height: int, width: int) -> Tensor:
         back[-1:] = 0
     if width > 1 and width % 2:
         back[:, -1:] = 0
-    windows = _view_windows(back)
-    _, down, _, across, _ = windows.shape
-    corners = _number_corners(down, across, d.device)
-    torch.mul(d[:, None, :, None], code[:, None, :, None] == corners, out=windows)
+    bits, windows = view_bits(d), view_bits(_view_windows(back))
+    code, here = code.to(bits.dtype), torch.empty_like(bits)
+    for row, column in itertools.product(range(windows.shape[1]), range(windows.shape[3])):
+        torch.eq(code, 2 * row + column, out=here)  # 0 or 1
+        torch.mul(bits, here, out=windows[:, row, :, column])
     return back
-
-
-@lru_cache(maxsize=16)
-def _number_corners(down: int, across: int, device: torch.device) -> Tensor:
-    """Return the codes of a window's pixels, (down, 1, across, 1) uint8."""
-    codes = 2 * torch.arange(down)[:, None, None, None] + torch.arange(across)[:, None]
-    return codes.to(device, torch.uint8)
 
 
 def _compute_code(places: Tensor, width: int) -> Tensor:

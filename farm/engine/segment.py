@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from farm.engine.bits import pack, unpack
+from farm.engine.bits import find_positive, keep, pack, unpack
 from farm.engine.cuda_kernels import add_activations, find_kernels
 from farm.engine.pooling import max_pool
 from farm.engine.tape import Tape
@@ -84,7 +84,7 @@ class Segment:
                     tape.features[layer] = x
             elif recording and not self._is_pooled(layer):
                 if self.packed:
-                    tape.signs[layer] = pack(x > 0)
+                    tape.signs[layer] = pack(find_positive(x))
                 else:
                     tape.features[layer] = x
             recording = recording or (taped and layer == self.recomputed)
@@ -122,7 +122,7 @@ class Segment:
                         rest = None
                 d = mask_dead(d, features, rest)
             elif layer in tape.signs:
-                d = d * unpack(tape.signs.pop(layer), d.shape)
+                d = keep(d, unpack(tape.signs.pop(layer), d.shape))
             d = self.vgg.convolve_back(layer, d)
         return d
 
