@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from farm.engine.cuda_kernels import find_kernels
+
 SPREAD = 0x0101010101010101  # a byte into all eight bytes of a word
 GATHER = 0x0102040810204080  # eight bytes of 0 or 1 into the word's top byte, the first lowest
 ONE_BIT_EACH = 0x8040201008040201 - (1 << 64)  # of byte i, bit i
@@ -34,6 +36,20 @@ def keep(x: Tensor, mask: Tensor) -> Tensor:
     """Return x where the mask, of 0 or 1, is 1, and 0 elsewhere."""
     bits = view_bits(x)
     return (bits * mask.to(bits.dtype)).view(x.dtype)
+
+
+def mask_dead(
+    d: Tensor, features: Tensor, rest: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
+    """Apply the adjoint of a ReLU, whose output features (H, W, C) are: d, and the rest that is still to
+    be added to it and may be written to, where they are above zero. out: where it is written to."""
+    kernels = find_kernels(d)
+    if kernels and features.is_contiguous() and out is None:
+        return kernels.mask(d, features, rest)
+    whole = d if rest is None else rest.add_(d)
+    out = torch.empty_like(features) if out is None else out
+    masked: Tensor = torch.ops.aten.threshold_backward.grad_input(whole, features, 0, grad_input=out)
+    return masked
 
 
 def pack(mask: Tensor) -> Tensor:

@@ -282,10 +282,12 @@ class Objective:
             gradients |= zip(loss.layers, parts, strict=True)
         sums.clear()
 
-        def add_gradient(layer: str, where: Region, features: Tensor, d: Tensor) -> Tensor | None:
+        def add_gradient(
+            layer: str, where: Region, features: Tensor, d: Tensor
+        ) -> FeatureGradient | None:
             rest, parts = None, self._find_parts(layer, where)
-            if self.vgg.way.adds_with_mask and len(parts) == 1 and parts[0].is_all_of(where):
-                rest = gradients[parts[0].target].compute_at_once(features)
+            if len(parts) == 1 and parts[0].is_all_of(where):
+                rest = gradients[parts[0].target]
             for part in parts if rest is None else ():
                 weights = part.get_weights(features.dtype)
                 gradients[part.target].add_to(part.where.crop(d), part.where.crop(features), weights)

@@ -1,7 +1,8 @@
 """The root of a covariance, as the Gaussian style distance needs it: its trace, and its inverse.
 
 For a symmetric positive semi-definite M (b, r, r) the functions return tr M^1/2, (b,), and
-L M^-1/2 L', (b, C, C), for a given L (b, C, r). Directions in which M has no variance count as 0.
+L M^-1/2 L', (b, C, C), for a given L (b, C, r), or for a diagonal one, (b, r). Directions in which M has
+no variance count as 0.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def take_root_by_eigh(M: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
     kept = values > ROUNDING * values[:, -1:].clamp(min=TINY)
     root = torch.where(kept, values.clamp(min=0).sqrt(), 0)
     inverse = torch.where(kept, values.clamp(min=TINY).pow(-0.25), 0)
-    half = L @ (vectors * inverse[:, None])
+    half = multiply(L, vectors * inverse[:, None])
     return root.sum(dim=1), half @ half.mT
 
 
@@ -62,15 +63,23 @@ def take_root_by_iteration(M: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
     diverged = (trace.abs() <= 1.01 * n**0.75).logical_not_()  # or M is 0, and all this not a number
     inverse = torch.bmm(torch.bmm(Z, root), Z).div_(size).masked_fill_(diverged[:, None, None], 0)
     trace = trace.mul_(size[:, 0, 0]).masked_fill_(diverged, 0)
-    return trace, torch.bmm(torch.bmm(L, inverse), L.mT)
+    return trace, multiply(L, multiply(L, inverse.mT).mT)
+
+
+def multiply(L: Tensor, X: Tensor) -> Tensor:
+    """Return L X for X (b, r, n) and L (b, C, r), or a diagonal one, (b, r)."""
+    return torch.bmm(L, X) if L.dim() == 3 else L[..., None] * X
 
 
 def take_root_of_few(X: Tensor, T: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:
     """Take the root of L' S L for S = X' X, of few positions X (n, C), and T = L L' (C, C).
 
-    X T X' (n, n) has the same eigenvalues a other than 0; with its eigenvectors U the inverse is
-    T X' U a^-3/2 U' X T. Where X is the rounding of features alone, whose mean square is `energy`, it
+    X T X' (n, n) has the same eigenvalues a other than 0; with its eigenvectors U the inverse is H H'
+    for H = T X' U a^-3/4. Where X is the rounding of features alone, whose mean square is `energy`, it
     counts as 0.
+
+    Returns:
+        Its trace, (), and H (C, n).
 
     Less exact than the others: directions with a millionth of the largest variance are wrong by 1e-10.
 
@@ -78,13 +87,10 @@ def take_root_of_few(X: Tensor, T: Tensor, energy: Tensor) -> tuple[Tensor, Tens
         LinAlgError: X holds a number that is not finite.
     """
     XT = X @ T
-    values, vectors = decompose((XT @ X.T)[None])
-    least = (ROUNDING * values[:, -1:]).maximum(UNSEEN * energy * T.trace()).clamp(min=TINY)
-    kept = values > least
+    values, vectors = (each[0] for each in decompose((XT @ X.T)[None]))
+    kept = values > (ROUNDING * values[-1]).maximum(UNSEEN * energy * T.trace()).clamp(min=TINY)
     root = torch.where(kept, values.clamp(min=0).sqrt(), 0)
-    quarter = torch.where(kept, values.clamp(min=TINY).pow(-0.75), 0)
-    half = XT.T @ (vectors * quarter[:, None])  # (1, C, n)
-    return root.sum(dim=1), half @ half.mT
+    return root.sum(), XT.T @ (vectors * torch.where(kept, values.clamp(min=TINY).pow(-0.75), 0))
 
 
 @lru_cache(maxsize=8)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from farm.engine.bits import find_positive, keep, pack, unpack
-from farm.engine.cuda_kernels import add_activations, find_kernels
+from farm.engine.bits import find_positive, keep, mask_dead, pack, unpack
 from farm.engine.pooling import max_pool
+from farm.engine.style.protocol import FeatureGradient
 from farm.engine.tape import Tape
 from farm.engine.tiles import Region, Tile
 from farm.engine.vgg import VGG
@@ -19,8 +19,8 @@ from farm.recipe.networks import list_layers, parse_block
 # Takes a layer, the region of its features, and the features there (h, w, C).
 OnFeatures = Callable[[str, Region, Tensor], None]
 # Takes the same, and the tensor to which it adds the gradient of the losses by those features. Returns
-# what of it is still to be added, of the features' shape; None: nothing.
-AddGradient = Callable[[str, Region, Tensor, Tensor], Tensor | None]
+# what of it is still to be added, at all of them; None: nothing.
+AddGradient = Callable[[str, Region, Tensor, Tensor], FeatureGradient | None]
 
 
 class Segment:
@@ -115,12 +115,12 @@ class Segment:
             if features is not None:
                 rest = None
                 if layer in self.loss_layers:
-                    mine = patch.share.crop(d)
-                    rest = add_gradient(layer, patch.inner, patch.share.crop(features), mine)
-                    if rest is not None and rest.shape != d.shape:
-                        add_activations(mine, rest)
+                    mine, seen = patch.share.crop(d), patch.share.crop(features)
+                    rest = add_gradient(layer, patch.inner, seen, mine)
+                    if rest is not None and mine.shape != d.shape:
+                        rest.add_to(mine, seen)
                         rest = None
-                d = mask_dead(d, features, rest)
+                d = mask_dead(d, features) if rest is None else rest.add_masked(d, features)
             elif layer in tape.signs:
                 d = keep(d, unpack(tape.signs.pop(layer), d.shape))
             d = self.vgg.convolve_back(layer, d)
@@ -160,14 +160,3 @@ class Segment:
                 return
             if self._is_pooled(layer):
                 x = self._pool_to_output(x, tile, parse_block(layer), tape)
-
-
-def mask_dead(d: Tensor, features: Tensor, rest: Tensor | None = None) -> Tensor:
-    """Apply the adjoint of a ReLU, whose output features (H, W, C) are: d, and the rest that is still to
-    be added to it and may be written to, where they are above zero."""
-    kernels = find_kernels(d)
-    if kernels and features.is_contiguous():
-        return kernels.mask(d, features, rest)
-    whole = d if rest is None else rest.add_(d)
-    masked: Tensor = torch.ops.aten.threshold_backward(whole, features, 0)
-    return masked

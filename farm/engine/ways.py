@@ -24,9 +24,6 @@ class Way:
     picture_channels: int
     # Pooling: one byte a value, from four views, or torch's places, packed into half a byte.
     codes_pooling: bool
-    # A style gradient that one product computes is added as dead features are masked, in one pass; or
-    # band by band.
-    adds_with_mask: bool
     # Roots of covariances: Newton-Schulz iterations, which are products alone, or eigh.
     iterates_roots: bool
     # Style layers of at most so many channels are computed as one batch of this width; none: each alone.
@@ -40,7 +37,6 @@ CPU = Way(
     padded_positions=2048,
     picture_channels=3,
     codes_pooling=False,
-    adds_with_mask=False,
     iterates_roots=False,
     batch_widths=(),
     spare_positions=256,
@@ -49,7 +45,6 @@ GPU = Way(
     padded_positions=1 << 22,
     picture_channels=8,
     codes_pooling=True,
-    adds_with_mask=True,
     iterates_roots=True,
     batch_widths=(256, 512),
     spare_positions=1 << 17,

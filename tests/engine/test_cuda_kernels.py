@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from farm.engine import cuda_kernels, optimisers
+from farm.engine.bits import mask_dead
 from farm.engine.border import pad_by_repeating
 from farm.engine.cuda_code import FORMATS, KERNEL_CODE, NAMES
 from farm.engine.cuda_kernels import TAPS, Kernels, compile_kernels
@@ -22,7 +23,6 @@ from farm.engine.losses import _weigh_neighbours, tv_loss
 from farm.engine.optimisers import Adam
 from farm.engine.pooling import CodedPooling, max_pool
 from farm.engine.pyramid import Level
-from farm.engine.segment import mask_dead
 from tests.conftest import once
 
 CPU_CODE = """

@@ -155,7 +155,8 @@ class LightLoss(StyleLoss[AxisSums]):
         self._energy = torch.stack([target.gram.trace() for target in targets.values()]) + SMALL
         first = [axes.variances[: axes.d] for axes in self.axes.values()]
         self._variance = torch.stack([each.sum() for each in first])
-        self._factor = self._join([torch.diag_embed(each.sqrt()) for each in first])
+        widest = max(map(len, first))
+        self._factor = torch.stack([pad(each, (0, widest - len(each))) for each in first]).sqrt()
 
     def sum_features(self, layer: str, features: Tensor, weights: Tensor | None = None) -> AxisSums:
         """Sum over features (H, W, C), of positions with weights (H, W); None: 1."""
@@ -189,10 +190,11 @@ class LightLoss(StyleLoss[AxisSums]):
         Raises:
             LinAlgError: they are not finite, and roots are taken by eigh.
         """
-        found = [sums[layer] for layer in self.layers]
-        L, S = self._factor, self._join([each.covariance for each in found])
+        found, L = [sums[layer] for layer in self.layers], self._factor
+        widest = L.shape[1]
+        S = torch.stack([pad(c, (0, widest - len(c)) * 2) for c in (each.covariance for each in found)])
         take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
-        trace, inverse = take_root(torch.bmm(torch.bmm(L, S), L), L)
+        trace, inverse = take_root(L[..., None] * S * L[:, None], L)
         K = inverse.mul_(-2)  # and so 2 (I - inverse)
         K.diagonal(dim1=1, dim2=2).add_(2)
         distance = sum_diagonals(S) + self._variance - 2 * trace
@@ -204,11 +206,6 @@ class LightLoss(StyleLoss[AxisSums]):
             layers.append(Layer(axes, K[i, : axes.d, : axes.d], k, apart, each.mean))
         share = compute_share([each.count for each in found], self._energy, self._shares)
         return LightGradients(distance / self._energy, share, layers)
-
-    def _join(self, matrices: Sequence[Tensor]) -> Tensor:
-        """Stack the layers' matrices (d, d), the smaller ones filled up with zeros."""
-        widest = max(axes.d for axes in self.axes.values())
-        return torch.stack([pad(each, (0, widest - len(each)) * 2) for each in matrices])
 
 
 def compare_variances(s: Tensor, t: Tensor, energy: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ from typing import Generic, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from farm.engine.bits import mask_dead
 from farm.engine.cuda_kernels import add_activations
 from farm.engine.statistics import FAR_VALUES, NEAR_VALUES, Moments
 from farm.engine.ways import CPU, Way
@@ -54,29 +55,40 @@ class FeatureGradient(ABC):
     def compute(self, flat: Tensor) -> Tensor:
         """Compute the gradient at features (positions, C), of their shape and number format."""
 
-    def compute_at_once(self, features: Tensor) -> Tensor | None:
-        """Compute the gradient at features (h, w, C), of their shape; None: there are too many of them
-        to take all at once."""
-        if features.numel() > self.far_values:
-            return None
-        return self.compute(features.reshape(-1, features.shape[2])).view(features.shape)
-
     def add_to(self, d: Tensor, features: Tensor, weights: Tensor | None = None) -> None:
         """Add the gradient at features (h, w, C) to d, of their shape.
 
         weights: of the positions, (h, w), as the sums had them; None: 1 everywhere.
         """
-        _, w, C = features.shape
-        values = NEAR_VALUES if d.device.type == "cpu" else self.far_values
-        rows = max(1, int(min(len(features), values // (w * C))))
-        maps = [None] * len(features) if weights is None else torch.split(weights, rows)
-        bands = zip(torch.split(features, rows), torch.split(d, rows), maps, strict=False)
-        for band, here, each in bands:
-            gradient = self.compute(band.reshape(-1, C)).view(band.shape)
-            if each is None:
-                add_activations(here, gradient)
+        for rows in self._list_bands(features):
+            gradient = self._compute_band(features[rows])
+            if weights is None:
+                add_activations(d[rows], gradient)
             else:
-                here.addcmul_(gradient, each[..., None].to(here.dtype))
+                d[rows].addcmul_(gradient, weights[rows][..., None].to(d.dtype))
+
+    def add_masked(self, d: Tensor, features: Tensor) -> Tensor:
+        """Add the gradient at features (h, w, C) to d, of their shape, and apply the adjoint of the ReLU
+        whose output they are."""
+        if features.device.type != "cpu":
+            if features.numel() <= self.far_values:
+                return mask_dead(d, features, self._compute_band(features))
+            self.add_to(d, features)
+            return mask_dead(d, features)
+        masked = torch.empty_like(features)
+        for rows in self._list_bands(features):  # what a band makes stays near the processor
+            mask_dead(d[rows], features[rows], self._compute_band(features[rows]), masked[rows])
+        return masked
+
+    def _compute_band(self, features: Tensor) -> Tensor:
+        return self.compute(features.reshape(-1, features.shape[2])).view(features.shape)
+
+    def _list_bands(self, features: Tensor) -> list[slice]:
+        """List the bands of rows, in which features (h, w, C) are taken."""
+        h, w, C = features.shape
+        values = NEAR_VALUES if features.device.type == "cpu" else self.far_values
+        rows = max(1, int(min(h, values // (w * C))))
+        return [slice(top, top + rows) for top in range(0, h, rows)]
 
 
 class StyleGradients(ABC):

@@ -9,7 +9,8 @@ All in float64: L' S L holds squares of variances, of which float32 would lose t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,7 +24,12 @@ from farm.engine.roots import (
     take_root_of_few,
 )
 from farm.engine.statistics import Moments
-from farm.engine.style.protocol import AffineGradients, MomentsLoss
+from farm.engine.style.protocol import (
+    AffineGradients,
+    FeatureGradient,
+    MomentsLoss,
+    StyleGradients,
+)
 from farm.engine.ways import CPU, Way
 
 FEW = 0.8  # positions a direction of the painting's: fewer are faster by their own products
@@ -40,18 +46,17 @@ class WassersteinLoss(MomentsLoss):
         self._trace = sum_diagonals(covariance)
         self._energy = sum_diagonals(self._gram) + SMALL
 
-    def __call__(self, sums: Mapping[str, Moments]) -> AffineGradients:
+    def __call__(self, sums: Mapping[str, Moments]) -> AffineGradients | FewGradients:
         """Return the distances of these moments, by layer, and their gradients.
 
         Raises:
             LinAlgError: they are not finite, and roots are taken by eigh.
         """
         if (few := self._find_few(sums)) is not None:
-            mean, variance, (trace, inverse) = few.mean[None], *self._take_root_of_few(few)
-        else:
-            mean, gram = self._stack(sums)
-            S = subtract_means(gram, mean)
-            variance, (trace, inverse) = sum_diagonals(S), self._take_root(S)
+            return self._compare_few(few, self._compute_share(sums))
+        mean, gram = self._stack(sums)
+        S = subtract_means(gram, mean)
+        variance, (trace, inverse) = sum_diagonals(S), self._take_root(S)
         apart = mean - self._mean
         D = inverse.mul_(-2)  # and so 2 D of the above
         D.diagonal(dim1=1, dim2=2).add_(2)
@@ -76,14 +81,57 @@ class WassersteinLoss(MomentsLoss):
             return None
         return found if len(found.rows) < FEW * self._factor.shape[2] else None
 
-    def _take_root_of_few(self, few: Moments) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return tr S, (1,), and the same as `_take_root`, by the positions."""
+    def _compare_few(self, few: Moments, share: Tensor) -> FewGradients:
+        """Return the same by the positions of the one layer."""
         assert few.rows is not None
         if self._product is None:
             self._product = self._factor[0] @ self._factor[0].T
-        energy = few.rows.features.square().sum() / few.count
-        X = few.centred
-        return X.square().sum()[None], take_root_of_few(X, self._product, energy)
+        X, target = few.centred, self._mean[0]
+        energy = sum_squares(few.rows.features) / few.count
+        trace, H = take_root_of_few(X, self._product, energy)
+        distance = sum_squares(few.mean - target) + sum_squares(X) + self._trace - 2 * trace
+        return FewGradients(distance / self._energy, few.mean, target, H, share)
+
+
+@dataclass(frozen=True)
+class FewGradients(StyleGradients):
+    """The distance in a layer of few positions, whose gradient by features F is
+    2 (F - t - (F - m) H H') share."""
+
+    # (1,), the distance.
+    values: Tensor
+    # (C,): m and t.
+    mean: Tensor
+    target: Tensor
+    # (C, n).
+    H: Tensor
+    # (1,).
+    share: Tensor
+
+    def split(self, weights: Tensor, factor: float, dtype: torch.dtype) -> Sequence[FeatureGradient]:
+        """Return the layer's gradient, multiplied by its weight and a factor."""
+        exact = torch.promote_types(dtype, torch.float32)
+        slope = 2 * factor * self.share * weights
+        b, back = slope * (self.mean - self.target), slope * self.H.T
+        given = (each.to(exact) for each in (self.mean, slope, b, self.H, back))
+        return [FewGradient(*given)]
+
+
+@dataclass(frozen=True)
+class FewGradient(FeatureGradient):
+    """Gradient by features F in a layer of few: slope y + b - y H back, with y = F - mean."""
+
+    mean: Tensor
+    slope: Tensor
+    b: Tensor
+    H: Tensor
+    back: Tensor
+
+    def compute(self, flat: Tensor) -> Tensor:
+        """Compute the gradient at features (positions, C)."""
+        y = flat - self.mean  # in float32 at least: what is left is small beside either
+        near = torch.addcmul(self.b, y, self.slope)
+        return near.addmm_(y @ self.H, self.back, alpha=-1).to(flat.dtype)
 
 
 def subtract_means(gram: Tensor, mean: Tensor) -> Tensor:
@@ -97,3 +145,9 @@ def subtract_means(gram: Tensor, mean: Tensor) -> Tensor:
 def sum_diagonals(M: Tensor) -> Tensor:
     """Return the traces (b,) of matrices (b, n, n)."""
     return M.diagonal(dim1=1, dim2=2).sum(dim=1)
+
+
+def sum_squares(x: Tensor) -> Tensor:
+    """Return the sum of squares of x, of no dimension."""
+    flat = x.flatten()
+    return flat @ flat
