@@ -22,7 +22,8 @@ LOWEST = 1.7e-5  # singular values of the root from here on, of its norm, are ri
 
 
 def take_root_by_eigh(M: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
-    """Take the root by an eigendecomposition: exact; on a GPU slow, and it waits for the host.
+    """Take the root by an eigendecomposition: exact; on a GPU slow, and it waits for the host. The
+    inverse is in L's number format.
 
     The differentiable eigh of torch divides by differences of eigenvalues; neither result needs them.
 
@@ -33,7 +34,7 @@ def take_root_by_eigh(M: Tensor, L: Tensor) -> tuple[Tensor, Tensor]:
     kept = values > ROUNDING * values[:, -1:].clamp(min=TINY)
     root = torch.where(kept, values.clamp(min=0).sqrt(), 0)
     inverse = torch.where(kept, values.clamp(min=TINY).pow(-0.25), 0)
-    half = multiply(L, vectors * inverse[:, None])
+    half = multiply(L, (vectors * inverse[:, None]).to(L.dtype))
     return root.sum(dim=1), half @ half.mT
 
 

@@ -17,7 +17,7 @@ from farm.engine.cuda_kernels import find_kernels
 from farm.recipe.memory_estimates import BAND_VALUES
 
 HALF = (torch.float16, torch.bfloat16)
-FEW = 4  # positions a channel
+FEW = 2  # positions a channel
 KEPT = 0.8  # positions a channel: of so few, none is summed up
 CONVERTED = 1 << 12  # positions at once on a CPU in half precision, so that their float32 stays near it
 NEAR_VALUES, FAR_VALUES = BAND_VALUES["cpu"], BAND_VALUES["cuda"]  # in a band of features

@@ -26,6 +26,8 @@ class Way:
     codes_pooling: bool
     # Roots of covariances: Newton-Schulz iterations, which are products alone, or eigh.
     iterates_roots: bool
+    # In which number format an inverse root is multiplied out, once eigenvalues are known.
+    inverses: torch.dtype
     # Style layers of at most so many channels are computed as one batch of this width; none: each alone.
     batch_widths: tuple[int, ...]
     # A region's features are taken in rectangles: positions without weight that one may hold, rather
@@ -38,6 +40,7 @@ CPU = Way(
     picture_channels=3,
     codes_pooling=False,
     iterates_roots=False,
+    inverses=torch.float64,
     batch_widths=(),
     spare_positions=256,
 )
@@ -46,17 +49,19 @@ GPU = Way(
     picture_channels=8,
     codes_pooling=True,
     iterates_roots=True,
+    inverses=torch.float64,
     batch_widths=(256, 512),
     spare_positions=1 << 17,
 )
 
 
-# Whoever computes in float64 wants no approximation.
+# Whoever computes in float64 wants no approximation; for others float32 is more than gradients keep.
+FAST_CPU = replace(CPU, inverses=torch.float32)
 EXACT_GPU = replace(GPU, iterates_roots=False, batch_widths=())
 
 
 def choose_way(device: torch.device, dtype: torch.dtype) -> Way:
     """Choose the way that suits a device and a number format."""
     if device.type == "cpu":
-        return CPU
+        return CPU if dtype == torch.float64 else FAST_CPU
     return EXACT_GPU if dtype == torch.float64 else GPU

@@ -24,7 +24,6 @@ from farm.engine.pyramid import Level, resize, resize_photograph, to_tensor
 from farm.engine.regions import Masked
 from farm.engine.style.light import LightLoss
 from farm.engine.vgg import VGG
-from farm.engine.ways import CPU as CPU_WAY
 from farm.engine.ways import GPU, Way
 from farm.recipe import Recipe
 from farm.recipe.memory_plan import WHOLE, Plan, list_plans
@@ -71,7 +70,7 @@ def relative_errors(
     size: tuple[int, int],
     plans: list[Plan],
     dtype: torch.dtype,
-    way: Way = CPU_WAY,
+    way: Way | None = None,
     divisor: int = DIVISOR,
 ) -> list[float]:
     """Return errors of the gradient under each plan, by a network of one in `divisor` channels."""
@@ -84,7 +83,7 @@ def relative_errors(
     errors = []
     for plan in plans:
         losses, found = Objective(vgg, recipe, lake, [strokes], level, plan)(picture)
-        assert losses.total == pytest.approx(total, rel=1e-5 if way is CPU_WAY else 2e-3)
+        assert losses.total == pytest.approx(total, rel=1e-5 if way is None else 2e-3)
         errors.append(float((found - expected).norm() / expected.norm()))
     return errors
 
@@ -134,6 +133,24 @@ def test_the_gradient_in_float32_is_that_of_plain_autograd(
     recipe = Recipe(style_loss="gram")
     errors = relative_errors(weights_dir, recipe, size, [JOINED], torch.float32, divisor=1)
     assert max(errors) < 1e-5
+
+
+# Sizes at which both take the same pixels for a window's largest.
+@pytest.mark.parametrize("size", [(16, 16), (61, 17), (16, 203)])
+@pytest.mark.parametrize("style_loss", ["wasserstein", "light"])
+def test_roots_in_float32_give_the_gradient_of_those_in_float64(
+    weights_dir: Path, size: tuple[int, int], style_loss: str
+) -> None:
+    recipe, level = Recipe.parse({"style_loss": style_loss}), Level(*size, 1)
+    lake, strokes, picture = pictures(*size, torch.float64)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        vgg = VGG("vgg16", load_tensors(weights_dir, 1), CPU, dtype)
+        objective = Objective(vgg, recipe, lake.to(dtype), [strokes.to(dtype)], level, JOINED)
+        found.append(objective(picture.to(dtype)))
+    (losses, gradient), (exact, expected) = found
+    assert losses.total == pytest.approx(exact.total, rel=1e-6)
+    assert float((gradient - expected).norm() / expected.norm()) < 1e-5
 
 
 @pytest.mark.parametrize("style_loss", get_args(StyleLoss))
@@ -252,7 +269,7 @@ def guided_errors(
     recipe: Recipe,
     plans: list[Plan],
     dtype: torch.dtype,
-    way: Way = CPU_WAY,
+    way: Way | None = None,
     size: tuple[int, int] = (67, 110),
 ) -> list[float]:
     """Errors of the gradient with guides, under each plan, against the whole picture at once."""
@@ -272,7 +289,7 @@ def guided_errors(
     for plan in plans:
         objective = Objective(vgg, recipe, lake, paintings, level, plan, maps=maps, kept=kept)
         losses, found = objective(picture)
-        assert losses.total == pytest.approx(total, rel=1e-5 if way is CPU_WAY else 2e-3)
+        assert losses.total == pytest.approx(total, rel=1e-5 if way is None else 2e-3)
         errors.append(float((found - expected).norm() / expected.norm()))
     return errors
 

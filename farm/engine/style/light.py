@@ -194,7 +194,7 @@ class LightLoss(StyleLoss[AxisSums]):
         widest = L.shape[1]
         S = torch.stack([pad(c, (0, widest - len(c)) * 2) for c in (each.covariance for each in found)])
         take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
-        trace, inverse = take_root(L[..., None] * S * L[:, None], L)
+        trace, inverse = take_root(L[..., None] * S * L[:, None], L.to(self._way.inverses))
         K = inverse.mul_(-2)  # and so 2 (I - inverse)
         K.diagonal(dim1=1, dim2=2).add_(2)
         distance = sum_diagonals(S) + self._variance - 2 * trace

@@ -148,6 +148,7 @@ class AffineGradients(StyleGradients):
         """Split into layers, each multiplied by its weight and all by a factor."""
         share = (self.share * weights)[:, None]
         share = share * factor if factor != 1 else share
+        share = share.to(self.D.dtype)
         A, b = (self.D * share[..., None]).to(dtype), (self.e * share).to(dtype)
         return [AffineGradient(A[i, :C, :C], b[i, :C]) for i, C in enumerate(self.channels)]
 

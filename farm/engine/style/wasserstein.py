@@ -64,14 +64,15 @@ class WassersteinLoss(MomentsLoss):
         distance = distance.sub_(trace, alpha=2).div_(self._energy)
         # From the left, as the features are multiplied: what rounding leaves of D in directions without
         # variance is not symmetric, and cancels in (F - m) D alone.
-        e = torch.baddbmm(apart[:, None], mean[:, None], D, beta=2, alpha=-1)[:, 0]
+        near, there = (each[:, None].to(D.dtype) for each in (apart, mean))
+        e = torch.baddbmm(near, there, D, beta=2, alpha=-1)[:, 0]
         return AffineGradients(distance, D, e, self._compute_share(sums), self.channels)
 
     def _take_root(self, S: Tensor) -> tuple[Tensor, Tensor]:
         """Return tr (L' S L)^1/2 and L (L' S L)^-1/2 L' for covariances S."""
         L = self._factor
         take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
-        return take_root(torch.bmm(torch.bmm(L.mT, S), L), L)
+        return take_root(torch.bmm(torch.bmm(L.mT, S), L), L.to(self._way.inverses))
 
     def _find_few(self, sums: Mapping[str, Moments]) -> Moments | None:
         """Return the sums of the one layer if their positions are fewer than the painting's directions;
