@@ -36,7 +36,7 @@ from farm.engine.maps import (
 )
 from farm.engine.tiles import Region, Size
 from farm.engine.vgg import VGG
-from farm.recipe.networks import parse_block
+from farm.recipe.networks import CHANNELS, parse_block
 
 ERODED = 0.5  # of a layer's reach
 LEFT = 0.5  # of a region's weight
@@ -137,7 +137,7 @@ class Masked:
         layers: that the style loss compares.
         convolutions: how many each block of the network has.
         device: where the features are.
-        spare: positions without weight in a rectangle, rather than that it is cut in two.
+        spare_values: of features without weight, in a rectangle, rather than that it is cut in two.
 
     Attributes:
         maps: each target's, (H, W) uint8, on the CPU.
@@ -149,7 +149,7 @@ class Masked:
         layers: Iterable[str],
         convolutions: Mapping[int, int],
         device: torch.device,
-        spare: int,
+        spare_values: int,
     ) -> None:
         self.targets: dict[str, Target] = {}
         self.maps: dict[str, Tensor] = {}
@@ -167,6 +167,7 @@ class Masked:
                     continue
                 name = layer if paintings is None else f"{layer}/{number}"
                 self.targets[name] = Target(layer, paintings, share)
+                spare = spare_values / CHANNELS[parse_block(layer) - 1]
                 self.maps[name], self._boxes[name] = found, cover(found, spare)
         self._on_device = {name: weights.to(device) for name, weights in self.maps.items()}
 
@@ -206,7 +207,7 @@ def _erode_within(weights: Tensor, radius: int) -> Tensor:
     return weights
 
 
-def cover(weights: Tensor, spare: int) -> list[Region]:
+def cover(weights: Tensor, spare: float) -> list[Region]:
     """Cover what has weight in a map (H, W) by rectangles that do not overlap.
 
     Args:
@@ -242,7 +243,7 @@ def make_regions(maps: LevelMaps | None, layers: Sequence[str], vgg: VGG) -> Reg
     """Make the regions that maps describe, in these layers."""
     if maps is None:
         return Everywhere(layers)
-    return Masked(maps, layers, vgg.convolutions, vgg.device, vgg.way.spare_positions)
+    return Masked(maps, layers, vgg.convolutions, vgg.device, vgg.way.spare_values)
 
 
 def blend(

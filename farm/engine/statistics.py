@@ -164,13 +164,13 @@ def _weigh(features: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     total, outer = (features.new_zeros(size, dtype=torch.float64) for size in ((C,), (C, C)))
     for band, each in zip(torch.split(features, rows), torch.split(weights, rows), strict=True):
         exact = torch.promote_types(band.dtype, torch.float32)
-        flat, root = band.reshape(-1, C), each.reshape(-1).to(exact).sqrt()
+        root = each.reshape(-1).to(exact).sqrt()
         if near:
-            rooted = flat.to(exact, copy=True).mul_(root[:, None])
+            rooted = band.to(exact, copy=True).view(-1, C).mul_(root[:, None])
             total += root @ rooted
             outer += rooted.T @ rooted
         else:
-            rooted = flat * root[:, None].to(band.dtype)
+            rooted = band.reshape(-1, C) * root[:, None].to(band.dtype)
             total += (rooted * root[:, None]).sum(dim=0, dtype=torch.float64)
             outer += _sum_band(rooted[None])[1]
     return total, outer
@@ -220,12 +220,10 @@ def _choose_band(features: Tensor) -> int:
 
 def _sum_band(features: Tensor) -> tuple[Tensor, Tensor]:
     """Sum features (h, W, C) and their outer products, in float32 at least: (C,), (C, C)."""
-    flat = features.reshape(-1, features.shape[2])
-    if flat.dtype not in HALF:
-        return flat.sum(dim=0), flat.T @ flat
-    if flat.device.type != "cpu":  # a GPU multiplies half precision into float32
+    half, near = features.dtype in HALF, features.device.type == "cpu"
+    flat = (features.float() if half and near else features).reshape(-1, features.shape[2])
+    if half and not near:  # a GPU multiplies half precision into float32
         kernels = find_kernels(flat[None])
         total = (kernels.sum(flat) if kernels else flat).sum(dim=0, dtype=torch.float32)
         return total, torch.mm(flat.T, flat, out_dtype=torch.float32)
-    flat = flat.float()
     return flat.sum(dim=0), flat.T @ flat

@@ -30,9 +30,9 @@ class Way:
     inverses: torch.dtype
     # Style layers of at most so many channels are computed as one batch of this width; none: each alone.
     batch_widths: tuple[int, ...]
-    # A region's features are taken in rectangles: positions without weight that one may hold, rather
-    # than be cut in two.
-    spare_positions: int
+    # A region's features are taken in rectangles: values without weight that one may hold, rather than
+    # be cut in two.
+    spare_values: int
 
 
 CPU = Way(
@@ -42,7 +42,7 @@ CPU = Way(
     iterates_roots=False,
     inverses=torch.float64,
     batch_widths=(),
-    spare_positions=256,
+    spare_values=1 << 17,
 )
 GPU = Way(
     padded_positions=1 << 22,
@@ -51,7 +51,7 @@ GPU = Way(
     iterates_roots=True,
     inverses=torch.float64,
     batch_widths=(256, 512),
-    spare_positions=1 << 17,
+    spare_values=1 << 24,
 )
 
 

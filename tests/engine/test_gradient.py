@@ -278,7 +278,7 @@ def guided_errors(
     level, vgg = Level(*size, 1), VGG("vgg16", load_tensors(folder), CPU, dtype, way=way)
     maps = LevelMaps.from_guides(make_guides(kind), level, recipe.normalise_blend(2))
     assert maps is not None
-    regions = Masked(maps, recipe.style_layers, vgg.convolutions, CPU, 16)
+    regions = Masked(maps, recipe.style_layers, vgg.convolutions, CPU, 1024)
     plain = GuidedReference(
         "vgg16", load_tensors(folder), recipe, lake, paintings, level, maps=maps, regions=regions
     )

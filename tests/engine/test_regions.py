@@ -109,7 +109,7 @@ def test_the_reach_of_a_layer_is_its_receptive_field() -> None:
 def test_parts_of_all_tiles_add_up_to_the_region() -> None:
     sizes = compute_block_sizes(131, 203, 5)
     maps = make_maps(Guides(masks=discs(131, 203)), *sizes[1], (1 / 3,) * 3)
-    regions = Masked(maps, LAYERS, VGG16, CPU, spare=16)
+    regions = Masked(maps, LAYERS, VGG16, CPU, spare_values=1024)
     assert len(regions.targets) == 9
     for side in (None, 22):
         found = {name: torch.zeros(sizes[int(name[4])]) for name in regions.targets}
@@ -154,7 +154,7 @@ def test_of_a_mask_with_its_weight_between_the_rows_all_positions_are_looked_at(
     odd = np.zeros((64, 64), np.uint8)
     odd[1::2] = 255
     maps = make_maps(Guides(masks=(odd, 255 - odd)), 64, 64, (0.5, 0.5))
-    regions = Masked(maps, ["relu1_1"], VGG16, CPU, spare=16)
+    regions = Masked(maps, ["relu1_1"], VGG16, CPU, spare_values=1024)
     # Then every second row would see nothing of the first, and all of the second
     assert [regions.count(f"relu1_1/{number}", (64, 64), 2) for number in (0, 1)] == [0, 1024]
     assert [choose_step(regions, f"relu1_1/{number}", (64, 64), 600) for number in (0, 1)] == [1, 2]
