@@ -1,15 +1,14 @@
-"""`python -m benchmarks.regions OUT`: how well regions keep to their paintings, and what they cost.
+"""`python -m benchmarks.regions OUT`: how well regions keep to their paintings.
 
-1. The lake's left half after one painting, its right half after another. Each half of the finished
-   picture, cut out, is a picture of its own; its style distance to its own painting and to the other one
-   says how far the paintings keep apart. Written to OUT as a contact sheet.
-2. Processor's seconds of a gradient with eight masks, over one without, at several sizes.
+The lake's left half after one painting, its right half after another. Each half of the finished
+picture, cut out, is a picture of its own; its style distance to its own painting and to the other one
+says how far the paintings keep apart. Written to OUT as a contact sheet. What regions cost is in
+`gradients.py`.
 """
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from farm.engine.gradient import Objective
 from farm.engine.guides import Guides, Mask, Source
 from farm.engine.loaded import Engine
-from farm.engine.maps import LevelMaps
 from farm.engine.optimise import Picture, stylize
 from farm.engine.passes import compute_moments
 from farm.engine.pyramid import Level, resize_photograph, resize_style, to_tensor
@@ -114,31 +111,10 @@ def fit(picture: Picture, height: int) -> Picture:
     return resize_photograph(square, Level(height, height, 1))[0].permute(1, 2, 0).numpy()
 
 
-def show_cost(engine: Engine, size: int) -> None:
-    """Print the seconds of a gradient with eight masks, and without."""
-    level = Level(size * 2 // 3, size, 1)
-    lake = to_tensor(load("mountain_lake"), CPU)
-    names = ("brushwork", "mosaic", "ink_wash", "street") * 2
-    paintings, recipe = [to_tensor(load(name), CPU) for name in names], Recipe(size=size)
-    picture, plan = resize_photograph(lake, level), engine.choose_plan(recipe, level.height, size)
-    seconds = []
-    for masks in ((), make_grid(level.height, size)):
-        maps = LevelMaps.from_guides(Guides(masks=masks), level, recipe.normalise_blend(8))
-        objective = Objective(engine.vgg, recipe, lake, paintings, level, plan, maps=maps)
-        objective(picture)
-        began = time.process_time()
-        for _ in range(3):
-            objective(picture)
-        seconds.append((time.process_time() - began) / 3)
-    print(f"{size} px: {seconds[1]:.2f} s for {seconds[0]:.2f} s, {seconds[1] / seconds[0]:.2f} times")
-
-
 def main() -> None:
     given = settings()
     engine = Engine.load("auto", "auto", given.weights_dir, print, CPU)
     show_separation(engine, Path(sys.argv[1]), size=int(sys.argv[2]) if sys.argv[2:] else 256)
-    for size in (256, 512, 1024):
-        show_cost(engine, size)
 
 
 if __name__ == "__main__":

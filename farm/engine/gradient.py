@@ -28,17 +28,18 @@ from torch import Tensor
 
 from farm.engine.attention import Keys, attend
 from farm.engine.colours import Gaussian, measure_colours, take_colours
+from farm.engine.cores import map_on_cores
 from farm.engine.feature_cache import FeatureCache
 from farm.engine.hold import HOLD_WEIGHT, HoldLoss
 from farm.engine.kept import Kept
-from farm.engine.losses import ContentLoss, Losses, OpaqueVariation, Variation, to_float32, tv_loss
-from farm.engine.maps import FULL, LevelMaps
+from farm.engine.losses import ContentLoss, Losses, make_variation, to_float32
+from farm.engine.maps import LevelMaps
 from farm.engine.passes import OnTile, Pass, compute_moments
 from farm.engine.pyramid import Level, resize_photograph, resize_style
 from farm.engine.regions import Part, Regions, blend, choose_step, make_regions
 from farm.engine.statistics import Moments
 from farm.engine.style.choose import make_style_losses
-from farm.engine.style.protocol import FeatureGradient, StyleLoss, Sums
+from farm.engine.style.protocol import FeatureGradient, StyleGradients, StyleLoss, Sums
 from farm.engine.tiles import Region, Size, compute_block_sizes
 from farm.engine.vgg import VGG
 from farm.recipe import Recipe
@@ -87,7 +88,7 @@ class Objective:
         cache = cache or FeatureCache()
         self.on_tile = on_tile
         self._kept, self._hold = kept, hold
-        self._measure_variation = make_variation(maps, vgg)
+        self._measure_variation = make_variation(maps, vgg.device, vgg.dtype)
         self.vgg = vgg
         self.recipe = recipe
         self.plan = plan
@@ -275,8 +276,9 @@ class Objective:
         run, sums, content = self._forward(picture, self._sum_style, taped=True)
         gradients: dict[str, FeatureGradient] = {}
         values: list[Tensor] = []
-        for loss, weights in zip(self._style, self._style_weights, strict=True):
-            found = loss(sums)
+        for loss, weights, found in zip(
+            self._style, self._style_weights, self._compare(sums), strict=True
+        ):
             values.append(found.values @ weights)
             parts = found.split(weights, self.recipe.style_weight * scale, self.vgg.dtype)
             gradients |= zip(loss.layers, parts, strict=True)
@@ -335,11 +337,17 @@ class Objective:
 
         _, sums, content = self._forward(picture, sum_both, taped=False)
         style = content.new_zeros(())
-        for loss, weights in zip(self._style, self._style_weights, strict=True):
-            style += loss(sums).values @ weights
+        for weights, found in zip(self._style_weights, self._compare(sums), strict=True):
+            style += found.values @ weights
         tv = self._measure_variation(picture, chroma=self.recipe.chroma_variation)
         held = self._measure_hold(picture)
         return self.read(torch.stack((content, style, tv, *held, tv))), moments
+
+    def _compare(self, sums: Mapping[str, Sums]) -> list[StyleGradients]:
+        """Compare the sums with their targets, by each of the style losses."""
+        if self.vgg.device.type == "cpu":
+            return map_on_cores(lambda loss: loss(sums), self._style)
+        return [loss(sums) for loss in self._style]
 
     def read(self, sums: Tensor) -> Losses:
         """Read `compute`'s sums from the device."""
@@ -384,14 +392,6 @@ class Objective:
         for name, count in self._counts.items():
             sums[name] = sums[name].scale_to(count)
         return run, sums, content
-
-
-def make_variation(maps: LevelMaps | None, vgg: VGG) -> Variation:
-    """Make the total variation of what is opaque."""
-    if maps is None or maps.opaque is None:
-        return tv_loss
-    dtype = torch.promote_types(vgg.dtype, torch.float32)  # of the picture
-    return OpaqueVariation(maps.opaque.to(vgg.device, dtype).div_(FULL))
 
 
 def _normalise(weights: dict[str, float]) -> dict[str, float]:

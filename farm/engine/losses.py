@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from farm.engine.cuda_kernels import find_picture_kernels, takes_as_gradient
+from farm.engine.maps import FULL, LevelMaps
 from farm.engine.tiles import Region
 
 SMALL = 1e-12  # keeps a ratio finite when its target is all zero
@@ -176,3 +177,11 @@ class OpaqueVariation:
                     here.narrow(dim + 2, 1, slope.shape[dim + 2]).add_(slope, alpha=2 * weight)
                     here.narrow(dim + 2, 0, slope.shape[dim + 2]).sub_(slope, alpha=2 * weight)
         return value
+
+
+def make_variation(maps: LevelMaps | None, device: torch.device, dtype: torch.dtype) -> Variation:
+    """Make the total variation of what is opaque, for a network on a device in a number format."""
+    if maps is None or maps.opaque is None:
+        return tv_loss
+    exact = torch.promote_types(dtype, torch.float32)  # of the picture
+    return OpaqueVariation(maps.opaque.to(device, exact).div_(FULL))
