@@ -27,7 +27,7 @@ NEEDS_MORE := browser or postgres or s3 or weights or processes or slow or fault
 # Tests start the farm's processes many times; without bytecode that is kept each would compile all anew.
 test test-fast: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: up help setup lock test test-fast coverage test-faults test-hosts lint format samples docs screenshots bench-engine bench-files bench-web bench-start bench-farm bench-overtaking bench-lists bench-presets bench-looks bench-film clean
+.PHONY: up help setup lock test test-fast coverage test-faults test-hosts lint format samples docs screenshots bench-engine bench-gradients bench-files bench-web bench-start bench-farm bench-overtaking bench-lists bench-presets bench-looks bench-film clean
 
 up: setup ## set up and run the farm on http://127.0.0.1:8000; the default
 	@exec $(BIN)/farm up
@@ -105,6 +105,9 @@ screenshots: $(SET_UP_TEST) ## photograph the pages for README and docs
 
 bench-engine: $(SET_UP_TEST) ## time and memory of gradients, plain and tiled
 	$(BIN)/python -m benchmarks.engine $(ARGS)
+
+bench-gradients: $(SET_UP_TEST) ## what statistics and regions cost on a CPU, beside the default; ARGS="512"
+	$(BIN)/python -m benchmarks.gradients $(ARGS)
 
 bench-files: $(SET_UP_TEST) ## how long finished pictures take to write
 	$(BIN)/python -m benchmarks.files $(ARGS)
