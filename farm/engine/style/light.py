@@ -157,6 +157,7 @@ class LightLoss(StyleLoss[AxisSums]):
         self._variance = torch.stack([each.sum() for each in first])
         widest = max(map(len, first))
         self._factor = torch.stack([pad(each, (0, widest - len(each))) for each in first]).sqrt()
+        self._outer_factor = self._factor.to(way.inverses)
 
     def sum_features(self, layer: str, features: Tensor, weights: Tensor | None = None) -> AxisSums:
         """Sum over features (H, W, C), of positions with weights (H, W); None: 1."""
@@ -194,7 +195,7 @@ class LightLoss(StyleLoss[AxisSums]):
         widest = L.shape[1]
         S = torch.stack([pad(c, (0, widest - len(c)) * 2) for c in (each.covariance for each in found)])
         take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
-        trace, inverse = take_root(L[..., None] * S * L[:, None], L.to(self._way.inverses))
+        trace, inverse = take_root(L[..., None] * S * L[:, None], self._outer_factor)
         K = inverse.mul_(-2)  # and so 2 (I - inverse)
         K.diagonal(dim1=1, dim2=2).add_(2)
         distance = sum_diagonals(S) + self._variance - 2 * trace

@@ -42,6 +42,7 @@ class WassersteinLoss(MomentsLoss):
         super().__init__(targets, width, way)
         covariance = subtract_means(self._gram, self._mean)
         self._factor = factorise(covariance) if way.iterates_roots else cut_factor(covariance[0])[None]
+        self._outer_factor = self._factor.to(way.inverses)
         self._product: Tensor | None = None  # of the factor and its transpose, for few positions
         self._trace = sum_diagonals(covariance)
         self._energy = sum_diagonals(self._gram) + SMALL
@@ -72,7 +73,7 @@ class WassersteinLoss(MomentsLoss):
         """Return tr (L' S L)^1/2 and L (L' S L)^-1/2 L' for covariances S."""
         L = self._factor
         take_root = take_root_by_iteration if self._way.iterates_roots else take_root_by_eigh
-        return take_root(torch.bmm(torch.bmm(L.mT, S), L), L.to(self._way.inverses))
+        return take_root(torch.bmm(torch.bmm(L.mT, S), L), self._outer_factor)
 
     def _find_few(self, sums: Mapping[str, Moments]) -> Moments | None:
         """Return the sums of the one layer if their positions are fewer than the painting's directions;
